@@ -1,0 +1,36 @@
+"""muaudit: a type checker for width scaling of neural networks.
+
+`muaudit.check(build, ...)` audits the µP parametrization of a model; nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from muaudit.audit import check as check
+    from muaudit.errors import UserError as UserError
+    from muaudit.report.model import Report as Report
+
+__version__ = "0.1.0"
+__all__ = ["Report", "UserError", "__version__", "check"]
+
+_HOMES = {
+    "check": "muaudit.audit",
+    "Report": "muaudit.report.model",
+    "UserError": "muaudit.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported on first use: `import muaudit` stays cheap."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'muaudit' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

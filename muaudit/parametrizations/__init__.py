@@ -1,0 +1,16 @@
+"""The published tables and the schools' profiles, as data."""
+
+from muaudit.parametrizations.profiles import PROFILES, Profile, get_profile
+from muaudit.parametrizations.tables import INVARIANTS, TABLES, Entry, Invariants, Table, width_exponent
+
+__all__ = [
+    "INVARIANTS",
+    "PROFILES",
+    "TABLES",
+    "Entry",
+    "Invariants",
+    "Profile",
+    "Table",
+    "get_profile",
+    "width_exponent",
+]

@@ -1,0 +1,63 @@
+"""Profiles: where the schools of µP differ in targets and severities. Data, not code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from muaudit.errors import UserError
+from muaudit.report.model import Severity
+from muaudit.suggest import nearest
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One school.
+
+    readout_init_bound: the largest exponent of init·multiplier that an output weight may have.
+    weight_decay_target: the exponent that lr·wd of hidden weights should have.
+    severities: rule code → severity, where it differs from the rule's own.
+    """
+
+    name: str
+    source: str
+    summary: str
+    readout_init_bound: float = -1.0
+    weight_decay_target: float = 0.0
+    severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
+
+
+TP5 = Profile(
+    name="tp5",
+    source="Yang et al. 2022, Tensor Programs V, arXiv 2203.03466",
+    summary="µP as published, in any formulation; lr·wd of hidden weights constant, as in microsoft/mup",
+)
+
+STANDARD_FULL_ALIGN = Profile(
+    name="standard-full-align",
+    source="Everett et al. 2024, Scaling Exponents Across Parameterizations and Optimizers, arXiv 2407.05872",
+    summary="standard initialization with per-layer learning rates: a readout init of n^-1/2 is right",
+    readout_init_bound=-0.5,
+)
+
+LINGLE = Profile(
+    name="lingle",
+    source="Lingle 2024, A Large-Scale Exploration of µ-Transfer, arXiv 2404.05728",
+    summary="µP for transformers as ablated there: an SP unembedding init (variance 1/M) transferred as well",
+    # Ablated there: unembedding variance 1/M transferred as well as 1/M².
+    readout_init_bound=-0.5,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE)})
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        UserError: no such profile; lists the choices and the nearest name.
+    """
+    if name in PROFILES:
+        return PROFILES[name]
+    raise UserError(f"unknown profile {name!r}", nearest(name, PROFILES, "profiles"))

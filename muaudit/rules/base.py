@@ -1,0 +1,62 @@
+"""What a rule is."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from muaudit.report.model import Severity
+
+if TYPE_CHECKING:
+    from muaudit.scaling.result import Aspect, Discrepancy, Role
+
+# How a rule reaches the user: as a violation, in the list of what was not analysed, or as a refusal (exit 2).
+Channel = Literal["violation", "unanalysed", "refusal"]
+Key = tuple["Aspect", "Role | None"]
+
+ROLES: tuple[Role | None, ...] = ("input", "hidden", "output", "bias", "gain", "positional", "scalar", None)
+
+
+def any_role(aspect: Aspect) -> frozenset[Key]:
+    """The keys of a rule that covers an aspect whatever the role."""
+    return frozenset((aspect, role) for role in ROLES)
+
+
+class Rule:
+    """One rule. Its module's docstring is what `muaudit explain CODE` prints.
+
+    A discrepancy belongs to the rule whose `keys` hold its (aspect, role); rules that share a key tell
+    themselves apart in `matches`. Every discrepancy belongs to exactly one rule: `judge` verifies it.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity] = "error"
+    summary: ClassVar[str]
+    keys: ClassVar[frozenset[Key]] = frozenset()
+    channel: ClassVar[Channel] = "violation"
+
+    def matches(self, d: Discrepancy) -> bool:
+        """Whether this rule is the one that reports `d`."""
+        return (d.aspect, d.role) in self.keys
+
+    def severity_of(self, d: Discrepancy) -> Severity:
+        """The severity for this very discrepancy, before the profile has its say."""
+        return self.severity
+
+    def message(self, d: Discrepancy) -> str:
+        """One plain sentence: what, found, needed."""
+        raise NotImplementedError(f"{self.code} reports no discrepancy")
+
+    def fix(self, d: Discrepancy) -> str:
+        """A concrete edit or value."""
+        raise NotImplementedError(f"{self.code} reports no discrepancy")
+
+    def consequence(self, d: Discrepancy) -> str:
+        """What happens as width grows."""
+        return d.consequence
+
+    @property
+    def doc(self) -> str:
+        """The docstring of the rule's module."""
+        return (sys.modules[type(self).__module__].__doc__ or "").strip()

@@ -1,0 +1,58 @@
+"""From discrepancies to violations: each one belongs to exactly one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isnan
+from typing import TYPE_CHECKING
+
+from muaudit.report.model import SEVERITIES, Violation
+from muaudit.report.power import power
+from muaudit.rules.base import Rule
+from muaudit.rules.registry import RULES
+
+if TYPE_CHECKING:
+    from muaudit.parametrizations.profiles import Profile
+    from muaudit.scaling.result import Discrepancy
+
+
+def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:
+    """The violations, worst first: by severity, then by how many powers of width are missing, then by place."""
+    judged = [(violation_of(d, rule_of(d), profile), d) for d in discrepancies]
+    judged.sort(key=lambda pair: _badness(*pair))
+    return tuple(violation for violation, _ in judged)
+
+
+def rule_of(d: Discrepancy) -> Rule:
+    """The one rule that reports `d`. None or several is a bug in the rules, not in the user's model."""
+    matching = [rule for rule in RULES if rule.matches(d)]
+    if len(matching) != 1:
+        codes = ", ".join(rule.code for rule in matching) or "none"
+        raise AssertionError(f"a discrepancy must belong to exactly one rule, found {codes}: {d}")
+    return matching[0]
+
+
+def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
+    """`d` in the words of its rule, with the profile's severity."""
+    return Violation(
+        rule=rule.code,
+        name=rule.name,
+        severity=profile.severities.get(rule.code, rule.severity_of(d)),
+        message=rule.message(d),
+        file=d.file,
+        line=d.line,
+        tensors=d.tensors,
+        found=power(d.found),
+        expected=power(d.expected),
+        fix=rule.fix(d),
+        consequence=rule.consequence(d),
+        pattern=d.pattern,
+        found_exponent=d.found,
+        expected_exponent=d.expected,
+    )
+
+
+def _badness(violation: Violation, d: Discrepancy) -> tuple[int, float, str, int, str]:
+    distance = abs(d.found - d.expected)
+    size = 0.0 if isnan(distance) else distance
+    return SEVERITIES.index(violation.severity), -size, d.file or "", d.line or 0, violation.rule

@@ -1,0 +1,99 @@
+"""The list of all rules, in the order of their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from muaudit.errors import UserError
+from muaudit.rules.base import Rule
+from muaudit.rules.mup101_hidden_init import HiddenInit
+from muaudit.rules.mup102_input_init import InputInit
+from muaudit.rules.mup103_output_init import OutputInit
+from muaudit.rules.mup104_bias_init import BiasInit
+from muaudit.rules.mup105_gain_init import GainInit
+from muaudit.rules.mup106_nonzero_mean_init import NonzeroMeanInit
+from muaudit.rules.mup107_scalar_init import ScalarInit
+from muaudit.rules.mup201_attention_scale import AttentionScale
+from muaudit.rules.mup202_readout_multiplier_missing import ReadoutMultiplierMissing
+from muaudit.rules.mup203_readout_multiplier_doubled import ReadoutMultiplierDoubled
+from muaudit.rules.mup204_input_multiplier import InputMultiplier
+from muaudit.rules.mup205_hidden_multiplier import HiddenMultiplier
+from muaudit.rules.mup206_contraction_scale import ContractionScale
+from muaudit.rules.mup207_branch_scale import BranchScale
+from muaudit.rules.mup208_vector_multiplier import VectorMultiplier
+from muaudit.rules.mup301_hidden_lr import HiddenLr
+from muaudit.rules.mup302_input_lr import InputLr
+from muaudit.rules.mup303_output_lr import OutputLr
+from muaudit.rules.mup304_bias_lr import BiasLr
+from muaudit.rules.mup305_gain_lr import GainLr
+from muaudit.rules.mup306_scalar_lr import ScalarLr
+from muaudit.rules.mup310_weight_decay_exponent import WeightDecayExponent
+from muaudit.rules.mup311_adam_eps import AdamEps
+from muaudit.rules.mup312_l2_in_adam import L2InAdam
+from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
+from muaudit.rules.mup402_tied_readout import TiedReadout
+from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
+from muaudit.rules.mup501_zero_init_readout import ZeroInitReadout
+from muaudit.rules.mup502_small_head_dim import SmallHeadDim
+from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
+from muaudit.rules.mup901_op_not_understood import OpNotUnderstood
+from muaudit.rules.mup902_not_a_power_law import NotAPowerLaw
+from muaudit.rules.mup903_optimizer_not_known import OptimizerNotKnown
+from muaudit.rules.mup904_parameter_not_reached import ParameterNotReached
+from muaudit.suggest import nearest
+
+RULES: tuple[Rule, ...] = (
+    HiddenInit(),
+    InputInit(),
+    OutputInit(),
+    BiasInit(),
+    GainInit(),
+    NonzeroMeanInit(),
+    ScalarInit(),
+    AttentionScale(),
+    ReadoutMultiplierMissing(),
+    ReadoutMultiplierDoubled(),
+    InputMultiplier(),
+    HiddenMultiplier(),
+    ContractionScale(),
+    BranchScale(),
+    VectorMultiplier(),
+    HiddenLr(),
+    InputLr(),
+    OutputLr(),
+    BiasLr(),
+    GainLr(),
+    ScalarLr(),
+    WeightDecayExponent(),
+    AdamEps(),
+    L2InAdam(),
+    ThreeInfiniteDims(),
+    TiedReadout(),
+    WidthReachesNoParameter(),
+    ZeroInitReadout(),
+    SmallHeadDim(),
+    DecayOnVectors(),
+    OpNotUnderstood(),
+    NotAPowerLaw(),
+    OptimizerNotKnown(),
+    ParameterNotReached(),
+)
+_BY_CODE: Mapping[str, Rule] = MappingProxyType({rule.code: rule for rule in RULES})
+_BY_NAME: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in RULES})
+
+
+def get_rule(text: str) -> Rule:
+    """The rule with this code or name, in any case: `MUP201`, `mup201`, `201`, `attention-scale`.
+
+    Raises:
+        UserError: no such rule; says the nearest one.
+    """
+    key = text.strip()
+    code = f"MUP{key}" if key.isdigit() else key.upper()
+    rule = _BY_CODE.get(code) or _BY_NAME.get(key.lower())
+    if rule is not None:
+        return rule
+    known = [*_BY_NAME] if "-" in key else [*_BY_CODE]
+    hint = nearest(code if known[0] in _BY_CODE else key, known, "rules")
+    raise UserError(f"unknown rule {text!r}", f"{hint}\nall of them: muaudit rules")

@@ -1,0 +1,84 @@
+"""The words that rules share. In every fix, m is the width multiplier, width / base_width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isnan
+from typing import TYPE_CHECKING
+
+from muaudit.report.power import number, power
+
+if TYPE_CHECKING:
+    from muaudit.scaling.result import Discrepancy
+
+WHERE_M = "with m = width / base_width"
+ROLE_NOUNS = {
+    "input": "input weights",
+    "hidden": "hidden weights",
+    "output": "readout weights",
+    "bias": "bias",
+    "gain": "gain",
+    "positional": "positional table",
+    "scalar": "scalar",
+}
+
+
+def subject(d: Discrepancy) -> str:
+    """`hidden weights blocks.*.mlp.up.weight (×12)`."""
+    noun = ROLE_NOUNS.get(d.role or "", "")
+    tied = "(tied)" if d.tied else ""
+    name = d.pattern or (d.tensors[0] if len(d.tensors) == 1 else "")
+    count = f"(×{len(d.tensors)})" if len(d.tensors) > 1 else ""
+    return " ".join(part for part in (noun, tied, name, count) if part)
+
+
+def place(d: Discrepancy) -> str:
+    """` in blocks.*.attn`, or nothing when the module is not known."""
+    name = d.module or d.pattern
+    return f" in {name}" if name else ""
+
+
+def needs(d: Discrepancy) -> str:
+    """`n^-1/2`, or `n^-1 or smaller` where the expectation is an upper bound."""
+    return power(d.expected) + (" or smaller" if d.bound else "")
+
+
+def measured(d: Discrepancy) -> str:
+    """` (measured 0.02 → 0.02)`, from the numbers at the probes."""
+    return f" (measured {' → '.join(map(number, d.values))})" if d.values else ""
+
+
+def gap(d: Discrepancy) -> float:
+    """How many powers of width are missing: expected − found (0 where that has no value)."""
+    difference = d.expected - d.found
+    return 0.0 if isnan(difference) else difference
+
+
+def scaled(what: str, exponent: float, unit: str = "m") -> str:
+    """`lr / m`, `lr * m`, `std * m**-0.5`: `what` corrected by unit^exponent."""
+    if exponent == 0:
+        return what
+    if abs(exponent) == 1:
+        return f"{what} {'*' if exponent > 0 else '/'} {unit}"
+    return f"{what} * {unit}**{number(exponent)}"
+
+
+def by_m(exponent: float, whose: str) -> str:
+    """`divide its learning rate by m`, `multiply its learning rate by m**-0.5`."""
+    if abs(exponent) == 1:
+        return f"{'multiply' if exponent > 0 else 'divide'} {whose} by m"
+    return f"multiply {whose} by m**{number(exponent)}"
+
+
+def constant_value(values: Iterable[float]) -> float | None:
+    """The first of the numbers when they do not change with width, else None."""
+    found = list(values)
+    if not found or not found[0] or max(found) - min(found) > 0.05 * max(map(abs, found)):
+        return None
+    return found[0]
+
+
+def drifts(what: str, exponent: float, plural: bool = True) -> str:
+    """`activations grow like n^1/2`, `the result shrinks like n^-1/2`."""
+    verb = "grow" if exponent > 0 else "shrink"
+    return f"{what} {verb}{'' if plural else 's'} like {power(exponent)}"
