@@ -1,0 +1,1 @@
+"""Recording a model at one width, and aligning the recordings of two widths."""

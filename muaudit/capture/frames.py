@@ -1,0 +1,55 @@
+"""Which line of Python a recorded operation belongs to."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
+_INSTALLED = tuple({sysconfig.get_paths()[key] + os.sep for key in ("purelib", "platlib", "stdlib")})
+
+# What a frame's file is: ours or torch's (never shown), installed framework code, or the user's.
+_HIDDEN, _FRAMEWORK, _USER = 0, 1, 2
+_kinds: dict[str, int] = {}
+
+
+def _kind(filename: str) -> int:
+    kind = _kinds.get(filename)
+    if kind is None:
+        if filename.startswith((_TORCH, _OWN, "<")):
+            kind = _HIDDEN
+        elif filename.startswith(_INSTALLED) or "site-packages" in filename:
+            kind = _FRAMEWORK
+        else:
+            kind = _USER
+        _kinds[filename] = kind
+    return kind
+
+
+def caller(stop: FrameType | None = None) -> tuple[str | None, int | None]:
+    """File and line of the innermost user frame, else of the innermost frame outside torch.
+
+    `stop` is the frame that called the model: frames from there outwards drive the recording and do not count.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    framework: tuple[str | None, int | None] = (None, None)
+    while frame is not None and frame is not stop:
+        filename = frame.f_code.co_filename
+        kind = _kinds.get(filename)
+        if kind is None:
+            kind = _kind(filename)
+        if kind == _USER:
+            return filename, frame.f_lineno
+        if kind == _FRAMEWORK and framework[0] is None and not filename.startswith(_STDLIB):
+            framework = (filename, frame.f_lineno)
+        frame = frame.f_back
+    return framework
+
+
+_STDLIB = sysconfig.get_paths()["stdlib"] + os.sep + "contextlib"

@@ -1,0 +1,310 @@
+"""Record a real forward pass into a `torch.fx.Graph`, then run the real backward.
+
+Every ATen operation that the forward executes becomes one node, in the order of execution. A node's `meta` holds
+
+- `shape`, `dtype`: of the (first) output; tuples of outputs get one `operator.getitem` node each
+- `module`: qualified name of the innermost module running, `call`: which call of that module this is
+- `file`, `line`: the user's line
+- `rms`: root mean square of the value, for values no parameter flows into (constants, buffers, data), else None
+- `weight`: the value depends on at least one parameter; `data`: on the inputs
+
+In-place operations re-bind the tensors whose storage they write, so the graph is functional.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn.modules import module as nn_module
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .frames import caller
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """One call of a module: which call of it this was, and the nodes of the tensors it returned."""
+
+    module: str
+    call: int
+    outputs: tuple[fx.Node, ...]
+
+
+@dataclass
+class Recording:
+    """One width's graph. `params` maps every parameter name to its placeholder (tied names share one)."""
+
+    graph: fx.Graph
+    params: dict[str, fx.Node]
+    calls: list[ModuleCall] = field(default_factory=list)
+    boundary: tuple[fx.Node, ...] = ()  # what the root module returned
+    loss: fx.Node | None = None
+    grad_rms: dict[str, float] = field(default_factory=dict)
+
+
+def rms_of(tensor: torch.Tensor) -> float | None:
+    """Root mean square as a float; None for empty, meta or exotic tensors. Booleans and integers count as numbers."""
+    if tensor.numel() == 0 or tensor.is_meta:
+        return None
+    with torch.no_grad():
+        value = tensor.detach()
+        if value.is_complex():
+            value = value.abs()
+        value = value.double()
+        finite = value[torch.isfinite(value)] if not bool(torch.isfinite(value).all()) else value
+        return float(finite.square().mean().sqrt()) if finite.numel() else None
+
+
+class Recorder(TorchDispatchMode):
+    """The dispatch mode that turns executed operations into nodes."""
+
+    def __init__(self, model: nn.Module, names: Mapping[int, str]) -> None:
+        super().__init__()
+        self.graph = fx.Graph()
+        self.module_names = names
+        self.stack: list[tuple[str, int]] = [("", 0)]
+        self.call_counts: dict[str, int] = {}
+        self.calls: list[ModuleCall] = []
+        self.boundary: tuple[fx.Node, ...] = ()
+        self.active = True
+        self.returned = False  # the root module has returned; what follows belongs to the loss
+        self.root = model
+        self.stop_frame = sys._getframe(1)
+        self._nodes: dict[int, fx.Node] = {}
+        self._alive: list[torch.Tensor] = []  # ids stay valid only while the tensors live
+        self._storages: dict[int, list[torch.Tensor]] = {}
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def bind(self, tensor: torch.Tensor, node: fx.Node) -> None:
+        """From here on, `tensor` is the value of `node`."""
+        key = id(tensor)
+        if key not in self._nodes:
+            self._alive.append(tensor)
+            storage = _storage(tensor)
+            if storage:
+                self._storages.setdefault(storage, []).append(tensor)
+        self._nodes[key] = node
+
+    def leaf(self, tensor: torch.Tensor, name: str, *, weight: bool, data: bool = False) -> fx.Node:
+        """A placeholder for a parameter, a buffer, an input or a tensor that appeared from nowhere."""
+        node = self.graph.placeholder(name.replace(".", "_") or "value")
+        node.meta = self._meta(tensor, weight, data, leaf=name)
+        self.bind(tensor, node)
+        return node
+
+    def node_of(self, tensor: torch.Tensor) -> fx.Node:
+        node = self._nodes.get(id(tensor))
+        if node is not None:
+            return node
+        for other in self._storages.get(_storage(tensor), ()):  # `.data`, aliases made behind the dispatcher
+            if other.shape == tensor.shape and other.storage_offset() == tensor.storage_offset():
+                self.bind(tensor, self._nodes[id(other)])
+                return self._nodes[id(tensor)]
+        return self.leaf(tensor, "constant", weight=False)
+
+    def _meta(self, tensor: torch.Tensor, weight: bool, data: bool, **extra: Any) -> dict[str, Any]:
+        module, call = self.stack[-1]
+        return {
+            "shape": tuple(tensor.shape),
+            "dtype": tensor.dtype,
+            "module": module,
+            "call": call,
+            "weight": weight,
+            "data": data,
+            "in_loss": self.returned,
+            "rms": None if weight else rms_of(tensor),
+            **extra,
+        }
+
+    # -- operations --------------------------------------------------------------------------------------------
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if not self.active:
+            return func(*args, **kwargs)
+        operands: list[fx.Node] = []
+        node_args = self._lift(args, operands)
+        node_kwargs = {key: self._lift(value, operands) for key, value in kwargs.items()}
+        out = func(*args, **kwargs)
+        file, line = caller(self.stop_frame)
+        weight = any(n.meta["weight"] for n in operands)
+        data = any(n.meta["data"] for n in operands)
+        node = self.graph.create_node("call_function", func, tuple(node_args), node_kwargs)
+        first = next(iter(_tensors(out)), None)
+        node.meta = {"file": file, "line": line}
+        if first is None:
+            module, call = self.stack[-1]
+            node.meta |= {"shape": (), "dtype": None, "module": module, "call": call, "weight": weight, "data": data}
+            node.meta |= {"rms": None, "in_loss": self.returned}
+            return out
+        node.meta = self._meta(first, weight, data, file=file, line=line)
+        written = _written(func, args, kwargs) if func._schema.is_mutable else []
+        if isinstance(out, torch.Tensor):
+            self._rebind(out, node, written)
+        else:
+            self._bind_outputs(out, node)
+        return out
+
+    def _lift(self, value: Any, operands: list[fx.Node]) -> Any:
+        if isinstance(value, torch.Tensor):
+            node = self.node_of(value)
+            operands.append(node)
+            return node
+        if isinstance(value, (list, tuple)):
+            return type(value)([self._lift(v, operands) for v in value]) if type(value) in (list, tuple) else value
+        if isinstance(value, torch.SymInt):
+            return int(value)
+        return value
+
+    def _bind_outputs(self, out: Any, node: fx.Node) -> None:
+        for index, item in enumerate(out):
+            if isinstance(item, torch.Tensor):
+                piece = self.graph.call_function(operator.getitem, (node, index))
+                meta = node.meta
+                piece.meta = self._meta(item, meta["weight"], meta["data"], file=meta["file"], line=meta["line"])
+                self.bind(item, piece)
+
+    def _rebind(self, out: torch.Tensor, node: fx.Node, written: list[torch.Tensor]) -> None:
+        self.bind(out, node)
+        for target in written:
+            self.bind(target, node)
+            whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
+            for other in list(self._storages.get(_storage(target), ())):
+                if other is target or other is out or other.numel() < target.numel():
+                    continue
+                self._overwrite(other, node, whole)
+
+    def _overwrite(self, other: torch.Tensor, node: fx.Node, whole: bool) -> None:
+        """`other` shares the storage that `node` wrote: it now holds the new value, or old and new side by side."""
+        old = self._nodes[id(other)]
+        alias = self.graph.call_function(written_alias, (node,) if whole else (old, node))
+        weight = node.meta["weight"] or (not whole and old.meta["weight"])
+        data = node.meta["data"] or (not whole and old.meta["data"])
+        alias.meta = self._meta(other, weight, data, file=node.meta["file"], line=node.meta["line"])
+        self._nodes[id(other)] = alias
+
+    # -- modules -----------------------------------------------------------------------------------------------
+
+    def enter_module(self, module: nn.Module, args: Any) -> None:
+        name = self.module_names.get(id(module))
+        if name is None:
+            self.stack.append(self.stack[-1])
+            return
+        call = self.call_counts.get(name, 0)
+        self.call_counts[name] = call + 1
+        self.stack.append((name, call))
+
+    def leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
+        name, call = self.stack.pop()
+        if id(module) not in self.module_names:
+            return
+        nodes = tuple(self._nodes[id(t)] for t in _tensors(output) if id(t) in self._nodes)
+        if module is self.root:
+            self.boundary, self.returned = nodes, True
+        elif nodes:
+            self.calls.append(ModuleCall(name, call, nodes))
+
+
+def written_alias(*values: Any) -> Any:
+    """Stands in the graph for a tensor whose storage another operation wrote."""
+    raise NotImplementedError("a marker in recorded graphs, never executed")
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    try:
+        return tensor.untyped_storage()._cdata
+    except (RuntimeError, NotImplementedError):
+        return 0
+
+
+def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    """The tensors that an operation with a mutable schema writes to."""
+    found: list[torch.Tensor] = []
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        value = kwargs.get(argument.name, args[index] if index < len(args) else None)
+        found += [t for t in _tensors(value)]
+    return found
+
+
+def _tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
+    """All tensors in nested containers and dataclass-like outputs, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif depth > 4:
+        return
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item, depth + 1)
+
+
+@contextmanager
+def _hooks(recorder: Recorder) -> Iterator[None]:
+    handles = [
+        nn_module.register_module_forward_pre_hook(recorder.enter_module),
+        nn_module.register_module_forward_hook(recorder.leave_module),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any) -> Recording:
+    """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward.
+
+    The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
+    Exceptions of the user's code pass through unchanged.
+    """
+    names = {id(m): name for name, m in reversed(list(model.named_modules()))}
+    recorder = Recorder(model, names)
+    params = _bind_leaves(recorder, model, args, kwargs)
+    with _hooks(recorder), recorder:
+        output = model(*args, **kwargs)
+        value = loss(output)
+        recorder.active = False
+        loss_node = recorder._nodes.get(id(value))
+    recording = Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node)
+    recording.grad_rms = _backward(model, value)
+    return recording
+
+
+def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -> dict[str, fx.Node]:
+    params: dict[str, fx.Node] = {}
+    by_storage: dict[tuple[Any, ...], fx.Node] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        key = (_storage(parameter), parameter.storage_offset(), tuple(parameter.shape))
+        if key not in by_storage:
+            node = recorder.leaf(parameter, name, weight=True)
+            node.meta["param"] = name
+            by_storage[key] = node
+        params[name] = by_storage[key]
+        recorder.bind(parameter, by_storage[key])
+    for name, buffer in model.named_buffers(remove_duplicate=False):
+        recorder.leaf(buffer, name, weight=False)
+    for tensor in _tensors((args, kwargs)):
+        recorder.leaf(tensor, "input", weight=False, data=True)
+    return params
+
+
+def _backward(model: nn.Module, value: torch.Tensor) -> dict[str, float]:
+    if not isinstance(value, torch.Tensor) or not value.requires_grad:
+        return {}
+    model.zero_grad(set_to_none=True)
+    value.backward()
+    sizes = {n: rms_of(p.grad) for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad(set_to_none=True)
+    return {name: size for name, size in sizes.items() if size is not None}

@@ -1,0 +1,1 @@
+"""Exponents: the algebra of width scaling, from aligned recordings to discrepancies."""

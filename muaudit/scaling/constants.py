@@ -1,0 +1,30 @@
+"""Exponents of measured numbers: snapping to what a power of width can be."""
+
+from __future__ import annotations
+
+import math
+
+from .values import ZERO
+
+SNAP_SCALAR = 0.03  # a scalar written in code is exact but for a head_dim or group rounding
+SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) varies a little with its size
+
+
+def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float | None:
+    """Raw exponent of a number known at both widths (`unit` = log of the width ratio); −∞ for zero, None if unknown."""
+    if narrow is None or wide is None or math.isnan(narrow) or math.isnan(wide):
+        return None
+    narrow, wide = abs(narrow), abs(wide)
+    if narrow == wide:
+        return 0.0 if narrow else ZERO
+    if narrow == 0 or wide == 0 or math.isinf(narrow) or math.isinf(wide):
+        return None
+    return math.log(wide / narrow) / unit
+
+
+def snap(exponent: float, step: float, tolerance: float) -> float | None:
+    """The nearest multiple of `step`, or None when it is further than `tolerance` away."""
+    if math.isinf(exponent):
+        return exponent
+    nearest = round(exponent / step) * step
+    return nearest if abs(exponent - nearest) <= tolerance else None

@@ -1,0 +1,80 @@
+"""From two recordings to everything the report needs: the pipeline of the analysis, top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import nn
+
+from ..capture.align import Aligned, align
+from ..capture.recorder import Recording
+from .blame import Blame, Judged
+from .findings import discrepancies
+from .lower import Program, lower
+from .measure import Init, measure
+from .optimizers import Trained
+from .result import Discrepancy
+from .uses import Ideal, Solver
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What is known about a model's scaling with width."""
+
+    aligned: Aligned
+    program: Program
+    ideal: Ideal
+    blame: Blame
+    inits: Mapping[str, Init]
+    trained: Mapping[str, Trained]
+    judged: tuple[Judged, ...]
+    discrepancies: tuple[Discrepancy, ...]
+
+
+def derive(
+    recordings: tuple[Recording, Recording],
+    ratios: Sequence[float],
+    models: tuple[nn.Module, nn.Module],
+    rebuild: Callable[[int, int], nn.Module],
+    trained: Mapping[str, Trained],
+    readout_bound: float,
+) -> Scaling:
+    """Align, lower, solve for ideal exponents, measure the init, choose a gauge, collect discrepancies."""
+    aligned = align(*recordings, ratios)
+    program = lower(aligned)
+    ideal = Solver(program).run()
+    inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
+    trained = canonical(trained, aligned)
+    blame = Blame(ideal, inits, trained, readout_bound)
+    blame.choose()
+    judged = blame.all()
+    found = discrepancies(program, judged, ideal.conflicts, inits, trained)
+    return Scaling(aligned, program, ideal, blame, inits, trained, tuple(judged), tuple(found))
+
+
+def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:
+    """Keyed by the one name that the graph uses for a shared parameter."""
+    out: dict[str, T] = {}
+    for name, value in by_name.items():
+        node = aligned.narrow.params.get(name)
+        out.setdefault(node.meta["param"] if node is not None else name, value)
+    return out
+
+
+def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[float, ...]]:
+    """Raw growth exponents of the dims that grow, for tensors whose dims are not pure powers of width."""
+    import math
+
+    wide = dict(models[1].named_parameters())
+    out: dict[str, tuple[float, ...]] = {}
+    for name, parameter in models[0].named_parameters():
+        other = wide.get(name)
+        if other is not None and len(other.shape) == len(parameter.shape):
+            pairs = zip(parameter.shape, other.shape, strict=True)
+            out[name] = tuple(math.log(b / a) / aligned.sizes.unit for a, b in pairs if b > a > 0)
+    return out

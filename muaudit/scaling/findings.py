@@ -1,0 +1,181 @@
+"""Turn judged uses into discrepancies, folded over repeated blocks and named by what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from .blame import TOLERANCE, Judged
+from .lower import Program
+from .measure import Init
+from .names import fold, pattern_of
+from .optimizers import Trained
+from .result import Aspect, Discrepancy
+from .uses import Conflict
+from .values import ZERO, Value
+
+
+def power(exponent: float) -> str:
+    """`n^1/2`."""
+    from ..report.power import power as written
+
+    return written(exponent)
+
+
+def discrepancies(
+    program: Program,
+    judged: list[Judged],
+    conflicts: Iterable[Conflict],
+    inits: Mapping[str, Init],
+    trained: Mapping[str, Trained],
+) -> list[Discrepancy]:
+    """All findings about uses and constants, repeated blocks folded."""
+    consumers = _consumers(program)
+    found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers)]
+    found += [_of_conflict(c) for c in conflicts]
+    return folded(found)
+
+
+def _once_per_tensor(judged: list[Judged]) -> list[Judged]:
+    """A tensor used twice with the same thing wrong is wrong once."""
+    kept: dict[tuple[object, ...], Judged] = {}
+    blamed_lr: dict[tuple[str, float], Judged] = {}
+    for j in judged:
+        if not j.aspects:
+            continue
+        if j.use.kind != "tensor":
+            kept[(j.use.value.op.file, j.use.value.op.line, j.use.value.op.module, j.init_off, len(kept))] = j
+            continue
+        key = (j.use.tensor, round(j.lr_off, 3))
+        if j.lr_off and not j.init_off and key in blamed_lr:
+            continue
+        blamed_lr.setdefault(key, j)
+        kept.setdefault((j.use.tensor, j.use.role, round(j.init_off, 3), round(j.lr_off, 3)), j)
+    return list(kept.values())
+
+
+def _of_use(
+    j: Judged, inits: Mapping[str, Init], trained: Mapping[str, Trained], consumers: Mapping[Value, list[Value]]
+) -> list[Discrepancy]:
+    if j.use.kind != "tensor":
+        return [_of_contraction(j, consumers)]
+    use, op = j.use, j.use.value.op
+    init, how = inits.get(use.tensor), trained.get(use.tensor)
+    family = how.family if how else ""
+    base = Discrepancy(
+        "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
+        optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
+    )  # fmt: skip
+    shift = _multiplier_shift(j, family)
+    if shift is not None:
+        detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
+        mu = round(j.multiplier, 6)
+        return [replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False, values=(),
+                        consequence=_consequence("multiplier", use.role, shift))]  # fmt: skip
+    out = []
+    if j.init_off:
+        out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
+    if j.lr_off:
+        lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False)
+        out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, _effect(j, family))))
+    return out
+
+
+def _effect(j: Judged, family: str) -> float:
+    return j.lr_off
+
+
+def _multiplier_shift(j: Judged, family: str) -> float | None:
+    """By how much the forward multiplier is off, when that one constant explains init and learning rate together."""
+    rate = 2.0 if family == "sgd" else 1.0
+    by_lr = j.lr_off / rate
+    mu = j.multiplier
+    if j.init_off and j.lr_off:
+        if abs(by_lr - j.init_off) < TOLERANCE:
+            return by_lr
+        return by_lr if j.use.role == "output" and by_lr > 0 and j.init_off > 0 and abs(mu) < TOLERANCE else None
+    if not j.lr_off or abs(mu) < TOLERANCE:
+        return None
+    if j.use.role == "output":  # a smaller readout init is legal, so only the learning rate shows a multiplier too many
+        return by_lr if by_lr < 0 and mu < -j.use.e_in - TOLERANCE else None
+    vector_like = j.use.role in ("input", "bias", "gain", "positional", "scalar")
+    return by_lr if j.init_found == ZERO and vector_like and abs(by_lr - mu) < TOLERANCE else None
+
+
+def _consequence(aspect: Aspect, role: str | None, off: float) -> str:
+    what = {"output": "outputs", "hidden": "activations", "bias": "biases", "gain": "gains"}.get(role or "", "activations")
+    size = power(abs(off))
+    if aspect == "init":
+        return f"{what} {'grow' if off > 0 else 'shrink'} like {power(off)} at initialization"
+    if off > 0:
+        return f"the change of {what} per step grows like {size}: training blows up with width"
+    return f"its updates shrink like {power(off)}: it stops learning as width grows ({size} too slow)"
+
+
+def _of_contraction(j: Judged, consumers: Mapping[Value, list[Value]]) -> Discrepancy:
+    use, value = j.use, j.use.value
+    expected, off = -use.e_in, j.init_off
+    found = expected + off
+    op = _constant_after(value, consumers).op
+    aspect: Aspect = "attention" if use.kind == "attention" else "contraction"
+    what = "attention logits" if aspect == "attention" else "values"
+    effect = f"{what} grow like {power(off)} once trained" if off > 0 else f"{what} shrink like {power(off)}"
+    return Discrepancy(
+        aspect, None, (), "", found, expected, op.file, op.line, module=op.module, consequence=effect,
+        detail="1/sqrt(d_head)" if abs(found + use.e_in / 2) < TOLERANCE and use.e_in else "",
+    )  # fmt: skip
+
+
+def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Value:
+    """The first scaling after a contraction, before or after which nothing else happens; else the contraction."""
+    for arg in value.args:
+        while arg.kind == "view" and arg.args:
+            arg = arg.args[0]
+        if arg.kind == "scale" and arg.c:
+            return arg
+    current = value
+    for _ in range(6):
+        followers = consumers.get(current, [])
+        scaled = [v for v in followers if v.kind == "scale" and v.c]
+        if scaled:
+            return scaled[0]
+        following = [v for v in followers if v.kind in ("view", "join", "scale")]
+        if not following:
+            return value
+        current = following[0]
+    return value
+
+
+def _consumers(program: Program) -> dict[Value, list[Value]]:
+    out: dict[Value, list[Value]] = {}
+    for value in program.values:
+        for arg in value.args:
+            out.setdefault(arg, []).append(value)
+    return out
+
+
+def _of_conflict(conflict: Conflict) -> Discrepancy:
+    op = conflict.value.op
+    off = abs(conflict.delta)
+    return Discrepancy(
+        "join", None, (), "", off, 0.0, op.file, op.line, module=op.module,
+        consequence=f"one branch outgrows the other by {power(off)}",
+    )  # fmt: skip
+
+
+def folded(found: list[Discrepancy]) -> list[Discrepancy]:
+    """Merge discrepancies that differ only in which repeated block they are in."""
+    groups: dict[tuple[object, ...], list[Discrepancy]] = {}
+    for d in found:
+        where = pattern_of(d.tensors[0]) if d.tensors else (d.file, d.line)
+        key = (d.aspect, d.role, where, round(d.found, 3), round(d.expected, 3), d.optimizer, d.detail)
+        groups.setdefault(key, []).append(d)
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: list[Discrepancy]) -> Discrepancy:
+    names = list(dict.fromkeys(name for d in group for name in d.tensors))
+    modules = list(dict.fromkeys(d.module for d in group))
+    return replace(
+        group[0], tensors=tuple(names), pattern=fold(names) if names else "", module=fold(modules) if modules else ""
+    )

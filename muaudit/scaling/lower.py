@@ -1,0 +1,230 @@
+"""Lower recorded operations to the small language of `values`.
+
+An operation in the tables below is understood; any other that a parameter flows into becomes an `unknown` value with
+its reason. Nothing is treated as harmless by default.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import fx
+
+from ..capture.align import Aligned, Op
+from .constants import SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
+from .values import ZERO, Kind, Value
+
+Result: TypeAlias = "Value | tuple[Value | None, ...]"
+Handler: TypeAlias = "Callable[[Builder, Op], Result]"
+HANDLERS: dict[str, Handler] = {}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A Python number written in the code, at both widths."""
+
+    narrow: float
+    wide: float
+    exponent: float
+
+
+@dataclass(frozen=True)
+class Program:
+    """A lowered recording: its values in order, and the value of every recorded node."""
+
+    values: tuple[Value, ...]
+    of: dict[fx.Node, Result]
+    aligned: Aligned
+    irregular: tuple[tuple[Op, float], ...]  # constants that follow no simple power of width, with their raw exponent
+
+
+def handles(*names: str) -> Callable[[Handler], Handler]:
+    """Register a handler for ATen operations."""
+
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            HANDLERS[name] = handler
+        return handler
+
+    return register
+
+
+class Builder:
+    """Makes values for one program; handlers call its methods."""
+
+    def __init__(self, aligned: Aligned) -> None:
+        self.aligned = aligned
+        self.unit = aligned.sizes.unit
+        self.values: list[Value] = []
+        self.of: dict[fx.Node, Result] = {}
+        self.irregular: list[tuple[Op, float]] = []
+
+    # -- making values -------------------------------------------------------------------------------------------
+
+    def make(self, kind: Kind, args: tuple[Value, ...], op: Op, dims: tuple[float, ...] | None = None, **kw: Any) -> Value:
+        """Append a value; a value made of parameters alone stays one through views, scales, joins and products."""
+        weight = bool(args) and kind not in ("act", "lookup", "norm", "softmax", "loss", "unknown")
+        weight = weight and all(a.weight or a.kind == "data" for a in args) and any(a.weight for a in args)
+        weight = (weight and not op.narrow.meta["data"]) or kind == "param"
+        value = Value(kind, args, op.dims if dims is None else dims, op, len(self.values), weight=weight, **kw)
+        if "signed" not in kw and kind in ("view", "scale", "join", "lookup"):
+            value.signed = any(a.signed for a in args) if args else True
+        self.values.append(value)
+        return value
+
+    def data(self, op: Op, node: fx.Node | None = None) -> Value:
+        """A value nothing trainable flows into, with the exponent of its rms."""
+        raw = exponent_of(*op.rms(), self.unit)
+        c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR)
+        if c is None:
+            self.irregular.append((op, raw or 0.0))
+            c = raw or 0.0
+        return self.make("data", (), op, c=c)
+
+    def unknown(self, op: Op, args: tuple[Value, ...], note: str) -> Value:
+        return self.make("unknown", args, op, note=note)
+
+    # -- reading arguments ---------------------------------------------------------------------------------------
+
+    def arg(self, op: Op, index: int, name: str = "") -> Any:
+        """Argument `index` (or keyword `name`): a Value, a Number, a list of Values, or a literal."""
+        narrow, wide = self._raw(op.narrow, index, name), None
+        if op.wide is not None:
+            wide = self._raw(op.wide, index, name)
+        return self._read(narrow, wide if op.wide is not None else narrow, op)
+
+    @staticmethod
+    def _raw(node: fx.Node, index: int, name: str) -> Any:
+        if 0 <= index < len(node.args):
+            return node.args[index]
+        return node.kwargs.get(name) if name else None
+
+    def _read(self, narrow: Any, wide: Any, op: Op) -> Any:
+        if isinstance(narrow, fx.Node):
+            result = self.of[narrow]
+            return result[0] if isinstance(result, tuple) else result
+        if isinstance(narrow, bool) or narrow is None:
+            return narrow
+        if isinstance(narrow, (int, float)):
+            return self._number(float(narrow), float(wide) if isinstance(wide, (int, float)) else float(narrow), op)
+        if isinstance(narrow, complex):
+            return Number(abs(narrow), abs(narrow), 0.0)
+        if isinstance(narrow, (list, tuple)) and any(isinstance(item, fx.Node) for item in narrow):
+            return [self._read(item, item, op) if isinstance(item, fx.Node) else None for item in narrow]
+        return narrow
+
+    def _number(self, narrow: float, wide: float, op: Op) -> Number:
+        raw = exponent_of(narrow, wide, self.unit)
+        if raw is None:
+            return Number(narrow, wide, 0.0)
+        snapped = snap(raw, 0.25, SNAP_SCALAR)
+        if snapped is None:
+            self.irregular.append((op, raw))
+            snapped = round(raw * 4) / 4
+        return Number(narrow, wide, snapped)
+
+    def literal(self, op: Op, index: int, name: str = "") -> tuple[Any, Any]:
+        """A literal argument as it stands at both widths."""
+        narrow = self._raw(op.narrow, index, name)
+        return narrow, self._raw(op.wide, index, name) if op.wide is not None else narrow
+
+    # -- small steps that handlers share ---------------------------------------------------------------------------
+
+    def scale(self, x: Value, c: float, op: Op, dims: tuple[float, ...] | None = None) -> Value:
+        return self.make("scale", (x,), op, dims if dims is not None else x.dims, c=c) if c != 0 else x
+
+    def view(self, x: Value, op: Op) -> Value:
+        return self.make("view", (x,), op)
+
+    def join(self, xs: list[Value], op: Op, dims: tuple[float, ...] | None = None) -> Value:
+        """A sum or concatenation; zeros add nothing."""
+        kept = [x for x in xs if not (x.kind == "data" and x.c == ZERO)]
+        if not kept:
+            return self.make("data", (), op, dims, c=ZERO)
+        return self.make("join", tuple(kept), op, dims) if len(kept) > 1 else self.make("view", (kept[0],), op, dims)
+
+    def mul(self, x: Value, y: Value, op: Op, dims: tuple[float, ...] | None = None) -> Value:
+        if y.kind == "data" or x.kind == "data":
+            x, y = (y, x) if x.kind == "data" else (x, y)
+            value = self.make("scale", (x,), op, dims, c=y.c)
+            value.signed = x.signed or y.signed
+            return value
+        if x is y:
+            return self.make("power", (x,), op, dims, c=2.0, signed=False)
+        return self.make("mul", (x, y), op, dims, signed=x.signed or y.signed)
+
+    def power(self, x: Value, p: float, op: Op, signed: bool = False) -> Value:
+        return self.make("power", (x,), op, c=p, signed=signed)
+
+    def contract(
+        self, x: Value, y: Value, e: float, out: tuple[float, float], op: Op, dims: tuple[float, ...] | None = None
+    ) -> Value:
+        """Σ x·y over a dim of exponent e; `out` are the exponents of the dims that only x / only y brings along."""
+        return self.make("contract", (x, y), op, dims, e=e, e_out=out)
+
+    def act(self, x: Value, low: float, high: float, op: Op, signed: bool = True) -> Value:
+        """A nonlinearity with its own scale: degree `low` near 0 and `high` far out."""
+        return self.make("act", (x,), op, c=high, low=low, signed=signed)
+
+    def bias(self, x: Value, bias: Any, op: Op) -> Value:
+        return self.join([x, bias], op, x.dims) if isinstance(bias, Value) else x
+
+
+def lower(aligned: Aligned) -> Program:
+    """Lower every operation of an aligned recording."""
+    from . import ops  # noqa: F401  (fills HANDLERS)
+
+    builder = Builder(aligned)
+    for op in aligned.ops:
+        builder.of[op.narrow] = _lower_op(builder, op)
+    return Program(tuple(builder.values), builder.of, aligned, tuple(builder.irregular))
+
+
+def _lower_op(b: Builder, op: Op) -> Result:
+    node = op.narrow
+    if node.op == "placeholder":
+        if "param" in node.meta:
+            return b.make("param", (), op, name=node.meta["param"], signed=True)
+        return b.data(op)
+    if not node.meta["weight"]:
+        return b.data(op)
+    if node.target is operator.getitem:
+        return _getitem(b, op)
+    if op.dtype is not None and not (op.dtype.is_floating_point or op.dtype.is_complex) and op.name != "aten.topk":
+        return b.make("data", (), op, c=0.0)  # comparisons and indices carry no gradient
+    name = op.name.removeprefix("aten.")
+    handler = HANDLERS.get(name) or (HANDLERS.get(name[:-1]) if name.endswith("_") else None)
+    if handler is not None:
+        return handler(b, op)
+    args = tuple(v for v in (_first(b.of[n]) for n in node.all_input_nodes) if v is not None)
+    if not any(a.kind != "data" for a in args):
+        return b.make("data", (), op, c=0.0)
+    return b.unknown(op, args, f"the operation {op.name} is not understood")
+
+
+def _first(result: Result) -> Value | None:
+    return result[0] if isinstance(result, tuple) else result
+
+
+def _getitem(b: Builder, op: Op) -> Result:
+    source, index = op.narrow.args[0], op.narrow.args[1]
+    assert isinstance(source, fx.Node) and isinstance(index, int)
+    if op.dtype is not None and not (op.dtype.is_floating_point or op.dtype.is_complex):
+        return b.make("data", (), op, c=0.0)
+    result = b.of[source]
+    if not isinstance(result, tuple):
+        return b.view(result, op)
+    piece = result[index] if index < len(result) else None
+    if piece is None:
+        return b.make("data", (), op, c=0.0)
+    if piece.dims != op.dims:
+        piece.dims = op.dims if piece.op is not op else piece.dims
+    return piece
+
+
+def floating(dtype: torch.dtype | None) -> bool:
+    return dtype is not None and (dtype.is_floating_point or dtype.is_complex)

@@ -1,0 +1,138 @@
+"""Exponents of the initialization, measured on really initialised tensors.
+
+The rms of a tensor of N entries over S seeds is known to a relative error of sqrt((κ − 1) / (4·N·S)), κ the kurtosis of
+its entries. Seeds are added until the exponent is known well enough to tell multiples of 1/4 apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .constants import snap
+from .values import ZERO
+
+ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
+MAX_SEEDS = 24
+
+
+@dataclass
+class Moments:
+    """Sums over all seeds of one tensor's entries: count, Σx, Σx², Σx⁴."""
+
+    count: int = 0
+    first: float = 0.0
+    second: float = 0.0
+    fourth: float = 0.0
+    largest: float = 0.0
+
+    def add(self, tensor: torch.Tensor) -> None:
+        x = tensor.detach().double()
+        square = x.square()
+        self.count += x.numel()
+        self.first += float(x.sum())
+        self.second += float(square.sum())
+        self.fourth += float(square.square().sum())
+
+    @property
+    def rms(self) -> float:
+        return math.sqrt(self.second / self.count) if self.count else 0.0
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error of rms, relative to it."""
+        if self.count == 0 or self.second == 0:
+            return 0.0
+        kurtosis = self.fourth / self.count / (self.second / self.count) ** 2
+        return math.sqrt(max(kurtosis - 1, 0.0) / (4 * self.count))
+
+    @property
+    def mean_z(self) -> float:
+        """How many standard errors the mean is from zero."""
+        if self.count == 0 or self.second == 0:
+            return 0.0
+        return abs(self.first / self.count) / (self.rms / math.sqrt(self.count))
+
+    @property
+    def mean_share(self) -> float:
+        """|mean| / rms."""
+        return abs(self.first / self.count) / self.rms if self.second else 0.0
+
+
+@dataclass(frozen=True)
+class Init:
+    """Init exponent of a tensor: `exponent` where it is a recognisable power (−∞: zeros), `raw` ± `error` as measured."""
+
+    exponent: float | None
+    raw: float
+    error: float
+    rms: tuple[float, float]
+    mean_share: float
+    mean_significant: bool
+
+
+def measure(
+    models: Sequence[nn.Module],
+    rebuild: Callable[[int, int], nn.Module],
+    unit: float,
+    fans: Mapping[str, tuple[float, ...]],
+) -> dict[str, Init]:
+    """Init exponents of all parameters. `rebuild(probe, seed)` makes another draw; `fans` are raw growth exponents of dims.
+
+    Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
+    """
+    moments = [_moments(model, {}) for model in models]
+    seed = 0
+    while _undecided(moments, unit) and seed < MAX_SEEDS:
+        seed += 1
+        for probe in (0, 1):
+            _moments(rebuild(probe, seed), moments[probe])
+    return {
+        name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ()))
+        for name in moments[0]
+        if name in moments[1]
+    }
+
+
+def _moments(model: nn.Module, into: dict[str, Moments]) -> dict[str, Moments]:
+    for name, parameter in model.named_parameters():
+        if not parameter.is_meta:
+            into.setdefault(name, Moments()).add(parameter)
+    return into
+
+
+def _undecided(moments: Sequence[dict[str, Moments]], unit: float) -> bool:
+    return any(_error(m, moments[1][name], unit) > ENOUGH for name, m in moments[0].items() if name in moments[1])
+
+
+def _error(narrow: Moments, wide: Moments, unit: float) -> float:
+    return math.hypot(narrow.relative_error, wide.relative_error) / unit
+
+
+def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[float]) -> Init:
+    error = _error(narrow, wide, unit)
+    share = max(narrow.mean_share, wide.mean_share)
+    significant = min(narrow.mean_z, wide.mean_z) > 6 and share > 0.02
+    sizes = (narrow.rms, wide.rms)
+    if narrow.second == 0 or wide.second == 0:
+        both = narrow.second == 0 and wide.second == 0
+        return Init(ZERO if both else None, ZERO, 0.0, sizes, 0.0, False)
+    raw = math.log(wide.rms / narrow.rms) / unit
+    return Init(_recognise(raw, error, fans), raw, error, sizes, share, significant)
+
+
+def _recognise(raw: float, error: float, fans: Sequence[float]) -> float | None:
+    """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows almost like it."""
+    tolerance = max(3.5 * error, 0.02)
+    exact = snap(raw, 0.25, min(tolerance, 0.12))
+    if exact is not None:
+        return exact
+    for fan in fans:  # a dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n
+        for power in (-1.0, -0.5, 0.5, 1.0):
+            if fan and abs(raw - power * fan) <= tolerance:
+                return power
+    return None

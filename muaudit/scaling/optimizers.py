@@ -1,0 +1,134 @@
+"""What an optimizer does to each parameter: its family and the exponents of its settings.
+
+How a step's size follows from the learning rate (DESIGN table by optimizer; TP5 App. B.3, arXiv 2203.03466):
+
+- adam-like (Adam, AdamW, NAdam, RMSProp, Adagrad, Adadelta excluded, Lion, sign methods, Adafactor without parameter
+  scaling): an entry moves by the learning rate.
+- sgd: by the learning rate times the gradient.
+- norm-scaled (LARS, LAMB, Adafactor with parameter scaling): by the learning rate times the size of the parameter.
+- muon: the update is orthogonalised, so its spectral norm is the learning rate times a factor of the shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .constants import snap
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_FAMILIES = {
+    "adam": ("adam", "adamw", "nadam", "radam", "adamax", "amsgrad", "rmsprop", "adagrad", "lion", "signsgd", "sign",
+             "adan", "adabelief", "muadam", "muadamw", "fusedadam", "adamw8bit", "adam8bit", "adamp", "stableadamw", "adopt",
+             "cautiousadamw", "ademamix", "sophia", "sophiag"),
+    "sgd": ("sgd", "musgd", "asgd", "sgdw", "momentumsgd"),
+    "lamb": ("lamb", "lars", "larc", "fusedlamb"),
+    "muon": ("muon", "singledevicemuon"),
+}  # fmt: skip
+_BY_NAME = {name: family for family, names in _FAMILIES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How one parameter is trained. Exponents are of the settings of its group; None where one is zero or absent.
+
+    family: adam | sgd | lamb | muon | unknown. adjust: exponent a Muon variant multiplies the learning rate by is
+    taken from the shape under this mode.
+    """
+
+    family: str
+    optimizer: str
+    lr: float
+    lr_exponent: float | None
+    raw_lr_exponent: float
+    weight_decay: tuple[float, float] = (0.0, 0.0)
+    decay_exponent: float | None = None  # of lr·wd (decoupled) or wd
+    eps: tuple[float, float] = (0.0, 0.0)
+    eps_exponent: float | None = None
+    decoupled: bool = False
+    adjust: str = ""
+
+
+def read(
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer], models: tuple[nn.Module, nn.Module], unit: float
+) -> dict[str, Trained]:
+    """The settings of every parameter name, from the optimizers of both probes."""
+    groups = [_groups_by_name(o, m) for o, m in zip(optimizers, models, strict=True)]
+    out: dict[str, Trained] = {}
+    for name, narrow in groups[0].items():
+        wide = groups[1].get(name)
+        if wide is not None:
+            out[name] = _trained(narrow, wide, unit)
+    return out
+
+
+def family_of(optimizer: Any) -> str:
+    """The family of an optimizer class, by its own name or a base class's."""
+    for cls in type(optimizer).__mro__:
+        name = cls.__name__.lower().replace("_", "")
+        if name == "adafactor":
+            return "lamb" if getattr(optimizer, "defaults", {}).get("scale_parameter", True) else "adam"
+        if name in _BY_NAME:
+            return _BY_NAME[name]
+    return "unknown"
+
+
+def _groups_by_name(optimizer: Any, model: nn.Module) -> dict[str, tuple[Any, dict[str, Any], float]]:
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    parts = getattr(optimizer, "optimizers", None)  # wrappers that hold several optimizers
+    found: dict[str, tuple[Any, dict[str, Any], float]] = {}
+    for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
+        applied = _scale_already_applied(part.param_groups)
+        for group in part.param_groups:
+            factor = 1.0 if applied else float(group.get("lr_scale", group.get("lr_mult", 1.0)))
+            for parameter in group["params"]:
+                for name in names.get(id(parameter), ()):
+                    found[name] = (part, group, factor)
+    return found
+
+
+def _scale_already_applied(groups: list[dict[str, Any]]) -> bool:
+    """Whether `lr` holds `lr_scale` already: lr / lr_scale is then the same in all groups."""
+    pairs = [(float(g["lr"]), float(g.get("lr_scale", g.get("lr_mult", 1.0)))) for g in groups]
+    if len({scale for _, scale in pairs}) <= 1:
+        return len({lr for lr, _ in pairs}) > 1
+    bases = [lr / scale for lr, scale in pairs if scale]
+    return max(bases) - min(bases) <= 1e-6 * max(bases) if bases else True
+
+
+def _exponent(narrow: float, wide: float, unit: float) -> tuple[float | None, float]:
+    if narrow == 0 or wide == 0:
+        return None, 0.0
+    raw = math.log(abs(wide) / abs(narrow)) / unit
+    return snap(raw, 0.25, 0.03), raw
+
+
+def _trained(narrow: tuple[Any, dict[str, Any], float], wide: tuple[Any, dict[str, Any], float], unit: float) -> Trained:
+    (optimizer, g1, f1), (_, g2, f2) = narrow, wide
+    lr1, lr2 = float(g1["lr"]) * f1, float(g2["lr"]) * f2
+    exponent, raw = _exponent(lr1, lr2, unit)
+    wd1, wd2 = float(g1.get("weight_decay", 0.0) or 0.0), float(g2.get("weight_decay", 0.0) or 0.0)
+    eps1, eps2 = _eps(g1), _eps(g2)
+    decoupled = _decoupled(optimizer, g1)
+    decay = _exponent(wd1 * lr1, wd2 * lr2, unit)[0] if decoupled else _exponent(wd1, wd2, unit)[0]
+    return Trained(
+        family_of(optimizer), type(optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay,
+        (eps1, eps2), _exponent(eps1, eps2, unit)[0], decoupled, str(g1.get("adjust_lr_fn") or "original"),
+    )  # fmt: skip
+
+
+def _eps(group: Mapping[str, Any]) -> float:
+    eps = group.get("eps", 0.0)
+    return float(eps) if isinstance(eps, (int, float)) else 0.0
+
+
+def _decoupled(optimizer: Any, group: Mapping[str, Any]) -> bool:
+    names = {cls.__name__.lower() for cls in type(optimizer).__mro__}
+    return bool(group.get("decoupled_weight_decay")) or any(n.endswith("w") or n in ("lion", "muon", "adafactor") for n in names)

@@ -1,0 +1,56 @@
+"""What the analysis says, before any rule gives it a code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Roles of a use of a tensor (DESIGN vocabulary). "positional" is an additive table, "scalar" has no infinite dim.
+Role = Literal["input", "hidden", "output", "bias", "gain", "positional", "scalar"]
+
+Aspect = Literal[
+    "init",  # the size of the initialization, alone, is off
+    "lr",  # the learning rate alone is off
+    "multiplier",  # a constant in the forward pass shifts init and lr alike; `detail` = "missing" | "doubled" | "extra"
+    "mean",  # matrix-like init with a nonzero mean
+    "attention",  # the constant on the q·k contraction; no tensor
+    "contraction",  # the constant on another activation × activation (or summed) infinite→finite contraction; no tensor
+    "join",  # branches of a sum at different exponents, no tensor to blame
+    "weight_decay",  # exponent of lr·wd off the profile's target
+    "eps",  # Adam eps against the gradient
+    "l2_adam",  # L2 weight decay inside Adam's gradient
+    "decay_vector",  # weight decay on vector-like tensors
+    "dims",  # three or more infinite dims
+    "not_power_law",  # the init or a constant follows no power of width
+    "zero_readout",  # advice: readout not zero-initialised
+    "d_head",  # advice: d_head of the proxy below 32
+]
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """One place where what was found differs from what the parametrization needs.
+
+    found, expected: exponents of width (invariants: A·B for init, A·C for lr; the constant itself for
+    multiplier, attention, contraction). `expected` is an upper bound where `bound` is set (readout init).
+    tensors: every tensor it holds for, repeated blocks together; pattern: their folded name.
+    optimizer: the family the tensor is trained with ("adam", "sgd", "muon", "lamb", ...), "" where it plays no part.
+    values: numbers measured at the probes (std, lr, constant), for messages.
+    consequence: what happens, as in "logits grow like n^1/2".
+    """
+
+    aspect: Aspect
+    role: Role | None
+    tensors: tuple[str, ...]
+    pattern: str
+    found: float
+    expected: float
+    file: str | None
+    line: int | None
+    optimizer: str = ""
+    bound: bool = False
+    tied: bool = False
+    detail: str = ""
+    values: tuple[float, ...] = ()
+    consequence: str = ""
+    module: str = ""

@@ -1,0 +1,367 @@
+"""Ideal exponents: what size every value and every use of a parameter must have.
+
+Give each value the exponent φ it has in an ideal run, where nothing blows up or vanishes. Nonlinearities, softmax, losses
+and the model's outputs pin φ to 0; scaling by a constant adds its exponent; a sum makes its terms equal; a contraction
+over a dim of exponent e adds e (law of large numbers: trained operands are correlated). Every use of a parameter
+contributes an unknown φ. The equations then say what each use must be, given all constants on its paths: that is the
+multiplier of the use, wherever the constants stand (TP5 Lemma J.1 in graph form).
+
+What the pins leave open is a gauge freedom: a constant between two uses belongs to either. Anchors close it: values
+that normalisation, contractions and homogeneous functions read are 0 by default. Each anchor can be moved later, when
+another gauge explains the whole model and the default does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..capture.align import Op
+from .linear import Expr, System
+from .lower import Program
+from .result import Role
+from .values import ZERO, Value
+
+
+@dataclass(eq=False)
+class Use:
+    """One use of a parameter (or, with an empty `tensor`, of a contraction that may carry a constant).
+
+    phi: the exponent an entry's aligned part must have here. e_in: exponent of the contracted dim, e_out: of the
+    tensor's other dims. An init whose entries are random may be larger than phi by `slack` (central limit).
+    """
+
+    tensor: str
+    role: Role
+    e_in: float
+    e_out: float
+    phi: Expr
+    value: Value  # where it is used
+    kind: str = "tensor"  # "tensor" | "attention" | "contraction"
+    c: float = 0.0  # constants met between the parameter and the op
+
+    @property
+    def slack(self) -> float:
+        return self.e_in / 2 if self.e_out > 0 and self.e_in > 0 else 0.0
+
+
+@dataclass
+class Conflict:
+    """Two paths that meet at different exponents, with no parameter to account for it."""
+
+    value: Value
+    delta: float
+
+
+@dataclass
+class Ideal:
+    """The solved system: φ of every value, all uses, and what could not be reconciled."""
+
+    system: System
+    phi: dict[Value, Expr]
+    uses: list[Use]
+    anchors: list[int]
+    conflicts: list[Conflict]
+    unknown: list[Value]
+    unjudged: dict[str, tuple[Op, str]] = field(default_factory=dict)
+
+    def number(self, expr: Expr, shifts: dict[int, float]) -> float:
+        """The value of an exponent under the given anchor shifts."""
+        reduced = self.system.reduce(expr)
+        return reduced.const + sum(c * shifts.get(v, 0.0) for v, c in reduced.terms.items())
+
+
+class Solver:
+    """Walks a program once, collecting equations; then anchors what they leave open."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.system = System()
+        self.phi: dict[Value, Expr] = {}
+        self.uses: list[Use] = []
+        self.conflicts: list[Conflict] = []
+        self.unknown: list[Value] = []
+        self.unjudged: dict[str, tuple[Op, str]] = {}
+        self.wishes: list[tuple[int, Value]] = []  # (priority, value that is 0 by default)
+        self.zero: set[Value] = set()
+        self._sources: dict[Value, Expr] = {}
+
+    # -- reading operands ----------------------------------------------------------------------------------------
+
+    def act(self, x: Value, role: Role | None = None) -> Expr | None:
+        """φ of an operand read as an activation; None for zeros. A bare parameter becomes a source."""
+        if x.kind == "data":
+            return None if x.c == ZERO else Expr(x.c)
+        if x in self.zero:
+            return None
+        if x.weight:
+            if x not in self._sources:
+                self._sources[x] = self.operator(x, x, 0.0, x.size, role or _source_role(x))
+            return self._sources[x]
+        return self.phi[x]
+
+    def operator(self, x: Value, at: Value, e_in: float, e_out: float, role: Role) -> Expr:
+        """φ of an expression of parameters, used by `at`: each parameter in it becomes a use."""
+        if x.kind == "param":
+            phi = Expr(0.0, {self.system.unknown(): 1.0})
+            self.uses.append(Use(x.name, role, e_in, e_out, phi, at))
+            return phi
+        if x.kind == "data":
+            return Expr(0.0 if x.c == ZERO else x.c)
+        inner = [self.operator(a, at, e_in, e_out, self._inner_role(a, x, role)) for a in x.args if not _is_zero(a)]
+        if x.kind == "scale":
+            return inner[0] + (x.c if x.c != ZERO else 0.0)
+        if x.kind == "view":
+            return inner[0]
+        if x.kind == "join":
+            for other in inner[1:]:
+                self._equal(inner[0], other, at)
+            return inner[0]
+        if x.kind == "mul":
+            return inner[0] + inner[1]
+        for name in parameters_in(x):
+            self.unjudged.setdefault(name, (x.op, f"a parameter inside {x.op.name} of parameters alone"))
+        return Expr(0.0, {self.system.unknown(): 1.0})
+
+    @staticmethod
+    def _inner_role(inner: Value, outer: Value, role: Role) -> Role:
+        if outer.kind == "mul":
+            return "gain" if inner.size < outer.size else role
+        return role
+
+    def _equal(self, a: Expr, b: Expr, at: Value) -> None:
+        delta = self.system.equate(a - b)
+        if delta is not None and abs(delta) > 1e-6:
+            self.conflicts.append(Conflict(at, delta))
+
+    def pin(self, x: Value, at: Value) -> None:
+        """φ(x) = 0."""
+        phi = self.act(x)
+        if phi is not None:
+            self._equal(phi, Expr(), at)
+
+    # -- the rules, one per kind -----------------------------------------------------------------------------------
+
+    def run(self) -> Ideal:
+        for value in self.program.values:
+            if value.weight or value.kind == "data":
+                continue
+            phi = getattr(self, f"_{value.kind}")(value)
+            if phi is None:
+                self.zero.add(value)
+            else:
+                self.phi[value] = phi
+        self._pin_outputs()
+        anchors = self._anchor()
+        return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.unjudged)
+
+    def _scale(self, v: Value) -> Expr | None:
+        phi = self.act(v.args[0])
+        return None if phi is None or v.c == ZERO else phi + v.c
+
+    def _view(self, v: Value) -> Expr | None:
+        return self.act(v.args[0])
+
+    def _join(self, v: Value) -> Expr | None:
+        phis = []
+        activations = any(not a.weight and a.kind != "data" for a in v.args)
+        for arg in v.args:
+            role: Role | None = None
+            if arg.weight and activations:
+                role = "positional" if len(arg.dims) > 1 and _leaf_rank(arg) > 1 else "bias"
+                role = role if arg.size > 0 else "scalar"
+            phi = self.act(arg, role)
+            if phi is not None:
+                phis.append(phi)
+        for other in phis[1:]:
+            self._equal(phis[0], other, v)
+        return phis[0] if phis else None
+
+    def _lookup(self, v: Value) -> Expr | None:
+        """A row of a table: one entry, nothing is summed."""
+        table = v.args[0]
+        return self.operator(table, v, 0.0, table.size, "input" if table.size > 0 else "scalar")
+
+    def _contract(self, v: Value) -> Expr | None:
+        x, y = v.args
+        if x.weight and y.weight:
+            return self._contract_weights(v)
+        if x.weight or y.weight:
+            weight, other = (x, y) if x.weight else (y, x)
+            phi = self.act(other)
+            e_out = v.e_out[0] if x.weight else v.e_out[1]
+            if weight.size > v.e + e_out + 1e-6 and v.note != "per channel":
+                e_out = weight.size - v.e
+            role = _matrix_role(v.e, e_out) if v.note != "per channel" else "gain"
+            self._wish(4, other)
+            used = self.operator(weight, v, v.e, e_out, role)
+            return None if phi is None else phi + used + v.e
+        return self._contract_activations(v)
+
+    def _contract_weights(self, v: Value) -> Expr | None:
+        """A parameter times a parameter: the one without an infinite dim of its own besides the shared one is a source."""
+        x, y = v.args
+        if x.size > v.e and y.size > v.e:
+            for name in (*parameters_in(x), *parameters_in(y)):
+                self.unjudged.setdefault(name, (v.op, "a product of two parameters that both grow"))
+        source, weight = (x, y) if x.size <= y.size else (y, x)
+        e_out = weight.size - v.e
+        phi = self.act(source)
+        used = self.operator(weight, v, v.e, e_out, _matrix_role(v.e, e_out))
+        return None if phi is None else phi + used + v.e
+
+    def _contract_activations(self, v: Value) -> Expr | None:
+        x, y = (self.act(a) for a in v.args)
+        if x is None or y is None:
+            return None
+        total = x + y + v.e
+        fixed = any(a.kind == "data" for a in v.args) or not x.terms or not y.terms
+        if v.e > 0 or not fixed:
+            slack = Expr(0.0, {self.system.unknown(): 1.0})
+            self.uses.append(Use("", "scalar", v.e, 0.0, slack, v, kind="contraction"))
+            total = total + slack
+            for arg in v.args:
+                self._wish(2, arg)
+        return total
+
+    def _mul(self, v: Value) -> Expr | None:
+        x, y = v.args
+        if x.weight != y.weight:
+            weight, other = (x, y) if x.weight else (y, x)
+            phi = self.act(other)
+            used = self.operator(weight, v, 0.0, weight.size, "gain" if weight.size > 0 else "scalar")
+            return None if phi is None else phi + used
+        first, second = self.act(x), self.act(y)
+        return None if first is None or second is None else first + second
+
+    def _power(self, v: Value) -> Expr | None:
+        x = v.args[0]
+        phi = self.act(x)
+        if v.c == 1.0:
+            self._wish(3, x)
+        return None if phi is None else phi * v.c
+
+    def _reduce(self, v: Value) -> Expr | None:
+        x = v.args[0]
+        phi = self.act(x)
+        base = x.args[0] if x.kind == "power" else x
+        self._wish(1 if x.kind == "power" else 3, base)
+        return None if phi is None else phi + (0.0 if v.mean else v.e)
+
+    def _norm(self, v: Value) -> Expr | None:
+        self.act(v.args[0])
+        self._wish(1, v.args[0])
+        return Expr()
+
+    def _softmax(self, v: Value) -> Expr | None:
+        self._mark_attention(v.args[0])
+        self.pin(v.args[0], v)
+        return Expr()
+
+    def _act(self, v: Value) -> Expr | None:
+        self._mark_attention(v.args[0], softmax=False)
+        self.pin(v.args[0], v)
+        return Expr()
+
+    def _loss(self, v: Value) -> Expr | None:
+        for arg in v.args:
+            self.pin(arg, v)
+        return Expr()
+
+    def _unknown(self, v: Value) -> Expr | None:
+        self.unknown.append(v)
+        for arg in v.args:
+            for name in parameters_in(arg) if arg.weight else ():
+                self.unjudged.setdefault(name, (v.op, v.note))
+            if not arg.weight and arg.kind != "data":
+                self.pin(arg, v)
+        return Expr()
+
+    # -- what the pins leave open ----------------------------------------------------------------------------------
+
+    def _mark_attention(self, logits: Value, softmax: bool = True) -> None:
+        """A q·k contraction is the one that softmax reads through scales, sums and views."""
+        stack, seen = [logits], set()
+        while stack:
+            value = stack.pop()
+            if value in seen:
+                continue
+            seen.add(value)
+            if value.kind in ("scale", "view", "join") or (value.kind == "act" and softmax):
+                stack.extend(value.args)
+            elif value.kind == "contract" and softmax:
+                for use in reversed(self.uses):
+                    if use.value is value and use.kind == "contraction":
+                        use.kind = "attention"
+
+    def _pin_outputs(self) -> None:
+        for node in self.program.aligned.narrow.boundary:
+            result = self.program.of.get(node)
+            value = result[0] if isinstance(result, tuple) else result
+            if value is None or value.weight or value not in self.phi or not value.op.shape:
+                continue
+            if any(user.meta["in_loss"] for user in node.users):
+                self.pin(value, value)
+
+    def _wish(self, priority: int, x: Value) -> None:
+        if x.kind != "data" and not x.weight:
+            self.wishes.append((priority, x))
+
+    def _anchor(self) -> list[int]:
+        """Close every open direction: values read by norms, contractions, homogeneous functions are 0; then gains; then all."""
+        anchors: list[int] = []
+        for priority, value in sorted(self.wishes, key=lambda w: w[0]):
+            target = _before_scales(value) if priority in (2, 4) else value
+            if target in self.phi:
+                self._close(self.phi[target], anchors)
+        rank = {"contraction": 2, "attention": 2, "tensor": 1}
+        small = [u for u in self.uses if u.kind == "tensor" and u.role in ("scalar", "gain", "bias")]
+        for use in [*small, *sorted(self.uses, key=lambda u: rank[u.kind])]:
+            self._close(use.phi + use.e_in if use.kind == "tensor" else use.phi, anchors)
+        return anchors
+
+    def _close(self, expr: Expr, anchors: list[int]) -> None:
+        reduced = self.system.reduce(expr)
+        if not any(v > 0 for v in reduced.terms):
+            return
+        shift = self.system.parameter()
+        self.system.equate(reduced + Expr(0.0, {shift: -1.0}))
+        anchors.append(shift)
+
+
+def parameters_in(x: Value) -> Iterable[str]:
+    """Names of the parameters an expression is made of."""
+    if x.kind == "param":
+        yield x.name
+    for arg in x.args:
+        if arg.weight:
+            yield from parameters_in(arg)
+
+
+def _is_zero(x: Value) -> bool:
+    return x.kind == "data" and x.c == ZERO
+
+
+def _leaf_rank(x: Value) -> int:
+    """Number of dims the parameter itself has."""
+    while x.kind != "param" and x.args:
+        x = x.args[0]
+    return len(x.dims)
+
+
+def _before_scales(x: Value) -> Value:
+    while x.kind in ("scale", "view") and not x.args[0].weight and x.args[0].kind != "data":
+        x = x.args[0]
+    return x
+
+
+def _matrix_role(e_in: float, e_out: float) -> Role:
+    if e_in > 0:
+        return "hidden" if e_out > 0 else "output"
+    return "input" if e_out > 0 else "scalar"
+
+
+def _source_role(x: Value) -> Role:
+    if x.size == 0:
+        return "scalar"
+    return "positional" if _leaf_rank(x) > 1 else "bias"

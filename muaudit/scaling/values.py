@@ -1,0 +1,66 @@
+"""The small language that recorded operations are lowered to: fifteen kinds of value.
+
+Every rule of the audit (ideal exponents, predicted exponents, gradients) is written once per kind, not per operation.
+
+| kind      | meaning                                                       | fields                               |
+|-----------|---------------------------------------------------------------|--------------------------------------|
+| param     | a parameter                                                   | name                                 |
+| data      | nothing trainable flows in: constant, buffer, input           | c: exponent of its rms, -inf if zero |
+| scale     | arg × a constant of exponent c                                | c                                    |
+| view      | the same entries, some of them, repeated or reordered         |                                      |
+| join      | sum, concatenation or selection of the args                   |                                      |
+| lookup    | rows of a table                                               |                                      |
+| contract  | sum over a shared dim of arg0 × arg1                          | e: its exponent                      |
+| mul       | elementwise product                                           |                                      |
+| power     | homogeneous elementwise function of degree p (relu: 1)        | c: p                                 |
+| reduce    | sum (mean=False) or mean over dims of exponent e              | e, mean                              |
+| norm      | arg divided by its own size                                   | e: exponent of the normalised dims   |
+| softmax   | softmax or log-softmax                                        |                                      |
+| act       | elementwise function with a scale of its own                  | c: degree at large arguments, low    |
+| loss      | a loss function of arg0                                       |                                      |
+| unknown   | not understood                                                | note                                 |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..capture.align import Op
+
+Kind = Literal[
+    "param", "data", "scale", "view", "join", "lookup", "contract", "mul", "power", "reduce", "norm", "softmax",
+    "act", "loss", "unknown",
+]  # fmt: skip
+
+ZERO = float("-inf")
+
+
+@dataclass(eq=False)
+class Value:
+    """One value; `dims` are the width exponents of its dims, `op` the recorded operation it comes from."""
+
+    kind: Kind
+    args: tuple[Value, ...]
+    dims: tuple[float, ...]
+    op: Op
+    index: int = -1
+    name: str = ""
+    c: float = 0.0
+    e: float = 0.0
+    e_out: tuple[float, float] = (0.0, 0.0)  # contract: exponent of the dims only arg0 / only arg1 has
+    low: float = 1.0
+    mean: bool = False
+    signed: bool = True  # False: entries share a sign, so sums of them add up
+    weight: bool = field(default=False)  # made of parameters alone
+    note: str = ""
+    causes: tuple[Op, ...] = ()
+
+    @property
+    def size(self) -> float:
+        """Exponent of the number of entries."""
+        return sum(self.dims)
+
+    @property
+    def trainable(self) -> bool:
+        return self.kind != "data"

@@ -1,0 +1,68 @@
+"""What every command works on: a target that builds the model at any width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class WidthAxis:
+    """One width argument and the sizes it is probed at.
+
+    `probes` holds at least two ascending sizes; `default` is the model's own size, where it has one.
+    """
+
+    name: str
+    probes: tuple[int, ...]
+    default: int | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the forward is called with: `model(*args, **kwargs)`; `raw` is what the user's `batch` returned."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    raw: Any = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model to audit, as factories; nothing is built until a method is called.
+
+    build: `(sizes, seed) -> nn.Module`, with `sizes` from axis name to size. Every call seeds torch, random
+        and numpy (where imported) with `seed` first. What the user's code prints goes to stderr.
+    inputs: `(sizes) -> Inputs`; the same data at every width.
+    loss: `(output, inputs) -> scalar tensor` with a gradient.
+    optimizer: `(model, sizes) -> torch.optim.Optimizer`: the user's, else the default over all parameters.
+    optimizer_source: where the optimizer came from: "spec", "model method NAME", or "default adamw, one learning rate".
+    axes: the width arguments; all of them grow together, the first gives its name to the report.
+    label: `GPT(GPTConfig)`; describe: the one-line header, `GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]`.
+    notes: what was chosen, shrunk or held fixed, one sentence each.
+    module_prefixes: source files that belong to the user (the rest is framework code).
+    """
+
+    label: str
+    axes: tuple[WidthAxis, ...]
+    build: Callable[[Mapping[str, int], int], nn.Module]
+    inputs: Callable[[Mapping[str, int]], Inputs]
+    loss: Callable[[Any, Inputs], torch.Tensor]
+    optimizer: Callable[[nn.Module, Mapping[str, int]], torch.optim.Optimizer]
+    optimizer_name: str
+    optimizer_source: str
+    describe: str
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+    class_file: str | None = None
+    class_line: int | None = None
+
+    def sizes(self, probe: int) -> dict[str, int]:
+        """The sizes of all axes at probe number `probe`."""
+        return {axis.name: axis.probes[probe] for axis in self.axes}
