@@ -1,0 +1,1 @@
+"""Single bugs, planted in right models."""
