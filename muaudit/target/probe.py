@@ -46,7 +46,8 @@ class Target:
     axes: the width arguments; all of them grow together, the first gives its name to the report.
     label: `GPT(GPTConfig)`; describe: the one-line header, `GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]`.
     notes: what was chosen, shrunk or held fixed, one sentence each.
-    module_prefixes: source files that belong to the user (the rest is framework code).
+    path: the file that was audited; class_file, class_line: where the model is defined.
+    scheduler: the user's `scheduler(optimizer)`, unused by the audit itself.
     """
 
     label: str
@@ -62,6 +63,7 @@ class Target:
     notes: tuple[str, ...] = ()
     class_file: str | None = None
     class_line: int | None = None
+    scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`."""

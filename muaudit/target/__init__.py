@@ -1,0 +1,54 @@
+"""From TARGET on the command line, or functions in Python, to a `Target` that builds the model at any width.
+
+Importing this costs nothing: torch comes with the first target that is resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from muaudit.target.options import InputSpec, TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
+from muaudit.target.probe import Inputs, Target, WidthAxis
+
+__all__ = [
+    "InputSpec",
+    "Inputs",
+    "Target",
+    "TargetOptions",
+    "WidthAxis",
+    "from_functions",
+    "parse_inputs",
+    "parse_lr_groups",
+    "parse_set",
+    "parse_widths",
+    "resolve",
+]
+
+
+def resolve(text: str | None, options: TargetOptions | None = None) -> Target:
+    """The target that `text` names: `file.py`, `file.py:Name`, `package.module:Name`, a Hugging Face config.json or folder.
+
+    Without a text it is the one auditable file in the working directory. Raises UserError where it cannot be decided
+    or driven.
+    """
+    from muaudit.target.resolve import resolve_target
+
+    return resolve_target(text, options or TargetOptions())
+
+
+def from_functions(
+    build: Callable[..., Any],
+    batch: Callable[..., Any] | None = None,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Callable[..., Any] | str | None = None,
+    widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    name: str | None = None,
+    options: TargetOptions | None = None,
+) -> Target:
+    """A target from Python functions, each as in a spec: `build(width) -> nn.Module`, `batch(width)`,
+    `loss(output, batch)`, `optimizer(model)` or an optimizer's name. Raises UserError.
+    """
+    from muaudit.target.spec import target_from_functions
+
+    return target_from_functions(build, batch, loss, optimizer, widths, name, options or TargetOptions())

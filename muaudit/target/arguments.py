@@ -1,0 +1,222 @@
+"""The arguments of a model's constructor as one flat set of knobs, however deep its config objects are nested."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from muaudit.target import configs
+
+MISSING: Any = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One argument that is no config: its default (MISSING when it has none) and its annotation."""
+
+    value: Any = MISSING
+    annotation: Any = None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Something that is called with arguments, some of which are configs and so branches themselves.
+
+    make: from the arguments that were given values to the object.
+    optional: whether it may be left out when none of its own arguments is given.
+    """
+
+    make: Callable[[Mapping[str, Any]], Any]
+    children: Mapping[str, Leaf | Branch]
+    name: str
+    optional: bool = False
+
+    def leaves(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Leaf]]:
+        """Every leaf below, with its path."""
+        for name, child in self.children.items():
+            if isinstance(child, Branch):
+                yield from child.leaves((*path, name))
+            else:
+                yield (*path, name), child
+
+    def construct(self, values: Mapping[tuple[str, ...], Any]) -> Any:
+        """Build the object from values by path; arguments without a value keep their default."""
+        arguments: dict[str, Any] = {}
+        for name, child in self.children.items():
+            if isinstance(child, Branch):
+                below = {path[1:]: value for path, value in values.items() if path[0] == name and len(path) > 1}
+                if below or not child.optional:
+                    arguments[name] = child.construct(below)
+            elif (name,) in values:
+                arguments[name] = values[(name,)]
+        return self.make(arguments)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A constructor's knobs: short name → default, and the way back from knob values to a model."""
+
+    root: Branch
+    knobs: Mapping[str, Leaf]
+    paths: Mapping[str, tuple[str, ...]]
+    config: str = ""
+
+    def construct(self, values: Mapping[str, Any]) -> Any:
+        """Build the model from knob values."""
+        return self.root.construct({self.paths[name]: value for name, value in values.items()})
+
+    def call(self, values: Mapping[str, Any]) -> str:
+        """The constructor call as source, for specs to paste."""
+        return _call(self.root, {self.paths[name]: text for name, text in values.items()})
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Where the class under construction lives, for looking up its config."""
+
+    module: ModuleType
+    cls: type
+    depth: int = 0
+    given: Any = field(default=None)
+
+
+def read(cls: type, module: ModuleType, config: Any = None) -> Arguments:
+    """The arguments of a class. `config`, a config class or instance, is used wherever the class takes a config."""
+    scope = _Scope(module, cls, given=config)
+    children = dict(_children(cls, scope))
+    root = Branch(lambda given: cls(**given), children, cls.__name__)
+    knobs: dict[str, Leaf] = {}
+    paths: dict[str, tuple[str, ...]] = {}
+    for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
+        name = path[-1] if path[-1] not in knobs else ".".join(path)
+        knobs[name], paths[name] = leaf, path
+    label = next((child.name for child in children.values() if isinstance(child, Branch)), "")
+    return Arguments(root, knobs, paths, label)
+
+
+def _children(cls: Callable[..., Any], scope: _Scope) -> Iterator[tuple[str, Leaf | Branch]]:
+    hints = _hints(cls)
+    for name, parameter in _parameters(cls).items():
+        hint = hints.get(name, parameter.annotation)
+        branch = _branch(name, hint, parameter.default, scope) if scope.depth < 3 else None
+        yield name, branch or Leaf(parameter.default, hint)
+
+
+def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
+    """The config behind a parameter: from its annotation, its default, or what the module has to offer."""
+    optional = default is not MISSING
+    if scope.given is not None and scope.depth == 0 and configs.fits(name, hint, scope.given):
+        return _of_given(scope.given, scope, optional)
+    found = configs.config_class(hint)
+    if found is not None:
+        return _of_class(found, name, scope, optional)
+    if configs.is_config_instance(default):
+        return _of_instance(default, optional)
+    if optional and default is not None or not configs.is_config_name(name, hint):
+        return None
+    return _found_in_module(name, scope, optional)
+
+
+def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
+    accessed = configs.accessed_fields(scope.module, name)
+    given = configs.find(scope.module, scope.cls, accessed)
+    if given is not None:
+        return _of_given(given, scope, optional, accessed)
+    if optional or not accessed:
+        return None
+    fields = {field_name: Leaf() for field_name in accessed.names}
+    make = dict if accessed.subscripts else SimpleNamespace
+    return Branch(lambda given: make(**given), fields, "dict" if accessed.subscripts else "namespace")
+
+
+def _of_given(given: Any, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
+    if inspect.isclass(given):
+        return _of_class(given, "", scope, optional, accessed)
+    return _of_instance(given, optional)
+
+
+def _of_class(
+    cls: type, name: str, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None
+) -> Branch:
+    """A config class: called with keyword arguments, or made and then assigned to where it takes none."""
+    children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1)))
+    if _takes_any_keyword(cls):
+        accessed = accessed or configs.accessed_fields(scope.module, name or "config")
+        children.update({field_name: Leaf(getattr(cls, field_name, MISSING)) for field_name in accessed.names
+                         if field_name not in children and not callable(getattr(cls, field_name, None))})  # fmt: skip
+    if children:
+        return Branch(lambda given: cls(**given), children, cls.__name__, optional)
+    return dataclasses.replace(_of_instance(cls(), optional), name=cls.__name__)
+
+
+def _of_instance(instance: Any, optional: bool) -> Branch:
+    """A config object that exists: copied, with the changed fields assigned."""
+
+    def make(given: Mapping[str, Any]) -> Any:
+        if isinstance(instance, Mapping):
+            return {**instance, **given}
+        if dataclasses.is_dataclass(instance) and not isinstance(instance, type):
+            return dataclasses.replace(instance, **given)
+        changed = copy.deepcopy(instance)
+        for name, value in given.items():
+            setattr(changed, name, value)
+        return changed
+
+    fields = {name: Leaf(value) for name, value in configs.fields(instance).items()}
+    return Branch(make, fields, type(instance).__name__, optional)
+
+
+def _parameters(cls: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments that can be passed by keyword."""
+    try:
+        signature = inspect.signature(cls)
+    except (ValueError, TypeError):
+        return {}
+    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = {name: each for name, each in signature.parameters.items() if each.kind in by_keyword}
+    factories = {
+        each.name: each.default_factory
+        for each in (dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ())
+        if each.default_factory is not dataclasses.MISSING
+    }
+    for name, factory in factories.items():
+        if name in parameters:
+            parameters[name] = parameters[name].replace(default=factory())
+    return parameters
+
+
+def _takes_any_keyword(cls: type) -> bool:
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (ValueError, TypeError):
+        return False
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _hints(cls: Callable[..., Any]) -> dict[str, Any]:
+    """The resolved annotations of a constructor; none where they cannot be resolved."""
+    for source in (cls, getattr(cls, "__init__", None)):
+        try:
+            hints = typing.get_type_hints(source) if source is not None else {}
+        except Exception:
+            continue
+        if source is not cls or dataclasses.is_dataclass(cls):
+            return hints
+    return {}
+
+
+def _call(branch: Branch, values: Mapping[tuple[str, ...], Any]) -> str:
+    arguments = []
+    for name, child in branch.children.items():
+        below = {path[1:]: value for path, value in values.items() if path[0] == name}
+        if isinstance(child, Branch) and (below or not child.optional):
+            arguments.append(f"{name}={_call(child, below)}")
+        elif () in below:
+            arguments.append(f"{name}={below[()]}")
+    return f"{branch.name}({', '.join(arguments)})"

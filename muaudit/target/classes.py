@@ -1,0 +1,78 @@
+"""Zero configuration: a model class, driven by what its constructor's arguments are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from muaudit.target import arguments, names, small
+from muaudit.target.arguments import Arguments
+from muaudit.target.draft import Draft, Sizes, Variant, finish
+from muaudit.target.inputs import Hints
+from muaudit.target.options import TargetOptions
+from muaudit.target.probe import Target
+from muaudit.target.widths import Plan, plans
+
+
+def target_from_class(
+    cls: type, module: ModuleType, options: TargetOptions, path: Path | None, note: str = "", config: Any = None
+) -> Target:
+    """The target of a model class; `config` is the config class or object the user named, if any."""
+    read = arguments.read(cls, module, config)
+    label = f"{cls.__name__}({read.config})" if read.config else cls.__name__
+    given = list(plans(read.knobs, options, cls.__name__))
+    unknown = small.unguessable(read.knobs, given[0].values({}), cls.__name__)
+    if unknown is not None:
+        raise unknown
+    batch, loss = _partial_spec(module)
+    draft = Draft(
+        label=label, call=_call(read, given[0]), variants=_variants(read, given, options), path=path,
+        batch=batch, loss=loss, notes=(note,) if note else (), defined=cls,
+    )  # fmt: skip
+    return finish(draft, options)
+
+
+def _variants(read: Arguments, given: list[Plan], options: TargetOptions) -> Iterator[Variant]:
+    for plan in given:
+        yield Variant(plan.axes, _build(read, plan), plan.notes, _hints(read, plan))
+
+
+def _build(read: Arguments, plan: Plan) -> Callable[[Sizes], Any]:
+    return lambda sizes: read.construct(plan.values(sizes))
+
+
+def _hints(read: Arguments, plan: Plan) -> Hints:
+    """Length and image size of the input, from the arguments that bound them."""
+    values = {name: leaf.value for name, leaf in read.knobs.items()} | plan.values({})
+
+    def find(table: tuple[str, ...]) -> int | None:
+        sizes = [value for name, value in values.items()
+                 if isinstance(value, int) and names.rank(name.rpartition(".")[2], table) is not None]  # fmt: skip
+        return min(sizes) if sizes else None
+
+    length = find(names.LENGTH)
+    return Hints(min(32, length) if length and length > 0 else 32, find(names.IMAGE))
+
+
+def _call(read: Arguments, plan: Plan) -> str:
+    """The construction as source to paste, with `width` where the width goes."""
+    widths = {axis.name: "width" if place == 0 else f"width * {axis.probes[0]} // {plan.axes[0].probes[0]}"
+              for place, axis in enumerate(plan.axes)}  # fmt: skip
+    needed = {name: repr(plan.fixed[name]) for name, leaf in read.knobs.items()
+              if leaf.value is arguments.MISSING and name in plan.fixed}  # fmt: skip
+    return read.call(needed | widths)
+
+
+def _partial_spec(module: ModuleType) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    """A `batch(width)`, and a `loss(output, batch)` with it, in a file that has no build."""
+    batch, loss = getattr(module, "batch", None), getattr(module, "loss", None)
+    if not _has_arguments(batch, ("width",)):
+        return None, None
+    return batch, loss if _has_arguments(loss, ("output", "batch")) else None
+
+
+def _has_arguments(function: Any, expected: tuple[str, ...]) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_varnames[: code.co_argcount] == expected

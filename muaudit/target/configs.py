@@ -1,0 +1,133 @@
+"""Finding the config that a constructor's `config` argument wants: a class, an object, a dict, or just the fields it reads."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+_NAMES = (
+    "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
+    "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c",
+)  # fmt: skip
+_CLASS_NAME = re.compile(r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$")
+_PLAIN = (bool, int, float, str, list, tuple, type(None))
+
+
+@dataclass(frozen=True)
+class Accessed:
+    """The fields a file reads from a config: `config.n_embd`, or `config["n_embd"]` when `subscripts` is set."""
+
+    names: tuple[str, ...] = ()
+    subscripts: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+
+def config_class(hint: Any) -> type | None:
+    """The config class that an annotation names, also inside `X | None`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        found = [config_class(part) for part in typing.get_args(hint)]
+        return next((each for each in found if each is not None), None)
+    return hint if inspect.isclass(hint) and _is_config_class(hint) else None
+
+
+def is_config_instance(value: Any) -> bool:
+    """Whether a value is a config object (and not a number, a text, a module or a function)."""
+    return not inspect.isclass(value) and _is_config_class(type(value))
+
+
+def is_config_name(name: str, hint: Any) -> bool:
+    """Whether an argument is called like a config and is not annotated as something plain."""
+    return name in _NAMES and hint not in _PLAIN
+
+
+def fits(name: str, hint: Any, given: Any) -> bool:
+    """Whether a config the user named is meant for this parameter."""
+    cls = given if inspect.isclass(given) else type(given)
+    return (inspect.isclass(hint) and issubclass(cls, hint)) or config_class(hint) is cls or is_config_name(name, hint)
+
+
+def fields(instance: Any) -> dict[str, Any]:
+    """The plain fields of a config object, those on its class included."""
+    if isinstance(instance, Mapping):
+        return {name: value for name, value in instance.items() if isinstance(name, str)}
+    if dataclasses.is_dataclass(instance):
+        return {each.name: getattr(instance, each.name) for each in dataclasses.fields(instance) if each.init}
+    found = {
+        name: value for cls in reversed(type(instance).__mro__) for name, value in vars(cls).items()
+    } | getattr(instance, "__dict__", {})
+    return {
+        name: value for name, value in found.items() if not name.startswith("_") and isinstance(value, _PLAIN)
+    }
+
+
+def accessed_fields(module: ModuleType, name: str) -> Accessed:
+    """The fields that a module's source reads from variables (or attributes) of this name."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        return Accessed()
+    attributes: dict[str, None] = {}
+    subscripts: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_variable(node.value, name):
+            attributes[node.attr] = None
+        elif isinstance(node, ast.Subscript) and _is_variable(node.value, name):
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+                subscripts[node.slice.value] = None
+    if subscripts:
+        return Accessed(tuple(subscripts), subscripts=True)
+    return Accessed(tuple(attributes))
+
+
+def find(module: ModuleType, cls: type, accessed: Accessed) -> Any:
+    """The config class, object or dict in a module that has what a class reads; None when there is none."""
+    values = [(name, value) for name, value in vars(module).items() if not name.startswith("__")]
+    if accessed.subscripts:
+        dicts = [value for _, value in values if isinstance(value, dict) and set(accessed.names) <= set(value)]
+        return dicts[0] if dicts else None
+    classes = [value for _, value in values if inspect.isclass(value) and _is_config_class(value)]
+    if classes:
+        return max(classes, key=lambda each: _likeness(each.__name__, cls.__name__, fields_of(each), accessed))
+    return next((value for _, value in values if is_config_instance(value) and _reads(value, accessed)), None)
+
+
+def fields_of(cls: type) -> set[str]:
+    """The field names that a config class shows without being made."""
+    return set(getattr(cls, "__annotations__", {})) | set(vars(cls)) | set(inspect.signature(cls).parameters)
+
+
+def _is_config_class(cls: type) -> bool:
+    if cls.__module__.partition(".")[0] in ("builtins", "typing", "torch", "collections", "types", "enum", "numpy"):
+        return cls is types.SimpleNamespace
+    if any(base.__name__ == "Module" and base.__module__.startswith("torch.") for base in cls.__mro__):
+        return False
+    if cls.__module__ == "argparse":
+        return cls.__name__ == "Namespace"
+    return dataclasses.is_dataclass(cls) or _CLASS_NAME.search(cls.__name__) is not None
+
+
+def _is_variable(node: ast.expr, name: str) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id == name
+    return isinstance(node, ast.Attribute) and node.attr == name
+
+
+def _likeness(config: str, model: str, known: set[str], accessed: Accessed) -> tuple[int, int]:
+    """A config is the model's by what it holds of the fields read, then by the name they share."""
+    shared = sum(name in known for name in accessed.names)
+    stem = _CLASS_NAME.sub("", config).lower()
+    return shared, len(stem) if stem and stem in model.lower() else 0
+
+
+def _reads(value: Any, accessed: Accessed) -> bool:
+    return bool(accessed) and sum(hasattr(value, name) for name in accessed.names) * 2 > len(accessed.names)

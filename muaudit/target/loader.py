@@ -1,0 +1,188 @@
+"""From a path or a dotted name to an imported module, with every way in which that fails told apart."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.target.usercode import describe, quiet, where
+
+
+class _FolderFinder:
+    """Finds the target's sibling modules first, but never instead of the standard library.
+
+    A folder put on sys.path would shadow it (a user's `types.py` or `queue.py`) for everything imported later.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self.found: set[str] = set()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a top-level module or package in the folder; namespace packages are left to sys.path."""
+        if path is not None or "." in name or name in sys.stdlib_module_names:
+            return None
+        spec = PathFinder.find_spec(name, [self.folder])
+        if spec is None or spec.loader is None:
+            return None
+        self.found.add(name)
+        return spec
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a Python file, as part of its package where it sits in one. Raises UserError for every failure."""
+    path = path.resolve()
+    source = _read(path)
+    root, dotted = _package_of(path)
+    finder = _make_importable(root)
+    with _importing(path.name, path):
+        return _import_dotted(dotted, path) if "." in dotted else _execute(path, source, finder)
+
+
+def load_module(dotted: str) -> ModuleType:
+    """Import an installed module (or one in the working directory). Raises UserError for every failure."""
+    _make_importable(Path.cwd())
+    try:
+        found = importlib.util.find_spec(dotted)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise UserError(
+            f"no module named {dotted!r}", "expected file.py, file.py:Name, package.module:Name or a config.json"
+        )
+    with _importing(dotted, None):
+        return importlib.import_module(dotted)
+
+
+def lookup(module: ModuleType, name: str, where_from: str) -> Any:
+    """The object a target names, dots allowed. Raises UserError with the nearest names."""
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"{where_from} has no {name!r}", near(name, public_names(module), "it has"))
+        found = getattr(found, part)
+    return found
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """The classes and functions a module defines itself."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+def near(name: str, choices: Iterable[str], lead: str) -> str:
+    """`did you mean X?` where something is close, then the list of choices."""
+    listed = list(choices)
+    close = difflib.get_close_matches(name, listed, n=1)
+    lines = [f"did you mean {close[0]}?"] if close else []
+    shown = ", ".join(listed[:30]) + (", ..." if len(listed) > 30 else "")
+    return "\n".join([*lines, f"{lead}: {shown}"] if listed else lines)
+
+
+def _read(path: Path) -> bytes:
+    if path.suffix != ".py":
+        raise UserError(
+            f"{path.name} is not a Python file", "expected file.py, file.py:Name, package.module:Name or a config.json"
+        )
+    source = path.read_bytes()
+    try:
+        text = importlib.util.decode_source(source)
+    except (SyntaxError, UnicodeDecodeError):
+        text = "\0"
+    if "\0" in text:
+        raise UserError(f"{path.name} is not a Python file: it is not text")
+    return source
+
+
+def _package_of(path: Path) -> tuple[Path, str]:
+    """The folder to import from and the dotted name under which the file's package knows it."""
+    folder, parts = path.parent, [path.stem]
+    while (folder / "__init__.py").exists() and folder.name.isidentifier():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(parts)
+
+
+def _import_dotted(dotted: str, path: Path) -> ModuleType:
+    """Import a file as part of its package; a package's `__init__.py` goes by the package's own name."""
+    name = dotted.removesuffix(".__init__")
+    module = importlib.import_module(name)
+    if module.__file__ != str(path):
+        raise UserError(f"{path.name} goes by the name {name}, which is {module.__file__}", "rename the file")
+    return module
+
+
+def _execute(path: Path, source: bytes, finder: _FolderFinder) -> ModuleType:
+    """Run the file as a module of its own name, unless that name is taken by something else.
+
+    Compiled here rather than through the import system, whose cache goes by a time stamp in whole seconds.
+    """
+    name = path.stem if path.stem.isidentifier() else "_target"
+    taken = sys.modules.get(name)
+    if name in sys.stdlib_module_names or (taken is not None and getattr(taken, "__file__", None) != str(path)):
+        name = f"_{name}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    finder.found.add(name)
+    exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+def _make_importable(folder: Path) -> _FolderFinder:
+    """Let the target import its siblings; a former target's folder and siblings make room."""
+    for finder in [finder for finder in sys.meta_path if isinstance(finder, _FolderFinder)]:
+        if finder.folder == str(folder):
+            return finder
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.partition(".")[0] in finder.found]:
+            del sys.modules[name]
+        if finder.folder in sys.path:
+            sys.path.remove(finder.folder)
+    finder = _FolderFinder(folder)
+    sys.meta_path.insert(0, finder)
+    sys.path.append(str(folder))
+    return finder
+
+
+@contextlib.contextmanager
+def _importing(name: str, path: Path | None) -> Iterator[None]:
+    """Import quietly, with a command line of its own, and say whose fault a failure is."""
+    argv, sys.argv = sys.argv, [str(path) if path else name]
+    try:
+        with quiet():
+            yield
+    except UserError:
+        raise
+    except SyntaxError as error:
+        place = f"{Path(error.filename or name).name}:{error.lineno}"
+        message = "\n".join([f"{place}: syntax error: {error.msg}", *where(error)])
+        raise UserError(message, "is it Python 3?") from error
+    except SystemExit as error:
+        message = "\n".join([f"{name} exits while it is imported", *where(error)])
+        raise UserError(message, 'put what is meant to run under `if __name__ == "__main__":`') from error
+    except ImportError as error:
+        message = "\n".join([f"{name} cannot be imported: {describe(error)}", *where(error)])
+        raise UserError(message, "install what it needs, or run in the environment that has it") from error
+    except Exception as error:
+        message = "\n".join([f"{name} cannot be imported: {describe(error)}", *where(error)])
+        hint = 'put what is meant to run under `if __name__ == "__main__":`, or write build(width) in a file of its own'
+        raise UserError(message, hint) from error
+    finally:
+        sys.argv = argv

@@ -1,0 +1,148 @@
+"""The scalar that is differentiated: the model's own loss where it returns one, else a standard one on its output."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from muaudit.errors import UserError
+from muaudit.target.probe import Inputs
+
+_SEED = 20_220_308
+_OUTPUTS = ("logits", "last_hidden_state", "prediction", "predictions", "sample", "out", "output", "x", "start_logits")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A loss, and what there is to say about it."""
+
+    loss: Callable[[Any, Inputs], Tensor]
+    note: str = ""
+
+
+def choose(outputs: tuple[Any, Any], inputs: Inputs, with_targets: bool) -> Chosen:
+    """A loss for what the model returned at two widths. Raises UserError where no tensor can be learned from."""
+    if own_loss(outputs[0]) is not None and (with_targets or main_output(outputs[0]) is None):
+        return Chosen(lambda output, _: _own(output))
+    small, large = main_output(outputs[0]), main_output(outputs[1])
+    if small is None or large is None or small.dim() != large.dim():
+        raise UserError(f"the model returns {_kind(outputs[0])}, in which no loss and no float tensor was found",
+                        "give a loss: loss(output, batch) in the file, which returns a scalar tensor")  # fmt: skip
+    grown = [dim for dim in range(small.dim()) if small.shape[dim] != large.shape[dim]]
+    if grown:
+        return Chosen(_on_main(_readout(grown[-1])), "the output grows with the width, so a fixed random readout of "
+                      "size 1/width stands in for the layer that would read it")  # fmt: skip
+    if _is_regression(small, inputs):
+        return Chosen(_on_main(_squared_error))
+    return Chosen(_on_main(_cross_entropy))
+
+
+def own_loss(output: Any) -> Tensor | None:
+    """The scalar in what a model returned, None when there is none."""
+    if isinstance(output, Tensor):
+        return output if output.dim() == 0 and output.is_floating_point() else None
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if isinstance(loss, Tensor):
+        return loss.mean()
+    if isinstance(output, (tuple, list)):
+        scalars = [each for each in output if isinstance(each, Tensor) and each.numel() == 1 and each.requires_grad]
+        return scalars[0].reshape(()) if scalars else None
+    return None
+
+
+def main_output(output: Any) -> Tensor | None:
+    """The float tensor that a model is about: its logits, or the first tensor with dims."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() and output.dim() > 0 else None
+    if isinstance(output, Mapping) or hasattr(output, "__dataclass_fields__"):
+        get = output.get if isinstance(output, Mapping) else lambda name: getattr(output, name, None)
+        named = [main_output(get(name)) for name in _OUTPUTS]
+        values = list(output.values()) if isinstance(output, Mapping) else list(vars(output).values())
+        return next((each for each in (*named, *map(main_output, values)) if each is not None), None)
+    if isinstance(output, (tuple, list)):
+        return next((found for each in output if (found := main_output(each)) is not None), None)
+    return None
+
+
+def check_scalar(loss: Any, name: str) -> Tensor:
+    """A user's loss as it is. Raises UserError unless it is a scalar with a gradient."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise UserError(f"{name} returned {_kind(loss)}, expected a scalar tensor", "reduce it, for example with .mean()")
+    if not loss.requires_grad:
+        raise UserError(f"{name} returned a tensor without a gradient",
+                        "compute it from the model's output, outside torch.no_grad() and without .item() or .detach()")  # fmt: skip
+    return loss
+
+
+def _own(output: Any) -> Tensor:
+    loss = own_loss(output)
+    assert loss is not None, "the model returned a loss at the trial, but none now"
+    return loss
+
+
+def _on_main(loss: Callable[[Tensor], Tensor]) -> Callable[[Any, Inputs], Tensor]:
+    """A loss on the main output, to which a scalar that the model returns besides (a balancing loss) is added."""
+
+    def both(output: Any, _: Inputs) -> Tensor:
+        main, extra = main_output(output), own_loss(output)
+        assert main is not None, "the model returned a tensor at the trial, but none now"
+        return loss(main) if extra is None else loss(main) + extra
+
+    return both
+
+
+def _is_regression(output: Tensor, inputs: Inputs) -> bool:
+    """Whether the output is no set of logits: a single number, an image, or a float sequence like its input."""
+    floats = all(value.is_floating_point() for value in inputs.args if isinstance(value, Tensor))
+    return output.dim() == 1 or output.shape[-1] == 1 or output.dim() > 3 or (output.dim() == 3 and floats)
+
+
+def _cross_entropy(logits: Tensor) -> Tensor:
+    classes = logits.shape[-1]
+    targets = _integers(tuple(logits.shape[:-1]), classes)
+    return F.cross_entropy(logits.float().reshape(-1, classes), targets.reshape(-1))
+
+
+def _squared_error(output: Tensor) -> Tensor:
+    return F.mse_loss(output.float(), _normals(tuple(output.shape)))
+
+
+def _readout(dim: int) -> Callable[[Tensor], Tensor]:
+    """Fixed random signs over the growing dim, averaged: gradients like those of a µP readout (TP5 Table 3).
+
+    The squared error to random signs keeps the gradient from vanishing with the output.
+    """
+
+    def loss(output: Tensor) -> Tensor:
+        shape = [1] * output.dim()
+        shape[dim] = output.shape[dim]
+        read = (output.float() * _signs(tuple(shape))).mean(dim)
+        return F.mse_loss(read, _signs(tuple(read.shape)))
+
+    return loss
+
+
+# Kept, so that what is fixed by its shape is made once, outside any recording of the model.
+@functools.lru_cache(maxsize=64)
+def _integers(shape: tuple[int, ...], high: int) -> Tensor:
+    return torch.randint(0, high, shape, generator=torch.Generator().manual_seed(_SEED))
+
+
+@functools.lru_cache(maxsize=64)
+def _normals(shape: tuple[int, ...]) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(_SEED))
+
+
+@functools.lru_cache(maxsize=64)
+def _signs(shape: tuple[int, ...]) -> Tensor:
+    return torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(_SEED)) * 2.0 - 1.0
+
+
+def _kind(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -1,0 +1,160 @@
+"""The optimizer a model is trained with: the user's, the model's own method, or a default over all parameters."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from muaudit.errors import UserError
+from muaudit.target.usercode import describe, guarded, quiet
+
+_LR = 1e-3
+_KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "adamw": ("AdamW", {}), "adam": ("Adam", {}), "sgd": ("SGD", {}), "sgd-momentum": ("SGD", {"momentum": 0.9}),
+    "rmsprop": ("RMSprop", {}), "adagrad": ("Adagrad", {}), "adafactor": ("Adafactor", {}), "muon": ("Muon", {}),
+    "nadam": ("NAdam", {}), "radam": ("RAdam", {}), "adamax": ("Adamax", {}), "adadelta": ("Adadelta", {}),
+}  # fmt: skip
+_METHODS = ("configure_optimizers", "configure_optimizer", "get_optimizer", "build_optimizer", "create_optimizer",
+            "make_optimizer", "setup_optimizer", "setup_optimizers")  # fmt: skip
+_ARGUMENTS: dict[str, Any] = {
+    "weight_decay": 0.1, "wd": 0.1, "learning_rate": _LR, "lr": _LR, "max_lr": _LR, "betas": (0.9, 0.95), "beta1": 0.9,
+    "beta2": 0.95, "device_type": "cpu", "device": "cpu", "eps": 1e-8, "momentum": 0.9, "fused": False, "master_process": False,
+    "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100, "num_training_steps": 100, "optimizer": "adamw",
+}  # fmt: skip
+_CONFIGS = ("config", "train_config", "cfg", "args", "training_config", "hparams", "opt_config", "training_args")
+
+Factory = Callable[[nn.Module, Mapping[str, int]], torch.optim.Optimizer]
+
+
+def spare_dynamo() -> None:
+    """Let optimizers be made without importing torch's compiler, which takes as long as importing torch.
+
+    torch wraps `add_param_group` in a lazy `torch._dynamo.disable`; nothing is compiled here, so the plain function
+    will do. Where the attribute is not there (another version of torch), nothing changes.
+    """
+    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+        plain = getattr(getattr(torch.optim.Optimizer, name, None), "__wrapped__", None)
+        if plain is not None and not hasattr(plain, "__dynamo_disable"):
+            setattr(plain, "__dynamo_disable", plain)  # noqa: B010
+
+
+def known(name: str) -> str:
+    """The optimizer's name in lower case. Raises UserError for one that torch does not have."""
+    lowered = name.lower().replace("_", "-")
+    if lowered not in _KNOWN or not hasattr(torch.optim, _KNOWN[lowered][0]):
+        close = difflib.get_close_matches(lowered, _KNOWN, n=1)
+        hint = f"did you mean {close[0]}?\n" if close else ""
+        raise UserError(f"unknown optimizer {name!r}", f"{hint}known: {', '.join(_KNOWN)}; for any other write "
+                        "optimizer(model) in the file")  # fmt: skip
+    return lowered
+
+
+def default(name: str, groups: Sequence[tuple[str, float]], main: str, first: int) -> Factory:
+    """The optimizer `name` over all parameters; `groups` scale the learning rate of theirs with the width."""
+    cls, extra = _KNOWN[name]
+
+    def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        ratio = sizes.get(main, first) / first
+        members: dict[float, list[nn.Parameter]] = {}
+        for parameter_name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                members.setdefault(_LR * ratio ** _exponent(parameter_name, groups), []).append(parameter)
+        if name == "muon":
+            _check_matrices(model)
+        params = [{"params": parameters, "lr": lr} for lr, parameters in members.items()]
+        optimizer: torch.optim.Optimizer = getattr(torch.optim, cls)(params, lr=_LR, **extra)
+        return optimizer
+
+    return make
+
+
+def check_groups(groups: Sequence[tuple[str, float]], model: nn.Module) -> None:
+    """Raise UserError for a pattern that no parameter matches."""
+    parameters = [name for name, _ in model.named_parameters()]
+    for pattern, _ in groups:
+        if not fnmatch.filter(parameters, pattern):
+            shown = "\n".join(f"  {name}" for name in parameters[:12])
+            raise UserError(f"--lr-group {pattern!r} matches no parameter", f"parameters are called:\n{shown}")
+
+
+def from_user(function: Callable[..., Any], where: str) -> Factory:
+    """The user's `optimizer(model)`."""
+
+    def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        with guarded(f"{where}: optimizer(model)"):
+            found = unwrap(function(model))
+        if found is None:
+            raise UserError(f"{where}: optimizer(model) returned no optimizer", "expected a torch.optim.Optimizer")
+        return found
+
+    return make
+
+
+def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
+    """The model's own method: (factory, name, "") where it can be called, else (None, name, why not)."""
+    name = next((each for each in _METHODS if callable(getattr(model, each, None))), None)
+    if name is None:
+        return None, "", ""
+
+    def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        with guarded(f"{name}()"):
+            found = _call(getattr(model, name))
+        if found is None:
+            raise UserError(f"{name}() returned no optimizer")
+        return found
+
+    try:
+        with quiet():
+            if _call(getattr(model, name)) is None:
+                return None, name, "it returns no torch.optim.Optimizer, or several"
+    except Exception as error:
+        return None, name, describe(error)
+    return make, name, ""
+
+
+def unwrap(found: Any) -> torch.optim.Optimizer | None:
+    """The optimizer in what was returned: itself, Lightning's dicts and tuples, or the only one of a list."""
+    if isinstance(found, torch.optim.Optimizer):
+        return found
+    if isinstance(found, Mapping):
+        return unwrap(found.get("optimizer"))
+    if isinstance(found, (tuple, list)):
+        optimizers = [each for part in found if (each := unwrap(part)) is not None]
+        return optimizers[0] if len(optimizers) == 1 else None
+    # libraries wrap torch's optimizers in classes of their own; their groups are all that matters
+    return found if hasattr(found, "param_groups") and hasattr(found, "step") else None
+
+
+def _exponent(name: str, groups: Sequence[tuple[str, float]]) -> float:
+    return next((exponent for pattern, exponent in groups if fnmatch.fnmatchcase(name, pattern)), 0.0)
+
+
+def _call(method: Callable[..., Any]) -> torch.optim.Optimizer | None:
+    """Call a method with arguments by name. Raises TypeError naming the argument that is not known."""
+    arguments: dict[str, Any] = {}
+    for name, parameter in inspect.signature(method).parameters.items():
+        if parameter.default is not parameter.empty or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name in _CONFIGS:
+            arguments[name] = SimpleNamespace(**_ARGUMENTS)
+        elif name in _ARGUMENTS:
+            arguments[name] = _ARGUMENTS[name]
+        elif name.endswith("_lr"):
+            arguments[name] = _LR
+        else:
+            raise TypeError(f"no value is known for its argument {name!r}")
+    return unwrap(method(**arguments))
+
+
+def _check_matrices(model: nn.Module) -> None:
+    others = [name for name, parameter in model.named_parameters() if parameter.dim() != 2]
+    if others:
+        raise UserError(f"muon takes matrices only, and {others[0]} is none",
+                        "write optimizer(model) in the file, with Muon for the matrices")  # fmt: skip

@@ -1,0 +1,151 @@
+"""From the TARGET text to one of its forms: a spec, a model class, a config object, or a Hugging Face config."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.target import configs, loader
+from muaudit.target.options import TargetOptions
+from muaudit.target.probe import Target
+
+_FORMS = "expected file.py, file.py:Name, package.module:Name or a Hugging Face config.json"
+
+
+def resolve_target(text: str | None, options: TargetOptions) -> Target:
+    """The target behind `muaudit.target.resolve`."""
+    text = text if text is not None else _only_file(Path.cwd())
+    source, name = _split(text)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _from_folder(path, options)
+    if path.suffix == ".json" and path.is_file():
+        return _from_hugging_face(path, options)
+    if path.is_file():
+        module = loader.load_file(path)
+        return _from_module(module, name, source, options, path)
+    if name is None or path.suffix == ".py" or "/" in source:
+        raise UserError(f"no such file: {source}", _nearby(path) or _FORMS)
+    return _from_module(loader.load_module(source), name, source, options, None)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    """The file or module and the name in it; a Windows drive is no such split."""
+    source, colon, name = text.rpartition(":")
+    if not colon or "/" in name or "\\" in name or Path(text).exists():
+        return text, None
+    return source, name or None
+
+
+def _from_module(module: ModuleType, name: str | None, source: str, options: TargetOptions, path: Path | None) -> Target:
+    if name is not None:
+        return _from_object(loader.lookup(module, name, source), name, module, options, path)
+    if hasattr(module, "build"):
+        from muaudit.target.spec import target_from_module
+
+        return target_from_module(module, options, path)
+    from muaudit.target.classes import target_from_class
+    from muaudit.target.discover import find_root
+
+    cls, note = find_root(module, source)
+    return target_from_class(cls, _home(cls, module), options, path, note)
+
+
+def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptions, path: Path | None) -> Target:
+    """A named object: a model class, a config for one, or a function that builds one."""
+    import torch
+
+    where = path.name if path else module.__name__
+    if isinstance(found, torch.nn.Module):
+        cls = type(found).__name__
+        raise UserError(f"{where}:{name} is a {cls} of one width, expected a class or a function",
+                        f"name its class ({where}:{cls}), or write build(width)")  # fmt: skip
+    hugging_face = _hugging_face_class(found)
+    if hugging_face is not None:
+        return hugging_face.target_from_object(found, options, path)
+    if inspect.isclass(found) and issubclass(found, torch.nn.Module):
+        from muaudit.target.classes import target_from_class
+
+        return target_from_class(found, _home(found, module), options, path)
+    if configs.is_config_instance(found) or configs.config_class(found) is not None or isinstance(found, dict):
+        return _from_config(found, module, where, options, path)
+    if callable(found) and not inspect.isclass(found):
+        from muaudit.target.spec import target_from_module
+
+        return target_from_module(module, options, path, build=name)
+    raise UserError(f"{where}:{name} is a {type(found).__name__}, expected a torch.nn.Module class or a function "
+                    "that builds one", loader.near(name, loader.public_names(module), f"{where} has"))  # fmt: skip
+
+
+def _from_config(config: Any, module: ModuleType, where: str, options: TargetOptions, path: Path | None) -> Target:
+    """A config the user named: the model is the root of the module that the config stands in."""
+    from muaudit.target.classes import target_from_class
+    from muaudit.target.discover import find_root
+
+    cls, note = find_root(module, where)
+    return target_from_class(cls, _home(cls, module), options, path, note, config)
+
+
+def _from_folder(path: Path, options: TargetOptions) -> Target:
+    if (path / "config.json").is_file():
+        return _from_hugging_face(path / "config.json", options)
+    files = sorted(path.glob("*.py"))
+    hint = "name a file in it:\n" + "\n".join(f"  muaudit check {file}" for file in files[:8]) if files else _FORMS
+    raise UserError(f"{path} is a folder without a config.json", hint)
+
+
+def _from_hugging_face(path: Path, options: TargetOptions) -> Target:
+    from muaudit.target.huggingface import target_from_file
+
+    return target_from_file(path, options)
+
+
+def _hugging_face_class(found: Any) -> Any:
+    """The room for Hugging Face where an object is one of its models or configs; transformers is not imported for it."""
+    cls = found if inspect.isclass(found) else type(found)
+    if not any(base.__module__.startswith("transformers.") for base in cls.__mro__):
+        return None
+    from muaudit.target import huggingface
+
+    return huggingface if huggingface.is_model_or_config(cls) else None
+
+
+def _only_file(folder: Path) -> str:
+    """The one file worth auditing: model.py, else the only one whose text speaks of a module or a build function."""
+    if (folder / "model.py").is_file():
+        return "model.py"
+    files = [file for file in sorted(folder.glob("*.py")) if _speaks_of_models(file)]
+    if len(files) == 1:
+        return files[0].name
+    if files:
+        commands = "\n".join(f"  muaudit check {file.name}" for file in files)
+        raise UserError(f"several files here may hold the model: {', '.join(file.name for file in files)}", f"name one:\n{commands}")
+    if (folder / "config.json").is_file():
+        return "config.json"
+    raise UserError("no target given, and no file here holds a model", _FORMS)
+
+
+def _speaks_of_models(file: Path) -> bool:
+    text = file.read_bytes()
+    own = not file.name.startswith(("test_", "conftest", "setup"))
+    return own and (b"nn.Module" in text or b"def build(" in text or b"(Module)" in text)
+
+
+def _home(cls: type, module: ModuleType) -> ModuleType:
+    """The module a class was written in, where its config is found too."""
+    import sys
+
+    return sys.modules.get(cls.__module__, module)
+
+
+def _nearby(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path()
+    names = [file.name for file in sorted(folder.glob("*.py"))]
+    return loader.near(path.name, names, f"Python files in {folder.resolve().name}")
+
+
+_ = dataclasses

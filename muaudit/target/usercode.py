@@ -1,0 +1,78 @@
+"""Running the user's code: its prints go to stderr, its exceptions become a UserError with its own line."""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import random
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from muaudit.errors import UserError
+
+_HERE = str(Path(__file__).resolve().parents[1])
+_FRAMEWORK = ("site-packages", "dist-packages", "importlib", "<frozen")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what is printed to stdout to stderr: stdout carries the report only."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
+def guarded(what: str, hint: str = "") -> Iterator[None]:
+    """Run user code quietly; whatever it raises becomes `what raised ...` with the user's line, and `hint`."""
+    try:
+        with quiet():
+            yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise user_error(what, error, hint) from error
+
+
+def user_error(what: str, error: BaseException, hint: str = "") -> UserError:
+    """The error as a UserError: `what raised ValueError: text`, then the user's own line."""
+    return UserError("\n".join([f"{what} raised {describe(error)}", *where(error)]), hint)
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: text`, on one line, cut where it runs long."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 300 else text[:297] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def where(error: BaseException) -> list[str]:
+    """The innermost frame in the user's code, as `  file:line: source`, or nothing when there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return [f"  {error.filename}:{error.lineno}: {(error.text or '').strip()}".rstrip(": ")]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if is_user_file(frame.filename)]
+    if not own:
+        return []
+    frame = own[-1]
+    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return [f"  {frame.filename}:{frame.lineno}: {source}".rstrip(": ")]
+
+
+def is_user_file(filename: str) -> bool:
+    """Whether code in this file is the user's: not muaudit, the standard library or an installed package."""
+    if filename.startswith((_HERE, sys.base_prefix + "/lib/python")) or filename.startswith("<"):
+        return False
+    return not any(part in filename for part in _FRAMEWORK)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch, random and numpy (where the user's code imported it)."""
+    import torch
+
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed)

@@ -1,0 +1,187 @@
+"""From a constructor's knobs to widths: what grows, what scales along with it, and the probe sizes worth trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.target import names
+from muaudit.target.arguments import MISSING, Leaf
+from muaudit.target.heads import Heads, plan_heads
+from muaudit.target.loader import near
+from muaudit.target.options import MAIN_AXIS, TargetOptions
+from muaudit.target.probe import WidthAxis
+from muaudit.target.small import plan_fixed
+
+PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
+_CHANNEL_PROBES = ((32, 64), *PROBES)
+_CHANNELS = (
+    "base_channels", "base_width", "base_ch", "channels", "planes", "num_channels", "n_channels", "model_channels",
+    "num_filters", "n_filters", "base_filters", "filters", "nf", "ngf", "ndf", "n_feat", "residual_channels",
+)  # fmt: skip
+_SUFFIXES = ("_dim", "_width", "_channels", "_features", "_units", "_hidden", "_hidden_size", "width", "hidden")
+_NOT_WIDTH = (
+    *names.VOCAB, *names.LENGTH, *names.IMAGE, *names.CLASSES, *names.OUTPUTS, *names.IN_CHANNELS, *names.INPUTS,
+    *names.HEADS, *names.KV_HEADS, *names.HEAD_DIM, *names.DEPTH,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is built at any width: `values(sizes)` are its constructor arguments.
+
+    axes: the widths, the main one first. fixed: arguments that stay. derived: from the main width to arguments that
+    grow with it without being axes. lists: axes whose argument is a list, and that list at the model's own size.
+    """
+
+    axes: tuple[WidthAxis, ...]
+    fixed: Mapping[str, Any]
+    derived: Mapping[str, Callable[[int], Any]]
+    lists: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...] = ()
+
+    def values(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """Constructor arguments at these sizes; an axis left out keeps its ratio to the main one."""
+        main = self.axes[0]
+        width = sizes.get(main.name, main.probes[0])
+        values: dict[str, Any] = dict(self.fixed)
+        for axis in self.axes:
+            size = sizes.get(axis.name, axis.probes[0] * width // main.probes[0])
+            shape = self.lists.get(axis.name)
+            values[axis.name] = [size * each // shape[0] for each in shape] if shape else size
+        return values | {name: derive(width) for name, derive in self.derived.items()}
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The main width, and whether what usually scales along with it does (not when the user picked a lesser width)."""
+
+    main: str
+    together: bool
+
+
+def plans(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> Iterator[Plan]:
+    """Plans worth trying, best first: a small model at small probes, larger probes, then nothing made smaller.
+
+    Raises UserError where no width is found, a flag names no argument, or an argument cannot be guessed.
+    """
+    for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
+        if name not in knobs:
+            raise UserError(f"{label} has no argument {name!r}", near(name, knobs, "its arguments"))
+    chosen = _choose(knobs, options, label)
+    for shrink in (True, False):
+        heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
+        for probes in _probes(chosen.main, options, heads.divisor):
+            yield _plan(chosen, probes, knobs, options, heads, plan_fixed(knobs, options, shrink))
+
+
+def _plan(
+    chosen: _Chosen, probes: tuple[int, ...], knobs: Mapping[str, Leaf], options: TargetOptions, heads: Heads,
+    fixed: tuple[dict[str, Any], list[str]],
+) -> Plan:  # fmt: skip
+    values, notes = fixed
+    base = _number(knobs[chosen.main].value)
+    axes = [WidthAxis(chosen.main, probes, base)]
+    for name, leaf in knobs.items():
+        if name == chosen.main or name in options.set or not (name in options.widths or _is_width(name, leaf)):
+            continue
+        if name in options.widths:
+            axes.append(WidthAxis(name, options.widths[name], _number(leaf.value)))
+        elif chosen.together:
+            axes.append(_along(name, leaf, axes[0]))
+            notes.append(f"{name} grows along, at {axes[-1].probes[0] / probes[0]:g} × {chosen.main}")
+        elif leaf.value is MISSING:
+            values[name] = 64
+            notes.append(f"{name} is held at 64")
+    lists = {axis.name: shape for axis in axes if (shape := _shape(knobs[axis.name]))}
+    kept = {name: value for name, value in values.items() if name not in heads.derived}
+    derived = {name: heads.at(name, probes[0]) for name in heads.derived}
+    return Plan(tuple(axes), kept | dict(heads.fixed), derived, lists, (*notes, *heads.notes))
+
+
+def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen:
+    """The width argument: the one named by flag, else the one with the strongest name."""
+    ranked = [name for _, name in sorted(_ranked(knobs, options))]
+    named = [name for name in options.widths if name != MAIN_AXIS]
+    for name in named:
+        if _number(knobs[name].value) is None and knobs[name].value not in (MISSING, None):
+            raise UserError(f"--width {name}: {label} has {name}={knobs[name].value!r} there, which is no size",
+                            near(name, [each for each in knobs if _number(knobs[each].value)], "its sizes"))  # fmt: skip
+    if ranked and (not named or ranked[0] in named or MAIN_AXIS in options.widths):
+        return _Chosen(ranked[0], together=True)
+    if named:
+        return _Chosen(named[0], together=not ranked)
+    numbers = [name for name, leaf in knobs.items() if _number(leaf.value) is not None]
+    commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
+    hint = f"name the argument that is:\n{commands}" if numbers else "write a spec beside it:\n" + spec_for(label)
+    raise UserError(f"{label} has no argument that looks like a width, but {', '.join(knobs) or 'none at all'}", hint)
+
+
+def spec_for(call: str) -> str:
+    """The smallest spec for a model whose constructor cannot be read."""
+    name = call if call.endswith(")") else f"{call}(...)"
+    return f"  def build(width):\n      return {name}  # at this width"
+
+
+def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple[tuple[int, int], str]]:
+    """Possible main widths as (rank by name, order of appearance)."""
+    for order, (name, leaf) in enumerate(knobs.items()):
+        short = name.rpartition(".")[2]
+        if name in options.set or not _is_size(leaf):
+            continue
+        rank = names.rank(short, names.WIDTH)
+        if rank is not None:
+            yield (rank, order), name
+        elif names.rank(short, names.FEEDFORWARD + names.ATTENTION_WIDTH) is not None:
+            yield (1000, order), name
+        elif short.endswith(_SUFFIXES) and names.rank(short, _NOT_WIDTH) is None:
+            yield (500, order), name
+
+
+def _is_width(name: str, leaf: Leaf) -> bool:
+    """Whether an argument is a width that scales along with the main one."""
+    short = name.rpartition(".")[2]
+    tables = names.FEEDFORWARD + names.ATTENTION_WIDTH + names.WIDTH
+    return _is_size(leaf) and names.rank(short, tables) is not None
+
+
+def _is_size(leaf: Leaf) -> bool:
+    if leaf.value is MISSING:
+        return leaf.annotation in (None, MISSING, int, Any) or "list" in str(leaf.annotation).lower()
+    number = _number(leaf.value)
+    return number is not None and number > 4
+
+
+def _along(name: str, leaf: Leaf, main: WidthAxis) -> WidthAxis:
+    """A secondary axis at its ratio to the main one, rounded to a multiple of 8 at the first probe."""
+    own, first = _number(leaf.value), main.probes[0]
+    feedforward = names.rank(name.rpartition(".")[2], names.FEEDFORWARD) is not None
+    ratio = own / (main.default or 512) if own is not None else (4 if feedforward and "hidden" not in name else 1)
+    size = max(8, round(ratio * first / 8) * 8)
+    return WidthAxis(name, tuple(size * probe // first for probe in main.probes), own)
+
+
+def _probes(main: str, options: TargetOptions, divisor: int) -> list[tuple[int, ...]]:
+    """The probe sizes to try: the user's alone, else those that the number of heads divides."""
+    given = options.widths.get(main) or options.widths.get(MAIN_AXIS)
+    if given:
+        return [given]
+    usual = _CHANNEL_PROBES if names.rank(main.rpartition(".")[2], _CHANNELS) is not None else PROBES
+    legal: list[tuple[int, ...]] = [probes for probes in usual if probes[0] % divisor == 0]
+    return legal or [(4 * divisor, 8 * divisor)]
+
+
+def _number(value: Any) -> int | None:
+    """The size an argument stands for: its value, or the first of a list of sizes."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(each, int) for each in value):
+        value = value[0]
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _shape(leaf: Leaf) -> tuple[int, ...]:
+    """The list behind a list-like width; two equal sizes where it has no default."""
+    if isinstance(leaf.value, (list, tuple)):
+        return tuple(leaf.value)
+    return (1, 1) if leaf.value is MISSING and "list" in str(leaf.annotation).lower() else ()
