@@ -42,7 +42,8 @@ FAMILIES = [
 def load(path: Path) -> ModuleType:
     """The fixture's module, under a name of its own."""
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -110,7 +111,7 @@ def record(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> dict[str, torc
         outputs[f"(attention logits {sum(key.startswith('(att') for key in outputs)})"] = q @ k.mT * scale
         return attention(q, k, v, **kwargs)
 
-    F.scaled_dot_product_attention = spy
+    F.scaled_dot_product_attention = spy  # type: ignore[assignment]
     try:
         with torch.no_grad():
             model(*inputs)

@@ -54,7 +54,8 @@ class Edit:
 def load(path: Path) -> ModuleType:
     """Run a source file as a module with a name of its own."""
     spec = importlib.util.spec_from_file_location(f"planted_{next(_serial)}_{path.stem}", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -132,7 +133,8 @@ def lr(pattern: str, exponent: float) -> Mutation:
                 }
                 groups += [{**options, "params": kept}] if kept else []
                 groups += [{**scaled, "params": split}] if split else []
-            return type(made)(groups, lr=made.defaults["lr"])
+            cls: Callable[..., torch.optim.Optimizer] = type(made)
+            return cls(groups, lr=made.defaults["lr"])
 
         return replace(clean, optimizer=optimizer)
 
@@ -157,7 +159,7 @@ def train(subject: Fixture, width: int, steps: int = 1) -> list[float]:
     for _ in range(steps):
         value = subject.loss(model(*(batch if isinstance(batch, tuple) else (batch,))), batch)
         optimizer.zero_grad()
-        value.backward()
+        torch.autograd.backward(value)
         optimizer.step()
         losses.append(value.item())
     return losses
