@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from muaudit.report.power import number, power
 from muaudit.rules.base import Rule
-from muaudit.rules.words import WHERE_M, by_m, constant_value, drifts, gap, measured, needs, scaled, subject
+from muaudit.rules.words import WHERE_M, by_m, constant_value, drifts, gap, like, measured, needs, scaled, subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -55,5 +55,5 @@ class LrRule(Rule):
         if d.consequence:
             return d.consequence
         if gap(d) > 0:
-            return f"it stops learning: what its updates contribute shrinks like {power(-gap(d))}"
+            return f"it stops learning: what its updates contribute shrinks {like(-gap(d))}"
         return f"it learns too fast: each update moves {self.produces} by {power(-gap(d))}"

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.mup202_readout_multiplier_missing import readout_doubled
-from muaudit.rules.words import WHERE_M, by_m, gap, needs, subject
+from muaudit.rules.words import WHERE_M, by_m, gap, like, needs, subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -58,4 +58,4 @@ class ReadoutMultiplierDoubled(Rule):
         return f"remove one of the readout's scalings: {by_m(gap(d), 'the logits')}, {WHERE_M}"
 
     def consequence(self, d: Discrepancy) -> str:
-        return d.consequence or f"the readout stops learning: what its updates contribute shrinks like {power(-gap(d))}"
+        return d.consequence or f"the readout stops learning: what its updates contribute shrinks {like(-gap(d))}"

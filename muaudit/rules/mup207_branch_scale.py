@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.report.power import power
 from muaudit.rules.base import Rule, any_role
-from muaudit.rules.words import WHERE_M, by_m, gap, needs, place
+from muaudit.rules.words import WHERE_M, by_m, gap, like, needs, place
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -51,7 +51,7 @@ class BranchScale(Rule):
         if d.consequence:
             return d.consequence
         return (
-            f"this branch vanishes like {power(-gap(d))}"
+            f"this branch vanishes {like(-gap(d))}"
             if gap(d) > 0
             else f"this branch drowns the rest by {power(-gap(d))}"
         )

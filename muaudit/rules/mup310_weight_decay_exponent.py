@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.report.power import power
 from muaudit.rules.base import Rule, any_role
-from muaudit.rules.words import WHERE_M, by_m, gap, measured, needs, subject
+from muaudit.rules.words import WHERE_M, by_m, gap, like, measured, needs, subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -52,4 +52,4 @@ class WeightDecayExponent(Rule):
 
     def consequence(self, d: Discrepancy) -> str:
         effect = "stronger" if gap(d) < 0 else "weaker"
-        return d.consequence or f"weight decay gets {effect} like {power(-gap(d))}"
+        return d.consequence or f"weight decay gets {effect} {like(-gap(d))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isnan
+from math import isinf, isnan
 from typing import TYPE_CHECKING
 
 from muaudit.report.power import number, power
@@ -56,7 +56,7 @@ def gap(d: Discrepancy) -> float:
 
 def scaled(what: str, exponent: float, unit: str = "m") -> str:
     """`lr / m`, `lr * m`, `std * m**-0.5`: `what` corrected by unit^exponent."""
-    if exponent == 0:
+    if exponent == 0 or isinf(exponent):
         return what
     if abs(exponent) == 1:
         return f"{what} {'*' if exponent > 0 else '/'} {unit}"
@@ -65,6 +65,8 @@ def scaled(what: str, exponent: float, unit: str = "m") -> str:
 
 def by_m(exponent: float, whose: str) -> str:
     """`divide its learning rate by m`, `multiply its learning rate by m**-0.5`."""
+    if isinf(exponent):
+        return f"make {whose} {'other than zero' if exponent > 0 else 'zero'}"
     if abs(exponent) == 1:
         return f"{'multiply' if exponent > 0 else 'divide'} {whose} by m"
     return f"multiply {whose} by m**{number(exponent)}"
@@ -81,4 +83,11 @@ def constant_value(values: Iterable[float]) -> float | None:
 def drifts(what: str, exponent: float, plural: bool = True) -> str:
     """`activations grow like n^1/2`, `the result shrinks like n^-1/2`."""
     verb = "grow" if exponent > 0 else "shrink"
-    return f"{what} {verb}{'' if plural else 's'} like {power(exponent)}"
+    return f"{what} {verb}{'' if plural else 's'} {like(exponent)}"
+
+
+def like(exponent: float) -> str:
+    """`like n^1/2`, and words for what is no power."""
+    if isinf(exponent):
+        return "without bound" if exponent > 0 else "to zero"
+    return f"like {power(exponent)}"

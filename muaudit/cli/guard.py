@@ -1,0 +1,58 @@
+"""What keeps the exit codes honest: whatever goes wrong in a command is one message on stderr and exit 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+
+from muaudit.errors import UserError
+
+P = ParamSpec("P")
+COULD_NOT, INTERRUPTED = 2, 130
+
+
+def guarded(command: Callable[P, int]) -> Callable[P, None]:
+    """The command as typer wants it: its return value becomes the exit code, its exceptions become messages.
+
+    With a parameter `debug` that is set, the traceback is printed too. The exit code stays 2: an exception
+    that escapes would exit 1, which means "violations found".
+    """
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except (Exception, SystemExit) as error:
+            code = _explain(error, debug=bool(kwargs.get("debug")))
+        raise typer.Exit(code)
+
+    return run
+
+
+def _explain(error: BaseException, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, UserError):
+        _say(f"error: {error}")
+    elif isinstance(error, SystemExit):
+        _say(f"error: the audited code called sys.exit({error.code!r})\n--debug shows where")
+    elif not debug:
+        _say(
+            f"internal error: {type(error).__name__}: {error}\n"
+            "This is a bug in muaudit, please report it; --debug shows the traceback."
+        )
+    return COULD_NOT
+
+
+def _say(message: str) -> None:
+    print(f"muaudit: {message}", file=sys.stderr)

@@ -1,0 +1,63 @@
+"""Where the report goes: stdout, or a file that is replaced in one step."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from muaudit.errors import UserError
+
+if TYPE_CHECKING:
+    from muaudit.report.layout import Line
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal that stdout is, None for a pipe or a file."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    from shutil import get_terminal_size
+
+    return max(40, get_terminal_size().columns)
+
+
+def show(lines: Iterable[Line]) -> int:
+    """Print lines, coloured on a terminal. Returns exit code 0."""
+    from muaudit.report.layout import coloured, plain
+
+    width = terminal_width()
+    write(plain(lines) if width is None else coloured(lines, width))
+    return 0
+
+
+def write(text: str, path: Path | None = None) -> None:
+    """Write to the file, or to stdout; a reader that stops early (`| head`) is no error.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if path is not None:
+        return _replace(path, text)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for ∝
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit: give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,64 @@
+"""A spinner on stderr, for people, and only when they have waited for two seconds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+PATIENCE_SECONDS = 2.0
+
+
+@contextmanager
+def progress(message: str) -> Iterator[None]:
+    """Show a spinner once the block has run for longer than the patience lasts."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    spinner = _Spinner(message)
+    timer = Timer(PATIENCE_SECONDS, spinner.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        spinner.stop()
+
+
+class _Spinner:
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self._lock = Lock()
+        self._live: Live | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.spinner import Spinner
+        from rich.text import Text
+
+        with self._lock:
+            if self._stopped:
+                return
+            # The user's code prints while it is built: leave the streams alone.
+            self._live = Live(
+                Spinner("dots", Text(self._message)),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._live is not None:
+                self._live.stop()

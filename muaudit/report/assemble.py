@@ -1,0 +1,204 @@
+"""From the analysis to the report: rows for tensors and activations, the verdict, what was not analysed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isnan
+
+from .. import __version__
+from ..parametrizations.profiles import Profile
+from ..rules import judge
+from ..scaling.advice import optimizer_discrepancies
+from ..scaling.blame import Judged
+from ..scaling.derive import Scaling
+from ..scaling.explain import Derivations
+from ..scaling.predict import Prediction
+from ..scaling.result import Discrepancy
+from ..scaling.values import ZERO, Value
+from ..target.probe import Target
+from .model import ActivationRow, Kind, Report, TensorRow, Unanalysed, Verdict
+
+_KINDS: tuple[Kind, ...] = ("scalar", "vector", "matrix")
+
+
+def assemble(
+    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, target_width: int | None
+) -> Report:
+    """The report of one target."""
+    axis = target.axes[0]
+    width = target_width or axis.default or 64 * axis.probes[0]
+    found = [*scaling.discrepancies, *_structure(scaling), *_settings(target, profile, scaling, prediction, width / axis.probes[0])]
+    violations = judge(found, profile)
+    rows, values = _activations(scaling, prediction)
+    unanalysed = _unanalysed(scaling)
+    return Report(
+        version=__version__,
+        target=target.label,
+        describe=target.describe,
+        width_name=axis.name,
+        probes=axis.probes[:2],
+        optimizer=target.optimizer_name,
+        optimizer_source=target.optimizer_source,
+        profile=profile.name,
+        tensors=tuple(_tensors(scaling)),
+        activations=rows,
+        verdict=_verdict(scaling, violations, unanalysed),
+        violations=violations,
+        unanalysed=unanalysed,
+        notes=target.notes,
+        derivations=Derivations(scaling, prediction, values, _aliases(scaling)),
+    )
+
+
+def _aliases(scaling: Scaling) -> dict[str, str]:
+    return {name: node.meta["param"] for name, node in scaling.aligned.narrow.params.items()}
+
+
+# -- tensors --------------------------------------------------------------------------------------------------------------
+def _tensors(scaling: Scaling) -> Iterable[TensorRow]:
+    uses: dict[str, list[Judged]] = {}
+    for judged in scaling.judged:
+        uses.setdefault(judged.use.tensor, []).append(judged)
+    for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
+        name = node.meta["param"]
+        op = scaling.aligned.by_node[node]
+        infinite = sum(e > 0 for e in op.dims)
+        judged = uses.get(name, [])
+        init, how = scaling.inits.get(name), scaling.trained.get(name)
+        main = max(judged, key=lambda j: (j.aspects, abs(j.multiplier)), default=None)
+        yield TensorRow(
+            name=name,
+            shape=op.shape,
+            kind=_KINDS[min(infinite, 2)],
+            roles=tuple(dict.fromkeys(j.use.role for j in judged)),
+            dims=tuple("inf" if e > 0 else "fin" for e in op.dims),
+            init_exponent=init.exponent if init else None,
+            lr_exponent=how.lr_exponent if how else None,
+            multiplier_exponent=_plain(main.multiplier) if main else None,
+            file=main.use.value.op.file if main else None,
+            line=main.use.value.op.line if main else None,
+            init_required=_plain(main.init_required) if main else None,
+            lr_required=_plain(main.lr_required) if main else None,
+            lr=how.lr if how else None,
+        )
+
+
+def _plain(number: float) -> float:
+    return round(number, 6) + 0.0
+
+
+# -- activations ------------------------------------------------------------------------------------------------------------
+def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[ActivationRow, ...], dict[str, Value]]:
+    rows: list[ActivationRow] = []
+    values: dict[str, Value] = {}
+    recording = scaling.aligned.narrow
+    for call in recording.calls:
+        suffix = f"#{call.call}" if call.call else ""
+        for index, node in enumerate(call.outputs[:1]):
+            name = f"{call.module}{suffix}" if index == 0 else f"{call.module}{suffix}[{index}]"
+            _add(rows, values, name, call.module, True, scaling.program.of.get(node), prediction)
+    for index, node in enumerate(recording.boundary):
+        _add(rows, values, f"output[{index}]" if index else "output", "", True, scaling.program.of.get(node), prediction)
+    for judged in scaling.judged:
+        if judged.use.kind == "attention":
+            value = judged.use.value
+            name = f"{value.op.module}.logits"
+            while name in values:
+                name += "'"
+            _add(rows, values, name, value.op.module, False, _logits(scaling, value), prediction)
+    return tuple(rows), values
+
+
+def _logits(scaling: Scaling, value: Value) -> Value:
+    """The contraction after its scale: what softmax reads."""
+    for candidate in scaling.program.values[value.index + 1 :]:
+        if candidate.kind == "softmax":
+            return candidate.args[0]
+    return value
+
+
+def _add(rows: list[ActivationRow], values: dict[str, Value], name: str, module: str, output: bool, result: object, prediction: Prediction) -> None:
+    value = result[0] if isinstance(result, tuple) else result
+    if not isinstance(value, Value) or value.kind == "data" or value not in prediction.sizes:
+        return
+    size = prediction.sizes[value]
+    values[name] = value
+    rows.append(ActivationRow(name, module, output, value.op.file, value.op.line, _known(size.init), _known(size.update)))
+
+
+def _known(exponent: float) -> float | None:
+    return None if isnan(exponent) else _plain(exponent) if exponent != ZERO else ZERO
+
+
+# -- findings that are not about one use ----------------------------------------------------------------------------------------
+def _structure(scaling: Scaling) -> list[Discrepancy]:
+    """Tensors with three infinite dims, and random matrices with a nonzero mean."""
+    from ..scaling.findings import folded
+
+    found: list[Discrepancy] = []
+    first = {j.use.tensor: j for j in reversed(scaling.judged) if j.use.tensor}
+    for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
+        name, op = node.meta["param"], scaling.aligned.by_node[node]
+        judged, init = first.get(name), scaling.inits.get(name)
+        infinite = sum(e > 0 for e in op.dims)
+        if judged is None:
+            continue
+        where = judged.use.value.op
+        if infinite >= 3:
+            found.append(Discrepancy("dims", judged.use.role, (name,), name, float(infinite), 2.0, where.file, where.line))
+        if init and init.mean_significant and judged.use.role in ("hidden", "output") and judged.use.e_in > 0:
+            found.append(Discrepancy("mean", judged.use.role, (name,), name, init.mean_share, 0.0, where.file, where.line, values=(init.mean_share,)))
+    return folded(found)
+
+
+def _settings(target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float) -> list[Discrepancy]:
+    if target.optimizer_source.startswith("default"):
+        return []
+    return optimizer_discrepancies(
+        list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
+        growth, scaling.aligned.sizes.unit, profile.weight_decay_target,
+    )  # fmt: skip
+
+
+def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:
+    """Operations, parameters, initializations and optimizers that could not be judged, each with its reason."""
+    out: list[Unanalysed] = []
+    for value in scaling.ideal.unknown:
+        out.append(Unanalysed(value.op.module or value.op.name, value.op.file, value.op.line, value.note, "MUP901"))
+    reached = {j.use.tensor for j in scaling.judged}
+    for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
+        name = node.meta["param"]
+        if name in scaling.ideal.unjudged:
+            op, reason = scaling.ideal.unjudged[name]
+            out.append(Unanalysed(name, op.file, op.line, reason, "MUP901"))
+        elif name not in reached:
+            out.append(Unanalysed(name, None, None, "never used in the recorded forward pass", "MUP904"))
+        out += _unknown_settings(scaling, name)
+    return tuple(dict.fromkeys(out))
+
+
+def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
+    init, how = scaling.inits.get(name), scaling.trained.get(name)
+    out: list[Unanalysed] = []
+    if init is not None and init.exponent is None:
+        sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g}, that is n^{init.raw:.2f} ± {init.error:.2f}"
+        out.append(Unanalysed(name, None, None, f"its initialization is not a power of width: {sizes}", "MUP902"))
+    if how is not None and how.family == "unknown":
+        out.append(Unanalysed(name, None, None, f"do not know the optimizer {how.optimizer}: its learning rate is not judged", "MUP903"))
+    elif how is not None and how.lr_exponent is None:
+        out.append(Unanalysed(name, None, None, f"its learning rate is not a power of width: n^{how.raw_lr_exponent:.2f}", "MUP902"))
+    return out
+
+
+# -- the verdict -------------------------------------------------------------------------------------------------------------------
+def _verdict(scaling: Scaling, violations: Iterable[object], unanalysed: tuple[Unanalysed, ...]) -> Verdict:
+    """mup: nothing wrong; standard: one learning rate for everything and a readout without multiplier; else mixed."""
+    judged = [j for j in scaling.judged if j.use.tensor]
+    if not judged or len({u.name for u in unanalysed}) > len({j.use.tensor for j in judged}):
+        return "unknown"
+    if not any(getattr(v, "severity", "") == "error" for v in violations):
+        return "mup" if not unanalysed else "unknown"
+    rates = {round(t.lr_exponent or 0.0, 3) for t in scaling.trained.values()}
+    readouts = [j for j in judged if j.use.role == "output"]
+    unscaled = all(abs(j.multiplier) < 0.05 and j.init_found != -1.0 for j in readouts)
+    return "standard" if rates <= {0.0} and unscaled else "mixed"

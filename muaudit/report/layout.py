@@ -1,0 +1,95 @@
+"""Styled lines that print plain through a pipe and coloured on a terminal. rich is imported for terminals only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+# Styles by meaning, as rich spells them.
+ERROR, WARNING, ADVICE, GOOD, DIM, BOLD, CODE = "bold red", "yellow", "cyan", "bold green", "dim", "bold", "code"
+Span = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of (text, style) spans. A narrow terminal wraps it under its indent; a pipe never does.
+
+    hang: how much deeper the continuation lines go. Spans of style CODE are highlighted as Python.
+    """
+
+    spans: tuple[Span, ...] = ()
+    indent: int = 0
+    hang: int = 0
+
+    @property
+    def text(self) -> str:
+        """The line without its styles."""
+        return (" " * self.indent + "".join(text for text, _ in self.spans)).rstrip()
+
+
+def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:
+    """A line from plain strings and (text, style) pairs."""
+    return Line(tuple(part if isinstance(part, tuple) else (part, "") for part in parts), indent, hang)
+
+
+def columns(rows: Sequence[Sequence[str]], indent: int = 0) -> list[Line]:
+    """Aligned columns under a header, the first row."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [line((text, BOLD if i == 0 else ""), indent=indent) for i, text in enumerate(texts)]
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The lines for a pipe or a file: no colour, no wrapping."""
+    return "".join(f"{item.text}\n" for item in lines)
+
+
+def coloured(lines: Iterable[Line], width: int) -> str:
+    """The lines for a terminal of this width. NO_COLOR leaves weight and wrapping only."""
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.padding import Padding
+
+    out = StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=True,
+        no_color="NO_COLOR" in os.environ and os.environ["NO_COLOR"] != "",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    for item in lines:
+        text = _rich_text(item.spans)
+        if item.hang and item.indent + text.cell_len > width:
+            first, *rest = text.wrap(console, max(20, width - item.indent - item.hang))
+            console.print(Padding(first, (0, 0, 0, item.indent)))
+            for more in rest:
+                console.print(Padding(more, (0, 0, 0, item.indent + item.hang)))
+        else:
+            console.print(Padding(text, (0, 0, 0, item.indent)))
+    return "".join(f"{row.rstrip()}\n" for row in out.getvalue().splitlines())
+
+
+def _rich_text(spans: Iterable[Span]) -> Text:
+    from rich.text import Text
+
+    whole = Text()
+    for text, style in spans:
+        whole.append_text(_highlighted(text) if style == CODE else Text(text, style))
+    return whole
+
+
+def _highlighted(code: str) -> Text:
+    from rich.syntax import Syntax
+
+    text = Syntax(code, "python", theme="ansi_dark", background_color="default").highlight(code)
+    text.rstrip()
+    return text

@@ -1,0 +1,68 @@
+"""The formats by name, and the choice between plain and coloured text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from muaudit.errors import UserError
+from muaudit.report.layout import Line, coloured, plain
+from muaudit.report.model import Report, Step
+from muaudit.suggest import nearest
+
+FORMATS = ("rich", "concise", "json")
+
+
+def check_format(name: str) -> str:
+    """The name of a format. Raises UserError with the choices otherwise."""
+    if name in FORMATS:
+        return name
+    raise UserError(f"unknown format {name!r}", nearest(name, FORMATS, "formats"))
+
+
+def render(
+    report: Report,
+    style: str = "rich",
+    *,
+    tensors: bool = False,
+    why: str | None = None,
+    strict: bool = False,
+    width: int | None = None,
+) -> str:
+    """The report as text. `width` is the terminal's, None for pipes and files; `why` asks for one derivation."""
+    name = None if why is None else derivation_name(why, report.derivations)
+    steps = None if name is None else report.derivations[name]
+    if check_format(style) == "json":
+        from muaudit.report.json import render_json
+
+        return render_json(report, steps)
+    if style == "concise":
+        from muaudit.report.concise import render_concise
+
+        return render_concise(report, steps)
+    from muaudit.report.terminal import derivation_lines, report_lines
+
+    if name is not None and steps is not None:
+        return to_text(derivation_lines(name, steps), width)
+    return to_text(report_lines(report, tensors, strict), width)
+
+
+def to_text(lines: Iterable[Line], width: int | None) -> str:
+    """Coloured for a terminal of that width, plain without one."""
+    return plain(lines) if width is None else coloured(lines, width)
+
+
+def derivation_name(why: str, derivations: Mapping[str, tuple[Step, ...]]) -> str:
+    """The tensor or activation that `why` names, or the first that its `*` pattern matches.
+
+    Raises:
+        UserError: nothing has that name; says the nearest ones.
+    """
+    if why in derivations:
+        return why
+    for name in derivations:
+        if fnmatchcase(name, why):
+            return name
+    raise UserError(
+        f"--why: no tensor or activation named {why!r}", nearest(why, derivations, "names") if derivations else ""
+    )

@@ -1,0 +1,44 @@
+"""`--tensors`: the full table of parameters, folded over repeated blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from muaudit.report.layout import Line, columns
+from muaudit.report.model import TensorRow
+from muaudit.report.power import number, power
+
+HEADER = ("tensor", "shape", "kind", "role", "init", "needs", "multiplier", "lr", "needs", "effective lr")
+_INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
+
+
+def tensor_table(rows: Iterable[TensorRow]) -> list[Line]:
+    """One row a tensor, or one for all of the same pattern that agree in everything."""
+    return columns([HEADER, *(_cells(name, row) for name, row in folded(rows))])
+
+
+def folded(rows: Iterable[TensorRow]) -> list[tuple[str, TensorRow]]:
+    """(name or `blocks.*.up.weight (×12)`, row), in order of first appearance: an odd block out keeps its own row."""
+    groups: dict[TensorRow, list[str]] = {}
+    for row in rows:
+        key = replace(row, name=_INDEX.sub("*", row.name), file=None, line=None)
+        groups.setdefault(key, []).append(row.name)
+    return [(_label(key.name, names), key) for key, names in groups.items()]
+
+
+def _label(pattern: str, names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{pattern} (×{len(names)})"
+
+
+def _cells(name: str, row: TensorRow) -> tuple[str, ...]:
+    shape = "×".join(map(str, row.shape)) or "()"
+    required = (_exponent(row.init_required), _exponent(row.lr_required))
+    rate = "" if row.lr is None else number(row.lr)
+    found = (_exponent(row.init_exponent), _exponent(row.multiplier_exponent), _exponent(row.lr_exponent))
+    return (name, shape, row.kind, ", ".join(row.roles), found[0], required[0], found[1], found[2], required[1], rate)
+
+
+def _exponent(value: float | None) -> str:
+    return "-" if value is None else power(value)

@@ -1,0 +1,105 @@
+"""`--format rich`: the report for people, on a terminal or through a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, line
+from muaudit.report.model import Report, Severity, Step, Unanalysed, Violation
+from muaudit.report.source import excerpt, location
+from muaudit.report.tensors import tensor_table
+
+STYLES: dict[Severity, str] = {"error": ERROR, "warning": WARNING, "advice": ADVICE}
+
+
+def report_lines(report: Report, tensors: bool = False, strict: bool = False) -> Iterator[Line]:
+    """Header, verdict, violations worst first, what was not analysed, notes, summary."""
+    yield line((report.describe, BOLD), hang=2)
+    yield line((f"optimizer {report.optimizer} ({report.optimizer_source}) · profile {report.profile}", DIM), hang=2)
+    yield Line()
+    yield line(verdict(report), hang=2)
+    for violation in report.violations:
+        yield Line()
+        yield from _violation(violation)
+    if report.unanalysed:
+        yield Line()
+        yield from _unanalysed(report.unanalysed, strict)
+    if tensors:
+        yield Line()
+        yield from tensor_table(report.tensors)
+    if report.notes:
+        yield Line()
+        yield from (line(("note: ", DIM), note, hang=6) for note in report.notes)
+    yield Line()
+    yield line(summary(report), hang=2)
+
+
+def verdict(report: Report) -> Span:
+    """The answer in one line."""
+    errors, warnings = report.count("error"), report.count("warning")
+    if report.verdict == "standard":
+        return "✗ standard parametrization (SP): hyperparameters will not transfer", ERROR
+    if errors:
+        return f"✗ not µP: {_count(errors, 'error')}, hyperparameters will not transfer", ERROR
+    if report.verdict != "mup" and report.unanalysed:
+        return "? no verdict: too much could not be analysed", WARNING
+    if warnings:
+        return f"! µP, with {_count(warnings, 'warning')}", WARNING
+    if report.unanalysed:
+        return f"✓ µP: every invariant that could be judged holds ({len(report.unanalysed)} not analysed)", GOOD
+    return "✓ µP: every invariant holds", GOOD
+
+
+def summary(report: Report) -> str:
+    """`5 errors, 0 warnings, 1 advice · explain: muaudit explain MUP201`."""
+    counts = f"{_count(report.count('error'), 'error')}, {_count(report.count('warning'), 'warning')}"
+    counts += f", {report.count('advice')} advice"
+    if report.unanalysed:
+        counts += f", {len(report.unanalysed)} not analysed"
+    return counts + (f" · explain: muaudit explain {report.violations[0].rule}" if report.violations else "")
+
+
+def derivation_lines(name: str, steps: Iterable[Step]) -> Iterator[Line]:
+    """How the exponents of one tensor or activation come about, step by step."""
+    yield line((name, BOLD))
+    for number, step in enumerate(steps, 1):
+        where = location(step.file, step.line)
+        yield line(f"{number:>3}. ", (step.op, BOLD), (f"  {where}" if where else "", DIM), hang=5)
+        yield line("→ ", step.result, indent=5, hang=2)
+        if step.rule:
+            yield line((f"by {step.rule}", DIM), indent=5, hang=3)
+
+
+def _violation(v: Violation) -> Iterator[Line]:
+    yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}  {v.found} → {v.expected}")
+    yield line(v.message, indent=2, hang=2)
+    yield from _excerpt(v.file, v.line)
+    if v.consequence:
+        yield line(("happens  ", DIM), v.consequence, indent=2, hang=9)
+    if v.fix:
+        yield line(("fix      ", DIM), v.fix, indent=2, hang=9)
+
+
+def _excerpt(file: str | None, number: int | None) -> Iterator[Line]:
+    where = location(file, number)
+    if where:
+        yield line(("at       ", DIM), where, indent=2)
+    rows = excerpt(file, number)
+    gutter = len(str(rows[-1][0])) if rows else 0
+    for row, text in rows:
+        here = row == number
+        yield line((f"{'>' if here else ' '} {row:>{gutter}} │ ", ERROR if here else DIM), (text, CODE), indent=4)
+
+
+def _unanalysed(items: tuple[Unanalysed, ...], strict: bool) -> Iterator[Line]:
+    weight = "counts as an error under --strict" if strict else "not counted as fine; --strict makes it an error"
+    yield line((f"not analysed ({weight})", WARNING))
+    for item in items:
+        where = location(item.file, item.line)
+        yield line(
+            f"{item.rule} ", (item.name, BOLD), f"{' at ' + where if where else ''}: {item.reason}", indent=2, hang=2
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
