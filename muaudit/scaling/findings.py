@@ -31,7 +31,9 @@ def discrepancies(
 ) -> list[Discrepancy]:
     """All findings about uses and constants, repeated blocks folded."""
     consumers = _consumers(program)
+    tied = {j.use.tensor for j in judged if j.use.role == "input"} & {j.use.tensor for j in judged if j.use.role == "output"}
     found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers)]
+    found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
     found += [_of_conflict(c) for c in conflicts]
     return folded(found)
 

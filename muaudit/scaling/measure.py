@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -29,13 +29,17 @@ class Moments:
     second: float = 0.0
     fourth: float = 0.0
     largest: float = 0.0
+    draws: list[float] = field(default_factory=list)  # Σx² of every draw
 
     def add(self, tensor: torch.Tensor) -> None:
         x = tensor.detach().double()
         square = x.square()
         self.count += x.numel()
         self.first += float(x.sum())
-        self.second += float(square.sum())
+        total = float(square.sum())
+        self.second += total
+        self.draws.append(total)
+        self.largest = max(self.largest, float(x.abs().max()) if x.numel() else 0.0)
         self.fourth += float(square.square().sum())
 
     @property
@@ -45,10 +49,15 @@ class Moments:
     @property
     def relative_error(self) -> float:
         """Standard error of rms, relative to it."""
-        if self.count == 0 or self.second == 0:
+        if self.count == 0 or self.second == 0 or self.deterministic:
             return 0.0
         kurtosis = self.fourth / self.count / (self.second / self.count) ** 2
         return math.sqrt(max(kurtosis - 1, 0.0) / (4 * self.count))
+
+    @property
+    def deterministic(self) -> bool:
+        """Every draw gave the same tensor: a formula, not a random number."""
+        return len(self.draws) > 1 and max(self.draws) == min(self.draws)
 
     @property
     def mean_z(self) -> float:
@@ -122,7 +131,16 @@ def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[float]) ->
         both = narrow.second == 0 and wide.second == 0
         return Init(ZERO if both else None, ZERO, 0.0, sizes, 0.0, False)
     raw = math.log(wide.rms / narrow.rms) / unit
-    return Init(_recognise(raw, error, fans), raw, error, sizes, share, significant)
+    exponent = 0.0 if _logarithmic(narrow, wide, unit) else _recognise(raw, error, fans)
+    return Init(exponent, raw, error, sizes, share, significant)
+
+
+def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
+    """A formula whose largest entry grows by a multiple of log n, as log(1..n) does: slower than any power of width."""
+    if not (narrow.deterministic and wide.deterministic):
+        return False
+    slope = (wide.largest - narrow.largest) / unit
+    return abs(slope) > 0.2 and abs(slope - round(slope * 4) / 4) < 1e-4
 
 
 def _recognise(raw: float, error: float, fans: Sequence[float]) -> float | None:

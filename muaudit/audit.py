@@ -1,0 +1,96 @@
+"""The audit, top to bottom: record two widths → align → derive exponents → judge → report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .capture.recorder import Recording, record
+from .parametrizations.profiles import Profile, get_profile
+from .report.assemble import assemble
+from .report.model import Report
+from .scaling import optimizers
+from .scaling.derive import derive
+from .scaling.predict import predict
+from .target.probe import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SEED = 0
+
+
+def audit(
+    target: Target, *, profile: Profile | str = "tp5", seed: int = SEED, target_width: int | None = None
+) -> Report:
+    """Audit a target. Never trains: two recordings, a few initializations, and algebra.
+
+    target_width: the width that Adam's eps is judged at; the model's own, else 64 times the first probe, by default.
+
+    Raises:
+        UserError: the user's code raised, or the model does not grow with the width.
+    """
+    school = get_profile(profile) if isinstance(profile, str) else profile
+    sizes = target.sizes(0), target.sizes(1)
+    with _quiet_determinism():
+        models = target.build(sizes[0], seed), target.build(sizes[1], seed)
+        recordings = _record(target, models[0], sizes[0], seed), _record(target, models[1], sizes[1], seed)
+        ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
+        trained = optimizers.read(
+            (target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])), models, math.log(ratios[0])
+        )
+        scaling = derive(
+            recordings,
+            ratios,
+            models,
+            lambda probe, draw: target.build(sizes[probe], seed + 1000 + draw),
+            trained,
+            school.readout_init_bound,
+        )
+    prediction = predict(scaling.program, scaling.inits, scaling.trained)
+    return assemble(target, school, scaling, prediction, target_width)
+
+
+def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
+    inputs = target.inputs(sizes)
+    torch.manual_seed(seed)
+    return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))
+
+
+class _quiet_determinism:
+    """Recurrent layers decompose into ordinary operations when the fused kernels are off."""
+
+    def __enter__(self) -> None:
+        self._flag = torch.backends.mkldnn.flags(enabled=False)
+        self._flag.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        self._flag.__exit__(*exc)
+
+
+def check(
+    build: Callable[..., nn.Module],
+    *,
+    batch: Callable[..., Any] | None = None,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Callable[..., Any] | None = None,
+    widths: Sequence[int] | None = None,
+    profile: Profile | str = "tp5",
+    seed: int = SEED,
+    target_width: int | None = None,
+) -> Report:
+    """Audit the model that `build(width)` makes; the same report as `muaudit check`.
+
+    batch: `(width) -> tensor | tuple | dict`, the forward's input. loss: `(output, batch) -> scalar`.
+    optimizer: `(model) -> torch.optim.Optimizer`. widths: two or more ascending sizes.
+
+    Raises:
+        UserError: something in these functions does not fit.
+    """
+    from .target import from_functions
+
+    target = from_functions(build, batch=batch, loss=loss, optimizer=optimizer, widths=widths)
+    return audit(target, profile=profile, seed=seed, target_width=target_width)

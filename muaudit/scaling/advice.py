@@ -1,0 +1,69 @@
+"""Findings about optimizer settings other than the learning rate: weight decay and eps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .blame import TOLERANCE, Judged
+from .findings import folded
+from .optimizers import Trained
+from .result import Discrepancy
+
+
+def optimizer_discrepancies(
+    judged: list[Judged],
+    trained: Mapping[str, Trained],
+    gradients: Mapping[str, float],
+    param_gradients: Mapping[str, float],
+    growth: float,
+    unit: float,
+    decay_target: float,
+) -> list[Discrepancy]:
+    """Weight decay per role and eps against the gradient; `growth` is target width / first probe."""
+    first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
+    found: list[Discrepancy] = []
+    for name, j in first.items():
+        how = trained.get(name)
+        if how is None:
+            continue
+        found += _decay(name, j, how, decay_target)
+        found += _eps(name, j, how, gradients.get(name, 0.0), param_gradients.get(name, 0.0), growth)
+    return folded(found)
+
+
+def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
+    op = j.use.value.op
+    return Discrepancy("weight_decay", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, optimizer=how.family, module=op.module)
+
+
+def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepancy]:
+    """lr·wd of hidden weights (decoupled), L2 inside Adam's gradient, decay of vectors."""
+    from dataclasses import replace
+
+    narrow, wide = how.weight_decay
+    if not narrow and not wide:
+        return []
+    base = _base(name, j, how)
+    if how.family == "adam" and not how.decoupled:
+        return [replace(base, aspect="l2_adam", values=(narrow,))]
+    out: list[Discrepancy] = []
+    if how.decoupled and j.use.role == "hidden" and how.decay_exponent is not None:
+        if abs(how.decay_exponent - target) > TOLERANCE:
+            out.append(replace(base, found=how.decay_exponent, expected=target, values=(narrow, wide)))
+    elif j.use.role in ("bias", "gain"):
+        out.append(replace(base, aspect="decay_vector", values=(narrow,)))
+    return out
+
+
+def _eps(name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float) -> list[Discrepancy]:
+    """Adam's eps matters once the gradient at the target width is near it, unless it shrinks along with the gradient."""
+    from dataclasses import replace
+
+    if how.family != "adam" or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
+        return []
+    slope = how.eps_exponent or 0.0
+    at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)
+    eps = how.eps[0] * growth**slope
+    if eps < at_target / 10 or slope <= exponent + TOLERANCE:
+        return []
+    return [replace(_base(name, j, how), aspect="eps", found=slope, expected=exponent, values=(how.eps[0], at_target))]

@@ -1,0 +1,263 @@
+"""The symbolic coordinate check: exponents of every value at initialization, of its change, and of its gradient.
+
+Unlike `uses`, nothing is idealised here: an upstream mistake is carried downstream, as it would be in training.
+Rules: TP5 App. J (arXiv 2203.03466), the central limit theorem for sums of independent terms, the law of large numbers
+for correlated ones. `update` is the linear response, what a small learning rate shows: first order in the change.
+`capped` is the change at a usual learning rate: products of changes count, normalisation and bounded functions cap it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .lower import Program
+from .measure import Init
+from .optimizers import Trained
+from .values import ZERO, Value
+
+
+@dataclass(frozen=True)
+class Size:
+    """Exponents of a typical entry: at initialization, of its change, of the change after capping.
+
+    own: for tables that are also readouts, the exponent of the part of this value that is a row of the table.
+    """
+
+    init: float
+    update: float
+    capped: float
+    own: Mapping[str, float] = field(default_factory=dict)
+
+
+NOTHING = Size(ZERO, ZERO, ZERO)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Sizes and gradient exponents by value; parameters by name."""
+
+    sizes: Mapping[Value, Size]
+    gradients: Mapping[Value, float]
+    steps: Mapping[str, float]  # exponent of one step of each parameter
+    param_gradients: Mapping[str, float]
+
+
+def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained]) -> Prediction:
+    """Propagate until learning rates, sizes and gradients agree (SGD steps depend on gradients, these on steps)."""
+    steps: dict[str, float] = {n: _step(t, inits.get(n), ZERO) for n, t in trained.items()}
+    needs_gradient = any(t.family == "sgd" for t in trained.values())
+    for _ in range(4 if needs_gradient else 1):
+        sizes = _Forward(program, inits, steps).run()
+        gradients, by_param = _Backward(program, sizes).run()
+        new = {n: _step(t, inits.get(n), by_param.get(n, ZERO)) for n, t in trained.items()}
+        if new == steps:
+            break
+        steps = new
+    return Prediction(sizes, gradients, steps, by_param)
+
+
+def _step(trained: Trained, init: Init | None, gradient: float) -> float:
+    """Exponent of the change of an entry in one step."""
+    if trained.lr_exponent is None:
+        lr = trained.raw_lr_exponent if trained.lr else ZERO
+    else:
+        lr = trained.lr_exponent
+    if trained.family == "sgd":
+        return lr + gradient
+    if trained.family == "lamb":
+        return lr + (init.exponent if init is not None and init.exponent not in (None, ZERO) else 0.0)  # type: ignore[operator]
+    return lr
+
+
+class _Forward:
+    """One pass in the order of execution."""
+
+    def __init__(self, program: Program, inits: Mapping[str, Init], steps: Mapping[str, float]) -> None:
+        self.program = program
+        self.inits = inits
+        self.steps = steps
+        self.sizes: dict[Value, Size] = {}
+        self.tied = _tied(program)
+
+    def run(self) -> dict[Value, Size]:
+        rules: dict[str, Callable[[Value], Size]] = {
+            "param": self._param, "data": self._data, "scale": self._scale, "view": self._view, "join": self._join,
+            "lookup": self._lookup, "contract": self._contract, "mul": self._mul, "power": self._power, "reduce": self._reduce,
+            "norm": self._norm, "softmax": self._softmax, "act": self._act, "loss": self._loss, "unknown": self._unknown,
+        }  # fmt: skip
+        for value in self.program.values:
+            self.sizes[value] = rules[value.kind](value)
+        return self.sizes
+
+    def _param(self, v: Value) -> Size:
+        init = self.inits.get(v.name)
+        s = ZERO if init is None else init.raw if init.exponent is None else init.exponent
+        step = self.steps.get(v.name, ZERO)
+        return Size(s, step, step)
+
+    def _data(self, v: Value) -> Size:
+        return Size(v.c, ZERO, ZERO)
+
+    def _scale(self, v: Value) -> Size:
+        x = self.sizes[v.args[0]]
+        return Size(x.init + v.c, x.update + v.c, x.capped + v.c, {n: e + v.c for n, e in x.own.items()})
+
+    def _view(self, v: Value) -> Size:
+        return self.sizes[v.args[0]]
+
+    def _join(self, v: Value) -> Size:
+        """Terms add: the largest exponent wins."""
+        xs = [self.sizes[a] for a in v.args]
+        own: dict[str, float] = {}
+        for x in xs:
+            for name, e in x.own.items():
+                own[name] = max(e, own.get(name, ZERO))
+        return Size(max(x.init for x in xs), max(x.update for x in xs), max(x.capped for x in xs), own)
+
+    def _lookup(self, v: Value) -> Size:
+        x, table = self.sizes[v.args[0]], v.args[0]
+        own = {table.name: x.init} if table.kind == "param" and table.name in self.tied else {}
+        return Size(x.init, x.update, x.capped, own)
+
+    def _contract(self, v: Value) -> Size:
+        """Independent entries add up like sqrt (k/2), a change and what it was computed from like the count (k)."""
+        (x, y), k = (self.sizes[a] for a in v.args), v.e
+        init = x.init + y.init + (k / 2 if v.args[0].signed and v.args[1].signed or not k else k)
+        weight = next((a for a in v.args if a.kind in ("param", "view", "scale") and a.weight), None)
+        if weight is not None:
+            leaf = _leaf(weight)
+            stats = self.inits.get(leaf.name)
+            other = v.args[1] if weight is v.args[0] else v.args[0]
+            if stats is not None and stats.mean_significant and not other.signed:
+                init = x.init + y.init + k
+            shared = (self.sizes[other].own.get(leaf.name, ZERO), self.sizes[weight].init)
+            init = max(init, shared[0] + shared[1] + k)  # a tied readout meets the row it was looked up from
+        return Size(init, self._change(v, x, y, "update"), self._change(v, x, y, "capped"))
+
+    def _change(self, v: Value, x: Size, y: Size, which: str) -> float:
+        dx, dy, k = getattr(x, which), getattr(y, which), v.e
+        # a random matrix has a bounded operator norm, so it passes a change on like sqrt unless it maps to a finite dim
+        through_x = k / 2 if v.args[0].weight and v.e_out[0] > 0 else k
+        through_y = k / 2 if v.args[1].weight and v.e_out[1] > 0 else k
+        first = max(dx + y.init + through_y, x.init + dy + through_x)
+        return first if which == "update" else max(first, dx + dy + k)
+
+    def _mul(self, v: Value) -> Size:
+        x, y = (self.sizes[a] for a in v.args)
+        own = {n: e + y.init for n, e in x.own.items()} | {n: e + x.init for n, e in y.own.items()}
+        return Size(
+            x.init + y.init,
+            max(x.update + y.init, x.init + y.update),
+            max(x.capped + y.init, x.init + y.capped, x.capped + y.capped),
+            own,
+        )
+
+    def _power(self, v: Value) -> Size:
+        x, p = self.sizes[v.args[0]], v.c
+        if x.init == ZERO:
+            return Size(ZERO, x.update * p, x.capped * p) if p > 0 else Size(0.0, 0.0, 0.0)
+        init = x.init * p
+        capped = x.capped - x.init
+        capped = capped * max(p, 1.0) if capped > 0 and p > 0 else min(capped, 0.0) if p < 0 else capped
+        return Size(init, init + x.update - x.init, init + capped, x.own if p == 1 else {})
+
+    def _reduce(self, v: Value) -> Size:
+        x = self.sizes[v.args[0]]
+        independent = v.e / 2 if v.signed else v.e
+        shift = v.e if v.mean else 0.0
+        return Size(x.init + independent - shift, x.update + v.e - shift, x.capped + v.e - shift)
+
+    def _norm(self, v: Value) -> Size:
+        """Divided by its own size: only the relative change survives."""
+        x = self.sizes[v.args[0]]
+        if x.init == ZERO:
+            return Size(0.0, 0.0, 0.0)
+        own = {n: e - x.init for n, e in x.own.items()}
+        return Size(0.0, x.update - x.init, min(x.capped - x.init, 0.0), own)
+
+    def _softmax(self, v: Value) -> Size:
+        x = self.sizes[v.args[0]]
+        if "log" in v.op.name:
+            return Size(max(0.0, x.init), x.update, x.capped)
+        return Size(0.0, x.update, min(x.capped, 0.0))
+
+    def _act(self, v: Value) -> Size:
+        """Degree `low` for small arguments, `c` for large ones; a bounded function saturates."""
+        x = self.sizes[v.args[0]]
+        if x.init > 0:
+            init = x.init * v.c
+            return Size(init, x.update if v.c else min(x.update, 0.0), x.capped if v.c else min(x.capped, 0.0))
+        init = x.init * v.low if v.low else 0.0
+        return Size(init, x.update, x.capped if v.c else min(x.capped, 0.0))
+
+    def _loss(self, v: Value) -> Size:
+        xs = [self.sizes[a] for a in v.args] or [NOTHING]
+        return Size(max(0.0, *(x.init for x in xs)), max(x.update for x in xs), max(x.capped for x in xs))
+
+    def _unknown(self, v: Value) -> Size:
+        return Size(math.nan, math.nan, math.nan)
+
+
+class _Backward:
+    """One pass in reverse: exponents of dLoss/dentry, by the transposed rules."""
+
+    def __init__(self, program: Program, sizes: Mapping[Value, Size]) -> None:
+        self.program = program
+        self.sizes = sizes
+        self.gradients: dict[Value, float] = {}
+
+    def run(self) -> tuple[dict[Value, float], dict[str, float]]:
+        loss = self.program.aligned.narrow.loss
+        start = self.program.of.get(loss) if loss is not None else None
+        first = start[0] if isinstance(start, tuple) else start
+        if first is not None:
+            self.gradients[first] = 0.0
+        for value in reversed(self.program.values):
+            g = self.gradients.get(value, ZERO)
+            if g == ZERO:
+                continue
+            for position, arg in enumerate(value.args):
+                if arg.kind == "data":
+                    continue
+                spread = max(0.0, value.size - arg.size) if value.kind in ("mul", "join", "view", "scale") else 0.0
+                passed = self._through(value, position, g) + spread
+                self.gradients[arg] = max(self.gradients.get(arg, ZERO), passed)
+        by_param = {v.name: g for v, g in self.gradients.items() if v.kind == "param"}
+        return self.gradients, by_param
+
+    def _through(self, v: Value, position: int, g: float) -> float:
+        x = self.sizes[v.args[position]]
+        if v.kind == "scale":
+            return g + v.c
+        if v.kind == "contract":
+            other, p = self.sizes[v.args[1 - position]], v.e_out[1 - position]
+            return g + (other.init + p / 2 if other.init != ZERO else other.capped + p)
+        if v.kind == "mul":
+            other = self.sizes[v.args[1 - position]]
+            return g + (other.init if other.init != ZERO else other.capped)
+        if v.kind == "power":
+            return g + (v.c - 1) * x.init if x.init != ZERO else g
+        if v.kind == "reduce":
+            return g - (v.e if v.mean else 0.0)
+        if v.kind == "norm":
+            return g - (x.init if x.init != ZERO else 0.0)
+        if v.kind == "act" and v.c == 0 and x.init > 0:
+            return g - x.init
+        if v.kind == "loss":
+            return g - v.args[position].size
+        return g
+
+
+def _tied(program: Program) -> set[str]:
+    """Parameters that are both looked up and contracted."""
+    looked_up = {v.args[0].name for v in program.values if v.kind == "lookup" and v.args[0].kind == "param"}
+    contracted = {_leaf(a).name for v in program.values if v.kind == "contract" for a in v.args if a.weight}
+    return looked_up & contracted
+
+
+def _leaf(v: Value) -> Value:
+    while v.kind != "param" and v.args:
+        v = v.args[0]
+    return v
