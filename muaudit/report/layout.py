@@ -28,8 +28,10 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The line without its styles."""
-        return (" " * self.indent + "".join(text for text, _ in self.spans)).rstrip()
+        """The line without its styles; line breaks inside a text keep the indent."""
+        margin = " " * self.indent
+        text = "".join(text for text, _ in self.spans)
+        return "\n".join((margin + row).rstrip() for row in text.split("\n"))
 
 
 def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:

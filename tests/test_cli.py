@@ -1,0 +1,283 @@
+"""The command line: exit codes, streams and options. The audit itself is stood in for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer.main
+
+import muaudit.target
+from muaudit import __version__
+from muaudit.cli.main import app
+from muaudit.errors import UserError
+from muaudit.report.model import Report, Step, Unanalysed, Violation
+
+Run = Callable[..., tuple[int, str, str]]
+
+VIOLATION = Violation(
+    "MUP201",
+    "attention-scale",
+    "error",
+    "logits in [h.0.attn]",
+    "m.py",
+    3,
+    (),
+    "n^-1/2",
+    "n^-1",
+    "use 1/d",
+    "they grow",
+)
+REPORT = Report(
+    version=__version__,
+    target="m.py",
+    describe="Net, width 64 → 128",
+    width_name="width",
+    probes=(64, 128),
+    optimizer="adamw",
+    optimizer_source="default adamw, one learning rate",
+    profile="tp5",
+    tensors=(),
+    activations=(),
+    verdict="mixed",
+    violations=(VIOLATION,),
+    unanalysed=(),
+    derivations={"head.weight": (Step("linear", "m.py", 3, "init n^0", "central limit"),)},
+)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            app(list(args), prog_name="muaudit")
+        code = stop.value.code
+        out, err = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), out, err
+
+    return call
+
+
+class Engine:
+    """Stands in for target resolution and the audit; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.report: Report | BaseException = REPORT
+        self.calls: list[tuple[Any, ...]] = []
+
+    def resolve(self, text: str | None, options: Any) -> str:
+        self.calls.append((text, options))
+        return "target"
+
+    def audit(self, target: str, **kwargs: Any) -> Report:
+        self.calls.append((target, kwargs))
+        print("the user's model prints")
+        if isinstance(self.report, BaseException):
+            raise self.report
+        return self.report
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    stand_in = Engine()
+    module = ModuleType("muaudit.audit")
+    module.audit = stand_in.audit  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "muaudit.audit", module)
+    monkeypatch.setattr(muaudit.target, "resolve", stand_in.resolve)
+    return stand_in
+
+
+def test_the_options_are_frozen() -> None:
+    program = typer.main.get_command(app)
+    options = {
+        name: sorted(text for param in command.params for text in param.opts if text.startswith("-"))
+        for name, command in program.commands.items()  # type: ignore[attr-defined]
+    }
+    assert options == {
+        "check": [
+            "--debug", "--format", "--input", "--lr-group", "--optimizer", "--output", "--profile", "--seed", "--set",
+            "--strict", "--target-width", "--tensors", "--why", "--width",
+        ],
+        "rules": [],
+        "explain": [],
+        "tables": ["--optimizer"],
+        "version": [],
+    }  # fmt: skip
+
+
+def test_violations_exit_1_and_only_the_report_is_on_stdout(run: Run, engine: Engine) -> None:
+    code, out, err = run("check", "m.py", "--format", "concise")
+    assert (code, out) == (1, "m.py:3: MUP201 logits in [h.0.attn]\n")
+    assert err == "the user's model prints\n"
+
+
+def test_clean_exits_0_and_strict_minds_what_was_not_analysed(run: Run, engine: Engine) -> None:
+    engine.report = Report(
+        **{**vars(REPORT), "violations": (), "unanalysed": (Unanalysed("op", None, None, "no rule"),)}
+    )
+    assert run("check", "m.py")[0] == 0
+    assert run("check", "m.py", "--strict")[0] == 1
+
+
+def test_flags_reach_the_engine(run: Run, engine: Engine) -> None:
+    run(
+        "check", "m.py:Net", "--width", "n_embd=64,128", "--width", "d_ff=96,288", "--set", "n_layer=2",
+        "--input", "idx=int64[2,32]", "--optimizer", "sgd", "--lr-group", "h.*=-1", "--profile", "lingle",
+        "--target-width", "4096", "--seed", "7",
+    )  # fmt: skip
+    (text, options), (target, kwargs) = engine.calls
+    assert text == "m.py:Net"
+    assert dict(options.widths) == {"n_embd": (64, 128), "d_ff": (96, 288)}
+    assert options.set == {"n_layer": 2}
+    assert str(options.inputs["idx"]) == "int64[2, 32]"
+    assert (options.optimizer, options.lr_groups) == ("sgd", (("h.*", -1.0),))
+    assert target == "target"
+    assert (kwargs["profile"].name, kwargs["target_width"], kwargs["seed"]) == ("lingle", 4096, 7)
+
+
+def test_the_target_may_be_left_out(run: Run, engine: Engine) -> None:
+    run("check")
+    assert engine.calls[0][0] is None
+
+
+def test_json(run: Run, engine: Engine) -> None:
+    code, out, _ = run("check", "m.py", "--format", "json")
+    assert (code, json.loads(out)["violations"][0]["rule"]) == (1, "MUP201")
+
+
+def test_output_replaces_the_file_in_one_step(run: Run, engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    code, out, _ = run("check", "m.py", "--format", "json", "--output", str(path))
+    assert (code, out) == (1, "")
+    assert json.loads(path.read_text())["schema"] == "muaudit.report/1"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_output_that_cannot_be_written(run: Run, engine: Engine, tmp_path: Path) -> None:
+    code, out, err = run("check", "m.py", "--output", str(tmp_path / "no" / "such" / "file"))
+    assert (code, out) == (2, "")
+    assert "cannot write" in err
+    assert "No such file or directory" in err
+
+
+def test_why(run: Run, engine: Engine) -> None:
+    assert "init n^0" in run("check", "m.py", "--why", "head.weight")[1]
+    code, out, err = run("check", "m.py", "--why", "head.wieght")
+    assert (code, out) == (2, "")
+    assert "did you mean head.weight?" in err
+
+
+def test_user_errors_exit_2_with_one_message(run: Run, engine: Engine) -> None:
+    engine.report = UserError("no such file: m.py", "did you mean n.py?")
+    code, out, err = run("check", "m.py")
+    assert (code, out) == (2, "")
+    assert err.endswith("muaudit: error: no such file: m.py\ndid you mean n.py?\n")
+    assert "Traceback" not in err
+
+
+def test_our_own_bugs_exit_2_and_not_1(run: Run, engine: Engine) -> None:
+    engine.report = ZeroDivisionError("oops")
+    code, _, err = run("check", "m.py")
+    assert code == 2
+    assert "internal error: ZeroDivisionError: oops" in err
+    assert "Traceback" not in err
+    code, _, err = run("check", "m.py", "--debug")
+    assert code == 2
+    assert "Traceback" in err
+
+
+def test_a_model_that_calls_exit_is_not_clean(run: Run, engine: Engine) -> None:
+    engine.report = SystemExit(0)
+    code, _, err = run("check", "m.py")
+    assert code == 2
+    assert "sys.exit(0)" in err
+
+
+def test_interrupt(run: Run, engine: Engine) -> None:
+    engine.report = KeyboardInterrupt()
+    assert run("check", "m.py")[0] == 130
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["check", "m.py", "--format", "jsn"], "did you mean json?"),
+        (["check", "m.py", "--profile", "tp6"], "did you mean tp5?"),
+        (["check", "m.py", "--width", "n_embd"], "--width"),
+        (["check", "m.py", "--set", "n_layer"], "--set expects key=value"),
+        (["check", "m.py", "--input", "what"], "--input expects dtype[sizes]"),
+        (["check", "m.py", "--lr-group", "what"], "--lr-group expects PATTERN=EXPONENT"),
+        (["check", "m.py", "--target-width", "0"], "--target-width"),
+        (["check", "m.py", "--wdith", "64"], "--width"),
+        (["chekc"], "check"),
+        (["explain", "MUP999"], "unknown rule 'MUP999'"),
+        (["explain", "atention-scale"], "did you mean attention-scale"),
+        (["explain"], "code"),
+        (["tables", "--optimizer", "adan"], "did you mean adam?"),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_exits_2(run: Run, engine: Engine, args: list[str], message: str) -> None:
+    code, out, err = run(*args)
+    assert (code, out) == (2, "")
+    assert message.lower() in err.lower()
+    assert "Traceback" not in err
+
+
+def test_rules_and_explain(run: Run) -> None:
+    code, out, _ = run("rules")
+    assert code == 0
+    assert len(out.splitlines()) == 35
+    code, out, _ = run("explain", "attention-scale")
+    assert code == 0
+    assert out.startswith("MUP201 attention-scale (error): attention logits")
+    assert [
+        s for s in ("What it does", "Why is this bad", "Example", "Fix", "Evidence", "When it is fine") if s not in out
+    ] == []
+
+
+def test_tables(run: Run) -> None:
+    _, both, _ = run("tables")
+    assert both.count("source: ") == 5
+    assert both.count("arXiv 2203.03466") == 4
+    assert both.count("Adam lr ") == both.count("SGD lr ") == 5
+    _, adam, _ = run("tables", "--optimizer", "adam")
+    assert adam.count("Adam lr ") == 5
+    assert "SGD lr" not in adam
+    assert "Adam lr" not in run("tables", "--optimizer", "SGD")[1]
+
+
+def test_version(run: Run) -> None:
+    assert run("version") == run("--version") == (0, f"muaudit {__version__}\n", "")
+
+
+def test_no_arguments_print_the_help(run: Run) -> None:
+    code, out, err = run()
+    assert code == 2
+    assert "check" in out + err
+
+
+def process(command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True,
+        env={**os.environ, "PY": sys.executable, **env},
+    )  # fmt: skip
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    done = process('"$PY" -m muaudit rules | head -n 0; echo ${PIPESTATUS[0]}')
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+def test_a_stdout_without_unicode_is_no_error() -> None:
+    done = process('"$PY" -m muaudit tables', PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert "?P, Table 3" in done.stdout

@@ -1,0 +1,264 @@
+"""The renderers, over one made-up report."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muaudit.errors import UserError
+from muaudit.report.layout import columns, plain
+from muaudit.report.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Verdict, Violation
+from muaudit.report.power import power
+from muaudit.report.render import render
+from muaudit.report.tensors import folded
+
+SOURCE = "import torch\n\nself.up = nn.Linear(d, 4 * d)\nself.attn = x['[bold]']\n"
+ANSI = re.compile(r"\x1b\[")
+
+
+def tensor(name: str, **more: Any) -> TensorRow:
+    row = TensorRow(
+        name, (256, 64), "matrix", ("hidden",), ("inf", "inf"), 0.0, 0.0, 0.0, "model.py", 3, -0.5, -1.0, 3e-4
+    )
+    return replace(row, **more)
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    file = tmp_path / "model.py"
+    file.write_text(SOURCE)
+    names = tuple(f"h.{i}.up.weight" for i in range(12))
+    violations = (
+        Violation(
+            "MUP101", "hidden-init", "error", "hidden weights h.*.up.weight (×12): std ∝ n^0, needs n^-1/2",
+            str(file), 3, names, "n^0", "n^-1/2", "std = 0.02 * (width / base_width)**-0.5",
+            "activations grow like n^1/2", "h.*.up.weight", 0.0, -0.5,
+        ),
+        Violation(
+            "MUP201", "attention-scale", "error", "logits in [h.0.attn]: ∝ n^-1/2, needs n^-1",
+            str(file), 4, (), "n^-1/2", "n^-1", "divide by d_head", "they grow",
+        ),
+        Violation("MUP310", "weight-decay-exponent", "advice", "lr · wd", None, None, (), "n^-1", "n^0", ""),
+    )  # fmt: skip
+    steps = (
+        Step("linear", str(file), 3, "init n^1/2", "random weight × activation (TP5 J.1)"),
+        Step("+", None, None, "max", ""),
+    )
+    return Report(
+        version="0.1.0", target="model.py", describe="GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]",
+        width_name="n_embd", probes=(64, 128), optimizer="adamw", optimizer_source="default adamw, one learning rate",
+        profile="tp5",
+        tensors=(*map(tensor, names), tensor("[/red]", init_exponent=-inf, lr=None, init_required=None)),
+        activations=(ActivationRow("h.0.up", "h.0.up", True, str(file), 3, 0.5, nan),),
+        verdict="mixed", violations=violations, unanalysed=(Unanalysed("[x]", str(file), 1, "no rule\nfor it"),),
+        notes=("kept n_head = 4",), derivations={"[h.0.attn]": steps, "h.0.up.weight": steps[:1]},
+    )  # fmt: skip
+
+
+def clean(report: Report, verdict: Verdict = "mup") -> Report:
+    return replace(report, verdict=verdict, violations=(), unanalysed=())
+
+
+def test_json_follows_the_contract(report: Report) -> None:
+    text = render(report, "json")
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert list(found)[:12] == [
+        "schema", "version", "target", "width", "optimizer", "profile", "tensors", "activations", "verdict",
+        "violations", "unanalysed", "summary",
+    ]  # fmt: skip
+    assert found["schema"] == "muaudit.report/1"
+    assert found["width"] == {"name": "n_embd", "probes": [64, 128]}
+    assert list(found["tensors"][0])[:10] == [
+        "name", "shape", "kind", "roles", "dims", "init_exponent", "lr_exponent", "multiplier_exponent", "file", "line",
+    ]  # fmt: skip
+    assert found["tensors"][-1]["init_exponent"] == "-inf"
+    assert found["tensors"][-1]["init_required"] is None
+    assert found["activations"] == [
+        {"name": "h.0.up", "module": "h.0.up", "module_output": True, "file": str(Path("model.py").resolve()),
+         "line": 3, "init_exponent": 0.5, "update_exponent": None}
+    ]  # fmt: skip
+    assert list(found["violations"][0])[:9] == [
+        "rule", "severity", "message", "file", "line", "tensors", "found", "expected", "fix",
+    ]  # fmt: skip
+    assert (found["violations"][0]["found_exponent"], found["violations"][0]["expected_exponent"]) == (0.0, -0.5)
+    assert len(found["violations"][0]["tensors"]) == 12
+    assert found["violations"][1]["tensors"] == []
+    assert list(found["unanalysed"][0])[:4] == ["name", "file", "line", "reason"]
+    assert found["summary"] == {"errors": 2, "warnings": 0, "advice": 1}
+    assert text.isascii()
+
+
+def test_concise_is_one_line_a_finding(report: Report) -> None:
+    assert render(report, "concise").splitlines() == [
+        "model.py:3: MUP101 hidden weights h.*.up.weight (×12): std ∝ n^0, needs n^-1/2",
+        "model.py:4: MUP201 logits in [h.0.attn]: ∝ n^-1/2, needs n^-1",
+        "model.py: MUP310 lr · wd",
+        "model.py:1: MUP901 not analysed: [x]: no rule for it",
+    ]
+    assert render(clean(report), "concise") == ""
+
+
+def test_rich_through_a_pipe_is_plain_and_unwrapped(report: Report) -> None:
+    assert render(report).splitlines() == [
+        "GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]",
+        "optimizer adamw (default adamw, one learning rate) · profile tp5",
+        "",
+        "✗ not µP: 2 errors, hyperparameters will not transfer",
+        "",
+        "error MUP101 hidden-init  n^0 → n^-1/2",
+        "  hidden weights h.*.up.weight (×12): std ∝ n^0, needs n^-1/2",
+        "  at       model.py:3",
+        "      2 │",
+        "    > 3 │ self.up = nn.Linear(d, 4 * d)",
+        "      4 │ self.attn = x['[bold]']",
+        "  happens  activations grow like n^1/2",
+        "  fix      std = 0.02 * (width / base_width)**-0.5",
+        "",
+        "error MUP201 attention-scale  n^-1/2 → n^-1",
+        "  logits in [h.0.attn]: ∝ n^-1/2, needs n^-1",
+        "  at       model.py:4",
+        "      3 │ self.up = nn.Linear(d, 4 * d)",
+        "    > 4 │ self.attn = x['[bold]']",
+        "  happens  they grow",
+        "  fix      divide by d_head",
+        "",
+        "advice MUP310 weight-decay-exponent  n^-1 → n^0",
+        "  lr · wd",
+        "",
+        "not analysed (not counted as fine; --strict makes it an error)",
+        "  MUP901 [x] at model.py:1: no rule",
+        "  for it",
+        "",
+        "note: kept n_head = 4",
+        "",
+        "2 errors, 0 warnings, 1 advice, 1 not analysed · explain: muaudit explain MUP101",
+    ]
+
+
+def test_a_terminal_gets_colour_and_wrapping_but_no_markup(report: Report) -> None:
+    text = render(report, width=60, tensors=True, strict=True)
+    assert ANSI.search(text)
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "[h.0.attn]" in bare
+    assert "x['[bold]']" in bare
+    assert "[/red]" in bare
+    body = bare[: bare.index("tensor ")]
+    assert max(map(len, body.splitlines())) <= 60
+    assert "counts as an error" in bare
+
+
+def test_no_color_is_respected(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not re.search(r"\x1b\[[0-9;]*3\d", render(report, width=80))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"verdict": "standard"}, "✗ standard parametrization (SP): hyperparameters will not transfer"),
+        ({"verdict": "mup", "violations": ()}, "✓ µP: every invariant that could be judged holds (1 not analysed)"),
+        ({"verdict": "mup", "violations": (), "unanalysed": ()}, "✓ µP: every invariant holds"),
+        ({"verdict": "unknown", "violations": ()}, "? no verdict: too much could not be analysed"),
+    ],
+)
+def test_verdicts(report: Report, change: dict[str, Any], line: str) -> None:
+    assert render(replace(report, **change)).splitlines()[3] == line
+
+
+def test_warnings_alone_do_not_spoil_the_verdict(report: Report) -> None:
+    warned = replace(clean(report), violations=(replace(report.violations[0], severity="warning"),))
+    assert "! µP, with 1 warning" in render(warned)
+    assert warned.exit_code() == 0
+
+
+def test_exit_codes(report: Report) -> None:
+    assert report.exit_code() == 1
+    assert clean(report).exit_code(strict=True) == 0
+    unsure = replace(report, violations=report.violations[2:])
+    assert (unsure.exit_code(), unsure.exit_code(strict=True)) == (0, 1)
+
+
+def test_the_tensor_table_folds_equal_blocks_only(report: Report) -> None:
+    rows = [tensor(f"h.{i}.up.weight", init_exponent=0.0 if i == 3 else -0.5) for i in range(5)]
+    assert [name for name, _ in folded(rows)] == ["h.*.up.weight (×4)", "h.3.up.weight"]
+    header, row, other = render(report, tensors=True).split("\n\n")[6].splitlines()
+    assert header.split() == [
+        "tensor",
+        "shape",
+        "kind",
+        "role",
+        "init",
+        "needs",
+        "multiplier",
+        "lr",
+        "needs",
+        "effective",
+        "lr",
+    ]
+    assert row.split() == [
+        "h.*.up.weight",
+        "(×12)",
+        "256×64",
+        "matrix",
+        "hidden",
+        "n^0",
+        "n^-1/2",
+        "n^0",
+        "n^0",
+        "n^-1",
+        "0.0003",
+    ]
+    assert other.split()[:6] == ["[/red]", "256×64", "matrix", "hidden", "zero", "-"]
+
+
+def test_why_prints_the_derivation_alone(report: Report) -> None:
+    assert render(report, why="[h.0.attn]").splitlines() == [
+        "[h.0.attn]",
+        "  1. linear  model.py:3",
+        "     → init n^1/2",
+        "     by random weight × activation (TP5 J.1)",
+        "  2. +",
+        "     → max",
+    ]
+    assert render(report, "concise", why="h.*.up.weight") == (
+        "model.py:3: linear: init n^1/2 [random weight × activation (TP5 J.1)]\n"
+    )
+    assert json.loads(render(report, "json", why="h.0.up.weight"))["derivation"][0]["op"] == "linear"
+
+
+def test_why_of_an_unknown_name(report: Report) -> None:
+    with pytest.raises(UserError, match=r"no tensor or activation named 'h.0.up.weigth'\ndid you mean h.0.up.weight"):
+        render(report, why="h.0.up.weigth")
+
+
+def test_unknown_format(report: Report) -> None:
+    with pytest.raises(UserError, match=r"unknown format 'jsn'\ndid you mean json\?\nformats: rich, concise, json"):
+        render(report, "jsn")
+
+
+def test_missing_source_leaves_the_excerpt_out(report: Report) -> None:
+    gone = replace(report, violations=(replace(report.violations[0], file="/nowhere/at/all.py"),))
+    assert "/nowhere/at/all.py:3\n  happens" in render(gone)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "text"),
+    [
+        (0.0, "n^0"), (-0.5, "n^-1/2"), (0.25, "n^1/4"), (1.0, "n^1"), (-1.5, "n^-3/2"), (-inf, "zero"),
+        (1 / 3, "n^1/3"), (0.3721, "n^0.37"), (None, "?"), (nan, "?"),
+    ],
+)  # fmt: skip
+def test_powers(exponent: float | None, text: str) -> None:
+    assert power(exponent) == text
+
+
+def test_columns_align() -> None:
+    assert plain(columns([("a", "b"), ("long", "x")])) == "a     b\nlong  x\n"
