@@ -232,7 +232,7 @@ ATTENTION = [
     attention_bug("unscaled, eager", "gpt/table3", EAGER, Edit("flash = True", "flash = False"), Edit(SCALE, "0.2")),
     attention_bug("1/sqrt(d)", "llama/table8", EAGER, Edit(LLAMA_SCALE, "self.head_dim**-0.5")),
     attention_bug("default scale", "llama/table3", FLASH, Edit(", scale=self.scale", "")),
-    attention_bug("1/d squared", "llama/table9", FLASH, Edit(LLAMA_SCALE, "self.head_dim**-2")),
+    attention_bug("1/d squared", "llama/table9", FLASH, Edit(LLAMA_SCALE, "32**1.5 / self.head_dim**2")),
     attention_bug("query scaled before", "gpt/table9", FLASH,
         Edit(f"y = {FLASH}(q,", f"y = {FLASH}(q * (C // self.n_head) ** 0.5,")),
 ]  # fmt: skip
@@ -257,7 +257,8 @@ ONE_HEAD = (  # heads of fixed size, more and more of them, over one key and val
 OTHERS = [
     Bug("second head forgotten", "mlp/table8", VALUE_HEAD, ("value.weight",), (INIT, MULT, LR), findings=None),
     Bug("router as a hidden weight", "llama/table8", ROUTER, ("layers.*.router.weight",), (INIT,)),
-    Bug("depthwise kernel as a hidden weight", "resnet/table3_adam", DEPTHWISE, ("*.conv2.weight",), (LR,)),
+    Bug("depthwise kernel as a hidden weight", "resnet/table3_adam", DEPTHWISE, ("*.conv2.weight",), (LR,),
+        findings=None),
     Bug("fixed kv head as a hidden weight", "llama/table3", ONE_HEAD, ("*.wk.weight", "*.wv.weight"), (INIT,),
         findings=None),
     Bug("width multiplier left at 1", "mlp/table8", Edit("width, width / BASE", "width, 1.0"),
