@@ -45,6 +45,8 @@ class Form:
         shown = [str(slot) for slot in self.args if isinstance(slot, InputSpec)]
         named = [f"{name} {slot}" for name, slot in self.kwargs.items()
                  if isinstance(slot, InputSpec) and name not in self.targets]  # fmt: skip
+        if len(named) == 1 and not shown:
+            return named[0].partition(" ")[2]
         return ", ".join(shown + named) or "nothing"
 
 

@@ -1,0 +1,184 @@
+"""Hugging Face configurations: the family's model at small widths, built by transformers and never at full size."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from muaudit.errors import UserError
+from muaudit.target.draft import Draft, Sizes, Variant, finish
+from muaudit.target.inputs import Form
+from muaudit.target.loader import near
+from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
+from muaudit.target.probe import Target, WidthAxis
+from muaudit.target.shrink import WIDTHS, Shrunk, shrink
+from muaudit.target.usercode import guarded
+from muaudit.target.widths import PROBES
+
+_NOT_SHAPE = ("auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type")
+_LARGEST = 300_000_000
+"""Parameters above which a shrunk model is refused: some size was not recognised, and memory would run out."""
+
+
+def target_from_file(path: Path, options: TargetOptions) -> Target:
+    """The target of a config.json. Raises UserError where transformers is not there or does not know the model."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON: {error}", "expected a Hugging Face config.json") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
+        raise UserError(f"{path} has no model_type, expected a Hugging Face config.json", "download the config.json of the model")
+    config_class = _config_class(raw["model_type"], path)
+    with guarded(f"{path.name} ({raw['model_type']})"):
+        full = config_class.from_dict({name: value for name, value in raw.items() if name not in _NOT_SHAPE})
+    architecture = next(iter(raw.get("architectures") or ()), None)
+    return _target(full, architecture, options, path)
+
+
+def target_from_object(found: Any, options: TargetOptions, path: Path | None) -> Target:
+    """The target of a model class, a config class or a config object of transformers."""
+    if inspect.isclass(found) and issubclass(found, nn.Module):
+        with guarded(f"{found.__name__}.config_class()"):
+            return _target(found.config_class(), found, options, path)
+    with guarded("the config"):
+        full = found() if inspect.isclass(found) else found
+    return _target(full, next(iter(full.architectures or ()), None), options, path)
+
+
+def is_model_or_config(cls: type) -> bool:
+    """Whether a class is a PreTrainedModel with a config, or a config."""
+    names = {base.__name__ for base in cls.__mro__}
+    return ("PreTrainedModel" in names and getattr(cls, "config_class", None) is not None) or bool(
+        names & {"PretrainedConfig", "PreTrainedConfig"}
+    )
+
+
+def _config_class(model_type: str, path: Path) -> Any:
+    try:
+        from transformers import CONFIG_MAPPING
+    except ImportError as error:
+        raise UserError(
+            f"{path.name} is a Hugging Face config, and the package transformers is not installed",
+            "pip install 'muaudit[hf]'",
+        ) from error
+    if model_type not in CONFIG_MAPPING:
+        hint = near(model_type, list(CONFIG_MAPPING), "for example").splitlines()
+        raise UserError(f"{path.name}: this version of transformers has no model type {model_type!r}",
+                        "\n".join([*hint[:1], "update transformers; code that comes with a checkpoint is not run"]))  # fmt: skip
+    return CONFIG_MAPPING[model_type]
+
+
+def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | None) -> Target:
+    text = full.get_text_config()
+    notes = []
+    if text is not full and not full.is_encoder_decoder:
+        notes.append(f"only the text model of {type(full).__name__} is audited")
+        full, architecture = text, None
+    fields = {name: value for name, value in vars(full).items()}
+    width = full.attribute_map.get("hidden_size", "hidden_size")
+    width = width if isinstance(fields.get(width), int) else next((name for name in WIDTHS if isinstance(fields.get(name), int)), "")
+    if not width:
+        raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}")
+    for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
+        if name not in fields:
+            raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
+    shrunk = shrink(fields, width)
+    make = _model_maker(full, architecture)
+    label = f"{make.__name__}({type(full).__name__})"
+    draft = Draft(
+        label=label, call=label, variants=_variants(full, shrunk, make, options), path=path,
+        notes=(*notes, *shrunk.notes), forms=lambda model: _forms(model),
+    )  # fmt: skip
+    return finish(draft, options)
+
+
+def _variants(full: Any, shrunk: Shrunk, make: Callable[[Any], Any], options: TargetOptions) -> Iterator[Variant]:
+    given = options.widths.get(shrunk.width) or options.widths.get(MAIN_AXIS)
+    others = {name: sizes for name, sizes in options.widths.items() if name not in (MAIN_AXIS, shrunk.width)}
+    for probes in [given] if given else [PROBES[0], *PROBES[2:]]:
+        axes = (WidthAxis(shrunk.width, probes, shrunk.published),
+                *(WidthAxis(name, sizes, getattr(full, name)) for name, sizes in others.items()))  # fmt: skip
+
+        def build(sizes: Sizes) -> Any:
+            size = sizes.get(shrunk.width, probes[0])  # noqa: B023 -- a variant is used up before the next is made
+            return make(_small_config(full, shrunk.overrides(size) | options.set | dict(sizes)))
+
+        yield Variant(axes, build)
+
+
+def _small_config(full: Any, overrides: Mapping[str, Any]) -> Any:
+    """The config anew with other sizes, so that what its class derives from them is derived again."""
+    given = full.to_dict()
+    fields = {name: value for name, value in given.items() if name not in _NOT_SHAPE}
+    return type(full)(**(fields | overrides | {"use_cache": False}))
+
+
+def _model_maker(full: Any, architecture: Any) -> Callable[[Any], Any]:
+    """What builds the model from a config: the class that the checkpoint was saved from, else a language model."""
+    import transformers
+
+    cls = getattr(transformers, architecture, None) if isinstance(architecture, str) else architecture
+    if cls is None:
+        mapping = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+        cls = mapping[type(full)] if type(full) in mapping else transformers.MODEL_MAPPING[type(full)]
+
+    def make(config: Any) -> Any:
+        import torch
+
+        _refuse_large(cls, config)
+        try:
+            return cls._from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+        except (ValueError, ImportError):
+            return cls._from_config(config, dtype=torch.float32, attn_implementation="eager")
+
+    make.__name__ = cls.__name__
+    return make
+
+
+def _refuse_large(cls: Any, config: Any) -> None:
+    """Count the parameters without allocating them. Raises UserError when the model is not small."""
+    import torch
+
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in cls(config).parameters())
+    if count > _LARGEST:
+        raise UserError(f"{cls.__name__} has {count:,} parameters even at small sizes", "make it smaller with --set FIELD=VALUE")
+
+
+def _forms(model: nn.Module) -> Iterator[Form]:
+    """Calls by the forward's argument names: text, image or sound, with labels where they are taken."""
+    config: Any = model.config
+    takes = inspect.signature(model.forward).parameters
+    vocabulary = getattr(config, "vocab_size", None) or 2
+    tokens = InputSpec("int64", (2, 32), vocabulary)
+    for main in _main_inputs(model, config, tokens):
+        if not set(main) <= set(takes):
+            continue
+        decoder = {"decoder_input_ids": tokens} if "decoder_input_ids" in takes and config.is_encoder_decoder else {}
+        labels = [tokens, InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))] if "labels" in takes else []
+        for label in labels:
+            yield Form((), {**main, **decoder, "labels": label}, frozenset({"labels"}))
+        yield Form((), {**main, **decoder})
+
+
+def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[dict[str, InputSpec]]:
+    name = getattr(model, "main_input_name", "input_ids")
+    if name == "pixel_values":
+        side = getattr(config, "image_size", 32)
+        side = side if isinstance(side, int) else 32
+        yield {name: InputSpec("float32", (2, getattr(config, "num_channels", 3), side, side))}
+    elif name == "input_features":
+        bins = getattr(config, "num_mel_bins", 80)
+        yield {name: InputSpec("float32", (2, bins, 2 * getattr(config, "max_source_positions", 32)))}
+    elif name == "input_values":
+        yield {name: InputSpec("float32", (2, 8000))}
+    yield {"input_ids": tokens}
+
+
+def _sizes(fields: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in fields.items() if isinstance(value, int) and not isinstance(value, bool)]
