@@ -19,7 +19,8 @@ Span = tuple[str, str]
 class Line:
     """One line of (text, style) spans. A narrow terminal wraps it under its indent; a pipe never does.
 
-    hang: how much deeper the continuation lines go. Spans of style CODE are highlighted as Python.
+    hang: how much deeper the continuation lines go. A line that ends in a span of style CODE
+    is highlighted as Python, and cut rather than wrapped.
     """
 
     spans: tuple[Span, ...] = ()
@@ -70,6 +71,8 @@ def coloured(lines: Iterable[Line], width: int) -> str:
     )
     for item in lines:
         text = _rich_text(item.spans)
+        if item.spans and item.spans[-1][1] == CODE:
+            text.truncate(max(20, width - item.indent), overflow="ellipsis")
         if item.hang and item.indent + text.cell_len > width:
             first, *rest = text.wrap(console, max(20, width - item.indent - item.hang))
             console.print(Padding(first, (0, 0, 0, item.indent)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isinf
 from typing import TYPE_CHECKING, ClassVar
 
-from muaudit.report.power import number, power
+from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.words import WHERE_M, by_m, constant_value, drifts, gap, like, measured, needs, scaled, subject
 
@@ -29,7 +29,8 @@ class InitRule(Rule):
         base = constant_value(d.values)
         if base is None:
             return f"{by_m(gap(d), 'its init std')}, {WHERE_M}"
-        return f"initialise with std = {scaled(number(base), gap(d), '(width / base_width)')}"
+        # Two digits: a measured 0.0201 was written as 0.02.
+        return f"initialise with std = {scaled(f'{base:.2g}', gap(d), '(width / base_width)')}"
 
     def consequence(self, d: Discrepancy) -> str:
         return d.consequence or f"at initialization, {drifts(self.produces, -gap(d))}"
