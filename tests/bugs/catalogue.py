@@ -78,6 +78,7 @@ INITS = [
     init_bug("gpt/table9", "transformer.wpe.weight", -0.5),
     init_bug("gpt/table3", "transformer.wte.weight", 0.5),
     init_bug("gpt/table8", "transformer.wte.weight", -0.5, INIT, SHARE),  # wrong as embedding, legal as readout
+    init_bug("gpt/table8", "transformer.wte.weight", 0.5, INIT, SHARE),  # wrong in both uses, for one reason
     init_bug("gpt/table3", "lm_head.weight", 1),  # initialized like the embedding
     init_bug("gpt/table8", "transformer.h.1.attn.c_attn.weight", 0.5),
     init_bug("gpt/table3", "transformer.h.*.mlp.c_proj.weight", 0.5),

@@ -80,6 +80,9 @@ EQUIVALENTS = [
     gauge("mlp/table3", Edit(HIDDEN, "F.relu(layer(x / self.m**0.5))"), -0.5, "hidden.*.weight"),
     gauge("mlp/table8", Edit(HIDDEN, "F.relu(layer(x * self.m))"), 1, "hidden.*.weight"),
     gauge("mlp/table8_sgd", Edit(HIDDEN, "F.relu(layer(x) * self.m**0.5)"), 0.5, "hidden.*"),
+    # relu lets a constant through
+    gauge("mlp/table3", Edit(EMBED, "self.m**0.5 * F.relu(self.embed(x))"), 0.5, "embed.*"),
+    gauge("mlp/table9_sgd", Edit("F.relu(F.linear(", "self.m * F.relu(F.linear("), 1, "hidden.*"),
     gauge("mlp/table8", Edit(READOUT8, "self.readout(x / self.m**0.25)"), 0.75, "readout.weight"),
     gauge("mlp/table8_sgd", Edit(READOUT8, "self.readout(x)"), 1, "readout.weight"),
     gauge("gpt/table3", Edit("wpe(pos)", "wpe(pos) * self.config.m**0.5"), 0.5, "transformer.wpe.weight"),
