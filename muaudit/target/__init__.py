@@ -27,7 +27,7 @@ __all__ = [
 
 
 def resolve(text: str | None, options: TargetOptions | None = None) -> Target:
-    """The target that `text` names: `file.py`, `file.py:Name`, `package.module:Name`, a Hugging Face config.json or folder.
+    """The target that `text` names: `file.py`, `file.py:Name`, `package.module:Name`, or a Hugging Face config.
 
     Without a text it is the one auditable file in the working directory. Raises UserError where it cannot be decided
     or driven.

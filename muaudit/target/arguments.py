@@ -113,12 +113,12 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
     optional = default is not MISSING
     if scope.given is not None and scope.depth == 0 and configs.fits(name, hint, scope.given):
         return _of_given(scope.given, scope, optional)
-    found = configs.config_class(hint)
+    found = configs.config_class(hint) or (configs.config_class(default) if default is not MISSING else None)
     if found is not None:
         return _of_class(found, name, scope, optional)
     if configs.is_config_instance(default):
         return _of_instance(default, optional)
-    if optional and default is not None or not configs.is_config_name(name, hint):
+    if (optional and default is not None) or not configs.is_config_name(name, hint):
         return None
     return _found_in_module(name, scope, optional)
 
@@ -141,9 +141,7 @@ def _of_given(given: Any, scope: _Scope, optional: bool, accessed: configs.Acces
     return _of_instance(given, optional)
 
 
-def _of_class(
-    cls: type, name: str, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None
-) -> Branch:
+def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
     """A config class: called with keyword arguments, or made and then assigned to where it takes none."""
     children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1)))
     if _takes_any_keyword(cls):

@@ -9,10 +9,12 @@ from typing import Any
 
 from muaudit.target import arguments, names, small
 from muaudit.target.arguments import Arguments
-from muaudit.target.draft import Draft, Sizes, Variant, finish
+from muaudit.target.draft import finish
 from muaudit.target.inputs import Hints
+from muaudit.target.module_globals import with_globals
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Target
+from muaudit.target.trial import Draft, Sizes, Variant
 from muaudit.target.widths import Plan, plans
 
 
@@ -20,7 +22,7 @@ def target_from_class(
     cls: type, module: ModuleType, options: TargetOptions, path: Path | None, note: str = "", config: Any = None
 ) -> Target:
     """The target of a model class; `config` is the config class or object the user named, if any."""
-    read = arguments.read(cls, module, config)
+    read = with_globals(arguments.read(cls, module, config), module)
     label = f"{cls.__name__}({read.config})" if read.config else cls.__name__
     given = list(plans(read.knobs, options, cls.__name__))
     unknown = small.unguessable(read.knobs, given[0].values({}), cls.__name__)

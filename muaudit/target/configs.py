@@ -1,4 +1,4 @@
-"""Finding the config that a constructor's `config` argument wants: a class, an object, a dict, or just the fields it reads."""
+"""Finding the config that a constructor's `config` argument wants: a class, an object, a dict, or the fields read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
     "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c",
 )  # fmt: skip
-_CLASS_NAME = re.compile(r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$")
+_CLASS_NAME = re.compile(
+    r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$"
+)
 _PLAIN = (bool, int, float, str, list, tuple, type(None))
 
 
@@ -62,12 +64,10 @@ def fields(instance: Any) -> dict[str, Any]:
         return {name: value for name, value in instance.items() if isinstance(name, str)}
     if dataclasses.is_dataclass(instance):
         return {each.name: getattr(instance, each.name) for each in dataclasses.fields(instance) if each.init}
-    found = {
-        name: value for cls in reversed(type(instance).__mro__) for name, value in vars(cls).items()
-    } | getattr(instance, "__dict__", {})
-    return {
-        name: value for name, value in found.items() if not name.startswith("_") and isinstance(value, _PLAIN)
-    }
+    found = {name: value for cls in reversed(type(instance).__mro__) for name, value in vars(cls).items()} | getattr(
+        instance, "__dict__", {}
+    )
+    return {name: value for name, value in found.items() if not name.startswith("_") and isinstance(value, _PLAIN)}
 
 
 def accessed_fields(module: ModuleType, name: str) -> Accessed:
@@ -82,8 +82,8 @@ def accessed_fields(module: ModuleType, name: str) -> Accessed:
         if isinstance(node, ast.Attribute) and _is_variable(node.value, name):
             attributes[node.attr] = None
         elif isinstance(node, ast.Subscript) and _is_variable(node.value, name):
-            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-                subscripts[node.slice.value] = None
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            subscripts |= {key: None} if isinstance(key, str) else {}
     if subscripts:
         return Accessed(tuple(subscripts), subscripts=True)
     return Accessed(tuple(attributes))

@@ -12,7 +12,9 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.target import arguments, names
 
-_PREFERRED = re.compile(r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE)
+_PREFERRED = re.compile(
+    r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE
+)
 _NO_MODEL = re.compile(r"(Loss|Criterion|Metric|Wrapper|Mixin)$")
 
 
@@ -74,11 +76,11 @@ def ambiguous(target: str, candidates: list[str]) -> UserError:
     return UserError(f"{target} holds several models: {', '.join(candidates)}", f"name one of them:\n{commands}")
 
 
-SPEC = '''  def build(width):
+SPEC = """  def build(width):
       return MyModel(width)
 
   def batch(width):
-      return torch.randint(0, 256, (2, 32))'''
+      return torch.randint(0, 256, (2, 32))"""
 """The smallest spec, for messages to show."""
 
 

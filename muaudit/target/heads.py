@@ -77,7 +77,8 @@ def _count_grows(found: _Found, main: str, knobs: Mapping[str, Leaf], shrink: bo
     else:
         fixed = dict.fromkeys(found.kv, 1)
     grows = found.heads[0] if found.heads else "the number of heads"
-    note = f"{found.dims[0]} {f'{was} → {size}, then' if size != was else f'= {size} is'} held fixed: {grows} grows with {main}"
+    shown = f"{was} → {size}, then" if size != was else f"= {size} is"
+    note = f"{found.dims[0]} {shown} held fixed: {grows} grows with {main}"
     if ratio != 1.0:
         note += f", heads × size kept at {ratio:g} × {main}"
     return Heads(fixed | dict.fromkeys(found.dims, size), derived, 2 * size, (note,))
@@ -102,7 +103,9 @@ def _find(knobs: Mapping[str, Leaf], options: TargetOptions) -> _Found:
 
     heads = tuple(name for name in named(names.HEADS) if isinstance(value(name, 4), int))
     kv = tuple(name for name in named(names.KV_HEADS) if isinstance(value(name, 2), int) and value(name, 2) > 0)
-    dims = tuple(name for name in named(names.HEAD_DIM) if isinstance(value(name, HEAD_DIM), int) and value(name, HEAD_DIM) > 0)
+    dims = tuple(
+        name for name in named(names.HEAD_DIM) if isinstance(value(name, HEAD_DIM), int) and value(name, HEAD_DIM) > 0
+    )
     count = value(heads[0], 4) if heads else 4
     groups = max(1, count // value(kv[0], 2)) if kv else 1
     return _Found(

@@ -11,16 +11,19 @@ from typing import Any
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.target.draft import Draft, Sizes, Variant, finish
+from muaudit.target.draft import finish
 from muaudit.target.inputs import Form
 from muaudit.target.loader import near
 from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
 from muaudit.target.probe import Target, WidthAxis
 from muaudit.target.shrink import WIDTHS, Shrunk, shrink
+from muaudit.target.trial import Draft, Sizes, Variant
 from muaudit.target.usercode import guarded
 from muaudit.target.widths import PROBES
 
-_NOT_SHAPE = ("auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type")
+_NOT_SHAPE = (
+    "auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type",
+)  # fmt: skip
 _LARGEST = 300_000_000
 """Parameters above which a shrunk model is refused: some size was not recognised, and memory would run out."""
 
@@ -32,7 +35,9 @@ def target_from_file(path: Path, options: TargetOptions) -> Target:
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON: {error}", "expected a Hugging Face config.json") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
-        raise UserError(f"{path} has no model_type, expected a Hugging Face config.json", "download the config.json of the model")
+        raise UserError(
+            f"{path} has no model_type, expected a Hugging Face config.json", "download the config.json of the model"
+        )
     config_class = _config_class(raw["model_type"], path)
     with guarded(f"{path.name} ({raw['model_type']})"):
         full = config_class.from_dict({name: value for name, value in raw.items() if name not in _NOT_SHAPE})
@@ -43,10 +48,12 @@ def target_from_file(path: Path, options: TargetOptions) -> Target:
 def target_from_object(found: Any, options: TargetOptions, path: Path | None) -> Target:
     """The target of a model class, a config class or a config object of transformers."""
     if inspect.isclass(found) and issubclass(found, nn.Module):
+        model_class: Any = found
         with guarded(f"{found.__name__}.config_class()"):
-            return _target(found.config_class(), found, options, path)
+            own_config = model_class.config_class()
+        return _target(own_config, model_class, options, path)
     with guarded("the config"):
-        full = found() if inspect.isclass(found) else found
+        full: Any = found() if inspect.isclass(found) else found
     return _target(full, next(iter(full.architectures or ()), None), options, path)
 
 
@@ -68,8 +75,9 @@ def _config_class(model_type: str, path: Path) -> Any:
         ) from error
     if model_type not in CONFIG_MAPPING:
         hint = near(model_type, list(CONFIG_MAPPING), "for example").splitlines()
-        raise UserError(f"{path.name}: this version of transformers has no model type {model_type!r}",
-                        "\n".join([*hint[:1], "update transformers; code that comes with a checkpoint is not run"]))  # fmt: skip
+        hint = [*hint[:1], "update transformers; code that comes with a checkpoint is not run"]
+        message = f"{path.name}: this version of transformers has no model type {model_type!r}"
+        raise UserError(message, "\n".join(hint))
     return CONFIG_MAPPING[model_type]
 
 
@@ -79,19 +87,22 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     if text is not full and not full.is_encoder_decoder:
         notes.append(f"only the text model of {type(full).__name__} is audited")
         full, architecture = text, None
-    fields = {name: value for name, value in vars(full).items()}
+    fields = dict(vars(full))
     width = full.attribute_map.get("hidden_size", "hidden_size")
-    width = width if isinstance(fields.get(width), int) else next((name for name in WIDTHS if isinstance(fields.get(name), int)), "")
+    if not isinstance(fields.get(width), int):
+        width = next((name for name in WIDTHS if isinstance(fields.get(name), int)), "")
     if not width:
-        raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}")
+        raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
+                        "write build(width) in a file, which returns the model at that width")  # fmt: skip
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
     shrunk = shrink(fields, width)
     make = _model_maker(full, architecture)
     label = f"{make.__name__}({type(full).__name__})"
+    call = f"{make.__name__}({type(full).__name__}({width}=width))"
     draft = Draft(
-        label=label, call=label, variants=_variants(full, shrunk, make, options), path=path,
+        label=label, call=call, variants=_variants(full, shrunk, make, options), path=path,
         notes=(*notes, *shrunk.notes), forms=lambda model: _forms(model),
     )  # fmt: skip
     return finish(draft, options)
@@ -106,7 +117,7 @@ def _variants(full: Any, shrunk: Shrunk, make: Callable[[Any], Any], options: Ta
 
         def build(sizes: Sizes) -> Any:
             size = sizes.get(shrunk.width, probes[0])  # noqa: B023 -- a variant is used up before the next is made
-            return make(_small_config(full, shrunk.overrides(size) | options.set | dict(sizes)))
+            return make(_small_config(full, {**shrunk.overrides(size), **options.set, **sizes}))
 
         yield Variant(axes, build)
 
@@ -115,14 +126,14 @@ def _small_config(full: Any, overrides: Mapping[str, Any]) -> Any:
     """The config anew with other sizes, so that what its class derives from them is derived again."""
     given = full.to_dict()
     fields = {name: value for name, value in given.items() if name not in _NOT_SHAPE}
-    return type(full)(**(fields | overrides | {"use_cache": False}))
+    return type(full)(**{**fields, **overrides, "use_cache": False})
 
 
 def _model_maker(full: Any, architecture: Any) -> Callable[[Any], Any]:
     """What builds the model from a config: the class that the checkpoint was saved from, else a language model."""
     import transformers
 
-    cls = getattr(transformers, architecture, None) if isinstance(architecture, str) else architecture
+    cls: Any = getattr(transformers, architecture, None) if isinstance(architecture, str) else architecture
     if cls is None:
         mapping = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
         cls = mapping[type(full)] if type(full) in mapping else transformers.MODEL_MAPPING[type(full)]
@@ -147,7 +158,8 @@ def _refuse_large(cls: Any, config: Any) -> None:
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in cls(config).parameters())
     if count > _LARGEST:
-        raise UserError(f"{cls.__name__} has {count:,} parameters even at small sizes", "make it smaller with --set FIELD=VALUE")
+        raise UserError(f"{cls.__name__} has {count:,} parameters even at small sizes, expected at most {_LARGEST:,}",
+                        "make it smaller with --set FIELD=VALUE")  # fmt: skip
 
 
 def _forms(model: nn.Module) -> Iterator[Form]:
@@ -160,8 +172,8 @@ def _forms(model: nn.Module) -> Iterator[Form]:
         if not set(main) <= set(takes):
             continue
         decoder = {"decoder_input_ids": tokens} if "decoder_input_ids" in takes and config.is_encoder_decoder else {}
-        labels = [tokens, InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))] if "labels" in takes else []
-        for label in labels:
+        classes = InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))
+        for label in (tokens, classes) if "labels" in takes else ():
             yield Form((), {**main, **decoder, "labels": label}, frozenset({"labels"}))
         yield Form((), {**main, **decoder})
 

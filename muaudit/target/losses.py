@@ -61,10 +61,9 @@ def main_output(output: Any) -> Tensor | None:
     if isinstance(output, Tensor):
         return output if output.is_floating_point() and output.dim() > 0 else None
     if isinstance(output, Mapping) or hasattr(output, "__dataclass_fields__"):
-        get = output.get if isinstance(output, Mapping) else lambda name: getattr(output, name, None)
-        named = [main_output(get(name)) for name in _OUTPUTS]
-        values = list(output.values()) if isinstance(output, Mapping) else list(vars(output).values())
-        return next((each for each in (*named, *map(main_output, values)) if each is not None), None)
+        values = dict(output) if isinstance(output, Mapping) else dict(vars(output))
+        candidates = (main_output(values.get(name)) for name in (*_OUTPUTS, *values))
+        return next((each for each in candidates if each is not None), None)
     if isinstance(output, (tuple, list)):
         return next((found for each in output if (found := main_output(each)) is not None), None)
     return None
@@ -73,10 +72,12 @@ def main_output(output: Any) -> Tensor | None:
 def check_scalar(loss: Any, name: str) -> Tensor:
     """A user's loss as it is. Raises UserError unless it is a scalar with a gradient."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise UserError(f"{name} returned {_kind(loss)}, expected a scalar tensor", "reduce it, for example with .mean()")
+        raise UserError(
+            f"{name} returned {_kind(loss)}, expected a scalar tensor", "reduce it, for example with .mean()"
+        )
     if not loss.requires_grad:
-        raise UserError(f"{name} returned a tensor without a gradient",
-                        "compute it from the model's output, outside torch.no_grad() and without .item() or .detach()")  # fmt: skip
+        hint = "compute it from the model's output, outside torch.no_grad() and without .item() or .detach()"
+        raise UserError(f"{name} returned a tensor without a gradient", hint)
     return loss
 
 

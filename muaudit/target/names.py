@@ -6,30 +6,34 @@ import re
 
 WIDTH = (
     "width", "d_model", "n_embd", "n_embed", "hidden_size", "embed_dim", "embedding_dim", "emb_dim", "embd_dim",
-    "dim_model", "model_dim", "dim", "model_dimension", "d_embed", "d_emb", "embed_size", "embedding_size", "emb_size",
-    "hidden_dim", "hidden_features", "hidden_channels", "hidden_units", "n_hidden", "num_hidden", "hidden_width", "d_hidden",
-    "dim_hidden", "hidden", "nhid", "n_units", "units", "hidden_sizes", "hidden_dims", "hidden_layers_sizes", "widths",
-    "width_per_group", "base_channels", "base_width", "base_ch", "channels", "planes", "num_channels", "n_channels", "model_channels",
-    "num_filters", "n_filters", "base_filters", "filters", "num_features", "nf", "ngf", "ndf", "n_feat", "features", "dims",
-    "embed_dims", "state_dim", "inner_dim", "nembd", "ninp", "emsize", "h_dim", "feat_dim", "residual_channels", "nz_hidden",
+    "dim_model", "model_dim", "dim", "model_dimension", "d_embed", "d_emb", "embed_size", "embedding_size",
+    "emb_size", "hidden_dim", "hidden_features", "hidden_channels", "hidden_units", "n_hidden", "num_hidden",
+    "hidden_width", "d_hidden", "dim_hidden", "hidden", "nhid", "n_units", "units", "hidden_sizes", "hidden_dims",
+    "hidden_layers_sizes", "widths", "width_per_group", "base_channels", "base_width", "base_ch", "channels",
+    "planes", "num_channels", "n_channels", "model_channels", "num_filters", "n_filters", "base_filters", "filters",
+    "num_features", "nf", "ngf", "ndf", "n_feat", "features", "dims", "embed_dims", "state_dim", "inner_dim", "nembd",
+    "ninp", "emsize", "h_dim", "feat_dim", "residual_channels", "nz_hidden",
 )  # fmt: skip
 """Names of the number that grows (DESIGN's width), strongest first."""
 
 FEEDFORWARD = (
-    "d_ff", "ff_dim", "ffn_dim", "dim_ff", "dim_feedforward", "feedforward_dim", "intermediate_size", "mlp_dim", "d_mlp",
-    "d_inner", "n_inner", "inner_size", "ffn_hidden_size", "ffn_hidden", "mlp_hidden", "mlp_hidden_dim", "mlp_size", "ff_hidden",
-    "ff_size", "d_ffn", "dff", "mlp_width", "hidden_dim", "hidden_size", "hidden", "hidden_features", "n_hidden", "ffn_size",
-    "moe_intermediate_size", "expert_dim", "expert_hidden", "d_hidden", "nhid", "n_ff", "ffn_width",
+    "d_ff", "ff_dim", "ffn_dim", "dim_ff", "dim_feedforward", "feedforward_dim", "intermediate_size", "mlp_dim",
+    "d_mlp", "d_inner", "n_inner", "inner_size", "ffn_hidden_size", "ffn_hidden", "mlp_hidden", "mlp_hidden_dim",
+    "mlp_size", "ff_hidden", "ff_size", "d_ffn", "dff", "mlp_width", "hidden_dim", "hidden_size", "hidden",
+    "hidden_features", "n_hidden", "ffn_size", "moe_intermediate_size", "expert_dim", "expert_hidden", "d_hidden",
+    "nhid", "n_ff", "ffn_width",
 )  # fmt: skip
 """Widths that scale along with the main one and are axes of their own."""
 
 ATTENTION_WIDTH = (
-    "d_attn", "attn_dim", "attention_dim", "qk_dim", "kv_dim", "d_kv_total", "proj_dim", "projection_dim", "q_lora_rank",
-    "kv_lora_rank", "ssm_dim", "d_ssm", "rnn_dim", "lru_width", "decoder_dim", "decoder_embed_dim", "encoder_dim",
+    "d_attn", "attn_dim", "attention_dim", "qk_dim", "kv_dim", "d_kv_total", "proj_dim", "projection_dim",
+    "q_lora_rank", "kv_lora_rank", "ssm_dim", "d_ssm", "rnn_dim", "lru_width", "decoder_dim", "decoder_embed_dim",
+    "encoder_dim",
 )  # fmt: skip
 HEADS = (
     "n_head", "n_heads", "num_heads", "num_attention_heads", "nhead", "heads", "n_attention_heads", "attention_heads",
-    "n_q_heads", "num_q_heads", "num_query_heads", "nheads", "head", "head_num", "num_head", "q_heads", "attn_heads", "n_attn_heads",
+    "n_q_heads", "num_q_heads", "num_query_heads", "nheads", "head", "head_num", "num_head", "q_heads", "attn_heads",
+    "n_attn_heads",
 )  # fmt: skip
 KV_HEADS = (
     "n_kv_heads", "n_kv_head", "num_kv_heads", "num_key_value_heads", "kv_heads", "n_query_groups", "num_query_groups",
@@ -38,44 +42,57 @@ KV_HEADS = (
 HEAD_DIM = ("head_dim", "d_head", "dim_head", "head_size", "d_k", "d_kv", "dim_per_head", "attention_head_dim", "d_v")
 DEPTH = (
     "n_layer", "n_layers", "num_layers", "num_hidden_layers", "depth", "n_blocks", "num_blocks", "nlayers", "layers",
-    "num_layer", "n_block", "blocks", "num_encoder_layers", "num_decoder_layers", "n_encoder_layers", "n_decoder_layers",
-    "enc_layers", "dec_layers", "encoder_layers", "decoder_layers", "n_hidden_layers", "n_res_blocks", "num_res_blocks", "N",
+    "num_layer", "n_block", "blocks", "num_encoder_layers", "num_decoder_layers", "n_encoder_layers",
+    "n_decoder_layers", "enc_layers", "dec_layers", "encoder_layers", "decoder_layers", "n_hidden_layers",
+    "n_res_blocks", "num_res_blocks", "N",
 )  # fmt: skip
 VOCAB = (
-    "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size", "num_embeddings",
-    "src_vocab_size", "tgt_vocab_size", "src_vocab", "tgt_vocab", "vocab", "num_vocab", "vocab_len", "trg_vocab_size", "n_words",
+    "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size",
+    "num_embeddings", "src_vocab_size", "tgt_vocab_size", "src_vocab", "tgt_vocab", "vocab", "num_vocab", "vocab_len",
+    "trg_vocab_size", "n_words",
 )  # fmt: skip
 LENGTH = (
-    "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "seq_len", "sequence_length",
-    "seq_length", "max_len", "max_length", "ctx_len", "n_ctx", "context_size", "context_len", "max_position_embeddings",
-    "n_positions", "num_positions", "max_positions", "block_len", "sequence_len", "ctx_length", "seqlen", "max_seqlen", "T",
+    "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "seq_len",
+    "sequence_length", "seq_length", "max_len", "max_length", "ctx_len", "n_ctx", "context_size", "context_len",
+    "max_position_embeddings", "n_positions", "num_positions", "max_positions", "block_len", "sequence_len",
+    "ctx_length", "seqlen", "max_seqlen", "T",
 )  # fmt: skip
 IMAGE = ("img_size", "image_size", "input_resolution", "resolution", "imsize", "input_size")
 CLASSES = (
-    "num_classes", "n_classes", "num_class", "n_class", "num_labels", "n_labels", "nclass", "classes", "num_outputs", "n_outputs",
+    "num_classes", "n_classes", "num_class", "n_class", "num_labels", "n_labels", "nclass", "classes", "num_outputs",
+    "n_outputs",
 )  # fmt: skip
 OUTPUTS = (
     "out_dim", "output_dim", "d_out", "dim_out", "out_features", "output_size", "n_out", "num_actions", "n_actions",
     "action_dim", "output_features", "out_channels", "out_chans", "output_channels",
 )  # fmt: skip
-IN_CHANNELS = ("in_channels", "in_chans", "in_ch", "input_channels", "num_input_channels", "nc", "image_channels", "img_channels")
+IN_CHANNELS = (
+    "in_channels",
+    "in_chans",
+    "in_ch",
+    "input_channels",
+    "num_input_channels",
+    "nc",
+    "image_channels",
+    "img_channels",
+)
 INPUTS = (
     "in_dim", "input_dim", "d_in", "dim_in", "in_features", "input_size", "n_in", "input_features", "obs_dim",
     "num_inputs", "n_inputs", "n_features", "observation_dim",
 )  # fmt: skip
 
 GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
-    (VOCAB, 256), (LENGTH, 64), (IMAGE, 32), (("patch_size", "patch"), 8), (CLASSES, 10), (IN_CHANNELS, 3), (HEADS, 4),
-    (KV_HEADS, 2), (HEAD_DIM, 16), (DEPTH, 2), (OUTPUTS, 10), (INPUTS, 32),
-    (("num_experts", "n_experts", "n_expert", "num_local_experts", "n_routed_experts"), 4),
-    (("top_k", "num_experts_per_tok", "n_activated_experts", "experts_per_token", "topk", "k"), 2),
-    (("mlp_ratio", "ff_mult", "ffn_mult", "mult", "expansion", "expand", "ffn_expansion", "expansion_factor"), 4),
-    (("kernel_size", "kernel"), 3), (("stride", "dilation", "groups"), 1), (("padding", "pad_idx", "padding_idx", "pad"), 0),
-    (("bias", "use_bias", "qkv_bias", "causal"), True), (("device",), "cpu"), (("rope_theta", "rope_base", "theta"), 10000.0),
-    (("eps", "norm_eps", "layer_norm_eps", "rms_norm_eps", "layernorm_eps"), 1e-5), (("activation", "act"), "gelu"),
-    (("d_state", "state_size"), 16), (("d_conv", "conv_kernel"), 4), (("batch_size",), 2), (("multiple_of",), 32),
-    (("tie_weights", "tie_word_embeddings", "weight_tying", "tied", "flash", "flash_attention", "use_flash"), False),
-    (("init_std", "initializer_range", "std", "init_scale"), 0.02), (("lr", "learning_rate"), 1e-3), (("weight_decay",), 0.1),
+    (VOCAB, 256), (LENGTH, 64), (IMAGE, 32), (("patch_size", "patch"), 8), (CLASSES, 10), (IN_CHANNELS, 3), (HEADS,
+    4), (KV_HEADS, 2), (HEAD_DIM, 16), (DEPTH, 2), (OUTPUTS, 10), (INPUTS, 32), (("num_experts", "n_experts",
+    "n_expert", "num_local_experts", "n_routed_experts"), 4), (("top_k", "num_experts_per_tok", "n_activated_experts",
+    "experts_per_token", "topk", "k"), 2), (("mlp_ratio", "ff_mult", "ffn_mult", "mult", "expansion", "expand",
+    "ffn_expansion", "expansion_factor"), 4), (("kernel_size", "kernel"), 3), (("stride", "dilation", "groups"), 1),
+    (("padding", "pad_idx", "padding_idx", "pad"), 0), (("bias", "use_bias", "qkv_bias", "causal"), True),
+    (("device",), "cpu"), (("rope_theta", "rope_base", "theta"), 10000.0), (("eps", "norm_eps", "layer_norm_eps",
+    "rms_norm_eps", "layernorm_eps"), 1e-5), (("activation", "act"), "gelu"), (("d_state", "state_size"), 16),
+    (("d_conv", "conv_kernel"), 4), (("batch_size",), 2), (("multiple_of",), 32), (("tie_weights",
+    "tie_word_embeddings", "weight_tying", "tied", "flash", "flash_attention", "use_flash"), False), (("init_std",
+    "initializer_range", "std", "init_scale"), 0.02), (("lr", "learning_rate"), 1e-3), (("weight_decay",), 0.1),
 )  # fmt: skip
 """Values for required arguments that have no default, by name."""
 

@@ -24,9 +24,10 @@ _KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
 _METHODS = ("configure_optimizers", "configure_optimizer", "get_optimizer", "build_optimizer", "create_optimizer",
             "make_optimizer", "setup_optimizer", "setup_optimizers")  # fmt: skip
 _ARGUMENTS: dict[str, Any] = {
-    "weight_decay": 0.1, "wd": 0.1, "learning_rate": _LR, "lr": _LR, "max_lr": _LR, "betas": (0.9, 0.95), "beta1": 0.9,
-    "beta2": 0.95, "device_type": "cpu", "device": "cpu", "eps": 1e-8, "momentum": 0.9, "fused": False, "master_process": False,
-    "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100, "num_training_steps": 100, "optimizer": "adamw",
+    "weight_decay": 0.1, "wd": 0.1, "learning_rate": _LR, "lr": _LR, "max_lr": _LR, "betas": (0.9, 0.95), "beta1":
+    0.9, "beta2": 0.95, "device_type": "cpu", "device": "cpu", "eps": 1e-8, "momentum": 0.9, "fused": False,
+    "master_process": False, "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100,
+    "num_training_steps": 100, "optimizer": "adamw",
 }  # fmt: skip
 _CONFIGS = ("config", "train_config", "cfg", "args", "training_config", "hparams", "opt_config", "training_args")
 
@@ -42,7 +43,7 @@ def spare_dynamo() -> None:
     for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
         plain = getattr(getattr(torch.optim.Optimizer, name, None), "__wrapped__", None)
         if plain is not None and not hasattr(plain, "__dynamo_disable"):
-            setattr(plain, "__dynamo_disable", plain)  # noqa: B010
+            setattr(plain, "__dynamo_disable", plain)
 
 
 def known(name: str) -> str:
@@ -140,7 +141,10 @@ def _call(method: Callable[..., Any]) -> torch.optim.Optimizer | None:
     """Call a method with arguments by name. Raises TypeError naming the argument that is not known."""
     arguments: dict[str, Any] = {}
     for name, parameter in inspect.signature(method).parameters.items():
-        if parameter.default is not parameter.empty or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.default is not parameter.empty or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
             continue
         if name in _CONFIGS:
             arguments[name] = SimpleNamespace(**_ARGUMENTS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,7 +41,9 @@ def _split(text: str) -> tuple[str, str | None]:
     return source, name or None
 
 
-def _from_module(module: ModuleType, name: str | None, source: str, options: TargetOptions, path: Path | None) -> Target:
+def _from_module(
+    module: ModuleType, name: str | None, source: str, options: TargetOptions, path: Path | None
+) -> Target:
     if name is not None:
         return _from_object(loader.lookup(module, name, source), name, module, options, path)
     if hasattr(module, "build"):
@@ -66,7 +68,8 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
                         f"name its class ({where}:{cls}), or write build(width)")  # fmt: skip
     hugging_face = _hugging_face_class(found)
     if hugging_face is not None:
-        return hugging_face.target_from_object(found, options, path)
+        target: Target = hugging_face.target_from_object(found, options, path)
+        return target
     if inspect.isclass(found) and issubclass(found, torch.nn.Module):
         from muaudit.target.classes import target_from_class
 
@@ -105,7 +108,7 @@ def _from_hugging_face(path: Path, options: TargetOptions) -> Target:
 
 
 def _hugging_face_class(found: Any) -> Any:
-    """The room for Hugging Face where an object is one of its models or configs; transformers is not imported for it."""
+    """The room for Hugging Face where an object is one of its models or configs, without importing transformers."""
     cls = found if inspect.isclass(found) else type(found)
     if not any(base.__module__.startswith("transformers.") for base in cls.__mro__):
         return None
@@ -123,7 +126,9 @@ def _only_file(folder: Path) -> str:
         return files[0].name
     if files:
         commands = "\n".join(f"  muaudit check {file.name}" for file in files)
-        raise UserError(f"several files here may hold the model: {', '.join(file.name for file in files)}", f"name one:\n{commands}")
+        raise UserError(
+            f"several files here may hold the model: {', '.join(file.name for file in files)}", f"name one:\n{commands}"
+        )
     if (folder / "config.json").is_file():
         return "config.json"
     raise UserError("no target given, and no file here holds a model", _FORMS)
@@ -137,8 +142,6 @@ def _speaks_of_models(file: Path) -> bool:
 
 def _home(cls: type, module: ModuleType) -> ModuleType:
     """The module a class was written in, where its config is found too."""
-    import sys
-
     return sys.modules.get(cls.__module__, module)
 
 
@@ -146,6 +149,3 @@ def _nearby(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path()
     names = [file.name for file in sorted(folder.glob("*.py"))]
     return loader.near(path.name, names, f"Python files in {folder.resolve().name}")
-
-
-_ = dataclasses

@@ -1,8 +1,8 @@
 """A published configuration made small: its real shape at a small width, with few layers, tokens and experts.
 
-The rule. The hidden size is the width. What scales along (feed-forward sizes, latent ranks, state-space inner sizes) keeps
-its ratio to it. The size of a head is fixed and the number of heads grows, as published families widen; queries share
-key-value heads as before, though at most 4 of them. Layers are cut to one of each kind, at least two.
+The rule. The hidden size is the width. What scales along (feed-forward sizes, latent ranks, state-space inner sizes)
+keeps its ratio to it. The size of a head is fixed and the number of heads grows, as published families widen; queries
+share key-value heads as before, though at most 4 of them. Layers are cut to one of each kind, at least two.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ HEAD = 16
 _VOCABULARY, _EXPERTS, _ACTIVE, _STATE, _CHUNK, _GROUP = 256, 4, 2, 16, 32, 4
 _RATIO = (
     "intermediate_size", "ffn_dim", "d_ff", "n_inner", "encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size",
-    "shared_expert_intermediate_size", "shared_intermediate_size", "intermediate_size_mlp", "ffn_hidden_size", "d_inner",
-    "q_lora_rank", "kv_lora_rank", "o_lora_rank", "time_step_rank", "mamba_dt_rank", "lru_width", "embedding_size",
-    "word_embed_proj_dim", "attention_hidden_size", "hidden_size_per_layer_input", "moe_latent_size", "dense_intermediate_size",
-    "mlp_hidden_size", "moe_shared_expert_intermediate_size", "expert_intermediate_size", "cross_attention_hidden_size",
+    "shared_expert_intermediate_size", "shared_intermediate_size", "intermediate_size_mlp", "ffn_hidden_size",
+    "d_inner", "q_lora_rank", "kv_lora_rank", "o_lora_rank", "time_step_rank", "mamba_dt_rank", "lru_width",
+    "embedding_size", "word_embed_proj_dim", "attention_hidden_size", "hidden_size_per_layer_input",
+    "moe_latent_size", "dense_intermediate_size", "mlp_hidden_size", "moe_shared_expert_intermediate_size",
+    "expert_intermediate_size", "cross_attention_hidden_size",
 )  # fmt: skip
 _DEPTH = (
     "num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
@@ -35,7 +36,8 @@ _STATE_GROUPS = ("n_groups", "mamba_n_groups", "mamba_ngroups")
 _TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "sep_token_id", "cls_token_id")
 _PERIODS = {
     "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
-    "sliding_window_pattern": 2, "full_attention_interval": 2, "interleave_moe_layer_step": 2, "_sliding_window_pattern": 2,
+    "sliding_window_pattern": 2, "full_attention_interval": 2, "interleave_moe_layer_step": 2,
+    "_sliding_window_pattern": 2,
 }  # fmt: skip
 
 
@@ -51,16 +53,13 @@ class _HeadGroup:
 
 
 _HEAD_GROUPS = (
-    _HeadGroup(
-        ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads", "decoder_attention_heads",
-         "attention_heads"),
-        ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
-        ("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels", "attention_head_dim"),
-        rope=("qk_rope_head_dim", "rotary_dim"),
-    ),
-    _HeadGroup(("mamba_n_heads", "mamba_num_heads", "n_mamba_heads"), (), ("mamba_d_head", "mamba_head_dim", "mamba_headdim"),
-               ("mamba_d_ssm",)),
-    _HeadGroup(("linear_num_value_heads",), ("linear_num_key_heads",), ("linear_value_head_dim", "linear_key_head_dim")),
+    _HeadGroup( ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads",
+    "decoder_attention_heads", "attention_heads"), ("num_key_value_heads", "num_kv_heads", "n_head_kv",
+    "multi_query_group_num"), ("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels",
+    "attention_head_dim"), rope=("qk_rope_head_dim", "rotary_dim"), ), _HeadGroup(("mamba_n_heads", "mamba_num_heads",
+    "n_mamba_heads"), (), ("mamba_d_head", "mamba_head_dim", "mamba_headdim"), ("mamba_d_ssm",)),
+    _HeadGroup(("linear_num_value_heads",), ("linear_num_key_heads",), ("linear_value_head_dim",
+    "linear_key_head_dim")),
 )  # fmt: skip
 
 
@@ -132,7 +131,9 @@ def _heads(
     published = count * was / hidden
     if abs(published - first * size / FIRST) > 0.01:
         note += f"; heads × size is {first * size / FIRST:g} × {width}, published {published:.3g}"
-    return f"{dims[0] if dims else 'the head size'} {was} → {size} is held fixed and {heads[0]} grows with {width}{note}"
+    return (
+        f"{dims[0] if dims else 'the head size'} {was} → {size} is held fixed and {heads[0]} grows with {width}{note}"
+    )
 
 
 def _kv_heads(
@@ -162,8 +163,8 @@ def _count(first: int) -> Callable[[int], int]:
 def _fixed(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Fields that become a small number, whatever the width."""
     limits = (
-        (("vocab_size", "vocab_size_per_layer_input"), _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS), (_ACTIVE_COUNTS, _ACTIVE),
-        (_STATES, _STATE), (_CHUNKS, _CHUNK), (("n_group",), 2), (("topk_group",), 1),
+        (("vocab_size", "vocab_size_per_layer_input"), _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS), (_ACTIVE_COUNTS,
+        _ACTIVE), (_STATES, _STATE), (_CHUNKS, _CHUNK), (("n_group",), 2), (("topk_group",), 1),
         (("max_source_positions",), 32), (("num_mem_blocks",), 1),
     )  # fmt: skip
     for names, limit in limits:

@@ -15,9 +15,7 @@ _LIMITS = ((names.DEPTH, _KEPT_DEPTH, _DEPTH), (names.VOCAB, 1024, 512), (names.
 """Names, the largest value that is kept, and what a larger one becomes."""
 
 
-def plan_fixed(
-    knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool
-) -> tuple[dict[str, Any], list[str]]:
+def plan_fixed(knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool) -> tuple[dict[str, Any], list[str]]:
     """Values for the arguments that do not grow, and notes. Raises UserError for what cannot be guessed."""
     fixed: dict[str, Any] = dict(options.set)
     guessed, smaller, dropped = [], [], []
@@ -46,11 +44,10 @@ def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any], label: str)
     if not missing:
         return None
     flags = " ".join(f"--set {name}=..." for name in missing)
+    spec = f"  def build(width):\n      return {label}(...)  # at this width"
     return UserError(
-        f"{label} needs {', '.join(missing)}, which has no default and no value that could be guessed"
-        if len(missing) == 1
-        else f"{label} needs {', '.join(missing)}, which have no default and no values that could be guessed",
-        f"give it with {flags}, or write a spec beside it:\n  def build(width):\n      return {label}(...)  # at this width",
+        f"{label} needs a value for {', '.join(missing)}: there is no default, and none could be guessed",
+        f"give it with {flags}, or write a spec beside it:\n{spec}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.target.draft import Draft, Sizes, Variant, finish
+from muaudit.target.draft import finish
 from muaudit.target.loader import near
 from muaudit.target.options import MAIN_AXIS, TargetOptions, check_widths
 from muaudit.target.probe import Target, WidthAxis
+from muaudit.target.trial import Draft, Sizes, Variant
 from muaudit.target.widths import PROBES
 
 _FUNCTIONS = ("batch", "loss", "optimizer", "scheduler")
@@ -52,8 +54,6 @@ def target_from_functions(
     name: str | None, options: TargetOptions,
 ) -> Target:  # fmt: skip
     """The target behind `muaudit.target.from_functions`."""
-    import dataclasses
-
     if isinstance(optimizer, str):
         options = dataclasses.replace(options, optimizer=optimizer)
         optimizer = None
@@ -73,10 +73,17 @@ def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
         _declared(spec, names)
     label = spec.where if spec.where == spec.called else f"{spec.where}:{spec.called}"
     draft = Draft(
-        label=f"{label}({', '.join(names)})", call=f"{spec.called}(width)", variants=_variants(spec, names, options), batch=spec.batch,
-        loss=spec.loss, optimizer=spec.optimizer, scheduler=spec.scheduler, path=spec.path, defined=spec.build,
-        notes=(f"{', '.join(others)} held at {'its default' if len(others) == 1 else 'their defaults'}",) if others else (),
-    )  # fmt: skip
+        label=f"{label}({', '.join(names)})",
+        call=f"{spec.called}(width)",
+        variants=_variants(spec, names, options),
+        batch=spec.batch,
+        loss=spec.loss,
+        optimizer=spec.optimizer,
+        scheduler=spec.scheduler,
+        path=spec.path,
+        defined=spec.build,
+        notes=(f"held at the default: {', '.join(others)}",) if others else (),
+    )
     return finish(draft, options)
 
 

@@ -62,7 +62,7 @@ def where(error: BaseException) -> list[str]:
 
 def is_user_file(filename: str) -> bool:
     """Whether code in this file is the user's: not muaudit, the standard library or an installed package."""
-    if filename.startswith((_HERE, sys.base_prefix + "/lib/python")) or filename.startswith("<"):
+    if filename.startswith((_HERE, f"{sys.base_prefix}/lib/python", "<")):
         return False
     return not any(part in filename for part in _FRAMEWORK)
 

@@ -107,8 +107,9 @@ def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _C
     named = [name for name in options.widths if name != MAIN_AXIS]
     for name in named:
         if _number(knobs[name].value) is None and knobs[name].value not in (MISSING, None):
+            sizes = [each for each in knobs if _number(knobs[each].value)]
             raise UserError(f"--width {name}: {label} has {name}={knobs[name].value!r} there, which is no size",
-                            near(name, [each for each in knobs if _number(knobs[each].value)], "its sizes"))  # fmt: skip
+                            near(name, sizes, "its sizes"))  # fmt: skip
     if ranked and (not named or ranked[0] in named or MAIN_AXIS in options.widths):
         return _Chosen(ranked[0], together=True)
     if named:
