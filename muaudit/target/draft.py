@@ -31,7 +31,9 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
     factory, optimizer_name, source, optimizer_note = _choose_optimizer(draft, options, trial)
     axes = trial.variant.axes
     widths = ", ".join(f"{axis.name} {' → '.join(map(str, axis.probes))}" for axis in axes)
-    notes = (*draft.notes, *trial.variant.notes, loss_note, optimizer_note, _hint(axes, draft))
+    wide = trial.form is not None and trial.form.follows_width
+    input_note = "the input is as wide as the model, so its data differ between widths" if wide else ""
+    notes = (*draft.notes, *trial.variant.notes, input_note, loss_note, optimizer_note, _hint(axes, draft))
     file, line = _definition(draft, trial.models[0])
     return Target(
         label=draft.label,

@@ -34,6 +34,12 @@ class Form:
     kwargs: Mapping[str, Slot] = field(default_factory=dict)
     targets: frozenset[str] = frozenset()
 
+    @property
+    def follows_width(self) -> bool:
+        """Whether a dim of the input goes with the width."""
+        slots = (*self.args, *self.kwargs.values())
+        return any(isinstance(slot, InputSpec) and not all(isinstance(dim, int) for dim in slot.dims) for slot in slots)
+
     def make(self, sizes: Mapping[str, int]) -> Inputs:
         """The tensors at these sizes, the same data every time."""
         args = tuple(_tensor(slot, sizes, place) for place, slot in enumerate(self.args))

@@ -77,11 +77,12 @@ def lookup(module: ModuleType, name: str, where_from: str) -> Any:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """The classes and functions a module defines itself."""
+    """The classes and functions a module defines, or re-exports from its own package."""
+    package = module.__name__.partition(".")[0]
     return [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == module.__name__
+        if not name.startswith("_") and callable(value) and str(getattr(value, "__module__", "")).partition(".")[0] == package
     ]
 
 

@@ -64,8 +64,9 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
     where = path.name if path else module.__name__
     if isinstance(found, torch.nn.Module):
         cls = type(found).__name__
-        raise UserError(f"{where}:{name} is a {cls} of one width, expected a class or a function",
-                        f"name its class ({where}:{cls}), or write build(width)")  # fmt: skip
+        named = f"name its class ({where}:{cls}), or write" if hasattr(module, cls) else "write"
+        raise UserError(f"{where}:{name} is a model ({cls}) of one width, expected a class or a function",
+                        f"{named} build(width)")  # fmt: skip
     hugging_face = _hugging_face_class(found)
     if hugging_face is not None:
         target: Target = hugging_face.target_from_object(found, options, path)
@@ -80,7 +81,7 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
         from muaudit.target.spec import target_from_module
 
         return target_from_module(module, options, path, build=name)
-    raise UserError(f"{where}:{name} is a {type(found).__name__}, expected a torch.nn.Module class or a function "
+    raise UserError(f"{where}:{name} is of type {type(found).__name__}, expected a torch.nn.Module class or a function "
                     "that builds one", loader.near(name, loader.public_names(module), f"{where} has"))  # fmt: skip
 
 

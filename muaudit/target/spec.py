@@ -43,7 +43,7 @@ def target_from_module(module: ModuleType, options: TargetOptions, path: Path | 
     functions = {name: getattr(module, name, None) for name in _FUNCTIONS}
     for name, function in functions.items():
         if function is not None and not callable(function):
-            raise UserError(f"{where}: {name} is a {type(function).__name__}, expected a function", _EXAMPLE)
+            raise UserError(f"{where}: {name} is of type {type(function).__name__}, expected a function", _EXAMPLE)
     widths = getattr(module, "widths", None)
     return target_from_spec(Spec(getattr(module, build), where, build, widths=widths, path=path, **functions), options)
 
@@ -67,7 +67,7 @@ def target_from_functions(
 def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
     """Check a spec and drive it."""
     if not callable(spec.build):
-        raise UserError(f"{spec.where}: {spec.called} is a {type(spec.build).__name__}, expected a function", _EXAMPLE)
+        raise UserError(f"{spec.where}: {spec.called} is of type {type(spec.build).__name__}, expected a function", _EXAMPLE)
     names, others = _width_arguments(spec, options)
     if names and spec.widths is not None:
         _declared(spec, names)

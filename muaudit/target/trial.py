@@ -99,7 +99,7 @@ def builder(draft: Draft, variant: Variant) -> Callable[[Sizes, int], nn.Module]
             model = variant.build(sizes)
         if not isinstance(model, nn.Module):
             raise UserError(
-                f"{draft.call} returned a {type(model).__name__}, expected a torch.nn.Module",
+                f"{draft.call} returned an object of type {type(model).__name__}, expected a torch.nn.Module",
                 "return the model itself from build(width)",
             )
         if next(iter(model.parameters()), None) is None:
