@@ -45,7 +45,8 @@ class WeightDecayExponent(Rule):
     keys = any_role("weight_decay")
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d)}: lr · weight_decay ∝ {power(d.found)}, the profile aims at {needs(d)}{measured(d)}"
+        values = measured(d, "weight_decay")
+        return f"{subject(d)}: lr · weight_decay ∝ {power(d.found)}, the profile aims at {needs(d)}{values}"
 
     def fix(self, d: Discrepancy) -> str:
         return f"{by_m(gap(d), 'its weight decay')}, {WHERE_M}"

@@ -29,9 +29,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import power
+from muaudit.report.power import number, power
 from muaudit.rules.base import Rule, any_role
-from muaudit.rules.words import WHERE_M, by_m, gap, measured, needs, subject
+from muaudit.rules.words import WHERE_M, by_m, gap, needs, subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -45,7 +45,11 @@ class AdamEps(Rule):
     keys = any_role("eps")
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d)}: eps ∝ {power(d.found)} while its gradients need {needs(d)}{measured(d)}"
+        sizes = ""
+        if len(d.values) == 2:
+            eps, gradient = map(number, d.values)
+            sizes = f" (eps {eps}, gradients about {gradient} at the target width)"
+        return f"{subject(d)}: eps ∝ {power(d.found)} while its gradients need {needs(d)}{sizes}"
 
     def fix(self, d: Discrepancy) -> str:
         return f"lower eps (1e-15 is safe in float32), or {by_m(gap(d), 'eps')}, {WHERE_M}"

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.rules.base import Rule, any_role
-from muaudit.rules.words import subject
+from muaudit.rules.words import measured, subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -43,7 +43,8 @@ class L2InAdam(Rule):
     def message(self, d: Discrepancy) -> str:
         what = subject(d) or "all parameters"
         name = d.optimizer or "the optimizer"
-        return f"{what}: weight decay is added to the gradient under {name} and scales with no power of width"
+        value = measured(d, "weight_decay")
+        return f"{what}: weight decay is added to the gradient under {name} and scales with no power of width{value}"
 
     def fix(self, d: Discrepancy) -> str:
         return "use torch.optim.AdamW, which decays the weights themselves, or weight_decay=0"

@@ -41,8 +41,8 @@ class SmallHeadDim(Rule):
     keys = any_role("d_head")
 
     def message(self, d: Discrepancy) -> str:
-        size = number(d.values[0]) if d.values else number(d.found)
-        return f"attention{place(d)}: d_head = {size} in the proxy, at least 32 transfers better"
+        size = f"{number(d.values[0])} wide" if d.values else "small"
+        return f"attention{place(d)}: heads are {size} in the proxy, at least 32 transfers better"
 
     def fix(self, d: Discrepancy) -> str:
         return "use fewer heads in the proxy, so that d_head is at least 32"

@@ -40,7 +40,9 @@ class DecayOnVectors(Rule):
     keys = any_role("decay_vector")
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d) or 'biases and gains'}: weight decay on vector-like parameters{measured(d)}"
+        return (
+            f"{subject(d) or 'biases and gains'}: weight decay on vector-like parameters{measured(d, 'weight_decay')}"
+        )
 
     def fix(self, d: Discrepancy) -> str:
         return "put biases and gains in a param group of their own with weight_decay=0.0"

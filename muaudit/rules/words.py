@@ -43,9 +43,9 @@ def needs(d: Discrepancy) -> str:
     return power(d.expected) + (" or smaller" if d.bound else "")
 
 
-def measured(d: Discrepancy) -> str:
+def measured(d: Discrepancy, what: str = "measured") -> str:
     """` (measured 0.02 → 0.02)`, from the numbers at the probes."""
-    return f" (measured {' → '.join(map(number, d.values))})" if d.values else ""
+    return f" ({what} {' → '.join(map(number, d.values))})" if d.values else ""
 
 
 def gap(d: Discrepancy) -> float:
