@@ -36,14 +36,22 @@ def test_lr_groups() -> None:
 @pytest.mark.parametrize(
     ("parse", "text", "message"),
     [
-        (parse_widths, "n_embd=64", "--width n_embd=64: expects at least two different positive whole numbers, found 64"),
+        (
+            parse_widths,
+            "n_embd=64",
+            "--width n_embd=64: expects at least two different positive whole numbers, found 64",
+        ),
         (parse_widths, "64,x", "--width 64,x: expects at least two different positive whole numbers, found 64, x"),
         (parse_widths, "64,64", "--width 64,64: expects at least two different positive whole numbers, found 64, 64"),
         (parse_widths, "=64,128", "--width expects NAME=SIZE,SIZE, found '=64,128'"),
         (parse_set, "n_layer", "--set expects key=value, found 'n_layer'"),
         (parse_inputs, "int64", "--input expects dtype[sizes], found 'int64'"),
         (parse_inputs, "int63[2]", "--input int63[2]: unknown dtype 'int63'"),
-        (parse_inputs, "int64[2,-1]", "--input int64[2,-1]: expected a positive size or the name of a width, found '-1'"),
+        (
+            parse_inputs,
+            "int64[2,-1]",
+            "--input int64[2,-1]: expected a positive size or the name of a width, found '-1'",
+        ),
         (parse_lr_groups, "h.*", "--lr-group expects PATTERN=EXPONENT, found 'h.*'"),
         (parse_lr_groups, "h.*=x", "--lr-group expects PATTERN=EXPONENT, found 'h.*=x'"),
     ],

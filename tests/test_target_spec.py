@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from models.driving import drive, write
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.target import Target, TargetOptions, from_functions, parse_inputs, parse_set, parse_widths, resolve
+from muaudit.target import TargetOptions, from_functions, parse_inputs, parse_set, parse_widths, resolve
 
 SPEC = """
 import torch
@@ -31,27 +32,6 @@ def loss(output, batch):
 def optimizer(model):
     return torch.optim.SGD(model.parameters(), lr=0.1)
 """
-
-
-def write(folder: Path, text: str, name: str = "spec.py") -> str:
-    path = folder / name
-    path.write_text(text)
-    return str(path)
-
-
-def drive(target: Target) -> list[float]:
-    """One forward, backward and optimizer at every probe; the losses."""
-    losses = []
-    for probe in range(2):
-        sizes = target.sizes(probe)
-        model = target.build(sizes, 0)
-        made = target.inputs(sizes)
-        loss = target.loss(model(*made.args, **made.kwargs), made)
-        loss.backward()
-        assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
-        assert target.optimizer(model, sizes).param_groups
-        losses.append(float(loss.detach()))
-    return losses
 
 
 def test_all_functions_of_a_spec_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,9 +104,7 @@ BROKEN = {
         "spec.py: widths expects at least two different positive whole numbers, found 64, x"
     ),
     "widths = 64\ndef build(width): return 1": "spec.py: widths is 64, expected at least two whole numbers",
-    "widths = {'n': (1, 2)}\ndef build(width): return 1": (
-        "spec.py: widths names 'n', which is no argument of build"
-    ),
+    "widths = {'n': (1, 2)}\ndef build(width): return 1": ("spec.py: widths names 'n', which is no argument of build"),
     "loss = 1\ndef build(width): return 1": "spec.py: loss is of type int, expected a function",
     "def build(width): return {}": "build(width) returned an object of type dict, expected a torch.nn.Module",
     "import torch\ndef build(width): return torch.nn.ReLU()": "spec.py:build(width) has no parameters",
@@ -183,7 +161,7 @@ def test_unknown_names_in_flags(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown optimizer 'adamv'") as caught:
         resolve(path, TargetOptions(optimizer="adamv"))
     assert "did you mean adamw?" in caught.value.hint or "did you mean adam?" in caught.value.hint
-    with pytest.raises(UserError, match="--lr-group 'h.*' matches no parameter"):
+    with pytest.raises(UserError, match="matches no parameter"):
         resolve(path, TargetOptions(lr_groups=(("h.*", -1.0),)))
 
 

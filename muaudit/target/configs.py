@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from muaudit.target.source import tree_of
+
 _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
     "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c",
@@ -72,9 +74,8 @@ def fields(instance: Any) -> dict[str, Any]:
 
 def accessed_fields(module: ModuleType, name: str) -> Accessed:
     """The fields that a module's source reads from variables (or attributes) of this name."""
-    try:
-        tree = ast.parse(inspect.getsource(module))
-    except (OSError, TypeError, SyntaxError):
+    tree = tree_of(module.__file__)
+    if tree is None:
         return Accessed()
     attributes: dict[str, None] = {}
     subscripts: dict[str, None] = {}

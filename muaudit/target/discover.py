@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import textwrap
 from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.target import arguments, names
+from muaudit.target.source import class_node
 
 _PREFERRED = re.compile(
     r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE
@@ -60,11 +60,8 @@ def is_model_class(value: Any) -> bool:
 
 def used_classes(cls: type) -> set[str]:
     """The names that a class mentions in its body: the classes it instantiates are among them."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        return set()
-    body = [node for top in tree.body if isinstance(top, ast.ClassDef) for node in top.body]
+    definition = class_node(cls)
+    body = definition.body if definition is not None else []
     return {node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)} | {
         base.__name__ for base in cls.__mro__[1:]
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import nn
 from muaudit.target import losses, optimizers
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Inputs, Target, WidthAxis
+from muaudit.target.source import class_node, file_of
 from muaudit.target.trial import Draft, Trial, builder, first_that_runs
 from muaudit.target.usercode import guarded
 
@@ -112,8 +112,6 @@ def _definition(draft: Draft, model: nn.Module) -> tuple[str | None, int | None]
     code = getattr(draft.defined, "__code__", None)
     if code is not None:
         return code.co_filename, code.co_firstlineno
-    try:
-        cls = draft.defined if isinstance(draft.defined, type) else type(model)
-        return inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
-    except (OSError, TypeError):
-        return None, None
+    cls = draft.defined if isinstance(draft.defined, type) else type(model)
+    node = class_node(cls)
+    return (file_of(cls), node.lineno) if node is not None else (None, None)

@@ -82,7 +82,9 @@ def public_names(module: ModuleType) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and callable(value) and str(getattr(value, "__module__", "")).partition(".")[0] == package
+        if not name.startswith("_")
+        and callable(value)
+        and str(getattr(value, "__module__", "")).partition(".")[0] == package
     ]
 
 

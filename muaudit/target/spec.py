@@ -67,7 +67,9 @@ def target_from_functions(
 def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
     """Check a spec and drive it."""
     if not callable(spec.build):
-        raise UserError(f"{spec.where}: {spec.called} is of type {type(spec.build).__name__}, expected a function", _EXAMPLE)
+        raise UserError(
+            f"{spec.where}: {spec.called} is of type {type(spec.build).__name__}, expected a function", _EXAMPLE
+        )
     names, others = _width_arguments(spec, options)
     if names and spec.widths is not None:
         _declared(spec, names)

@@ -15,7 +15,7 @@ from muaudit.errors import UserError
 from muaudit.target import inputs as input_forms
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Inputs, WidthAxis
-from muaudit.target.usercode import guarded, quiet, seed_everything, user_error
+from muaudit.target.usercode import attempt, guarded, quiet, seed_everything, user_error
 
 Sizes = Mapping[str, int]
 
@@ -164,7 +164,7 @@ def _run_forms(
     for small, large in zip(*candidates, strict=False):
         form = input_forms.grow(small, large, axis, (sizes[0][axis], sizes[1][axis]))
         try:
-            with quiet():
+            with attempt():
                 outputs = tuple(_call_model(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
             return form, (outputs[0], outputs[1])
         except UserError:

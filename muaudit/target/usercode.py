@@ -7,6 +7,7 @@ import linecache
 import random
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,14 @@ _FRAMEWORK = ("site-packages", "dist-packages", "importlib", "<frozen")
 def quiet() -> Iterator[None]:
     """Send what is printed to stdout to stderr: stdout carries the report only."""
     with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
+def attempt() -> Iterator[None]:
+    """Run user code that may well fail: quietly, and without its warnings."""
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
 
 

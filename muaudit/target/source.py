@@ -1,0 +1,46 @@
+"""The user's source as syntax trees, each file parsed once: `inspect` parses the whole file anew for every class."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import sys
+
+
+def tree_of(file: str | None) -> ast.Module | None:
+    """The tree of a Python file as it is now; None where there is none to read."""
+    if file is None or not file.endswith(".py") or not os.path.isfile(file):
+        return None
+    status = os.stat(file)
+    return _parse(file, status.st_mtime_ns, status.st_size)
+
+
+def class_node(cls: type) -> ast.ClassDef | None:
+    """The definition of a class, also of one inside another; None where it cannot be found."""
+    tree = tree_of(file_of(cls))
+    if tree is None:
+        return None
+    scope: ast.AST = tree
+    for part in cls.__qualname__.split("."):
+        children = getattr(scope, "body", [])
+        found = [node for node in children if isinstance(node, ast.ClassDef) and node.name == part]
+        found = found or [node for node in ast.walk(scope) if isinstance(node, ast.ClassDef) and node.name == part]
+        if not found:
+            return None
+        scope = found[-1]
+    return scope if isinstance(scope, ast.ClassDef) else None
+
+
+def file_of(cls: type) -> str | None:
+    """The file that a class was defined in."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None)
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(file: str, _changed: int, _size: int) -> ast.Module | None:
+    try:
+        with open(file, "rb") as handle:
+            return ast.parse(handle.read())
+    except (OSError, SyntaxError, ValueError):
+        return None

@@ -1,0 +1,256 @@
+"""Zero configuration: model classes as people write them, driven without help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from models.driving import drive, write
+
+from muaudit.errors import UserError
+from muaudit.target import Target, TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+
+GPT = (Path(__file__).parents[1] / "fixtures/gpt/sp.py").as_posix()
+MODELS = Path(__file__).parent / "models" / "styles"
+
+DESCRIBED = {
+    "argparse_namespace.py": "Model(namespace), d_model 64 → 128, hidden_size 64 → 128, input int64[2, 32]",
+    "body_without_head.py": "Body, d_model 64 → 128, input float32[4, d_model]",
+    "class_attributes.py": "Net(Config), d_model 64 → 128, d_ff 256 → 512, input float32[4, 32]",
+    "config_dict.py": "GPTModel(dict), emb_dim 64 → 128, input int64[2, 32]",
+    "config_keywords.py": "GPT(GPT1Config), n_embd 64 → 128, input int64[2, 32]",
+    "flattened_images.py": "Net, hidden 64 → 128, channels 16 → 32, input float32[2, 1, 28, 28]",
+    "global_sizes.py": "BigramLanguageModel, n_embd 64 → 128, input int64[2, 32]",
+    "lightning.py": "LitModel, hidden_dim 64 → 128, input float32[4, 784]",
+    "list_of_widths.py": "MLP, hidden_dims 64 → 128, input float32[4, 20]",
+    "nested_config.py": "LM(ModelConfig), hidden_size 64 → 128, intermediate_size 192 → 384, input int64[2, 32]",
+    "required_arguments.py": "TransformerLM, d_model 64 → 128, dim_feedforward 256 → 512, input int64[2, 32]",
+    "start_position.py": "Transformer(ModelArgs), dim 64 → 128, hidden_dim 176 → 352, input int64[2, 32]",
+    "training_script.py": "Net, width 64 → 128, input float32[4, 8]",
+    "types.py": "MLP, hidden_size 64 → 128, input float32[4, 784]",
+    "unet.py": "UNet, base_channels 32 → 64, input float32[2, 3, 32, 32], int64[2]",
+    "vit.py": "ViT, dim 64 → 128, mlp_dim 256 → 512, input float32[2, 3, 32, 32]",
+    "package/sub/net.py": "Net, width 64 → 128, input float32[4, 16]",
+}
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_styles_of_writing_a_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    target = resolve(str(MODELS / name))
+    assert target.describe == DESCRIBED[name]
+    drive(target)
+    assert capsys.readouterr().out == ""
+
+
+def notes(target: Target) -> str:
+    return "\n".join(target.notes)
+
+
+def test_a_nanogpt_style_file_as_it_is() -> None:
+    target = resolve(GPT)
+    assert target.describe == "GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]"
+    assert target.optimizer_source == "model method configure_optimizers"
+    assert target.axes[0].default == 768
+    assert "n_layer 12 → 2" in notes(target)
+    assert "n_head 12 → 4, then held fixed while n_embd grows: the size of a head grows with it" in notes(target)
+    made = target.inputs(target.sizes(0))
+    assert set(made.kwargs) == {"targets"}
+    drive(target)
+
+
+def test_settings_and_widths_of_the_user() -> None:
+    options = TargetOptions(
+        widths=parse_widths(["n_embd=96,192"]),
+        set=parse_set(["n_layer=3", "n_head=6"]),
+        inputs=parse_inputs(["int64[4,16]"]),
+        optimizer="sgd",
+    )
+    target = resolve(GPT, options)
+    assert target.describe == "GPT(GPTConfig), n_embd 96 → 192, input int64[4, 16]"
+    assert target.optimizer_source == "default sgd, one learning rate for everything"
+    model = target.build({"n_embd": 96}, 0)
+    assert sum(name.endswith("c_attn.weight") for name, _ in model.named_parameters()) == 3
+    drive(target)
+
+
+def test_an_explicit_head_size_is_held_and_the_heads_grow() -> None:
+    target = resolve(str(MODELS / "vit.py"))
+    assert "dim_head 64 → 16, then held fixed: heads grows with dim" in notes(target)
+    assert [target.build({"dim": width}, 0).l[0][0].heads for width in (64, 128)] == [4, 8]
+
+
+def test_one_width_alone_holds_the_others() -> None:
+    target = resolve(str(MODELS / "nested_config.py"), TargetOptions(widths=parse_widths(["intermediate_size=96,192"])))
+    assert [axis.name for axis in target.axes] == ["intermediate_size"]
+    small, large = (target.build(target.sizes(probe), 0) for probe in (0, 1))
+    assert small.u.weight.shape == (96, 512)
+    assert large.u.weight.shape == (192, 512)
+
+
+def test_two_widths_at_their_own_ratios() -> None:
+    options = TargetOptions(widths=parse_widths(["hidden_size=64,128", "intermediate_size=64,512"]))
+    target = resolve(str(MODELS / "nested_config.py"), options)
+    assert target.sizes(1) == {"hidden_size": 128, "intermediate_size": 512}
+
+
+def test_a_config_object_names_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    target = resolve(f"{MODELS / 'config_keywords.py'}:GPT1Config")
+    assert target.describe == "GPT(GPT1Config), n_embd 64 → 128, input int64[2, 32]"
+
+
+def test_a_class_of_an_installed_package() -> None:
+    target = resolve("torch.nn:TransformerEncoderLayer")
+    assert target.label == "TransformerEncoderLayer"
+    assert "the output grows with the width, so a fixed random readout" in notes(target)
+    drive(target)
+
+
+def test_without_a_target_the_one_file_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no target given, and no file here holds a model"):
+        resolve(None)
+    text = (MODELS / "training_script.py").read_text()
+    write(tmp_path, text, "other.py")
+    assert resolve(None).path == Path("other.py")
+    write(tmp_path, text, "more.py")
+    with pytest.raises(UserError) as caught:
+        resolve(None)
+    assert caught.value.message == "several files here may hold the model: more.py, other.py"
+    assert "muaudit check more.py" in caught.value.hint
+    write(tmp_path, text, "model.py")
+    assert resolve(None).path == Path("model.py")
+
+
+TWO = """
+from torch import nn
+
+class A(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.layer = nn.Linear(8, width)
+
+    def forward(self, x):
+        return self.layer(x)
+
+class B(A):
+    def forward(self, x):
+        return -self.layer(x)
+
+model = nn.Linear(3, 4)
+number = 3
+"""
+
+
+def failing(tmp_path: Path, text: str, name: str = "", options: TargetOptions | None = None) -> UserError:
+    path = write(tmp_path, text, "net.py")
+    with pytest.raises(UserError) as caught:
+        resolve(path + name, options)
+    return caught.value
+
+
+def test_several_candidates_come_with_commands_to_paste(tmp_path: Path) -> None:
+    second = TWO[TWO.index("class A") : TWO.index("class B")].replace("class A", "class C")
+    error = failing(tmp_path, TWO[: TWO.index("class B")] + second)
+    assert error.message == f"{tmp_path}/net.py holds several models: A, C"
+    assert error.hint.splitlines()[1:] == [f"  muaudit check {tmp_path}/net.py:{name}" for name in "AC"]
+
+
+def test_objects_that_are_no_target(tmp_path: Path) -> None:
+    assert failing(tmp_path, TWO, ":model").message == (
+        "net.py:model is a model (Linear) of one width, expected a class or a function"
+    )
+    assert failing(tmp_path, TWO, ":number").message == (
+        "net.py:number is of type int, expected a torch.nn.Module class or a function that builds one"
+    )
+    error = failing(tmp_path, TWO + "\nclass Network(A): pass\n", ":Netwerk")
+    assert error.message == f"{tmp_path}/net.py has no 'Netwerk'"
+    assert error.hint.startswith("did you mean Network?")
+
+
+CLASS = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, {arguments}):
+        super().__init__()
+        {body}
+
+    def forward(self, x):
+        {forward}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body", "forward", "message"),
+    [
+        ("width=64", "pass", "return x", "Net has no parameters"),
+        (
+            "block, width=64", "self.l = block(8, width)", "return x",
+            "Net needs a value for block: there is no default, and none could be guessed",
+        ),
+        (
+            "flag=True", "self.l = nn.Linear(8, 8)", "return x",
+            "Net has no argument that looks like a width, but flag",
+        ),
+        (
+            "width=64", "raise ValueError('no swish')", "return x",
+            "building Net at width=64 raised ValueError: no swish\n  {file}:7: raise ValueError('no swish')",
+        ),
+        (
+            "width=64", "self.l = nn.Linear(8, width)", "return self.missing(x)",
+            "no input was found that Net accepts: forward raised AttributeError: 'Net' object has no attribute "
+            "'missing'\n  {file}:10: return self.missing(x)",
+        ),
+    ],
+)  # fmt: skip
+def test_classes_that_cannot_be_driven(tmp_path: Path, arguments: str, body: str, forward: str, message: str) -> None:
+    error = failing(tmp_path, CLASS.format(arguments=arguments, body=body, forward=forward))
+    assert error.message == message.format(file=f"{tmp_path}/net.py")
+
+
+def test_a_forward_that_takes_nothing_we_know_shows_a_spec(tmp_path: Path) -> None:
+    text = CLASS.format(arguments="width=64", body="self.l = nn.Linear(8, width)", forward="return x['a']")
+    assert "  def build(width):\n      return Net(width=width)" in failing(tmp_path, text).hint
+    options = TargetOptions(inputs=parse_inputs(["int64[2,5]"]))
+    error = failing(tmp_path, text, "", options)
+    assert error.message.startswith("--input int64[2, 5] does not fit Net: forward raised")
+
+
+def test_flags_that_name_no_argument(tmp_path: Path) -> None:
+    text = CLASS.format(arguments="width=64", body="self.l = nn.Linear(8, width)", forward="return self.l(x)")
+    error = failing(tmp_path, text, "", TargetOptions(widths=parse_widths(["widht=64,128"])))
+    assert (error.message, error.hint) == ("Net has no argument 'widht'", "did you mean width?\nits arguments: width")
+    assert failing(tmp_path, text, "", TargetOptions(set={"depth": 3})).message == "Net has no argument 'depth'"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def build(width:\n", "net.py:1: syntax error: '(' was never closed\n  {file}:1: def build(width"),
+        ("import not_there\n",
+         "net.py cannot be imported: ModuleNotFoundError: No module named 'not_there'\n  {file}:1: import not_there"),
+        ("x = 1 / 0\n", "net.py cannot be imported: ZeroDivisionError: division by zero\n  {file}:1: x = 1 / 0"),
+        ("raise SystemExit(3)\n", "net.py exits while it is imported\n  {file}:1: raise SystemExit(3)"),
+        ("x = 1\n", "{file} holds no model: no class that derives from torch.nn.Module and no build(width)"),
+        ("\0\0", "net.py is not a Python file: it is not text"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_imported(tmp_path: Path, text: str, message: str) -> None:
+    assert failing(tmp_path, text).message.splitlines() == message.format(file=f"{tmp_path}/net.py").splitlines()
+
+
+def test_targets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "x = 1", "model.py")
+    write(tmp_path, "x = 1", "notes.txt")
+    for text, message in {
+        "modle.py": "no such file: modle.py",
+        "notes.txt": "notes.txt is not a Python file",
+        "no.such.module:Net": "no module named 'no.such.module'",
+        ".": ". is a folder without a config.json",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            resolve(text)
+        assert caught.value.message == message
+    with pytest.raises(UserError, match="did you mean model"):
+        resolve("modle.py")

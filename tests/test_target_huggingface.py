@@ -1,0 +1,98 @@
+"""Published configurations are judged at small widths: built, run, and really initialized."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from models.driving import drive, write
+
+from muaudit.errors import UserError
+from muaudit.target import TargetOptions, parse_set, parse_widths, resolve
+
+pytest.importorskip("transformers")
+CONFIGS = Path(__file__).parents[1] / "fixtures/hf"
+FAMILIES = sorted(path.name for path in CONFIGS.iterdir())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_published_config_is_driven_at_small_widths(family: str) -> None:
+    target = resolve(str(CONFIGS / family))
+    assert target.axes[0].probes == (64, 128)
+    assert target.axes[0].default is not None
+    assert target.axes[0].default >= 1536
+    small, large = (target.build(target.sizes(probe), 0) for probe in (0, 1))
+    assert sum(parameter.numel() for parameter in large.parameters()) < 3_000_000
+    assert [name for name, _ in small.named_parameters()] == [name for name, _ in large.named_parameters()]
+    assert not any(parameter.is_meta for parameter in large.parameters())
+    drive(target)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "deepseek_v3", "olmo2"])
+def test_weights_follow_the_configs_initializer_range(family: str) -> None:
+    target = resolve(str(CONFIGS / family))
+    expected = json.loads((CONFIGS / family / "config.json").read_text())["initializer_range"]
+    model = target.build({target.axes[0].name: 128}, 0)
+    name, weight = next((name, each) for name, each in model.named_parameters() if name.endswith(("q_proj.weight", "c_attn.weight", "q_a_proj.weight")))  # fmt: skip # noqa: E501
+    assert float(weight.detach().std()) == pytest.approx(expected, rel=0.1), name
+
+
+def test_the_shape_of_the_family_is_kept_and_said() -> None:
+    target = resolve(str(CONFIGS / "deepseek_v3" / "config.json"))
+    config = target.build(target.sizes(1), 0).config
+    assert (config.hidden_size, config.num_hidden_layers, config.first_k_dense_replace) == (128, 2, 1)
+    assert (config.n_routed_experts, config.num_experts_per_tok, config.n_group) == (4, 2, 2)
+    assert config.intermediate_size / config.hidden_size == pytest.approx(18432 / 7168, rel=0.05)
+    assert config.qk_nope_head_dim == config.v_head_dim == 16
+    notes = "\n".join(target.notes)
+    assert "n_routed_experts 256 → 4" in notes
+    assert "q_lora_rank, kv_lora_rank keep their ratio to hidden_size" in notes
+    assert "v_head_dim 128 → 16 is held fixed and num_attention_heads grows with hidden_size" in notes
+
+
+def test_every_kind_of_layer_is_kept() -> None:
+    config = resolve(str(CONFIGS / "gemma2")).build({"hidden_size": 64}, 0).config
+    assert sorted(config.layer_types) == ["full_attention", "sliding_attention"]
+
+
+def test_heads_grow_and_their_size_does_not() -> None:
+    target = resolve(str(CONFIGS / "llama"))
+    configs = [target.build({"hidden_size": width}, 0).config for width in (64, 256)]
+    assert [config.head_dim for config in configs] == [16, 16]
+    assert [config.num_attention_heads for config in configs] == [4, 16]
+    assert [config.num_key_value_heads for config in configs] == [1, 4]
+
+
+def test_fields_set_by_the_user_win() -> None:
+    options = TargetOptions(widths=parse_widths(["n_embd=96,192"]), set=parse_set(["n_layer=3"]))
+    target = resolve(str(CONFIGS / "gpt2"), options)
+    assert target.describe == "GPT2LMHeadModel(GPT2Config), n_embd 96 → 192, input int64[2, 32]"
+    assert target.build({"n_embd": 96}, 0).config.n_layer == 3
+
+
+def test_a_class_of_transformers_by_name() -> None:
+    assert resolve("transformers:GPT2LMHeadModel").label == "GPT2LMHeadModel(GPT2Config)"
+    assert resolve("transformers:LlamaConfig").label == "LlamaForCausalLM(LlamaConfig)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "{file} is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{}", "{file} has no model_type, expected a Hugging Face config.json"),
+        ('{"model_type": "lama"}', "config.json: this version of transformers has no model type 'lama'"),
+    ],
+)
+def test_files_that_are_no_config(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text, "config.json")
+    with pytest.raises(UserError) as caught:
+        resolve(path)
+    assert caught.value.message == message.replace("{file}", path)
+    assert caught.value.hint
+
+
+def test_an_unknown_field_lists_the_near_one() -> None:
+    with pytest.raises(UserError, match="GPT2Config has no field 'n_layers'") as caught:
+        resolve(str(CONFIGS / "gpt2"), TargetOptions(set={"n_layers": 3}))
+    assert caught.value.hint.startswith("did you mean n_layer?")
