@@ -237,10 +237,13 @@ def _ratio_note(names: list[str], width: str) -> str:
 
 
 def _size_note(fields: Mapping[str, Any], fixed: Mapping[str, Any]) -> str:
-    """What was made small, in one line; dropout and token ids go without saying."""
+    """What was made small, in one line; token ids go without saying."""
     shown = [
         f"{name} {fields[name]} → {value}"
         for name, value in fixed.items()
         if isinstance(value, int) and fields[name] != value and name not in _TOKENS and "head" not in name
     ]
-    return f"made small: {', '.join(shown)}" if shown else ""
+    dropped = [name for name, value in fixed.items() if isinstance(value, float) and "drop" in name]
+    made_small = f"made small: {', '.join(shown)}" if shown else ""
+    off = f"dropout is off: {', '.join(dropped)} set to 0" if dropped else ""
+    return "; ".join(part for part in (made_small, off) if part)

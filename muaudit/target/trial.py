@@ -15,7 +15,7 @@ from muaudit.errors import UserError
 from muaudit.target import inputs as input_forms
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Inputs, WidthAxis
-from muaudit.target.usercode import attempt, guarded, quiet, seed_everything, user_error
+from muaudit.target.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
 
 Sizes = Mapping[str, int]
 
@@ -70,14 +70,9 @@ def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
             return _try(draft, variant, options)
         except UserError as error:
             first = first or error
-            if not _worth_retrying(error):
-                raise
+            if not isinstance(error, RaisedError):
+                raise  # no module, no parameters: other widths would not help
     raise first or UserError(f"{draft.label} could not be built at any width that was tried")
-
-
-def _worth_retrying(error: UserError) -> bool:
-    """Whether other widths may help: not where the model is no model or the user's own batch is at fault."""
-    return " raised " in error.message
 
 
 def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:

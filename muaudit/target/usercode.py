@@ -17,6 +17,10 @@ _HERE = str(Path(__file__).resolve().parents[1])
 _FRAMEWORK = ("site-packages", "dist-packages", "importlib", "<frozen")
 
 
+class RaisedError(UserError):
+    """A UserError for an exception out of the user's own code, which other sizes may not raise."""
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Send what is printed to stdout to stderr: stdout carries the report only."""
@@ -44,9 +48,9 @@ def guarded(what: str, hint: str = "") -> Iterator[None]:
         raise user_error(what, error, hint) from error
 
 
-def user_error(what: str, error: BaseException, hint: str = "") -> UserError:
+def user_error(what: str, error: BaseException, hint: str = "") -> RaisedError:
     """The error as a UserError: `what raised ValueError: text`, then the user's own line."""
-    return UserError("\n".join([f"{what} raised {describe(error)}", *where(error)]), hint)
+    return RaisedError("\n".join([f"{what} raised {describe(error)}", *where(error)]), hint)
 
 
 def describe(error: BaseException) -> str:
