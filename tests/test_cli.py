@@ -88,6 +88,7 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     stand_in = Engine()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as check does: put back after the test
     module = ModuleType("muaudit.audit")
     module.audit = stand_in.audit  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "muaudit.audit", module)

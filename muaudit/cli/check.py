@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -105,6 +106,8 @@ def _audit(text: str | None, options: TargetOptions, profile: str, target_width:
     from muaudit.parametrizations.profiles import get_profile
 
     chosen = get_profile(profile)
+    # Probes are small: starting and joining threads costs more than the arithmetic. Read when torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.audit import audit
     from muaudit.target import resolve
 
