@@ -64,11 +64,11 @@ class _quiet_determinism:
     """Recurrent layers decompose into ordinary operations when the fused kernels are off."""
 
     def __enter__(self) -> None:
-        self._flag = torch.backends.mkldnn.flags(enabled=False)
-        self._flag.__enter__()
+        self._enabled = torch._C._get_mkldnn_enabled()
+        torch._C._set_mkldnn_enabled(False)
 
     def __exit__(self, *exc: Any) -> None:
-        self._flag.__exit__(*exc)
+        torch._C._set_mkldnn_enabled(self._enabled)
 
 
 def check(
