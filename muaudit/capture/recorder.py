@@ -65,6 +65,10 @@ def rms_of(tensor: torch.Tensor) -> float | None:
 class Recorder(TorchDispatchMode):
     """The dispatch mode that turns executed operations into nodes."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would otherwise import torch._dynamo, which takes longer than the whole audit
+
     def __init__(self, model: nn.Module, names: Mapping[int, str]) -> None:
         super().__init__()
         self.graph = fx.Graph()

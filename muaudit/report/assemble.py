@@ -147,7 +147,7 @@ def _structure(scaling: Scaling) -> list[Discrepancy]:
         if infinite >= 3:
             found.append(Discrepancy("dims", judged.use.role, (name,), name, float(infinite), 2.0, where.file, where.line))
         if init and init.mean_significant and judged.use.role in ("hidden", "output") and judged.use.e_in > 0:
-            found.append(Discrepancy("mean", judged.use.role, (name,), name, init.mean_share, 0.0, where.file, where.line, values=(init.mean_share,)))
+            found.append(Discrepancy("mean", judged.use.role, (name,), name, judged.use.e_in, judged.use.e_in / 2, where.file, where.line, values=(init.mean_share,)))
     return folded(found)
 
 

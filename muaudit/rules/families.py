@@ -19,7 +19,7 @@ class InitRule(Rule):
     produces: ClassVar[str] = "activations"
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d)}: init std (× multiplier) ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"
+        return f"{subject(d)}: init std ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"
 
     def fix(self, d: Discrepancy) -> str:
         if isinf(d.expected):
@@ -42,9 +42,8 @@ class LrRule(Rule):
     produces: ClassVar[str] = "activations"
 
     def message(self, d: Discrepancy) -> str:
-        gauge = "multiplier²" if d.optimizer == "sgd" else "multiplier"
         rate = f"{d.optimizer} learning rate".strip()
-        return f"{subject(d)}: {rate} (× {gauge}) ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"
+        return f"{subject(d)}: {rate} ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"
 
     def fix(self, d: Discrepancy) -> str:
         if isinf(gap(d)):

@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import power
+from muaudit.report.power import number, power
 from muaudit.rules.base import Rule, any_role
-from muaudit.rules.words import measured, needs, subject
+from muaudit.rules.words import subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -42,7 +42,8 @@ class NonzeroMeanInit(Rule):
     keys = any_role("mean")
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d)}: the mean of its init ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"
+        share = f" (mean / rms = {number(d.values[0])})" if d.values else ""
+        return f"{subject(d)}: init has a nonzero mean{share}, so sums over fan_in are {power(d.found)}, not {power(d.expected)}"
 
     def fix(self, d: Discrepancy) -> str:
         return "initialise symmetrically around zero, e.g. nn.init.normal_(weight, mean=0.0, std=...)"

@@ -38,7 +38,7 @@ from muaudit.rules.words import drifts, gap, needs, scaled, subject
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
 
-_WHAT = {"multiplier": "multiplier", "init": "init std (× multiplier)", "lr": "learning rate (× multiplier)"}
+_WHAT = {"multiplier": "multiplier", "init": "init std", "lr": "learning rate"}
 
 
 class TiedReadout(Rule):

@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .linear import Expr, System
 from .measure import Init
 from .optimizers import Trained
 from .uses import Ideal, Use
@@ -59,7 +60,6 @@ class Blame:
         self.readout_bound = readout_bound
         self.exprs = [ideal.system.reduce(use.phi) for use in ideal.uses]
         self.shifts: dict[int, float] = {}
-        self.sgd_gradient = self._sgd_gradients()
 
     # -- judging one use ---------------------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ class Blame:
         init, trained = self.inits.get(use.tensor), self.trained.get(use.tensor)
         required, init_off = self._init_off(use, phi, init)
         lr_found = trained.lr_exponent if trained else None
-        lr_required = self._lr_required(index, use, phi, init, trained)
+        lr_required = self._lr_required(use, phi, init, trained)
         lr_off = _rounded(lr_found - lr_required) if lr_found is not None and trained.family != "unknown" else 0.0  # type: ignore[union-attr]
         return Judged(use, phi, init.exponent if init else None, required, init_off, lr_found, lr_required, lr_off)
 
@@ -89,17 +89,17 @@ class Blame:
         if use.role == "output":
             required = phi + (1.0 + self.readout_bound) * use.e_in
         found = init.exponent if init else None
-        if found is None or found == ZERO:
-            return required, 0.0
+        if init is None or found is None or found == ZERO or abs(init.raw - required) <= 4 * init.error:
+            return required, 0.0  # few entries say little: only what the error excludes is wrong
         off = _rounded(found - required)
         if use.role == "output" and off < 0:
             return required, 0.0  # a smaller readout is legal: only its update has to reach size 1
         return required, off
 
-    def _lr_required(self, index: int, use: Use, phi: float, init: Init | None, trained: Trained | None) -> float:
+    def _lr_required(self, use: Use, phi: float, init: Init | None, trained: Trained | None) -> float:
         family = trained.family if trained else "adam"
         if family == "sgd":
-            return phi - self._tied_gradient(index, phi, use)
+            return phi - (-phi - use.e_in - use.e_out)  # minus the exponent of the ideal gradient
         if family == "lamb":
             s = init.exponent if init and init.exponent not in (None, ZERO) else phi + use.slack
             return phi - float(s or 0.0)
@@ -111,25 +111,6 @@ class Blame:
                 adjust = max(0.0, use.e_out - use.e_in) / 2
             return phi + (use.e_in + use.e_out) / 2 - adjust
         return phi
-
-    # -- gradients for SGD -------------------------------------------------------------------------------------------
-
-    def _sgd_gradients(self) -> dict[str, list[int]]:
-        by_tensor: dict[str, list[int]] = {}
-        for index, use in enumerate(self.ideal.uses):
-            if use.tensor:
-                by_tensor.setdefault(use.tensor, []).append(index)
-        return by_tensor
-
-    def _tied_gradient(self, index: int, phi: float, use: Use) -> float:
-        """Exponent of the ideal gradient: the largest over all uses of the tensor."""
-        own = -phi - use.e_in - use.e_out
-        others = (
-            -self._phi(i, self.shifts) - self.ideal.uses[i].e_in - self.ideal.uses[i].e_out
-            for i in self.sgd_gradient.get(use.tensor, ())
-            if i != index
-        )
-        return max([own, *others])
 
     # -- choosing the gauge ------------------------------------------------------------------------------------------
 
@@ -147,7 +128,36 @@ class Blame:
         moves = [(a,) for a in self.ideal.anchors] + [p for p in pairs if len(p) == 2]
         for _ in range(4):
             if not any([self._try(move, holders) for move in moves]):
-                return
+                break
+        for aspect in ("lr", "init"):
+            self._try_jointly(aspect)
+
+    def _try_jointly(self, aspect: str) -> None:
+        """Move all anchors at once to where every use's lr (or init) is right, as far as they agree with one another."""
+        before = self.all()
+        if sum(j.aspects for j in before) < 2:
+            return
+        system, variables = System(), {anchor: number for number, anchor in enumerate(self.ideal.anchors, 1)}
+        for index, (use, expr) in enumerate(zip(self.ideal.uses, self.exprs, strict=True)):
+            wanted = self._wanted_phi(index, aspect) if use.tensor else None
+            if wanted is not None:
+                terms = {variables[v]: c for v, c in expr.terms.items() if v in variables}
+                system.equate(Expr(expr.const - wanted, terms))
+        shifts = {a: round(system.reduce(Expr(0.0, {n: 1.0})).const, 6) for a, n in variables.items()}
+        after = [self.judge(i, shifts) for i in range(len(self.exprs))]
+        if _better(before, after):
+            self.shifts = shifts
+
+    def _wanted_phi(self, index: int, aspect: str) -> float | None:
+        """The φ at which this use would be right in one respect; None where that says nothing about φ."""
+        now = self.judge(index, {})
+        use = now.use
+        trained = self.trained.get(use.tensor)
+        if aspect == "lr" or use.role == "output":
+            if now.lr_found is None or trained is None:
+                return None
+            return now.phi + now.lr_off / (2.0 if trained.family == "sgd" else 1.0)
+        return None if now.init_found in (None, ZERO) else now.phi + now.init_off
 
     def _try(self, move: tuple[int, ...], holders: Mapping[int, list[int]]) -> bool:
         affected = sorted({i for var in move for i in holders.get(var, ())})
@@ -191,13 +201,29 @@ class Blame:
 
 
 def _better(before: list[Judged], after: list[Judged]) -> bool:
-    """Occam: nothing left, or one culprit left where the default needs at least two findings more."""
+    """Occam: nothing left, or one place left where the default blames several and needs two findings more.
+
+    The place left must be one that the default blames at least as much, unless it explains away three or more.
+    """
     gain = sum(j.aspects for j in before) - sum(j.aspects for j in after)
-    left = {j.use.tensor or id(j.use) for j in after if j.aspects}
-    blamed = {j.use.tensor or id(j.use) for j in before if j.aspects}
-    if not left:
-        return gain > 0 and (gain >= 2 or len(blamed) > 1)
-    return len(left) <= 1 and gain >= 2
+    left, blamed = _places(after, coarse=False), _places(before, coarse=True)
+    if left == 0:
+        return gain > 0
+    if left > 1 or blamed < 2 or gain < 2:
+        return False
+    grew = any(abs(b.init_off) > abs(a.init_off) + TOLERANCE or abs(b.lr_off) > abs(a.lr_off) + TOLERANCE
+               for a, b in zip(before, after, strict=True))  # fmt: skip
+    return blamed >= 3 or not grew
+
+
+def _places(judged: list[Judged], *, coarse: bool) -> int:
+    """How many culprits. Coarsely, a weight and a bias behind one constant are one, as is a tensor used twice."""
+    wrong = [j for j in judged if j.aspects]
+    tensors = len({j.use.tensor or str(j.use.value.index) for j in wrong})
+    if not coarse:
+        return tensors
+    lines = {(j.use.value.op.module, j.use.value.op.file, j.use.value.op.line) for j in wrong}
+    return min(tensors, len({j.use.value.op.index for j in wrong}), len(lines))
 
 
 def _rounded(off: float) -> float:

@@ -41,17 +41,17 @@ def discrepancies(
 def _once_per_tensor(judged: list[Judged]) -> list[Judged]:
     """A tensor used twice with the same thing wrong is wrong once."""
     kept: dict[tuple[object, ...], Judged] = {}
-    blamed_lr: dict[tuple[str, float], Judged] = {}
+    blamed: set[tuple[str, str, float]] = set()
     for j in judged:
         if not j.aspects:
             continue
         if j.use.kind != "tensor":
             kept[(j.use.value.op.file, j.use.value.op.line, j.use.value.op.module, j.init_off, len(kept))] = j
             continue
-        key = (j.use.tensor, round(j.lr_off, 3))
-        if j.lr_off and not j.init_off and key in blamed_lr:
+        keys = [(j.use.tensor, aspect, round(off, 3)) for aspect, off in (("init", j.init_off), ("lr", j.lr_off)) if off]
+        if len(keys) == 1 and keys[0] in blamed:
             continue
-        blamed_lr.setdefault(key, j)
+        blamed.update(keys)
         kept.setdefault((j.use.tensor, j.use.role, round(j.init_off, 3), round(j.lr_off, 3)), j)
     return list(kept.values())
 

@@ -17,7 +17,7 @@ from .constants import snap
 from .values import ZERO
 
 ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
-MAX_SEEDS = 24
+MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
 
 
 @dataclass
@@ -96,7 +96,8 @@ def measure(
     """
     moments = [_moments(model, {}) for model in models]
     seed = 0
-    while _undecided(moments, unit) and seed < MAX_SEEDS:
+    limit = MAX_SEEDS_SMALL if sum(m.count for m in moments[1].values()) < SMALL else MAX_SEEDS
+    while _undecided(moments, unit) and seed < limit:
         seed += 1
         for probe in (0, 1):
             _moments(rebuild(probe, seed), moments[probe])

@@ -88,15 +88,15 @@ class Solver:
 
     # -- reading operands ----------------------------------------------------------------------------------------
 
-    def act(self, x: Value, role: Role | None = None) -> Expr | None:
-        """φ of an operand read as an activation; None for zeros. A bare parameter becomes a source."""
+    def act(self, x: Value, at: Value, role: Role | None = None) -> Expr | None:
+        """φ of an operand that `at` reads as an activation; None for zeros. A bare parameter becomes a source."""
         if x.kind == "data":
             return None if x.c == ZERO else Expr(x.c)
         if x in self.zero:
             return None
         if x.weight:
             if x not in self._sources:
-                self._sources[x] = self.operator(x, x, 0.0, x.size, role or _source_role(x))
+                self._sources[x] = self.operator(x, at, 0.0, x.size, role or _source_role(x))
             return self._sources[x]
         return self.phi[x]
 
@@ -136,7 +136,7 @@ class Solver:
 
     def pin(self, x: Value, at: Value) -> None:
         """φ(x) = 0."""
-        phi = self.act(x)
+        phi = self.act(x, at)
         if phi is not None:
             self._equal(phi, Expr(), at)
 
@@ -156,11 +156,11 @@ class Solver:
         return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.unjudged)
 
     def _scale(self, v: Value) -> Expr | None:
-        phi = self.act(v.args[0])
+        phi = self.act(v.args[0], v)
         return None if phi is None or v.c == ZERO else phi + v.c
 
     def _view(self, v: Value) -> Expr | None:
-        return self.act(v.args[0])
+        return self.act(v.args[0], v)
 
     def _join(self, v: Value) -> Expr | None:
         phis = []
@@ -170,7 +170,7 @@ class Solver:
             if arg.weight and activations:
                 role = "positional" if len(arg.dims) > 1 and _leaf_rank(arg) > 1 else "bias"
                 role = role if arg.size > 0 else "scalar"
-            phi = self.act(arg, role)
+            phi = self.act(arg, v, role)
             if phi is not None:
                 phis.append(phi)
         for other in phis[1:]:
@@ -188,7 +188,7 @@ class Solver:
             return self._contract_weights(v)
         if x.weight or y.weight:
             weight, other = (x, y) if x.weight else (y, x)
-            phi = self.act(other)
+            phi = self.act(other, v)
             e_out = v.e_out[0] if x.weight else v.e_out[1]
             if weight.size > v.e + e_out + 1e-6 and v.note != "per channel":
                 e_out = weight.size - v.e
@@ -206,12 +206,12 @@ class Solver:
                 self.unjudged.setdefault(name, (v.op, "a product of two parameters that both grow"))
         source, weight = (x, y) if x.size <= y.size else (y, x)
         e_out = weight.size - v.e
-        phi = self.act(source)
+        phi = self.act(source, v)
         used = self.operator(weight, v, v.e, e_out, _matrix_role(v.e, e_out))
         return None if phi is None else phi + used + v.e
 
     def _contract_activations(self, v: Value) -> Expr | None:
-        x, y = (self.act(a) for a in v.args)
+        x, y = (self.act(a, v) for a in v.args)
         if x is None or y is None:
             return None
         total = x + y + v.e
@@ -228,28 +228,28 @@ class Solver:
         x, y = v.args
         if x.weight != y.weight:
             weight, other = (x, y) if x.weight else (y, x)
-            phi = self.act(other)
+            phi = self.act(other, v)
             used = self.operator(weight, v, 0.0, weight.size, "gain" if weight.size > 0 else "scalar")
             return None if phi is None else phi + used
-        first, second = self.act(x), self.act(y)
+        first, second = self.act(x, v), self.act(y, v)
         return None if first is None or second is None else first + second
 
     def _power(self, v: Value) -> Expr | None:
         x = v.args[0]
-        phi = self.act(x)
+        phi = self.act(x, v)
         if v.c == 1.0:
             self._wish(3, x)
         return None if phi is None else phi * v.c
 
     def _reduce(self, v: Value) -> Expr | None:
         x = v.args[0]
-        phi = self.act(x)
+        phi = self.act(x, v)
         base = x.args[0] if x.kind == "power" else x
         self._wish(1 if x.kind == "power" else 3, base)
         return None if phi is None else phi + (0.0 if v.mean else v.e)
 
     def _norm(self, v: Value) -> Expr | None:
-        self.act(v.args[0])
+        self.act(v.args[0], v)
         self._wish(1, v.args[0])
         return Expr()
 
