@@ -1,0 +1,48 @@
+"""The analysis behind an audit, kept whole: the planner needs the equations, not the report."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ..audit import SEED, _quiet_determinism, _record
+from ..errors import UserError
+from ..scaling import optimizers
+from ..scaling.derive import Scaling, derive
+from ..target.probe import Target
+
+if TYPE_CHECKING:
+    import torch
+
+
+def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) -> Scaling:
+    """Record the target at its two probes and derive what every use of every tensor needs.
+
+    Raises:
+        UserError: the user's code raised, or its optimizer is not known.
+    """
+    sizes = target.sizes(0), target.sizes(1)
+    with _quiet_determinism():
+        models = target.build(sizes[0], seed), target.build(sizes[1], seed)
+        recordings = _record(target, models[0], sizes[0], seed), _record(target, models[1], sizes[1], seed)
+        ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
+        made = target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])
+        _refuse_unknown(made[0])
+        return derive(
+            recordings,
+            ratios,
+            models,
+            lambda probe, draw: target.build(sizes[probe], seed + 1000 + draw),
+            optimizers.read(made, models, math.log(ratios[0])),
+            readout_bound,
+        )
+
+
+def _refuse_unknown(optimizer: torch.optim.Optimizer) -> None:
+    parts = getattr(optimizer, "optimizers", None)
+    for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
+        if optimizers.family_of(part) == "unknown":
+            raise UserError(
+                f"do not know how {type(part).__name__} turns a learning rate into a step, so no plan can be made",
+                "plan for a known one with --optimizer, e.g. --optimizer adamw",
+            )

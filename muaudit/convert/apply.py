@@ -1,0 +1,148 @@
+"""Applying a plan to a model: scales in place, forward multipliers as module hooks, and no second time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from .plan import Entry, Hook, Plan, missing, name_regex
+
+MARK = "_muaudit_plan"
+"""Attribute of the root module that says a plan was applied; copied with the module, not part of its state dict."""
+
+
+class Multiplier:
+    """A module hook that multiplies the first input, or the output, by a constant. Copies with its module."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """As a forward pre-hook with keyword arguments."""
+        if args:
+            return (args[0] * self.scale, *args[1:]), kwargs
+        first = next(name for name, value in kwargs.items() if isinstance(value, torch.Tensor))
+        return args, {**kwargs, first: kwargs[first] * self.scale}
+
+    def output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """As a forward hook."""
+        if isinstance(output, torch.Tensor):
+            return output * self.scale
+        return type(output)([output[0] * self.scale, *output[1:]])
+
+
+def apply_(plan: Plan, model: nn.Module) -> nn.Module:
+    """Scale the initialization and install the multipliers."""
+    _refuse_twice(model)
+    matched = match(plan, model)
+    found = _modules(plan, model)
+    with torch.no_grad():
+        for parameter, entry in matched:
+            scale = plan.scale(entry.init)
+            if scale != 1.0:
+                parameter.mul_(scale)
+    _install(plan, model, found)
+    return model
+
+
+def install_hooks(plan: Plan, model: nn.Module) -> nn.Module:
+    """Install the multipliers alone."""
+    _refuse_twice(model)
+    match(plan, model)
+    _install(plan, model, _modules(plan, model))
+    return model
+
+
+def scale_(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Scale named tensors in place, aliases of one storage once."""
+    seen: set[tuple[int, int]] = set()
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            entry, key = plan.entry([name]), (tensor.data_ptr(), tensor.numel())
+            scale = plan.scale(entry.init) if entry is not None else 1.0
+            if scale != 1.0 and key not in seen:
+                tensor.mul_(scale)
+                seen.add(key)
+
+
+def match(plan: Plan, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
+    """Every parameter once, with its entry. Raises UserError where names or shapes differ."""
+    names: dict[int, list[str]] = {}
+    parameters: dict[int, nn.Parameter] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(_plain(name))
+        parameters[id(parameter)] = parameter
+    matched: list[tuple[nn.Parameter, Entry]] = []
+    unknown: list[str] = []
+    for key, parameter in parameters.items():
+        entry = plan.entry(names[key])
+        if entry is None:
+            unknown.append(names[key][0])
+            continue
+        _check_shape(plan, entry, names[key][0], parameter)
+        matched.append((parameter, entry))
+    if unknown:
+        raise missing("it has no entry for these parameters", unknown)
+    used = {id(entry) for _, entry in matched}
+    unused = [entry.pattern for entry in plan.entries if id(entry) not in used]
+    if unused:
+        raise missing("the model has no parameters by these names", unused)
+    return matched
+
+
+def _plain(name: str) -> str:
+    """A parameter's name without what torch.compile, DDP and checkpoint wrappers put into it."""
+    parts = [
+        part
+        for part in name.split(".")
+        if part not in ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+    ]
+    return ".".join(parts[1:] if parts[0] == "module" and len(parts) > 1 else parts)
+
+
+def _check_shape(plan: Plan, entry: Entry, name: str, parameter: nn.Parameter) -> None:
+    shape = tuple(parameter.shape)
+    expected = f"expected ({', '.join(entry.shape)}) with n = {plan.width}, found {shape}"
+    if len(shape) != len(entry.shape):
+        raise UserError(f"this plan is for another model: {name} has another shape", expected)
+    for size, dim in zip(shape, entry.shape, strict=True):
+        if dim == "n" and size != plan.width:
+            hint = f"{expected}\nplan.at({size}) is this plan for a model of width {size}"
+            raise UserError(f"this plan is for width {plan.width}: {name} has another shape", hint)
+
+
+def _modules(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
+    found: list[tuple[nn.Module, Hook]] = []
+    for hook in plan.hooks:
+        regex = name_regex(hook.module)
+        modules = [module for name, module in model.named_modules() if name and regex.fullmatch(_plain(name))]
+        if not modules:
+            raise missing("it has a multiplier for a module that is not there", [hook.module])
+        found += [(module, hook) for module in modules]
+    return found
+
+
+def _install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
+    for module, hook in found:
+        scale = plan.scale(hook.exponent)
+        if scale == 1.0:
+            continue
+        multiplier = Multiplier(scale)
+        if hook.on == "input":
+            module.register_forward_pre_hook(multiplier.input, with_kwargs=True)
+        else:
+            module.register_forward_hook(multiplier.output)
+    model.__dict__[MARK] = f"{plan.target} {plan.base_width} → {plan.width}"
+
+
+def _refuse_twice(model: nn.Module) -> None:
+    before = model.__dict__.get(MARK)
+    if before is not None:
+        raise UserError(
+            f"a plan has been applied to this model before ({before})",
+            "apply_ scales the weights in place: apply it once, to a freshly initialised model",
+        )

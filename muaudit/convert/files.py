@@ -1,0 +1,190 @@
+"""plan.yaml, read and written, and the state dict beside it: complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..errors import UserError
+from .plan import SCHEMA, SETTINGS, Entry, Hook, Plan
+
+if TYPE_CHECKING:
+    import torch
+
+_HEADER = """\
+# How to turn {target} into µP at width {width}, with hyperparameters tuned at width {base}.
+# Scales are (width / base_width) ** exponent. Written by muaudit; read by muaudit.load_plan().
+"""
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as YAML."""
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "target": plan.target,
+        "width_name": plan.width_name,
+        "base_width": plan.base_width,
+        "width": plan.width,
+        "optimizer": plan.optimizer,
+        "formulation": plan.formulation,
+        "tensors": {entry.pattern: _entry_data(plan, entry) for entry in plan.entries},
+        "hooks": [
+            {
+                "module": h.module,
+                "on": h.on,
+                "scale": _short(plan.scale(h.exponent)),
+                "exponent": h.exponent,
+                "note": h.note,
+            }
+            for h in plan.hooks
+        ],
+        "notes": list(plan.notes),
+    }
+    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=200)
+    return _HEADER.format(target=plan.target, width=plan.width, base=plan.base_width) + text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style, with short mappings of numbers and lists on one line."""
+
+
+def _represent(dumper: yaml.SafeDumper, data: _Flow) -> yaml.Node:
+    if isinstance(data.value, dict):
+        return dumper.represent_mapping("tag:yaml.org,2002:map", data.value, flow_style=True)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data.value, flow_style=True)
+
+
+class _Flow:
+    """A list or mapping written on one line."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+_Dumper.add_representer(_Flow, _represent)
+
+
+def _entry_data(plan: Plan, entry: Entry) -> dict[str, Any]:
+    data: dict[str, Any] = {"roles": _Flow(list(entry.roles)), "shape": _Flow(list(entry.shape))}
+    for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
+        data[f"{name}_scale"] = _short(plan.scale(exponent))
+    data["exponents"] = _Flow(dict(zip(SETTINGS, entry.exponents, strict=True)))
+    return data | ({"note": entry.note} if entry.note else {})
+
+
+def _short(scale: float) -> float:
+    return float(f"{scale:.12g}")
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+def read_plan(path: Path) -> Plan:
+    """Read and check a plan.yaml."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "muaudit convert writes a plan") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no plan: it is not YAML", str(error)) from error
+    if not isinstance(data, dict) or "schema" not in data:
+        raise UserError(f"{path} is no plan: expected a mapping with a schema, {SCHEMA}")
+    if data["schema"] != SCHEMA:
+        raise UserError(
+            f"{path} has the version {data['schema']!r}, expected {SCHEMA!r}", "make it anew with muaudit convert"
+        )
+    try:
+        plan = _plan(data)
+        _check_scales(plan, data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        detail = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path} is no complete plan: {detail}", "make it anew with muaudit convert") from error
+    return plan
+
+
+def _plan(data: Mapping[str, Any]) -> Plan:
+    base, width = data["base_width"], data["width"]
+    if not all(isinstance(n, int) and n > 0 for n in (base, width)):
+        raise ValueError(f"base_width {base!r} and width {width!r} must be positive whole numbers")
+    entries = [
+        Entry(
+            pattern=str(name),
+            roles=tuple(given["roles"]),
+            shape=tuple(str(dim) for dim in given["shape"]),
+            note=str(given.get("note", "")),
+            **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
+        )
+        for name, given in data["tensors"].items()
+    ]
+    hooks = [
+        Hook(str(h["module"]), _side(h["on"]), _number(h["exponent"], h["module"]), str(h.get("note", "")))
+        for h in data.get("hooks") or ()
+    ]
+    return Plan(
+        target=str(data["target"]), width_name=str(data["width_name"]), base_width=base, width=width,
+        optimizer=str(data["optimizer"]), formulation=str(data["formulation"]), entries=tuple(entries),
+        hooks=tuple(hooks), notes=tuple(str(note) for note in data.get("notes") or ()),
+    )  # fmt: skip
+
+
+def _number(value: Any, where: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not abs(number) <= 16:
+        raise ValueError(f"{where} has the exponent {value!r}, expected a small number")
+    return number
+
+
+def _side(value: Any) -> str:
+    if value not in ("input", "output"):
+        raise ValueError(f"a hook is on {value!r}, expected input or output")
+    return str(value)
+
+
+def _check_scales(plan: Plan, data: Mapping[str, Any]) -> None:
+    """Scales and exponents say the same; one that was edited alone would be silently ignored."""
+    for entry in plan.entries:
+        given = data["tensors"][entry.pattern]
+        for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
+            scale = plan.scale(exponent)
+            if abs(float(given[f"{name}_scale"]) - scale) > 1e-6 * scale:
+                found = f"{entry.pattern} has {name}_scale {given[f'{name}_scale']}"
+                raise ValueError(f"{found}, but its exponent {exponent:g} gives {scale:.6g}")
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write plan.yaml in one step. Raises UserError where it cannot be written."""
+    text = plan_text(plan)
+    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def write_state_dict(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors as safetensors in one step, tied ones once. Raises UserError where it cannot be written."""
+    from safetensors.torch import save_file
+
+    seen: set[tuple[int, int]] = set()
+    kept: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        key = (tensor.data_ptr(), tensor.numel())
+        if key in seen and tensor.numel():
+            continue
+        seen.add(key)
+        kept[name] = tensor.detach().contiguous().clone()
+    _replace(path, lambda temporary: save_file(kept, temporary, metadata={"format": "pt", **metadata}))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except Exception as error:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"cannot write {path}: {reason}", "--out names another folder") from error

@@ -1,0 +1,166 @@
+"""A plan: how every tensor's initialization, learning rate, weight decay and eps change with m = width / base width.
+
+A plan holds exponents of m, so it can be evaluated at any width (`plan.at(width)`); at m = 1 every scale is exactly 1
+(parametrization backward compatibility, TP5 App. H).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SCHEMA = "muaudit.plan/1"
+SETTINGS = ("init", "lr", "weight_decay", "eps")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor, or all tensors of repeated blocks: its name with `*` for the block's number.
+
+    shape: "n" for a dim that is the width, "3n" for one that grows along, a number for one that stays.
+    init, lr, weight_decay, eps: exponents of m.
+    """
+
+    pattern: str
+    roles: tuple[str, ...]
+    shape: tuple[str, ...]
+    init: float = 0.0
+    lr: float = 0.0
+    weight_decay: float = 0.0
+    eps: float = 0.0
+    note: str = ""
+
+    @property
+    def exponents(self) -> tuple[float, float, float, float]:
+        """Those of init, learning rate, weight decay and eps."""
+        return self.init, self.lr, self.weight_decay, self.eps
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern covers a parameter's name; `*` stands for a number."""
+        return name_regex(self.pattern).fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A forward multiplier m**exponent on the input or the output of the modules a pattern covers."""
+
+    module: str
+    on: str  # "input" | "output"
+    exponent: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Scales for every tensor of a model, from its parametrization to µP. Made by `muaudit convert`."""
+
+    target: str
+    width_name: str
+    base_width: int
+    width: int
+    optimizer: str
+    entries: tuple[Entry, ...]
+    hooks: tuple[Hook, ...] = ()
+    formulation: str = "absorbed"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def m(self) -> float:
+        """Width over base width."""
+        return self.width / self.base_width
+
+    def scale(self, exponent: float) -> float:
+        """m**exponent; exactly 1 at the base width."""
+        return float(self.m**exponent)
+
+    def at(self, width: int) -> Plan:
+        """The same plan for another width."""
+        return replace(self, width=width)
+
+    def entry(self, names: Iterable[str]) -> Entry | None:
+        """The entry for a parameter that goes by these names; an exact name beats a pattern."""
+        listed = list(names)
+        exact = next((e for e in self.entries if e.pattern in listed), None)
+        return exact or next((e for e in self.entries for name in listed if e.matches(name)), None)
+
+    def apply_(self, model: nn.Module) -> nn.Module:
+        """Scale the initialization of `model` in place and install the forward multipliers. Returns the model.
+
+        Raises:
+            UserError: the model's names or shapes are not the plan's, or a plan has been applied to it before.
+        """
+        from .apply import apply_
+
+        return apply_(self, model)
+
+    def install_hooks(self, model: nn.Module) -> nn.Module:
+        """Install the forward multipliers alone: for a model whose weights are scaled already (a loaded checkpoint).
+
+        Raises:
+            UserError: as `apply_`.
+        """
+        from .apply import install_hooks
+
+        return install_hooks(self, model)
+
+    def param_groups(
+        self, model: nn.Module, *, lr: float, weight_decay: float = 0.0, eps: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Parameter groups for the plan's optimizer, merged by equal scales: `torch.optim.AdamW(groups, lr=lr)`.
+
+        lr, weight_decay, eps: as tuned at the base width; eps is the optimizer's own default where left out. Every
+        group has a `name` and its `lr_scale`; its `lr` holds that scale already, so that schedulers keep it.
+
+        Raises:
+            UserError: the model's names or shapes are not the plan's.
+        """
+        from .groups import param_groups
+
+        return param_groups(self, model, lr=lr, weight_decay=weight_decay, eps=eps)
+
+    def refine(self, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """A user's own groups (decay and no decay, layer-wise lr), each split and scaled as the plan says.
+
+        Raises:
+            UserError: the model's names or shapes are not the plan's.
+        """
+        from .groups import refine
+
+        return refine(self, model, groups)
+
+    def scale_(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Scale named tensors in place, as `apply_` does with a model's."""
+        from .apply import scale_
+
+        scale_(self, tensors)
+
+
+def name_regex(pattern: str) -> re.Pattern[str]:
+    """`h.*.attn.weight` as a regular expression, `*` being a whole number between dots."""
+    return re.compile(r"\d+".join(re.escape(part) for part in pattern.split("*")))
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a plan.yaml.
+
+    Raises:
+        UserError: the file cannot be read, is no plan, or has another version.
+    """
+    from .files import read_plan
+
+    return read_plan(Path(path))
+
+
+def missing(kind: str, names: list[str]) -> UserError:
+    """The error for names that do not fit."""
+    shown = "\n".join(f"  {name}" for name in names[:8]) + (f"\n  and {len(names) - 8} more" if len(names) > 8 else "")
+    return UserError(f"this plan is for another model: {kind}", shown)

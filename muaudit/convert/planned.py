@@ -1,0 +1,62 @@
+"""A target as a plan turns it: what `--plan` makes check and coord-check judge."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from ..target.probe import Target
+from .plan import Plan
+
+_LR = 1e-3
+
+
+def planned(target: Target, plan: Plan) -> Target:
+    """`target` with the plan applied at every width it is built at, and trained with the plan's groups.
+
+    Raises:
+        UserError: the plan is for another width argument; on building: it is for another model.
+    """
+    axis = target.axes[0].name
+    if plan.width_name != axis:
+        raise UserError(f"this plan goes by the width {plan.width_name!r}, the target by {axis!r}")
+
+    def build(sizes: Mapping[str, int], seed: int) -> nn.Module:
+        return plan.at(sizes[axis]).apply_(target.build(sizes, seed))
+
+    def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        return _rebuilt(target.optimizer(model, sizes), plan.at(sizes[axis]), model)
+
+    return replace(
+        target, build=build, optimizer=optimizer, optimizer_name=plan.optimizer, optimizer_source="the plan's groups"
+    )
+
+
+def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
+    """An optimizer over the plan's groups, of the target's own class where that is the plan's."""
+    settings: dict[str, Any] = dict(own.defaults)
+    same = type(own).__name__.lower() == plan.optimizer
+    cls: Callable[..., torch.optim.Optimizer] = type(own) if same else _class(plan.optimizer)
+    lr, decay, eps = settings.get("lr") or _LR, settings.get("weight_decay") or 0.0, settings.get("eps")
+    groups = plan.param_groups(model, lr=float(lr), weight_decay=decay, eps=eps if isinstance(eps, float) else None)
+    known = inspect.signature(cls).parameters
+    for group in groups:
+        for key in ("weight_decay", "eps"):
+            if key not in known:
+                group.pop(key, None)
+    kept = {key: value for key, value in settings.items() if key in known} if same else {}
+    return cls(groups, **{**kept, "lr": lr})
+
+
+def _class(name: str) -> Callable[..., torch.optim.Optimizer]:
+    for attribute in dir(torch.optim):
+        if attribute.lower() == name:
+            found: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, attribute)
+            return found
+    raise UserError(f"torch has no optimizer {name!r}, which this plan is for")
