@@ -62,7 +62,7 @@ def rms_of(tensor: torch.Tensor) -> float | None:
         return float(finite.square().mean().sqrt()) if finite.numel() else None
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The dispatch mode that turns executed operations into nodes."""
 
     @classmethod
@@ -70,7 +70,7 @@ class Recorder(TorchDispatchMode):
         return False  # torch would otherwise import torch._dynamo, which takes longer than the whole audit
 
     def __init__(self, model: nn.Module, names: Mapping[int, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.module_names = names
         self.stack: list[tuple[str, int]] = [("", 0)]
@@ -224,7 +224,7 @@ def written_alias(*values: Any) -> Any:
 
 def _storage(tensor: torch.Tensor) -> int:
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (RuntimeError, NotImplementedError):
         return 0
 
@@ -236,7 +236,7 @@ def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tens
         if argument.alias_info is None or not argument.alias_info.is_write:
             continue
         value = kwargs.get(argument.name, args[index] if index < len(args) else None)
-        found += [t for t in _tensors(value)]
+        found += list(_tensors(value))
     return found
 
 
@@ -308,7 +308,7 @@ def _backward(model: nn.Module, value: torch.Tensor) -> dict[str, float]:
     if not isinstance(value, torch.Tensor) or not value.requires_grad:
         return {}
     model.zero_grad(set_to_none=True)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     sizes = {n: rms_of(p.grad) for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
     return {name: size for name, size in sizes.items() if size is not None}

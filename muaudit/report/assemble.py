@@ -27,7 +27,11 @@ def assemble(
     """The report of one target."""
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]
-    found = [*scaling.discrepancies, *_structure(scaling), *_settings(target, profile, scaling, prediction, width / axis.probes[0])]
+    found = [
+        *scaling.discrepancies,
+        *_structure(scaling),
+        *_settings(target, profile, scaling, prediction, width / axis.probes[0]),
+    ]
     violations = judge(found, profile)
     rows, values = _activations(scaling, prediction)
     unanalysed = _unanalysed(scaling)
@@ -54,7 +58,7 @@ def _aliases(scaling: Scaling) -> dict[str, str]:
     return {name: node.meta["param"] for name, node in scaling.aligned.narrow.params.items()}
 
 
-# -- tensors --------------------------------------------------------------------------------------------------------------
+# -- tensors ---------------------------------------------------------------------------------------------
 def _tensors(scaling: Scaling) -> Iterable[TensorRow]:
     uses: dict[str, list[Judged]] = {}
     for judged in scaling.judged:
@@ -63,14 +67,14 @@ def _tensors(scaling: Scaling) -> Iterable[TensorRow]:
         name = node.meta["param"]
         op = scaling.aligned.by_node[node]
         infinite = sum(e > 0 for e in op.dims)
-        judged = uses.get(name, [])
+        of_tensor = uses.get(name, [])
         init, how = scaling.inits.get(name), scaling.trained.get(name)
-        main = max(judged, key=lambda j: (j.aspects, abs(j.multiplier)), default=None)
+        main = max(of_tensor, key=lambda j: (j.aspects, abs(j.multiplier)), default=None)
         yield TensorRow(
             name=name,
             shape=op.shape,
             kind=_KINDS[min(infinite, 2)],
-            roles=tuple(dict.fromkeys(j.use.role for j in judged)),
+            roles=tuple(dict.fromkeys(j.use.role for j in of_tensor)),
             dims=tuple("inf" if e > 0 else "fin" for e in op.dims),
             init_exponent=init.exponent if init else None,
             lr_exponent=how.lr_exponent if how else None,
@@ -87,7 +91,7 @@ def _plain(number: float) -> float:
     return round(number, 6) + 0.0
 
 
-# -- activations ------------------------------------------------------------------------------------------------------------
+# -- activations -----------------------------------------------------------------------------------------
 def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[ActivationRow, ...], dict[str, Value]]:
     rows: list[ActivationRow] = []
     values: dict[str, Value] = {}
@@ -98,7 +102,9 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
             name = f"{call.module}{suffix}" if index == 0 else f"{call.module}{suffix}[{index}]"
             _add(rows, values, name, call.module, True, scaling.program.of.get(node), prediction)
     for index, node in enumerate(recording.boundary):
-        _add(rows, values, f"output[{index}]" if index else "output", "", True, scaling.program.of.get(node), prediction)
+        _add(
+            rows, values, f"output[{index}]" if index else "output", "", True, scaling.program.of.get(node), prediction
+        )
     for judged in scaling.judged:
         if judged.use.kind == "attention":
             value = judged.use.value
@@ -117,20 +123,30 @@ def _logits(scaling: Scaling, value: Value) -> Value:
     return value
 
 
-def _add(rows: list[ActivationRow], values: dict[str, Value], name: str, module: str, output: bool, result: object, prediction: Prediction) -> None:
+def _add(
+    rows: list[ActivationRow],
+    values: dict[str, Value],
+    name: str,
+    module: str,
+    output: bool,
+    result: object,
+    prediction: Prediction,
+) -> None:
     value = result[0] if isinstance(result, tuple) else result
     if not isinstance(value, Value) or value.kind == "data" or value not in prediction.sizes:
         return
     size = prediction.sizes[value]
     values[name] = value
-    rows.append(ActivationRow(name, module, output, value.op.file, value.op.line, _known(size.init), _known(size.update)))
+    rows.append(
+        ActivationRow(name, module, output, value.op.file, value.op.line, _known(size.init), _known(size.update))
+    )
 
 
 def _known(exponent: float) -> float | None:
     return None if isnan(exponent) else _plain(exponent) if exponent != ZERO else ZERO
 
 
-# -- findings that are not about one use ----------------------------------------------------------------------------------------
+# -- findings that are not about one use -----------------------------------------------------------------
 def _structure(scaling: Scaling) -> list[Discrepancy]:
     """Tensors with three infinite dims, and random matrices with a nonzero mean."""
     from ..scaling.findings import folded
@@ -145,13 +161,29 @@ def _structure(scaling: Scaling) -> list[Discrepancy]:
             continue
         where = judged.use.value.op
         if infinite >= 3:
-            found.append(Discrepancy("dims", judged.use.role, (name,), name, float(infinite), 2.0, where.file, where.line))
+            found.append(
+                Discrepancy("dims", judged.use.role, (name,), name, float(infinite), 2.0, where.file, where.line)
+            )
         if init and init.mean_significant and judged.use.role in ("hidden", "output") and judged.use.e_in > 0:
-            found.append(Discrepancy("mean", judged.use.role, (name,), name, judged.use.e_in, judged.use.e_in / 2, where.file, where.line, values=(init.mean_share,)))
+            found.append(
+                Discrepancy(
+                    "mean",
+                    judged.use.role,
+                    (name,),
+                    name,
+                    judged.use.e_in,
+                    judged.use.e_in / 2,
+                    where.file,
+                    where.line,
+                    values=(init.mean_share,),
+                )
+            )
     return folded(found)
 
 
-def _settings(target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float) -> list[Discrepancy]:
+def _settings(
+    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float
+) -> list[Discrepancy]:
     if target.optimizer_source.startswith("default"):
         return []
     return optimizer_discrepancies(
@@ -184,13 +216,25 @@ def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
         sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g}, that is n^{init.raw:.2f} ± {init.error:.2f}"
         out.append(Unanalysed(name, None, None, f"its initialization is not a power of width: {sizes}", "MUP902"))
     if how is not None and how.family == "unknown":
-        out.append(Unanalysed(name, None, None, f"do not know the optimizer {how.optimizer}: its learning rate is not judged", "MUP903"))
+        out.append(
+            Unanalysed(
+                name,
+                None,
+                None,
+                f"do not know the optimizer {how.optimizer}: its learning rate is not judged",
+                "MUP903",
+            )
+        )
     elif how is not None and how.lr_exponent is None:
-        out.append(Unanalysed(name, None, None, f"its learning rate is not a power of width: n^{how.raw_lr_exponent:.2f}", "MUP902"))
+        out.append(
+            Unanalysed(
+                name, None, None, f"its learning rate is not a power of width: n^{how.raw_lr_exponent:.2f}", "MUP902"
+            )
+        )
     return out
 
 
-# -- the verdict -------------------------------------------------------------------------------------------------------------------
+# -- the verdict -----------------------------------------------------------------------------------------
 def _verdict(scaling: Scaling, violations: Iterable[object], unanalysed: tuple[Unanalysed, ...]) -> Verdict:
     """mup: nothing wrong; standard: one learning rate for everything and a readout without multiplier; else mixed."""
     judged = [j for j in scaling.judged if j.use.tensor]

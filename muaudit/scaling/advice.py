@@ -33,7 +33,9 @@ def optimizer_discrepancies(
 
 def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
     op = j.use.value.op
-    return Discrepancy("weight_decay", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, optimizer=how.family, module=op.module)
+    return Discrepancy(
+        "weight_decay", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, optimizer=how.family, module=op.module
+    )
 
 
 def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepancy]:
@@ -56,7 +58,7 @@ def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepanc
 
 
 def _eps(name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float) -> list[Discrepancy]:
-    """Adam's eps matters once the gradient at the target width is near it, unless it shrinks along with the gradient."""
+    """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
     from dataclasses import replace
 
     if how.family != "adam" or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:

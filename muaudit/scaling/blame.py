@@ -127,13 +127,14 @@ class Blame:
         }
         moves = [(a,) for a in self.ideal.anchors] + [p for p in pairs if len(p) == 2]
         for _ in range(4):
-            if not any([self._try(move, holders) for move in moves]):
+            moved = [self._try(move, holders) for move in moves]
+            if not any(moved):
                 break
         for aspect in ("lr", "init"):
             self._try_jointly(aspect)
 
     def _try_jointly(self, aspect: str) -> None:
-        """Move all anchors at once to where every use's lr (or init) is right, as far as they agree with one another."""
+        """Move all anchors at once to where every use's lr (or init) is right, as far as they agree."""
         before = self.all()
         if sum(j.aspects for j in before) < 2:
             return

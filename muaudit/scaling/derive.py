@@ -18,7 +18,6 @@ from .optimizers import Trained
 from .result import Discrepancy
 from .uses import Ideal, Solver
 
-
 T = TypeVar("T")
 
 

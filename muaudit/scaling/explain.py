@@ -20,7 +20,8 @@ RULES: dict[str, str] = {
     "view": "same entries",
     "join": f"sum: the largest exponent wins ({TP5} App. J)",
     "lookup": "row of a table: nothing is summed",
-    "contract": f"Σ over a dim of exponent k: init + k/2 (central limit), update + k (law of large numbers; {TP5} App. J.1)",
+    "contract": f"Σ over a dim of exponent k: init + k/2 (central limit), "
+    f"update + k (law of large numbers; {TP5} App. J.1)",
     "mul": "elementwise product: exponents add",
     "power": "homogeneous of degree p: exponent × p",
     "reduce": "sum or mean over a dim (law of large numbers)",
@@ -35,7 +36,9 @@ RULES: dict[str, str] = {
 class Derivations(Mapping[str, tuple[Step, ...]]):
     """Steps by parameter or activation name, worked out when asked for."""
 
-    def __init__(self, scaling: Scaling, prediction: Prediction, activations: Mapping[str, Value], aliases: Mapping[str, str]) -> None:
+    def __init__(
+        self, scaling: Scaling, prediction: Prediction, activations: Mapping[str, Value], aliases: Mapping[str, str]
+    ) -> None:
         self.scaling = scaling
         self.prediction = prediction
         self.activations = activations
@@ -67,23 +70,40 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
     def _tensor(self, name: str) -> Iterator[Step]:
         init, how = self.scaling.inits.get(name), self.scaling.trained.get(name)
         if init is not None:
-            sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g} = {power(init.exponent if init.exponent is not None else init.raw)}"
-            yield Step("initialization", None, None, f"{sizes} (± {init.error:.3f})", "log ratio of the rms at both probes")
+            exponent = init.raw if init.exponent is None else init.exponent
+            sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g} = {power(exponent)}"
+            yield Step(
+                "initialization", None, None, f"{sizes} (± {init.error:.3f})", "log ratio of the rms at both probes"
+            )
         if how is not None:
-            yield Step("learning rate", None, None, f"lr {how.lr:.4g} ∝ {power(how.lr_exponent)} under {how.optimizer}", "the optimizer's param groups")
+            yield Step(
+                "learning rate",
+                None,
+                None,
+                f"lr {how.lr:.4g} ∝ {power(how.lr_exponent)} under {how.optimizer}",
+                "the optimizer's param groups",
+            )
         for judged in self.uses[name]:
             yield from self._use(judged)
 
     def _use(self, j: Judged) -> Iterator[Step]:
         use, op = j.use, j.use.value.op
         dims = f"contracted dim {power(use.e_in)}, its own other dims {power(use.e_out)}"
-        yield Step(op.name, op.file, op.line, f"used as {use.role}: {dims}", "role from the graph: which dims are summed over, which are produced")
+        yield Step(
+            op.name,
+            op.file,
+            op.line,
+            f"used as {use.role}: {dims}",
+            "role from the graph: which dims are summed over, which are produced",
+        )
         yield from self._path(use.value)
         mu = j.multiplier
         yield Step("multiplier", None, None, f"constants on this path multiply the use by {power(mu)}",
                    "gauge invariance: only init × multiplier and lr × multiplier count (TP5 Lemma J.1)")  # fmt: skip
         bound = "at most " if use.role == "output" else ""
-        yield Step("init needed", None, None, f"{bound}{power(j.init_required)}, found {power(j.init_found)}", _init_rule(j))
+        yield Step(
+            "init needed", None, None, f"{bound}{power(j.init_required)}, found {power(j.init_found)}", _init_rule(j)
+        )
         how = self.scaling.trained.get(use.tensor)
         family = how.family if how else "adam"
         yield Step("lr needed", None, None, f"{power(j.lr_required)}, found {power(j.lr_found)}", _lr_rule(family))
@@ -121,7 +141,13 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         change = f", change {power(size.update)}" if not isinf(size.update) else ""
         weights = [a for a in value.args if a.weight]
         names = f" by {_leaf_name(weights[0])}" if weights else ""
-        return Step(f"{value.op.name}{names}", value.op.file, value.op.line, f"init {power(size.init)}{change}", RULES[value.kind])
+        return Step(
+            f"{value.op.name}{names}",
+            value.op.file,
+            value.op.line,
+            f"init {power(size.init)}{change}",
+            RULES[value.kind],
+        )
 
 
 def _leaf_name(value: Value) -> str:

@@ -31,7 +31,9 @@ def discrepancies(
 ) -> list[Discrepancy]:
     """All findings about uses and constants, repeated blocks folded."""
     consumers = _consumers(program)
-    tied = {j.use.tensor for j in judged if j.use.role == "input"} & {j.use.tensor for j in judged if j.use.role == "output"}
+    tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
+        j.use.tensor for j in judged if j.use.role == "output"
+    }
     found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers)]
     found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
     found += [_of_conflict(c) for c in conflicts]
@@ -48,7 +50,9 @@ def _once_per_tensor(judged: list[Judged]) -> list[Judged]:
         if j.use.kind != "tensor":
             kept[(j.use.value.op.file, j.use.value.op.line, j.use.value.op.module, j.init_off, len(kept))] = j
             continue
-        keys = [(j.use.tensor, aspect, round(off, 3)) for aspect, off in (("init", j.init_off), ("lr", j.lr_off)) if off]
+        keys = [
+            (j.use.tensor, aspect, round(off, 3)) for aspect, off in (("init", j.init_off), ("lr", j.lr_off)) if off
+        ]
         if len(keys) == 1 and keys[0] in blamed:
             continue
         blamed.update(keys)
@@ -79,7 +83,9 @@ def _of_use(
         out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
     if j.lr_off:
         lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False)
-        out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, _effect(j, family))))
+        out.append(
+            replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, _effect(j, family)))
+        )
     return out
 
 
@@ -105,7 +111,9 @@ def _multiplier_shift(j: Judged, family: str) -> float | None:
 
 
 def _consequence(aspect: Aspect, role: str | None, off: float) -> str:
-    what = {"output": "outputs", "hidden": "activations", "bias": "biases", "gain": "gains"}.get(role or "", "activations")
+    what = {"output": "outputs", "hidden": "activations", "bias": "biases", "gain": "gains"}.get(
+        role or "", "activations"
+    )
     size = power(abs(off))
     if aspect == "init":
         return f"{what} {'grow' if off > 0 else 'shrink'} like {power(off)} at initialization"

@@ -65,7 +65,9 @@ class Builder:
 
     # -- making values -------------------------------------------------------------------------------------------
 
-    def make(self, kind: Kind, args: tuple[Value, ...], op: Op, dims: tuple[float, ...] | None = None, **kw: Any) -> Value:
+    def make(
+        self, kind: Kind, args: tuple[Value, ...], op: Op, dims: tuple[float, ...] | None = None, **kw: Any
+    ) -> Value:
         """Append a value; a value made of parameters alone stays one through views, scales, joins and products."""
         weight = bool(args) and kind not in ("act", "lookup", "norm", "softmax", "loss", "unknown")
         weight = weight and all(a.weight or a.kind == "data" for a in args) and any(a.weight for a in args)
@@ -212,7 +214,8 @@ def _first(result: Result) -> Value | None:
 
 def _getitem(b: Builder, op: Op) -> Result:
     source, index = op.narrow.args[0], op.narrow.args[1]
-    assert isinstance(source, fx.Node) and isinstance(index, int)
+    assert isinstance(source, fx.Node)
+    assert isinstance(index, int)
     if op.dtype is not None and not (op.dtype.is_floating_point or op.dtype.is_complex):
         return b.make("data", (), op, c=0.0)
     result = b.of[source]

@@ -74,7 +74,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Init:
-    """Init exponent of a tensor: `exponent` where it is a recognisable power (−∞: zeros), `raw` ± `error` as measured."""
+    """Init exponent of a tensor: `exponent` where it is a recognisable power (−∞: zeros), `raw` ± `error` measured."""
 
     exponent: float | None
     raw: float
@@ -90,7 +90,7 @@ def measure(
     unit: float,
     fans: Mapping[str, tuple[float, ...]],
 ) -> dict[str, Init]:
-    """Init exponents of all parameters. `rebuild(probe, seed)` makes another draw; `fans` are raw growth exponents of dims.
+    """Init exponents of all parameters. `rebuild(probe, seed)` makes another draw; `fans`: raw growth exponents of dims.
 
     Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
     """
@@ -145,7 +145,7 @@ def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
 
 
 def _recognise(raw: float, error: float, fans: Sequence[float]) -> float | None:
-    """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows almost like it."""
+    """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows like it."""
     tolerance = max(3.5 * error, 0.02)
     exact = snap(raw, 0.25, min(tolerance, 0.12))
     if exact is not None:

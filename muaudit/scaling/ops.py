@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from ..capture.align import Op
 from .lower import HANDLERS, Builder, Number, Result, handles
@@ -12,19 +12,114 @@ from .values import ZERO, Value
 NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero
 
 # -- the same entries: moved, repeated, selected, cast ---------------------------------------------------------------
-VIEWS = """
-    view _unsafe_view reshape _reshape_alias t transpose permute expand squeeze unsqueeze slice select clone contiguous
-    detach alias _to_copy to lift_fresh flatten unflatten narrow movedim swapaxes diagonal as_strided roll flip repeat
-    repeat_interleave tile constant_pad_nd pad reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    view_as_complex view_as_real _conj conj real imag resolve_conj resolve_neg neg positive tril triu cumsum
-    logcumsumexp masked_fill gather index_select take_along_dim take max_pool2d_with_indices max_pool1d avg_pool1d
-    avg_pool2d _adaptive_avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d _adaptive_avg_pool3d upsample_nearest1d
-    upsample_nearest2d upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d upsample_linear1d
-    _upsample_nearest_exact1d _upsample_nearest_exact2d pixel_shuffle pixel_unshuffle clamp clamp_min clamp_max sort
-    topk msort nan_to_num unfold im2col col2im fill_diagonal channel_shuffle rot90 dropout alpha_dropout native_dropout
-    amax amin max min median mode kthvalue cummax cummin diag diag_embed diagonal_copy view_copy zero_pad
-    max_pool3d_with_indices avg_pool3d
-    """.split()
+VIEWS = [
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "_reshape_alias",
+    "t",
+    "transpose",
+    "permute",
+    "expand",
+    "squeeze",
+    "unsqueeze",
+    "slice",
+    "select",
+    "clone",
+    "contiguous",
+    "detach",
+    "alias",
+    "_to_copy",
+    "to",
+    "lift_fresh",
+    "flatten",
+    "unflatten",
+    "narrow",
+    "movedim",
+    "swapaxes",
+    "diagonal",
+    "as_strided",
+    "roll",
+    "flip",
+    "repeat",
+    "repeat_interleave",
+    "tile",
+    "constant_pad_nd",
+    "pad",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "replication_pad1d",
+    "replication_pad2d",
+    "view_as_complex",
+    "view_as_real",
+    "_conj",
+    "conj",
+    "real",
+    "imag",
+    "resolve_conj",
+    "resolve_neg",
+    "neg",
+    "positive",
+    "tril",
+    "triu",
+    "cumsum",
+    "logcumsumexp",
+    "masked_fill",
+    "gather",
+    "index_select",
+    "take_along_dim",
+    "take",
+    "max_pool2d_with_indices",
+    "max_pool1d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "_adaptive_avg_pool2d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+    "upsample_nearest1d",
+    "upsample_nearest2d",
+    "upsample_bilinear2d",
+    "_upsample_bilinear2d_aa",
+    "upsample_bicubic2d",
+    "upsample_linear1d",
+    "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "sort",
+    "topk",
+    "msort",
+    "nan_to_num",
+    "unfold",
+    "im2col",
+    "col2im",
+    "fill_diagonal",
+    "channel_shuffle",
+    "rot90",
+    "dropout",
+    "alpha_dropout",
+    "native_dropout",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "median",
+    "mode",
+    "kthvalue",
+    "cummax",
+    "cummin",
+    "diag",
+    "diag_embed",
+    "diagonal_copy",
+    "view_copy",
+    "zero_pad",
+    "max_pool3d_with_indices",
+    "avg_pool3d",
+]
 
 
 @handles("getitem_view", *VIEWS)
@@ -125,7 +220,8 @@ def _maximum(b: Builder, op: Op) -> Result:
 
 
 _SOURCE_POSITION = {
-    "index_put": 2, "_index_put_impl": 2, "index_add": 3, "index_copy": 3, "scatter": 3, "scatter_add": 3, "scatter_reduce": 3,
+    "index_put": 2, "_index_put_impl": 2, "index_add": 3, "index_copy": 3, "scatter": 3, "scatter_add": 3,
+    "scatter_reduce": 3,
     "slice_scatter": 1, "select_scatter": 1, "masked_scatter": 2, "diagonal_scatter": 1, "put": 2,
 }  # fmt: skip
 
@@ -150,7 +246,18 @@ def _zero(b: Builder, op: Op) -> Result:
     return b.make("data", (), op, c=ZERO)
 
 
-@handles("ones_like", "new_ones", "full_like", "rand_like", "randn_like", "bernoulli", "new_full", "uniform", "normal", "sign")
+@handles(
+    "ones_like",
+    "new_ones",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "bernoulli",
+    "new_full",
+    "uniform",
+    "normal",
+    "sign",
+)
 def _fresh(b: Builder, op: Op) -> Result:
     return b.make("data", (), op, c=0.0)
 
@@ -265,7 +372,7 @@ def _reduced(b: Builder, op: Op, x: Value, position: int) -> float:
     dims = op.narrow.args[position] if len(op.narrow.args) > position else op.narrow.kwargs.get("dim")
     if dims is None or dims == []:
         return x.size
-    chosen = [dims] if isinstance(dims, int) else list(dims)  # type: ignore[call-overload]
+    chosen: list[Any] = [dims] if isinstance(dims, int) else list(cast(Any, dims))
     return sum(x.dims[int(d)] for d in chosen)
 
 
@@ -371,12 +478,17 @@ def _softmax(b: Builder, op: Op) -> Result:
 # name: (degree near zero, degree far out, entries have both signs). Degree 0 near zero: a nonzero value at zero.
 ACTIVATIONS: dict[str, tuple[float, float, bool]] = {
     "gelu": (1, 1, True), "silu": (1, 1, True), "mish": (1, 1, True), "elu": (1, 1, True), "celu": (1, 1, True),
-    "selu": (1, 1, True), "hardswish": (1, 1, True), "softplus": (0, 1, False), "tanh": (1, 0, True), "erf": (1, 0, True),
-    "sigmoid": (0, 0, False), "hardsigmoid": (0, 0, False), "hardtanh": (1, 0, True), "log_sigmoid_forward": (0, 1, False),
-    "log_sigmoid": (0, 1, False), "exp": (0, 0, False), "exp2": (0, 0, False), "expm1": (1, 0, True), "log": (0, 0, True),
+    "selu": (1, 1, True), "hardswish": (1, 1, True), "softplus": (0, 1, False), "tanh": (1, 0, True),
+    "erf": (1, 0, True),
+    "sigmoid": (0, 0, False), "hardsigmoid": (0, 0, False), "hardtanh": (1, 0, True),
+    "log_sigmoid_forward": (0, 1, False),
+    "log_sigmoid": (0, 1, False), "exp": (0, 0, False),
+    "exp2": (0, 0, False), "expm1": (1, 0, True), "log": (0, 0, True),
     "log1p": (1, 0, True), "log2": (0, 0, True), "sin": (1, 0, True), "cos": (0, 0, True), "atan": (1, 0, True),
-    "asinh": (1, 0, True), "softsign": (1, 0, True), "softshrink": (1, 1, True), "hardshrink": (1, 1, True), "erfc": (0, 0, False),
-    "special_xlog1py": (1, 1, True), "logit": (1, 0, True), "sinc": (0, 0, True), "cosh": (0, 0, False), "sinh": (1, 0, True),
+    "asinh": (1, 0, True), "softsign": (1, 0, True), "softshrink": (1, 1, True),
+    "hardshrink": (1, 1, True), "erfc": (0, 0, False),
+    "special_xlog1py": (1, 1, True), "logit": (1, 0, True), "sinc": (0, 0, True),
+    "cosh": (0, 0, False), "sinh": (1, 0, True),
 }  # fmt: skip
 
 
@@ -394,7 +506,8 @@ def _homogeneous(degree: float, signed: bool) -> Callable[[Builder, Op], Result]
 
 # f(t·x) = t^p · f(x) for t > 0
 for _name, _degree, _signed in [
-    ("relu", 1.0, False), ("leaky_relu", 1.0, True), ("threshold", 1.0, False), ("abs", 1.0, False), ("sqrt", 0.5, False),
+    ("relu", 1.0, False), ("leaky_relu", 1.0, True), ("threshold", 1.0, False), ("abs", 1.0, False),
+    ("sqrt", 0.5, False),
     ("rsqrt", -0.5, False), ("reciprocal", -1.0, True), ("square", 2.0, False), ("rrelu_with_noise", 1.0, True),
     ("rrelu_with_noise_functional", 1.0, True),
 ]:  # fmt: skip
@@ -427,7 +540,8 @@ def _pow(b: Builder, op: Op) -> Result:
 # -- losses -----------------------------------------------------------------------------------------------------------
 @handles(
     "nll_loss_forward", "nll_loss", "nll_loss2d_forward", "nll_loss_nd", "cross_entropy_loss", "mse_loss", "l1_loss",
-    "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div", "soft_margin_loss",
+    "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div",
+    "soft_margin_loss",
     "poisson_nll_loss", "hinge_embedding_loss", "_ctc_loss", "margin_ranking_loss", "xlogy", "multi_margin_loss",
 )  # fmt: skip
 def _loss(b: Builder, op: Op) -> Result:

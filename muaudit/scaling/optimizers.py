@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _FAMILIES = {
     "adam": ("adam", "adamw", "nadam", "radam", "adamax", "amsgrad", "rmsprop", "adagrad", "lion", "signsgd", "sign",
-             "adan", "adabelief", "muadam", "muadamw", "fusedadam", "adamw8bit", "adam8bit", "adamp", "stableadamw", "adopt",
+             "adan", "adabelief", "muadam", "muadamw", "fusedadam", "adamw8bit", "adam8bit", "adamp", "stableadamw",
+             "adopt",
              "cautiousadamw", "ademamix", "sophia", "sophiag"),
     "sgd": ("sgd", "musgd", "asgd", "sgdw", "momentumsgd"),
     "lamb": ("lamb", "lars", "larc", "fusedlamb"),
@@ -110,7 +111,9 @@ def _exponent(narrow: float, wide: float, unit: float) -> tuple[float | None, fl
     return snap(raw, 0.25, 0.03), raw
 
 
-def _trained(narrow: tuple[Any, dict[str, Any], float], wide: tuple[Any, dict[str, Any], float], unit: float) -> Trained:
+def _trained(
+    narrow: tuple[Any, dict[str, Any], float], wide: tuple[Any, dict[str, Any], float], unit: float
+) -> Trained:
     (optimizer, g1, f1), (_, g2, f2) = narrow, wide
     lr1, lr2 = float(g1["lr"]) * f1, float(g2["lr"]) * f2
     exponent, raw = _exponent(lr1, lr2, unit)
@@ -131,4 +134,6 @@ def _eps(group: Mapping[str, Any]) -> float:
 
 def _decoupled(optimizer: Any, group: Mapping[str, Any]) -> bool:
     names = {cls.__name__.lower() for cls in type(optimizer).__mro__}
-    return bool(group.get("decoupled_weight_decay")) or any(n.endswith("w") or n in ("lion", "muon", "adafactor") for n in names)
+    return bool(group.get("decoupled_weight_decay")) or any(
+        n.endswith("w") or n in ("lion", "muon", "adafactor") for n in names
+    )

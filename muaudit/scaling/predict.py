@@ -60,14 +60,13 @@ def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, T
 
 def _step(trained: Trained, init: Init | None, gradient: float) -> float:
     """Exponent of the change of an entry in one step."""
-    if trained.lr_exponent is None:
-        lr = trained.raw_lr_exponent if trained.lr else ZERO
-    else:
-        lr = trained.lr_exponent
+    measured = trained.raw_lr_exponent if trained.lr else ZERO
+    lr = measured if trained.lr_exponent is None else trained.lr_exponent
     if trained.family == "sgd":
         return lr + gradient
     if trained.family == "lamb":
-        return lr + (init.exponent if init is not None and init.exponent not in (None, ZERO) else 0.0)  # type: ignore[operator]
+        size = init.exponent if init is not None else None
+        return lr + (0.0 if size is None or size == ZERO else size)
     return lr
 
 
@@ -84,8 +83,10 @@ class _Forward:
     def run(self) -> dict[Value, Size]:
         rules: dict[str, Callable[[Value], Size]] = {
             "param": self._param, "data": self._data, "scale": self._scale, "view": self._view, "join": self._join,
-            "lookup": self._lookup, "contract": self._contract, "mul": self._mul, "power": self._power, "reduce": self._reduce,
-            "norm": self._norm, "softmax": self._softmax, "act": self._act, "loss": self._loss, "unknown": self._unknown,
+            "lookup": self._lookup, "contract": self._contract, "mul": self._mul, "power": self._power,
+            "reduce": self._reduce,
+            "norm": self._norm, "softmax": self._softmax, "act": self._act, "loss": self._loss,
+            "unknown": self._unknown,
         }  # fmt: skip
         for value in self.program.values:
             self.sizes[value] = rules[value.kind](value)
@@ -124,7 +125,7 @@ class _Forward:
     def _contract(self, v: Value) -> Size:
         """Independent entries add up like sqrt (k/2), a change and what it was computed from like the count (k)."""
         (x, y), k = (self.sizes[a] for a in v.args), v.e
-        init = x.init + y.init + (k / 2 if v.args[0].signed and v.args[1].signed or not k else k)
+        init = x.init + y.init + (k / 2 if (v.args[0].signed and v.args[1].signed) or not k else k)
         weight = next((a for a in v.args if a.kind in ("param", "view", "scale") and a.weight), None)
         if weight is not None:
             leaf = _leaf(weight)
@@ -137,7 +138,8 @@ class _Forward:
         return Size(init, self._change(v, x, y, "update"), self._change(v, x, y, "capped"))
 
     def _change(self, v: Value, x: Size, y: Size, which: str) -> float:
-        dx, dy, k = getattr(x, which), getattr(y, which), v.e
+        dx, dy = (x.update, y.update) if which == "update" else (x.capped, y.capped)
+        k = v.e
         # a random matrix has a bounded operator norm, so it passes a change on like sqrt unless it maps to a finite dim
         through_x = k / 2 if v.args[0].weight and v.e_out[0] > 0 else k
         through_y = k / 2 if v.args[1].weight and v.e_out[1] > 0 else k

@@ -1,10 +1,10 @@
 """Ideal exponents: what size every value and every use of a parameter must have.
 
-Give each value the exponent φ it has in an ideal run, where nothing blows up or vanishes. Nonlinearities, softmax, losses
-and the model's outputs pin φ to 0; scaling by a constant adds its exponent; a sum makes its terms equal; a contraction
-over a dim of exponent e adds e (law of large numbers: trained operands are correlated). Every use of a parameter
-contributes an unknown φ. The equations then say what each use must be, given all constants on its paths: that is the
-multiplier of the use, wherever the constants stand (TP5 Lemma J.1 in graph form).
+Give each value the exponent φ it has in an ideal run, where nothing blows up or vanishes. Nonlinearities, softmax,
+losses and the model's outputs pin φ to 0; scaling by a constant adds its exponent; a sum makes its terms equal; a
+contraction over a dim of exponent e adds e (law of large numbers: trained operands are correlated). Every use of a
+parameter contributes an unknown φ. The equations then say what each use must be, given all constants on its paths: that
+is the multiplier of the use, wherever the constants stand (TP5 Lemma J.1 in graph form).
 
 What the pins leave open is a gauge freedom: a constant between two uses belongs to either. Anchors close it: values
 that normalisation, contractions and homogeneous functions read are 0 by default. Each anchor can be moved later, when
@@ -199,7 +199,7 @@ class Solver:
         return self._contract_activations(v)
 
     def _contract_weights(self, v: Value) -> Expr | None:
-        """A parameter times a parameter: the one without an infinite dim of its own besides the shared one is a source."""
+        """A parameter times a parameter: the one with no infinite dim besides the shared one is a source."""
         x, y = v.args
         if x.size > v.e and y.size > v.e:
             for name in (*parameters_in(x), *parameters_in(y)):
@@ -308,7 +308,7 @@ class Solver:
             self.wishes.append((priority, x))
 
     def _anchor(self) -> list[int]:
-        """Close every open direction: values read by norms, contractions, homogeneous functions are 0; then gains; then all."""
+        """Close every open direction: what norms, contractions, homogeneous functions read is 0; gains; then all."""
         anchors: list[int] = []
         for priority, value in sorted(self.wishes, key=lambda w: w[0]):
             target = _before_scales(value) if priority in (2, 4) else value
