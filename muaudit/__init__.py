@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from muaudit.audit import check as check
+    from muaudit.convert.plan import Plan as Plan
+    from muaudit.convert.plan import load_plan as load_plan
     from muaudit.errors import UserError as UserError
     from muaudit.report.model import Report as Report
 
 __version__ = "0.1.0"
-__all__ = ["Report", "UserError", "__version__", "check"]
+__all__ = ["Plan", "Report", "UserError", "__version__", "check", "load_plan"]
 
 _HOMES = {
     "check": "muaudit.audit",
+    "Plan": "muaudit.convert.plan",
+    "load_plan": "muaudit.convert.plan",
     "Report": "muaudit.report.model",
     "UserError": "muaudit.errors",
 }

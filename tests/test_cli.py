@@ -104,8 +104,11 @@ def test_the_options_are_frozen() -> None:
     }
     assert options == {
         "check": [
-            "--debug", "--format", "--input", "--lr-group", "--optimizer", "--output", "--profile", "--seed", "--set",
-            "--strict", "--target-width", "--tensors", "--why", "--width",
+            "--debug", "--format", "--input", "--lr-group", "--optimizer", "--output", "--plan", "--profile", "--seed",
+            "--set", "--strict", "--target-width", "--tensors", "--why", "--width",
+        ],
+        "convert": [
+            "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",
         ],
         "rules": [],
         "explain": [],

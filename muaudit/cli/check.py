@@ -68,6 +68,7 @@ def check(
         int | None,
         typer.Option(metavar="N", min=1, help="The width you will train at; Adam's eps is judged there."),
     ] = None,
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge the model as this plan converts it.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first initialization.")] = 0,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
@@ -78,7 +79,7 @@ def check(
     options = _options(width, set_, input_, optimizer, lr_group)
     # What the user's model prints while it is built must not spoil the report.
     with redirect_stdout(sys.stderr), progress(f"auditing {target or 'the model here'}"):
-        report = _audit(target, options, profile, target_width, seed)
+        report = _audit(target, options, profile, target_width, plan, seed)
     columns = terminal_width() if output is None else None
     write(render(report, format_, tensors=tensors, why=why, strict=strict, width=columns), output)
     return report.exit_code(strict)
@@ -102,7 +103,9 @@ def _options(
     )
 
 
-def _audit(text: str | None, options: TargetOptions, profile: str, target_width: int | None, seed: int) -> Report:
+def _audit(
+    text: str | None, options: TargetOptions, profile: str, target_width: int | None, plan: Path | None, seed: int
+) -> Report:
     from muaudit.parametrizations.profiles import get_profile
 
     chosen = get_profile(profile)
@@ -111,4 +114,10 @@ def _audit(text: str | None, options: TargetOptions, profile: str, target_width:
     from muaudit.audit import audit
     from muaudit.target import resolve
 
-    return audit(resolve(text, options), profile=chosen, target_width=target_width, seed=seed)
+    found = resolve(text, options)
+    if plan is not None:
+        from muaudit.convert.plan import load_plan
+        from muaudit.convert.planned import planned
+
+        found = planned(found, load_plan(plan))
+    return audit(found, profile=chosen, target_width=target_width, seed=seed)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from muaudit.cli.check import check
+from muaudit.cli.convert import convert
 from muaudit.cli.explain import explain
 from muaudit.cli.rules import rules
 from muaudit.cli.tables import tables
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, rules, explain, tables, version):
+for command in (check, convert, rules, explain, tables, version):
     app.command()(command)
 
 

@@ -26,7 +26,7 @@ SETTINGS = ("init", "lr", "weight_decay", "eps")
 class Entry:
     """One tensor, or all tensors of repeated blocks: its name with `*` for the block's number.
 
-    shape: "n" for a dim that is the width, "3n" for one that grows along, a number for one that stays.
+    shape: "n" for a dim that is the width, "3n" for one that grows along, "fixed" for one that stays.
     init, lr, weight_decay, eps: exponents of m.
     """
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import fx
 
+from ..report.power import power
 from ..scaling.blame import Blame, Judged
 from ..scaling.derive import Scaling
 from ..scaling.names import pattern_of
@@ -35,7 +36,8 @@ def make_plan(target: Target, base_width: int, width: int, *, seed: int = 0) -> 
     for one in blame.all():
         if one.use.kind == "tensor":
             judged.setdefault(one.use.tensor, []).append(_with_hook(blame, one, extra.get(id(one.use), 0.0)))
-    entries = [_entry(target, scaling, node.meta["param"], judged) for node in _parameters(scaling)]
+    carried = _carried(scaling, blame)
+    entries = [_entry(target, scaling, node.meta["param"], judged, carried) for node in _parameters(scaling)]
     optimizer = type(target.optimizer(target.build(target.sizes(0), seed), target.sizes(0))).__name__.lower()
     return Plan(
         target=target.label,
@@ -67,7 +69,23 @@ def _with_hook(blame: Blame, judged: Judged, exponent: float) -> Judged:
     )
 
 
-def _entry(target: Target, scaling: Scaling, name: str, by_tensor: dict[str, list[Judged]]) -> Entry:
+def _carried(scaling: Scaling, blame: Blame) -> dict[str, str]:
+    """What each tensor carries that a forward multiplier would carry otherwise."""
+    found: dict[str, str] = {}
+    shared = Counter(j.use.tensor for j in scaling.judged)
+    for before, after in zip(scaling.judged, blame.all(), strict=True):
+        moved = round(after.phi - before.phi, _DIGITS)
+        if moved and before.use.kind == "tensor" and shared[before.use.tensor] == 1:
+            found[before.use.tensor] = f"carries a forward multiplier of {power(moved, 'm')}, so no code has to"
+    readouts = {j.use.tensor for j in blame.all() if j.use.role == "output" and abs(j.multiplier) < 1e-6 < j.use.e_in}
+    for name in readouts - set(found):
+        found[name] = "carries the readout multiplier m^-1, so no code has to"
+    return found
+
+
+def _entry(
+    target: Target, scaling: Scaling, name: str, by_tensor: dict[str, list[Judged]], carried: dict[str, str]
+) -> Entry:
     judged = by_tensor.get(name, [])
     shape = _shape(target, scaling, name)
     if not judged:
@@ -84,7 +102,16 @@ def _entry(target: Target, scaling: Scaling, name: str, by_tensor: dict[str, lis
     eps = gradient if adam else 0.0
     roles = tuple(dict.fromkeys(j.use.role for j in judged))
     exponents = [round(value, _DIGITS) + 0.0 for value in (_init(judged, found), lr, decay, eps)]
-    return Entry(name, roles, shape, init=exponents[0], lr=exponents[1], weight_decay=exponents[2], eps=exponents[3])
+    return Entry(
+        name,
+        roles,
+        shape,
+        init=exponents[0],
+        lr=exponents[1],
+        weight_decay=exponents[2],
+        eps=exponents[3],
+        note=carried.get(name, ""),
+    )
 
 
 def _init(judged: list[Judged], found: float | None) -> float:
@@ -106,7 +133,7 @@ def _lr(judged: list[Judged], family: str) -> float:
 
 
 def _shape(target: Target, scaling: Scaling, name: str) -> tuple[str, ...]:
-    """Every dim as a multiple of the width, or its size."""
+    """Every dim as a multiple of the width, or as fixed."""
     op = scaling.aligned.by_node[scaling.aligned.narrow.params[name]]
     width = target.axes[0].probes[0]
     return tuple(_dim(size, exponent, width) for size, exponent in zip(op.shape, op.dims, strict=True))
@@ -114,7 +141,7 @@ def _shape(target: Target, scaling: Scaling, name: str) -> tuple[str, ...]:
 
 def _dim(size: int, exponent: float, width: int) -> str:
     if exponent != 1.0:
-        return str(size) if exponent == 0.0 else f"~n^{exponent:g}"
+        return "fixed" if exponent == 0.0 else f"~n^{exponent:g}"
     if size == width:
         return "n"
     return f"{size // width}n" if size % width == 0 else f"~{size / width:.3g}n"

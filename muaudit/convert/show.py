@@ -1,0 +1,92 @@
+"""What `muaudit convert` prints: every scale, what was absorbed and what was hooked, and the lines to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line
+from ..report.model import Report
+from ..report.power import number, power
+from .plan import Entry, Plan
+
+_CLASSES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam"}
+
+
+def plan_lines(plan: Plan, after: Report) -> Iterator[Line]:
+    """The plan and the verdict on the model as converted."""
+    yield line(
+        (f"{plan.target}, ", BOLD),
+        f"{plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}",
+    )
+    yield line()
+    rows = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
+    yield from columns(rows + [_row(plan, entry) for entry in plan.entries], indent=2)
+    yield line()
+    absorbed = [entry for entry in plan.entries if entry.note]
+    for entry in absorbed:
+        yield line((entry.pattern, BOLD), f": {entry.note}", indent=2, hang=2)
+    for hook in plan.hooks:
+        yield line(
+            (f"{hook.module}", BOLD),
+            f": its {hook.on} is multiplied by {power(hook.exponent, 'm')} in a forward hook; {hook.note}",
+            indent=2,
+            hang=2,
+        )
+        yield line(f"better in the source: {_edit(plan, hook.module, hook.on, hook.exponent)}", indent=4)
+    if not plan.hooks:
+        yield line(("no forward code changes", DIM), indent=2)
+    for note in plan.notes:
+        yield line(("not covered ", WARNING), note, indent=2, hang=2)
+    yield line()
+    yield from _verdict(after)
+
+
+def _row(plan: Plan, entry: Entry) -> tuple[str, ...]:
+    return (entry.pattern, "+".join(entry.roles) or "-", *(_scale(plan, exponent) for exponent in entry.exponents))
+
+
+def _scale(plan: Plan, exponent: float) -> str:
+    return f"{number(plan.scale(exponent))} ({power(exponent, 'm')})" if exponent else "1"
+
+
+def _edit(plan: Plan, module: str, side: str, exponent: float) -> str:
+    factor = f"({plan.width} / {plan.base_width}) ** {exponent:g}"
+    called = f"self.{module.rpartition('.')[2]}"
+    return f"{called}(x * {factor})" if side == "input" else f"{called}(x) * {factor}"
+
+
+def _verdict(after: Report) -> Iterable[Line]:
+    errors = [v for v in after.violations if v.severity == "error"]
+    if not errors and not after.unanalysed:
+        return [line(("audited as converted: no errors", GOOD))]
+    lines = [line((f"audited as converted: {len(errors)} errors, {len(after.unanalysed)} not analysed", WARNING))]
+    lines += [
+        line(f"{v.rule} {v.pattern or v.message}: found {v.found}, expected {v.expected}", indent=2) for v in errors
+    ]
+    return lines + [line(f"{u.name}: {u.reason}", indent=2) for u in after.unanalysed]
+
+
+def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Iterator[Line]:
+    """What to put into the training script."""
+    cls = _CLASSES.get(plan.optimizer, plan.optimizer)
+    decay = "" if plan.optimizer == "sgd" else ", weight_decay=0.1"
+    yield line()
+    yield line(f"wrote {folder / 'plan.yaml'}" + (f" and {folder / 'state_dict.safetensors'}" if state_dict else ""))
+    if why_not:
+        yield line(f"no state dict: {why_not}; plan.apply_(model) does the same to your own", indent=2)
+    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
+    code = [
+        "import muaudit",
+        f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
+        "plan.apply_(model)  # once, right after the model is made",
+        f"# LR as tuned at width {plan.base_width}",
+        f"optimizer = torch.optim.{cls}(plan.param_groups(model, lr=LR{decay}))",
+    ]
+    if state_dict:
+        code += [
+            "# or, in place of apply_, start from the weights that were written:",
+            f'# safetensors.torch.load_model(model, "{folder / "state_dict.safetensors"}"); plan.install_hooks(model)',
+        ]
+    for row in code:
+        yield line(row, indent=4)
