@@ -110,6 +110,10 @@ def test_the_options_are_frozen() -> None:
         "convert": [
             "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",
         ],
+        "coord-check": [
+            "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr", "--optimizer", "--output",
+            "--seed", "--seeds", "--set", "--steps", "--width", "--widths",
+        ],
         "rules": [],
         "explain": [],
         "tables": ["--optimizer"],

@@ -8,6 +8,7 @@ import typer
 
 from muaudit.cli.check import check
 from muaudit.cli.convert import convert
+from muaudit.cli.coord_check import coord_check
 from muaudit.cli.explain import explain
 from muaudit.cli.rules import rules
 from muaudit.cli.tables import tables
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 for command in (check, convert, rules, explain, tables, version):
     app.command()(command)
+app.command("coord-check")(coord_check)
 
 
 @app.callback()

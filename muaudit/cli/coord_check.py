@@ -1,0 +1,141 @@
+"""`muaudit coord-check`: train at several widths and judge what grows or dies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from muaudit.cli.guard import guarded
+from muaudit.cli.output import terminal_width, write
+from muaudit.errors import UserError
+from muaudit.suggest import nearest
+
+if TYPE_CHECKING:
+    from muaudit.target.options import TargetOptions
+    from muaudit.training.data import Measurement
+    from muaudit.training.run import Progress
+    from muaudit.training.settings import Settings
+
+FORMATS = ("rich", "json", "csv")
+
+
+@guarded
+def coord_check(
+    target: Annotated[
+        str | None,
+        typer.Argument(help="As for check; left out: the one auditable file here.", show_default=False),
+    ] = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates to take.")] = 4,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = 3,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = "cpu",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Largest learning rate at the first probe; other groups keep their ratio."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 0,
+    width: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Judge a JSON report again, without training.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+) -> int:
+    """Train for a few steps at several widths: does every activation keep its size?"""
+    if format_ not in FORMATS:
+        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    from muaudit.training.settings import Settings, check_settings, parse_width_list
+
+    if from_ is not None:
+        if target is not None:
+            raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
+        from muaudit.training.store import from_file
+
+        run = from_file(from_)
+    else:
+        chosen = parse_width_list(widths) if widths is not None else ()
+        settings = check_settings(Settings(chosen, steps, seeds, seed, device, dtype, lr))
+        run = _measure(target, _options(width, set_, input_, optimizer), settings)
+    return _report(run, format_, output)
+
+
+def _report(run: Measurement, format_: str, output: Path | None) -> int:
+    from muaudit.training.judge import judge
+
+    verdict = judge(run)
+    if format_ == "rich":
+        from muaudit.report.render import to_text
+        from muaudit.training.show import check_lines
+
+        text = to_text(check_lines(run, verdict), terminal_width() if output is None else None)
+    else:
+        from muaudit.training import store
+
+        text = store.to_json(run, verdict) if format_ == "json" else store.to_csv(run)
+    write(text, output)
+    return verdict.exit_code
+
+
+def _options(
+    width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None
+) -> TargetOptions:
+    from muaudit.target.options import TargetOptions, parse_inputs, parse_set, parse_widths
+
+    return TargetOptions(
+        widths=parse_widths(width or ()),
+        set=parse_set(set_ or ()),
+        inputs=parse_inputs(input_ or ()),
+        optimizer=optimizer,
+    )
+
+
+def _measure(target: str | None, options: TargetOptions, settings: Settings) -> Measurement:
+    from muaudit.training.settings import be_frugal
+
+    if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
+        be_frugal()
+    from muaudit.target.resolution import resolve_target
+    from muaudit.training.run import measure
+
+    with redirect_stdout(sys.stderr), _bar() as progress:
+        return measure(resolve(target, options), settings, progress)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A progress bar on stderr, for people only."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, width: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*shown, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("auditing")
+        yield lambda done, total, width: bar.update(task, completed=done, total=total, description=f"width {width}")

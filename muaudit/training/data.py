@@ -1,0 +1,66 @@
+"""What a coordinate check measured: plain arrays, indexed [width, seed, step]. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Kind = Literal["hidden", "output", "logits"]
+STATISTICS = ("l2", "l1", "change_l2", "change_l1")
+PARAMETER_STATISTICS = ("grad_rms", "update_relative")
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One call of a module, or the attention logits in it.
+
+    values: statistic → [width, seed, step]; NaN where it was not measured, infinite where the value was not finite.
+    kind: hidden values grow with width, outputs do not, logits go into an attention softmax.
+    multiplier: width exponent of the constant that multiplies this module's weight in the forward pass.
+    predicted_*: what the audit expects; None where it knows nothing.
+    """
+
+    name: str
+    module: str
+    kind: Kind
+    values: Mapping[str, Array]
+    file: str | None = None
+    line: int | None = None
+    multiplier: float = 0.0
+    predicted_init: float | None = None
+    predicted_update: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A whole run. `loss` is [width, seed, step] as well; `parameters` maps names to statistics of that shape.
+
+    Step t is the state after t updates; a gradient at step t is taken there, an update leads from there.
+    """
+
+    target: str
+    describe: str
+    width_name: str
+    widths: tuple[int, ...]
+    steps: int
+    seeds: int
+    seed: int
+    device: str
+    dtype: str
+    optimizer: str
+    lr: float | None
+    activations: tuple[Activation, ...]
+    loss: Array
+    parameters: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    audit_verdict: str | None = None
+
+
+def empty(widths: int, seeds: int, steps: int) -> Array:
+    """Nothing measured yet, for `steps` updates."""
+    return np.full((widths, seeds, steps + 1), np.nan)

@@ -1,0 +1,217 @@
+"""The verdict: what µP demands of every activation (TP5, arXiv 2203.03466, App. D.1 and Desiderata J.2), fit by fit.
+
+Hidden values keep their size at initialization, and so does their change. Outputs and attention logits may shrink at
+initialization; the change of a tied readout and of attention logits approaches its exponent slowly from below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+from typing import Literal
+
+import numpy as np
+
+from .data import Activation, Array, Measurement
+from .fit import Fit, fit, student
+
+Status = Literal["pass", "fail", "undecided"]
+# kind → slopes that are allowed: of the value at initialization, of its change
+ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    "hidden": ((-0.2, 0.2), (-0.3, 0.2)),
+    "output": ((-inf, 0.2), (-0.4, 0.2)),
+    "logits": ((-inf, 0.2), (-inf, 0.2)),
+}
+FLAT = 0.2
+SLOW = 0.5
+TOO_WIDE = 0.5  # an interval wider than this on either side says nothing
+NOISE = {"fp32": 1e-6, "bf16": 1e-2, "fp64": 1e-13}  # a change smaller than this part of its value is rounding
+SIGNIFICANT_LOSS = 0.005
+
+
+@dataclass(frozen=True)
+class Slope:
+    """One judged fit. step 0 is the value at initialization, later steps the change since."""
+
+    step: int
+    fit: Fit
+    low: float  # allowed
+    high: float
+    status: Status
+
+    @property
+    def excess(self) -> float:
+        """How far outside the allowed range."""
+        return max(self.low - self.fit.slope, self.fit.slope - self.high, 0.0)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An activation with its verdict. own: how much worse than everything that ran before it.
+
+    disagreement: where the audit's prediction and the measurement differ in kind.
+    """
+
+    activation: Activation
+    slopes: tuple[Slope, ...]
+    status: Status
+    own: float
+    non_finite: str = ""
+    disagreement: str = ""
+
+    @property
+    def worst(self) -> Slope | None:
+        """The slope furthest outside, failures first."""
+        return max(self.slopes, key=lambda s: (s.status == "fail", s.excess, abs(s.fit.slope)), default=None)
+
+    @property
+    def excess(self) -> float:
+        """How far outside the worst slope is; infinite for values that are not finite."""
+        return inf if self.non_finite else max((s.excess for s in self.slopes), default=0.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result. judged: in the order of the forward pass; wider: whether the loss gets better with width."""
+
+    status: Status
+    judged: tuple[Judged, ...]
+    wider: Status
+    wider_detail: str
+
+    @property
+    def offenders(self) -> list[Judged]:
+        """What failed: first where it starts, then what inherits it."""
+        failed = [each for each in self.judged if each.status == "fail"]
+        return sorted(failed, key=lambda j: (-round(j.own, 2), -j.excess))
+
+    @property
+    def undecided(self) -> list[Judged]:
+        """What needs more widths or seeds, the most suspect first."""
+        return sorted((j for j in self.judged if j.status == "undecided"), key=lambda j: -j.excess)
+
+    @property
+    def disagreements(self) -> list[Judged]:
+        """Where prediction and measurement differ."""
+        return [each for each in self.judged if each.disagreement]
+
+    @property
+    def exit_code(self) -> int:
+        """1 for a failure; what is undecided is said, not punished."""
+        return int(self.status == "fail")
+
+
+def judge(run: Measurement) -> Verdict:
+    """The verdict on a measurement."""
+    before: dict[int, float] = {}
+    judged = []
+    broken = False
+    for activation in run.activations:
+        slopes = tuple(_slopes(run, activation))
+        non_finite = _non_finite(run, activation)
+        own = max((s.excess - before.get(s.step, 0.0) for s in slopes if s.status == "fail"), default=0.0)
+        if non_finite:
+            own, broken = (own if broken else inf), True
+        for slope in slopes:
+            before[slope.step] = max(before.get(slope.step, 0.0), slope.excess)
+        status = _worst([*(s.status for s in slopes), "fail" if non_finite else "pass"])
+        judged.append(Judged(activation, slopes, status, own, non_finite, _disagreement(activation, slopes)))
+    enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
+    status = _worst([each.status for each in judged]) if enough else "undecided"
+    wider, detail = _wider(run)
+    return Verdict(status, tuple(judged), wider, detail)
+
+
+def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:
+    bands = ALLOWED[activation.kind]
+    values, change = activation.values["l2"], activation.values["change_l2"]
+    shift = min(0.0, -activation.multiplier), max(0.0, -activation.multiplier)
+    for step in range(run.steps + 1):
+        sizes = values[:, :, 0] if step == 0 else change[:, :, step]
+        if step:
+            with np.errstate(invalid="ignore"):
+                sizes = np.where(sizes > NOISE[run.dtype] * values[:, :, step], sizes, np.nan)
+        found = fit(run.widths, sizes)
+        if found is not None:
+            low, high = bands[step > 0]
+            low, high = low + shift[0], high + shift[1]
+            yield Slope(step, found, low, high, _status(found, low, high))
+
+
+def _status(found: Fit, low: float, high: float) -> Status:
+    if found.high < low or found.low > high:
+        return "fail"
+    inside = low <= found.slope <= high
+    return "pass" if inside and found.half_width <= TOO_WIDE else "undecided"
+
+
+def _worst(states: list[Status]) -> Status:
+    return "fail" if "fail" in states else "undecided" if "undecided" in states else "pass"
+
+
+def _non_finite(run: Measurement, activation: Activation) -> str:
+    bad = np.isinf(activation.values["l2"])
+    if not bad.any():
+        return ""
+    width, _, step = (
+        int(place[0]) for place in np.nonzero(bad & (np.arange(bad.shape[2]) == np.nonzero(bad)[2].min()))
+    )
+    return f"not finite at step {step}, width {run.widths[width]}"
+
+
+def _class(exponent: float) -> str:
+    return "grows" if exponent > FLAT else "shrinks" if exponent < -FLAT else "stays"
+
+
+def _disagreement(activation: Activation, slopes: tuple[Slope, ...]) -> str:
+    """Prediction against measurement, by class: the prediction is the linear response, which saturation caps."""
+    parts = []
+    for what, predicted, steps in (
+        ("init", activation.predicted_init, (0,)),
+        ("change", activation.predicted_update, (1, 2)),
+    ):
+        found = next((s.fit for s in slopes if s.step in steps), None)
+        if predicted is None or found is None or found.half_width > TOO_WIDE or abs(predicted) == inf:
+            continue
+        below = FLAT if activation.kind == "hidden" else SLOW  # outputs and logits reach their exponent from below
+        apart = found.low - FLAT > predicted or found.high + below < predicted
+        if apart and _class(predicted) != _class(found.slope):
+            parts.append(f"{what} is predicted as {predicted:+.2f} and measured as {found.slope:+.2f}")
+    return "; ".join(parts)
+
+
+def _wider(run: Measurement) -> tuple[Status, str]:
+    """TP5 section 8: the loss at each step must not get worse with width."""
+    done = [place for place in range(len(run.widths)) if np.isfinite(run.loss[place]).any()]
+    if np.isinf(run.loss).any():
+        return "fail", "the loss is not finite"
+    if len(done) < 2:
+        return "undecided", "fewer than two widths were measured"
+    worst: tuple[float, str] = (0.0, "")
+    for step in range(1, run.steps + 1):
+        for narrow, wide in pairwise(done):
+            rise, noise = _rise(run.loss[narrow, :, step], run.loss[wide, :, step])
+            if rise - noise > worst[0]:
+                text = (
+                    f"at step {step} the loss rises by {rise:.3g} from width {run.widths[narrow]} to {run.widths[wide]}"
+                )
+                worst = rise - noise, text
+    if worst[1]:
+        return "fail", worst[1]
+    return ("pass" if run.steps else "undecided"), f"over {run.steps} steps" if run.steps else "no step was taken"
+
+
+def _rise(narrow: Array, wide: Array) -> tuple[float, float]:
+    """How much the mean loss rises, and how much of that may be noise."""
+    narrow, wide = narrow[np.isfinite(narrow)], wide[np.isfinite(wide)]
+    if not len(narrow) or not len(wide):
+        return 0.0, 0.0
+    freedom = len(narrow) + len(wide) - 2
+    spread = 0.0
+    if len(narrow) > 1 and len(wide) > 1:
+        spread = float(np.sqrt(narrow.var(ddof=1) / len(narrow) + wide.var(ddof=1) / len(wide))) * student(
+            max(1, freedom)
+        )
+    return float(wide.mean() - narrow.mean()), spread + SIGNIFICANT_LOSS * abs(float(narrow.mean()))

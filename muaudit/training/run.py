@@ -1,0 +1,223 @@
+"""The whole measurement: one width after another, every seed, on the same data."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..report.model import Report
+from ..target.probe import Inputs, Target
+from .data import PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
+from .loop import Run, out_of_memory, train
+from .meter import tensors
+from .settings import Settings, check_settings
+
+Progress = Callable[[int, int, int], None]  # done, total, width
+
+
+def measure(target: Target, settings: Settings, progress: Progress = lambda done, total, width: None) -> Measurement:
+    """Train at every width and seed. Out of memory drops a width, an interrupt keeps what was measured.
+
+    Raises:
+        UserError: the settings or the user's code do not fit, or nothing could be measured.
+    """
+    check_settings(settings)
+    _check_device(settings.device)
+    first = target.axes[0].probes[0]
+    widths = settings.widths or tuple(first * factor for factor in (1, 2, 4, 8))
+    collected = _Collected(widths, settings)
+    collected.notices += _data_notices(target, widths)
+    factor = _lr_factor(target, settings.lr)
+    report = _prediction(target, collected.notices)
+    try:
+        for place, width in enumerate(widths):
+            if not _one_width(target, settings, factor, collected, place, width, progress):
+                break
+    except KeyboardInterrupt:
+        collected.notices.append(f"interrupted after {collected.done} of {len(widths) * settings.seeds} runs")
+    return collected.measurement(target, report)
+
+
+def sizes_at(target: Target, width: int) -> dict[str, int]:
+    """The sizes of all axes when the main one has this width; the others keep their ratio to it."""
+    main = target.axes[0]
+    return {axis.name: max(1, round(axis.probes[0] * width / main.probes[0])) for axis in target.axes}
+
+
+def _one_width(
+    target: Target, settings: Settings, factor: float, collected: _Collected, place: int, width: int, progress: Progress
+) -> bool:
+    """All seeds at one width. False when there was not enough memory: wider models would need more still."""
+    total = len(collected.widths) * settings.seeds
+    for seed in range(settings.seeds):
+        progress(collected.done, total, width)
+        try:
+            collected.add(place, seed, train(target, sizes_at(target, width), settings, settings.seed + seed, factor))
+        except Exception as error:
+            if not out_of_memory(error) and not out_of_memory(error.__cause__ or error):
+                raise
+            collected.drop(place)
+            wider = collected.widths[place + 1 :]
+            also = f" and with it {', '.join(map(str, wider))}" if wider else ""
+            collected.notices.append(f"out of memory at width {width}: dropped{also}; the verdict uses the rest")
+            return False
+        finally:
+            gc.collect()
+    progress(collected.done, total, width)
+    return True
+
+
+@dataclass
+class _Collected:
+    """Arrays that fill up run by run."""
+
+    widths: tuple[int, ...]
+    settings: Settings
+    notices: list[str] = field(default_factory=list)
+    values: dict[str, dict[str, Array]] = field(default_factory=dict)
+    parameters: dict[str, dict[str, Array]] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, set[int]] = field(default_factory=dict)
+    logits: set[str] = field(default_factory=set)
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.loss = self._empty()
+
+    def _empty(self) -> Array:
+        return empty(len(self.widths), self.settings.seeds, self.settings.steps)
+
+    def add(self, place: int, seed: int, run: Run) -> None:
+        """File the numbers of one run."""
+        for (name, column, step), number in run.values.items():
+            found = self.values.setdefault(name, {key: self._empty() for key in STATISTICS})
+            found[STATISTICS[column]][place, seed, step] = _marked(number)
+        for (name, column, step), number in run.parameters.items():
+            found = self.parameters.setdefault(name, {key: self._empty() for key in PARAMETER_STATISTICS})
+            found[PARAMETER_STATISTICS[column]][place, seed, step] = _marked(number)
+        for step, number in run.loss.items():
+            self.loss[place, seed, step] = _marked(number)
+        for name, size in run.sizes.items():
+            self.sizes.setdefault(name, set()).add(size)
+        self.modules.update(run.modules)
+        self.logits |= run.logits
+        self.done += 1
+
+    def drop(self, place: int) -> None:
+        """Forget what was measured at this width."""
+        for array in [
+            self.loss,
+            *(a for each in (self.values, self.parameters) for d in each.values() for a in d.values()),
+        ]:
+            array[place] = float("nan")
+
+    def measurement(self, target: Target, report: Report | None) -> Measurement:
+        """Everything so far, with what the audit predicts beside it."""
+        settings = self.settings
+        rows = {(_plain(row.name, row.module), row.module): row for row in report.activations} if report else {}
+        multipliers = _multipliers(target, report)
+        activations = []
+        for name, values in self.values.items():
+            module = self.modules[name]
+            row = rows.get((_plain(name, module), module))
+            activations.append(
+                Activation(
+                    name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
+                    multipliers.get(module, 0.0) if name not in self.logits else 0.0,
+                    row.init_exponent if row else None, row.update_exponent if row else None,
+                )
+            )  # fmt: skip
+        return Measurement(
+            target=target.label, describe=target.describe, width_name=target.axes[0].name, widths=self.widths,
+            steps=settings.steps, seeds=settings.seeds, seed=settings.seed, device=settings.device,
+            dtype=settings.dtype, optimizer=f"{target.optimizer_name} ({target.optimizer_source})", lr=settings.lr,
+            activations=tuple(activations), loss=self.loss, parameters=self.parameters,
+            notices=tuple(self.notices), audit_verdict=report.verdict if report else None,
+        )  # fmt: skip
+
+    def _kind(self, name: str) -> Kind:
+        if name in self.logits:
+            return "logits"
+        return "output" if len(self.sizes[name]) == 1 and self.done > self.settings.seeds else "hidden"
+
+
+def _plain(name: str, module: str) -> str:
+    """What the model itself returns goes by its place only: a module may be called `output` too."""
+    return name if module else "[".join(["", *name.split("[")[1:]])
+
+
+def _marked(number: float) -> float:
+    """A value that is not a number was measured: infinite, so that NaN can mean nothing measured."""
+    return number if number == number else float("inf")
+
+
+def _multipliers(target: Target, report: Report | None) -> dict[str, float]:
+    """Module → exponent of the constant on its weight; inside a linear region any intermediate size is fine."""
+    exponents = (
+        {row.name: row.multiplier_exponent for row in report.tensors if row.multiplier_exponent} if report else {}
+    )
+    if not exponents:
+        return {}
+    named = list(target.build(target.sizes(0), 0).named_parameters(remove_duplicate=False))
+    by_tensor = {id(parameter): exponents[name] for name, parameter in named if name in exponents}
+    return {name.rpartition(".")[0]: by_tensor[id(p)] for name, p in named if id(p) in by_tensor}
+
+
+def _prediction(target: Target, notices: list[str]) -> Report | None:
+    from ..audit import audit
+
+    try:
+        return audit(target)
+    except UserError as error:
+        notices.append(f"no prediction to compare with: {error.message}")
+    except Exception as error:
+        notices.append(f"no prediction to compare with: the audit failed with {type(error).__name__}: {error}")
+    return None
+
+
+def _lr_factor(target: Target, lr: float | None) -> float:
+    """What every group's learning rate is multiplied by, so that the largest at the first probe is `lr`."""
+    if lr is None:
+        return 1.0
+    optimizer = target.optimizer(target.build(target.sizes(0), 0), target.sizes(0))
+    largest = max(float(group["lr"]) for group in optimizer.param_groups)
+    if largest <= 0:
+        raise UserError("--lr cannot scale this optimizer: its learning rates are zero")
+    return lr / largest
+
+
+def _check_device(device: str) -> None:
+    kind = device.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
+    if not there:
+        raise UserError(f"device {device!r} is not there", "--device cpu works everywhere")
+    if kind == "cuda" and ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
+        raise UserError(f"device {device!r} is not there", f"there are {torch.cuda.device_count()} cuda devices")
+
+
+def _data_notices(target: Target, widths: tuple[int, ...]) -> list[str]:
+    """Compare the data of two widths, and of one width twice."""
+    sizes = sizes_at(target, widths[0])
+    if not _same(target.inputs(sizes), target.inputs(sizes)):
+        where = Path(target.path).name if target.path else target.label
+        raise UserError(
+            f"{where}: batch({widths[0]}) returns different data when called again; a coordinate check needs one batch",
+            "seed it: torch.randn(..., generator=torch.Generator().manual_seed(0))",
+        )
+    if not _same(target.inputs(sizes), target.inputs(sizes_at(target, widths[-1]))):
+        return ["the data differ between widths: part of every slope may come from them"]
+    return []
+
+
+def _same(a: Inputs, b: Inputs) -> bool:
+    def of(inputs: Inputs) -> list[Any]:
+        return list(tensors((inputs.args, inputs.kwargs)))
+
+    pairs = list(zip(of(a), of(b), strict=False))
+    return len(of(a)) == len(of(b)) and all(x.shape == y.shape and bool(torch.equal(x, y)) for x, y in pairs)

@@ -1,0 +1,74 @@
+"""What a coordinate check runs: widths, steps, seeds, device and dtype. Free of torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from muaudit.errors import UserError
+from muaudit.suggest import nearest
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp64": "float64"}
+DEVICES = ("cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run. `widths` is empty for the target's own first probe times 1, 2, 4 and 8; `lr` None keeps the target's."""
+
+    widths: tuple[int, ...] = ()
+    steps: int = 4
+    seeds: int = 3
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "fp32"
+    lr: float | None = None
+
+
+def parse_width_list(text: str) -> tuple[int, ...]:
+    """`64,128,256` as two or more ascending sizes. Raises UserError."""
+    try:
+        widths = tuple(int(part) for part in text.replace(" ", "").split(",") if part)
+    except ValueError:
+        raise UserError(f"--widths expects whole numbers, found {text!r}", "for example --widths 64,128,256") from None
+    return check_width_list(widths, "--widths")
+
+
+def check_width_list(widths: Sequence[int], where: str) -> tuple[int, ...]:
+    """The widths, if there are two or more, positive, ascending and different. Raises UserError."""
+    shown = ",".join(str(width) for width in widths) or "nothing"
+    if any(width < 1 for width in widths):
+        raise UserError(f"{where} expects positive sizes, found {shown}", f"for example {where} 64,128,256")
+    if len(set(widths)) < len(widths):
+        raise UserError(f"{where} names a width twice: {shown}", _sorted(where, widths))
+    if len(widths) < 2:
+        raise UserError(
+            f"{where} expects at least two widths, found {shown}: one width has no slope",
+            f"for example {where} 64,128,256,512",
+        )
+    if list(widths) != sorted(widths):
+        raise UserError(f"{where} expects ascending widths, found {shown}", _sorted(where, widths))
+    return tuple(widths)
+
+
+def check_settings(settings: Settings) -> Settings:
+    """The settings, if names and numbers are legal. Raises UserError."""
+    if settings.device.partition(":")[0] not in DEVICES:
+        raise UserError(f"unknown device {settings.device!r}", nearest(settings.device, DEVICES, "devices"))
+    if settings.dtype not in DTYPES:
+        raise UserError(f"unknown dtype {settings.dtype!r}", nearest(settings.dtype, tuple(DTYPES), "dtypes"))
+    if settings.lr is not None and not settings.lr > 0:
+        raise UserError(f"--lr expects a positive number, found {settings.lr:g}")
+    if settings.widths:
+        check_width_list(settings.widths, "--widths")
+    return settings
+
+
+def be_frugal() -> None:
+    """One thread for the small models of a check; read when torch is imported."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _sorted(where: str, widths: Sequence[int]) -> str:
+    return f"did you mean {where} {','.join(str(width) for width in sorted(set(widths)))}?"

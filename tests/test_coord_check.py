@@ -1,0 +1,219 @@
+"""The measured coordinate check: verdicts on the fixtures, the numbers of microsoft/mup, storing and judging again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from muaudit.cli.main import app
+from muaudit.target import from_functions, resolve
+from muaudit.target.resolution import resolve_target
+from muaudit.training import store
+from muaudit.training.data import Measurement
+from muaudit.training.fit import fit
+from muaudit.training.judge import Verdict, judge
+from muaudit.training.run import measure
+from muaudit.training.settings import Settings
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def checked(name: str, **settings: Any) -> tuple[Measurement, Verdict]:
+    run = measure(
+        resolve(str(FIXTURES / f"{name}.py")),
+        Settings(**{"widths": (64, 128, 256), "steps": 3, **settings}),
+    )
+    return run, judge(run)
+
+
+@pytest.mark.parametrize("name", ["mlp/table3", "mlp/table8", "gpt/table8", "llama/table8"])
+def test_mup_is_stable_in_width(name: str) -> None:
+    run, verdict = checked(name)
+    assert verdict.status == "pass", [(j.activation.name, j.worst) for j in verdict.offenders + verdict.undecided]
+    assert verdict.wider == "pass", verdict.wider_detail
+    assert not run.notices
+    assert verdict.exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["mlp/sp", "gpt/sp", "llama/sp"])
+def test_standard_parametrization_is_not(name: str) -> None:
+    _, verdict = checked(name)
+    assert verdict.status == "fail"
+    assert verdict.exit_code == 1
+    first = [each.activation.name for each in verdict.offenders[:3]]
+    starts = {"mlp/sp": "hidden.0", "gpt/sp": "transformer.h.0.attn.c_attn", "llama/sp": "layers.0"}[name]
+    assert any(each.startswith(starts) for each in first), first
+    assert all(each.activation.file and each.activation.line for each in verdict.offenders[:3])
+
+
+def test_attention_logits_are_measured_inside_fused_attention() -> None:
+    _, verdict = checked("gpt/sp", seeds=2)
+    logits = [each for each in verdict.judged if each.activation.kind == "logits"]
+    assert [each.activation.module for each in logits] == ["transformer.h.0.attn", "transformer.h.1.attn"]
+    assert all(each.slopes[0].fit.slope == pytest.approx(1.0, abs=0.15) for each in logits)
+    assert all(each.status == "fail" for each in logits)
+
+
+def test_same_seed_same_numbers_and_the_file_judges_alike(tmp_path: Path) -> None:
+    (run, verdict), (again, _) = (checked("mlp/table8", steps=2, seeds=2) for _ in range(2))
+    text = store.to_json(run, verdict)
+    assert text == store.to_json(again, judge(again))
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    loaded = store.from_file(tmp_path / "run.json")
+    assert store.to_json(loaded, judge(loaded)) == text
+    assert json.loads(text)["schema"] == "muaudit.coord-check/1"
+    assert len(store.to_csv(run).splitlines()) == 1 + len(run.activations) * 3 * 2 * 3
+
+
+def test_a_fit_knows_its_error() -> None:
+    widths = (64, 128, 256, 512)
+    exact = np.array([[float(width)] * 3 for width in widths])
+    found = fit(widths, exact)
+    assert found is not None
+    assert (found.slope, found.half_width) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
+    noisy = fit(widths, exact * np.exp(np.random.default_rng(0).normal(size=exact.shape)))
+    assert noisy is not None
+    assert noisy.half_width > 0.5
+    assert fit(widths, np.zeros((4, 3))) is None
+
+
+class Twice(nn.Module):
+    """One layer used twice, a readout that starts at zero, and `scale` on the way out."""
+
+    def __init__(self, width: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.embed, self.layer, self.head = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 4)
+        self.scale = scale
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layer(self.layer(self.embed(x)).tanh()).tanh()) * self.scale
+
+
+def small(build: Any, **settings: Any) -> Measurement:
+    target = from_functions(
+        build,
+        batch=lambda width: torch.randn(16, 8, generator=torch.Generator().manual_seed(0)),
+        loss=lambda output, batch: nn.functional.cross_entropy(output, batch[:, :4].argmax(-1)),
+        widths=(32, 64),
+    )
+    return measure(target, Settings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
+
+
+def test_a_module_used_twice_counts_twice_and_zero_outputs_have_no_slope() -> None:
+    run = small(Twice)
+    assert [each.name for each in run.activations] == ["embed", "layer", "layer#1", "head", "output"]
+    assert [each.kind for each in run.activations] == ["hidden"] * 3 + ["output"] * 2
+    head = judge(run).judged[3]
+    assert [slope.step for slope in head.slopes] == [1, 2]
+
+
+def test_values_that_are_not_finite_are_findings() -> None:
+    run = small(lambda width: Twice(width, scale=float("nan") if width == 64 else 1.0))
+    verdict = judge(run)
+    assert verdict.status == "fail"
+    assert verdict.offenders[0].activation.name in ("output", "embed")
+    assert any("not finite" in each.non_finite for each in verdict.offenders)
+    assert verdict.wider == "fail"
+
+
+def test_out_of_memory_drops_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(width: int) -> Twice:
+        if width == 128:
+            raise torch.OutOfMemoryError("no memory left")
+        return Twice(width)
+
+    run = small(build, widths=(32, 64, 128))
+    assert any(notice.startswith("out of memory at width 128") for notice in run.notices)
+    assert np.isnan(run.loss[2]).all()
+    assert np.isfinite(run.loss[:2]).all()
+
+
+def test_an_interrupt_keeps_what_was_measured() -> None:
+    def build(width: int) -> Twice:
+        if width == 128:
+            raise KeyboardInterrupt
+        return Twice(width)
+
+    run = small(build, widths=(32, 64, 128))
+    assert run.notices == ("interrupted after 4 of 6 runs",)
+    assert judge(run).status in ("pass", "undecided", "fail")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--widths", "64"], "one width has no slope"),
+        (["--widths", "128,64"], "did you mean --widths 64,128?"),
+        (["--widths", "64,64,128"], "names a width twice"),
+        (["--widths", "64,big"], "expects whole numbers"),
+        (["--widths", "0,64"], "expects positive sizes"),
+        (["--device", "gpu"], "unknown device 'gpu'"),
+        (["--device", "cuda:99"], "is not there"),
+        (["--dtype", "fp23"], "unknown dtype 'fp23'"),
+        (["--format", "xml"], "unknown format 'xml'"),
+        (["--lr", "-1"], "--lr expects a positive number"),
+        (["--from", "nowhere.json"], "--from reads a finished run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_message(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        app(["coord-check", str(FIXTURES / "mlp/table8.py"), *args], prog_name="muaudit")
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert message in err
+    assert not out
+
+
+def test_data_that_change_are_refused() -> None:
+    target = from_functions(
+        lambda width: Twice(width),
+        batch=lambda width, calls=[]: (calls.append(1), torch.full((16, 8), float(len(calls))))[1],
+        loss=lambda output, batch: output.square().mean(),
+        widths=(32, 64),
+    )
+    from muaudit.errors import UserError
+
+    with pytest.raises(UserError, match="different data"):
+        measure(target, Settings(widths=(32, 64)))
+
+
+def test_the_numbers_of_microsoft_mup() -> None:
+    """The same l1 of the same activations as its `get_coord_data`, for the same initialization."""
+    coord_check = pytest.importorskip("mup.coord_check")
+    pytest.importorskip("pandas")
+    x = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    y = x[:, :4].argmax(-1)
+
+    def net(width: int) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4))
+
+    theirs = coord_check._get_coord_data(
+        {width: (lambda width=width: net(width)) for width in (32, 64)}, [(x, y)],
+        lambda model: torch.optim.AdamW(model.parameters(), lr=1e-2), nsteps=3, cuda=False, show_progress=False,
+    )  # fmt: skip
+    target = from_functions(
+        net,
+        batch=lambda width: x,
+        loss=lambda output, batch: nn.functional.cross_entropy(output, batch[:, :4].argmax(-1)),
+        optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=1e-2),
+        widths=(32, 64),
+    )
+    ours = measure(target, Settings(widths=(32, 64), steps=3, seeds=1))
+    compared = 0
+    for each in ours.activations:
+        for place, width in enumerate(ours.widths):
+            for step in range(3):
+                rows = theirs[(theirs.module == each.module) & (theirs.width == width) & (theirs.t == step + 1)]
+                assert each.values["l1"][place, 0, step] == pytest.approx(float(rows.l1.iloc[0]), rel=1e-5)
+                compared += 1
+    assert compared == 6 * 2 * 3
