@@ -107,12 +107,12 @@ def test_the_options_are_frozen() -> None:
             "--debug", "--format", "--input", "--lr-group", "--optimizer", "--output", "--plan", "--profile", "--seed",
             "--set", "--strict", "--target-width", "--tensors", "--why", "--width",
         ],
-        "convert": [
-            "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",
-        ],
         "coord-check": [
             "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr", "--optimizer", "--output",
             "--seed", "--seeds", "--set", "--steps", "--width", "--widths",
+        ],
+        "convert": [
+            "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",
         ],
         "rules": [],
         "explain": [],

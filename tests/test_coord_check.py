@@ -13,7 +13,6 @@ from torch import nn
 
 from muaudit.cli.main import app
 from muaudit.target import from_functions, resolve
-from muaudit.target.resolution import resolve_target
 from muaudit.training import store
 from muaudit.training.data import Measurement
 from muaudit.training.fit import fit

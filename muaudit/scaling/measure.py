@@ -90,7 +90,7 @@ def measure(
     unit: float,
     fans: Mapping[str, tuple[float, ...]],
 ) -> dict[str, Init]:
-    """Init exponents of all parameters. `rebuild(probe, seed)` makes another draw; `fans`: raw growth exponents of dims.
+    """Init exponents of all parameters. `rebuild(probe, seed)` draws again; `fans`: raw growth exponents of dims.
 
     Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
     """

@@ -32,7 +32,7 @@ def resolve(text: str | None, options: TargetOptions | None = None) -> Target:
     Without a text it is the one auditable file in the working directory. Raises UserError where it cannot be decided
     or driven.
     """
-    from muaudit.target.resolve import resolve_target
+    from muaudit.target.resolution import resolve_target
 
     return resolve_target(text, options or TargetOptions())
 
