@@ -119,7 +119,7 @@ def _measure(target: str | None, options: TargetOptions, settings: Settings) -> 
 
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
-    from muaudit.target.resolution import resolve_target
+    from muaudit.target import resolve
     from muaudit.training.run import measure
 
     with redirect_stdout(sys.stderr), _bar() as progress:
