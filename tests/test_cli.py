@@ -108,8 +108,8 @@ def test_the_options_are_frozen() -> None:
             "--set", "--strict", "--target-width", "--tensors", "--why", "--width",
         ],
         "coord-check": [
-            "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr", "--optimizer", "--output",
-            "--seed", "--seeds", "--set", "--steps", "--width", "--widths",
+            "--compare", "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr", "--optimizer",
+            "--output", "--plot", "--seed", "--seeds", "--set", "--steps", "--width", "--widths",
         ],
         "convert": [
             "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",

@@ -64,41 +64,74 @@ def coord_check(
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Judge a JSON report again, without training.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(metavar="TARGET", help="Check this target (or JSON report) too and draw it below the first."),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Train for a few steps at several widths: does every activation keep its size?"""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    if compare is not None and format_ != "rich":
+        raise UserError(f"--compare: {format_} holds one run", "write each target's report on its own")
+    if from_ is not None and target is not None:
+        raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
     from muaudit.training.settings import Settings, check_settings, parse_width_list
 
-    if from_ is not None:
-        if target is not None:
-            raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
-        from muaudit.training.store import from_file
+    chosen = parse_width_list(widths) if widths is not None else ()
+    settings = check_settings(Settings(chosen, steps, seeds, seed, device, dtype, lr))
+    if plot is not None:
+        from muaudit.training.plot import check_plot
 
-        run = from_file(from_)
-    else:
-        chosen = parse_width_list(widths) if widths is not None else ()
-        settings = check_settings(Settings(chosen, steps, seeds, seed, device, dtype, lr))
-        run = _measure(target, _options(width, set_, input_, optimizer), settings)
-    return _report(run, format_, output)
+        check_plot(plot)
+    options = _options(width, set_, input_, optimizer)
+    runs = [_stored(from_) if from_ is not None else _measure(target, options, settings)]
+    if compare is not None:
+        runs.append(_stored(Path(compare)) if _is_report(compare) else _measure(compare, options, settings))
+    return _report(runs, format_, output, plot)
 
 
-def _report(run: Measurement, format_: str, output: Path | None) -> int:
+def _report(runs: list[Measurement], format_: str, output: Path | None, plot: Path | None) -> int:
+    """Write what was asked for. The exit code is that of the first run."""
     from muaudit.training.judge import judge
 
-    verdict = judge(run)
+    rows = [(run, judge(run)) for run in runs]
+    run, verdict = rows[0]
+    if plot is not None:
+        from muaudit.training.plot import plot as draw
+
+        draw(rows, plot)
     if format_ == "rich":
         from muaudit.report.render import to_text
         from muaudit.training.show import check_lines
 
-        text = to_text(check_lines(run, verdict), terminal_width() if output is None else None)
+        columns = terminal_width() if output is None else None
+        text = "\n".join(to_text(check_lines(*row), columns) for row in rows)
     else:
         from muaudit.training import store
 
         text = store.to_json(run, verdict) if format_ == "json" else store.to_csv(run)
     write(text, output)
     return verdict.exit_code
+
+
+def _stored(path: Path) -> Measurement:
+    from muaudit.training.store import from_file
+
+    return from_file(path)
+
+
+def _is_report(text: str) -> bool:
+    """Whether this is a file that `--format json` wrote, and no configuration of a model."""
+    path = Path(text)
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return "muaudit.coord-check/" in file.read(200)
 
 
 def _options(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ class _Collected:
             activations.append(
                 Activation(
                     name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
-                    multipliers.get(module, 0.0) if name not in self.logits else 0.0,
+                    _multiplier(multipliers, module, self._kind(name)),
                     row.init_exponent if row else None, row.update_exponent if row else None,
                 )
             )  # fmt: skip
@@ -157,8 +158,17 @@ def _marked(number: float) -> float:
     return number if number == number else float("inf")
 
 
-def _multipliers(target: Target, report: Report | None) -> dict[str, float]:
-    """Module → exponent of the constant on its weight; inside a linear region any intermediate size is fine."""
+def _multiplier(multipliers: dict[str, tuple[float, bool]], module: str, kind: Kind) -> float:
+    """That of a tied weight belongs to its use as a readout."""
+    exponent, tied = multipliers.get(module, (0.0, False))
+    return 0.0 if kind == "logits" or (tied and kind == "hidden") else exponent
+
+
+def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float, bool]]:
+    """Module → exponent of the constant on its weight, and whether that is tied.
+
+    Inside a linear region any intermediate size is fine.
+    """
     exponents = (
         {row.name: row.multiplier_exponent for row in report.tensors if row.multiplier_exponent} if report else {}
     )
@@ -166,7 +176,8 @@ def _multipliers(target: Target, report: Report | None) -> dict[str, float]:
         return {}
     named = list(target.build(target.sizes(0), 0).named_parameters(remove_duplicate=False))
     by_tensor = {id(parameter): exponents[name] for name, parameter in named if name in exponents}
-    return {name.rpartition(".")[0]: by_tensor[id(p)] for name, p in named if id(p) in by_tensor}
+    uses = Counter(id(parameter) for _, parameter in named)
+    return {name.rpartition(".")[0]: (by_tensor[id(p)], uses[id(p)] > 1) for name, p in named if id(p) in by_tensor}
 
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:

@@ -1,0 +1,64 @@
+"""The picture of a coordinate check, and judging again from a file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from muaudit.cli.main import app
+
+pytest.importorskip("matplotlib")
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+FAST = ["--widths", "64,128,256", "--steps", "2", "--seeds", "2"]
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        app(["coord-check", *args], prog_name="muaudit")
+    return stop.value.code if isinstance(stop.value.code, int) else 0
+
+
+def test_two_targets_above_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = tmp_path / "both.svg"
+    sp, mup = str(FIXTURES / "mlp/sp.py"), str(FIXTURES / "mlp/table8.py")
+    assert run(sp, *FAST, "--compare", mup, "--plot", str(figure)) == 1
+    out, _ = capsys.readouterr()
+    assert out.count("coordinate check:") == 2
+    drawn = figure.read_text(encoding="utf-8")
+    for text in ("value at init", "change after step 2", "hidden.0", "not stable in width", "attention logits"):
+        assert text in drawn
+    assert drawn.count("change after step 1<") == 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_a_file_is_drawn_without_torch_or_pyplot(suffix: str, tmp_path: Path) -> None:
+    report = tmp_path / "run.json"
+    assert run(str(FIXTURES / "mlp/sp.py"), *FAST, "--format", "json", "--output", str(report)) == 1
+    code = f"""
+import sys
+from muaudit.cli.main import app
+try:
+    app(["coord-check", "--from", {str(report)!r}, "--plot", {str(tmp_path / f"run.{suffix}")!r}])
+except SystemExit as stop:
+    assert stop.code == 1, stop.code
+assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert (tmp_path / f"run.{suffix}").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--plot", "coord.gif"], "--plot writes .png, .svg, .pdf"),
+        (["--plot", "nowhere/coord.png"], "no such folder: nowhere"),
+        (["--compare", "x.py", "--format", "json"], "json holds one run"),
+    ],
+    ids=["format", "folder", "compare"],
+)
+def test_bad_plots(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(FIXTURES / "mlp/sp.py"), *args) == 2
+    assert message in capsys.readouterr().err
