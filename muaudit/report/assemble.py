@@ -137,9 +137,8 @@ def _add(
         return
     size = prediction.sizes[value]
     values[name] = value
-    rows.append(
-        ActivationRow(name, module, output, value.op.file, value.op.line, _known(size.init), _known(size.update))
-    )
+    exponents = (_known(size.init), _known(size.update), _known(size.capped))
+    rows.append(ActivationRow(name, module, output, value.op.file, value.op.line, *exponents))
 
 
 def _known(exponent: float) -> float | None:

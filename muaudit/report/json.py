@@ -81,6 +81,7 @@ def _activation(row: ActivationRow) -> dict[str, Any]:
         "line": row.line,
         "init_exponent": exponent(row.init_exponent),
         "update_exponent": exponent(row.update_exponent),
+        "capped_exponent": exponent(row.capped_exponent),
     }
 
 

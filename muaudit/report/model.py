@@ -47,7 +47,11 @@ class TensorRow:
 
 @dataclass(frozen=True)
 class ActivationRow:
-    """One value of the forward pass, with the exponents a coordinate check would show."""
+    """One value of the forward pass, with the exponents a coordinate check would show.
+
+    update_exponent: of its change under a small learning rate (linear response). capped_exponent: of its change under a
+    usual one, where products of changes count and normalisation, softmax and bounded functions limit it.
+    """
 
     name: str
     module: str
@@ -56,6 +60,7 @@ class ActivationRow:
     line: int | None
     init_exponent: float | None
     update_exponent: float | None
+    capped_exponent: float | None = None
 
 
 @dataclass(frozen=True)
