@@ -128,10 +128,8 @@ def _modules(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
 
 def _install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
     for module, hook in found:
-        scale = plan.scale(hook.exponent)
-        if scale == 1.0:
-            continue
-        multiplier = Multiplier(scale)
+        # installed at the base width too: a product with 1.0 is exact, and graphs of all widths are the same
+        multiplier = Multiplier(plan.scale(hook.exponent))
         if hook.on == "input":
             module.register_forward_pre_hook(multiplier.input, with_kwargs=True)
         else:
