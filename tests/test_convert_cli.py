@@ -1,0 +1,93 @@
+"""`muaudit convert` from the command line: what it writes, what it prints, and that the printed lines work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bugs.plant import FIXTURES
+from safetensors.torch import load_file
+
+import muaudit
+
+
+def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """The program, in a folder of its own."""
+    root = str(FIXTURES.parent)
+    return subprocess.run(
+        [sys.executable, "-m", "muaudit", *args], cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "model.py").write_text((FIXTURES / "mlp" / "sp.py").read_text())
+    return tmp_path
+
+
+def test_the_shortest_command(here: Path) -> None:
+    """Target, width and folder are found; what is written passes the audit and the pasted lines run."""
+    done = run(here, "convert", "--base-width", "128")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "width 128 → 256: m = 2, adamw" in done.stdout
+    assert "audited as converted: no errors" in done.stdout
+    assert sorted(path.name for path in (here / "mup").iterdir()) == ["plan.yaml", "state_dict.safetensors"]
+    checked = run(here, "check", "--plan", "mup/plan.yaml")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert run(here, "check").returncode == 1
+
+    code = [
+        row.strip() for row in done.stdout.split("at width 256:\n")[1].splitlines() if not row.strip().startswith("#")
+    ]
+    script = ["import torch", "from model import MLP", "torch.manual_seed(0)", "model, LR = MLP(), 0.01", *code]
+    script += ["optimizer.step()", 'torch.save(model.state_dict(), "out.pt")', "print(len(optimizer.param_groups))"]
+    (here / "train.py").write_text("\n".join(script))
+    pasted = subprocess.run(
+        [sys.executable, "train.py"], cwd=here, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
+    )  # fmt: skip
+    assert (pasted.stdout.strip(), pasted.returncode) == ("4", 0), pasted.stderr
+    import torch
+
+    written = load_file(here / "mup" / "state_dict.safetensors")
+    made = torch.load(here / "out.pt", weights_only=True)
+    assert sorted(written) == sorted(made)
+    assert all(torch.equal(written[name], made[name]) for name in made)
+
+
+def test_width_optimizer_and_folder_are_options(here: Path) -> None:
+    done = run(here, "convert", "model.py", "--base-width", "64", "--width", "96", "--optimizer", "sgd", "--out", "a/b")
+    assert (done.returncode, done.stderr) == (0, "")
+    plan = muaudit.load_plan(here / "a" / "b" / "plan.yaml")
+    assert (plan.base_width, plan.width, plan.optimizer) == (64, 96, "sgd")
+    assert load_file(here / "a" / "b" / "state_dict.safetensors")["hidden.0.weight"].shape == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["convert", "model.py", "--base-width", "64", "--out", "/dev/null/x"], "cannot write /dev/null/x/"),
+        (["convert", "none.py", "--base-width", "64"], "no such file: none.py"),
+        (["convert", "model.py"], "--base-width"),
+        (["check", "model.py", "--plan", "none.yaml"], "cannot read none.yaml"),
+        (["check", "model.py", "--plan", "model.py"], "model.py is no plan"),
+    ],
+)
+def test_bad_input_is_one_message(here: Path, args: list[str], message: str) -> None:
+    done = run(here, *args)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_plan_for_another_model_is_refused(here: Path) -> None:
+    (here / "gpt.py").write_text((FIXTURES / "gpt" / "sp.py").read_text())
+    assert run(here, "convert", "model.py", "--base-width", "64").returncode == 0
+    done = run(here, "check", "gpt.py", "--plan", "mup/plan.yaml")
+    assert done.returncode == 2
+    assert "this plan goes by the width 'width', the target by 'n_embd'" in done.stderr
