@@ -108,8 +108,9 @@ def test_the_options_are_frozen() -> None:
             "--set", "--strict", "--target-width", "--tensors", "--why", "--width",
         ],
         "coord-check": [
-            "--compare", "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr", "--optimizer",
-            "--output", "--plot", "--seed", "--seeds", "--set", "--steps", "--width", "--widths",
+            "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr",
+            "--optimizer", "--output", "--plan", "--plot", "--seed", "--seeds", "--set", "--steps", "--width",
+            "--widths",
         ],
         "convert": [
             "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",

@@ -31,7 +31,7 @@ def checked(name: str, **settings: Any) -> tuple[Measurement, Verdict]:
     return run, judge(run)
 
 
-@pytest.mark.parametrize("name", ["mlp/table3", "mlp/table8", "gpt/table8", "llama/table8"])
+@pytest.mark.parametrize("name", ["mlp/table3", "mlp/table8", "gpt/table8", "gpt/table9", "llama/table8"])
 def test_mup_is_stable_in_width(name: str) -> None:
     run, verdict = checked(name)
     assert verdict.status == "pass", [(j.activation.name, j.worst) for j in verdict.offenders + verdict.undecided]

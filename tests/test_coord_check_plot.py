@@ -33,6 +33,18 @@ def test_two_targets_above_each_other(tmp_path: Path, capsys: pytest.CaptureFixt
     assert drawn.count("change after step 1<") == 2
 
 
+def test_a_plan_makes_it_stable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, figure = str(FIXTURES / "mlp/sp.py"), tmp_path / "both.png"
+    with pytest.raises(SystemExit):
+        app(["convert", target, "--base-width", "64", "--width", "256", "--out", str(tmp_path)], prog_name="muaudit")
+    plan = str(tmp_path / "plan.yaml")
+    assert run(target, *FAST, "--plan", plan) == 0
+    assert run(target, *FAST, "--compare-plan", plan, "--plot", str(figure)) == 1
+    out, _ = capsys.readouterr()
+    assert out.index("coordinate check: not stable") < out.rindex("coordinate check: stable")
+    assert figure.stat().st_size > 5000
+
+
 @pytest.mark.parametrize("suffix", ["png", "pdf"])
 def test_a_file_is_drawn_without_torch_or_pyplot(suffix: str, tmp_path: Path) -> None:
     report = tmp_path / "run.json"

@@ -71,13 +71,21 @@ def coord_check(
         str | None,
         typer.Option(metavar="TARGET", help="Check this target (or JSON report) too and draw it below the first."),
     ] = None,
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Check the model as this plan converts it.")] = None,
+    compare_plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Check the target as it is, and below it as this plan has it.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Train for a few steps at several widths: does every activation keep its size?"""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
-    if compare is not None and format_ != "rich":
-        raise UserError(f"--compare: {format_} holds one run", "write each target's report on its own")
+    if from_ is not None and (plan is not None or compare_plan is not None):
+        raise UserError("--from reads a finished run: a plan would change nothing")
+    if (compare is not None or compare_plan is not None) and format_ != "rich":
+        raise UserError(
+            f"a comparison cannot be one report: {format_} holds one run", "write each target's report on its own"
+        )
     if from_ is not None and target is not None:
         raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
     from muaudit.training.settings import Settings, check_settings, parse_width_list
@@ -89,9 +97,11 @@ def coord_check(
 
         check_plot(plot)
     options = _options(width, set_, input_, optimizer)
-    runs = [_stored(from_) if from_ is not None else _measure(target, options, settings)]
+    runs = [_stored(from_) if from_ is not None else _measure(target, options, settings, plan)]
     if compare is not None:
         runs.append(_stored(Path(compare)) if _is_report(compare) else _measure(compare, options, settings))
+    if compare_plan is not None:
+        runs.append(_measure(target, options, settings, compare_plan))
     return _report(runs, format_, output, plot)
 
 
@@ -147,7 +157,7 @@ def _options(
     )
 
 
-def _measure(target: str | None, options: TargetOptions, settings: Settings) -> Measurement:
+def _measure(target: str | None, options: TargetOptions, settings: Settings, plan: Path | None = None) -> Measurement:
     from muaudit.training.settings import be_frugal
 
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
@@ -156,7 +166,13 @@ def _measure(target: str | None, options: TargetOptions, settings: Settings) -> 
     from muaudit.training.run import measure
 
     with redirect_stdout(sys.stderr), _bar() as progress:
-        return measure(resolve(target, options), settings, progress)
+        found = resolve(target, options)
+        if plan is not None:
+            from muaudit.convert.plan import load_plan
+            from muaudit.convert.planned import planned
+
+            found = planned(found, load_plan(plan))
+        return measure(found, settings, progress)
 
 
 @contextmanager

@@ -21,7 +21,8 @@ class Activation:
 
     values: statistic → [width, seed, step]; NaN where it was not measured, infinite where the value was not finite.
     kind: hidden values grow with width, outputs do not, logits go into an attention softmax.
-    multiplier: width exponent of the constant that multiplies this module's weight in the forward pass.
+    multiplier: width exponent of the constant that multiplies this module's weight in the forward pass; for a tied
+        embedding the largest that may.
     predicted_*: what the audit expects; None where it knows nothing.
     """
 

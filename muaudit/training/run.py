@@ -159,9 +159,11 @@ def _marked(number: float) -> float:
 
 
 def _multiplier(multipliers: dict[str, tuple[float, bool]], module: str, kind: Kind) -> float:
-    """That of a tied weight belongs to its use as a readout."""
+    """That of a tied weight belongs to its use as a readout; an embedding may be brought up by as much (Table 9)."""
     exponent, tied = multipliers.get(module, (0.0, False))
-    return 0.0 if kind == "logits" or (tied and kind == "hidden") else exponent
+    if kind == "logits":
+        return 0.0
+    return abs(exponent) if tied and kind == "hidden" else exponent
 
 
 def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float, bool]]:

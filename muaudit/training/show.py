@@ -79,7 +79,7 @@ def _chart(verdict: Verdict, steps: int) -> Iterator[Line]:
     for each, slope in named[:40]:
         place = min(20, max(0, round((slope.fit.slope + 1) * 10)))
         bar = "".join("●" if at == place else "│" if at == 10 else "·" for at in range(21))
-        scaled = f"  (then × width^{each.activation.multiplier:+g})" if each.activation.multiplier else ""
+        scaled = f"  (then × width^{each.activation.multiplier:+g})" if each.activation.multiplier < 0 else ""
         yield line(f"{each.activation.name:{wide}}  {bar}  {slope.fit.slope:+.2f}{scaled}", indent=2)
     if len(named) > 40:
         yield line((f"and {len(named) - 40} more", DIM), indent=2)
