@@ -17,7 +17,9 @@ from muaudit.convert.planner import make_plan
 from muaudit.target import TargetOptions, resolve
 
 BASE, WIDTH = 64, 192
-PUBLISHED = sorted(path.name for path in (FIXTURES / "hf").iterdir())
+PUBLISHED = [
+    "deepseek_v3", "falcon_h1", "gemma2", "gpt2", "granite", "llama", "mamba2", "mixtral", "olmo2", "qwen3",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_absorbed_trains_as_multipliers_in_the_source_do(name: str, tmp_path: Pa
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_published_architectures(model: str) -> None:
     pytest.importorskip("transformers")
-    for optimizer in ("adamw", "sgd") if model in ("gemma2", "gpt2", "mamba2", "mixtral", "qwen3") else ("adamw",):
+    for optimizer in ("adamw", "sgd") if model in ("gemma2", "gpt2", "qwen3") else ("adamw",):
         target = resolve(str(FIXTURES / "hf" / model), TargetOptions(optimizer=optimizer))
         plan = make_plan(target, 128, 512)
         report = audit(planned(target, plan))

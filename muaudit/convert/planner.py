@@ -77,7 +77,11 @@ def _carried(scaling: Scaling, blame: Blame) -> dict[str, str]:
         moved = round(after.phi - before.phi, _DIGITS)
         if moved and before.use.kind == "tensor" and shared[before.use.tensor] == 1:
             found[before.use.tensor] = f"carries a forward multiplier of {power(moved, 'm')}, so no code has to"
-    readouts = {j.use.tensor for j in blame.all() if j.use.role == "output" and abs(j.multiplier) < 1e-6 < j.use.e_in}
+    readouts = {
+        j.use.tensor
+        for j in blame.all()
+        if j.use.role == "output" and abs(j.multiplier) < 1e-6 < j.use.e_in and shared[j.use.tensor] == 1
+    }
     for name in readouts - set(found):
         found[name] = "carries the readout multiplier m^-1, so no code has to"
     return found
