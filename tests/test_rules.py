@@ -101,9 +101,7 @@ def test_codes(aspect: str, role: str | None, more: dict[str, Any], code: str) -
 
 def test_hidden_init_says_what_to_write() -> None:
     v = violation("init", "hidden", 0.0, -0.5, values=(0.02, 0.02))
-    assert v.message == (
-        "hidden weights h.*.w (×2): init std (× multiplier) ∝ n^0, needs n^-1/2 (measured 0.02 → 0.02)"
-    )
+    assert v.message == ("hidden weights h.*.w (×2): init std ∝ n^0, needs n^-1/2 (measured 0.02 → 0.02)")
     assert v.fix == "initialise with std = 0.02 * (width / base_width)**-0.5"
     assert v.consequence == "at initialization, activations grow like n^1/2"
     assert (v.found, v.expected, v.found_exponent, v.expected_exponent) == ("n^0", "n^-1/2", 0.0, -0.5)
@@ -115,14 +113,14 @@ def test_init_that_already_depends_on_width_is_corrected_relatively() -> None:
 
 def test_hidden_lr_says_what_to_write() -> None:
     v = violation("lr", "hidden", optimizer="adamw")
-    assert "adamw learning rate (× multiplier) ∝ n^0, needs n^-1" in v.message
+    assert "adamw learning rate ∝ n^0, needs n^-1" in v.message
     assert v.fix.startswith("divide its learning rate by m, with m = width / base_width")
     assert v.fix.endswith("{'params': [...], 'lr': lr / m}")
 
 
 def test_sgd_counts_the_multiplier_twice() -> None:
     v = violation("lr", "bias", 0.0, 1.0, optimizer="sgd")
-    assert "(× multiplier²) ∝ n^0, needs n^1" in v.message
+    assert "sgd learning rate ∝ n^0, needs n^1" in v.message
     assert "'lr': lr * m" in v.fix
     assert "stops learning" in v.consequence
 

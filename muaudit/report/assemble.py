@@ -103,7 +103,13 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
             _add(rows, values, name, call.module, True, scaling.program.of.get(node), prediction)
     for index, node in enumerate(recording.boundary):
         _add(
-            rows, values, f"output[{index}]" if index else "output", "", True, scaling.program.of.get(node), prediction
+            rows,
+            values,
+            f"(output {index})" if index else "(output)",
+            "",
+            True,
+            scaling.program.of.get(node),
+            prediction,
         )
     for judged in scaling.judged:
         if judged.use.kind == "attention":

@@ -43,7 +43,8 @@ class NonzeroMeanInit(Rule):
 
     def message(self, d: Discrepancy) -> str:
         share = f" (mean / rms = {number(d.values[0])})" if d.values else ""
-        return f"{subject(d)}: init has a nonzero mean{share}, so sums over fan_in are {power(d.found)}, not {power(d.expected)}"
+        sums = f"sums over fan_in are {power(d.found)}, not {power(d.expected)}"
+        return f"{subject(d)}: init has a nonzero mean{share}, so {sums}"
 
     def fix(self, d: Discrepancy) -> str:
         return "initialise symmetrically around zero, e.g. nn.init.normal_(weight, mean=0.0, std=...)"

@@ -21,12 +21,19 @@ multipliers (e.g., softmax inverse temperature), one can initialize them to 1 an
 width) learning rate for both SGD and Adam".
 
 ## When it is fine
-A scalar that starts at zero.
+A scalar that starts at zero. One that is only added (the bias of a readout) and shrinks does no harm at large
+width: a warning only.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from muaudit.report.model import Severity
 from muaudit.rules.families import InitRule
+
+if TYPE_CHECKING:
+    from muaudit.scaling.result import Discrepancy
 
 
 class ScalarInit(InitRule):
@@ -34,3 +41,6 @@ class ScalarInit(InitRule):
     name = "scalar-init"
     summary = "scalar parameters must be initialised at a value that does not change with width"
     keys = frozenset({("init", "scalar")})
+
+    def severity_of(self, d: Discrepancy) -> Severity:
+        return "warning" if d.detail == "added" and d.found < d.expected else self.severity

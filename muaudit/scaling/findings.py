@@ -71,6 +71,7 @@ def _of_use(
     base = Discrepancy(
         "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
         optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
+        detail="added" if use.role == "scalar" and use.value.kind == "join" else "",
     )  # fmt: skip
     shift = _multiplier_shift(j, family)
     if shift is not None:

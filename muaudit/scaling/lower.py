@@ -71,6 +71,9 @@ class Builder:
         """Append a value; a value made of parameters alone stays one through views, scales, joins and products."""
         weight = bool(args) and kind not in ("act", "lookup", "norm", "softmax", "loss", "unknown")
         weight = weight and all(a.weight or a.kind == "data" for a in args) and any(a.weight for a in args)
+        if kind == "contract":  # a learned vector times a matrix is an activation, a product of matrices is a matrix
+            infinite = sum(e > 0 for e in (op.dims if dims is None else dims))
+            weight = weight and all(a.weight for a in args) and infinite > 1
         weight = (weight and not op.narrow.meta["data"]) or kind == "param"
         value = Value(kind, args, op.dims if dims is None else dims, op, len(self.values), weight=weight, **kw)
         if "signed" not in kw and kind in ("view", "scale", "join", "lookup"):
@@ -166,6 +169,8 @@ class Builder:
         self, x: Value, y: Value, e: float, out: tuple[float, float], op: Op, dims: tuple[float, ...] | None = None
     ) -> Value:
         """Σ x·y over a dim of exponent e; `out` are the exponents of the dims that only x / only y brings along."""
+        if any(v.kind == "data" and v.c == ZERO for v in (x, y)):
+            return self.make("data", (), op, dims, c=ZERO)
         return self.make("contract", (x, y), op, dims, e=e, e_out=out)
 
     def act(self, x: Value, low: float, high: float, op: Op, signed: bool = True) -> Value:

@@ -125,7 +125,7 @@ class _Forward:
     def _contract(self, v: Value) -> Size:
         """Independent entries add up like sqrt (k/2), a change and what it was computed from like the count (k)."""
         (x, y), k = (self.sizes[a] for a in v.args), v.e
-        init = x.init + y.init + (k / 2 if (v.args[0].signed and v.args[1].signed) or not k else k)
+        init = x.init + y.init + (k / 2 if v.args[0].signed or v.args[1].signed else k)
         weight = next((a for a in v.args if a.kind in ("param", "view", "scale") and a.weight), None)
         if weight is not None:
             leaf = _leaf(weight)

@@ -84,6 +84,7 @@ class Solver:
         self.unjudged: dict[str, tuple[Op, str]] = {}
         self.wishes: list[tuple[int, Value]] = []  # (priority, value that is 0 by default)
         self.zero: set[Value] = set()
+        self.tainted: set[Value] = set()  # made from what is not understood: says nothing about its operands
         self._sources: dict[Value, Expr] = {}
 
     # -- reading operands ----------------------------------------------------------------------------------------
@@ -146,6 +147,8 @@ class Solver:
         for value in self.program.values:
             if value.weight or value.kind == "data":
                 continue
+            if value.kind in _TRANSPARENT and any(a in self.tainted for a in value.args):
+                self.tainted.add(value)
             phi = getattr(self, f"_{value.kind}")(value)
             if phi is None:
                 self.zero.add(value)
@@ -214,15 +217,21 @@ class Solver:
         x, y = (self.act(a, v) for a in v.args)
         if x is None or y is None:
             return None
+        if v in self.tainted:
+            return Expr(0.0, {self.system.unknown(): 1.0})
         total = x + y + v.e
         fixed = any(a.kind == "data" for a in v.args) or not x.terms or not y.terms
         if v.e > 0 or not fixed:
-            slack = Expr(0.0, {self.system.unknown(): 1.0})
-            self.uses.append(Use("", "scalar", v.e, 0.0, slack, v, kind="contraction"))
-            total = total + slack
+            total = total + self._carries_constant(v)
             for arg in v.args:
                 self._wish(2, arg)
         return total
+
+    def _carries_constant(self, v: Value) -> Expr:
+        """The constant that a product of two activations, summed, is off by: judged like a use, blamed on its line."""
+        slack = Expr(0.0, {self.system.unknown(): 1.0})
+        self.uses.append(Use("", "scalar", v.e, 0.0, slack, v, kind="contraction"))
+        return slack
 
     def _mul(self, v: Value) -> Expr | None:
         x, y = v.args
@@ -246,7 +255,12 @@ class Solver:
         phi = self.act(x, v)
         base = x.args[0] if x.kind == "power" else x
         self._wish(1 if x.kind == "power" else 3, base)
-        return None if phi is None else phi + (0.0 if v.mean else v.e)
+        if phi is None or v.mean:
+            return phi
+        product = _through_views(x)
+        if product.kind != "mul" or any(a.weight for a in product.args):
+            return phi + v.e
+        return phi + v.e + self._carries_constant(v)
 
     def _norm(self, v: Value) -> Expr | None:
         self.act(v.args[0], v)
@@ -270,6 +284,7 @@ class Solver:
 
     def _unknown(self, v: Value) -> Expr | None:
         self.unknown.append(v)
+        self.tainted.add(v)
         for arg in v.args:
             for name in parameters_in(arg) if arg.weight else ():
                 self.unjudged.setdefault(name, (v.op, v.note))
@@ -327,6 +342,15 @@ class Solver:
         shift = self.system.parameter()
         self.system.equate(reduced + Expr(0.0, {shift: -1.0}))
         anchors.append(shift)
+
+
+_TRANSPARENT = ("view", "scale", "join", "mul", "power", "reduce", "contract")
+
+
+def _through_views(x: Value) -> Value:
+    while x.kind in ("view", "scale") and x.args:
+        x = x.args[0]
+    return x
 
 
 def parameters_in(x: Value) -> Iterable[str]:
