@@ -105,7 +105,7 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
         _add(
             rows,
             values,
-            f"(output {index})" if index else "(output)",
+            f"(output)[{index}]" if index else "(output)",
             "",
             True,
             scaling.program.of.get(node),
