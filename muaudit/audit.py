@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .capture.recorder import Recording, record
+from .errors import UserError
 from .parametrizations.profiles import Profile, get_profile
 from .report.assemble import assemble
 from .report.model import Report
 from .scaling import optimizers
-from .scaling.derive import derive
+from .scaling.derive import Scaling, derive
 from .scaling.predict import predict
 from .target.probe import Target
 
@@ -50,8 +51,20 @@ def audit(
             trained,
             school.readout_init_bound,
         )
+    _require_growth(target, scaling)
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     return assemble(target, school, scaling, prediction, target_width)
+
+
+def _require_growth(target: Target, scaling: Scaling) -> None:
+    """MUP403: with a width that reaches no parameter there is nothing to audit."""
+    if any(e > 0 for node in scaling.aligned.narrow.params.values() for e in scaling.aligned.by_node[node].dims):
+        return
+    axes = ", ".join(f"{axis.name} {axis.probes[0]} → {axis.probes[1]}" for axis in target.axes)
+    raise UserError(
+        f"no parameter of {target.label} changes its shape with the width ({axes})",
+        "use the width in the model, or name the argument that sizes it: --width NAME=64,128 (muaudit explain MUP403)",
+    )
 
 
 def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:

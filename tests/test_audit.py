@@ -1,0 +1,145 @@
+"""Properties of the analysis: what it records, how it aligns, and what it refuses to guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+import muaudit
+from muaudit.report.model import Report
+from muaudit.scaling.linear import Expr, System
+
+X = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+SEQUENCE = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(0))
+
+
+def audit(build: Any, x: torch.Tensor = X) -> Report:
+    return muaudit.check(build, batch=lambda width: x, widths=(64, 128))
+
+
+def errors(report: Report) -> set[tuple[str, str]]:
+    return {(v.rule, v.pattern) for v in report.violations if v.severity == "error"}
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(-3, 3)), max_size=12))
+def test_a_solved_system_satisfies_every_equation_it_accepted(rows: list[tuple[int, int, int]]) -> None:
+    system = System()
+    for _ in range(6):
+        system.unknown()
+    accepted = []
+    for first, second, const in rows:
+        expr = Expr(float(const), {first: 1.0}) - Expr(0.0, {second: 2.0})
+        if system.equate(expr) in (None, 0.0):
+            accepted.append(expr)
+    for expr in accepted:
+        reduced = system.reduce(expr)
+        assert abs(reduced.const) < 1e-6
+        assert not reduced.terms
+
+
+def test_a_width_that_reaches_no_parameter_is_refused() -> None:
+    with pytest.raises(muaudit.UserError, match=r"no parameter of .* changes its shape"):
+        audit(lambda width: nn.Linear(16, 4))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.cell, self.head = (
+            nn.Linear(16, width),
+            nn.LSTM(width, width, batch_first=True),
+            nn.Linear(width, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(self.embed(x))[0])
+
+
+def test_a_recurrent_layer_is_hidden_in_both_directions() -> None:
+    """The zero initial state tells nothing about the recurrent weight."""
+    found = errors(audit(Recurrent, SEQUENCE))
+    assert found == {("MUP202", "head.weight"), ("MUP301", "cell.weight_ih_l0"), ("MUP301", "cell.weight_hh_l0")}
+
+
+class Routed(nn.Module):
+    """Experts chosen by data: the number of rows per expert differs between the probes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.router, self.head = nn.Linear(16, width), nn.Linear(width, 4), nn.Linear(width, 5)
+        self.experts = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = F.gelu(self.embed(x))
+        weights, chosen = self.router(h).softmax(-1).topk(2, -1)
+        out = torch.zeros_like(h)
+        for index, expert in enumerate(self.experts):
+            rows, slot = torch.where(chosen == index)
+            if rows.numel():
+                out[rows] += expert(h[rows]) * weights[rows, slot, None]
+        return self.head(h + out)
+
+
+def test_data_dependent_routing_is_audited() -> None:
+    found = errors(audit(Routed))
+    assert ("MUP202", "router.weight") in found
+    assert ("MUP202", "head.weight") in found
+    assert {rule for rule, _ in found} == {"MUP202", "MUP301"}
+
+
+class NotUnderstood(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.product = nn.Linear(16, width), nn.Bilinear(width, width, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.embed(x))
+        return self.product(h, h)
+
+
+def test_what_is_not_understood_is_listed_and_its_parameters_are_not_judged() -> None:
+    report = audit(NotUnderstood)
+    assert any(u.name == "product.weight" and "not understood" in u.reason for u in report.unanalysed)
+    assert not [v for v in report.violations if "product.weight" in v.tensors]
+    assert report.exit_code(strict=True) == 1
+
+
+def test_a_sum_of_products_over_width_is_a_contraction() -> None:
+    class Dot(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(16, width), nn.Linear(16, width)
+            for layer in (self.left, self.right):
+                nn.init.zeros_(layer.bias)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (self.left(x) * self.right(x)).sum(-1)
+
+    report = audit(Dot)
+    assert [(v.rule, v.found_exponent, v.expected_exponent, v.tensors) for v in report.violations] == [
+        ("MUP206", 0.0, -1.0, ())
+    ]
+
+
+def test_predicted_init_exponents_are_the_measured_ones() -> None:
+    """SP perceptron with a constant std: every layer adds 1/2, by the central limit theorem."""
+
+    class Wide(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Linear(16, width), nn.Linear(width, width), nn.Linear(width, 4)
+            for layer in (self.first, self.second, self.last):
+                nn.init.normal_(layer.weight, std=0.1)
+                nn.init.zeros_(layer.bias)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(F.relu(self.second(F.relu(self.first(x)))))
+
+    rows = {row.module: row.init_exponent for row in audit(Wide).activations if row.module}
+    assert rows == {"first": 0.0, "second": 0.5, "last": 1.0}
