@@ -1,0 +1,275 @@
+"""Operations that move, select or add entries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...capture.align import Op
+from ..lower import HANDLERS, Builder, Number, Result, handles
+from ..values import ZERO, Value
+
+NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero
+
+# the same entries: moved, repeated, selected, cast
+VIEWS = [
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "_reshape_alias",
+    "t",
+    "transpose",
+    "permute",
+    "expand",
+    "squeeze",
+    "unsqueeze",
+    "slice",
+    "select",
+    "clone",
+    "contiguous",
+    "detach",
+    "alias",
+    "_to_copy",
+    "to",
+    "lift_fresh",
+    "flatten",
+    "unflatten",
+    "narrow",
+    "movedim",
+    "swapaxes",
+    "diagonal",
+    "as_strided",
+    "roll",
+    "flip",
+    "repeat",
+    "repeat_interleave",
+    "tile",
+    "constant_pad_nd",
+    "pad",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "replication_pad1d",
+    "replication_pad2d",
+    "view_as_complex",
+    "view_as_real",
+    "_conj",
+    "conj",
+    "real",
+    "imag",
+    "resolve_conj",
+    "resolve_neg",
+    "neg",
+    "positive",
+    "tril",
+    "triu",
+    "cumsum",
+    "logcumsumexp",
+    "masked_fill",
+    "gather",
+    "index_select",
+    "take_along_dim",
+    "take",
+    "max_pool2d_with_indices",
+    "max_pool1d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "_adaptive_avg_pool2d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+    "upsample_nearest1d",
+    "upsample_nearest2d",
+    "upsample_bilinear2d",
+    "_upsample_bilinear2d_aa",
+    "upsample_bicubic2d",
+    "upsample_linear1d",
+    "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "sort",
+    "topk",
+    "msort",
+    "nan_to_num",
+    "unfold",
+    "im2col",
+    "col2im",
+    "fill_diagonal",
+    "channel_shuffle",
+    "rot90",
+    "dropout",
+    "alpha_dropout",
+    "native_dropout",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "median",
+    "mode",
+    "kthvalue",
+    "cummax",
+    "cummin",
+    "diag",
+    "diag_embed",
+    "diagonal_copy",
+    "view_copy",
+    "zero_pad",
+    "max_pool3d_with_indices",
+    "avg_pool3d",
+]
+
+
+@handles("getitem_view", *VIEWS)
+def _view(b: Builder, op: Op) -> Result:
+    x = b.arg(op, 0)
+    if not isinstance(x, Value):
+        return b.unknown(op, (), f"{op.name} without a tensor argument")
+    if x.kind == "data":
+        return b.make("data", (), op, c=x.c)
+    return b.view(x, op)
+
+
+@handles("split", "split_with_sizes", "chunk", "unbind", "tensor_split", "unsafe_split", "unsafe_chunk")
+def _split(b: Builder, op: Op) -> Result:
+    # one view per piece is made by the getitem that follows; here the source stands for all of them
+    return b.view(b.arg(op, 0), op)
+
+
+@handles("index")
+def _index(b: Builder, op: Op) -> Result:
+    """x[indices]: rows of a table when x is a parameter and an index is data, else a view."""
+    x = b.arg(op, 0)
+    indices = op.narrow.args[1] if len(op.narrow.args) > 1 else ()
+    from_data = any(getattr(n, "meta", {}).get("data") for n in indices if n is not None)  # type: ignore[union-attr]
+    return b.make("lookup", (x,), op) if x.weight and from_data else b.view(x, op)
+
+
+@handles("embedding")
+def _embedding(b: Builder, op: Op) -> Result:
+    table = b.arg(op, 0)
+    return b.make("lookup", (table,), op) if table.weight else b.view(table, op)
+
+
+@handles("_embedding_bag", "embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(b: Builder, op: Op) -> Result:
+    return (b.make("lookup", (b.arg(op, 0),), op), None, None, None)
+
+
+# sums
+@handles("add", "sub", "rsub")
+def _add(b: Builder, op: Op) -> Result:
+    """x + alpha·y, sizes exponent max(x, y); a tiny constant guards a division and adds nothing."""
+    x, y, alpha = b.arg(op, 0), b.arg(op, 1, "other"), b.arg(op, 2, "alpha")
+    if isinstance(y, Value) and isinstance(alpha, Number):
+        y = b.scale(y, alpha.exponent, op)
+    return _sum(b, [x, y], op)
+
+
+def _sum(b: Builder, terms: list[Any], op: Op) -> Value:
+    kept: list[Value] = []
+    for term in terms:
+        if isinstance(term, Number):
+            if abs(term.narrow) > NEGLIGIBLE or term.exponent != 0:
+                kept.append(b.make("data", (), op, (), c=term.exponent if term.narrow else ZERO))
+        elif term is not None and not _negligible(term):
+            kept.append(term)
+    return b.join(kept, op, op.dims)
+
+
+def _negligible(term: Value) -> bool:
+    rms = term.op.rms()[0] if term.kind == "data" else None
+    return rms is not None and rms <= NEGLIGIBLE and term.c == 0 and not term.op.narrow.meta["data"]
+
+
+@handles("addcmul", "addcdiv")
+def _addcmul(b: Builder, op: Op) -> Result:
+    x, y, z, value = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2), b.arg(op, 3, "value")
+    product = b.mul(y, b.power(z, -1.0, op, z.signed) if "addcdiv" in op.name else z, op)
+    return _sum(b, [x, b.scale(product, value.exponent, op) if isinstance(value, Number) else product], op)
+
+
+@handles("lerp")
+def _lerp(b: Builder, op: Op) -> Result:
+    """x + w·(y − x)."""
+    x, y, weight = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    if isinstance(weight, Value):
+        return _sum(b, [x, b.mul(y, weight, op), b.mul(x, weight, op)], op)
+    return _sum(b, [x, y], op)
+
+
+@handles("cat", "stack", "hstack", "vstack", "concat")
+def _cat(b: Builder, op: Op) -> Result:
+    parts = [p for p in b.arg(op, 0) if isinstance(p, Value)]
+    return b.join(parts, op, op.dims)
+
+
+@handles("where")
+def _where(b: Builder, op: Op) -> Result:
+    """Selection; a constant branch (a mask value) says nothing about size."""
+    branches = [v for v in (b.arg(op, 1), b.arg(op, 2)) if isinstance(v, Value) and v.kind != "data"]
+    return b.join(branches, op, op.dims) if branches else b.make("data", (), op, c=0.0)
+
+
+@handles("maximum", "minimum", "fmax", "fmin")
+def _maximum(b: Builder, op: Op) -> Result:
+    parts = [v for v in (b.arg(op, 0), b.arg(op, 1)) if isinstance(v, Value) and v.kind != "data"]
+    return b.join(parts, op, op.dims)
+
+
+_SOURCE_POSITION = {
+    "index_put": 2, "_index_put_impl": 2, "index_add": 3, "index_copy": 3, "scatter": 3, "scatter_add": 3,
+    "scatter_reduce": 3,
+    "slice_scatter": 1, "select_scatter": 1, "masked_scatter": 2, "diagonal_scatter": 1, "put": 2,
+}  # fmt: skip
+
+
+@handles(*_SOURCE_POSITION)
+def _scatter(b: Builder, op: Op) -> Result:
+    """Old entries and new ones side by side (or added): a sum as far as sizes go."""
+    name = op.name.removeprefix("aten.").removesuffix("_")
+    source = b.arg(op, _SOURCE_POSITION[name], "source" if name.startswith("index_") else "src")
+    terms = [b.arg(op, 0)] + ([source] if isinstance(source, Value) else [])
+    return b.join(terms, op, op.dims)
+
+
+@handles("copy", "fill", "set_data")
+def _copy(b: Builder, op: Op) -> Result:
+    source = b.arg(op, 1)
+    return b.view(source, op) if isinstance(source, Value) else b.make("data", (), op, c=_number_exponent(source))
+
+
+@handles("zero", "zeros_like", "new_zeros", "empty_like", "new_empty")
+def _zero(b: Builder, op: Op) -> Result:
+    return b.make("data", (), op, c=ZERO)
+
+
+@handles(
+    "ones_like",
+    "new_ones",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "bernoulli",
+    "new_full",
+    "uniform",
+    "normal",
+    "sign",
+)
+def _fresh(b: Builder, op: Op) -> Result:
+    return b.make("data", (), op, c=0.0)
+
+
+def _number_exponent(value: Any) -> float:
+    if isinstance(value, Number):
+        return value.exponent if value.narrow else ZERO
+    return 0.0
+
+
+def _written_alias(b: Builder, op: Op) -> Result:
+    sources = [v for v in (b.arg(op, i) for i in range(len(op.narrow.args))) if isinstance(v, Value)]
+    return b.join(sources, op, op.dims)
+
+
+HANDLERS["written_alias"] = _written_alias

@@ -1,0 +1,100 @@
+"""Products: elementwise, contractions, fused attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...capture.align import Op
+from ..lower import Builder, Number, Result, handles
+from ..values import ZERO, Value
+
+
+# products
+@handles("mul", "multiply")
+def _mul(b: Builder, op: Op) -> Result:
+    return _product(b, b.arg(op, 0), b.arg(op, 1, "other"), op)
+
+
+@handles("div", "divide", "true_divide")
+def _div(b: Builder, op: Op) -> Result:
+    x, y = b.arg(op, 0), b.arg(op, 1, "other")
+    if isinstance(y, Number):
+        return _product(b, x, Number(1 / y.narrow if y.narrow else 1.0, 1.0, -y.exponent), op)
+    if y.kind == "data":
+        return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0)
+    return _product(b, x, b.make("power", (y,), op, y.dims, c=-1.0, signed=y.signed), op)
+
+
+def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
+    if isinstance(x, Number):
+        x, y = y, x
+    if isinstance(y, Number):
+        exponent = y.exponent if y.narrow else ZERO
+        return b.make("scale", (x,), op, op.dims, c=exponent)
+    return b.mul(x, y, op, op.dims)
+
+
+# contractions
+@handles("mm", "bmm", "_grouped_mm")
+def _mm(b: Builder, op: Op) -> Result:
+    """(.., m, k) × (.., k, p)."""
+    x, y = b.arg(op, 0), b.arg(op, 1)
+    return _matmul(b, x, y, op)
+
+
+def _matmul(b: Builder, x: Value, y: Value, op: Op) -> Value:
+    return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims)
+
+
+@handles("addmm", "baddbmm", "addbmm")
+def _addmm(b: Builder, op: Op) -> Result:
+    bias, x, y = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    beta, alpha = b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
+    out = _matmul(b, x, y, op)
+    if isinstance(alpha, Number):
+        out = b.scale(out, alpha.exponent, op)
+    if isinstance(beta, Number):
+        bias = b.scale(bias, beta.exponent, op) if beta.narrow else None
+    return b.bias(out, bias, op)
+
+
+@handles("mv", "dot", "vdot")
+def _mv(b: Builder, op: Op) -> Result:
+    x, y = b.arg(op, 0), b.arg(op, 1)
+    outer = x.dims[-2] if len(x.dims) > 1 else 0.0
+    return b.contract(x, y, y.dims[-1], (outer, 0.0), op)
+
+
+@handles("convolution", "_convolution", "mkldnn_convolution")
+def _convolution(b: Builder, op: Op) -> Result:
+    """Weight (out, in / groups, *kernel); transposed (in, out / groups, *kernel). Kernel positions are finite."""
+    x, weight, bias = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    transposed = bool(op.narrow.args[6])
+    groups = b.aligned.sizes(*(int(g) for g in b.literal(op, 8)))
+    first, second = weight.dims[0], weight.dims[1]
+    e_in, e_out = (first - groups, second) if transposed else (second, first)
+    out = b.contract(x, weight, e_in, (0.0, e_out), op)
+    out.note = "per channel" if groups > 0 and e_in == 0 else ""
+    return b.bias(out, bias, op)
+
+
+_ATTENTION = [
+    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_attention_math", "_scaled_dot_product_fused_attention_overrideable",
+]  # fmt: skip
+
+
+@handles(*_ATTENTION)
+def _attention(b: Builder, op: Op) -> Result:
+    """softmax(q·kᵀ·scale)·v; scale=None means 1/sqrt(d_head)."""
+    q, k, v = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    d_head = q.dims[-1]
+    scale = b.arg(op, -1, "scale")
+    logit_dims = (*q.dims[:-1], k.dims[-2])
+    logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims)
+    c = scale.exponent if isinstance(scale, Number) else -d_head / 2
+    logits = b.make("scale", (logits,), op, logit_dims, c=c, note="" if isinstance(scale, Number) else "1/sqrt(d_head)")
+    weights = b.make("softmax", (logits,), op, logit_dims, signed=False)
+    out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op)
+    return (out, *(None for _ in range(8)))
