@@ -143,3 +143,17 @@ def test_predicted_init_exponents_are_the_measured_ones() -> None:
 
     rows = {row.module: row.init_exponent for row in audit(Wide).activations if row.module}
     assert rows == {"first": 0.0, "second": 0.5, "last": 1.0}
+
+
+def test_a_constant_that_is_no_power_of_width_is_said() -> None:
+    class Odd(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.width = width
+            self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.tanh(self.embed(x)) / (self.width + 40))
+
+    report = audit(Odd)
+    assert any("not a power of width" in u.reason for u in report.unanalysed)

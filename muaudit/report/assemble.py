@@ -202,6 +202,9 @@ def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:
     out: list[Unanalysed] = []
     for value in scaling.ideal.unknown:
         out.append(Unanalysed(value.op.module or value.op.name, value.op.file, value.op.line, value.note, "MUP901"))
+    for op, raw in scaling.program.irregular:
+        reason = f"a constant here is not a power of width: n^{raw:.2f} between the probes"
+        out.append(Unanalysed(op.module or op.name, op.file, op.line, reason, "MUP902"))
     reached = {j.use.tensor for j in scaling.judged}
     for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
         name = node.meta["param"]

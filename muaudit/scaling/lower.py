@@ -62,6 +62,7 @@ class Builder:
         self.values: list[Value] = []
         self.of: dict[fx.Node, Result] = {}
         self.irregular: list[tuple[Op, float]] = []
+        self._odd_data: dict[Op, float] = {}  # constant tensors that follow no power; it matters where they multiply
 
     # -- making values -------------------------------------------------------------------------------------------
 
@@ -86,8 +87,7 @@ class Builder:
         raw = exponent_of(*op.rms(), self.unit)
         c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR)
         if c is None:
-            self.irregular.append((op, raw or 0.0))
-            c = raw or 0.0
+            c = self._odd_data[op] = raw or 0.0
         return self.make("data", (), op, c=c)
 
     def unknown(self, op: Op, args: tuple[Value, ...], note: str) -> Value:
@@ -155,6 +155,8 @@ class Builder:
     def mul(self, x: Value, y: Value, op: Op, dims: tuple[float, ...] | None = None) -> Value:
         if y.kind == "data" or x.kind == "data":
             x, y = (y, x) if x.kind == "data" else (x, y)
+            if y.op in self._odd_data:
+                self.irregular.append((op, self._odd_data[y.op]))
             value = self.make("scale", (x,), op, dims, c=y.c)
             value.signed = x.signed or y.signed
             return value
