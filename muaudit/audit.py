@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,7 @@ def audit(
         recordings = _record(target, models[0], sizes[0], seed), _record(target, models[1], sizes[1], seed)
         ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
         trained = optimizers.read(
-            (target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])), models, math.log(ratios[0])
+            (target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])), models, ratios
         )
         scaling = derive(
             recordings,
@@ -90,7 +89,7 @@ def check(
     batch: Callable[..., Any] | None = None,
     loss: Callable[..., Any] | None = None,
     optimizer: Callable[..., Any] | None = None,
-    widths: Sequence[int] | None = None,
+    widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     profile: Profile | str = "tp5",
     seed: int = SEED,
     target_width: int | None = None,

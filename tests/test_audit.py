@@ -157,3 +157,43 @@ def test_a_constant_that_is_no_power_of_width_is_said() -> None:
 
     report = audit(Odd)
     assert any("not a power of width" in u.reason for u in report.unanalysed)
+
+
+class FeedForward(nn.Module):
+    """Table 3 by hand, with fan_in taken from either axis of the two hidden weights."""
+
+    def __init__(self, d_model: int, d_ff: int, fan: int = 1) -> None:
+        super().__init__()
+        self.embed, self.up = nn.Linear(16, d_model, bias=False), nn.Linear(d_model, d_ff, bias=False)
+        self.down, self.head = nn.Linear(d_ff, d_model, bias=False), nn.Linear(d_model, 4, bias=False)
+        nn.init.normal_(self.embed.weight, std=0.3)
+        for layer in (self.up, self.down):
+            nn.init.normal_(layer.weight, std=layer.weight.shape[fan] ** -0.5)
+        nn.init.normal_(self.head.weight, std=1 / d_model)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.down(torch.tanh(self.up(torch.tanh(self.embed(x)))))))
+
+
+def by_fan(model: FeedForward, fan: int = 1) -> torch.optim.Optimizer:
+    rates = {"embed": 1.0, "head": 1 / model.head.weight.shape[1]}
+    rates |= {name: 1 / getattr(model, name).weight.shape[fan] for name in ("up", "down")}
+    return torch.optim.Adam([{"params": [getattr(model, name).weight], "lr": rate} for name, rate in rates.items()])
+
+
+@pytest.mark.parametrize(("init_fan", "lr_fan"), [(1, 1), (0, 1), (1, 0)])
+def test_fan_in_from_the_wrong_axis_shows_at_unequal_growth(init_fan: int, lr_fan: int) -> None:
+    def check(widths: Any) -> set[tuple[str, str]]:
+        report = muaudit.check(
+            lambda d_model, d_ff: FeedForward(d_model, d_ff, init_fan),
+            batch=lambda d_model, d_ff: X,
+            optimizer=lambda model: by_fan(model, lr_fan),
+            widths=widths,
+        )
+        assert not report.unanalysed, report.unanalysed
+        return errors(report)
+
+    rule = "MUP101" if init_fan == 0 else "MUP301"
+    expected = set() if init_fan == lr_fan == 1 else {(rule, "up.weight"), (rule, "down.weight")}
+    assert check({"d_model": (64, 128), "d_ff": (96, 288)}) == expected
+    assert check({"d_model": (64, 128), "d_ff": (96, 192)}) == set()

@@ -81,6 +81,7 @@ class SizeExponents:
     def __init__(self, ratios: Sequence[float]) -> None:
         self.unit = math.log(ratios[0])
         singles = {round(math.log(r) / self.unit, 9) for r in ratios if r != 1}
+        self.units = tuple(sorted(singles)) or (1.0,)
         self.known = sorted(singles | {a + b for a in singles for b in singles} | {a / 2 for a in singles})
         self.data_sized: set[tuple[int, int]] = set()
         self.seen: dict[int, Counter[float]] = defaultdict(Counter)

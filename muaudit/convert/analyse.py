@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ..audit import SEED, _quiet_determinism, _record
@@ -33,7 +32,7 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
             ratios,
             models,
             lambda probe, draw: target.build(sizes[probe], seed + 1000 + draw),
-            optimizers.read(made, models, math.log(ratios[0])),
+            optimizers.read(made, models, ratios),
             readout_bound,
         )
 

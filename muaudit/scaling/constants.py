@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .values import ZERO
 
@@ -22,9 +23,12 @@ def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float 
     return math.log(wide / narrow) / unit
 
 
-def snap(exponent: float, step: float, tolerance: float) -> float | None:
-    """The nearest multiple of `step`, or None when it is further than `tolerance` away."""
+def snap(exponent: float, step: float, tolerance: float, units: Sequence[float] = (1.0,)) -> float | None:
+    """The nearest multiple of `step`, or None when it is further than `tolerance` away.
+
+    units: growth exponents of the width arguments (1 for the main one); a multiple of any of them counts.
+    """
     if math.isinf(exponent):
         return exponent
-    nearest = round(exponent / step) * step
+    nearest = min((round(exponent / (step * u)) * step * u for u in units), key=lambda e: abs(exponent - e))
     return nearest if abs(exponent - nearest) <= tolerance else None

@@ -65,15 +65,17 @@ def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:
     return out
 
 
-def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[float, ...]]:
-    """Raw growth exponents of the dims that grow, for tensors whose dims are not pure powers of width."""
+def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Raw and ideal growth exponents of the dims that grow, for tensors whose dims are not pure powers of width."""
     import math
 
     wide = dict(models[1].named_parameters())
-    out: dict[str, tuple[float, ...]] = {}
+    out: dict[str, tuple[tuple[float, float], ...]] = {}
     for name, parameter in models[0].named_parameters():
         other = wide.get(name)
         if other is not None and len(other.shape) == len(parameter.shape):
             pairs = zip(parameter.shape, other.shape, strict=True)
-            out[name] = tuple(math.log(b / a) / aligned.sizes.unit for a, b in pairs if b > a > 0)
+            out[name] = tuple(
+                (math.log(b / a) / aligned.sizes.unit, aligned.sizes(a, b)) for a, b in pairs if b > a > 0
+            )
     return out

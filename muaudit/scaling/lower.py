@@ -85,7 +85,7 @@ class Builder:
     def data(self, op: Op, node: fx.Node | None = None) -> Value:
         """A value nothing trainable flows into, with the exponent of its rms."""
         raw = exponent_of(*op.rms(), self.unit)
-        c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR)
+        c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
         if c is None:
             c = self._odd_data[op] = raw or 0.0
         return self.make("data", (), op, c=c)
@@ -126,7 +126,7 @@ class Builder:
         raw = exponent_of(narrow, wide, self.unit)
         if raw is None:
             return Number(narrow, wide, 0.0)
-        snapped = snap(raw, 0.25, SNAP_SCALAR)
+        snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
         if snapped is None:
             self.irregular.append((op, raw))
             snapped = round(raw * 4) / 4

@@ -88,9 +88,9 @@ def measure(
     models: Sequence[nn.Module],
     rebuild: Callable[[int, int], nn.Module],
     unit: float,
-    fans: Mapping[str, tuple[float, ...]],
+    fans: Mapping[str, tuple[tuple[float, float], ...]],
 ) -> dict[str, Init]:
-    """Init exponents of all parameters. `rebuild(probe, seed)` draws again; `fans`: raw growth exponents of dims.
+    """Init exponents of all parameters. `rebuild(probe, seed)` draws again; `fans`: raw and ideal growth of dims.
 
     Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
     """
@@ -123,7 +123,7 @@ def _error(narrow: Moments, wide: Moments, unit: float) -> float:
     return math.hypot(narrow.relative_error, wide.relative_error) / unit
 
 
-def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[float]) -> Init:
+def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[float, float]]) -> Init:
     error = _error(narrow, wide, unit)
     share = max(narrow.mean_share, wide.mean_share)
     significant = min(narrow.mean_z, wide.mean_z) > 6 and share > 0.02
@@ -144,14 +144,15 @@ def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
     return abs(slope) > 0.2 and abs(slope - round(slope * 4) / 4) < 1e-4
 
 
-def _recognise(raw: float, error: float, fans: Sequence[float]) -> float | None:
+def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) -> float | None:
     """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows like it."""
     tolerance = max(3.5 * error, 0.02)
     exact = snap(raw, 0.25, min(tolerance, 0.12))
     if exact is not None:
         return exact
-    for fan in fans:  # a dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n
+    # A dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n.
+    for grows, exponent in fans:
         for power in (-1.0, -0.5, 0.5, 1.0):
-            if fan and abs(raw - power * fan) <= tolerance:
-                return power
+            if grows and abs(raw - power * grows) <= tolerance:
+                return power * exponent
     return None

@@ -12,7 +12,7 @@ How a step's size follows from the learning rate (DESIGN table by optimizer; TP5
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,15 +56,19 @@ class Trained:
 
 
 def read(
-    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer], models: tuple[nn.Module, nn.Module], unit: float
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    models: tuple[nn.Module, nn.Module],
+    ratios: Sequence[float],
 ) -> dict[str, Trained]:
-    """The settings of every parameter name, from the optimizers of both probes."""
+    """The settings of every parameter name, from the optimizers of both probes; `ratios` of the width arguments."""
+    unit = math.log(ratios[0])
+    units = [math.log(r) / unit for r in ratios if r != 1]
     groups = [_groups_by_name(o, m) for o, m in zip(optimizers, models, strict=True)]
     out: dict[str, Trained] = {}
     for name, narrow in groups[0].items():
         wide = groups[1].get(name)
         if wide is not None:
-            out[name] = _trained(narrow, wide, unit)
+            out[name] = _trained(narrow, wide, unit, units)
     return out
 
 
@@ -104,26 +108,29 @@ def _scale_already_applied(groups: list[dict[str, Any]]) -> bool:
     return max(bases) - min(bases) <= 1e-6 * max(bases) if bases else True
 
 
-def _exponent(narrow: float, wide: float, unit: float) -> tuple[float | None, float]:
+def _exponent(narrow: float, wide: float, unit: float, units: Sequence[float]) -> tuple[float | None, float]:
     if narrow == 0 or wide == 0:
         return None, 0.0
     raw = math.log(abs(wide) / abs(narrow)) / unit
-    return snap(raw, 0.25, 0.03), raw
+    return snap(raw, 0.25, 0.03, units), raw
 
 
 def _trained(
-    narrow: tuple[Any, dict[str, Any], float], wide: tuple[Any, dict[str, Any], float], unit: float
+    narrow: tuple[Any, dict[str, Any], float],
+    wide: tuple[Any, dict[str, Any], float],
+    unit: float,
+    units: Sequence[float],
 ) -> Trained:
     (optimizer, g1, f1), (_, g2, f2) = narrow, wide
     lr1, lr2 = float(g1["lr"]) * f1, float(g2["lr"]) * f2
-    exponent, raw = _exponent(lr1, lr2, unit)
+    exponent, raw = _exponent(lr1, lr2, unit, units)
     wd1, wd2 = float(g1.get("weight_decay", 0.0) or 0.0), float(g2.get("weight_decay", 0.0) or 0.0)
     eps1, eps2 = _eps(g1), _eps(g2)
     decoupled = _decoupled(optimizer, g1)
-    decay = _exponent(wd1 * lr1, wd2 * lr2, unit)[0] if decoupled else _exponent(wd1, wd2, unit)[0]
+    decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if decoupled else _exponent(wd1, wd2, unit, units)[0]
     return Trained(
         family_of(optimizer), type(optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay,
-        (eps1, eps2), _exponent(eps1, eps2, unit)[0], decoupled, str(g1.get("adjust_lr_fn") or "original"),
+        (eps1, eps2), _exponent(eps1, eps2, unit, units)[0], decoupled, str(g1.get("adjust_lr_fn") or "original"),
     )  # fmt: skip
 
 
