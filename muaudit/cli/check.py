@@ -53,8 +53,9 @@ def check(
         ),
     ] = None,
     profile: Annotated[
-        str, typer.Option(metavar="NAME", help="School of µP: tp5, standard-full-align, lingle.")
-    ] = "tp5",
+        str | None,
+        typer.Option(metavar="NAME", help="School of µP: tp5 (default), standard-full-align, lingle."),
+    ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, concise or json.")] = "rich",
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
@@ -78,11 +79,30 @@ def check(
     check_format(format_)
     options = _options(width, set_, input_, optimizer, lr_group)
     # What the user's model prints while it is built must not spoil the report.
-    with redirect_stdout(sys.stderr), progress(f"auditing {target or 'the model here'}"):
-        report = _audit(target, options, profile, target_width, plan, seed)
+    reports = []
+    for text, chosen, school in _targets(target, options, profile):
+        with redirect_stdout(sys.stderr), progress(f"auditing {text or 'the model here'}"):
+            reports.append(_audit(text, chosen, school, target_width, plan, seed))
     columns = terminal_width() if output is None else None
-    write(render(report, format_, tensors=tensors, why=why, strict=strict, width=columns), output)
-    return report.exit_code(strict)
+    texts = [render(each, format_, tensors=tensors, why=why, strict=strict, width=columns) for each in reports]
+    several = f"[{','.join(texts)}]\n" if format_ == "json" else "\n".join(texts)
+    write(texts[0] if len(texts) == 1 else several, output)
+    return max(report.exit_code(strict) for report in reports)
+
+
+def _targets(
+    text: str | None, flags: TargetOptions, profile: str | None
+) -> list[tuple[str | None, TargetOptions, str]]:
+    """What to audit: the configured target of that name, all of them without a name, else TARGET as it stands."""
+    from muaudit.target.settings import configured, merged
+
+    if text is not None and Path(text).exists():
+        return [(text, flags, profile or "tp5")]
+    known = configured(Path.cwd())
+    chosen = [known[text]] if text in known else list(known.values()) if text is None else []
+    if not chosen:
+        return [(text, flags, profile or "tp5")]
+    return [(each.target, merged(each.options, flags), profile or each.profile or "tp5") for each in chosen]
 
 
 def _options(
