@@ -35,9 +35,9 @@ def audit(
     """
     school = get_profile(profile) if isinstance(profile, str) else profile
     sizes = target.sizes(0), target.sizes(1)
-    with _quiet_determinism():
+    with decomposed_kernels():
         models = target.build(sizes[0], seed), target.build(sizes[1], seed)
-        recordings = _record(target, models[0], sizes[0], seed), _record(target, models[1], sizes[1], seed)
+        recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
         ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
         trained = optimizers.read(
             (target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])), models, ratios
@@ -66,13 +66,13 @@ def _require_growth(target: Target, scaling: Scaling) -> None:
     )
 
 
-def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
+def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
     inputs = target.inputs(sizes)
     torch.manual_seed(seed)
     return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))
 
 
-class _quiet_determinism:
+class decomposed_kernels:
     """Recurrent layers decompose into ordinary operations when the fused kernels are off."""
 
     def __enter__(self) -> None:

@@ -197,3 +197,53 @@ def test_fan_in_from_the_wrong_axis_shows_at_unequal_growth(init_fan: int, lr_fa
     expected = set() if init_fan == lr_fan == 1 else {(rule, "up.weight"), (rule, "down.weight")}
     assert check({"d_model": (64, 128), "d_ff": (96, 288)}) == expected
     assert check({"d_model": (64, 128), "d_ff": (96, 192)}) == set()
+
+
+class Biased(nn.Module):
+    """A learned position bias reaches fused attention as its mask."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4)
+        self.bias = nn.Parameter(torch.zeros(6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.embed(x).unflatten(-1, (-1, 16)).transpose(1, 2)
+        h = F.scaled_dot_product_attention(h, h, h, attn_mask=self.bias)
+        return self.head(h.transpose(1, 2).flatten(-2))
+
+
+def test_a_learned_attention_mask_is_a_use() -> None:
+    rows = {row.name: row for row in audit(Biased, SEQUENCE).tensors}
+    assert rows["bias"].roles == ("scalar",)
+    assert rows["bias"].lr_required == 0
+
+
+@pytest.mark.parametrize("function", [lambda h: h.clamp(-1, 1), lambda h: torch.maximum(h, torch.full((1,), -0.5))])
+def test_a_bound_is_a_nonlinearity_and_not_a_view(function: Any) -> None:
+    """A multiplier before it is on the upstream weight; through a view it would belong to the readout."""
+
+    class Bounded(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Linear(16, width, bias=False), nn.Linear(width, 4, bias=False)
+            nn.init.normal_(self.embed.weight, std=0.3)
+            nn.init.normal_(self.head.weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.embed(x)
+            return self.head(function(h / (h.shape[-1] / 64)))
+
+    assert errors(audit(Bounded)) == {("MUP204", "embed.weight"), ("MUP202", "head.weight")}
+
+
+def test_a_running_sum_over_width_is_not_understood() -> None:
+    class Running(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.embed(x).cumsum(-1))
+
+    assert any("along a dim that grows" in u.reason for u in audit(Running).unanalysed)

@@ -14,6 +14,8 @@ _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _INSTALLED = tuple({sysconfig.get_paths()[key] + os.sep for key in ("purelib", "platlib", "stdlib")})
 
+_STDLIB = sysconfig.get_paths()["stdlib"] + os.sep + "contextlib"  # decorators around a forward
+
 # What a frame's file is: ours or torch's (never shown), installed framework code, or the user's.
 _HIDDEN, _FRAMEWORK, _USER = 0, 1, 2
 _kinds: dict[str, int] = {}
@@ -50,6 +52,3 @@ def caller(stop: FrameType | None = None) -> tuple[str | None, int | None]:
             framework = (filename, frame.f_lineno)
         frame = frame.f_back
     return framework
-
-
-_STDLIB = sysconfig.get_paths()["stdlib"] + os.sep + "contextlib"

@@ -193,7 +193,7 @@ def _settings(
         return []
     return optimizer_discrepancies(
         list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
-        growth, scaling.aligned.sizes.unit, profile.weight_decay_target,
+        growth, profile.weight_decay_target,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .blame import TOLERANCE, Judged
 from .findings import folded
@@ -16,7 +17,6 @@ def optimizer_discrepancies(
     gradients: Mapping[str, float],
     param_gradients: Mapping[str, float],
     growth: float,
-    unit: float,
     decay_target: float,
 ) -> list[Discrepancy]:
     """Weight decay per role and eps against the gradient; `growth` is target width / first probe."""
@@ -40,8 +40,6 @@ def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
 
 def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepancy]:
     """lr·wd of hidden weights (decoupled), L2 inside Adam's gradient, decay of vectors."""
-    from dataclasses import replace
-
     narrow, wide = how.weight_decay
     if not narrow and not wide:
         return []
@@ -59,8 +57,6 @@ def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepanc
 
 def _eps(name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float) -> list[Discrepancy]:
     """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
-    from dataclasses import replace
-
     if how.family != "adam" or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
         return []
     slope = how.eps_exponent or 0.0

@@ -84,14 +84,8 @@ def _of_use(
         out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
     if j.lr_off:
         lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False)
-        out.append(
-            replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, _effect(j, family)))
-        )
+        out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, j.lr_off)))
     return out
-
-
-def _effect(j: Judged, family: str) -> float:
-    return j.lr_off
 
 
 def _multiplier_shift(j: Judged, family: str) -> float | None:

@@ -54,13 +54,8 @@ class Value:
     signed: bool = True  # False: entries share a sign, so sums of them add up
     weight: bool = field(default=False)  # made of parameters alone
     note: str = ""
-    causes: tuple[Op, ...] = ()
 
     @property
     def size(self) -> float:
         """Exponent of the number of entries."""
         return sum(self.dims)
-
-    @property
-    def trainable(self) -> bool:
-        return self.kind != "data"

@@ -63,7 +63,7 @@ def _norm2(b: Builder, op: Op) -> Result:
     return b.power(total, 0.5, op)
 
 
-@handles("logsumexp")
+@handles("logsumexp", "logcumsumexp")
 def _logsumexp(b: Builder, op: Op) -> Result:
     return b.act(b.arg(op, 0), 0.0, 1.0, op)
 
@@ -123,7 +123,7 @@ ACTIVATIONS: dict[str, tuple[float, float, bool]] = {
     "gelu": (1, 1, True), "silu": (1, 1, True), "mish": (1, 1, True), "elu": (1, 1, True), "celu": (1, 1, True),
     "selu": (1, 1, True), "hardswish": (1, 1, True), "softplus": (0, 1, False), "tanh": (1, 0, True),
     "erf": (1, 0, True),
-    "sigmoid": (0, 0, False), "hardsigmoid": (0, 0, False), "hardtanh": (1, 0, True),
+    "sigmoid": (0, 0, False), "hardsigmoid": (0, 0, False),
     "log_sigmoid_forward": (0, 1, False),
     "log_sigmoid": (0, 1, False), "exp": (0, 0, False),
     "exp2": (0, 0, False), "expm1": (1, 0, True), "log": (0, 0, True),

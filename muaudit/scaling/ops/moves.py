@@ -9,6 +9,7 @@ from ..lower import HANDLERS, Builder, Number, Result, handles
 from ..values import ZERO, Value
 
 NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero
+OUT_OF_REACH = 1e3  # a bound this large guards against overflow
 
 # the same entries: moved, repeated, selected, cast
 VIEWS = [
@@ -61,8 +62,6 @@ VIEWS = [
     "positive",
     "tril",
     "triu",
-    "cumsum",
-    "logcumsumexp",
     "masked_fill",
     "gather",
     "index_select",
@@ -86,9 +85,6 @@ VIEWS = [
     "_upsample_nearest_exact2d",
     "pixel_shuffle",
     "pixel_unshuffle",
-    "clamp",
-    "clamp_min",
-    "clamp_max",
     "sort",
     "topk",
     "msort",
@@ -109,8 +105,6 @@ VIEWS = [
     "median",
     "mode",
     "kthvalue",
-    "cummax",
-    "cummin",
     "diag",
     "diag_embed",
     "diagonal_copy",
@@ -129,6 +123,26 @@ def _view(b: Builder, op: Op) -> Result:
     if x.kind == "data":
         return b.make("data", (), op, c=x.c)
     return b.view(x, op)
+
+
+@handles("cumsum", "cummax", "cummin")
+def _cumulative(b: Builder, op: Op) -> Result:
+    """Sums or extremes along positions; along a growing dim the entries would grow with their place."""
+    x, dim = b.arg(op, 0), op.narrow.args[1] if len(op.narrow.args) > 1 else op.narrow.kwargs.get("dim", 0)
+    if isinstance(dim, int) and x.dims and x.dims[dim] > 0:
+        return b.unknown(op, (x,), f"{op.name} along a dim that grows with width")
+    return b.view(x, op)
+
+
+@handles("clamp", "clamp_min", "clamp_max", "hardtanh")
+def _clamp(b: Builder, op: Op) -> Result:
+    """Bounds give a function its own scale, unless they are 0, a guard against division by zero, or out of reach."""
+    x, low, high = b.arg(op, 0), b.arg(op, 1, "min"), b.arg(op, 2, "max")
+    bounds = [bound for bound in (low, high) if bound is not None and not isinstance(bound, bool)]
+    numbers = [abs(bound.narrow) for bound in bounds if isinstance(bound, Number)]
+    if len(numbers) == len(bounds) and all(n <= NEGLIGIBLE or n >= OUT_OF_REACH for n in numbers):
+        return b.power(x, 1.0, op, x.signed) if any(n <= NEGLIGIBLE for n in numbers) else b.view(x, op)
+    return b.act(x, 1.0, 0.0 if len(bounds) == 2 else 1.0, op, x.signed)
 
 
 @handles("split", "split_with_sizes", "chunk", "unbind", "tensor_split", "unsafe_split", "unsafe_chunk")
@@ -214,8 +228,11 @@ def _where(b: Builder, op: Op) -> Result:
 
 @handles("maximum", "minimum", "fmax", "fmin")
 def _maximum(b: Builder, op: Op) -> Result:
-    parts = [v for v in (b.arg(op, 0), b.arg(op, 1)) if isinstance(v, Value) and v.kind != "data"]
-    return b.join(parts, op, op.dims)
+    x, y = b.arg(op, 0), b.arg(op, 1, "other")
+    if x.kind != "data" and y.kind != "data":
+        return b.join([x, y], op, op.dims)
+    value, bound = (x, y) if y.kind == "data" else (y, x)
+    return b.view(value, op) if bound.c == ZERO or _negligible(bound) else b.act(value, 1.0, 1.0, op, value.signed)
 
 
 _SOURCE_POSITION = {

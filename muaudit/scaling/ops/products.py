@@ -95,6 +95,9 @@ def _attention(b: Builder, op: Op) -> Result:
     logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims)
     c = scale.exponent if isinstance(scale, Number) else -d_head / 2
     logits = b.make("scale", (logits,), op, logit_dims, c=c, note="" if isinstance(scale, Number) else "1/sqrt(d_head)")
+    mask = b.arg(op, -1 if "for_cpu" in op.name else 3, "attn_mask")
+    if isinstance(mask, Value) and mask.kind != "data":  # a learned position bias comes in as the mask
+        logits = b.join([logits, mask], op, logit_dims)
     weights = b.make("softmax", (logits,), op, logit_dims, signed=False)
     out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op)
     return (out, *(None for _ in range(8)))
