@@ -67,6 +67,7 @@ def _require_growth(target: Target, scaling: Scaling) -> None:
 
 
 def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
+    """One recorded forward and backward of `model` on the target's inputs at these sizes."""
     inputs = target.inputs(sizes)
     torch.manual_seed(seed)
     return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))

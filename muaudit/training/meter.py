@@ -52,13 +52,13 @@ class Meter(TorchFunctionMode):
             found = (value for value in tensors(output) if value.is_floating_point() and value.numel() > 1)
             if name == "":
                 for index, value in enumerate(found):
-                    self.record_target(f"{self._root}[{index}]" if index else self._root, "", value)
+                    self._record(f"{self._root}[{index}]" if index else self._root, "", value)
                 return
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
             first = next(found, None)
             if first is not None:
-                self.record_target(f"{name}#{call}" if call else name, name, first)
+                self._record(f"{name}#{call}" if call else name, name, first)
 
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
@@ -98,11 +98,11 @@ class Meter(TorchFunctionMode):
         self._calls[f"{module}.logits"] = call + 1
         name = f"{module}.logits" + "'" * call
         self.from_softmax.add(name)
-        self.record_target(name, module, scores, masked=True)
+        self._record(name, module, scores, masked=True)
 
     # -- statistics --------------------------------------------------------------------------------------------
 
-    def record_target(self, name: str, module: str, value: torch.Tensor, masked: bool = False) -> None:
+    def _record(self, name: str, module: str, value: torch.Tensor, masked: bool = False) -> None:
         value = value.detach()
         with torch.no_grad():
             count: torch.Tensor | None = None
