@@ -46,7 +46,7 @@ def audit(
             recordings,
             ratios,
             models,
-            lambda probe, draw: target.build(sizes[probe], seed + 1000 + draw),
+            lambda probe, draw: target.build(target.sizes(probe), seed + 1000 + draw),
             trained,
             school.readout_init_bound,
         )

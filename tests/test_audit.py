@@ -247,3 +247,19 @@ def test_a_running_sum_over_width_is_not_understood() -> None:
             return self.head(self.embed(x).cumsum(-1))
 
     assert any("along a dim that grows" in u.reason for u in audit(Running).unanalysed)
+
+
+@pytest.mark.parametrize(
+    ("std", "known"),
+    [(lambda n: n**-0.5 * (1.08 if n < 100 else 1.0), True), (lambda n: (2 / (256 + n)) ** 0.5, False)],
+)
+def test_a_third_probe_tells_an_odd_first_one_from_a_drift(std: Any, known: bool) -> None:
+    def build(width: int) -> nn.Module:
+        model = nn.Sequential(nn.Linear(16, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 4))
+        nn.init.normal_(model[2].weight, std=std(width))
+        return model
+
+    report = audit(build)
+    row = next(row for row in report.tensors if row.name == "2.weight")
+    assert (row.init_exponent == -0.5) is known
+    assert any(u.name == "2.weight" for u in report.unanalysed) is not known

@@ -31,7 +31,7 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
             recordings,
             ratios,
             models,
-            lambda probe, draw: target.build(sizes[probe], seed + 1000 + draw),
+            lambda probe, draw: target.build(target.sizes(probe), seed + 1000 + draw),
             optimizers.read(made, models, ratios),
             readout_bound,
         )

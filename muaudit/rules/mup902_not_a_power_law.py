@@ -1,8 +1,8 @@
 """An initialization or a constant that follows no power of width.
 
 ## What it does
-Estimates the exponent from two probes, several seeds where tensors are small. When no multiple of
-1/4 fits within the error, it says so and shows the numbers.
+Estimates the exponent from two probes, several seeds where tensors are small, and a third probe where
+those two are odd. When no multiple of 1/4 fits within the error, it says so and shows the numbers.
 
 ## Why is this bad
 A sum of two powers, such as 1/sqrt(fan_in + fan_out) with one finite fan, behaves like one of them

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from ..errors import UserError
 from .constants import snap
 from .values import ZERO
 
+DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width
 ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
 
@@ -101,11 +103,34 @@ def measure(
         seed += 1
         for probe in (0, 1):
             _moments(rebuild(probe, seed), moments[probe])
-    return {
+    inits = {
         name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ()))
         for name in moments[0]
         if name in moments[1]
     }
+    odd = [name for name, init in inits.items() if init.exponent is None and all(init.rms)]
+    return inits | _third_probe(odd, inits, moments[1], rebuild, unit) if odd else inits
+
+
+def _third_probe(
+    odd: Sequence[str],
+    inits: Mapping[str, Init],
+    wide: Mapping[str, Moments],
+    rebuild: Callable[[int, int], nn.Module],
+    unit: float,
+) -> dict[str, Init]:
+    """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width."""
+    try:
+        third = _moments(rebuild(2, 0), {})
+    except UserError:  # the model cannot be built at that width: what two probes showed stands
+        return {}
+    found: dict[str, Init] = {}
+    for name in odd:
+        if name in third:
+            wider = _init(wide[name], third[name], unit, ())
+            if wider.exponent is not None and abs(wider.raw - inits[name].raw) <= DRIFT:
+                found[name] = replace(inits[name], exponent=wider.exponent)
+    return found
 
 
 def _moments(model: nn.Module, into: dict[str, Moments]) -> dict[str, Moments]:

@@ -66,5 +66,9 @@ class Target:
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
 
     def sizes(self, probe: int) -> dict[str, int]:
-        """The sizes of all axes at probe number `probe`."""
-        return {axis.name: axis.probes[probe] for axis in self.axes}
+        """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""
+        return {axis.name: _size(axis.probes, probe) for axis in self.axes}
+
+
+def _size(probes: tuple[int, ...], probe: int) -> int:
+    return probes[probe] if probe < len(probes) else round(probes[-1] * probes[1] / probes[0])
