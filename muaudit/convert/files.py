@@ -72,7 +72,8 @@ def _entry_data(plan: Plan, entry: Entry) -> dict[str, Any]:
     data: dict[str, Any] = {"roles": _Flow(list(entry.roles)), "shape": _Flow(list(entry.shape))}
     for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
         data[f"{name}_scale"] = _short(plan.scale(exponent))
-    data["exponents"] = _Flow(dict(zip(SETTINGS, entry.exponents, strict=True)))
+    exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
+    data["exponents"] = _Flow(exponents | ({"gauge": entry.gauge} if entry.gauge else {}))
     return data | ({"note": entry.note} if entry.note else {})
 
 
@@ -113,6 +114,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             pattern=str(name),
             roles=tuple(given["roles"]),
             shape=tuple(str(dim) for dim in given["shape"]),
+            gauge=_number(given["exponents"].get("gauge", 0.0), name),
             note=str(given.get("note", "")),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
         )

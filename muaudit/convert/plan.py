@@ -28,6 +28,7 @@ class Entry:
 
     shape: "n" for a dim that is the width, "3n" for one that grows along, "fixed" for one that stays.
     init, lr, weight_decay, eps: exponents of m.
+    gauge: exponent of m by which the tensor is stored larger than under Table 3; forward multipliers make up for it.
     """
 
     pattern: str
@@ -37,6 +38,7 @@ class Entry:
     lr: float = 0.0
     weight_decay: float = 0.0
     eps: float = 0.0
+    gauge: float = 0.0
     note: str = ""
 
     @property
