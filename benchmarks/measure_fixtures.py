@@ -31,11 +31,16 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 FAMILIES = [
     ("mlp", ["table3", "table8", "table9"]),
     ("mlp", ["table3_sgd", "table8_sgd", "table9_sgd"]),
-    ("gpt", ["table8", "table9"]),
-    ("gpt", ["table8_sgd", "table9_sgd"]),
-    ("llama", ["table3", "table8", "table9"]),
+    ("gpt", ["table8", "table9", "absorbed"]),
+    ("gpt", ["table8_sgd", "table9_sgd", "absorbed_sgd"]),
+    ("llama", ["table3", "table8", "table9", "absorbed"]),
     ("resnet", ["table3", "table8", "table9"]),
     ("resnet", ["table3_adam", "table8_adam", "table9_adam"]),
+    ("encdec", ["table3", "table8"]),
+    ("encdec", ["table3_sgd", "table8_sgd"]),
+    ("moe", ["table8", "table9"]),
+    ("moe", ["table8_sgd", "table9_sgd"]),
+    ("ssm", ["table3", "table8"]),
 ]
 
 

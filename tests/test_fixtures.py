@@ -14,16 +14,23 @@ import muaudit
 
 FAMILIES = ("mlp", "gpt", "llama", "resnet")
 MUP = [
-    f"{path.parent.name}/{path.stem}" for family in FAMILIES for path in sorted((FIXTURES / family).glob("table*.py"))
+    f"{path.parent.name}/{path.stem}"
+    for stem in ("table*", "absorbed*")
+    for path in sorted(FIXTURES.glob(f"*/{stem}.py"))
 ]
 EQUAL = [
     ("mlp", ("table3", "table8", "table9")),
     ("mlp", ("table3_sgd", "table8_sgd", "table9_sgd")),
-    ("gpt", ("table8", "table9")),
-    ("gpt", ("table8_sgd", "table9_sgd")),
-    ("llama", ("table3", "table8", "table9")),
+    ("gpt", ("table8", "table9", "absorbed")),
+    ("gpt", ("table8_sgd", "table9_sgd", "absorbed_sgd")),
+    ("llama", ("table3", "table8", "table9", "absorbed")),
     ("resnet", ("table3", "table8", "table9")),
     ("resnet", ("table3_adam", "table8_adam", "table9_adam")),
+    ("encdec", ("table3", "table8")),
+    ("encdec", ("table3_sgd", "table8_sgd")),
+    ("moe", ("table8", "table9")),
+    ("moe", ("table8_sgd", "table9_sgd")),
+    ("ssm", ("table3", "table8")),
 ]
 
 
