@@ -12,6 +12,7 @@ from muaudit.cli.coord_check import coord_check
 from muaudit.cli.explain import explain
 from muaudit.cli.rules import rules
 from muaudit.cli.tables import tables
+from muaudit.cli.transfer import transfer
 from muaudit.cli.version import print_version, version
 
 # rich_markup_mode=None: help and usage errors stay plain text, and rich is not imported for them.
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, convert, rules, explain, tables, version):
+for command in (check, convert, transfer, rules, explain, tables, version):
     app.command()(command)
 app.command("coord-check")(coord_check)
 
