@@ -15,7 +15,10 @@ from .report.model import Report
 from .scaling import optimizers
 from .scaling.derive import Scaling, derive
 from .scaling.predict import predict
+from .scaling.result import Discrepancy
+from .scaling.schedule import scheduled
 from .target.probe import Target
+from .target.schedulers import walk
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,9 +42,11 @@ def audit(
         models = target.build(sizes[0], seed), target.build(sizes[1], seed)
         recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
         ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
-        trained = optimizers.read(
-            (target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])), models, ratios
-        )
+        made = target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])
+        trained = optimizers.read(made, models, ratios)
+        of_schedule: list[Discrepancy] = []
+        if target.scheduler is not None:
+            trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
         scaling = derive(
             recordings,
             ratios,
@@ -52,7 +57,7 @@ def audit(
         )
     _require_growth(target, scaling)
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
-    return assemble(target, school, scaling, prediction, target_width)
+    return assemble(target, school, scaling, prediction, target_width, of_schedule)
 
 
 def _require_growth(target: Target, scaling: Scaling) -> None:
@@ -90,6 +95,7 @@ def check(
     batch: Callable[..., Any] | None = None,
     loss: Callable[..., Any] | None = None,
     optimizer: Callable[..., Any] | None = None,
+    scheduler: Callable[..., Any] | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     profile: Profile | str = "tp5",
     seed: int = SEED,
@@ -98,12 +104,13 @@ def check(
     """Audit the model that `build(width)` makes; the same report as `muaudit check`.
 
     batch: `(width) -> tensor | tuple | dict`, the forward's input. loss: `(output, batch) -> scalar`.
-    optimizer: `(model) -> torch.optim.Optimizer`. widths: two or more ascending sizes.
+    optimizer: `(model) -> torch.optim.Optimizer`. scheduler: `(optimizer)` -> what steps its learning rates.
+    widths: two or more ascending sizes.
 
     Raises:
         UserError: something in these functions does not fit.
     """
     from .target import from_functions
 
-    target = from_functions(build, batch=batch, loss=loss, optimizer=optimizer, widths=widths)
+    target = from_functions(build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths)
     return audit(target, profile=profile, seed=seed, target_width=target_width)

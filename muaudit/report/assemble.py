@@ -22,13 +22,19 @@ _KINDS: tuple[Kind, ...] = ("scalar", "vector", "matrix")
 
 
 def assemble(
-    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, target_width: int | None
+    target: Target,
+    profile: Profile,
+    scaling: Scaling,
+    prediction: Prediction,
+    target_width: int | None,
+    more: Iterable[Discrepancy] = (),
 ) -> Report:
-    """The report of one target."""
+    """The report of one target; `more` are findings from outside the recorded path."""
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]
     found = [
         *scaling.discrepancies,
+        *more,
         *_structure(scaling),
         *_settings(target, profile, scaling, prediction, width / axis.probes[0]),
     ]

@@ -90,13 +90,18 @@ def _groups_by_name(optimizer: Any, model: nn.Module) -> dict[str, tuple[Any, di
     parts = getattr(optimizer, "optimizers", None)  # wrappers that hold several optimizers
     found: dict[str, tuple[Any, dict[str, Any], float]] = {}
     for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
-        applied = _scale_already_applied(part.param_groups)
-        for group in part.param_groups:
-            factor = 1.0 if applied else float(group.get("lr_scale", group.get("lr_mult", 1.0)))
+        for group, factor in zip(part.param_groups, pending_scale(part.param_groups), strict=True):
             for parameter in group["params"]:
                 for name in names.get(id(parameter), ()):
                     found[name] = (part, group, factor)
     return found
+
+
+def pending_scale(groups: list[dict[str, Any]]) -> list[float]:
+    """The factor on each group's `lr` that its `lr_scale` (or `lr_mult`) holds and `lr` does not hold yet."""
+    if _scale_already_applied(groups):
+        return [1.0] * len(groups)
+    return [float(group.get("lr_scale", group.get("lr_mult", 1.0))) for group in groups]
 
 
 def _scale_already_applied(groups: list[dict[str, Any]]) -> bool:

@@ -18,6 +18,7 @@ Aspect = Literal[
     "join",  # branches of a sum at different exponents, no tensor to blame
     "weight_decay",  # exponent of lr·wd off the profile's target
     "eps",  # Adam eps against the gradient
+    "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient
     "decay_vector",  # weight decay on vector-like tensors
     "dims",  # three or more infinite dims

@@ -45,10 +45,11 @@ def from_functions(
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     name: str | None = None,
     options: TargetOptions | None = None,
+    scheduler: Callable[..., Any] | None = None,
 ) -> Target:
     """A target from Python functions, each as in a spec: `build(width) -> nn.Module`, `batch(width)`,
-    `loss(output, batch)`, `optimizer(model)` or an optimizer's name. Raises UserError.
+    `loss(output, batch)`, `optimizer(model)` or an optimizer's name, `scheduler(optimizer)`. Raises UserError.
     """
     from muaudit.target.spec import target_from_functions
 
-    return target_from_functions(build, batch, loss, optimizer, widths, name, options or TargetOptions())
+    return target_from_functions(build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler)

@@ -51,7 +51,7 @@ def target_from_module(module: ModuleType, options: TargetOptions, path: Path | 
 def target_from_functions(
     build: Callable[..., Any], batch: Callable[..., Any] | None, loss: Callable[..., Any] | None,
     optimizer: Callable[..., Any] | str | None, widths: Sequence[int] | Mapping[str, Sequence[int]] | None,
-    name: str | None, options: TargetOptions,
+    name: str | None, options: TargetOptions, scheduler: Callable[..., Any] | None = None,
 ) -> Target:  # fmt: skip
     """The target behind `muaudit.target.from_functions`."""
     if isinstance(optimizer, str):
@@ -61,7 +61,7 @@ def target_from_functions(
     code = getattr(build, "__code__", None)
     path = Path(code.co_filename) if code is not None and Path(code.co_filename).is_file() else None
     where = name or called
-    return target_from_spec(Spec(build, where, called, batch, loss, optimizer, None, widths, path), options)
+    return target_from_spec(Spec(build, where, called, batch, loss, optimizer, scheduler, widths, path), options)
 
 
 def target_from_spec(spec: Spec, options: TargetOptions) -> Target:

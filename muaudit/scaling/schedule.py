@@ -1,0 +1,145 @@
+"""Whether the width exponents of the learning rates survive the scheduler.
+
+A schedule multiplies learning rates by a factor of the step. One that writes a learning rate of its own (an absolute
+one, a shared floor) instead, or drops a factor that only the group's `lr_scale` held, makes groups equal that µP needs
+apart. So the exponent of every parameter's learning rate is read at every noted step and must stay what it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..target.schedulers import Walk, groups_of
+from .blame import TOLERANCE
+from .names import fold
+from .optimizers import Trained, pending_scale, read
+from .result import Discrepancy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EVERYWHERE, FLOOR, WARMUP, SCALE_UNUSED = "everywhere", "floor", "warm-up", "lr_scale"
+
+
+def scheduled(
+    walk: Walk, optimizers: tuple[Any, Any], models: tuple[nn.Module, nn.Module], ratios: Sequence[float]
+) -> tuple[dict[str, Trained], list[Discrepancy]]:
+    """The settings that training will see, and at most one discrepancy: what the scheduler lost of them.
+
+    Where all groups were built with one learning rate and the scheduler is what sets them apart, its largest
+    learning rates are what counts.
+    """
+    built = read(optimizers, models, ratios)
+    owners = _owners(optimizers[0], models[0]), _owners(optimizers[1], models[1])
+    pending = _pending(optimizers[0]), _pending(optimizers[1])
+    steps = {step: _exponents(rates, owners, pending, ratios) for step, rates in walk.rates.items()}
+    steps = {step: found for step, found in steps.items() if found}
+    if not steps:
+        return built, []
+    peak = _peak(walk, steps)
+    if len(_distinct(built[name].lr_exponent for name in built)) <= 1 < len(_distinct(steps[peak].values())):
+        return _at(walk, peak, optimizers, models, ratios), []
+    lost = _lost(built, steps)
+    return built, [_discrepancy(walk, built, steps, lost, owners, optimizers)] if lost else []
+
+
+def _peak(walk: Walk, steps: Mapping[int, object]) -> int:
+    return max(steps, key=lambda step: sum(walk.rates[step][1]))
+
+
+def _owners(optimizer: Any, model: nn.Module) -> dict[str, int]:
+    """The number of the param group that holds each parameter."""
+    from ..target.schedulers import groups_of
+
+    numbers = {id(p): index for index, group in enumerate(groups_of(optimizer)) for p in group["params"]}
+    return {name: numbers[id(p)] for name, p in model.named_parameters() if id(p) in numbers}
+
+
+def _pending(optimizer: Any) -> list[float]:
+    """The factors that the optimizer itself will apply to its groups; torch's apply none."""
+    groups = groups_of(optimizer)
+    if type(optimizer).__module__.startswith("torch."):
+        return [1.0] * len(groups)
+    return pending_scale(groups)
+
+
+def _exponents(
+    rates: tuple[tuple[float, ...], ...],
+    owners: tuple[dict[str, int], dict[str, int]],
+    pending: tuple[list[float], list[float]],
+    ratios: Sequence[float],
+) -> dict[str, float]:
+    unit = math.log(ratios[0])
+    out: dict[str, float] = {}
+    for name, group in owners[0].items():
+        other = owners[1].get(name)
+        if other is None:
+            continue
+        narrow, wide = rates[0][group] * pending[0][group], rates[1][other] * pending[1][other]
+        if narrow > 0 and wide > 0:
+            out[name] = math.log(wide / narrow) / unit
+    return out
+
+
+def _distinct(exponents: Any) -> set[float]:
+    return {round(each, 2) + 0.0 for each in exponents if each is not None}
+
+
+def _lost(built: Mapping[str, Trained], steps: Mapping[int, Mapping[str, float]]) -> dict[int, list[str]]:
+    """For every step at which some parameter's exponent is not what the optimizer had: the parameters."""
+    out: dict[int, list[str]] = {}
+    for step, found in steps.items():
+        names = [name for name, e in found.items() if _off(built.get(name), e) > TOLERANCE]
+        if names:
+            out[step] = names
+    return out
+
+
+def _off(trained: Trained | None, exponent: float) -> float:
+    return abs(exponent - trained.raw_lr_exponent) if trained else 0.0
+
+
+def _discrepancy(
+    walk: Walk, built: Mapping[str, Trained], steps: Mapping[int, Mapping[str, float]], lost: Mapping[int, list[str]],
+    owners: tuple[dict[str, int], dict[str, int]], optimizers: tuple[Any, Any],
+) -> Discrepancy:  # fmt: skip
+    worst = max(lost, key=lambda step: (max(_off(built[n], steps[step][n]) for n in lost[step]), len(lost[step])))
+    names = [name for name in built if name in set(lost[worst])]
+    first = max(names, key=lambda name: _off(built[name], steps[worst][name]))
+    rates = walk.rates[worst][0][owners[0][first]], walk.rates[worst][1][owners[1][first]]
+    return Discrepancy(
+        "schedule", None, tuple(names), fold(names) if len(names) < 2 else "",
+        round(steps[worst][first], 3) + 0.0, round(built[first].raw_lr_exponent, 3) + 0.0, walk.file, walk.line,
+        optimizer=walk.name, detail=_kind(lost, steps, _peak(walk, steps), optimizers), values=(float(worst), *rates),
+    )  # fmt: skip
+
+
+def _kind(lost: Mapping[int, object], steps: Mapping[int, object], peak: int, optimizers: tuple[Any, Any]) -> str:
+    """When it is lost: where learning rates are largest, only at the end, or only at the start."""
+    from ..target.schedulers import groups_of
+
+    order = sorted(steps)
+    if peak in lost:
+        keys = {key for group in groups_of(optimizers[0]) for key in group}
+        return SCALE_UNUSED if keys & {"lr_scale", "lr_mult"} else EVERYWHERE
+    return FLOOR if order[-1] in lost else WARMUP if order[0] in lost else EVERYWHERE
+
+
+def _at(
+    walk: Walk, step: int, optimizers: tuple[Any, Any], models: tuple[nn.Module, nn.Module], ratios: Sequence[float]
+) -> dict[str, Trained]:
+    """The settings with the learning rates of that step; the optimizers stay as they are."""
+    from ..target.schedulers import groups_of
+
+    kept = [[group["lr"] for group in groups_of(each)] for each in optimizers]
+    try:
+        for each, rates in zip(optimizers, walk.rates[step], strict=True):
+            for group, rate in zip(groups_of(each), rates, strict=True):
+                group["lr"] = rate
+        return read(optimizers, models, ratios)
+    finally:
+        for each, olds in zip(optimizers, kept, strict=True):
+            for group, old in zip(groups_of(each), olds, strict=True):
+                group["lr"] = old

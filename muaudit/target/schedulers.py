@@ -1,0 +1,198 @@
+"""Stepping the user's learning-rate scheduler, without training, and noting what it writes into the param groups."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from muaudit.errors import UserError
+from muaudit.target.usercode import guarded
+
+MOST_STEPS = 20_000  # stepped one by one; schedulers that can jump are followed to their end
+_USUAL, _SAMPLES = 200, 64
+_WHERE = "scheduler(optimizer)"
+_HINT = "expected a scheduler with .step(), or a function of the step that writes the param groups as your loop does"
+_NOT_STEPS = ("last_epoch", "_step_count", "best", "cooldown_counter", "num_bad_epochs")
+
+Rates = tuple[tuple[float, ...], ...]  # one row an optimizer, one learning rate a param group
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a scheduler did to the learning rates of several optimizers (one a probe) as it was stepped.
+
+    rates: the learning rates after each noted step, `before` those of the optimizers as they were built.
+    """
+
+    name: str
+    before: Rates
+    rates: Mapping[int, Rates]
+    file: str | None
+    line: int | None
+
+
+def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
+    """Step the scheduler of every optimizer from warm-up to floor; the optimizers end up as they were built.
+
+    Raises:
+        UserError: `make` raised, or returned nothing that can be stepped.
+    """
+    before = _rates(optimizers)
+    saved = [[dict(group) for group in groups_of(each)] for each in optimizers]
+    noted: dict[int, Rates] = {}
+    with warnings.catch_warnings(), guarded(_WHERE):
+        warnings.simplefilter("ignore")  # torch asks for optimizer.step() first; nothing is trained here
+        made = [make(each) for each in optimizers]
+        steppers = [list(_steppers(each)) for each in made]
+        if not all(steppers):
+            raise UserError(f"{_WHERE} returned {type(made[0]).__name__}, which cannot be stepped", _HINT)
+        horizon = max((_horizon(part) for part in _parts(made[0])), default=0) or _USUAL
+        for step in _steps(made[0], horizon):
+            if not _advance([s for each in steppers for s in each], step):
+                break
+            noted[step] = _rates(optimizers)
+    for each, groups in zip(optimizers, saved, strict=True):
+        for group, settings in zip(groups_of(each), groups, strict=True):
+            group.update(settings)
+    name = " + ".join(dict.fromkeys(_name(part) for part in _parts(made[0])))
+    file, line = _place(make, name)
+    return Walk(name, before, noted, file, line)
+
+
+def groups_of(optimizer: Any) -> list[dict[str, Any]]:
+    parts = getattr(optimizer, "optimizers", None)
+    parts = parts if isinstance(parts, (list, tuple)) else [optimizer]
+    return [group for part in parts for group in part.param_groups]
+
+
+def _rates(optimizers: Sequence[Any]) -> Rates:
+    return tuple(tuple(float(group["lr"]) for group in groups_of(each)) for each in optimizers)
+
+
+def _parts(made: Any) -> Iterator[Any]:
+    """The schedulers in what was returned: one, several, or Lightning's {"scheduler": ..., "interval": ...}."""
+    if isinstance(made, Mapping):
+        yield from _parts(made.get("scheduler", made.get("lr_scheduler")))
+    elif isinstance(made, (list, tuple)):
+        for each in made:
+            yield from _parts(each)
+    elif made is not None:
+        yield made
+
+
+def _steppers(made: Any) -> Iterator[Callable[[int], object]]:
+    for part in _parts(made):
+        step = getattr(part, "step", None)
+        if callable(step):
+            yield functools.partial(_step, part)
+        elif callable(part):
+            yield functools.partial(_call, part)
+
+
+def _call(function: Callable[[int], Any], step: int) -> None:
+    """A function of the step. One that only returns a learning rate leaves open who writes it where."""
+    found = function(step)
+    if isinstance(found, (int, float)) and not isinstance(found, bool):
+        raise UserError(f"{_WHERE} returned a function that returns a learning rate ({found:g})", _HINT)
+
+
+def _step(scheduler: Any, step: int) -> None:
+    plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    if isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler) and not plateau:
+        if not _can_jump(scheduler) or scheduler.last_epoch == step - 1:
+            scheduler.step()
+        else:
+            scheduler.step(step)
+        return
+    needed = [p for p in inspect.signature(scheduler.step).parameters.values() if p.default is p.empty]
+    positional = [p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    scheduler.step(*[1.0 if "metric" in p.name or "loss" in p.name else step for p in positional])
+
+
+def _advance(steppers: list[Callable[[int], object]], step: int) -> bool:
+    """One step of all; False where they have come to their end (OneCycleLR raises past its total)."""
+    try:
+        for stepper in steppers:
+            stepper(step)
+    except ValueError:
+        if step > 1:
+            return False
+        raise
+    return True
+
+
+def _steps(made: Any, horizon: int) -> Sequence[int]:
+    """Every step where schedulers count on themselves, else a sample up to and past the horizon."""
+    jumps = all(_can_jump(part) for part in _parts(made))
+    if not jumps or horizon <= _USUAL:
+        return range(1, min(horizon, MOST_STEPS) + 2)
+    even = {max(1, horizon * k // _SAMPLES) for k in range(_SAMPLES + 1)}
+    return sorted(even | {1, 2, 3, horizon - 1, horizon + 1})
+
+
+def _can_jump(part: Any) -> bool:
+    kinds = torch.optim.lr_scheduler
+    if not callable(getattr(part, "step", None)):
+        return callable(part)
+    return isinstance(part, (kinds.LambdaLR, kinds.OneCycleLR)) or hasattr(part, "_get_closed_form_lr")
+
+
+def _horizon(part: Any) -> int:
+    """The largest step count that a scheduler mentions, sub-schedulers and what its functions enclose included."""
+    counts = [_largest(value) for key, value in _mentioned(part).items() if key not in _NOT_STEPS]
+    below = [_horizon(each) for each in getattr(part, "_schedulers", ())]
+    milestones = getattr(part, "_milestones", None)
+    offset = max(milestones) if isinstance(milestones, list) and milestones else 0
+    return min(max([0, *counts, *(offset + each for each in below)]), 10_000_000)
+
+
+def _mentioned(part: Any) -> dict[str, Any]:
+    found = {} if inspect.isfunction(part) else dict(getattr(part, "__dict__", {}))
+    functions = [part, *found.pop("lr_lambdas", ())]
+    found.pop("optimizer", None)
+    for function in functions:
+        if isinstance(function, functools.partial):
+            found |= function.keywords | {f"argument {i}": value for i, value in enumerate(function.args)}
+            function = function.func
+        if inspect.isfunction(function):
+            closed = inspect.getclosurevars(function)
+            found |= dict(closed.nonlocals) | dict(closed.globals)
+            found |= {f"constant {i}": value for i, value in enumerate(function.__code__.co_consts)}
+    return found
+
+
+def _largest(value: Any) -> int:
+    if isinstance(value, bool):
+        return 0
+    if isinstance(value, (int, float)):
+        return int(value) if value == value and abs(value) < 1e9 and value == int(value) else 0
+    if isinstance(value, Mapping):
+        return max((_largest(each) for each in value), default=0)  # MultiStepLR counts its milestones
+    if isinstance(value, (list, tuple)):
+        return max((_largest(each) for each in value), default=0)
+    return 0
+
+
+def _name(part: Any) -> str:
+    inner = getattr(part, "_schedulers", ())
+    names = ", ".join(dict.fromkeys(_name(each) for each in inner))
+    own = getattr(part, "__name__", None) or type(part).__name__
+    return f"{own}({names})" if names else str(own)
+
+
+def _place(make: Callable[[Any], Any], name: str) -> tuple[str | None, int | None]:
+    """The line of `make` that names the scheduler, else its first."""
+    try:
+        lines, first = inspect.getsourcelines(make)
+        file = inspect.getsourcefile(make)
+    except (OSError, TypeError):
+        return None, None
+    short = name.partition("(")[0].partition(" ")[0]
+    hits = [number for number, text in enumerate(lines) if short in text and "def " not in text]
+    return file, first + (hits[-1] if hits else 0)

@@ -1,0 +1,77 @@
+"""The catalogue of known mistakes: the right model is clean, the wrong one gets exactly the finding that names it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from bugs.plant import FIXTURES, Edit
+from bugs.rows import ROWS, Row
+
+from muaudit.audit import audit
+from muaudit.report.model import Report
+from muaudit.target import resolve
+
+
+def written(row: Row, edits: Iterable[Edit], folder: Path) -> Path:
+    """The row's fixture with these edits, as a file."""
+    text = (FIXTURES / f"{row.fixture}.py").read_text()
+    for edit in edits:
+        assert text.count(edit.old) == edit.count, f"{row.fixture}: {edit.old!r} occurs {text.count(edit.old)} times"
+        text = text.replace(edit.old, edit.new)
+    path = folder / "model.py"
+    path.write_text(text)
+    return path
+
+
+def check(row: Row, path: Path) -> Report:
+    return audit(resolve(str(path)), profile=row.profile, target_width=row.target_width)
+
+
+def shown(report: Report) -> str:
+    lines = [f"{v.rule} {v.severity} {v.tensors} line {v.line}: {v.message}" for v in report.violations]
+    return "\n".join([*lines, *(f"{u.name}: {u.reason}" for u in report.unanalysed)])
+
+
+def label(row: Row) -> str:
+    return f"{row.number}-{row.name}".replace(" ", "-")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_the_right_model_is_clean(row: Row, tmp_path: Path) -> None:
+    report = check(row, written(row, row.right, tmp_path))
+    assert not report.violations, shown(report)
+    assert not report.unanalysed, shown(report)
+    assert (report.verdict, report.exit_code(strict=True)) == ("mup", 0)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_the_mistake_is_the_one_finding(row: Row, tmp_path: Path) -> None:
+    path = written(row, (*row.right, *row.wrong), tmp_path)
+    report = check(row, path)
+    assert [v.rule for v in report.violations] == [row.rule], shown(report)
+    (found,) = report.violations
+    assert set(found.tensors) == matching(report, row.tensors), shown(report)
+    assert report.exit_code() == int(found.severity == "error")
+    if row.line:
+        assert found.line is not None
+        assert row.line in path.read_text().splitlines()[found.line - 1]
+    assert row.found is None or found.found_exponent == pytest.approx(row.found, abs=0.02), found
+    assert row.expected is None or found.expected_exponent == pytest.approx(row.expected, abs=0.02), found
+    assert row.says in found.message
+    assert not report.unanalysed, shown(report)
+
+
+def matching(report: Report, patterns: tuple[str, ...]) -> set[str]:
+    """The parameters that match any of the patterns; every pattern must match one."""
+    names = [row.name for row in report.tensors]
+    assert all(fnmatch.filter(names, pattern) for pattern in patterns), (patterns, names)
+    return {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
+
+
+def test_every_row_of_the_catalogue_is_there() -> None:
+    wanted = {f"B{n}" for n in (*range(1, 24), 26, *range(28, 33))}
+    assert {row.number for row in ROWS} <= wanted
+    assert len({label(row) for row in ROWS}) == len(ROWS)

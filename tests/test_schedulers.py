@@ -1,0 +1,126 @@
+"""Schedulers that keep the groups' ratios pass, whatever drives them; what cannot be stepped is said."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from bugs.plant import FIXTURES, load
+
+import muaudit
+from muaudit.errors import UserError
+from muaudit.report.model import Report
+from muaudit.target.schedulers import MOST_STEPS, walk
+
+MODULE = load(FIXTURES / "bugs" / "schedule.py")
+S = torch.optim.lr_scheduler
+
+
+def audit(scheduler: Callable[[Any], Any], optimizer: Callable[[Any], Any] = MODULE.optimizer) -> Report:
+    return muaudit.check(
+        MODULE.build,
+        batch=MODULE.batch,
+        loss=MODULE.loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        widths=MODULE.widths,
+    )
+
+
+def shared(model: Any) -> torch.optim.Optimizer:
+    """Groups that differ in a factor of the loop's own only."""
+    m = model.width / MODULE.BASE
+    matrices = [*(layer.weight for layer in model.hidden), model.readout.weight]
+    vectors = [model.embed.weight, *(p for p in model.parameters() if p.dim() == 1)]
+    return torch.optim.Adam([{"params": vectors, "factor": 1.0}, {"params": matrices, "factor": 1 / m}], lr=0.003)
+
+
+def by_factor(optimizer: Any) -> Callable[[int], None]:
+    def write(step: int) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = 0.003 * min(step / 10, 1.0) * group["factor"]
+
+    return write
+
+
+def warmed_cosine(step: int, *, warmup: int, total: int) -> float:
+    return step / warmup if step < warmup else 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
+
+
+def in_sequence(optimizer: Any) -> Any:
+    parts = [S.LinearLR(optimizer, 0.1, total_iters=50), S.CosineAnnealingLR(optimizer, 500)]
+    return S.SequentialLR(optimizer, parts, milestones=[50])
+
+
+class Epochs:
+    """A scheduler that is no torch class and is told the step, as timm's are; it applies `lr_scale` itself."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer, self.t_initial = optimizer, 90
+
+    def step(self, epoch: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.003 * (1 - epoch / 200) * group["factor"]
+
+
+KEPT: dict[str, Callable[[Any], Any]] = {
+    "cosine to zero": lambda o: S.CosineAnnealingLR(o, 300),
+    "in sequence": in_sequence,
+    "chained": lambda o: S.ChainedScheduler([S.ConstantLR(o, 0.5, 20), S.ExponentialLR(o, 0.99)]),
+    "one maximum a group": lambda o: S.OneCycleLR(o, [g["lr"] for g in o.param_groups], total_steps=100),
+    "partial, long": lambda o: S.LambdaLR(o, functools.partial(warmed_cosine, warmup=2000, total=1_000_000)),
+    "Lightning": lambda o: {"scheduler": S.StepLR(o, 30), "interval": "step"},
+    "plateau": lambda o: S.ReduceLROnPlateau(o, patience=3),
+    "several": lambda o: [S.LinearLR(o, 0.1, total_iters=50)],
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_schedule_that_keeps_the_ratios_passes(name: str) -> None:
+    report = audit(KEPT[name])
+    assert not report.violations, [v.message for v in report.violations]
+    assert report.verdict == "mup"
+
+
+@pytest.mark.parametrize("scheduler", [by_factor, Epochs])
+def test_a_scheduler_that_sets_the_groups_apart_counts(scheduler: Callable[[Any], Any]) -> None:
+    assert audit(scheduler, shared).verdict == "mup"
+    assert {v.rule for v in audit(lambda o: S.StepLR(o, 30), shared).violations} == {"MUP301", "MUP303"}
+
+
+def test_the_floor_of_a_plateau_is_seen() -> None:
+    (found,) = audit(lambda o: S.ReduceLROnPlateau(o, patience=0, min_lr=1e-3)).violations
+    assert (found.rule, found.severity) == ("MUP307", "warning")
+    assert "ReduceLROnPlateau at its floor" in found.message
+
+
+def test_the_floor_of_a_long_schedule_is_reached() -> None:
+    (found,) = audit(lambda o: S.CosineAnnealingLR(o, 50 * MOST_STEPS, eta_min=1e-5)).violations
+    assert (found.rule, found.found_exponent, found.expected_exponent) == ("MUP307", 0.0, -1.0)
+
+
+def test_the_optimizers_are_left_as_they_were() -> None:
+    optimizer = MODULE.optimizer(MODULE.build(64))
+    before = [dict(group) for group in optimizer.param_groups]
+    walk(lambda o: S.StepLR(o, 3), [optimizer])
+    kept = [{key: group[key] for key in old} for group, old in zip(optimizer.param_groups, before, strict=True)]
+    assert kept == before
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "message"),
+    [
+        (lambda o: None, "returned NoneType, which cannot be stepped"),
+        (lambda o: SimpleNamespace(), "returned SimpleNamespace, which cannot be stepped"),
+        (lambda o: lambda step: 0.1, "returns a learning rate"),
+        (lambda o: o.nonsense, r"scheduler\(optimizer\) raised AttributeError"),
+    ],
+)
+def test_what_cannot_be_stepped_is_said(scheduler: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        audit(scheduler)
