@@ -1,0 +1,319 @@
+"""Train models at several widths and hold every recorded activation against what `muaudit check` predicted for it.
+
+    python benchmarks/predict_vs_measure.py --results results --plot docs/predict_vs_measure.png
+
+Each model is trained twice from the same initializations: in float64 with a learning rate so small that the response
+is linear, and with its own learning rate. Predictions come from the audit at two small widths, which never trains.
+
+    init            slope of the root mean square at initialization, over the wider half of the widths
+    linear          local slope of the change between the two largest widths, tiny learning rate: against `update`
+    usual           the same at the model's own learning rate: against `capped`
+
+A slope is the mean over seeds of the logarithm. Measurements are kept in --results, one file a model, and not repeated;
+predictions are always made anew. Nothing is left out of the figures: what disagrees is listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from subjects import Subject, subjects
+
+from muaudit.audit import audit
+from muaudit.report.model import ActivationRow
+from muaudit.target import Target
+from muaudit.training.loop import moved
+from muaudit.training.meter import Meter
+
+STEPS = 3
+TINY = 1e-5  # what learning rates are multiplied by for the linear response
+EPS = 1e-18  # Adam's eps beside it: far below every gradient, above the rounding of gradients that are zero
+ROUNDING = 1e-11  # a change below this part of TINY times the value is the arithmetic's
+FLAT = 0.25  # half way between the exponents 0 and 1/2
+INIT, LOCAL = 0.15, 0.25  # how close slopes must come
+
+
+# -- measuring -----------------------------------------------------------------------------------------------
+Sizes = dict[str, dict[str, float]]  # name of an activation → init, linear, usual
+
+
+def measured(subject: Subject, widths: Sequence[int], seeds: int, results: Path, folder: Path, may_train: bool) -> Any:
+    """Sizes of every activation at [width][seed]: read where they are kept, trained for where not. None without."""
+    path = results / ("".join(c if c.isalnum() else "_" for c in subject.name) + ".jsonl")
+    kept = _kept(path)
+    target, start = subject.make(folder), time.perf_counter()
+    for width in widths:
+        for seed in range(seeds):
+            if (width, seed) not in kept and may_train:
+                kept[width, seed] = both(target, width, seed)
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([width, seed, kept[width, seed]]) + "\n")
+        if may_train and time.perf_counter() - start > 1:
+            passed = time.perf_counter() - start
+            print(f"  {subject.name}: width {width} after {passed:.0f} s", file=sys.stderr, flush=True)
+    if not all((width, seed) in kept for width in widths for seed in range(seeds)):
+        return None
+    return [[kept[width, seed] for seed in range(seeds)] for width in widths]
+
+
+def _kept(path: Path) -> dict[tuple[int, int], Sizes]:
+    found: dict[tuple[int, int], Sizes] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            width, seed, sizes = json.loads(line)
+        except ValueError:  # cut off while it was written
+            continue
+        found[width, seed] = sizes
+    return found
+
+
+def both(target: Target, width: int, seed: int) -> Sizes:
+    """One model trained twice from the same initialization."""
+    linear = train(target, width, seed, torch.float64, TINY, EPS)
+    usual = train(target, width, seed, torch.float32, 1.0, None)
+    return {
+        name: {"init": first, "linear": change, "usual": usual[name][1]} for name, (first, change) in linear.items()
+    }
+
+
+def train(
+    target: Target, width: int, seed: int, dtype: torch.dtype, factor: float, eps: float | None
+) -> dict[str, tuple[float, float]]:
+    """Root mean square of every activation at initialization, and of its change after the last step."""
+    axes = target.axes
+    sizes = {axis.name: max(1, round(axis.probes[0] * width / axes[0].probes[0])) for axis in axes}
+    model = target.build(sizes, seed).to(dtype)
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")  # there is no grouped matmul in float64
+    inputs = moved(target.inputs(sizes), torch.device("cpu"), dtype)
+    optimizer = target.optimizer(model, sizes)
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
+        if eps is not None and "eps" in group:
+            group["eps"] = eps
+        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
+            group["foreach"], group["fused"] = False, True
+    meter = Meter(model, STEPS)
+    for step in range(STEPS + 1):
+        if 0 < step < STEPS:
+            output = model(*inputs.args, **inputs.kwargs)
+        else:
+            with meter.at(step):
+                output = model(*inputs.args, **inputs.kwargs)
+        if step < STEPS:
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(target.loss(output, inputs))
+            optimizer.step()
+        del output
+    found: dict[str, list[float]] = {}
+    for name, column, step, number in meter.close():
+        if column == 0 and step == 0:
+            found.setdefault(name, [0.0, 0.0])[0] = number
+        elif column == 2:
+            found.setdefault(name, [0.0, 0.0])[1] = number
+    return {name: (first, change) for name, (first, change) in found.items()}
+
+
+# -- comparing -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Point:
+    """One prediction and its measurement. error: standard error of the slope over seeds."""
+
+    model: str
+    kind: str
+    name: str
+    what: str  # init, linear, usual
+    predicted: float
+    measured: float
+    error: float
+
+    @property
+    def near(self) -> bool:
+        """Within the distance that is asked for."""
+        if math.isinf(self.predicted) or math.isinf(self.measured):
+            return self.predicted == self.measured
+        return abs(self.predicted - self.measured) <= (INIT if self.what == "init" else LOCAL)
+
+    @property
+    def same_class(self) -> bool:
+        return class_of(self.predicted) == class_of(self.measured)
+
+
+def class_of(exponent: float) -> str:
+    """shrinks, flat or grows; none at all for what stays zero."""
+    if math.isinf(exponent):
+        return "none"
+    return "grows" if exponent > FLAT else "shrinks" if exponent < -FLAT else "flat"
+
+
+def compare(subject: Subject, widths: Sequence[int], found: Any, folder: Path) -> Iterator[Point]:
+    """Every activation that the audit predicts and that was measured."""
+    rows = {row.name: row for row in audit(subject.make(folder)).activations}
+    names = {_key(name, rows): name for name in found[0][0]}
+    odd = [*(rows.keys() - names.keys()), *(names.keys() - rows.keys())]
+    if odd:
+        print(f"  {subject.name}: only predicted or only measured: {', '.join(odd)}", file=sys.stderr)
+    for key, name in names.items():
+        if key in rows:
+            values = {
+                w: np.array([[s[name][w] for s in seeds] for seeds in found]) for w in ("init", "linear", "usual")
+            }
+            yield from _points(subject, rows[key], widths, values)
+
+
+def _key(name: str, rows: Mapping[str, ActivationRow]) -> str:
+    """What the model itself returns is called `output`, or `Llama output` where a module has that name."""
+    plain = name.rpartition(" ")[2]
+    return "(output)" + plain.removeprefix("output") if name not in rows and plain.startswith("output") else name
+
+
+def _points(
+    subject: Subject, row: ActivationRow, widths: Sequence[int], values: Mapping[str, np.ndarray]
+) -> Iterator[Point]:
+    half = max(2, len(widths) // 2 + 1)
+    for what, predicted, last in (
+        ("init", row.init_exponent, half),
+        ("linear", row.update_exponent, 2),
+        ("usual", row.capped_exponent, 2),
+    ):
+        if predicted is None:
+            continue
+        sizes = values[what][-last:]
+        if what == "linear":
+            sizes = np.where(sizes > ROUNDING * TINY * values["init"][-last:], sizes, 0.0)
+        slope, error = fit(widths[-last:], sizes)
+        yield Point(subject.name, subject.kind, row.name, what, predicted, slope, error)
+
+
+def fit(widths: Sequence[int], sizes: np.ndarray) -> tuple[float, float]:
+    """Slope of the mean over seeds of log size [width, seed], and its standard error; −∞ for zeros."""
+    if not (sizes > 0).any():
+        return -math.inf, 0.0
+    with np.errstate(divide="ignore"):
+        logs = np.log(sizes)
+    x = np.log(np.array(widths, float))
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    slopes = weights @ logs
+    error = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) if len(slopes) > 1 else math.nan
+    return float(slopes.mean()), error
+
+
+# -- showing -------------------------------------------------------------------------------------------------
+def table(points: Sequence[Point]) -> str:
+    """One line a model, then the totals against what is asked for."""
+    heads = "activations", "init within 0.15", "linear: class", "within 0.25", "usual lr: class", "within 0.25"
+    lines = [f"| model | | {' | '.join(heads)} |", "|---|---" + "|--:" * len(heads) + "|"]
+    names = list(dict.fromkeys((p.model, p.kind) for p in points))
+    for model, kind in names:
+        lines.append(f"| {model} | {kind} | {_cells([p for p in points if p.model == model])} |")
+    lines.append(f"| **all {len(names)}** | | {_cells(points, share=True)} |")
+    return "\n".join(lines)
+
+
+def _cells(points: Sequence[Point], share: bool = False) -> str:
+    by = {what: [p for p in points if p.what == what] for what in ("init", "linear", "usual")}
+
+    def count(what: str, good: list[bool]) -> str:
+        text = f"{sum(good)} / {len(good)}"
+        return f"{text} ({100 * sum(good) / max(1, len(good)):.1f} %)" if share else text
+
+    cells = [str(len(by["init"])), count("init", [p.near for p in by["init"]])]
+    for what in ("linear", "usual"):
+        cells += [count(what, [p.same_class for p in by[what]]), count(what, [p.near for p in by[what]])]
+    return " | ".join(cells)
+
+
+def disagreements(points: Sequence[Point]) -> Iterator[str]:
+    """Every point that misses, worst kinds first."""
+    for p in points:
+        if not p.near or (p.what != "init" and not p.same_class):
+            why = "distance" if p.what == "init" or p.same_class else "class" if p.near else "class and distance"
+            yield (
+                f"{p.model:40} {p.name:45} {p.what:7} predicted {p.predicted:+.2f} "
+                f"measured {p.measured:+.2f} ± {p.error:.2f}  ({why})"
+            )
+
+
+def scatter(points: Sequence[Point], path: Path) -> None:
+    """Measured against predicted exponents, one panel a question."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    titles = {
+        "init": "size at initialization",
+        "linear": "change, linear response",
+        "usual": "change, usual learning rate",
+    }
+    colours = {"µP": "#0072B2", "standard": "#E69F00", "one bug": "#D55E00", "library": "#009E73"}
+    spread = np.random.default_rng(0)
+    for axes, (what, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
+        shown = [p for p in points if p.what == what and math.isfinite(p.predicted) and math.isfinite(p.measured)]
+        near = INIT if what == "init" else LOCAL
+        ends = [min([-1.0, *(p.predicted for p in shown)]) - 0.5, max([1.0, *(p.predicted for p in shown)]) + 0.5]
+        axes.fill_between(ends, [e - near for e in ends], [e + near for e in ends], color="0.88", lw=0)
+        axes.plot(ends, ends, color="0.6", lw=0.8)
+        for kind, colour in colours.items():
+            chosen = [p for p in shown if p.kind == kind]
+            x = [p.predicted + spread.uniform(-0.06, 0.06) for p in chosen]
+            axes.scatter(x, [p.measured for p in chosen], s=14, alpha=0.6, color=colour, lw=0, label=kind)
+        good = sum(p.near for p in shown)
+        axes.set(
+            title=f"{title}\n{good} of {len(shown)} within {near}", xlabel="predicted exponent of width", xlim=ends
+        )
+        axes.set_aspect("equal", "box")
+        axes.grid(color="0.93", lw=0.6)
+        axes.set_axisbelow(True)
+    figure.axes[0].set_ylabel("measured slope")
+    figure.axes[0].legend(frameon=False, loc="upper left")
+    figure.savefig(path, dpi=130)
+
+
+# -- running -------------------------------------------------------------------------------------------------
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="only models whose name contains one of these")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where measurements are kept")
+    parser.add_argument("--max-width", type=int, default=2048)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--plot", type=Path, help="a PNG of predicted against measured slopes")
+    parser.add_argument("--table", type=Path, help="write the table to this file too")
+    parser.add_argument("--no-training", action="store_true", help="compare what was measured before")
+    args = parser.parse_args()
+    args.results.mkdir(parents=True, exist_ok=True)
+    points: list[Point] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for subject in subjects():
+            if args.models and not any(text in subject.name for text in args.models):
+                continue
+            widths = [width for width in subject.widths if width <= args.max_width]
+            found = measured(subject, widths, args.seeds, args.results, Path(folder), not args.no_training)
+            if found is not None:
+                points += compare(subject, widths, found, Path(folder))
+    text = table(points)
+    print(text)
+    print("\n".join(["", *disagreements(points)]))
+    if args.table:
+        args.table.write_text(text + "\n", encoding="utf-8")
+    if args.plot:
+        scatter(points, args.plot)
+
+
+if __name__ == "__main__":
+    main()
