@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +13,14 @@ import typer
 
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
-from muaudit.cli.progress import progress
+from muaudit.cli.progress import bar, progress
 from muaudit.errors import UserError
 
 if TYPE_CHECKING:
+    from muaudit.checkpoints.verify import Verified
+    from muaudit.convert.output import Output, Wanted
     from muaudit.report.layout import Line
+    from muaudit.report.model import Report
     from muaudit.target import Target, TargetOptions
 
 
@@ -57,9 +61,38 @@ def convert(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the initialization that is written.")] = 0,
+    state_dict: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Convert this checkpoint: safetensors, an index of several, or torch."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="The checkpoint is an initialization: scale it to the µP init.")
+    ] = False,
+    function_preserving: Annotated[
+        bool,
+        typer.Option(
+            "--function-preserving",
+            help="The checkpoint is trained: move it to this formulation; its outputs stay and training can go on.",
+        ),
+    ] = False,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PLAN", help="The plan it was trained by (default: plan.yaml beside it)."),
+    ] = None,
+    optimizer_state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its optimizer's state, to be moved along (torch checkpoint).")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Copy tensors that the model does not have as they are. Repeatable."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Load the checkpoint before and after, and compare the model's outputs.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Plan the conversion to µP: scales for init and learning rates, applied from outside the model."""
+    from muaudit.convert.output import Wanted
     from muaudit.target.options import TargetOptions, parse_inputs, parse_set, parse_widths
 
     options = TargetOptions(
@@ -68,36 +101,48 @@ def convert(
         inputs=parse_inputs(input_ or ()),
         optimizer=optimizer,
     )
+    wanted = Wanted(
+        out, seed, state_dict, fresh, function_preserving, from_, optimizer_state, tuple(keep or ()), verify
+    )
+    wanted.check()
     # What the user's model prints while it is built must not spoil the output.
     with redirect_stdout(sys.stderr), progress(f"converting {target or 'the model here'}"):
-        lines, code = _convert(target, options, base_width, width, out, seed)
-    show(lines)
-    return code
+        output, after = _plan(target, options, base_width, width, wanted)
+    with redirect_stdout(sys.stderr), bar(f"writing {out}", output.total) as advance:
+        verified = output.write(advance)
+    show(_lines(output, after, verified))
+    return after.exit_code(False)
 
 
-def _convert(
-    text: str | None, options: TargetOptions, base_width: int, width: int | None, out: Path, seed: int
-) -> tuple[list[Line], int]:
+def _plan(
+    text: str | None, options: TargetOptions, base_width: int, width: int | None, wanted: Wanted
+) -> tuple[Output, Report]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.audit import audit
-    from muaudit.convert.files import write_plan
+    from muaudit.convert.output import prepare_output
     from muaudit.convert.planned import planned
     from muaudit.convert.planner import make_plan
-    from muaudit.convert.show import paste_lines, plan_lines
     from muaudit.convert.whole import whole
     from muaudit.target import resolve
 
     target = resolve(text, options)
-    plan = make_plan(target, base_width, width or _own_width(target), seed=seed)
-    after = audit(planned(target, plan), target_width=plan.width, seed=seed)
+    plan = make_plan(target, base_width, width or _own_width(target), seed=wanted.seed)
+    after = audit(planned(target, plan), target_width=plan.width, seed=wanted.seed)
     full, why_not = whole(target, options, lambda changed: resolve(text, changed))
-    if full is not None:
-        from muaudit.convert.state import write_fresh
+    return prepare_output(full, why_not, plan, wanted), after
 
-        write_fresh(full, plan, out / "state_dict.safetensors", seed)
-    write_plan(plan, out / "plan.yaml")
-    lines = [*plan_lines(plan, after), *paste_lines(plan, out, full is not None, why_not)]
-    return lines, after.exit_code(False)
+
+def _lines(output: Output, after: Report, verified: Verified | None) -> Iterator[Line]:
+    from muaudit.convert.show import paste_lines, plan_lines
+
+    plan, out = output.plan, output.wanted.out
+    yield from plan_lines(plan, after)
+    if output.transfer is None:
+        yield from paste_lines(plan, out, output.full is not None, output.why_not)
+    else:
+        from muaudit.convert.loading import loading_lines
+
+        yield from loading_lines(plan, output.transfer, out, verified)
 
 
 def _own_width(target: Target) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
@@ -29,6 +29,28 @@ def progress(message: str) -> Iterator[None]:
     finally:
         timer.cancel()
         spinner.stop()
+
+
+@contextmanager
+def bar(message: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar over `total` bytes; what it yields is told how many more are done."""
+    if not total or not sys.stderr.isatty():
+        yield lambda size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as shown:
+        task = shown.add_task(message, total=total)
+        yield lambda size: shown.advance(task, size)
 
 
 class _Spinner:

@@ -21,8 +21,8 @@ _HEADER = """\
 """
 
 
-def plan_text(plan: Plan) -> str:
-    """The plan as YAML."""
+def plan_text(plan: Plan, applied: Mapping[str, Any] | None = None) -> str:
+    """The plan as YAML. applied: what it was applied to, and the files that were written beside it."""
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "target": plan.target,
@@ -44,6 +44,8 @@ def plan_text(plan: Plan) -> str:
         ],
         "notes": list(plan.notes),
     }
+    if applied is not None:
+        data["applied"] = {key: _Flow(value) if isinstance(value, list) else value for key, value in applied.items()}
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=200)
     return _HEADER.format(target=plan.target, width=plan.width, base=plan.base_width) + text
 
@@ -156,9 +158,9 @@ def _check_scales(plan: Plan, data: Mapping[str, Any]) -> None:
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
-def write_plan(plan: Plan, path: Path) -> None:
-    """Write plan.yaml in one step. Raises UserError where it cannot be written."""
-    text = plan_text(plan)
+def write_plan(plan: Plan, path: Path, applied: Mapping[str, Any] | None = None) -> None:
+    """Write plan.yaml in one step, with what it was applied to. Raises UserError where it cannot be written."""
+    text = plan_text(plan, applied)
     _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from ..checkpoints.layout import MARK
+from ..checkpoints.marks import FRESH, mark_of
 from ..target.probe import Target
 from .files import write_state_dict
 from .plan import Plan
@@ -17,5 +20,5 @@ def write_fresh(target: Target, plan: Plan, path: Path, seed: int) -> None:
         UserError: the model cannot be built at this width, or the file cannot be written.
     """
     model = plan.apply_(target.build(sizes_at(target, plan.width), seed))
-    written = {"schema": "muaudit.plan/1", "base_width": str(plan.base_width), "width": str(plan.width)}
-    write_state_dict(model.state_dict(), path, written | {"seed": str(seed)})
+    mark = json.dumps({**mark_of(plan, FRESH), "seed": str(seed)})
+    write_state_dict(model.state_dict(), path, {MARK: mark})

@@ -1,0 +1,62 @@
+"""What a converted checkpoint says about itself, so that nothing is done to it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..convert.plan import Plan
+from ..errors import UserError
+from .layout import Checkpoint
+
+FRESH, MOVED = "fresh", "function-preserving"
+
+
+def mark_of(plan: Plan, meaning: str) -> dict[str, str]:
+    """What a file that was converted by this plan says."""
+    return {
+        "applied": meaning,
+        "target": plan.target,
+        "width_name": plan.width_name,
+        "base_width": str(plan.base_width),
+        "width": str(plan.width),
+        "optimizer": plan.optimizer,
+        "formulation": plan.formulation,
+    }
+
+
+def check_fresh(checkpoint: Checkpoint) -> None:
+    """Raise UserError for a checkpoint whose initialization has been scaled before."""
+    for shard in checkpoint.shards:
+        if shard.mark is not None:
+            raise UserError(
+                f"{shard.path} has been converted before: {sentence(shard.mark)}",
+                "scaling it twice would spoil it: start from the initialization itself, or, to move it to another "
+                "formulation, use --function-preserving",
+            )
+
+
+def check_moved(checkpoint: Checkpoint, old: Plan, new: Plan) -> None:
+    """Raise UserError unless all files are in the formulation of `old`, as far as they say, and `new` is another."""
+    if old.entries == new.entries and old.hooks == new.hooks:
+        raise UserError(
+            f"the checkpoint is in the formulation {old.formulation} already, by the plan it comes from",
+            "--formulation names another one",
+        )
+    for shard in checkpoint.shards:
+        said = shard.mark
+        if said is not None and _differs(said, old):
+            raise UserError(
+                f"{shard.path} does not come from the plan given with --from: {sentence(said)}",
+                f"that plan is: {sentence(mark_of(old, said.get('applied', MOVED)))}",
+            )
+
+
+def sentence(mark: Mapping[str, str]) -> str:
+    """`fresh, width 128 → 1024, adamw, absorbed`."""
+    unknown = dict.fromkeys(("applied", "width_name", "base_width", "width", "optimizer", "formulation"), "?")
+    return "{applied}, {width_name} {base_width} → {width}, {optimizer}, {formulation}".format(**{**unknown, **mark})
+
+
+def _differs(mark: Mapping[str, str], plan: Plan) -> bool:
+    expected = mark_of(plan, "")
+    return any(mark.get(key) != expected[key] for key in ("base_width", "width", "optimizer", "formulation"))

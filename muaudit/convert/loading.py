@@ -1,0 +1,65 @@
+"""What to put into the training script to load a converted checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..checkpoints.marks import FRESH
+from ..checkpoints.transfer import Transfer
+from ..checkpoints.verify import Verified
+from ..report.layout import BOLD, GOOD, Line, line
+from .plan import Plan
+
+_CLASSES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam"}
+
+
+def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verified | None) -> Iterator[Line]:
+    """What was written, and the lines to paste."""
+    request = transfer.request
+    names = ", ".join(path.name for path in transfer.checkpoint.files[:4])
+    names += f" and {len(transfer.checkpoint.files) - 4} more" if len(transfer.checkpoint.files) > 4 else ""
+    scaled = sum(scaling.factor != 1.0 for scaling in transfer.scalings.values())
+    count = f"{scaled} of {len(transfer.checkpoint.tensors)} tensors scaled"
+    yield line()
+    yield line(f"wrote {folder / 'plan.yaml'} and, in {folder}: {names}")
+    if request.meaning == FRESH:
+        yield line(f"fresh: the initialization in {request.state_dict} became a µP initialization, {count}", indent=2)
+    else:
+        old = request.old.formulation if request.old else ""
+        yield line(
+            f"function-preserving: {request.state_dict} moved from {old} to {plan.formulation}, {count}", indent=2
+        )
+    if transfer.optimizer is not None:
+        yield line(f"its optimizer state moved along: {folder / transfer.optimizer.path.name}", indent=2)
+    if transfer.note:
+        yield line(transfer.note, indent=2)
+    if verified is not None:
+        text = (
+            f"verified: outputs differ by {verified.difference:.2g} relative (rounding allows {verified.allowed:.2g})"
+        )
+        yield line((text, GOOD), indent=2)
+    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
+    for row in _code(plan, transfer, folder):
+        yield line(row, indent=4)
+
+
+def _code(plan: Plan, transfer: Transfer, folder: Path) -> list[str]:
+    cls = _CLASSES.get(plan.optimizer, plan.optimizer)
+    decay = "" if plan.optimizer == "sgd" else ", weight_decay=0.1"
+    code = [
+        "import muaudit",
+        f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
+        f"# load {folder / (transfer.checkpoint.index or transfer.checkpoint.shards[0].path).name} into the model",
+        "plan.install_hooks(model)  # not apply_: the weights are scaled already",
+        f"optimizer = torch.optim.{cls}(plan.param_groups(model, lr=LR{decay}))",
+    ]
+    if transfer.optimizer is not None:
+        name = folder / transfer.optimizer.path.name
+        code.append(f'optimizer.load_state_dict(torch.load("{name}", weights_only=True){_keys(transfer)})')
+    return code
+
+
+def _keys(transfer: Transfer) -> str:
+    keys = transfer.optimizer.keys if transfer.optimizer else ()
+    return "".join(f"[{key!r}]" for key in keys)

@@ -1,0 +1,158 @@
+"""The output folder of a conversion: plan, state dict and what else was asked for, complete or not there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..checkpoints.folder import replaced
+from ..errors import UserError
+from ..target.probe import Target
+from .files import read_plan, write_plan
+from .plan import SCHEMA, Plan
+
+if TYPE_CHECKING:
+    from ..checkpoints.skeleton import Skeleton
+    from ..checkpoints.transfer import Transfer
+    from ..checkpoints.verify import Verified
+
+PLAN, STATE_DICT, MODULE, BASE_SHAPES = "plan.yaml", "state_dict.safetensors", "mup_plan.py", "model.bsh"
+
+_MEANINGS = """\
+--fresh: it is an initialization, before any training; its tensors are scaled to the µP init
+--function-preserving --from PLAN: it is trained, by the plan PLAN; it is moved to this formulation, its outputs stay"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written, as the command line says it; see `muaudit convert --help`."""
+
+    out: Path
+    seed: int = 0
+    state_dict: Path | None = None
+    fresh: bool = False
+    function_preserving: bool = False
+    old_plan: Path | None = None
+    optimizer_state: Path | None = None
+    keep: tuple[str, ...] = ()
+    verify: bool = False
+    emit_python: bool = False
+    emit_bsh: bool = False
+
+    def check(self) -> None:
+        """Raise UserError where the meaning of a checkpoint is left open, or options contradict each other."""
+        if self.fresh and self.function_preserving:
+            raise UserError("--fresh and --function-preserving are two different things", _MEANINGS)
+        if self.state_dict is None:
+            needing = {
+                "--function-preserving": self.function_preserving, "--from": self.old_plan, "--keep": self.keep,
+                "--optimizer-state": self.optimizer_state, "--verify": self.verify,
+            }  # fmt: skip
+            for option, given in needing.items():
+                if given:
+                    raise UserError(f"{option} needs a checkpoint", "--state-dict FILE names it")
+        elif not (self.fresh or self.function_preserving):
+            raise UserError(f"--state-dict {self.state_dict}: is it fresh or trained?", _MEANINGS)
+        if self.old_plan is not None and not self.function_preserving:
+            raise UserError("--from names the plan of a trained checkpoint", _MEANINGS)
+
+    def source_plan(self) -> Plan | None:
+        """The plan that a trained checkpoint comes from: given, or beside it.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        if self.state_dict is None or not self.function_preserving:
+            return None
+        folder = self.state_dict if self.state_dict.is_dir() else self.state_dict.parent
+        if self.old_plan is None and not (folder / PLAN).is_file():
+            raise UserError(
+                "--function-preserving needs the plan that the checkpoint was trained by",
+                "--from mup/plan.yaml names it, or put it beside the checkpoint",
+            )
+        return read_plan(self.old_plan or folder / PLAN)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is about to be written; every input was read and found right.
+
+    full: the target at its own size, None where it cannot be built, and why_not. total: bytes to stream.
+    """
+
+    full: Target | None
+    why_not: str
+    plan: Plan
+    wanted: Wanted
+    transfer: Transfer | None = None
+    model: Skeleton | None = None
+    total: int = field(default=0)
+
+    def write(self, advance: Callable[[int], None]) -> Verified | None:
+        """Write the folder in one step; with `--verify`, only if the outputs agree.
+
+        Raises:
+            UserError: a file cannot be read or written, or the outputs do not agree. The folder is as it was then.
+        """
+        verified = None
+        with replaced(self.wanted.out, _own) as staging:
+            if self.transfer is not None:
+                self.transfer.write(staging, advance)
+                if self.wanted.verify and self.full is not None and self.model is not None:
+                    from ..checkpoints.verify import verify
+
+                    verified = verify(self.transfer, self.full, staging, self.model)
+            elif self.full is not None:
+                from .state import write_fresh
+
+                write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed)
+            written = sorted([*(path.name for path in staging.iterdir()), PLAN])
+            write_plan(self.plan, staging / PLAN, self._record(written))
+        return verified
+
+    def _record(self, written: list[str]) -> dict[str, Any]:
+        """What plan.yaml says about the files beside it."""
+        if self.transfer is None:
+            source = f"an initialization with seed {self.wanted.seed}" if self.full is not None else "nothing"
+            return {"meaning": "fresh", "to": source, "written": written}
+        request = self.transfer.request
+        record: dict[str, Any] = {"meaning": request.meaning, "to": request.state_dict.name}
+        if request.old is not None:
+            record["from"] = request.old.formulation
+        return {**record, "written": written}
+
+
+def prepare_output(full: Target | None, why_not: str, plan: Plan, wanted: Wanted) -> Output:
+    """Read what is to be converted, before anything is written.
+
+    full, why_not: as in `Output`.
+
+    Raises:
+        UserError: a file is damaged, is not this model's, or was converted before.
+    """
+    if wanted.state_dict is None:
+        return Output(full, why_not, plan, wanted)
+    if full is None:
+        raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
+    from ..checkpoints.skeleton import skeleton
+    from ..checkpoints.transfer import Request, prepare
+
+    model = skeleton(full, plan.width)
+    request = Request(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
+    transfer = prepare(request, model, wanted.out)
+    return Output(full, why_not, plan, wanted, transfer, model, transfer.nbytes)
+
+
+def _own(folder: Path) -> Collection[str]:
+    """What an earlier run wrote into a folder, as its plan.yaml says."""
+    try:
+        data = yaml.safe_load((folder / PLAN).read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            return ()
+        return {PLAN, *map(str, (data.get("applied") or {"written": [STATE_DICT]})["written"])}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return ()
