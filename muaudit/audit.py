@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .capture.definitions import definitions
 from .capture.recorder import Recording, record
 from .errors import UserError
 from .parametrizations.profiles import Profile, get_profile
 from .report.assemble import assemble
+from .report.located import located
 from .report.model import Report
 from .scaling import optimizers
 from .scaling.derive import Scaling, derive
@@ -39,7 +41,9 @@ def audit(
     school = get_profile(profile) if isinstance(profile, str) else profile
     sizes = target.sizes(0), target.sizes(1)
     with decomposed_kernels():
-        models = target.build(sizes[0], seed), target.build(sizes[1], seed)
+        with definitions() as defined:
+            narrow = target.build(sizes[0], seed)
+        models = narrow, target.build(sizes[1], seed)
         recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
         ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
         made = target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])
@@ -57,7 +61,8 @@ def audit(
         )
     _require_growth(target, scaling)
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
-    return assemble(target, school, scaling, prediction, target_width, of_schedule)
+    report = assemble(target, school, scaling, prediction, target_width, of_schedule)
+    return located(report, target, defined.of(models[0]))
 
 
 def _require_growth(target: Target, scaling: Scaling) -> None:

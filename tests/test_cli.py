@@ -104,8 +104,10 @@ def test_the_options_are_frozen() -> None:
     }
     assert options == {
         "check": [
-            "--debug", "--format", "--input", "--lr-group", "--optimizer", "--output", "--plan", "--profile", "--seed",
-            "--set", "--strict", "--target-width", "--tensors", "--why", "--width",
+            "--baseline", "--config", "--debug", "--exit-zero", "--extend-select", "--fail-on", "--format", "--ignore",
+            "--input", "--isolated", "--jobs", "--lr-group", "--no-cache", "--optimizer", "--output", "--plan",
+            "--profile", "--quiet", "--seed", "--select", "--set", "--statistics", "--strict", "--target-width",
+            "--tensors", "--why", "--width", "-q",
         ],
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr",
@@ -219,7 +221,7 @@ def test_interrupt(run: Run, engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["check", "m.py", "--format", "jsn"], "did you mean json?"),
+        (["check", "m.py", "--format", "jsn"], "did you mean json or jsonl?"),
         (["check", "m.py", "--profile", "tp6"], "did you mean tp5?"),
         (["check", "m.py", "--width", "n_embd"], "--width"),
         (["check", "m.py", "--set", "n_layer"], "--set expects key=value"),

@@ -240,7 +240,7 @@ def test_why_of_an_unknown_name(report: Report) -> None:
 
 
 def test_unknown_format(report: Report) -> None:
-    with pytest.raises(UserError, match=r"unknown format 'jsn'\ndid you mean json\?\nformats: rich, concise, json"):
+    with pytest.raises(UserError, match=r"unknown format 'jsn'\ndid you mean json or jsonl\?\nformats: rich"):
         render(report, "jsn")
 
 

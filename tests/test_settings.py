@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from muaudit.errors import UserError
+from muaudit.settings import Configured, load_settings
+from muaudit.settings.load import merged
 from muaudit.target.options import TargetOptions
-from muaudit.target.settings import configured, merged
 
 MODEL = """
 from torch import nn
@@ -31,6 +32,10 @@ optimizer = "sgd"
 input = ["float32[4,8]"]
 profile = "lingle"
 """
+
+
+def configured(folder: Path) -> dict[str, Configured]:
+    return dict(load_settings(folder).targets)
 
 
 @pytest.fixture

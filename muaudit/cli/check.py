@@ -2,142 +2,140 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from muaudit.cli.guard import guarded
-from muaudit.cli.output import terminal_width, write
+from muaudit.cli import flags as flag
+from muaudit.cli.guard import COULD_NOT, guarded
 from muaudit.cli.progress import progress
 
 if TYPE_CHECKING:
-    from muaudit.report.model import Report
-    from muaudit.target.options import TargetOptions
+    from muaudit.audits import Audited
+    from muaudit.cli.request import Request
+    from muaudit.report.findings import Failure, Run
+    from muaudit.report.model import Severity
 
 
 @guarded
 def check(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="file.py, file.py:Name, package.module:Name, or a Hugging Face config.json (folder or file). "
-            "Left out: the configured targets, else the one auditable file here.",
-            show_default=False,
-        ),
-    ] = None,
-    width: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=N,N", help="Probe widths, e.g. n_embd=64,128. Repeat for independent widths."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
+    target: flag.Target = None,
+    width: flag.Width = None,
+    set_: flag.Set = None,
+    input_: flag.Input = None,
+    optimizer: flag.Optimizer = None,
+    lr_group: flag.LrGroup = None,
+    profile: flag.Profile = None,
+    format_: Annotated[
+        str,
         typer.Option(
-            "--input", metavar="[NAME=]SPEC", help="What the forward is called with, e.g. 'int64[2,32]'. Repeatable."
+            "--format",
+            metavar="NAME",
+            help="rich, concise, json, jsonl, github, gitlab, sarif, junit or markdown.",
         ),
-    ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
-    ] = None,
-    lr_group: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN=EXPONENT", help="Learning rate ∝ width^EXPONENT for matching parameters. Repeatable."
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="School of µP: tp5 (default), standard-full-align, lingle."),
-    ] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, concise or json.")] = "rich",
+    ] = "rich",
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
+        list[str] | None,
+        typer.Option(
+            metavar="[FORMAT=]FILE",
+            help="Write the report there: instead of stdout, or with a format besides it. Repeatable.",
+        ),
     ] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Add the full table of tensors (rich format).")] = False,
     why: Annotated[
         str | None, typer.Option(metavar="NAME", help="Print the derivation for one tensor or activation instead.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when anything could not be analysed.")] = False,
-    target_width: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="The width you will train at; Adam's eps is judged there."),
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Count the findings by rule instead of listing them.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing about what is clean, and leave the notes out.")
+    ] = False,
+    select: flag.Select = None,
+    extend_select: flag.ExtendSelect = None,
+    ignore: flag.Ignore = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Known findings that are not reported (muaudit baseline).")
     ] = None,
-    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge the model as this plan converts it.")] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the first initialization.")] = 0,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when anything could not be analysed.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="SEVERITY", help="Exit 1 from here on: error (default), warning or advice.")
+    ] = None,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever is found.")] = False,
+    target_width: flag.TargetWidth = None,
+    plan: flag.Plan = None,
+    seed: flag.Seed = None,
+    config: flag.Config = None,
+    isolated: flag.Isolated = False,
+    no_cache: flag.NoCache = False,
+    jobs: flag.Jobs = None,
+    debug: flag.Debug = False,
 ) -> int:
     """Report what breaks as the model widens: where, why, and the fix."""
-    from muaudit.report.render import check_format, render
+    from muaudit.cli.outputs import Output, parse_outputs, write_all
+    from muaudit.cli.request import Flags, request
+    from muaudit.report.render import Look
 
-    check_format(format_)
-    options = _options(width, set_, input_, optimizer, lr_group)
-    # What the user's model prints while it is built must not spoil the report.
-    reports = []
-    for text, chosen, school in _targets(target, options, profile):
-        with redirect_stdout(sys.stderr), progress(f"auditing {text or 'the model here'}"):
-            reports.append(_audit(text, chosen, school, target_width, plan, seed))
-    columns = terminal_width() if output is None else None
-    texts = [render(each, format_, tensors=tensors, why=why, strict=strict, width=columns) for each in reports]
-    several = f"[{','.join(texts)}]\n" if format_ == "json" else "\n".join(texts)
-    write(texts[0] if len(texts) == 1 else several, output)
-    return max(report.exit_code(strict) for report in reports)
-
-
-def _targets(
-    text: str | None, flags: TargetOptions, profile: str | None
-) -> list[tuple[str | None, TargetOptions, str]]:
-    """What to audit: the configured target of that name, all of them without a name, else TARGET as it stands."""
-    from muaudit.target.settings import configured, merged
-
-    if text is not None and Path(text).exists():
-        return [(text, flags, profile or "tp5")]
-    known = configured(Path.cwd())
-    chosen = [known[text]] if text in known else list(known.values()) if text is None else []
-    if not chosen:
-        return [(text, flags, profile or "tp5")]
-    return [(each.target, merged(each.options, flags), profile or each.profile or "tp5") for each in chosen]
+    outputs: tuple[Output, ...] = parse_outputs(format_, output or ())
+    wanted = request(
+        Flags(
+            target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
+            seed, config, isolated, select or (), extend_select or (), ignore or (),
+        )
+    )  # fmt: skip
+    failing = _severity(fail_on or wanted.settings.fail_on)
+    found = audit_all(wanted, use_cache=not no_cache and why is None, processes=1 if why else jobs)
+    run = answered(found, wanted, strict or wanted.settings.strict, failing, baseline)
+    write_all(run, outputs, Look(tensors, why, statistics, quiet))
+    return _exit_code(run, exit_zero)
 
 
-def _options(
-    width: list[str] | None,
-    set_: list[str] | None,
-    input_: list[str] | None,
-    optimizer: str | None,
-    lr_group: list[str] | None,
-) -> TargetOptions:
-    from muaudit.target.options import TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
+def audit_all(wanted: Request, use_cache: bool, processes: int | None) -> list[Audited | Failure]:
+    """Every audit of a request, the unchanged ones from the cache."""
+    from muaudit.audits import run_jobs
+    from muaudit.audits.cache import Cache
 
-    return TargetOptions(
-        widths=parse_widths(width or ()),
-        set=parse_set(set_ or ()),
-        inputs=parse_inputs(input_ or ()),
-        optimizer=optimizer,
-        lr_groups=parse_lr_groups(lr_group or ()),
+    cache = Cache.here() if use_cache and wanted.settings.cache else None
+    with progress(f"auditing {', '.join(job.shown for job in wanted.jobs)}"):
+        return run_jobs(wanted.jobs, cache, processes)
+
+
+def answered(
+    found: Sequence[Audited | Failure], wanted: Request, strict: bool, fail_on: Severity, baseline: Path | None
+) -> Run:
+    """The run as it is reported: with everything that the user has answered set aside."""
+    from muaudit.answers.policy import apply_policy
+    from muaudit.audits import Audited
+    from muaudit.report.findings import Failure, Run
+    from muaudit.report.places import repository_root
+
+    reports = tuple(
+        apply_policy(each.report, job.policy)
+        for each, job in zip(found, wanted.jobs, strict=True)
+        if isinstance(each, Audited)
     )
+    failures = tuple(each for each in found if isinstance(each, Failure))
+    return Run(reports, repository_root(Path.cwd()), failures, strict, fail_on)
 
 
-def _audit(
-    text: str | None, options: TargetOptions, profile: str, target_width: int | None, plan: Path | None, seed: int
-) -> Report:
-    from muaudit.parametrizations.profiles import get_profile
+def _severity(text: str) -> Severity:
+    from muaudit.errors import UserError
+    from muaudit.report.model import SEVERITIES
+    from muaudit.suggest import nearest
 
-    chosen = get_profile(profile)
-    # Probes are small: starting and joining threads costs more than the arithmetic. Read when torch is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from muaudit.audit import audit
-    from muaudit.target import resolve
+    for severity in SEVERITIES:
+        if severity == text:
+            return severity
+    raise UserError(f"--fail-on expects a severity, found {text!r}", nearest(text, SEVERITIES, "severities"))
 
-    found = resolve(text, options)
-    if plan is not None:
-        from muaudit.convert.plan import load_plan
-        from muaudit.convert.planned import planned
 
-        found = planned(found, load_plan(plan))
-    return audit(found, profile=chosen, target_width=target_width, seed=seed)
+def _exit_code(run: Run, exit_zero: bool) -> int:
+    """2 when a target could not be audited, whatever the others say."""
+    for failure in run.failures:
+        print(f"muaudit: error: {failure.target}: {failure.message}", file=sys.stderr)
+    if run.failures:
+        return COULD_NOT
+    return 0 if exit_zero else max((report.exit_code(run.strict, run.fail_on) for report in run.reports), default=0)

@@ -42,6 +42,8 @@ def to_dict(report: Report) -> dict[str, Any]:
         "describe": report.describe,
         "optimizer_source": report.optimizer_source,
         "notes": list(report.notes),
+        "name": report.name,
+        "answered": [{**_violation(a.violation), "by": a.by, "reason": a.reason} for a in report.answered],
     }
 
 
@@ -69,6 +71,8 @@ def _tensor(row: TensorRow) -> dict[str, Any]:
         "init_required": exponent(row.init_required),
         "lr_required": exponent(row.lr_required),
         "lr": exponent(row.lr),
+        "defined_file": row.defined_file,
+        "defined_line": row.defined_line,
     }
 
 
@@ -101,6 +105,7 @@ def _violation(violation: Violation) -> dict[str, Any]:
         "consequence": violation.consequence,
         "found_exponent": exponent(violation.found_exponent),
         "expected_exponent": exponent(violation.expected_exponent),
+        "module": violation.module,
     }
 
 

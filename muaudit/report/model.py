@@ -43,6 +43,8 @@ class TensorRow:
     init_required: float | None = None
     lr_required: float | None = None
     lr: float | None = None  # the optimizer's learning rate at the first probe
+    defined_file: str | None = None  # where the parameter is made, in the user's code
+    defined_line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,32 @@ class ActivationRow:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """Text to put in place of a range of a source file. Lines from 1, columns from 0 in characters, end exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+
+@dataclass(frozen=True)
+class SourceFix:
+    """Edits that mend a finding in the user's source; `verified` once the edited files were audited and it was gone."""
+
+    summary: str
+    edits: tuple[Edit, ...]
+    verified: bool = False
+
+
+@dataclass(frozen=True)
 class Violation:
-    """One finding, already folded over repeated blocks. `pattern` is `blocks.*.mlp.up.weight`, "" without a tensor."""
+    """One finding, already folded over repeated blocks. `pattern` is `blocks.*.mlp.up.weight`, "" without a tensor.
+
+    module: the module it is found in, folded alike; it names the findings that have no tensor.
+    """
 
     rule: str
     name: str
@@ -81,6 +107,17 @@ class Violation:
     pattern: str = ""
     found_exponent: float | None = None
     expected_exponent: float | None = None
+    module: str = ""
+    source_fix: SourceFix | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A finding that the user has answered: where (`source`, `configuration`, `baseline`), and the reason given."""
+
+    violation: Violation
+    by: Literal["source", "configuration", "baseline"]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,11 +150,17 @@ class Report:
     unanalysed: tuple[Unanalysed, ...]
     notes: tuple[str, ...] = ()
     derivations: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+    name: str = ""  # of a configured target
+    path: str | None = None  # the file that was audited
+    class_file: str | None = None  # where the model is defined
+    class_line: int | None = None
+    answered: tuple[Answered, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """How many violations have this severity."""
         return sum(v.severity == severity for v in self.violations)
 
-    def exit_code(self, strict: bool = False) -> int:
-        """0 when clean, 1 with an error (or, strict, with anything left unanalysed)."""
-        return int(self.count("error") > 0 or (strict and bool(self.unanalysed)))
+    def exit_code(self, strict: bool = False, fail_on: Severity = "error") -> int:
+        """0 when clean, 1 with a finding of that severity or worse (or, strict, with anything left unanalysed)."""
+        failing = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+        return int(any(map(self.count, failing)) or (strict and bool(self.unanalysed)))

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
 from muaudit.report.layout import Line, coloured, plain
 from muaudit.report.model import Report, Step
 from muaudit.suggest import nearest
 
-FORMATS = ("rich", "concise", "json")
+if TYPE_CHECKING:
+    from muaudit.report.findings import Run
+
+FORMATS = ("rich", "concise", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the formats for people show besides the findings. `width` is the terminal's, None for pipes and files."""
+
+    tensors: bool = False
+    why: str | None = None
+    statistics: bool = False
+    quiet: bool = False
+    width: int | None = None
 
 
 def check_format(name: str) -> str:
@@ -18,6 +35,30 @@ def check_format(name: str) -> str:
     if name in FORMATS:
         return name
     raise UserError(f"unknown format {name!r}", nearest(name, FORMATS, "formats"))
+
+
+def render_run(run: Run, style: str, look: Look) -> str:
+    """All reports of a run in one format."""
+    if check_format(style) in ("rich", "concise", "json"):
+        return _reports(run, style, look)
+    home = import_module(f"muaudit.report.{style}")
+    rendered: str = getattr(home, f"render_{style}")(run)
+    return rendered
+
+
+def _reports(run: Run, style: str, look: Look) -> str:
+    if look.statistics and style != "json":
+        from muaudit.report.statistics import statistics_lines
+
+        return to_text(statistics_lines(run), look.width)
+    texts = [
+        render(each, style, tensors=look.tensors, why=look.why, strict=run.strict, width=look.width, quiet=look.quiet)
+        for each in run.reports
+        if not (look.quiet and style == "rich" and not each.violations and not (run.strict and each.unanalysed))
+    ]
+    if style == "json":
+        return texts[0] if len(texts) == 1 else f"[{','.join(texts)}]\n"
+    return ("" if style == "concise" else "\n").join(texts)
 
 
 def render(
@@ -28,6 +69,7 @@ def render(
     why: str | None = None,
     strict: bool = False,
     width: int | None = None,
+    quiet: bool = False,
 ) -> str:
     """The report as text. `width` is the terminal's, None for pipes and files; `why` asks for one derivation."""
     name = None if why is None else derivation_name(why, report.derivations)
@@ -44,7 +86,7 @@ def render(
 
     if name is not None and steps is not None:
         return to_text(derivation_lines(name, steps), width)
-    return to_text(report_lines(report, tensors, strict), width)
+    return to_text(report_lines(report, tensors, strict, quiet), width)
 
 
 def to_text(lines: Iterable[Line], width: int | None) -> str:

@@ -12,9 +12,9 @@ from muaudit.report.tensors import tensor_table
 STYLES: dict[Severity, str] = {"error": ERROR, "warning": WARNING, "advice": ADVICE}
 
 
-def report_lines(report: Report, tensors: bool = False, strict: bool = False) -> Iterator[Line]:
-    """Header, verdict, violations worst first, what was not analysed, notes, summary."""
-    yield line((report.describe, BOLD), hang=2)
+def report_lines(report: Report, tensors: bool = False, strict: bool = False, quiet: bool = False) -> Iterator[Line]:
+    """Header, verdict, violations worst first, what was not analysed, notes, summary. quiet: without the notes."""
+    yield line(*([(f"{report.name}: ", BOLD)] if report.name else []), (report.describe, BOLD), hang=2)
     yield line((f"optimizer {report.optimizer} ({report.optimizer_source}) · profile {report.profile}", DIM), hang=2)
     yield Line()
     yield line(verdict(report), hang=2)
@@ -27,7 +27,7 @@ def report_lines(report: Report, tensors: bool = False, strict: bool = False) ->
     if tensors:
         yield Line()
         yield from tensor_table(report.tensors)
-    if report.notes:
+    if report.notes and not quiet:
         yield Line()
         yield from (line(("note: ", DIM), note, hang=6) for note in report.notes)
     yield Line()
@@ -37,14 +37,16 @@ def report_lines(report: Report, tensors: bool = False, strict: bool = False) ->
 def verdict(report: Report) -> Span:
     """The answer in one line."""
     errors, warnings = report.count("error"), report.count("warning")
-    if report.verdict == "standard":
+    if report.verdict == "standard" and errors:
         return "✗ standard parametrization (SP): hyperparameters will not transfer", ERROR
     if errors:
         return f"✗ not µP: {_count(errors, 'error')}, hyperparameters will not transfer", ERROR
-    if report.verdict != "mup" and report.unanalysed:
+    if report.verdict != "mup" and report.unanalysed and not report.answered:
         return "? no verdict: too much could not be analysed", WARNING
     if warnings:
         return f"! µP, with {_count(warnings, 'warning')}", WARNING
+    if any(a.violation.severity == "error" for a in report.answered):
+        return f"✓ nothing new: {_answers(report)}", GOOD
     if report.unanalysed:
         return f"✓ µP: every invariant that could be judged holds ({len(report.unanalysed)} not analysed)", GOOD
     return "✓ µP: every invariant holds", GOOD
@@ -56,6 +58,8 @@ def summary(report: Report) -> str:
     counts += f", {report.count('advice')} advice"
     if report.unanalysed:
         counts += f", {len(report.unanalysed)} not analysed"
+    if report.answered:
+        counts += f", {_answers(report)}"
     return counts + (f" · explain: muaudit explain {report.violations[0].rule}" if report.violations else "")
 
 
@@ -71,7 +75,8 @@ def derivation_lines(name: str, steps: Iterable[Step]) -> Iterator[Line]:
 
 
 def _violation(v: Violation) -> Iterator[Line]:
-    yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}  {v.found} → {v.expected}")
+    change = f"  {v.found} → {v.expected}" if v.found or v.expected else ""
+    yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}{change}")
     yield line(v.message, indent=2, hang=2)
     yield from _excerpt(v.file, v.line)
     if v.consequence:
@@ -99,6 +104,17 @@ def _unanalysed(items: tuple[Unanalysed, ...], strict: bool) -> Iterator[Line]:
         yield line(
             f"{item.rule} ", (item.name, BOLD), f"{' at ' + where if where else ''}: {item.reason}", indent=2, hang=2
         )
+
+
+def _answers(report: Report) -> str:
+    """`2 ignored in the source, 1 in the baseline`."""
+    words = {
+        "source": "ignored in the source",
+        "configuration": "ignored by configuration",
+        "baseline": "in the baseline",
+    }
+    counts = {by: sum(a.by == by for a in report.answered) for by in words}
+    return ", ".join(f"{count} {words[by]}" for by, count in counts.items() if count)
 
 
 def _count(number: int, noun: str) -> str:

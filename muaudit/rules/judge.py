@@ -49,6 +49,7 @@ def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
         pattern=d.pattern,
         found_exponent=d.found,
         expected_exponent=d.expected,
+        module=d.module,
     )
 
 

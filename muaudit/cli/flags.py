@@ -1,0 +1,62 @@
+"""Flags that several commands share, each spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        help="file.py, file.py:Name, package.module:Name, a Hugging Face config.json (folder or file), or the name of "
+        "a configured target. Left out: the configured targets, else the one auditable file here.",
+        show_default=False,
+    ),
+]
+Width = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=N,N", help="Probe widths, e.g. n_embd=64,128. Repeat for independent widths."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
+]
+Input = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", metavar="[NAME=]SPEC", help="What the forward is called with, e.g. 'int64[2,32]'. Repeatable."
+    ),
+]
+Optimizer = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
+]
+LrGroup = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN=EXPONENT", help="Learning rate ∝ width^EXPONENT for matching parameters. Repeatable."
+    ),
+]
+Profile = Annotated[
+    str | None, typer.Option(metavar="NAME", help="School of µP: tp5 (default), standard-full-align, lingle.")
+]
+TargetWidth = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="The width you will train at; Adam's eps is judged there.")
+]
+Plan = Annotated[Path | None, typer.Option(metavar="FILE", help="Judge the model as this plan converts it.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the first initialization (default 0).")]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Read this configuration rather than the nearest one.")
+]
+Isolated = Annotated[bool, typer.Option("--isolated", help="Read no configuration.")]
+Select = Annotated[
+    list[str] | None, typer.Option(metavar="RULES", help="Report these rules only: MUP2,attention-scale. Repeatable.")
+]
+ExtendSelect = Annotated[
+    list[str] | None, typer.Option(metavar="RULES", help="Report these rules besides the selected ones. Repeatable.")
+]
+Ignore = Annotated[list[str] | None, typer.Option(metavar="RULES", help="Do not report these rules. Repeatable.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Audit even where nothing has changed, and keep nothing.")]
+Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Targets audited at a time (default: one a core).")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")]

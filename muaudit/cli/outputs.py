@@ -1,0 +1,53 @@
+"""Where reports go: one to stdout, any number to files, in a format each; all are rendered before one is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from muaudit.cli.output import append, terminal_width, write
+from muaudit.errors import UserError
+from muaudit.report.findings import Run
+from muaudit.report.render import FORMATS, Look, check_format, render_run
+
+
+@dataclass(frozen=True)
+class Output:
+    """A format and its file; None is stdout."""
+
+    style: str
+    path: Path | None = None
+
+
+def parse_outputs(style: str, texts: Sequence[str]) -> tuple[Output, ...]:
+    """`--output FILE` takes the place of stdout, `--output sarif=FILE` is besides it.
+
+    Raises:
+        UserError: an unknown format, or two outputs for one file.
+    """
+    check_format(style)
+    found: list[Output] = []
+    for text in texts:
+        name, equals, path = text.partition("=")
+        named = bool(equals) and "/" not in name and "." not in name
+        found.append(Output(check_format(name), Path(path)) if named else Output(style, Path(text)))
+        if named and not path:
+            raise UserError(f"--output {text!r} names no file", f"expected FORMAT=FILE; formats: {', '.join(FORMATS)}")
+    paths = [each.path for each in found]
+    if len(set(paths)) != len(paths):
+        raise UserError("two --output for one file", "give each a file of its own")
+    replaced = any("=" not in text or ("/" in text.partition("=")[0]) for text in texts)
+    return tuple(found) if replaced else (Output(style), *found)
+
+
+def write_all(run: Run, outputs: Sequence[Output], look: Look) -> None:
+    """Render everything, then write everything. Raises UserError where a file cannot be written."""
+    columns = terminal_width()
+    texts = [render_run(run, each.style, replace(look, width=None if each.path else columns)) for each in outputs]
+    for each, text in sorted(zip(outputs, texts, strict=True), key=lambda pair: pair[0].path is None):
+        write(text, each.path)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary and any(each.style == "github" for each in outputs):
+        append(render_run(run, "markdown", look), Path(summary))

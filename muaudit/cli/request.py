@@ -1,0 +1,110 @@
+"""From flags and configuration to the audits to run: flags beat the file, a named target its own section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from muaudit.answers.policy import Policy, prefixes
+from muaudit.audits.job import Job, check_profiles
+from muaudit.errors import UserError
+from muaudit.settings import Configured, Settings, load_settings
+from muaudit.settings.load import merged
+from muaudit.suggest import nearest
+from muaudit.target.options import TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was given on the command line; None or empty where it was not."""
+
+    target: str | None = None
+    width: Sequence[str] = ()
+    set: Sequence[str] = ()
+    input: Sequence[str] = ()
+    optimizer: str | None = None
+    lr_group: Sequence[str] = ()
+    profile: str | None = None
+    target_width: int | None = None
+    plan: Path | None = None
+    seed: int | None = None
+    config: Path | None = None
+    isolated: bool = False
+    select: Sequence[str] = ()
+    extend_select: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    fixes: bool = False
+
+    def options(self) -> TargetOptions:
+        """How the target is probed. Raises UserError for a malformed flag."""
+        return TargetOptions(
+            widths=parse_widths(self.width),
+            set=parse_set(self.set),
+            inputs=parse_inputs(self.input),
+            optimizer=self.optimizer,
+            lr_groups=parse_lr_groups(self.lr_group),
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """The settings that count, and a job for every target. complete: no configured target was left out."""
+
+    settings: Settings
+    jobs: tuple[Job, ...]
+    complete: bool = True
+
+
+def request(flags: Flags) -> Request:
+    """What to audit: the configured target of that name, all of them without a name, else TARGET as it stands.
+
+    Raises:
+        UserError: a malformed flag or configuration, an unknown rule or profile.
+    """
+    options = flags.options()
+    settings = load_settings(Path.cwd(), flags.config, flags.isolated)
+    known, text = settings.targets, flags.target
+    named = text in known and not (text and Path(text).exists())
+    chosen = [known[text]] if named and text else list(known.values()) if text is None else []
+    if not chosen:
+        _check_name(text, settings)
+        chosen = [Configured("", text or "", policy=settings.policy, profile=settings.profile)]
+    jobs = tuple(_job(each, options, flags) for each in chosen)
+    check_profiles(jobs)
+    return Request(settings, jobs, complete=text is None or not known)
+
+
+def _check_name(text: str | None, settings: Settings) -> None:
+    """A bare word that is neither a file nor a configured target is a misspelt name of one."""
+    if text is None or not settings.targets or Path(text).exists() or any(c in text for c in "./:\\"):
+        return
+    raise UserError(f"no configured target is called {text!r}", nearest(text, settings.targets, "targets"))
+
+
+def _job(target: Configured, options: TargetOptions, flags: Flags) -> Job:
+    return Job(
+        text=target.target or None,
+        options=merged(target.options, options),
+        profile=flags.profile or target.profile or "tp5",
+        plan=flags.plan or target.plan,
+        target_width=flags.target_width or target.target_width,
+        seed=target.seed if flags.seed is None else flags.seed,
+        name=target.name,
+        policy=_policy(target.policy, flags),
+        fixes=flags.fixes,
+    )
+
+
+def _policy(policy: Policy, flags: Flags) -> Policy:
+    selected = _selectors(flags.select)
+    return replace(
+        policy,
+        select=selected or policy.select,
+        extend_select=policy.extend_select + _selectors(flags.extend_select),
+        ignore=policy.ignore + _selectors(flags.ignore),
+    )
+
+
+def _selectors(texts: Sequence[str]) -> tuple[str, ...]:
+    return prefixes([part for text in texts for part in text.split(",") if part.strip()])

@@ -1,0 +1,153 @@
+"""The configuration file: which one counts, what it holds, and where in it a key stands."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from muaudit.errors import UserError
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_HEADER = re.compile(rf"\s*\[\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
+_ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+YAML_NAME, TOML_NAME = "muaudit.yaml", "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A configuration file and its section as plain data."""
+
+    file: Path
+    text: str
+    section: Mapping[str, Any]
+
+    def at(self, path: Sequence[str] = ()) -> str:
+        """`pyproject.toml:12:1`, the position of a key; of the nearest one above it where it cannot be found."""
+        for length in range(len(path), -1, -1):
+            found = self._locate(tuple(path[:length]))
+            if found:
+                return f"{_shown(self.file)}:{found[0]}:{found[1]}"
+        return _shown(self.file)
+
+    def _locate(self, path: tuple[str, ...]) -> tuple[int, int] | None:
+        if self.file.suffix == ".toml":
+            return _locate_toml(self.text, ("tool", "muaudit", *path))
+        return _locate_yaml(self.text, path)
+
+
+def find_source(start: Path, config: Path | None = None) -> Source | None:
+    """The file named by `--config`, else the nearest at or above `start`; no other is read.
+
+    Raises:
+        UserError: it cannot be read, or one folder holds two.
+    """
+    if config is not None:
+        source = _read(config) if config.is_file() else None
+        if source is None:
+            problem = "has no [tool.muaudit]" if config.is_file() else "is no file"
+            raise UserError(
+                f"--config: {config} {problem}", f"expected a {TOML_NAME} with that section, or a YAML file"
+            )
+        return source
+    for folder in (start, *start.parents):
+        found = [_read(folder / name) for name in (YAML_NAME, TOML_NAME) if (folder / name).is_file()]
+        sources = [source for source in found if source is not None]
+        if len(sources) == 2:
+            raise UserError(
+                f"two configurations in {folder}: {YAML_NAME} and [tool.muaudit] in {TOML_NAME}",
+                "keep one of them, or name it with --config",
+            )
+        if sources:
+            return sources[0]
+    return None
+
+
+def _read(file: Path) -> Source | None:
+    """The section of a file; None for a TOML file without one."""
+    hint = "mend the file, or leave it out with --isolated"
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".toml":
+            section = _toml(text).get("tool", {}).get("muaudit")
+            return None if section is None else Source(file, text, _mapping(section, file))
+    except (OSError, ValueError) as error:  # tomllib's and unicode errors are ValueErrors
+        raise UserError(f"{_shown(file)} cannot be read: {error}", hint) from None
+    import yaml
+
+    try:
+        return Source(file, text, _mapping(yaml.safe_load(text) or {}, file))
+    except yaml.YAMLError as error:
+        raise UserError(f"{_shown(file)} is not valid YAML: {error}", hint) from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    loaded: dict[str, Any] = tomllib.loads(text)
+    return loaded
+
+
+def _mapping(section: Any, file: Path) -> Mapping[str, Any]:
+    if not isinstance(section, Mapping):
+        raise UserError(f"{_shown(file)}: the muaudit section expects a table, found {section!r}")
+    return section
+
+
+def _locate_toml(text: str, path: tuple[str, ...]) -> tuple[int, int] | None:
+    """Line and column of a key: of its header, its assignment, or its place in an inline table."""
+    table: tuple[str, ...] = ()
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        header, assigned = _HEADER.match(line), _ASSIGNMENT.match(line)
+        if header:
+            table = _parts(header[1])
+            if table == path:
+                return number, header.start(1) + 1
+        elif assigned:
+            key = table + _parts(assigned[1])
+            if key == path:
+                return number, assigned.start(1) + 1
+            if path[: len(key)] == key:
+                return _in_value(lines, number, assigned.end(), path[-1])
+    return None
+
+
+def _in_value(lines: list[str], number: int, column: int, name: str) -> tuple[int, int] | None:
+    pattern = re.compile(rf"""(?<![\w-])["']?{re.escape(name)}["']?\s*=""")
+    for offset, line in enumerate(lines[number - 1 :]):
+        match = pattern.search(line, column if offset == 0 else 0)
+        if match:
+            return number + offset, match.start() + 1
+    return None
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_KEY, dotted))
+
+
+def _locate_yaml(text: str, path: tuple[str, ...]) -> tuple[int, int] | None:
+    import yaml
+
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    mark = node.start_mark if node is not None else None
+    for name in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        for key, value in pairs:
+            if key.value == name:
+                mark, node = key.start_mark, value
+                break
+        else:
+            return None
+    return (mark.line + 1, mark.column + 1) if mark is not None else None
+
+
+def _shown(file: Path) -> str:
+    from muaudit.report.source import shown_path
+
+    return shown_path(str(file))
