@@ -1,0 +1,1 @@
+"""Mutants of right models: generated mechanically, judged by theory, audited by muaudit."""
