@@ -30,11 +30,15 @@ from .frames import caller
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """One call of a module: which call of it this was, and the nodes of the tensors it returned."""
+    """One call of a module: which call of it this was, the nodes of the tensors it returned and of its first argument.
+
+    argument: None where the first argument is no tensor, or was passed by keyword.
+    """
 
     module: str
     call: int
     outputs: tuple[fx.Node, ...]
+    argument: fx.Node | None = None
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.module_names = names
         self.stack: list[tuple[str, int]] = [("", 0)]
+        self.arguments: list[fx.Node | None] = [None]  # of the modules on the stack
         self.call_counts: dict[str, int] = {}
         self.calls: list[ModuleCall] = []
         self.boundary: tuple[fx.Node, ...] = ()
@@ -199,6 +204,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def enter_module(self, module: nn.Module, args: Any) -> None:
         name = self.module_names.get(id(module))
+        self.arguments.append(self._nodes.get(id(args[0])) if args else None)
         if name is None:
             self.stack.append(self.stack[-1])
             return
@@ -207,14 +213,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stack.append((name, call))
 
     def leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
-        name, call = self.stack.pop()
+        (name, call), argument = self.stack.pop(), self.arguments.pop()
         if id(module) not in self.module_names:
             return
         nodes = tuple(self._nodes[id(t)] for t in _tensors(output) if id(t) in self._nodes)
         if module is self.root:
             self.boundary, self.returned = nodes, True
         elif nodes:
-            self.calls.append(ModuleCall(name, call, nodes))
+            self.calls.append(ModuleCall(name, call, nodes, argument))
 
 
 def written_alias(*values: Any) -> Any:

@@ -9,30 +9,43 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .plan import Entry, Hook, Plan, missing, name_regex
+from .plan import WHOLE, Entry, Hook, Part, Plan, missing, name_regex
 
 MARK = "_muaudit_plan"
 """Attribute of the root module that says a plan was applied; copied with the module, not part of its state dict."""
 
 
 class Multiplier:
-    """A module hook that multiplies the first input, or the output, by a constant. Copies with its module."""
+    """A module hook that multiplies the first input, or the output, by a constant. Copies with its module.
 
-    def __init__(self, scale: float) -> None:
+    part: the columns it multiplies, where these are not all.
+    """
+
+    def __init__(self, scale: float, part: Part = WHOLE) -> None:
         self.scale = scale
+        self.part = part
 
     def input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """As a forward pre-hook with keyword arguments."""
         if args:
-            return (args[0] * self.scale, *args[1:]), kwargs
+            return (self._times(args[0]), *args[1:]), kwargs
         first = next(name for name, value in kwargs.items() if isinstance(value, torch.Tensor))
-        return args, {**kwargs, first: kwargs[first] * self.scale}
+        return args, {**kwargs, first: self._times(kwargs[first])}
 
     def output(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """As a forward hook."""
         if isinstance(output, torch.Tensor):
-            return output * self.scale
-        return type(output)([output[0] * self.scale, *output[1:]])
+            return self._times(output)
+        return type(output)([self._times(output[0]), *output[1:]])
+
+    def _times(self, x: torch.Tensor) -> torch.Tensor:
+        if self.part == WHOLE:
+            return x * self.scale
+        columns = x.reshape(*x.shape[:-1], self.part.groups, -1)
+        size = columns.shape[-1]
+        start, stop = (int(edge * size) for edge in (self.part.start, self.part.stop))
+        pieces = (columns[..., :start], columns[..., start:stop] * self.scale, columns[..., stop:])
+        return torch.cat(pieces, -1).flatten(-2)
 
 
 def apply_(plan: Plan, model: nn.Module) -> nn.Module:
@@ -129,7 +142,7 @@ def _modules(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
 def _install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
     for module, hook in found:
         # installed at the base width too: a product with 1.0 is exact, and graphs of all widths are the same
-        multiplier = Multiplier(plan.scale(hook.exponent))
+        multiplier = Multiplier(plan.scale(hook.exponent), hook.part)
         if hook.on == "input":
             module.register_forward_pre_hook(multiplier.input, with_kwargs=True)
         else:

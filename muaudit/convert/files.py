@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ..errors import UserError
-from .plan import SCHEMA, SETTINGS, Entry, Hook, Plan
+from .plan import SCHEMA, SETTINGS, WHOLE, Entry, Hook, Part, Plan
 
 if TYPE_CHECKING:
     import torch
@@ -32,16 +33,7 @@ def plan_text(plan: Plan, applied: Mapping[str, Any] | None = None) -> str:
         "optimizer": plan.optimizer,
         "formulation": plan.formulation,
         "tensors": {entry.pattern: _entry_data(plan, entry) for entry in plan.entries},
-        "hooks": [
-            {
-                "module": h.module,
-                "on": h.on,
-                "scale": _short(plan.scale(h.exponent)),
-                "exponent": h.exponent,
-                "note": h.note,
-            }
-            for h in plan.hooks
-        ],
+        "hooks": [_hook_data(plan, hook) for hook in plan.hooks],
         "notes": list(plan.notes),
     }
     if applied is not None:
@@ -77,6 +69,19 @@ def _entry_data(plan: Plan, entry: Entry) -> dict[str, Any]:
     exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
     data["exponents"] = _Flow(exponents | ({"gauge": entry.gauge} if entry.gauge else {}))
     return data | ({"note": entry.note} if entry.note else {})
+
+
+def _hook_data(plan: Plan, hook: Hook) -> dict[str, Any]:
+    part = hook.part
+    columns = {"from": str(part.start), "to": str(part.stop), "groups": part.groups}
+    return {
+        "module": hook.module,
+        "on": hook.on,
+        **({} if part == WHOLE else {"columns": _Flow(columns)}),
+        "scale": _short(plan.scale(hook.exponent)),
+        "exponent": hook.exponent,
+        "note": hook.note,
+    }
 
 
 def _short(scale: float) -> float:
@@ -122,10 +127,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         )
         for name, given in data["tensors"].items()
     ]
-    hooks = [
-        Hook(str(h["module"]), _side(h["on"]), _number(h["exponent"], h["module"]), str(h.get("note", "")))
-        for h in data.get("hooks") or ()
-    ]
+    hooks = [_hook(given) for given in data.get("hooks") or ()]
     return Plan(
         target=str(data["target"]), width_name=str(data["width_name"]), base_width=base, width=width,
         optimizer=str(data["optimizer"]), formulation=str(data["formulation"]), entries=tuple(entries),
@@ -138,6 +140,21 @@ def _number(value: Any, where: Any) -> float:
     if isinstance(value, bool) or not abs(number) <= 16:
         raise ValueError(f"{where} has the exponent {value!r}, expected a small number")
     return number
+
+
+def _hook(given: Mapping[str, Any]) -> Hook:
+    exponent = _number(given["exponent"], given["module"])
+    return Hook(str(given["module"]), _side(given["on"]), exponent, str(given.get("note", "")), _part(given))
+
+
+def _part(given: Mapping[str, Any]) -> Part:
+    if "columns" not in given:
+        return WHOLE
+    columns = given["columns"]
+    part = Part(int(columns["groups"]), Fraction(str(columns["from"])), Fraction(str(columns["to"])))
+    if part.groups < 1 or not 0 <= part.start < part.stop <= 1:
+        raise ValueError(f"{given['module']} has a multiplier on the columns {dict(columns)!r}")
+    return part
 
 
 def _side(value: Any) -> str:

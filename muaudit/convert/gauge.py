@@ -14,7 +14,7 @@ its eps would no longer be small beside it. An equation that is left needs a for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..scaling.blame import Blame
@@ -42,16 +42,26 @@ class Gauge:
     unmet: tuple[Unmet, ...]
 
 
-def choose(scaling: Scaling) -> Gauge:
-    """The gauge with the fewest changes under which contractions and shared tensors are right."""
+def choose(scaling: Scaling, hookable: Callable[[Unmet, Sequence[Unmet]], bool] | None = None) -> Gauge:
+    """The gauge with the fewest changes under which contractions and shared tensors are right.
+
+    hookable: tells which multipliers have a place outside the code, and leaves those to hooks; without it all are
+    absorbed that can be.
+    """
     blame, ideal = scaling.blame, scaling.ideal
+    equations = list(_equations(blame, ideal))
     solver = _Elimination(blame, _costs(blame, ideal))
-    unmet: list[tuple[Use, Expr]] = []
-    for use, expr in _equations(blame, ideal):
-        if not solver.add(expr):
-            unmet.append((use, expr))
+    found = [Unmet(use, _at(expr, blame.shifts)) for use, expr in equations]
+    wrong = [unmet for unmet in found if abs(unmet.exponent) > SMALL]
+    left: list[tuple[Use, Expr]] = []
+    for (use, expr), unmet in zip(equations, found, strict=True):
+        if hookable is not None and unmet in wrong and hookable(unmet, wrong):
+            solver.add(expr + -unmet.exponent)  # stays as wrong as it is
+            left.append((use, expr))
+        elif not solver.add(expr):
+            left.append((use, expr))
     shifts = solver.shifts()
-    return Gauge(shifts, tuple(Unmet(use, value) for use, expr in unmet if abs(value := _at(expr, shifts)) > SMALL))
+    return Gauge(shifts, tuple(Unmet(use, value) for use, expr in left if abs(value := _at(expr, shifts)) > SMALL))
 
 
 def _equations(blame: Blame, ideal: Ideal) -> Iterable[tuple[Use, Expr]]:
@@ -59,15 +69,18 @@ def _equations(blame: Blame, ideal: Ideal) -> Iterable[tuple[Use, Expr]]:
     for use, expr in zip(ideal.uses, blame.exprs, strict=True):
         if use.kind != "tensor":
             yield use, expr
-    by_tensor: dict[str, list[int]] = {}
+    for first, *others in uses_by_tensor(ideal).values():
+        for index in others:
+            yield ideal.uses[index], blame.exprs[index] - blame.exprs[first]
+
+
+def uses_by_tensor(ideal: Ideal) -> dict[str, list[int]]:
+    """The numbers of each tensor's uses, the one that it is stored for first: no readout where there is another."""
+    found: dict[str, list[int]] = {}
     for index, use in enumerate(ideal.uses):
         if use.kind == "tensor":
-            by_tensor.setdefault(use.tensor, []).append(index)
-    for indices in by_tensor.values():
-        first = min(indices, key=lambda i: (ideal.uses[i].role == "output", i))
-        for index in indices:
-            if index != first:
-                yield ideal.uses[index], blame.exprs[index] - blame.exprs[first]
+            found.setdefault(use.tensor, []).append(index)
+    return {name: sorted(ids, key=lambda i: (ideal.uses[i].role == "output", i)) for name, ids in found.items()}
 
 
 def _costs(blame: Blame, ideal: Ideal) -> dict[int, int]:

@@ -1,73 +1,107 @@
-"""Where a forward multiplier goes that no gauge can carry: a hook on a module, or a refusal with the source edit."""
+"""Where a forward multiplier goes that no gauge carries: hooks on modules, or a refusal with the source edit."""
 
 from __future__ import annotations
 
-from torch import fx
+from collections.abc import Sequence
 
 from ..errors import UserError
 from ..report.power import fraction
 from ..scaling.derive import Scaling
 from ..scaling.names import pattern_of
-from ..scaling.values import Value
-from .gauge import Gauge, Unmet
-from .plan import Hook
+from ..scaling.uses import Use
+from .gauge import Unmet
+from .modules import SMALL, Anatomy, anatomies, homes
+from .plan import WHOLE, Hook, Part
+from .sides import Side, Sides
+
+SHARED = "{} is shared: the multiplier cannot go into it"
+LOGITS = "the scale that the attention logits lack"
 
 
-def place(scaling: Scaling, gauge: Gauge) -> tuple[tuple[Hook, ...], dict[int, float]]:
-    """The hooks, and by use (its id) the exponent of the multiplier now before it.
+class Hooks:
+    """Collects multipliers, module by module. `can` says beforehand whether one has a place."""
 
-    Raises:
-        UserError: a multiplier has no module that it could be hung on.
-    """
-    hooks: dict[Hook, None] = {}
-    extra: dict[int, float] = {}
-    for unmet in gauge.unmet:
-        hook = _before_tensor(scaling, unmet) if unmet.use.kind == "tensor" else _on_query(scaling, unmet)
-        if hook is None:
-            raise _refusal(unmet)
-        hooks[hook] = None
+    def __init__(self, scaling: Scaling) -> None:
+        self.scaling = scaling
+        self.anatomies: dict[str, Anatomy] = anatomies(scaling)
+        self.homes = homes(scaling)
+        self.sides = Sides(scaling)
+        self.exponents: dict[tuple[str, str, Part], float] = {}
+        self.notes: dict[tuple[str, str, Part], str] = {}
+        self.before: dict[int, float] = {}  # by use (its id): the multiplier now before it
+
+    def can(self, unmet: Unmet, others: Sequence[Unmet]) -> bool:
+        """Whether a multiplier has a place outside the code, if these others are placed too."""
         if unmet.use.kind == "tensor":
-            extra[id(unmet.use)] = unmet.exponent
-    return tuple(hooks), extra
+            return self._module_of(unmet.use) is not None
+        return self._side(unmet, others) is not None
 
+    def place(self, unmet: tuple[Unmet, ...]) -> None:
+        """Put all of these.
 
-def _before_tensor(scaling: Scaling, unmet: Unmet) -> Hook | None:
-    """On the input of the module that uses a shared tensor here and nowhere else: a tied head."""
-    op, node = unmet.use.value.op, scaling.aligned.narrow.params[unmet.use.tensor]
-    owners = {name.rpartition(".")[0] for name, each in scaling.aligned.narrow.params.items() if each is node}
-    if not op.module or op.module not in owners:
-        return None
-    here = [u for u in scaling.ideal.uses if u.kind == "tensor" and u.value.op.module == op.module]
-    if any(u.tensor != unmet.use.tensor and u.value.op is not op and u.role not in ("bias", "scalar") for u in here):
-        return None
-    return Hook(op.module, "input", unmet.exponent, f"{unmet.use.tensor} is shared: the multiplier cannot go into it")
+        Raises:
+            UserError: one has no module that it could be hung on.
+        """
+        done: set[int] = set()
+        for one in unmet:
+            if one.use.kind == "tensor":
+                self._before_tensor(one)
+            elif id(one.use) not in done:
+                done |= self._on_side(one, unmet)
 
+    def on_module(self, module: str, factors: tuple[float, float], note: str) -> None:
+        """Multiply what goes into a module, and what comes out of it."""
+        for on, exponent in zip(("input", "output"), factors, strict=True):
+            self._add(module, on, WHOLE, exponent, note)
 
-def _on_query(scaling: Scaling, unmet: Unmet) -> Hook | None:
-    """On the output of a module that makes one side of the contraction and not the other: a norm without a gain."""
-    outputs = {node: call.module for call in scaling.aligned.narrow.calls for node in call.outputs[:1] if call.module}
-    left, right = (_makers(arg, outputs) for arg in unmet.use.value.args[:2])
-    for module in [*(left - right), *(right - left)]:
-        calls = [call for call in scaling.aligned.narrow.calls if call.module == module]
-        if len(calls) == 1:
-            return Hook(pattern_of(module), "output", unmet.exponent, "the scale that the attention logits lack")
-    return None
+    def hooks(self) -> tuple[Hook, ...]:
+        """All of them, repeated blocks folded."""
+        single = {key: round(e, 6) for key, e in self.exponents.items() if abs(e) > SMALL}
+        names = {call.module for call in self.scaling.aligned.narrow.calls}
+        out: dict[Hook, None] = {}
+        for (module, on, part), exponent in single.items():
+            pattern = pattern_of(module)
+            alike = {name for name in names if pattern_of(name) == pattern}
+            folds = len(alike) > 1 and all(single.get((name, on, part)) == exponent for name in alike)
+            note = self.notes[module, on, part] if not folds else self.notes[min(alike), on, part]
+            out[Hook(pattern if folds else module, on, exponent, note, part)] = None
+        return tuple(sorted(out, key=lambda hook: hook.part != WHOLE))  # parts last: they are taken apart right after
 
+    # -- shared tensors --------------------------------------------------------------------------------------------
 
-def _makers(value: Value, outputs: dict[fx.Node, str]) -> set[str]:
-    """The modules whose output reaches a value through views, sums and constants alone."""
-    found: set[str] = set()
-    stack, seen = [value], set[Value]()
-    while stack:
-        current = stack.pop()
-        if current in seen or current.weight or current.kind == "data":
-            continue
-        seen.add(current)
-        if current.op.narrow in outputs:
-            found.add(outputs[current.op.narrow])
-        elif current.kind in ("view", "scale", "join"):
-            stack.extend(current.args)
-    return found
+    def _before_tensor(self, unmet: Unmet) -> None:
+        """On the input of the module that uses a shared tensor in this way: a tied head."""
+        module = self._module_of(unmet.use)
+        if module is None:
+            raise _refusal(unmet)
+        self._add(module, "input", WHOLE, unmet.exponent, SHARED.format(unmet.use.tensor))
+        self.before[id(unmet.use)] = unmet.exponent
+
+    def _module_of(self, use: Use) -> str | None:
+        module = use.value.op.module
+        anatomy = self.anatomies.get(module)
+        return module if anatomy is not None and anatomy.by_input == {use.tensor} else None
+
+    # -- contractions ----------------------------------------------------------------------------------------------
+
+    def _on_side(self, unmet: Unmet, others: Sequence[Unmet]) -> set[int]:
+        """On the outputs of the modules that make one side; returns the uses that are served."""
+        side = self._side(unmet, others)
+        if side is None:
+            raise _refusal(unmet)
+        for module, part in side.modules:
+            self._add(module, "output", part, unmet.exponent, LOGITS)
+        return {id(u.use) for u in others if u.use.value in side.contractions}
+
+    def _side(self, unmet: Unmet, others: Sequence[Unmet]) -> Side | None:
+        alike = [u for u in others if u.use.kind != "tensor" and abs(u.exponent - unmet.exponent) < SMALL]
+        return self.sides.find(unmet.use.value, frozenset(u.use.value for u in alike))
+
+    def _add(self, module: str, on: str, part: Part, exponent: float, note: str) -> None:
+        key = (module, on, part)
+        if abs(exponent) > SMALL:
+            self.exponents[key] = self.exponents.get(key, 0.0) + exponent
+            self.notes.setdefault(key, note)
 
 
 def _refusal(unmet: Unmet) -> UserError:

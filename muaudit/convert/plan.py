@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +53,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The columns from `start` to `stop` (fractions) of each of `groups` equal groups of a tensor's last dim."""
+
+    groups: int = 1
+    start: Fraction = Fraction(0)
+    stop: Fraction = Fraction(1)
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class Hook:
-    """A forward multiplier m**exponent on the input or the output of the modules a pattern covers."""
+    """A forward multiplier m**exponent on (a part of) the input or the output of the modules that a pattern covers."""
 
     module: str
     on: str  # "input" | "output"
     exponent: float
     note: str = ""
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from torch import fx
 
+from ..errors import UserError
 from ..report.power import power
 from ..scaling.blame import Blame, Judged
 from ..scaling.derive import Scaling
@@ -14,40 +16,55 @@ from ..scaling.names import pattern_of
 from ..scaling.values import ZERO
 from ..target.probe import Target
 from .analyse import analyse
-from .gauge import Gauge, choose
-from .multipliers import place
+from .formulations import move, wanted
+from .gauge import Gauge, choose, uses_by_tensor
+from .moves import FORMULATIONS
+from .multipliers import Hooks
 from .plan import Entry, Plan
 
 _DIGITS = 6
 
 
-def make_plan(target: Target, base_width: int, width: int, *, seed: int = 0) -> Plan:
+def make_plan(target: Target, base_width: int, width: int, *, seed: int = 0, formulation: str = "absorbed") -> Plan:
     """The plan that turns the target into µP at `width`, tuned hyperparameters being those of `base_width`.
+
+    formulation: "absorbed" (forward multipliers only where no tensor can carry them), or TP5's "table3", "table8",
+    "table9", whose multipliers are module hooks.
 
     Raises:
         UserError: the target cannot be analysed, or a multiplier it needs has no place outside its code.
     """
+    return make_plans(target, base_width, width, [formulation], seed=seed)[0]
+
+
+def make_plans(
+    target: Target, base_width: int, width: int, formulations: Sequence[str], *, seed: int = 0
+) -> list[Plan]:
+    """One plan for each formulation, from one analysis. Raises UserError as `make_plan`."""
+    for name in formulations:
+        if name not in FORMULATIONS:
+            raise UserError(f"no formulation {name!r}", f"there are {', '.join(FORMULATIONS)}")
     scaling = analyse(target, seed=seed)
-    gauge = choose(scaling)
-    blame = Blame(scaling.ideal, scaling.inits, scaling.trained)
-    blame.shifts = gauge.shifts
-    hooks, extra = place(scaling, gauge)
-    judged: dict[str, list[Judged]] = {}
-    for one in blame.all():
-        if one.use.kind == "tensor":
-            judged.setdefault(one.use.tensor, []).append(_with_hook(blame, one, extra.get(id(one.use), 0.0)))
-    carried = _carried(scaling, blame)
-    entries = [_entry(target, scaling, node.meta["param"], judged, carried) for node in _parameters(scaling)]
     optimizer = type(target.optimizer(target.build(target.sizes(0), seed), target.sizes(0))).__name__.lower()
+    return [_plan(target, scaling, base_width, width, optimizer, name) for name in formulations]
+
+
+def _plan(target: Target, scaling: Scaling, base_width: int, width: int, optimizer: str, formulation: str) -> Plan:
+    hooks = Hooks(scaling)
+    gauge = choose(scaling, None if formulation == "absorbed" else hooks.can)
+    hooks.place(gauge.unmet)
+    tensors = _formulated(scaling, gauge, hooks, formulation)
+    entries = [_entry(target, scaling, node.meta["param"], tensors) for node in _parameters(scaling)]
     return Plan(
         target=target.label,
         width_name=target.axes[0].name,
         base_width=base_width,
         width=width,
         optimizer=optimizer,
+        formulation=formulation,
         entries=tuple(_folded(entries)),
-        hooks=hooks,
-        notes=tuple(_problems(scaling, gauge)),
+        hooks=hooks.hooks(),
+        notes=tuple(_problems(scaling)),
     )
 
 
@@ -55,7 +72,34 @@ def _parameters(scaling: Scaling) -> list[fx.Node]:
     return list(dict.fromkeys(scaling.aligned.narrow.params.values()))
 
 
-def _with_hook(blame: Blame, judged: Judged, exponent: float) -> Judged:
+@dataclass(frozen=True)
+class _Tensor:
+    """All uses of a tensor as the plan has them. gauge: by how much larger than under Table 3 it is stored."""
+
+    judged: tuple[Judged, ...]
+    gauge: float
+    note: str = ""
+
+
+def _formulated(scaling: Scaling, gauge: Gauge, hooks: Hooks, formulation: str) -> dict[str, _Tensor]:
+    """Every tensor that is used, under the chosen gauge and formulation; puts the latter's multipliers on `hooks`."""
+    blame = Blame(scaling.ideal, scaling.inits, scaling.trained)
+    blame.shifts = gauge.shifts
+    judged, uses = blame.all(), uses_by_tensor(scaling.ideal)
+    stored = {name: judged[indices[0]].phi for name, indices in uses.items()}
+    kinds = {name: [judged[i].use for i in indices] for name, indices in uses.items()}
+    asked = wanted(formulation, stored, kinds)
+    moved = move(hooks, asked, f"the multiplier of {formulation}")
+    found: dict[str, _Tensor] = {}
+    for name, indices in uses.items():
+        by = moved.get(name, 0.0)
+        behind = [_behind(blame, judged[i], hooks.before.get(id(judged[i].use), 0.0) - by) for i in sorted(indices)]
+        shift = stored[name] + by - scaling.judged[indices[0]].phi
+        found[name] = _Tensor(tuple(behind), round(shift, _DIGITS) + 0.0, _note(behind, shift, formulation))
+    return found
+
+
+def _behind(blame: Blame, judged: Judged, exponent: float) -> Judged:
     """The same use behind a forward multiplier of this exponent: all it needs grows by as much less."""
     if not exponent:
         return judged
@@ -69,32 +113,23 @@ def _with_hook(blame: Blame, judged: Judged, exponent: float) -> Judged:
     )
 
 
-def _carried(scaling: Scaling, blame: Blame) -> dict[str, str]:
-    """What each tensor carries that a forward multiplier would carry otherwise."""
-    found: dict[str, str] = {}
-    shared = Counter(j.use.tensor for j in scaling.judged)
-    for before, after in zip(scaling.judged, blame.all(), strict=True):
-        moved = round(after.phi - before.phi, _DIGITS)
-        if moved and before.use.kind == "tensor" and shared[before.use.tensor] == 1:
-            found[before.use.tensor] = f"carries a forward multiplier of {power(moved, 'm')}, so no code has to"
-    readouts = {
-        j.use.tensor
-        for j in blame.all()
-        if j.use.role == "output" and abs(j.multiplier) < 1e-6 < j.use.e_in and shared[j.use.tensor] == 1
-    }
-    for name in readouts - set(found):
-        found[name] = "carries the readout multiplier m^-1, so no code has to"
-    return found
+def _note(judged: Sequence[Judged], shift: float, formulation: str) -> str:
+    """What a tensor carries that a forward multiplier would carry otherwise."""
+    if formulation == "absorbed" and abs(shift) > 1e-6:
+        return f"carries a forward multiplier of {power(shift, 'm')}, so no code has to"
+    only = judged[0]
+    if len(judged) == 1 and only.use.role == "output" and abs(only.multiplier) < 1e-6 < only.use.e_in:
+        return "carries the readout multiplier m^-1, so no code has to"
+    return ""
 
 
-def _entry(
-    target: Target, scaling: Scaling, name: str, by_tensor: dict[str, list[Judged]], carried: dict[str, str]
-) -> Entry:
-    judged = by_tensor.get(name, [])
+def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tensor]) -> Entry:
     shape = _shape(target, scaling, name)
-    if not judged:
+    tensor = tensors.get(name)
+    if tensor is None:
         why = scaling.ideal.unjudged.get(name)
         return Entry(name, (), shape, note=f"left alone: {why[1] if why else 'not used in the forward pass'}")
+    judged = tensor.judged
     how, init = scaling.trained.get(name), scaling.inits.get(name)
     found = None if init is None else init.raw if init.exponent is None else init.exponent
     lr = _lr(judged, how.family if how else "adam")
@@ -105,30 +140,21 @@ def _entry(
     decay = gradient - judged[0].init_required if coupled_l2 else -lr
     eps = gradient if adam else 0.0
     roles = tuple(dict.fromkeys(j.use.role for j in judged))
-    exponents = [round(value, _DIGITS) + 0.0 for value in (_init(judged, found), lr, decay, eps)]
-    return Entry(
-        name,
-        roles,
-        shape,
-        init=exponents[0],
-        lr=exponents[1],
-        weight_decay=exponents[2],
-        eps=exponents[3],
-        note=carried.get(name, ""),
-    )
+    scales = [round(value, _DIGITS) + 0.0 for value in (_init(tensor, found), lr, decay, eps)]
+    return Entry(name, roles, shape, scales[0], scales[1], scales[2], scales[3], gauge=tensor.gauge, note=tensor.note)
 
 
-def _init(judged: list[Judged], found: float | None) -> float:
+def _init(tensor: _Tensor, found: float | None) -> float:
     """Needed minus found. Zeros stay zeros; a readout that starts smaller than it may is left so."""
     if found is None or found == ZERO:
         return 0.0
-    others = [j for j in judged if j.use.role != "output"]
+    others = [j for j in tensor.judged if j.use.role != "output"]
     if others:
         return others[0].init_required - found
-    return min(0.0, min(j.init_required for j in judged) - found)
+    return tensor.gauge + min(0.0, min(j.init_required for j in tensor.judged) - tensor.gauge - found)
 
 
-def _lr(judged: list[Judged], family: str) -> float:
+def _lr(judged: Sequence[Judged], family: str) -> float:
     """The learning rate exponent: of the use with the largest gradient for SGD, the same for all uses otherwise."""
     if family == "sgd":
         gradient = max(-j.phi - j.use.e_in - j.use.e_out for j in judged)
@@ -165,7 +191,7 @@ def _folded(entries: list[Entry]) -> list[Entry]:
     return out
 
 
-def _problems(scaling: Scaling, gauge: Gauge) -> list[str]:
+def _problems(scaling: Scaling) -> list[str]:
     """What the plan cannot speak for."""
     found = [f"{v.op.module or v.op.name}: {v.note}" for v in scaling.ideal.unknown]
     for conflict in scaling.ideal.conflicts:

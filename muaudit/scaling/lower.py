@@ -16,6 +16,7 @@ from torch import fx
 
 from ..capture.align import Aligned, Op
 from .constants import SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
+from .pieces import Pieces
 from .values import ZERO, Kind, Value
 
 Result: TypeAlias = "Value | tuple[Value | None, ...]"
@@ -62,6 +63,7 @@ class Builder:
         self.values: list[Value] = []
         self.of: dict[fx.Node, Result] = {}
         self.irregular: list[tuple[Op, float]] = []
+        self.pieces = Pieces()
         self._odd_data: dict[Op, float] = {}  # constant tensors that follow no power; it matters where they multiply
 
     # -- making values -------------------------------------------------------------------------------------------
@@ -143,7 +145,12 @@ class Builder:
         return self.make("scale", (x,), op, dims if dims is not None else x.dims, c=c) if c != 0 else x
 
     def view(self, x: Value, op: Op) -> Value:
-        return self.make("view", (x,), op)
+        whole = self.make("view", (x,), op)
+        piece = self.pieces.move(op, whole)
+        if piece is None:
+            return whole
+        self.values.pop()
+        return self.make("view", (piece,), op)
 
     def join(self, xs: list[Value], op: Op, dims: tuple[float, ...] | None = None) -> Value:
         """A sum or concatenation; zeros add nothing."""
@@ -190,7 +197,17 @@ def lower(aligned: Aligned) -> Program:
     builder = Builder(aligned)
     for op in aligned.ops:
         builder.of[op.narrow] = _lower_op(builder, op)
-    return Program(tuple(builder.values), builder.of, aligned, tuple(builder.irregular))
+    unread = builder.pieces.unread(builder.values, _returned(builder, aligned))
+    values = tuple(value for value in builder.values if value not in unread)
+    return Program(values, builder.of, aligned, tuple(builder.irregular))
+
+
+def _returned(b: Builder, aligned: Aligned) -> set[Value]:
+    """What the model or one of its modules returns, and the loss."""
+    recording = aligned.narrow
+    nodes = [*recording.boundary, *(node for call in recording.calls for node in call.outputs)]
+    nodes += [recording.loss] if recording.loss is not None else []
+    return {value for node in nodes if (value := _first(b.of.get(node))) is not None}
 
 
 def _lower_op(b: Builder, op: Op) -> Result:
@@ -215,7 +232,7 @@ def _lower_op(b: Builder, op: Op) -> Result:
     return b.unknown(op, args, f"the operation {op.name} is not understood")
 
 
-def _first(result: Result) -> Value | None:
+def _first(result: Result | None) -> Value | None:
     return result[0] if isinstance(result, tuple) else result
 
 

@@ -216,7 +216,9 @@ def _lerp(b: Builder, op: Op) -> Result:
 @handles("cat", "stack", "hstack", "vstack", "concat")
 def _cat(b: Builder, op: Op) -> Result:
     parts = [p for p in b.arg(op, 0) if isinstance(p, Value)]
-    return b.join(parts, op, op.dims)
+    whole = b.join(parts, op, op.dims)
+    b.pieces.join(op, parts, whole)
+    return whole
 
 
 @handles("where")
