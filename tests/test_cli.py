@@ -20,6 +20,7 @@ from muaudit import __version__
 from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.report.model import Report, Step, Unanalysed, Violation
+from muaudit.rules import RULES
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -109,6 +110,11 @@ def test_the_options_are_frozen() -> None:
             "--profile", "--quiet", "--seed", "--select", "--set", "--statistics", "--strict", "--target-width",
             "--tensors", "--why", "--width", "-q",
         ],
+        "baseline": [
+            "--baseline", "--config", "--debug", "--input", "--isolated", "--jobs", "--lr-group", "--no-cache",
+            "--optimizer", "--profile", "--prune", "--set", "--width",
+        ],
+        "config": ["--config", "--isolated", "--json", "--schema"],
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr",
             "--optimizer", "--output", "--plan", "--plot", "--seed", "--seeds", "--set", "--steps", "--width",
@@ -247,7 +253,7 @@ def test_bad_usage_exits_2(run: Run, engine: Engine, args: list[str], message: s
 def test_rules_and_explain(run: Run) -> None:
     code, out, _ = run("rules")
     assert code == 0
-    assert len(out.splitlines()) == 35
+    assert len(out.splitlines()) == len(RULES) + 1
     code, out, _ = run("explain", "attention-scale")
     assert code == 0
     assert out.startswith("MUP201 attention-scale (error): attention logits")

@@ -81,7 +81,7 @@ def apply_policy(report: Report, policy: Policy) -> Report:
         answered += [Answered(gone, "configuration", "tensor-ignores")] if gone else []
     kept.sort(key=lambda violation: SEVERITIES.index(violation.severity))
     left = tuple(item for item in report.unanalysed if _still_open(item, policy))
-    answered += [Answered(_as_violation(item), "configuration") for item in report.unanalysed if item not in left]
+    answered += [Answered(as_violation(item), "configuration") for item in report.unanalysed if item not in left]
     return replace(report, violations=tuple(kept), unanalysed=left, answered=(*report.answered, *answered))
 
 
@@ -121,7 +121,7 @@ def _still_open(item: Unanalysed, policy: Policy) -> bool:
     return policy.reports(item.rule) and not policy.ignored(item.rule, [item.name])
 
 
-def _as_violation(item: Unanalysed) -> Violation:
+def as_violation(item: Unanalysed) -> Violation:
     rule = get_rule(item.rule)
     message = f"not analysed: {item.name}: {item.reason}"
     return Violation(rule.code, rule.name, "advice", message, item.file, item.line, (), "", "", "", module=item.name)

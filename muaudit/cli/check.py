@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +10,9 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
-from muaudit.cli.progress import progress
 
 if TYPE_CHECKING:
-    from muaudit.audits import Audited
-    from muaudit.cli.request import Request
-    from muaudit.report.findings import Failure, Run
+    from muaudit.report.findings import Run
     from muaudit.report.model import Severity
 
 
@@ -75,50 +71,25 @@ def check(
     debug: flag.Debug = False,
 ) -> int:
     """Report what breaks as the model widens: where, why, and the fix."""
-    from muaudit.cli.outputs import Output, parse_outputs, write_all
+    from muaudit.cli.outputs import parse_outputs, write_all
+    from muaudit.cli.pipeline import answered, audit_all
     from muaudit.cli.request import Flags, request
     from muaudit.report.render import Look
 
-    outputs: tuple[Output, ...] = parse_outputs(format_, output or ())
+    outputs = parse_outputs(format_, output or ())
     wanted = request(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
         )
     )  # fmt: skip
-    failing = _severity(fail_on or wanted.settings.fail_on)
+    settings = wanted.settings
+    failing = _severity(fail_on or settings.fail_on)
     found = audit_all(wanted, use_cache=not no_cache and why is None, processes=1 if why else jobs)
-    run = answered(found, wanted, strict or wanted.settings.strict, failing, baseline)
+    run, _ = answered(found, wanted, baseline or settings.baseline)
+    run = replace(run, strict=strict or settings.strict, fail_on=failing)
     write_all(run, outputs, Look(tensors, why, statistics, quiet))
     return _exit_code(run, exit_zero)
-
-
-def audit_all(wanted: Request, use_cache: bool, processes: int | None) -> list[Audited | Failure]:
-    """Every audit of a request, the unchanged ones from the cache."""
-    from muaudit.audits import run_jobs
-    from muaudit.audits.cache import Cache
-
-    cache = Cache.here() if use_cache and wanted.settings.cache else None
-    with progress(f"auditing {', '.join(job.shown for job in wanted.jobs)}"):
-        return run_jobs(wanted.jobs, cache, processes)
-
-
-def answered(
-    found: Sequence[Audited | Failure], wanted: Request, strict: bool, fail_on: Severity, baseline: Path | None
-) -> Run:
-    """The run as it is reported: with everything that the user has answered set aside."""
-    from muaudit.answers.policy import apply_policy
-    from muaudit.audits import Audited
-    from muaudit.report.findings import Failure, Run
-    from muaudit.report.places import repository_root
-
-    reports = tuple(
-        apply_policy(each.report, job.policy)
-        for each, job in zip(found, wanted.jobs, strict=True)
-        if isinstance(each, Audited)
-    )
-    failures = tuple(each for each in found if isinstance(each, Failure))
-    return Run(reports, repository_root(Path.cwd()), failures, strict, fail_on)
 
 
 def _severity(text: str) -> Severity:
@@ -134,8 +105,9 @@ def _severity(text: str) -> Severity:
 
 def _exit_code(run: Run, exit_zero: bool) -> int:
     """2 when a target could not be audited, whatever the others say."""
-    for failure in run.failures:
-        print(f"muaudit: error: {failure.target}: {failure.message}", file=sys.stderr)
+    from muaudit.cli.pipeline import say_failures
+
+    say_failures(run)
     if run.failures:
         return COULD_NOT
     return 0 if exit_zero else max((report.exit_code(run.strict, run.fail_on) for report in run.reports), default=0)

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from muaudit.cli.baseline import baseline
 from muaudit.cli.check import check
+from muaudit.cli.config import config
 from muaudit.cli.convert import convert
 from muaudit.cli.coord_check import coord_check
 from muaudit.cli.explain import explain
@@ -26,6 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (check, convert, transfer, rules, explain, tables, version):
+    app.command()(command)
+for command in (baseline, config):
     app.command()(command)
 app.command("coord-check")(coord_check)
 

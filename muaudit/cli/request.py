@@ -49,11 +49,15 @@ class Flags:
 
 @dataclass(frozen=True)
 class Request:
-    """The settings that count, and a job for every target. complete: no configured target was left out."""
+    """The settings that count, and a job for every target.
+
+    complete: no configured target was left out. whole: and there are some, so that these are all there are.
+    """
 
     settings: Settings
     jobs: tuple[Job, ...]
     complete: bool = True
+    whole: bool = False
 
 
 def request(flags: Flags) -> Request:
@@ -72,7 +76,7 @@ def request(flags: Flags) -> Request:
         chosen = [Configured("", text or "", policy=settings.policy, profile=settings.profile)]
     jobs = tuple(_job(each, options, flags) for each in chosen)
     check_profiles(jobs)
-    return Request(settings, jobs, complete=text is None or not known)
+    return Request(settings, jobs, complete=text is None or not known, whole=text is None and bool(known))
 
 
 def _check_name(text: str | None, settings: Settings) -> None:

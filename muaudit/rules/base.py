@@ -10,8 +10,9 @@ from muaudit.report.model import Severity
 if TYPE_CHECKING:
     from muaudit.scaling.result import Aspect, Discrepancy, Role
 
-# How a rule reaches the user: as a violation, in the list of what was not analysed, or as a refusal (exit 2).
-Channel = Literal["violation", "unanalysed", "refusal"]
+# How a rule reaches the user: as a violation, in the list of what was not analysed, as a refusal (exit 2), or about
+# the user's answers to findings.
+Channel = Literal["violation", "unanalysed", "refusal", "answer"]
 Key = tuple["Aspect", "Role | None"]
 
 ROLES: tuple[Role | None, ...] = ("input", "hidden", "output", "bias", "gain", "positional", "scalar", None)
@@ -35,6 +36,7 @@ class Rule:
     summary: ClassVar[str]
     keys: ClassVar[frozenset[Key]] = frozenset()
     channel: ClassVar[Channel] = "violation"
+    fix_text: ClassVar[str] = ""  # the fix where it depends on nothing
 
     def matches(self, d: Discrepancy) -> bool:
         """Whether this rule is the one that reports `d`."""

@@ -38,6 +38,10 @@ from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParame
 from muaudit.rules.mup501_zero_init_readout import ZeroInitReadout
 from muaudit.rules.mup502_small_head_dim import SmallHeadDim
 from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
+from muaudit.rules.mup601_unused_ignore import UnusedIgnore
+from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
+from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
+from muaudit.rules.mup604_stale_baseline_entry import StaleBaselineEntry
 from muaudit.rules.mup901_op_not_understood import OpNotUnderstood
 from muaudit.rules.mup902_not_a_power_law import NotAPowerLaw
 from muaudit.rules.mup903_optimizer_not_known import OptimizerNotKnown
@@ -76,6 +80,10 @@ RULES: tuple[Rule, ...] = (
     ZeroInitReadout(),
     SmallHeadDim(),
     DecayOnVectors(),
+    UnusedIgnore(),
+    IgnoreWithoutReason(),
+    IgnoreNotUnderstood(),
+    StaleBaselineEntry(),
     OpNotUnderstood(),
     NotAPowerLaw(),
     OptimizerNotKnown(),

@@ -1,0 +1,44 @@
+"""What check and baseline have in common: audit, then set aside what the user has answered."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from muaudit.answers.apply import apply_answers, apply_baseline
+from muaudit.answers.policy import Policy
+from muaudit.audits import Audited, run_jobs
+from muaudit.audits.cache import Cache
+from muaudit.cli.progress import progress
+from muaudit.cli.request import Request
+from muaudit.report.findings import Failure, Run
+from muaudit.report.places import repository_root
+
+
+def audit_all(wanted: Request, use_cache: bool, processes: int | None) -> list[Audited | Failure]:
+    """Every audit of a request, the unchanged ones from the cache."""
+    cache = Cache.here() if use_cache and wanted.settings.cache else None
+    with progress(f"auditing {', '.join(job.shown for job in wanted.jobs)}"):
+        return run_jobs(wanted.jobs, cache, processes)
+
+
+def answered(
+    found: Sequence[Audited | Failure], wanted: Request, baseline: Path | None = None
+) -> tuple[Run, tuple[Policy, ...]]:
+    """The run as it is reported, and the policy of every report. Raises UserError for a baseline that is none."""
+    done = [(each, job.policy) for each, job in zip(found, wanted.jobs, strict=True) if isinstance(each, Audited)]
+    policies = tuple(policy for _, policy in done)
+    sources = list(dict.fromkeys(file for each, _ in done for file in each.sources))
+    failures = tuple(each for each in found if isinstance(each, Failure))
+    complete = wanted.complete and not failures
+    reports = apply_answers([each.report for each, _ in done], policies, sources, complete)
+    if baseline is not None:
+        reports = apply_baseline(reports, policies, baseline, wanted.whole and not failures)
+    return Run(reports, repository_root(Path.cwd()), failures), policies
+
+
+def say_failures(run: Run) -> None:
+    """Which targets could not be audited, on stderr."""
+    for failure in run.failures:
+        print(f"muaudit: error: {failure.target}: {failure.message}", file=sys.stderr)
