@@ -161,7 +161,9 @@ class Blame:
         return None if now.init_found in (None, ZERO) else now.phi + now.init_off
 
     def _try(self, move: tuple[int, ...], holders: Mapping[int, list[int]]) -> bool:
-        affected = sorted({i for var in move for i in holders.get(var, ())})
+        moved = {i for var in move for i in holders.get(var, ())}
+        owners = {_owner(use) for i, use in enumerate(self.ideal.uses) if i in moved}
+        affected = [i for i, use in enumerate(self.ideal.uses) if i in moved or _owner(use) in owners]
         before = [self.judge(i) for i in affected]
         if sum(j.aspects for j in before) < 1:
             return False
@@ -202,27 +204,45 @@ class Blame:
 
 
 def _better(before: list[Judged], after: list[Judged]) -> bool:
-    """Occam: nothing left, or one place left where the default blames several and needs two findings more.
+    """Occam: nothing left, or one place left where the default blames several.
 
-    The place left must be one that the default blames at least as much, unless it explains away three or more.
+    The place left must be off by one constant, or the default must need two findings more. It must then be one that the
+    default blames at least as much, unless it explains away three or more.
     """
     gain = sum(j.aspects for j in before) - sum(j.aspects for j in after)
-    left, blamed = _places(after, coarse=False), _places(before, coarse=True)
-    if left == 0:
+    wrong = [j for j in after if j.aspects]
+    if not wrong:
         return gain > 0
-    if left > 1 or blamed < 2 or gain < 2:
+    blamed = _places(before)
+    if len({_owner(j.use) for j in wrong}) > 1 or blamed < 2:
+        return False
+    if gain >= 0 and _one_constant(wrong):
+        return True
+    if gain < 2 or len({j.use.tensor or str(j.use.value.index) for j in wrong}) > 1:
         return False
     grew = any(abs(b.init_off) > abs(a.init_off) + TOLERANCE or abs(b.lr_off) > abs(a.lr_off) + TOLERANCE
                for a, b in zip(before, after, strict=True))  # fmt: skip
     return blamed >= 3 or not grew
 
 
-def _places(judged: list[Judged], *, coarse: bool) -> int:
-    """How many culprits. Coarsely, a weight and a bias behind one constant are one, as is a tensor used twice."""
+def _owner(use: Use) -> str:
+    """What a constant at a module's output belongs to: the module, when it has both a weight and a bias."""
+    owner, _, leaf = use.tensor.rpartition(".")
+    return owner if leaf in ("weight", "bias") else use.tensor or str(use.value.index)
+
+
+def _one_constant(wrong: list[Judged]) -> bool:
+    """Whether one constant explains a weight and its bias: the same shift of init (unless zero) and learning rate."""
+    if len(wrong) < 2 or any(j.use.kind != "tensor" for j in wrong):
+        return False
+    shifts = {round(j.init_off, 3) for j in wrong if j.init_found != ZERO}
+    return len(shifts) == 1 and all(j.lr_off * shift > 0 for j in wrong for shift in shifts)
+
+
+def _places(judged: list[Judged]) -> int:
+    """How many culprits; a weight and a bias behind one constant are one, as is a tensor used twice."""
     wrong = [j for j in judged if j.aspects]
     tensors = len({j.use.tensor or str(j.use.value.index) for j in wrong})
-    if not coarse:
-        return tensors
     lines = {(j.use.value.op.module, j.use.value.op.file, j.use.value.op.line) for j in wrong}
     return min(tensors, len({j.use.value.op.index for j in wrong}), len(lines))
 
