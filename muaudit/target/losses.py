@@ -51,7 +51,7 @@ def own_loss(output: Any) -> Tensor | None:
     if isinstance(loss, Tensor):
         return loss.mean()
     if isinstance(output, (tuple, list)):
-        scalars = [each for each in output if isinstance(each, Tensor) and each.numel() == 1 and each.requires_grad]
+        scalars = [each for each in output if isinstance(each, Tensor) and each.numel() == 1 and _has_gradient(each)]
         return scalars[0].reshape(()) if scalars else None
     return None
 
@@ -75,10 +75,15 @@ def check_scalar(loss: Any, name: str) -> Tensor:
         raise UserError(
             f"{name} returned {_kind(loss)}, expected a scalar tensor", "reduce it, for example with .mean()"
         )
-    if not loss.requires_grad:
+    if not _has_gradient(loss):
         hint = "compute it from the model's output, outside torch.no_grad() and without .item() or .detach()"
         raise UserError(f"{name} returned a tensor without a gradient", hint)
     return loss
+
+
+def _has_gradient(tensor: Tensor) -> bool:
+    """Inside `torch.func.vmap` the gradient is an outer level's business, and a tensor does not show it."""
+    return tensor.requires_grad or bool(torch._C._functorch.is_batchedtensor(tensor))
 
 
 def _own(output: Any) -> Tensor:
@@ -107,11 +112,11 @@ def _is_regression(output: Tensor, inputs: Inputs) -> bool:
 def _cross_entropy(logits: Tensor) -> Tensor:
     classes = logits.shape[-1]
     targets = _integers(tuple(logits.shape[:-1]), classes)
-    return F.cross_entropy(logits.float().reshape(-1, classes), targets.reshape(-1))
+    return F.cross_entropy(logits.float().reshape(-1, classes), targets.reshape(-1).to(logits.device))
 
 
 def _squared_error(output: Tensor) -> Tensor:
-    return F.mse_loss(output.float(), _normals(tuple(output.shape)))
+    return F.mse_loss(output.float(), _normals(tuple(output.shape)).to(output.device))
 
 
 def _readout(dim: int) -> Callable[[Tensor], Tensor]:
@@ -123,8 +128,8 @@ def _readout(dim: int) -> Callable[[Tensor], Tensor]:
     def loss(output: Tensor) -> Tensor:
         shape = [1] * output.dim()
         shape[dim] = output.shape[dim]
-        read = (output.float() * _signs(tuple(shape))).mean(dim)
-        return F.mse_loss(read, _signs(tuple(read.shape)))
+        read = (output.float() * _signs(tuple(shape)).to(output.device)).mean(dim)
+        return F.mse_loss(read, _signs(tuple(read.shape)).to(output.device))
 
     return loss
 

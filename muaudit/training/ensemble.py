@@ -76,6 +76,11 @@ class Ensemble:
         """Whether one optimizer steps for all members."""
         return self._joint is not None
 
+    @property
+    def gradients(self) -> dict[str, torch.Tensor]:
+        """Those of the last `backward`, stacked, where there is one."""
+        return {name: tensor.grad for name, tensor in self.parameters.items() if tensor.grad is not None}
+
     def run(
         self, call: Callable[..., Any], *data: Any, in_dims: tuple[Any, ...] | None = None, randomness: str = "error"
     ) -> Any:
@@ -112,11 +117,10 @@ class Ensemble:
     def agrees(self, call: Callable[..., torch.Tensor], *data: Any, tolerance: float = 1e-3) -> bool:
         """Whether `call` gives the same losses for the members one by one; for data that all members share."""
         kept = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        with torch.no_grad():
-            together = self.run(call, *data).double()
-            apart = torch.stack([call(model, *data).double() for model in self.models])
-            for name, buffer in self.buffers.items():
-                buffer.copy_(kept[name])
+        together = self.run(call, *data).detach().double()
+        apart = torch.stack([call(model, *data).detach().double() for model in self.models])
+        for name, buffer in self.buffers.items():
+            buffer.copy_(kept[name])
         return torch.allclose(together, apart, rtol=tolerance, atol=tolerance, equal_nan=True)
 
     def keep(self, members: Sequence[int]) -> None:

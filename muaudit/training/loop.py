@@ -1,25 +1,30 @@
-"""One training run at one width and one seed, measured. All statistics leave the device in one transfer at its end."""
+"""A training run at one width, measured: of one model, or of the models of all seeds as one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..errors import UserError
 from ..target.probe import Inputs, Target
 from ..target.usercode import seed_everything, user_error
-from .meter import Meter
+from .ensemble import CannotStack, Ensemble
+from .recorder import Recorder
 from .settings import DTYPES, Settings
+from .statistics import Statistics
 
-LOSS, GRADIENT, UPDATE = "loss:", "grad:", "update:"
+Tick = Callable[[int], None]  # called before every step
+# What a model may have for its seeds to be trained together: above, one model keeps the device busy by itself.
+TOGETHER = {"cpu": 2**18, "cuda": 2**25}
 
 
 @dataclass
 class Run:
-    """The numbers of one run. `values`: (name, column of STATISTICS, step) → number."""
+    """The numbers of one run, by name, column of the statistics, and step; an interrupted one ends early."""
 
     values: dict[tuple[str, int, int], float] = field(default_factory=dict)
     loss: dict[int, float] = field(default_factory=dict)
@@ -27,46 +32,184 @@ class Run:
     sizes: Mapping[str, int] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     logits: frozenset[str] = frozenset()
+    interrupted: bool = False
 
 
-def train(target: Target, sizes: Mapping[str, int], settings: Settings, seed: int, lr_factor: float) -> Run:
-    """Train for `settings.steps` updates on one batch and measure before each, and after the last.
+@dataclass(frozen=True)
+class Work:
+    """What runs at one width have in common.
 
-    Raises:
-        UserError: the user's code raised.
+    lr_factor: what every group's learning rate is multiplied by; overwritten: as for `Recorder`.
     """
-    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
-    model = target.build(sizes, seed).to(device=device, dtype=dtype)
-    inputs = moved(target.inputs(sizes), device, dtype)
-    optimizer = target.optimizer(model, sizes)
-    for group in optimizer.param_groups:
-        group["lr"] = group["lr"] * lr_factor
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    meter = Meter(model, settings.steps)
+
+    target: Target
+    sizes: Mapping[str, int]
+    settings: Settings
+    lr_factor: float = 1.0
+    tick: Tick = lambda step: None
+    overwritten: set[str] = field(default_factory=set)
+
+    def built(self, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """A model on the device with its optimizer."""
+        device, dtype = torch.device(self.settings.device), getattr(torch, DTYPES[self.settings.dtype])
+        model = self.target.build(self.sizes, seed).to(device=device, dtype=dtype)
+        optimizer = self.target.optimizer(model, self.sizes)
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * self.lr_factor
+        return model, optimizer
+
+    def inputs(self) -> Inputs:
+        """The data on the device."""
+        device, dtype = torch.device(self.settings.device), getattr(torch, DTYPES[self.settings.dtype])
+        return moved(self.target.inputs(self.sizes), device, dtype)
+
+
+class Single:
+    """One model with the interface of an ensemble of one."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.models, self.optimizer = [model], optimizer
+        self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+    @property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """Views (1, *shape)."""
+        return {name: p.detach()[None] for name, p in self._named.items()}
+
+    @property
+    def gradients(self) -> dict[str, torch.Tensor]:
+        """Where there is one, views (1, *shape)."""
+        grads = {name: p.grad for name, p in self._named.items()}
+        return {name: grad[None] for name, grad in grads.items() if grad is not None and not grad.is_sparse}
+
+    def run(self, call: Callable[[nn.Module], Any]) -> Any:
+        """`call(model)`: tensors in lists and dicts, with a dimension in front."""
+        return _with_member(call(self.models[0]))
+
+    def backward(self, losses: torch.Tensor) -> None:
+        """Gradients of the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """One update."""
+        self.optimizer.step()
+
+
+def train(work: Work, seed: int) -> Run:
+    """One seed by itself. Raises UserError where the user's code raises."""
     try:
-        for step in range(settings.steps + 1):
-            seed_everything(seed)  # dropout masks stay the same from step to step
-            with meter.at(step):
-                output = model(*inputs.args, **inputs.kwargs)
-            loss: Any = target.loss(output, inputs)
-            meter.add(LOSS, 0, loss)
-            if step < settings.steps:
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                _update(meter, named, optimizer)
-            del output, loss
+        return _train(work, Single(*work.built(seed)), seed, 1)[0]
     except (UserError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         if out_of_memory(error):
             raise
-        shown = ", ".join(f"{name}={size}" for name, size in sizes.items())
-        raise user_error(f"training {target.label} at {shown} on {settings.device}", error) from error
-    return _sorted(meter)
+        shown = ", ".join(f"{name}={size}" for name, size in work.sizes.items())
+        raise user_error(f"training {work.target.label} at {shown} on {work.settings.device}", error) from error
+
+
+def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[Run]:
+    """All seeds as one; `check`: make sure that they compute what they compute one by one.
+
+    Raises:
+        CannotStack: they cannot be trained as one, or not to advantage; its text is empty in the latter case.
+    """
+    limit = TOGETHER.get(work.settings.device.partition(":")[0], 0)
+    try:
+        first = work.built(seeds[0])
+        if sum(parameter.numel() for parameter in first[0].parameters()) > limit:
+            raise CannotStack("")
+        ensemble = Ensemble(*zip(*(first, *(work.built(seed) for seed in seeds[1:])), strict=True))
+        if check and not ensemble.agrees(_fingerprint(work, work.inputs())):
+            raise CannotStack("together they compute something else than alone")
+        return _train(work, ensemble, seeds[0], len(seeds))
+    except CannotStack:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise CannotStack("") from error
+        text = " ".join(str(error).split())
+        raise CannotStack(f"{type(error).__name__}: {text[:160]}") from error
+
+
+def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> list[Run]:
+    """Measure before each of `settings.steps` updates on one batch, and after the last."""
+    inputs, steps = work.inputs(), work.settings.steps
+    recorder, numbers = Recorder(trainee.models[0], work.overwritten), Statistics()
+    interrupted = False
+    try:
+        for step in range(steps + 1):
+            work.tick(step)
+            seed_everything(seed)  # dropout masks stay the same from step to step
+            recorder.copy = step == 0
+            losses, values, shares = trainee.run(lambda model: _forward(work.target, model, inputs, recorder))
+            numbers.activations(step, recorder.seen, values, shares)
+            numbers.loss(step, losses)
+            recorder.values.clear()
+            del values, shares
+            if step < steps:
+                trainee.backward(losses)
+                numbers.gradients(step, trainee.parameters, trainee.gradients)
+                trainee.step()
+                numbers.updates(step, trainee.parameters, trainee.gradients)
+    except KeyboardInterrupt:
+        interrupted = True
+    runs = _filed(numbers, recorder, count)
+    for run in runs:
+        run.interrupted = interrupted
+    recorder.close()
+    return runs
+
+
+def _forward(target: Target, model: nn.Module, inputs: Inputs, recorder: Recorder) -> tuple[Any, Any, Any]:
+    """Loss, values, and shares by slot."""
+    with recorder:
+        output = model(*inputs.args, **inputs.kwargs)
+    return target.loss(output, inputs), list(recorder.values), dict(recorder.shares)
+
+
+def _fingerprint(work: Work, inputs: Inputs) -> Callable[[nn.Module], torch.Tensor]:
+    """All that one forward pass computes, as sizes in one tensor."""
+
+    def call(model: nn.Module) -> torch.Tensor:
+        recorder = Recorder(model, work.overwritten)
+        loss, values, _ = _forward(work.target, model, inputs, recorder)
+        recorder.close()
+        sizes = [torch.linalg.vector_norm(value.double()) / value.numel() ** 0.5 for value in values]
+        return torch.stack([loss.double(), *sizes])
+
+    return call
+
+
+def _with_member(found: Any) -> Any:
+    if isinstance(found, torch.Tensor):
+        return found[None]
+    if isinstance(found, dict):
+        return {key: _with_member(value) for key, value in found.items()}
+    return type(found)(_with_member(value) for value in found)
+
+
+def _filed(numbers: Statistics, recorder: Recorder, count: int) -> list[Run]:
+    modules = {each.name: each.module for each in recorder.seen}
+    sizes = {each.name: each.size for each in recorder.seen}
+    logits = frozenset(each.name for each in recorder.seen if each.logits)
+    runs = [Run(sizes=sizes, modules=modules, logits=logits) for _ in range(count)]
+    for number, found in numbers.fetch():
+        for run, value in zip(runs, found, strict=True):
+            if number.kind == "loss":
+                run.loss[number.step] = value
+            elif number.kind == "activation":
+                run.values[number.name, number.column, number.step] = value
+            elif number.divisor is None or value == value:
+                run.parameters[number.name, number.column, number.step] = value
+    return runs
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether this says that the device, or the machine, has no memory left."""
+    """Whether this, or what caused it, says that the device, or the machine, has no memory left."""
+    if error.__cause__ is not None and out_of_memory(error.__cause__):
+        return True
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
@@ -89,35 +232,3 @@ def moved(inputs: Inputs, device: torch.device, dtype: torch.dtype) -> Inputs:
         return value
 
     return Inputs(move(inputs.args), move(dict(inputs.kwargs)), move(inputs.raw))
-
-
-def _update(meter: Meter, named: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    """One optimizer step, with the gradients before it and the relative updates after it."""
-    trained = {name: p for name, p in named.items() if p.grad is not None and not p.grad.is_sparse}
-    names = list(trained)
-    with torch.no_grad():
-        if not names:
-            optimizer.step()
-            return
-        weights = [p.detach() for p in trained.values()]
-        gradients = [p.grad for p in trained.values() if p.grad is not None]
-        for name, norm, weight in zip(names, torch._foreach_norm(gradients), weights, strict=True):
-            meter.add(GRADIENT + name, 0, norm, weight.numel() ** -0.5)
-        before = [weight.clone() for weight in weights]
-    optimizer.step()
-    with torch.no_grad():
-        steps = torch._foreach_norm(torch._foreach_sub([p.detach() for p in trained.values()], before))
-        for name, step, norm in zip(names, steps, torch._foreach_norm(before), strict=True):
-            meter.add(UPDATE + name, 1, step / norm)
-
-
-def _sorted(meter: Meter) -> Run:
-    run = Run(sizes=meter.sizes, modules=meter.modules, logits=frozenset(meter.from_softmax))
-    for name, column, step, number in meter.close():
-        if name == LOSS:
-            run.loss[step] = number
-        elif name.startswith((GRADIENT, UPDATE)):
-            run.parameters[name.partition(":")[2], column, step] = number
-        else:
-            run.values[name, column, step] = number
-    return run

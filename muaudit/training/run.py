@@ -15,8 +15,9 @@ from ..errors import UserError
 from ..report.model import Report
 from ..target.probe import Inputs, Target
 from .data import PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
-from .loop import Run, out_of_memory, train
-from .meter import tensors
+from .ensemble import CannotStack
+from .loop import Run, Work, out_of_memory, train, train_together
+from .recorder import tensors
 from .settings import Settings, check_settings
 
 Progress = Callable[[int, int, int], None]  # done, total, width
@@ -36,12 +37,7 @@ def measure(target: Target, settings: Settings, progress: Progress = lambda done
     collected.notices += _data_notices(target, widths)
     factor = _lr_factor(target, settings.lr)
     report = _prediction(target, collected.notices)
-    try:
-        for place, width in enumerate(widths):
-            if not _one_width(target, settings, factor, collected, place, width, progress):
-                break
-    except KeyboardInterrupt:
-        collected.notices.append(f"interrupted after {collected.done} of {len(widths) * settings.seeds} runs")
+    _Runner(target, settings, factor, collected, progress).every_width()
     return collected.measurement(target, report)
 
 
@@ -51,27 +47,75 @@ def sizes_at(target: Target, width: int) -> dict[str, int]:
     return {axis.name: max(1, round(axis.probes[0] * width / main.probes[0])) for axis in target.axes}
 
 
-def _one_width(
-    target: Target, settings: Settings, factor: float, collected: _Collected, place: int, width: int, progress: Progress
-) -> bool:
-    """All seeds at one width. False when there was not enough memory: wider models would need more still."""
-    total = len(collected.widths) * settings.seeds
-    for seed in range(settings.seeds):
-        progress(collected.done, total, width)
+class _Runner:
+    """Trains one width after another, the seeds of each together where that works and pays."""
+
+    def __init__(
+        self, target: Target, settings: Settings, factor: float, collected: _Collected, progress: Progress
+    ) -> None:
+        self.target, self.settings, self.factor = target, settings, factor
+        self.collected, self.progress = collected, progress
+        self.overwritten: set[str] = set()
+        self.together = settings.together and settings.seeds > 1
+        self.checked = False
+
+    def every_width(self) -> None:
+        """Until done, interrupted, or out of memory: wider models would need more still."""
         try:
-            collected.add(place, seed, train(target, sizes_at(target, width), settings, settings.seed + seed, factor))
-        except Exception as error:
-            if not out_of_memory(error) and not out_of_memory(error.__cause__ or error):
-                raise
-            collected.drop(place)
-            wider = collected.widths[place + 1 :]
-            also = f" and with it {', '.join(map(str, wider))}" if wider else ""
-            collected.notices.append(f"out of memory at width {width}: dropped{also}; the verdict uses the rest")
-            return False
-        finally:
+            for place in range(len(self.collected.widths)):
+                if not self._width(place):
+                    return
+        except KeyboardInterrupt:
+            self._interrupted()
+
+    def _width(self, place: int) -> bool:
+        collected, settings = self.collected, self.settings
+        seeds = [settings.seed + number for number in range(settings.seeds)]
+        runs = self._all_seeds(place, seeds)
+        for number, seed in enumerate(seeds):
+            try:
+                run = runs[number] if runs else train(self._work(place, number, 1), seed)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                collected.drop(place)
+                return False
+            collected.add(place, number, run)
+            if run.interrupted and number == len(runs or [run]) - 1:
+                self._interrupted()
+                return False
+        gc.collect()  # a model often holds itself in a circle, and the next one needs its memory
+        return True
+
+    def _all_seeds(self, place: int, seeds: list[int]) -> list[Run]:
+        """The runs of all seeds trained together; none where that does not work or does not pay."""
+        if not self.together:
+            return []
+        try:
+            runs = train_together(self._work(place, 0, len(seeds)), seeds, check=not self.checked)
+        except CannotStack as reason:
+            self.together = False
+            if str(reason):
+                self.collected.notices.append(f"seeds are trained one after another: {reason}")
             gc.collect()
-    progress(collected.done, total, width)
-    return True
+            return []
+        self.checked = True
+        return runs
+
+    def _work(self, place: int, seed: int, count: int) -> Work:
+        width, steps = self.collected.widths[place], self.settings.steps + 1
+        total = len(self.collected.widths) * self.settings.seeds * steps
+        done = (place * self.settings.seeds + seed) * steps
+
+        def tick(step: int) -> None:
+            self.progress(done + step * count, total, width)
+
+        sizes = sizes_at(self.target, width)
+        return Work(self.target, sizes, self.settings, self.factor, tick, self.overwritten)
+
+    def _interrupted(self) -> None:
+        total = len(self.collected.widths) * self.settings.seeds
+        self.collected.notices.append(f"interrupted after {self.collected.done} of {total} runs")
 
 
 @dataclass
@@ -108,10 +152,13 @@ class _Collected:
             self.sizes.setdefault(name, set()).add(size)
         self.modules.update(run.modules)
         self.logits |= run.logits
-        self.done += 1
+        self.done += not run.interrupted
 
     def drop(self, place: int) -> None:
-        """Forget what was measured at this width."""
+        """Forget what was measured at this width, for which the memory was too small."""
+        wider = self.widths[place + 1 :]
+        also = f" and with it {', '.join(map(str, wider))}" if wider else ""
+        self.notices.append(f"out of memory at width {self.widths[place]}: dropped{also}; the verdict uses the rest")
         for array in [
             self.loss,
             *(a for each in (self.values, self.parameters) for d in each.values() for a in d.values()),

@@ -15,7 +15,10 @@ DEVICES = ("cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class Settings:
-    """The run. `widths` is empty for the target's own first probe times 1, 2, 4 and 8; `lr` None keeps the target's."""
+    """The run. `widths` is empty for the target's own first probe times 1, 2, 4 and 8; `lr` None keeps the target's.
+
+    together: train the seeds of a width as one ensemble where that works and pays.
+    """
 
     widths: tuple[int, ...] = ()
     steps: int = 4
@@ -24,6 +27,7 @@ class Settings:
     device: str = "cpu"
     dtype: str = "fp32"
     lr: float | None = None
+    together: bool = True
 
 
 def parse_width_list(text: str) -> tuple[int, ...]:

@@ -1,0 +1,207 @@
+"""What `muaudit coord-check` costs and whether its numbers are right, measured side by side on this machine.
+
+    python benchmarks/coord_check.py overhead                # against the bare training loop it contains
+    python benchmarks/coord_check.py seeds --seeds 8         # all seeds as one against one after another
+    python benchmarks/coord_check.py mup                     # microsoft/mup's get_coord_data: same l1, both times
+
+`--device cuda`, `--widths 128,512,2048,8192`, `--fixture gpt/sp --input 'int64[8,128]'`, `--steps`, `--runs` for the
+rest. Ratios are medians of interleaved runs; on a CPU the time is that of the processor, which other programs do not
+disturb. `mup` needs `pip install --no-deps mup` and pandas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from muaudit.target import from_functions, resolve
+from muaudit.target.options import TargetOptions, parse_inputs
+from muaudit.target.probe import Target
+from muaudit.target.usercode import seed_everything
+from muaudit.training import loop, run
+from muaudit.training.loop import Work, train
+from muaudit.training.run import measure, sizes_at
+from muaudit.training.settings import Settings
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def seconds(action: Callable[[], Any], device: str) -> float:
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    gc.collect()
+    start = clock()
+    action()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def compared(label: str, ours: Callable[[], Any], theirs: Callable[[], Any], args: argparse.Namespace) -> float:
+    """Print and return the median of ours / theirs."""
+    pairs = [(seconds(ours, args.device), seconds(theirs, args.device)) for _ in range(args.runs + 1)][1:]
+    ratios = sorted(a / b for a, b in pairs)
+    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
+    middle = statistics.median(ratios)
+    print(
+        f"{label:44} {middle:5.2f}x  ({mine:.3f} s against {other:.3f} s; {ratios[0]:.2f} to {ratios[-1]:.2f})",
+        flush=True,
+    )
+    return middle
+
+
+def bare(target: Target, width: int, settings: Settings, last: bool) -> None:
+    """The training loop without any measurement; `last`: with the forward pass after the last update."""
+    for seed in range(settings.seeds):
+        work = Work(target, sizes_at(target, width), settings)
+        model, optimizer = work.built(seed)
+        inputs = work.inputs()
+        for step in range(settings.steps + last):
+            seed_everything(seed)
+            loss = target.loss(model(*inputs.args, **inputs.kwargs), inputs)
+            if step < settings.steps:
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+
+
+def overhead(args: argparse.Namespace) -> None:
+    target = resolve(str(FIXTURES / f"{args.fixture}.py"), TargetOptions(inputs=parse_inputs(args.input)))
+    for width in args.widths:
+        settings = Settings(steps=args.steps, seeds=1, device=args.device)
+        work = Work(target, sizes_at(target, width), settings)
+        for text, last in (("the loop it contains", True), ("without its last forward pass", False)):
+            compared(
+                f"{args.fixture} {width}: measured / {text}",
+                lambda work=work: train(work, 0),
+                lambda width=width, settings=settings, last=last: bare(target, width, settings, last),
+                args,
+            )
+    whole = Settings(tuple(args.widths), args.steps, args.seeds, device=args.device, together=False)
+    compared(
+        f"{args.fixture}: whole check, audit and all / bare",
+        lambda: measure(target, whole),
+        lambda: [bare(target, width, whole, True) for width in args.widths],
+        args,
+    )
+
+
+def seeds(args: argparse.Namespace) -> None:
+    target = resolve(str(FIXTURES / f"{args.fixture}.py"), TargetOptions(inputs=parse_inputs(args.input)))
+    loop.TOGETHER = dict.fromkeys(loop.TOGETHER, 2**62)
+    many = list(range(args.seeds))
+    for width in args.widths:
+        work = Work(target, sizes_at(target, width), Settings(steps=args.steps, seeds=args.seeds, device=args.device))
+        together, apart = loop.train_together(work, many, check=True), [train(work, seed) for seed in many]
+        worst = max(
+            abs(a.values[place] - b.values[place]) / (abs(b.values[place]) + 1e-12)
+            for a, b in zip(together, apart, strict=True)
+            for place in b.values
+        )
+        print(f"{args.fixture} {width}: largest relative difference of a statistic {worst:.1e}")
+        one = lambda work=work: loop.train_together(work, many, check=False)  # noqa: E731
+        compared(f"  {args.seeds} together / one after another", one, lambda w=work: [train(w, s) for s in many], args)
+        compared(f"  {args.seeds} together / a single one", one, lambda w=work: train(w, 0), args)
+
+
+class MupMLP(nn.Module):
+    """The MLP of microsoft/mup's example: two hidden layers between an image and ten classes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        from mup import MuReadout
+
+        self.fc_1 = nn.Linear(3072, width, bias=False)
+        self.fc_2 = nn.Linear(width, width, bias=False)
+        self.fc_3 = MuReadout(width, 10, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc_3(F.relu(self.fc_2(F.relu(self.fc_1(x.flatten(1))))))
+
+
+def mup(args: argparse.Namespace) -> None:
+    """The library's way on its own MLP, in µP; the same models go through ours."""
+    from mup import MuAdam, make_base_shapes, set_base_shapes
+    from mup.coord_check import get_coord_data
+
+    shapes = make_base_shapes(MupMLP(64), MupMLP(128), savefile=None)
+
+    def build(width: int) -> nn.Module:
+        model = MupMLP(width)
+        set_base_shapes(model, shapes)
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+        return model
+
+    x = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    y = torch.randint(10, (64,), generator=torch.Generator().manual_seed(1))
+    steps, count = args.steps, args.seeds
+    found: dict[str, Any] = {}
+
+    def theirs() -> None:
+        kept, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
+        try:
+            models = {width: (lambda width=width: build(width)) for width in args.widths}
+            found["theirs"] = get_coord_data(
+                models, [(x, y)], mup=True, lr=1e-3, optimizer="adam", nsteps=steps + 1, nseeds=count,
+                cuda=args.device != "cpu", output_fdict=None, show_progress=False,
+            )  # fmt: skip
+        finally:
+            sys.stdout = kept
+
+    target = from_functions(
+        build,
+        batch=lambda width: (x,),
+        loss=lambda output, batch: F.cross_entropy(output, y.to(output.device)),
+        optimizer=lambda model: MuAdam(model.parameters(), lr=1e-3),
+        widths=tuple(args.widths[:2]),
+    )
+    settings = Settings(tuple(args.widths), steps, count, device=args.device)
+
+    def ours() -> None:
+        found["ours"] = measure(target, settings)
+
+    audited, run._prediction = run._prediction, lambda target, notices: None  # neither side derives anything
+    compared("coord-check without its audit / get_coord_data", ours, theirs, args)
+    run._prediction = audited
+    compared("coord-check with its audit / get_coord_data", ours, theirs, args)
+    worst, table = 0.0, found["theirs"]
+    for each in found["ours"].activations:
+        rows = table[table.module == each.module]
+        for place, width in enumerate(args.widths):
+            for step in range(steps + 1):
+                for seed in range(count):
+                    rows_here = rows[(rows.width == width) & (rows.t == step + 1)]
+                    other = float(rows_here.l1.iloc[seed])
+                    worst = max(worst, abs(each.values["l1"][place, seed, step] - other) / other)
+    print(f"largest relative difference of an l1: {worst:.1e}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("which", choices=["overhead", "seeds", "mup"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--fixture", default="gpt/table8")
+    parser.add_argument("--input", action="append", default=[])
+    parser.add_argument("--widths", default="64,256", type=lambda text: [int(part) for part in text.split(",")])
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    where = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
+    print(f"{args.which} on {where}, torch {torch.__version__}")
+    {"overhead": overhead, "seeds": seeds, "mup": mup}[args.which](args)
+
+
+if __name__ == "__main__":
+    main()
