@@ -38,7 +38,8 @@ from muaudit.audit import audit
 from muaudit.report.model import ActivationRow
 from muaudit.target import Target
 from muaudit.training.loop import moved
-from muaudit.training.meter import Meter
+from muaudit.training.recorder import Recorder
+from muaudit.training.statistics import Statistics
 
 STEPS = 3
 TINY = 1e-5  # what learning rates are multiplied by for the linear response
@@ -108,24 +109,28 @@ def train(
             group["eps"] = eps
         if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
             group["foreach"], group["fused"] = False, True
-    meter = Meter(model, STEPS)
+    recorder, numbers = Recorder(model), Statistics()
     for step in range(STEPS + 1):
         if 0 < step < STEPS:
             output = model(*inputs.args, **inputs.kwargs)
         else:
-            with meter.at(step):
+            recorder.copy = step == 0
+            with recorder:
                 output = model(*inputs.args, **inputs.kwargs)
+            shares = {slot: share[None] for slot, share in recorder.shares.items()}
+            numbers.activations(step, recorder.seen, [value[None] for value in recorder.values], shares)
         if step < STEPS:
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(target.loss(output, inputs))
             optimizer.step()
         del output
     found: dict[str, list[float]] = {}
-    for name, column, step, number in meter.close():
-        if column == 0 and step == 0:
-            found.setdefault(name, [0.0, 0.0])[0] = number
-        elif column == 2:
-            found.setdefault(name, [0.0, 0.0])[1] = number
+    recorder.close()
+    for place, (number,) in numbers.fetch():
+        if place.column == 0 and place.step == 0:
+            found.setdefault(place.name, [0.0, 0.0])[0] = number
+        elif place.column == 2:
+            found.setdefault(place.name, [0.0, 0.0])[1] = number
     return {name: (first, change) for name, (first, change) in found.items()}
 
 
