@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from subjects import Subject, subjects
 
 from muaudit.audit import audit
+from muaudit.expect import Expectation, expect
 from muaudit.report.model import ActivationRow
 from muaudit.target import Target
 from muaudit.training.loop import moved
@@ -143,6 +144,7 @@ class Point:
     kind: str
     name: str
     what: str  # init, linear, usual
+    exponent: float
     predicted: float
     measured: float
     error: float
@@ -168,7 +170,9 @@ def class_of(exponent: float) -> str:
 
 def compare(subject: Subject, widths: Sequence[int], found: Any, folder: Path) -> Iterator[Point]:
     """Every activation that the audit predicts and that was measured."""
-    rows = {row.name: row for row in audit(subject.make(folder)).activations}
+    target = subject.make(folder)
+    report = audit(target)
+    rows, expected = {row.name: row for row in report.activations}, expect(target, report, steps=STEPS)
     names = {_key(name, rows): name for name in found[0][0]}
     odd = [*(rows.keys() - names.keys()), *(names.keys() - rows.keys())]
     if odd:
@@ -178,7 +182,7 @@ def compare(subject: Subject, widths: Sequence[int], found: Any, folder: Path) -
             values = {
                 w: np.array([[s[name][w] for s in seeds] for seeds in found]) for w in ("init", "linear", "usual")
             }
-            yield from _points(subject, rows[key], widths, values)
+            yield from _points(subject, rows[key], expected, widths, values)
 
 
 def _key(name: str, rows: Mapping[str, ActivationRow]) -> str:
@@ -188,21 +192,22 @@ def _key(name: str, rows: Mapping[str, ActivationRow]) -> str:
 
 
 def _points(
-    subject: Subject, row: ActivationRow, widths: Sequence[int], values: Mapping[str, np.ndarray]
+    subject: Subject, row: ActivationRow, expected: Expectation, widths: Sequence[int], values: Mapping[str, np.ndarray]
 ) -> Iterator[Point]:
     half = max(2, len(widths) // 2 + 1)
-    for what, predicted, last in (
-        ("init", row.init_exponent, half),
-        ("linear", row.update_exponent, 2),
-        ("usual", row.capped_exponent, 2),
+    for what, exponent, field, last in (
+        ("init", row.init_exponent, "init", half),
+        ("linear", row.update_exponent, "update", 2),
+        ("usual", row.capped_exponent, "capped", 2),
     ):
-        if predicted is None:
+        if exponent is None:
             continue
+        predicted = getattr(expected.slopes(widths[-last:])[row.name], field)
         sizes = values[what][-last:]
         if what == "linear":
             sizes = np.where(sizes > ROUNDING * TINY * values["init"][-last:], sizes, 0.0)
         slope, error = fit(widths[-last:], sizes)
-        yield Point(subject.name, subject.kind, row.name, what, predicted, slope, error)
+        yield Point(subject.name, subject.kind, row.name, what, exponent, predicted, slope, error)
 
 
 def fit(widths: Sequence[int], sizes: np.ndarray) -> tuple[float, float]:
@@ -249,7 +254,7 @@ def disagreements(points: Sequence[Point]) -> Iterator[str]:
         if not p.near or (p.what != "init" and not p.same_class):
             why = "distance" if p.what == "init" or p.same_class else "class" if p.near else "class and distance"
             yield (
-                f"{p.model:40} {p.name:45} {p.what:7} predicted {p.predicted:+.2f} "
+                f"{p.model:40} {p.name:45} {p.what:7} exponent {p.exponent:+.2f} predicted {p.predicted:+.2f} "
                 f"measured {p.measured:+.2f} ± {p.error:.2f}  ({why})"
             )
 

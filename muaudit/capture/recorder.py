@@ -73,9 +73,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch would otherwise import torch._dynamo, which takes longer than the whole audit
 
-    def __init__(self, model: nn.Module, names: Mapping[int, str]) -> None:
+    def __init__(self, model: nn.Module, names: Mapping[int, str], sizes: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
+        self.sizes = sizes
         self.module_names = names
         self.stack: list[tuple[str, int]] = [("", 0)]
         self.arguments: list[fx.Node | None] = [None]  # of the modules on the stack
@@ -130,6 +131,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "data": data,
             "in_loss": self.returned,
             "rms": None if weight else rms_of(tensor),
+            **({"size": rms_of(tensor)} if self.sizes else {}),
             **extra,
         }
 
@@ -187,7 +189,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.bind(target, node)
             whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
             for other in list(self._storages.get(_storage(target), ())):
-                if other is target or other is out or other.numel() < target.numel():
+                if other is target or other is out or other.numel() < target.numel() or _apart(target, other):
                     continue
                 self._overwrite(other, node, whole)
 
@@ -235,6 +237,30 @@ def _storage(tensor: torch.Tensor) -> int:
         return 0
 
 
+def _apart(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors of one storage are known to share no entry: chunks of a whole, for example."""
+    if a.layout is not torch.strided or b.layout is not torch.strided or not a.numel() or not b.numel():
+        return False
+    first, second = sorted((a, b), key=lambda t: t.storage_offset())
+    distance = int(second.storage_offset() - first.storage_offset())
+    if distance > sum((n - 1) * s for n, s in zip(first.shape, first.stride(), strict=True)):
+        return True
+    if a.shape != b.shape or a.stride() != b.stride():
+        return False
+    return not _reaches(distance, sorted(zip(map(int, a.stride()), a.shape, strict=True), reverse=True))
+
+
+def _reaches(distance: int, steps: list[tuple[int, int]]) -> bool:
+    """Whether a sum of fewer than n steps of length s in every dim, forwards or back, covers `distance`."""
+    if not steps:
+        return distance == 0
+    (length, count), rest = steps[0], steps[1:]
+    if length == 0:
+        return _reaches(distance, rest)
+    near = distance // length
+    return any(d < count and _reaches(abs(distance - d * length), rest) for d in (near, near + 1))
+
+
 def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
     """The tensors that an operation with a mutable schema writes to."""
     found: list[torch.Tensor] = []
@@ -273,14 +299,15 @@ def _hooks(recorder: Recorder) -> Iterator[None]:
             handle.remove()
 
 
-def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any) -> Recording:
+def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, sizes: bool = False) -> Recording:
     """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward.
 
+    sizes: keep the root mean square of every value, as `size` in a node's `meta`, also where parameters flow in.
     The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
     Exceptions of the user's code pass through unchanged.
     """
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
-    recorder = Recorder(model, names)
+    recorder = Recorder(model, names, sizes)
     params = _bind_leaves(recorder, model, args, kwargs)
     with _hooks(recorder), recorder:
         output = model(*args, **kwargs)

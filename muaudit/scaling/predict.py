@@ -78,7 +78,7 @@ class _Forward:
         self.inits = inits
         self.steps = steps
         self.sizes: dict[Value, Size] = {}
-        self.tied = _tied(program)
+        self.tied = tied(program)
 
     def run(self) -> dict[Value, Size]:
         rules: dict[str, Callable[[Value], Size]] = {
@@ -128,12 +128,12 @@ class _Forward:
         init = x.init + y.init + (k / 2 if v.args[0].signed or v.args[1].signed else k)
         weight = next((a for a in v.args if a.kind in ("param", "view", "scale") and a.weight), None)
         if weight is not None:
-            leaf = _leaf(weight)
-            stats = self.inits.get(leaf.name)
+            source = leaf(weight)
+            stats = self.inits.get(source.name)
             other = v.args[1] if weight is v.args[0] else v.args[0]
             if stats is not None and stats.mean_significant and not other.signed:
                 init = x.init + y.init + k
-            shared = (self.sizes[other].own.get(leaf.name, ZERO), self.sizes[weight].init)
+            shared = (self.sizes[other].own.get(source.name, ZERO), self.sizes[weight].init)
             init = max(init, shared[0] + shared[1] + k)  # a tied readout meets the row it was looked up from
         return Size(init, self._change(v, x, y, "update"), self._change(v, x, y, "capped"))
 
@@ -141,20 +141,25 @@ class _Forward:
         dx, dy = (x.update, y.update) if which == "update" else (x.capped, y.capped)
         k = v.e
         # a random matrix has a bounded operator norm, so it passes a change on like sqrt unless it maps to a finite dim
-        through_x = k / 2 if v.args[0].weight and v.e_out[0] > 0 else k
-        through_y = k / 2 if v.args[1].weight and v.e_out[1] > 0 else k
+        through_x, through_y = (
+            k / 2 if a.weight and e > 0 and not self._biased(a) else k for a, e in zip(v.args, v.e_out, strict=True)
+        )
         first = max(dx + y.init + through_y, x.init + dy + through_x)
         return first if which == "update" else max(first, dx + dy + k)
+
+    def _biased(self, weight: Value) -> bool:
+        """A matrix of nonzero mean: it adds up what its inputs have in common, so its operator norm grows."""
+        stats = self.inits.get(leaf(weight).name)
+        return stats is not None and stats.mean_significant
 
     def _mul(self, v: Value) -> Size:
         x, y = (self.sizes[a] for a in v.args)
         own = {n: e + y.init for n, e in x.own.items()} | {n: e + x.init for n, e in y.own.items()}
-        return Size(
-            x.init + y.init,
-            max(x.update + y.init, x.init + y.update),
-            max(x.capped + y.init, x.init + y.capped, x.capped + y.capped),
-            own,
-        )
+        init = x.init + y.init
+        capped = max(x.capped + y.init, x.init + y.capped, x.capped + y.capped)
+        if v.normalises:  # a norm layer spelled out
+            capped = min(capped, init) if init != ZERO else 0.0
+        return Size(init, max(x.update + y.init, x.init + y.update), capped, own)
 
     def _power(self, v: Value) -> Size:
         x, p = self.sizes[v.args[0]], v.c
@@ -252,14 +257,15 @@ class _Backward:
         return g
 
 
-def _tied(program: Program) -> set[str]:
+def tied(program: Program) -> set[str]:
     """Parameters that are both looked up and contracted."""
     looked_up = {v.args[0].name for v in program.values if v.kind == "lookup" and v.args[0].kind == "param"}
-    contracted = {_leaf(a).name for v in program.values if v.kind == "contract" for a in v.args if a.weight}
+    contracted = {leaf(a).name for v in program.values if v.kind == "contract" for a in v.args if a.weight}
     return looked_up & contracted
 
 
-def _leaf(v: Value) -> Value:
+def leaf(v: Value) -> Value:
+    """The parameter that a value made of parameters comes from."""
     while v.kind != "param" and v.args:
         v = v.args[0]
     return v

@@ -50,6 +50,8 @@ class Value:
     e: float = 0.0
     e_out: tuple[float, float] = (0.0, 0.0)  # contract: exponent of the dims only arg0 / only arg1 has
     low: float = 1.0
+    count: int = 1  # contract: how many terms are summed at the first probe
+    factor: float = 1.0  # scale: the constant itself at the first probe
     mean: bool = False
     signed: bool = True  # False: entries share a sign, so sums of them add up
     weight: bool = field(default=False)  # made of parameters alone
@@ -59,3 +61,29 @@ class Value:
     def size(self) -> float:
         """Exponent of the number of entries."""
         return sum(self.dims)
+
+    @property
+    def normalises(self) -> bool:
+        """A product of x and a negative power of a mean of powers of x: a norm layer spelled out."""
+        return self.kind == "mul" and any(
+            _divides(scale, _plain(x)) for x, scale in (self.args, self.args[::-1]) if scale.kind != "data"
+        )
+
+
+def _divides(scale: Value, x: Value) -> bool:
+    negative = False
+    for _ in range(12):
+        if scale.kind == "power" and scale.c < 0:
+            negative = True
+        if scale.kind == "power" and scale.c > 1 and negative:
+            return _plain(scale.args[0]) is x
+        if scale.kind not in ("power", "view", "reduce", "scale", "join") or not scale.args:
+            return False
+        scale = next((a for a in scale.args if a.kind != "data"), scale.args[0])
+    return False
+
+
+def _plain(v: Value) -> Value:
+    while v.kind == "view":
+        v = v.args[0]
+    return v

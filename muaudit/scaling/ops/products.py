@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...capture.align import Op
@@ -21,7 +22,7 @@ def _div(b: Builder, op: Op) -> Result:
     if isinstance(y, Number):
         return _product(b, x, Number(1 / y.narrow if y.narrow else 1.0, 1.0, -y.exponent), op)
     if y.kind == "data":
-        return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0)
+        return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0, factor=1 / (y.op.rms()[0] or 1.0))
     return _product(b, x, b.make("power", (y,), op, y.dims, c=-1.0, signed=y.signed), op)
 
 
@@ -30,7 +31,7 @@ def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
         x, y = y, x
     if isinstance(y, Number):
         exponent = y.exponent if y.narrow else ZERO
-        return b.make("scale", (x,), op, op.dims, c=exponent)
+        return b.make("scale", (x,), op, op.dims, c=exponent, factor=abs(y.narrow))
     return b.mul(x, y, op, op.dims)
 
 
@@ -38,19 +39,26 @@ def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
 @handles("mm", "bmm", "_grouped_mm")
 def _mm(b: Builder, op: Op) -> Result:
     """(.., m, k) × (.., k, p)."""
-    x, y = b.arg(op, 0), b.arg(op, 1)
-    return _matmul(b, x, y, op)
+    return _matmul(b, 0, 1, op)
 
 
-def _matmul(b: Builder, x: Value, y: Value, op: Op) -> Value:
-    return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims)
+def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
+    x, y = b.arg(op, first), b.arg(op, second)
+    count = _shape(op, second)[-2]
+    return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims, count=count)
+
+
+def _shape(op: Op, index: int) -> tuple[int, ...]:
+    """The shape at the first probe of the tensor that is argument `index`."""
+    node = op.narrow.args[index]
+    return tuple(node.meta["shape"])  # type: ignore[union-attr]
 
 
 @handles("addmm", "baddbmm", "addbmm")
 def _addmm(b: Builder, op: Op) -> Result:
-    bias, x, y = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    bias = b.arg(op, 0)
     beta, alpha = b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
-    out = _matmul(b, x, y, op)
+    out = _matmul(b, 1, 2, op)
     if isinstance(alpha, Number):
         out = b.scale(out, alpha.exponent, op)
     if isinstance(beta, Number):
@@ -62,7 +70,7 @@ def _addmm(b: Builder, op: Op) -> Result:
 def _mv(b: Builder, op: Op) -> Result:
     x, y = b.arg(op, 0), b.arg(op, 1)
     outer = x.dims[-2] if len(x.dims) > 1 else 0.0
-    return b.contract(x, y, y.dims[-1], (outer, 0.0), op)
+    return b.contract(x, y, y.dims[-1], (outer, 0.0), op, count=_shape(op, 1)[-1])
 
 
 @handles("convolution", "_convolution", "mkldnn_convolution")
@@ -73,7 +81,9 @@ def _convolution(b: Builder, op: Op) -> Result:
     groups = b.aligned.sizes(*(int(g) for g in b.literal(op, 8)))
     first, second = weight.dims[0], weight.dims[1]
     e_in, e_out = (first - groups, second) if transposed else (second, first)
-    out = b.contract(x, weight, e_in, (0.0, e_out), op)
+    shape = _shape(op, 1)
+    count = shape[0] // int(op.narrow.args[8]) if transposed else math.prod(shape[1:])  # type: ignore[arg-type]
+    out = b.contract(x, weight, e_in, (0.0, e_out), op, count=count)
     out.note = "per channel" if groups > 0 and e_in == 0 else ""
     return b.bias(out, bias, op)
 
@@ -92,12 +102,15 @@ def _attention(b: Builder, op: Op) -> Result:
     d_head = q.dims[-1]
     scale = b.arg(op, -1, "scale")
     logit_dims = (*q.dims[:-1], k.dims[-2])
-    logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims)
-    c = scale.exponent if isinstance(scale, Number) else -d_head / 2
-    logits = b.make("scale", (logits,), op, logit_dims, c=c, note="" if isinstance(scale, Number) else "1/sqrt(d_head)")
+    logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims, count=_shape(op, 0)[-1])
+    if isinstance(scale, Number):
+        logits = b.make("scale", (logits,), op, logit_dims, c=scale.exponent, factor=abs(scale.narrow))
+    else:
+        factor, note = _shape(op, 0)[-1] ** -0.5, "1/sqrt(d_head)"
+        logits = b.make("scale", (logits,), op, logit_dims, c=-d_head / 2, factor=factor, note=note)
     mask = b.arg(op, -1 if "for_cpu" in op.name else 3, "attn_mask")
     if isinstance(mask, Value) and mask.kind != "data":  # a learned position bias comes in as the mask
         logits = b.join([logits, mask], op, logit_dims)
     weights = b.make("softmax", (logits,), op, logit_dims, signed=False)
-    out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op)
+    out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op, count=_shape(op, 1)[-2])
     return (out, *(None for _ in range(8)))

@@ -1,0 +1,251 @@
+"""Sizes at a given width, rather than exponents: where two terms of a sum cross over, and which of them counts there.
+
+An exponent says what happens in the end. At widths that people train, a term of the smaller exponent may still be the
+larger one: a bias of size 0.1 beside a readout that falls like 1/sqrt(n), a tied readout's own row among a hundred,
+attention whose logits are small. Here the same rules (`predict`) act on numbers: one recording at the first probe says
+how large every value is there, and each rule says how much larger its result gets from that width to another.
+
+Sums over K terms grow like sqrt(K + a²·K²), a being how well the factors are aligned: 0 for independent ones (central
+limit), 1/sqrt(M) for an update of M examples and one of their inputs, 1/sqrt(P) for a change that was made through P
+outputs and those outputs (TP5, arXiv 2203.03466, App. J has the exponents; the prefactors are estimates).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .derive import Scaling
+from .predict import Prediction, leaf, tied
+from .values import ZERO, Value
+
+SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
+WEAKLY, BY_KEYS = 0.1, 0.4  # squares of alignments of a change with what it was made through, as parts of the largest
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Root mean squares of a value at initialization and of its change. own: of the part that is a tied table's row."""
+
+    init: float
+    change: float
+    own: Mapping[str, float] = field(default_factory=dict)
+
+
+class Estimator:
+    """Sizes of all values at any width.
+
+    measured: root mean squares of values at the first probe. gradients: of the gradients of the parameters there.
+    steps: how many updates; 0 for the linear response, of one update, in units of the learning rate.
+    """
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        prediction: Prediction,
+        measured: Mapping[Value, float],
+        gradients: Mapping[str, float],
+        steps: int = 0,
+    ) -> None:
+        self.program, self.inits, self.trained = scaling.program, scaling.inits, scaling.trained
+        self.exponents, self.gradients = prediction.steps, gradients
+        self.steps = steps
+        self.measured = measured
+        self.tied = tied(scaling.program)
+        self.corrections: dict[Value, float] = {}
+        self.at(1.0)
+
+    def at(self, ratio: float) -> dict[Value, Estimate]:
+        """Estimates at `ratio` times the width of the first probe."""
+        run = _Run(self, ratio)
+        for value in self.program.values:
+            found = run.rules[value.kind](value)
+            if ratio == 1.0 and value not in self.corrections:
+                real = self.measured.get(value, 0.0)
+                self.corrections[value] = real / found.init if real and found.init else 1.0
+            run.sizes[value] = self._corrected(value, found)
+        return run.sizes
+
+    def _corrected(self, value: Value, found: Estimate) -> Estimate:
+        factor = self.corrections.get(value, 1.0)
+        linear = value.kind in ("view", "lookup")  # what happens to the value happens to its change
+        own = {name: size * factor if linear else size for name, size in found.own.items()}
+        return Estimate(found.init * factor, found.change * (factor if linear else 1.0), own)
+
+
+class _Run:
+    """One pass at one width."""
+
+    def __init__(self, known: Estimator, ratio: float) -> None:
+        self.known = known
+        self.ratio = ratio
+        self.linear = known.steps == 0
+        self.sizes: dict[Value, Estimate] = {}
+        self.rules: dict[str, Callable[[Value], Estimate]] = {
+            "param": self._param, "data": self._data, "scale": self._scale, "view": self._view, "join": self._join,
+            "lookup": self._lookup, "contract": self._contract, "mul": self._mul, "power": self._power,
+            "reduce": self._reduce, "norm": self._norm, "softmax": self._softmax, "act": self._act,
+            "loss": self._view, "unknown": self._unknown,
+        }  # fmt: skip
+
+    def grown(self, exponent: float) -> float:
+        return 0.0 if exponent == ZERO else float(self.ratio**exponent)
+
+    def _param(self, v: Value) -> Estimate:
+        init, how = self.known.inits.get(v.name), self.known.trained.get(v.name)
+        size = 0.0
+        if init is not None and init.rms[0]:
+            size = init.rms[0] * self.grown(init.raw if init.exponent is None else init.exponent)
+        change = 0.0
+        if how is not None:
+            change = how.lr * max(1, self.known.steps) ** 0.5 * self.grown(self.known.exponents.get(v.name, ZERO))
+            change *= self.known.gradients.get(v.name, 0.0) if how.family == "sgd" else 1.0
+            change *= init.rms[0] if how.family == "lamb" and init is not None and init.rms[0] else 1.0
+        return Estimate(size, change)
+
+    def _data(self, v: Value) -> Estimate:
+        return Estimate((v.op.rms()[0] or 0.0) * self.grown(v.c), 0.0)
+
+    def _scale(self, v: Value) -> Estimate:
+        x, factor = self.sizes[v.args[0]], v.factor * self.grown(v.c)
+        return Estimate(x.init * factor, x.change * factor, {name: size * factor for name, size in x.own.items()})
+
+    def _view(self, v: Value) -> Estimate:
+        return self.sizes[v.args[0]] if v.args else Estimate(0.0, 0.0)
+
+    def _join(self, v: Value) -> Estimate:
+        xs = [self.sizes[a] for a in v.args]
+        own = {name: max(x.own.get(name, 0.0) for x in xs) for x in xs for name in x.own}
+        return Estimate(math.hypot(*(x.init for x in xs)), math.hypot(*(x.change for x in xs)), own)
+
+    def _lookup(self, v: Value) -> Estimate:
+        x, table = self.sizes[v.args[0]], v.args[0]
+        return Estimate(x.init, x.change, {table.name: x.init} if table.name in self.known.tied else {})
+
+    def _contract(self, v: Value) -> Estimate:
+        (a, b), (x, y) = v.args, (self.sizes[each] for each in v.args)
+        count = v.count * self.grown(v.e)
+        shared = SHARED * self._mean(a) * self._mean(b)
+        init = x.init * y.init * _sum(count, shared)
+        for w, other in ((a, b), (b, a)):
+            name = leaf(w).name if w.weight else ""
+            own = self.sizes[other].own.get(name, 0.0)
+            if own:  # one of the outputs is the row that was looked up
+                init = math.hypot(init, own * self.sizes[w].init * count / math.sqrt(self._rows(w, v)))
+        aligned = self._aligned(a, b, v), self._aligned(b, a, v)
+        terms = [x.change * y.init * _sum(count, aligned[0]), x.init * y.change * _sum(count, aligned[1])]
+        if not self.linear:
+            terms.append(x.change * y.change * _sum(count, WEAKLY * max(aligned)))
+        return Estimate(init, math.hypot(*terms))
+
+    def _aligned(self, moved: Value, met: Value, v: Value) -> float:
+        """Square of the alignment of the change of `moved` with `met`."""
+        if moved.weight:
+            return max(1 / self._rows(met, v), 0.0 if met.signed else SHARED)
+        mean = SHARED * self._mean(met) if met.weight else 0.0
+        return min(1.0, (WEAKLY if met.weight else BY_KEYS) / self._rows(met, v) + mean)
+
+    def _mean(self, v: Value) -> float:
+        """Square of the share of the mean in a value's size."""
+        if not v.weight:
+            return 0.0 if v.signed else 1.0
+        init = self.known.inits.get(leaf(v).name)
+        return init.mean_share**2 if init is not None and init.mean_significant else 0.0
+
+    def _rows(self, v: Value, contraction: Value) -> float:
+        """How many vectors a factor of a contraction holds: outputs of a weight, examples of an activation."""
+        if not any(a.weight for a in contraction.args):  # queries and keys: those of one head
+            return float(_keys(contraction))
+        entries = math.prod(v.op.shape) if v.op.shape else 1
+        e = contraction.e_out[contraction.args.index(v)]
+        return max(1.0, entries / contraction.count) * self.grown(e)
+
+    def _mul(self, v: Value) -> Estimate:
+        x, y = (self.sizes[a] for a in v.args)
+        own = {n: s * y.init for n, s in x.own.items()} | {n: s * x.init for n, s in y.own.items()}
+        init = x.init * y.init
+        change = math.hypot(x.change * y.init, x.init * y.change, 0.0 if self.linear else x.change * y.change)
+        if not self.linear and v.normalises:
+            change = _turned(change, init)
+        return Estimate(init, change, own)
+
+    def _power(self, v: Value) -> Estimate:
+        x, p = self.sizes[v.args[0]], v.c
+        if not x.init:
+            return Estimate(0.0, x.change**p if p > 0 else 0.0)
+        init = x.init**p
+        relative = abs(p) * x.change / x.init
+        if not self.linear:
+            moved = x.change / x.init
+            relative = min(relative, 1.0) if p < 0 else max(min(relative, moved), moved**p if p > 1 else 0.0)
+        return Estimate(init, init * relative, x.own if p == 1 else {})
+
+    def _reduce(self, v: Value) -> Estimate:
+        x = self.sizes[v.args[0]]
+        count = math.prod(v.args[0].op.shape) / max(1, math.prod(v.op.shape)) * self.grown(v.e)
+        share = 1 / count if v.mean else 1.0
+        return Estimate(x.init * share * (math.sqrt(count) if v.signed else count), x.change * share * count)
+
+    def _norm(self, v: Value) -> Estimate:
+        x = self.sizes[v.args[0]]
+        if not x.init:
+            return Estimate(0.0, 0.0)
+        change = x.change / x.init
+        own = {name: size / x.init for name, size in x.own.items()}
+        return Estimate(1.0, change if self.linear else _turned(change, 1.0), own)
+
+    def _softmax(self, v: Value) -> Estimate:
+        x, keys = self.sizes[v.args[0]], _keys(v)
+        if "log" in v.op.name:
+            return Estimate(math.hypot(x.init, math.log(keys)), x.change)
+        init = _peaked(x.init, keys)
+        change = init * x.change / (1 + x.init**2) ** 0.25
+        if not self.linear:
+            change = min(change, math.hypot(init, _peaked(math.hypot(x.init, x.change), keys)))
+        return Estimate(init, change)
+
+    def _act(self, v: Value) -> Estimate:
+        x = self.sizes[v.args[0]]
+        far = x.init**2 / (1 + x.init**2)
+        if v.low and v.c:
+            init, slope = x.init * math.sqrt(0.25 + 0.25 * far), math.sqrt(0.25 + 0.25 * far)
+        elif v.low:
+            init, slope = x.init / math.sqrt(1 + x.init**2), (1 + x.init**2) ** -0.25
+        elif v.c:
+            init = max(0.7, 0.7 * x.init)
+            slope = min(1.0, init * self.known.corrections.get(v, 1.0))
+        else:
+            real = self.known.measured.get(v, 0.5)
+            init, slope = 0.5, min(1.0, real) if "exp" in v.op.name else 0.25
+        change = x.change * slope
+        if self.linear or v.c:
+            return Estimate(init, change)
+        return Estimate(init, change / math.hypot(1.0, change / (0.5 if "sigmoid" in v.op.name else 1.0)))
+
+    def _unknown(self, v: Value) -> Estimate:
+        return Estimate(math.nan, math.nan)
+
+
+def _sum(count: float, aligned: float) -> float:
+    """How much larger a sum of `count` products is than one of them."""
+    return math.sqrt(count + aligned * count**2)
+
+
+def _turned(change: float, size: float) -> float:
+    """The change of a value that keeps its size: at most that between two independent ones."""
+    if not size:
+        return 0.0
+    relative = change / size
+    return size * math.sqrt(2) * relative / math.sqrt(2 + relative**2)
+
+
+def _peaked(spread: float, keys: int) -> float:
+    """Size of the weights that a softmax gives to `keys` logits of this spread: from 1/keys to one of them."""
+    return min(math.exp(min(spread, 5.0) ** 2 / 2) / keys, 1 / math.sqrt(keys))
+
+
+def _keys(v: Value) -> int:
+    """How many keys an attention sums over, from its weights, its logits or the fused operation."""
+    shape = v.op.narrow.args[1].meta["shape"][-2:-1] if "attention" in v.op.name else v.op.shape[-1:]  # type: ignore[union-attr]
+    return max(2, int(shape[0])) if shape else 2
