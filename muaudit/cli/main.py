@@ -13,6 +13,7 @@ from muaudit.cli.convert import convert
 from muaudit.cli.coord_check import coord_check
 from muaudit.cli.explain import explain
 from muaudit.cli.rules import rules
+from muaudit.cli.sweep import sweep
 from muaudit.cli.tables import tables
 from muaudit.cli.transfer import transfer
 from muaudit.cli.version import print_version, version
@@ -32,6 +33,7 @@ for command in (check, convert, transfer, rules, explain, tables, version):
 for command in (baseline, config):
     app.command()(command)
 app.command("coord-check")(coord_check)
+app.command()(sweep)
 
 
 @app.callback()

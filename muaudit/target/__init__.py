@@ -46,10 +46,16 @@ def from_functions(
     name: str | None = None,
     options: TargetOptions | None = None,
     scheduler: Callable[..., Any] | None = None,
+    batches: Callable[..., Any] | None = None,
 ) -> Target:
     """A target from Python functions, each as in a spec: `build(width) -> nn.Module`, `batch(width)`,
-    `loss(output, batch)`, `optimizer(model)` or an optimizer's name, `scheduler(optimizer)`. Raises UserError.
+    `batches(width, seed)`, `loss(output, batch)`, `optimizer(model)` or an optimizer's name, `scheduler(optimizer)`.
+
+    Raises:
+        UserError: they do not work together.
     """
     from muaudit.target.spec import target_from_functions
 
-    return target_from_functions(build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler)
+    return target_from_functions(
+        build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler, batches
+    )

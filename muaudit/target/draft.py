@@ -23,6 +23,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
     draft = dataclasses.replace(
         draft,
         batch=options.batch or (None if options.inputs else draft.batch),
+        batches=None if options.batch or options.inputs else draft.batches,
         loss=options.loss or draft.loss,
         optimizer=options.build_optimizer or draft.optimizer,
     )
@@ -50,6 +51,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         class_file=file,
         class_line=line,
         scheduler=draft.scheduler,
+        data=trial.data,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Target:
     notes: what was chosen, shrunk or held fixed, one sentence each.
     path: the file that was audited; class_file, class_line: where the model is defined.
     scheduler: the user's `scheduler(optimizer)`, unused by the audit itself.
+    data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
     """
 
     label: str
@@ -64,6 +65,7 @@ class Target:
     class_file: str | None = None
     class_line: int | None = None
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
+    data: Callable[[Mapping[str, int], int], Iterator[Inputs]] | None = None
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""

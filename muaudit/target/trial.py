@@ -13,6 +13,7 @@ from torch import nn
 
 from muaudit.errors import UserError
 from muaudit.target import inputs as input_forms
+from muaudit.target import stream
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Inputs, WidthAxis
 from muaudit.target.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
@@ -41,6 +42,7 @@ class Draft:
     call: str
     variants: Iterable[Variant]
     batch: Callable[..., Any] | None = None
+    batches: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
     optimizer: Callable[..., Any] | None = None
     scheduler: Callable[..., Any] | None = None
@@ -60,6 +62,7 @@ class Trial:
     inputs: Callable[[Sizes], Inputs]
     outputs: tuple[Any, Any]
     shown: str
+    data: Callable[[Sizes, int], Iterator[Inputs]] | None = None
 
 
 def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
@@ -80,8 +83,11 @@ def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:
     build = builder(draft, variant)
     models = (build(sizes[0], 0), build(sizes[1], 0))
     if draft.batch is not None:
-        make, outputs = _run_batch(draft, variant, models, sizes)
-        return Trial(variant, models, None, make, outputs, _shown(make(sizes[0])))
+        convert = _converter(draft, models[0])
+        make, outputs = _run_batch(draft, variant, models, sizes, convert)
+        axes = [axis.name for axis in variant.axes]
+        data = stream.endless(draft.batch, draft.batches, axes, convert)
+        return Trial(variant, models, None, make, outputs, _shown(make(sizes[0])), data)
     form, outputs = _run_forms(draft, variant, options, models, sizes)
     return Trial(variant, models, form, form.make, outputs, str(form))
 
@@ -104,25 +110,38 @@ def builder(draft: Draft, variant: Variant) -> Callable[[Sizes, int], nn.Module]
     return build
 
 
-def _run_batch(
-    draft: Draft, variant: Variant, models: tuple[nn.Module, nn.Module], sizes: tuple[Sizes, ...]
-) -> tuple[Callable[[Sizes], Inputs], tuple[Any, Any]]:
-    """Run the user's own batch."""
-    batch = draft.batch
-    assert batch is not None
-    taken = input_forms.positional_arguments(models[0])
+def _converter(draft: Draft, model: nn.Module) -> Callable[[Any], Inputs]:
+    """From what a user's batch returns to what the forward is called with."""
+    taken = input_forms.positional_arguments(model)
     trimmed = taken if draft.loss is not None else 1000
-    axes = [axis.name for axis in variant.axes]
 
-    def make(at: Sizes) -> Inputs:
-        with guarded("batch(width)"):
-            seed_everything(0)
-            raw = _call_with_sizes(batch, at, axes)
+    def convert(raw: Any) -> Inputs:
         if isinstance(raw, Mapping):
             return Inputs((), dict(raw), raw)
         args = tuple(raw) if isinstance(raw, (tuple, list)) else (raw,)
         # beyond what the forward takes, a batch holds targets for the user's loss
         return Inputs(args[:trimmed], {}, raw)
+
+    return convert
+
+
+def _run_batch(
+    draft: Draft,
+    variant: Variant,
+    models: tuple[nn.Module, nn.Module],
+    sizes: tuple[Sizes, ...],
+    convert: Callable[[Any], Inputs],
+) -> tuple[Callable[[Sizes], Inputs], tuple[Any, Any]]:
+    """Run the user's own batch, the first one of a generator."""
+    batch = draft.batch
+    assert batch is not None
+    axes = [axis.name for axis in variant.axes]
+
+    def make(at: Sizes) -> Inputs:
+        with guarded("batch(width)"):
+            seed_everything(0)
+            raw = stream.call_with_sizes(batch, at, axes[:1])
+            return convert(next(raw) if stream.is_generator(raw) else raw)
 
     outputs = []
     for model, at in zip(models, sizes, strict=True):
@@ -134,15 +153,6 @@ def _run_batch(
             hint = f"the forward takes {_signature(model)}; batch(width) returns its input: a tensor, a tuple or a dict"
             raise user_error(f"the batch ({_shown(made)}) does not fit {draft.label}: forward", error, hint) from error
     return make, (outputs[0], outputs[1])
-
-
-def _call_with_sizes(function: Callable[..., Any], sizes: Sizes, axes: list[str]) -> Any:
-    """Call `batch` with the widths it takes: none, the main one, or each by name."""
-    parameters = inspect.signature(function).parameters
-    named = {name: sizes[name] for name in parameters if name in sizes}
-    if named and len(named) == len(parameters):
-        return function(**named)
-    return function(sizes[axes[0]]) if parameters else function()
 
 
 def _run_forms(

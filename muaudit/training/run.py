@@ -30,7 +30,7 @@ def measure(target: Target, settings: Settings, progress: Progress = lambda done
         UserError: the settings or the user's code do not fit, or nothing could be measured.
     """
     check_settings(settings)
-    _check_device(settings.device)
+    check_device(settings.device)
     first = target.axes[0].probes[0]
     widths = settings.widths or tuple(first * factor for factor in (1, 2, 4, 8))
     collected = _Collected(widths, settings)
@@ -252,7 +252,7 @@ def _lr_factor(target: Target, lr: float | None) -> float:
     return lr / largest
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
     kind = device.partition(":")[0]
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
     if not there:

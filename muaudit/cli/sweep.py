@@ -1,0 +1,195 @@
+"""`muaudit sweep`: train every width with every value, and see whether the best one stays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from muaudit.cli.guard import guarded
+from muaudit.cli.output import terminal_width, write
+from muaudit.errors import UserError
+from muaudit.suggest import nearest
+
+if TYPE_CHECKING:
+    from muaudit.sweep.request import Request
+    from muaudit.sweep.run import Progress
+
+FORMATS = ("rich", "json", "csv")
+
+
+@guarded
+def sweep(
+    target: Annotated[
+        str | None, typer.Argument(help="As for check; left out: the one auditable file here.", show_default=False)
+    ] = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
+    ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(metavar="VALUES", help="2^-12..2^-4, 1e-4..1e-2:9 or a list (default: ×1/16 to ×16 of its own)."),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates of every run.")] = 300,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of every value, on data of their own.")] = 1,
+    hp: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="Another hyperparameter, at the best lr of the narrowest width: readout, attention, embedding, init, "
+            "weight_decay, beta1, beta2, momentum, eps. Repeatable.",
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sweep the target beside itself as this plan converts it.")
+    ] = None,
+    convert: Annotated[
+        bool, typer.Option("--convert", help="As --plan, with a plan made here for the narrowest width.")
+    ] = False,
+    only_plan: Annotated[bool, typer.Option("--only-plan", help="Leave out the target as it is.")] = False,
+    compare: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="Sweep this target too and draw it beside the first.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="text, teacher or digits (default: the target's own, else as its input)."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a batch of built-in data.")] = 16,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own)."),
+    ] = None,
+    warmup: Annotated[int, typer.Option(metavar="N", min=0, help="Steps of linear warmup.")] = 0,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(metavar="FACTOR", help="How far the best value may drift.")] = 2.0,
+    lost: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Share of its loss that the narrow optimum may cost the widest."),
+    ] = 0.01,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where finished runs are kept (default: in mup/, by settings).")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m, 2h, or 1e15flops.")
+    ] = None,
+    together: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Values trained as one ensemble; 0: as many as pay off.")
+    ] = 0,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = "cpu",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Send the runs to this Ray cluster (needs the extra 'ray').")
+    ] = None,
+    ray_cpus: Annotated[float, typer.Option(metavar="N", min=0, help="CPUs that a run on Ray asks for.")] = 1.0,
+    ray_gpus: Annotated[float, typer.Option(metavar="N", min=0, help="GPUs that a run on Ray asks for.")] = 0.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 0,
+    width: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+) -> int:
+    """Train every width with every value: does the best one stay where it is?"""
+    if format_ not in FORMATS:
+        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    from muaudit.sweep.request import Request, check_request
+
+    request = Request(
+        target=target, widths=widths, lr=lr, steps=steps, seeds=seeds, seed=seed, hp=tuple(hp or ()), plan=plan,
+        convert=convert, only_plan=only_plan, compare=compare, data=data, batch_size=batch_size, schedule=schedule,
+        warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
+        together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
+        width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
+    )  # fmt: skip
+    check_request(request)
+    if plot is not None:
+        from muaudit.training.plot import check_plot
+
+        check_plot(plot)
+    return _run(request, plot, format_, output)
+
+
+def _run(request: Request, plot: Path | None, format_: str, output: Path | None) -> int:
+    from muaudit.sweep.request import frugal
+
+    frugal(request)
+    from muaudit.sweep.carry_out import carry_out
+    from muaudit.sweep.verdict import judge
+
+    with redirect_stdout(sys.stderr), _bar() as progress:
+        measured, tolerance = carry_out(request, progress)
+    verdicts = [judge(curves, tolerance) for curves in measured.curves]
+    if plot is not None:
+        from muaudit.sweep.plot import plot as draw
+
+        draw(measured, verdicts, plot)
+    if format_ == "rich":
+        from muaudit.report.render import to_text
+        from muaudit.sweep.show import sweep_lines
+
+        text = to_text(sweep_lines(measured, verdicts), terminal_width() if output is None else None)
+    else:
+        from muaudit.sweep.data import to_csv, to_json
+
+        text = to_json(measured, verdicts) if format_ == "json" else to_csv(measured)
+    write(text, output)
+    return int(any(each.status == "fail" for each in verdicts if each.curves.variant == measured.main))
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A progress bar on stderr for people; for logs a line every half minute."""
+    if not sys.stderr.isatty():
+        yield _Log()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*shown, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("auditing", left="")
+        yield lambda done, total, what, left: bar.update(
+            task, completed=done, total=total, description=what, left=_left(left)
+        )
+
+
+class _Log:
+    """Progress for those who read it later."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, done: int, total: int, what: str, left: float | None) -> None:
+        from time import monotonic
+
+        if monotonic() - self._last >= 30:
+            self._last = monotonic()
+            print(f"muaudit: {done} of {total} runs done, now {what}{_left(left)}", file=sys.stderr)
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f", {minutes // 60}:{minutes % 60:02}:{rest:02} left" if minutes >= 60 else f", {minutes}:{rest:02} left"

@@ -1,0 +1,90 @@
+"""From what the command line says to the variants of a sweep, and what tells this sweep from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..convert.files import plan_text
+from ..convert.plan import Plan
+from ..convert.planner import make_plan
+from ..target.probe import Target
+from .forward import Places, find_places
+from .jobs import Grid, Settings
+from .tasks import choose
+from .variant import Variant, reference
+
+ORIGINAL, CONVERTED, OTHER = "original", "converted", "other"
+
+
+def variant(name: str, target: Target, settings: Settings, plan: Plan | None = None) -> Variant:
+    """One thing to sweep. Raises UserError where the data do not fit the target."""
+    label = target.label.partition("(")[0]
+    title = f"{label} as it is" if name == ORIGINAL else f"{label} converted to µP" if plan is not None else label
+
+    @lru_cache(maxsize=1)
+    def places() -> Places:
+        return find_places(target)
+
+    return Variant(name, title, target, choose(target, settings.data, settings.batch_size), plan, places)
+
+
+def converted(target: Target, widths: tuple[int, ...]) -> Plan:
+    """The plan that keeps the narrowest width as it is. Raises UserError where none can be made."""
+    return make_plan(target, widths[0], widths[-1])
+
+
+def default_widths(target: Target) -> tuple[int, ...]:
+    """The first probe, and 2, 4 and 8 times that."""
+    return tuple(target.axes[0].probes[0] * factor for factor in (1, 2, 4, 8))
+
+
+def default_rates(target: Target) -> tuple[float, ...]:
+    """Nine powers of two around the optimizer's own learning rate."""
+    middle = round(math.log2(reference(target)["lr"]))
+    return tuple(2.0 ** (middle + step) for step in range(-4, 5))
+
+
+def identity(variants: list[Variant], settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What every run depends on besides its own job; widths, values and seeds may be added later."""
+    trained = {key: value for key, value in asdict(settings).items() if key not in ("data", "batch_size")}
+    found: dict[str, Any] = {}
+    for each in variants:
+        source = Path(each.target.path or each.target.class_file or "")
+        found[each.name] = {
+            "target": each.target.label,
+            "source": _digest(source.read_bytes()) if source.is_file() else None,
+            "plan": _digest(plan_text(each.plan.at(each.plan.base_width)).encode()) if each.plan is not None else None,
+            "optimizer": each.target.optimizer_name,
+            **each.task.identity,
+        }
+    plain: dict[str, Any] = json.loads(json.dumps({**found, **trained, **options}, default=str))
+    return plain
+
+
+def default_path(settings: Mapping[str, Any]) -> Path:
+    """A results file of this sweep's own."""
+    return Path("mup") / f"sweep-{_digest(json.dumps(settings, sort_keys=True).encode())[:8]}.jsonl"
+
+
+def setup_line(variants: list[Variant], grid: Grid, settings: Settings) -> str:
+    """What was run, on one line."""
+    from .ranges import shown
+
+    rates = f"lr {shown(grid.lrs[0])} to {shown(grid.lrs[-1])}" if len(grid.lrs) > 1 else f"lr {shown(grid.lrs[0])}"
+    schedule = "" if settings.schedule in ("constant", "own") else f", {settings.schedule} decay"
+    return (
+        f"widths {', '.join(map(str, grid.widths))}; {rates} ({len(grid.lrs)} values), {grid.seeds} "
+        f"seed{'s' * (grid.seeds > 1)}, {settings.steps} steps{schedule}; {variants[0].target.optimizer_name}; "
+        f"{variants[0].task.describe}; {settings.device} {settings.dtype}"
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,128 @@
+"""The whole sweep: learning rates first, then every other hyperparameter at the best one of the narrowest width."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..errors import UserError
+from ..training.loop import out_of_memory
+from .budget import Clock
+from .curves import all_curves, best_rates
+from .data import Measured
+from .jobs import Grid, Job, Outcome, Settings, Unit, units
+from .store import Results
+from .train import OutOfTime, train_unit
+from .variant import Variant
+
+Progress = Callable[[int, int, str, float | None], None]  # runs done, in all, what is running, seconds left
+Trainer = Callable[[Sequence[Unit]], Iterator[tuple[Unit, list[Outcome]]]]
+
+
+def quiet(done: int, total: int, what: str, left: float | None) -> None:
+    """No progress shown."""
+
+
+@dataclass
+class Sweep:
+    """Everything that a sweep needs. together: runs in one ensemble, by width; trainer: where units are trained."""
+
+    variants: Sequence[Variant]
+    grid: Grid
+    settings: Settings
+    results: Results
+    clock: Clock
+    together: Callable[[Variant, int], int] = lambda variant, width: 1
+    progress: Progress = quiet
+    trainer: Callable[[Sweep], Trainer] | None = None
+    notices: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Run what is missing, phase by phase. An interrupt, the budget and a full memory end it early, with a notice.
+
+        Raises:
+            UserError: the user's code raised, or every run diverged.
+        """
+        try:
+            self._phase(self.grid.lr_jobs())
+            self._check_learned()
+            best = best_rates(self.grid, self.results.done)
+            for name in self.grid.hps:
+                self._phase(self.grid.hp_jobs(name, best))
+        except KeyboardInterrupt:
+            self.notices.append(f"interrupted after {self._done} of {self.grid.count} runs")
+        except OutOfTime:
+            self.notices.append(f"the budget ended after {self._done} of {self.grid.count} runs")
+        finally:
+            self.results.close()
+
+    @property
+    def _done(self) -> int:
+        best = best_rates(self.grid, self.results.done)
+        jobs = [*self.grid.lr_jobs(), *(job for name in self.grid.hps for job in self.grid.hp_jobs(name, best))]
+        return len(jobs) - len(self.results.missing(jobs))
+
+    def _phase(self, jobs: Sequence[Job]) -> None:
+        by_name = {variant.name: variant for variant in self.variants}
+        missing = self.results.missing(jobs)
+        waiting = [
+            unit
+            for group in units(missing, len(missing) or 1)
+            for unit in units(group.jobs, self.together(by_name[group.jobs[0].variant], group.jobs[0].width))
+        ]
+        train = self.trainer(self) if self.trainer is not None else self.local
+        for unit, outcomes in train(waiting):
+            self.results.add(unit, outcomes)
+            waiting.remove(unit)
+            self.report(waiting)
+
+    def report(self, waiting: Sequence[Unit]) -> None:
+        """Tell how far it is."""
+        following = f"width {waiting[0].jobs[0].width}" if waiting else "done"
+        self.progress(self._done, self.grid.count, following, self.clock.left(waiting))
+
+    def local(self, waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
+        """Train here, one unit after another."""
+        by_name = {variant.name: variant for variant in self.variants}
+        too_wide: int | None = None
+        self.report(list(waiting))
+        for unit in list(waiting):
+            width = unit.jobs[0].width
+            if too_wide is not None and width >= too_wide:
+                continue
+            if not self.clock.allows(unit):
+                raise OutOfTime
+            started = time.monotonic()
+            try:
+                outcomes = train_unit(by_name[unit.jobs[0].variant], unit, self.settings, self._tick)
+            except Exception as error:
+                if not out_of_memory(error) and not out_of_memory(error.__cause__ or error):
+                    raise
+                too_wide = width
+                self.notices.append(f"out of memory at width {width}: this and wider ones are left out")
+                continue
+            self.clock.took(unit, time.monotonic() - started)
+            yield unit, outcomes
+
+    def _tick(self) -> None:
+        if self.clock.over:
+            raise OutOfTime
+
+    def _check_learned(self) -> None:
+        runs = [self.results.done[job.key] for job in self.grid.lr_jobs() if job.key in self.results.done]
+        if runs and all(run.loss is None for run in runs):
+            lrs = f"{self.grid.lrs[0]:g}" + (f" to {self.grid.lrs[-1]:g}" if len(self.grid.lrs) > 1 else "")
+            raise UserError(
+                f"every run diverged, or ended no better than it began, at learning rates of {lrs}",
+                f"try smaller ones, for example --lr {self.grid.lrs[0] / 256:.2g}..{self.grid.lrs[0]:.2g}",
+            )
+
+
+def measured(sweep: Sweep, describe: str, setup: str, main: str) -> Measured:
+    """The sweep as plain data."""
+    titles: Mapping[str, str] = {variant.name: variant.title for variant in sweep.variants}
+    return Measured(
+        describe, setup, sweep.variants[0].target.axes[0].name, titles, main,
+        tuple(all_curves(sweep.grid, sweep.results.done)), str(sweep.results.path), tuple(sweep.notices),
+    )  # fmt: skip

@@ -1,0 +1,192 @@
+"""The results file: a header, then one JSON line a finished run. Survives a kill at any moment. Free of torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.sweep.jobs import Job, Outcome, Unit
+
+SCHEMA = "muaudit.sweep/1"
+
+
+class Results:
+    """Finished runs by job key, on disk as soon as they are finished.
+
+    settings: everything that a run depends on besides its own job, as plain data; a file with others is refused.
+
+    Raises:
+        UserError: the file is another sweep's, is no results file, is damaged, or is being written by another sweep.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.done: dict[str, Outcome] = {}
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings))}
+        if path.exists() and path.stat().st_size:
+            self._read()
+        else:
+            self._replace()
+        self._file = self._opened()
+
+    def add(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
+        """Write the runs of one unit in one go and flush them to the disk."""
+        lines = []
+        for outcome in outcomes:
+            row = _row(outcome) | ({"unit": unit.name, "members": len(unit.jobs)} if len(unit.jobs) > 1 else {})
+            self._keep(row, outcome)
+            lines.append(_line(row))
+        try:
+            os.write(self._file, "".join(lines).encode())
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        """Bring the lines into the order of the runs, whatever order they were finished in, and close the file."""
+        os.close(self._file)
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines[1:] != [_line(row) for row in self._sorted()]:
+            self._replace()
+
+    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs that have not been run."""
+        return [job for job in jobs if job.key not in self.done]
+
+    # -- the file ----------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Read what is there; a last line that was cut off while it was written is dropped."""
+        raw = self._bytes()
+        complete, _, cut = raw.rpartition(b"\n")
+        rows = [
+            self._parsed(number, text) for number, text in enumerate(complete.decode("utf-8", "replace").split("\n"), 1)
+        ]
+        if not rows or not isinstance(rows[0], dict) or rows[0].get("schema") != SCHEMA:
+            raise UserError(f"{self.path} is no results file of a sweep", "name another with --results")
+        self._check(rows[0].get("settings"))
+        whole = _of_whole_units(rows[1:])
+        for row in whole:
+            self._keep(row, _outcome(self.path, row))
+        if cut or len(whole) < len(rows) - 1:
+            self._replace()
+
+    def _bytes(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read {self.path}: {error.strerror or error}") from error
+
+    def _parsed(self, number: int, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise UserError(
+                f"{self.path}, line {number}: expected JSON, found {text[:40]!r}",
+                "the file is damaged: mend or remove that line, or start anew with another --results",
+            ) from None
+
+    def _check(self, found: Any) -> None:
+        expected = self._header["settings"]
+        if found == expected:
+            return
+        both = found if isinstance(found, dict) else {}
+        lines = [
+            f"  {name}: {_short(both.get(name))} there, {_short(expected.get(name))} here"
+            for name in (*expected, *(name for name in both if name not in expected))
+            if both.get(name) != expected.get(name)
+        ]
+        raise UserError(
+            f"{self.path} holds the results of another sweep:\n" + "\n".join(lines),
+            "name another file with --results, or remove this one",
+        )
+
+    def _keep(self, row: dict[str, Any], outcome: Outcome) -> None:
+        self.done[outcome.job.key] = outcome
+        self._rows[outcome.job.key] = row
+
+    def _sorted(self) -> Iterator[dict[str, Any]]:
+        def place(key: str) -> Any:
+            job = self.done[key].job
+            return (len(job.values), [name for name, _ in job.values], job.width, job.variant, job.seed,
+                    [value for _, value in job.values])  # fmt: skip
+
+        yield from (self._rows[key] for key in sorted(self._rows, key=place))
+
+    def _replace(self) -> None:
+        """Write the whole file beside itself and put it in place in one step."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines([_line(self._header), *map(_line, self._sorted())])
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"cannot write {self.path}: {error.strerror or error}", "--results names another file")
+
+    def _opened(self) -> int:
+        """Open for appending, and lock out a second sweep on the same file where the system has locks."""
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(file)
+                raise UserError(f"{self.path} is being written by another sweep", "wait for it to end") from None
+        return file
+
+
+def _of_whole_units(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """The rows without those of a unit that is not there as a whole: its runs are trained together again."""
+    counts = Counter(row.get("unit") for row in rows if isinstance(row, dict))
+    return [row for row in rows if not isinstance(row, dict) or counts[row.get("unit")] >= row.get("members", 1)]
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    job = outcome.job
+    return {
+        "variant": job.variant, "width": job.width, "seed": job.seed, **job.hp, "loss": outcome.loss,
+        "first_loss": outcome.first, "steps": outcome.steps,
+    }  # fmt: skip
+
+
+_FIXED = ("variant", "width", "seed", "loss", "first_loss", "steps", "unit", "members")
+
+
+def _outcome(path: Path, row: Any) -> Outcome:
+    try:
+        values = tuple((name, float(value)) for name, value in row.items() if name not in _FIXED)
+        job = Job(str(row["variant"]), int(row["width"]), int(row["seed"]), values)
+        loss = None if row["loss"] is None else float(row["loss"])
+        first = None if row["first_loss"] is None else float(row["first_loss"])
+        return Outcome(job, loss, first, int(row["steps"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: expected a run, found {_short(row)}", f"{type(error).__name__}: {error}") from None
+
+
+def _line(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False) + "\n"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,68 @@
+"""What is trained on: the target's own data, or one of the tasks that need nothing but this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from ...suggest import nearest
+from ...target.probe import Inputs, Target
+
+if TYPE_CHECKING:
+    import torch
+
+NAMES = ("text", "teacher", "digits")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data and loss.
+
+    batches: `(sizes, seed)` → inputs without end, the same at every width and hyperparameter.
+    loss: `(output, inputs)` → scalar. describe: one line. identity: what tells these data from others, as plain data.
+    """
+
+    name: str
+    describe: str
+    identity: Mapping[str, Any]
+    batches: Callable[[Mapping[str, int], int], Iterator[Inputs]]
+    loss: Callable[[Any, Inputs], torch.Tensor]
+    note: str = ""
+
+
+def choose(target: Target, name: str | None, batch_size: int) -> Task:
+    """The task by name; without one the target's own data, and where it has none what its input looks like.
+
+    Raises:
+        UserError: there is no such task, or the target does not fit it.
+    """
+    if name is None and target.data is not None:
+        return _own(target)
+    chosen = name or _guess(target)
+    if chosen == "text":
+        from .text import text_task
+
+        return text_task(target, batch_size)
+    if chosen == "teacher":
+        from .teacher import teacher_task
+
+        return teacher_task(target, batch_size)
+    if chosen == "digits":
+        from .digits import digits_task
+
+        return digits_task(target, batch_size)
+    raise UserError(f"unknown data {chosen!r}", nearest(chosen, NAMES, "built-in data"))
+
+
+def _own(target: Target) -> Task:
+    assert target.data is not None
+    return Task("own", "the target's own data", {"data": "own"}, target.data, target.loss)
+
+
+def _guess(target: Target) -> str:
+    import torch
+
+    first = next((value for value in target.inputs(target.sizes(0)).args if isinstance(value, torch.Tensor)), None)
+    return "teacher" if first is not None and first.is_floating_point() else "text"

@@ -1,0 +1,199 @@
+"""Training one unit of runs: together as an ensemble where that works, else one after another."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from ..target.probe import Inputs
+from ..target.usercode import seed_everything, user_error
+from ..training.ensemble import CannotStack, Ensemble
+from ..training.loop import moved, out_of_memory
+from ..training.run import sizes_at
+from ..training.settings import DTYPES
+from .jobs import Job, Outcome, Settings, Unit
+from .variant import Variant
+
+LOOK = 10
+"""Losses are fetched, and runs judged, every so many steps."""
+
+HOPELESS = 4.0
+"""A run is given up once its loss, over the last steps that were fetched, is so many times what it began with."""
+
+Step = Callable[[], None]
+
+
+class OutOfTime(Exception):
+    """The budget ended in the middle of a unit; nothing of it is kept."""
+
+
+def train_unit(variant: Variant, unit: Unit, settings: Settings, tick: Step = lambda: None) -> list[Outcome]:
+    """Train the unit's runs and say what they came to. `tick` is called after every step and may raise OutOfTime.
+
+    Raises:
+        UserError: the user's code raised.
+    """
+    if len(unit.jobs) > 1:
+        try:
+            return _together(variant, unit.jobs, settings, tick)
+        except (CannotStack, RuntimeError) as error:
+            if out_of_memory(error) and settings.device != "cpu":
+                torch.cuda.empty_cache()
+    return [_alone(variant, job, settings, tick) for job in unit.jobs]
+
+
+class Watch:
+    """The losses of one run, and whether it has diverged: not finite, or far above where it began."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def add(self, losses: Sequence[float]) -> None:
+        """The next few losses."""
+        self.losses += losses
+
+    @property
+    def diverged(self) -> bool:
+        """Whether there is no point in going on."""
+        recent = self.losses[-LOOK:]
+        if not all(math.isfinite(loss) for loss in recent):
+            return True
+        return len(self.losses) > LOOK and sum(recent) / len(recent) > HOPELESS * abs(self.losses[0])
+
+    def outcome(self, job: Job, settings: Settings) -> Outcome:
+        """The mean over the last steps; a run that ends above where it began has diverged as well."""
+        first = self.losses[0] if math.isfinite(self.losses[0]) else None
+        count = max(1, round(settings.tail * settings.steps))
+        final = sum(self.losses[-count:]) / count
+        lost = self.diverged or first is None or not math.isfinite(final) or final > first
+        return Outcome(job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses))
+
+
+def rate(settings: Settings, step: int) -> float:
+    """The learning rate at a step as a share of its peak."""
+    if step < settings.warmup:
+        return (step + 1) / (settings.warmup + 1)
+    left = (settings.steps - step) / max(1, settings.steps - settings.warmup)
+    if settings.schedule == "linear":
+        return left
+    return 0.5 * (1 + math.cos(math.pi * (1 - left))) if settings.schedule == "cosine" else 1.0
+
+
+class _Schedule:
+    """The learning rates of one optimizer, step by step: ours, or the user's scheduler."""
+
+    def __init__(self, variant: Variant, optimizer: torch.optim.Optimizer, settings: Settings) -> None:
+        self.optimizer, self.settings = optimizer, settings
+        self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
+        self.theirs: Any = None
+        if settings.schedule == "own" and variant.target.scheduler is not None:
+            self.theirs = variant.target.scheduler(optimizer)
+
+    def before(self, step: int) -> None:
+        """Set the learning rates of this step."""
+        if self.settings.schedule != "own":
+            for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+                group["lr"] = peak * rate(self.settings, step)
+
+    def after(self) -> None:
+        """Let the user's scheduler know."""
+        if self.theirs is not None:
+            self.theirs.step()
+
+
+def _alone(variant: Variant, job: Job, settings: Settings, tick: Step) -> Outcome:
+    def run() -> Outcome:
+        model, optimizer = _made(variant, job, settings)
+        schedule, watch, pending = _Schedule(variant, optimizer, settings), Watch(), []
+        for step, inputs in zip(range(settings.steps), _data(variant, job, settings), strict=False):
+            schedule.before(step)
+            loss = variant.task.loss(model(*inputs.args, **inputs.kwargs), inputs)
+            pending.append(loss.detach())
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.after()
+            tick()
+            if len(pending) == LOOK or step == settings.steps - 1:
+                watch.add(torch.stack(pending).double().tolist())
+                pending.clear()
+                if watch.diverged:
+                    break
+        return watch.outcome(job, settings)
+
+    return _guarded(run, variant, job)
+
+
+def _together(variant: Variant, jobs: Sequence[Job], settings: Settings, tick: Step) -> list[Outcome]:
+    """One ensemble for all jobs; a run that diverges is dropped from it. Raises CannotStack, RuntimeError."""
+
+    def run() -> list[Outcome]:
+        made = [_made(variant, job, settings) for job in jobs]
+        schedules = [_Schedule(variant, optimizer, settings) for _, optimizer in made]
+        ensemble = Ensemble([model for model, _ in made], [optimizer for _, optimizer in made])
+        watches, alive, pending = [Watch() for _ in jobs], list(range(len(jobs))), []
+        for step, inputs in zip(range(settings.steps), _data(variant, jobs[0], settings), strict=False):
+            for place in alive:
+                schedules[place].before(step)
+
+            def value(model: nn.Module, inputs: Inputs = inputs) -> torch.Tensor:
+                return variant.task.loss(model(*inputs.args, **inputs.kwargs), inputs)
+
+            if step == 0 and not ensemble.agrees(value):
+                raise CannotStack("trained together, the models give other losses than apart")
+            losses = ensemble.run(value)
+            pending.append(losses.detach())
+            ensemble.backward(losses)
+            ensemble.step()
+            for place in alive:
+                schedules[place].after()
+            tick()
+            if len(pending) == LOOK or step == settings.steps - 1:
+                for place, row in zip(alive, torch.stack(pending).double().T.tolist(), strict=True):
+                    watches[place].add(row)
+                pending.clear()
+                kept = [at for at, place in enumerate(alive) if not watches[place].diverged]
+                if len(kept) < len(alive):
+                    if not kept:
+                        break
+                    ensemble.keep(kept)
+                    alive = [alive[at] for at in kept]
+        return [watch.outcome(job, settings) for watch, job in zip(watches, jobs, strict=True)]
+
+    return run()
+
+
+def _made(variant: Variant, job: Job, settings: Settings) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The model on its device before the optimizer sees its parameters."""
+    with contextlib.redirect_stderr(io.StringIO()):  # what the user's code prints, it has printed while it was probed
+        return variant.make(job.width, job.hp, job.seed, _mover(settings))
+
+
+def _mover(settings: Settings) -> Callable[[nn.Module], nn.Module]:
+    dtype = getattr(torch, DTYPES[settings.dtype])
+    return lambda model: model.to(device=settings.device, dtype=dtype)
+
+
+def _data(variant: Variant, job: Job, settings: Settings) -> Any:
+    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
+    stream = variant.task.batches(sizes_at(variant.target, job.width), job.seed)
+    seed_everything(job.seed)  # dropout is the same for every hyperparameter
+    return (moved(inputs, device, dtype) for inputs in stream)
+
+
+def _guarded(run: Callable[[], Outcome], variant: Variant, job: Job) -> Outcome:
+    try:
+        return run()
+    except (UserError, OutOfTime, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise user_error(f"training {variant.title} at width {job.width}", error) from error
