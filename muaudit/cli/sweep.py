@@ -48,9 +48,11 @@ def sweep(
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sweep the target beside itself as this plan converts it.")
     ] = None,
-    convert: Annotated[
-        bool, typer.Option("--convert", help="As --plan, with a plan made here for the narrowest width.")
-    ] = False,
+    convert: Annotated[bool, typer.Option("--convert", help="As --plan, with a plan that is made here.")] = False,
+    base_width: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Width that --convert leaves as it is (default: the narrowest)."),
+    ] = None,
     only_plan: Annotated[bool, typer.Option("--only-plan", help="Leave out the target as it is.")] = False,
     compare: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Sweep this target too and draw it beside the first.")
@@ -117,7 +119,8 @@ def sweep(
 
     request = Request(
         target=target, widths=widths, lr=lr, steps=steps, seeds=seeds, seed=seed, hp=tuple(hp or ()), plan=plan,
-        convert=convert, only_plan=only_plan, compare=compare, data=data, batch_size=batch_size, schedule=schedule,
+        convert=convert, base_width=base_width, only_plan=only_plan,
+        compare=compare, data=data, batch_size=batch_size, schedule=schedule,
         warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
         width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),

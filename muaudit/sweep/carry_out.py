@@ -75,7 +75,11 @@ def variants_of(request: Request, made: Plan | None = None) -> tuple[Target, lis
     )
     variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings)]
     if request.plan is not None or request.convert:
-        plan = made or (load_plan(request.plan) if request.plan is not None else prepare.converted(target, widths))
+        plan = made or (
+            load_plan(request.plan)
+            if request.plan is not None
+            else prepare.converted(target, widths, request.base_width)
+        )
         variants.append(prepare.variant(prepare.CONVERTED, target, settings, plan))
     if request.compare is not None:
         other = prepare.variant(prepare.OTHER, resolve(request.compare, options), settings)

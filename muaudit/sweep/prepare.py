@@ -35,9 +35,9 @@ def variant(name: str, target: Target, settings: Settings, plan: Plan | None = N
     return Variant(name, title, target, choose(target, settings.data, settings.batch_size), plan, places)
 
 
-def converted(target: Target, widths: tuple[int, ...]) -> Plan:
-    """The plan that keeps the narrowest width as it is. Raises UserError where none can be made."""
-    return make_plan(target, widths[0], widths[-1])
+def converted(target: Target, widths: tuple[int, ...], base_width: int | None) -> Plan:
+    """The plan that keeps the base width (the narrowest) as it is. Raises UserError where none can be made."""
+    return make_plan(target, base_width or widths[0], widths[-1])
 
 
 def default_widths(target: Target) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ class Request:
     hp: tuple[str, ...] = ()
     plan: Path | None = None
     convert: bool = False
+    base_width: int | None = None
     only_plan: bool = False
     compare: str | None = None
     data: str | None = None
@@ -80,6 +81,8 @@ def _check_variants(request: Request) -> None:
                                       ("--compare", request.compare)) if there]  # fmt: skip
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} each say what to sweep beside the target: give one of them")
+    if request.base_width is not None and not request.convert:
+        raise UserError("--base-width is for the plan that --convert makes", "a plan in a file has its own")
     if request.only_plan and not (request.plan or request.convert):
         raise UserError("--only-plan needs a plan", "--plan FILE, or --convert to make one here")
 

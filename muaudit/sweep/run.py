@@ -95,7 +95,7 @@ class Sweep:
                 raise OutOfTime
             started = time.monotonic()
             try:
-                outcomes = train_unit(by_name[unit.jobs[0].variant], unit, self.settings, self._tick)
+                outcomes = train_unit(by_name[unit.jobs[0].variant], unit, self.settings, self._tick, self._note)
             except Exception as error:
                 if not out_of_memory(error) and not out_of_memory(error.__cause__ or error):
                     raise
@@ -104,6 +104,10 @@ class Sweep:
                 continue
             self.clock.took(unit, time.monotonic() - started)
             yield unit, outcomes
+
+    def _note(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
 
     def _tick(self) -> None:
         if self.clock.over:

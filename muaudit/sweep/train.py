@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..target.probe import Inputs
-from ..target.usercode import seed_everything, user_error
+from ..target.usercode import describe, seed_everything, user_error
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
 from ..training.run import sizes_at
@@ -34,8 +34,16 @@ class OutOfTime(Exception):
     """The budget ended in the middle of a unit; nothing of it is kept."""
 
 
-def train_unit(variant: Variant, unit: Unit, settings: Settings, tick: Step = lambda: None) -> list[Outcome]:
-    """Train the unit's runs and say what they came to. `tick` is called after every step and may raise OutOfTime.
+def train_unit(
+    variant: Variant,
+    unit: Unit,
+    settings: Settings,
+    tick: Step = lambda: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[Outcome]:
+    """Train the unit's runs and say what they came to.
+
+    tick: called after every step, may raise OutOfTime. note: told why the runs could not be trained as one.
 
     Raises:
         UserError: the user's code raised.
@@ -43,9 +51,10 @@ def train_unit(variant: Variant, unit: Unit, settings: Settings, tick: Step = la
     if len(unit.jobs) > 1:
         try:
             return _together(variant, unit.jobs, settings, tick)
-        except (CannotStack, RuntimeError) as error:
-            if out_of_memory(error) and settings.device != "cpu":
-                torch.cuda.empty_cache()
+        except OutOfTime:
+            raise
+        except Exception as error:  # an error of the user's own comes again below, with the run that it is of
+            note(f"{variant.title} is trained run by run: {describe(error)}")
     return [_alone(variant, job, settings, tick) for job in unit.jobs]
 
 

@@ -68,9 +68,9 @@ def _choose_loss(draft: Draft, trial: Trial) -> tuple[Callable[[Any, Inputs], to
     def loss(output: Any, inputs: Inputs) -> torch.Tensor:
         with guarded("loss(output, batch)"):
             found = user(output, inputs.raw)
-        return losses.check_scalar(found, "loss(output, batch)")
+        return losses.check_scalar(found, "loss(output, batch)", gradient=False)  # asked once, below
 
-    loss(trial.outputs[0], made)
+    losses.check_scalar(loss(trial.outputs[0], made), "loss(output, batch)")
     return loss, ""
 
 

@@ -69,13 +69,13 @@ def main_output(output: Any) -> Tensor | None:
     return None
 
 
-def check_scalar(loss: Any, name: str) -> Tensor:
-    """A user's loss as it is. Raises UserError unless it is a scalar with a gradient."""
+def check_scalar(loss: Any, name: str, gradient: bool = True) -> Tensor:
+    """A user's loss as it is. Raises UserError unless it is a scalar, and, where `gradient` is asked for, has one."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         raise UserError(
             f"{name} returned {_kind(loss)}, expected a scalar tensor", "reduce it, for example with .mean()"
         )
-    if not _has_gradient(loss):
+    if gradient and not _has_gradient(loss):
         hint = "compute it from the model's output, outside torch.no_grad() and without .item() or .detach()"
         raise UserError(f"{name} returned a tensor without a gradient", hint)
     return loss

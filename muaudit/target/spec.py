@@ -55,3 +55,103 @@ def target_from_functions(
     optimizer: Callable[..., Any] | str | None, widths: Sequence[int] | Mapping[str, Sequence[int]] | None,
     name: str | None, options: TargetOptions, scheduler: Callable[..., Any] | None = None,
     batches: Callable[..., Any] | None = None,
+) -> Target:  # fmt: skip
+    """The target behind `muaudit.target.from_functions`."""
+    if isinstance(optimizer, str):
+        options = dataclasses.replace(options, optimizer=optimizer)
+        optimizer = None
+    called = getattr(build, "__name__", type(build).__name__)
+    code = getattr(build, "__code__", None)
+    path = Path(code.co_filename) if code is not None and Path(code.co_filename).is_file() else None
+    where = name or called
+    return target_from_spec(
+        Spec(build, where, called, batch, batches, loss, optimizer, scheduler, widths, path), options
+    )
+
+
+def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
+    """Check a spec and drive it."""
+    if not callable(spec.build):
+        raise UserError(
+            f"{spec.where}: {spec.called} is of type {type(spec.build).__name__}, expected a function", _EXAMPLE
+        )
+    names, others = _width_arguments(spec, options)
+    if names and spec.widths is not None:
+        _declared(spec, names)
+    label = spec.where if spec.where == spec.called else f"{spec.where}:{spec.called}"
+    draft = Draft(
+        label=f"{label}({', '.join(names)})",
+        call=f"{spec.called}(width)",
+        variants=_variants(spec, names, options),
+        batch=stream.first_of(spec.batch, spec.batches),
+        batches=spec.batches,
+        loss=spec.loss,
+        optimizer=spec.optimizer,
+        scheduler=spec.scheduler,
+        path=spec.path,
+        defined=spec.build,
+        notes=(f"held at the default: {', '.join(others)}",) if others else (),
+    )
+    return finish(draft, options)
+
+
+def _variants(spec: Spec, names: list[str], options: TargetOptions) -> Iterator[Variant]:
+    given = {name: options.widths.get(name) or options.widths.get(MAIN_AXIS) for name in names}
+    declared = _declared(spec, names) if spec.widths is not None else {}
+    settled = all(given[name] or declared.get(name) for name in names)
+    for probes in PROBES[:1] if settled else PROBES:
+        axes = tuple(WidthAxis(name, given[name] or declared.get(name) or probes) for name in names)
+        yield Variant(axes, lambda sizes: _call_build(spec, sizes, names, options))
+
+
+def _call_build(spec: Spec, sizes: Sizes, names: list[str], options: TargetOptions) -> Any:
+    settings = {name: value for name, value in options.set.items() if name not in sizes}
+    if len(names) == 1 and _positional(spec.build, names[0]):
+        return spec.build(sizes[names[0]], **settings)
+    return spec.build(**{name: sizes[name] for name in names}, **settings)
+
+
+def _width_arguments(spec: Spec, options: TargetOptions) -> tuple[list[str], list[str]]:
+    """The arguments of build that are widths, and those that are left at their defaults."""
+    try:
+        parameters = list(inspect.signature(spec.build).parameters.values())
+    except (TypeError, ValueError):
+        return ["width"], []
+    single = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    plain = [each for each in parameters if each.kind not in single]
+    named = [name for name in options.widths if name != MAIN_AXIS]
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    for name in (*named, *options.set):
+        if name not in [each.name for each in plain] and not open_ended:
+            raise UserError(f"{spec.where}: {spec.called} has no argument {name!r}",
+                            near(name, [each.name for each in plain], "its arguments"))  # fmt: skip
+    required = [each.name for each in plain if each.default is each.empty and each.name not in options.set]
+    first = [each.name for each in plain if each.name not in options.set][:1]
+    widths = list(dict.fromkeys([*(required or ([] if named else first)), *named]))
+    if not widths:
+        raise UserError(f"{spec.where}: {spec.called}() takes no width, expected {spec.called}(width)", _EXAMPLE)
+    return widths, [each.name for each in plain if each.name not in widths and each.name not in options.set]
+
+
+def _declared(spec: Spec, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """The spec's own `widths`: for all width arguments alike, or a dict by name."""
+    widths = spec.widths
+    if isinstance(widths, Mapping):
+        unknown = [name for name in widths if name not in names]
+        if unknown:
+            raise UserError(f"{spec.where}: widths names {unknown[0]!r}, which is no argument of {spec.called}",
+                            near(str(unknown[0]), names, "its arguments"))  # fmt: skip
+        return {name: check_widths(sizes, f"{spec.where}: widths[{name!r}]") for name, sizes in widths.items()}
+    if isinstance(widths, str) or not isinstance(widths, Sequence | range | set):
+        raise UserError(f"{spec.where}: widths is {widths!r}, expected at least two whole numbers",
+                        "for example widths = (64, 128)")  # fmt: skip
+    sizes = check_widths(widths, f"{spec.where}: widths")
+    return dict.fromkeys(names, sizes)
+
+
+def _positional(function: Callable[..., Any], name: str) -> bool:
+    try:
+        parameter = next(iter(inspect.signature(function).parameters.values()), None)
+    except (TypeError, ValueError):
+        return True
+    return parameter is not None and parameter.name == name and parameter.kind is not inspect.Parameter.KEYWORD_ONLY

@@ -1,0 +1,160 @@
+"""Values, optima and verdicts of a sweep, against curves whose minima are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muaudit.errors import UserError
+from muaudit.sweep.curves import Curves
+from muaudit.sweep.knobs import KNOBS, parse_hps
+from muaudit.sweep.optimum import find
+from muaudit.sweep.ranges import parse_values, shown
+from muaudit.sweep.verdict import Tolerance, judge
+
+AXIS = tuple(float(k) for k in range(-12, -3))
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("2^-4..2^-2", (2**-4, 2**-3, 2**-2)),
+        ("1e-4..1e-2:3", (1e-4, 1e-3, 1e-2)),
+        ("0.1, 0.01", (0.01, 0.1)),
+        ("2**-3,1", (0.125, 1.0)),
+        ("0.1..0.5", (0.1, 0.2, 0.4)),
+    ],
+)
+def test_values(text: str, values: tuple[float, ...]) -> None:
+    assert parse_values(text, "--lr") == pytest.approx(values)
+
+
+@given(st.integers(-60, 60), st.integers(1, 30))
+def test_a_range_of_powers_is_exact(low: int, count: int) -> None:
+    found = parse_values(f"2^{low}..2^{low + count}", "--lr")
+    assert found == tuple(2.0**k for k in range(low, low + count + 1))
+    assert [shown(value) for value in found if not 0.05 < value < 20] == [
+        f"2^{k}" for k in range(low, low + count + 1) if not 0.05 < 2.0**k < 20
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "1..", "..1", "1..1", "0..1", "2^x", "nan", "inf", "1..2:1", "1..2:x", "1,,2"]
+)
+def test_values_that_are_none(text: str) -> None:
+    with pytest.raises(UserError):
+        parse_values(text, "--lr")
+
+
+def test_hyperparameters_by_their_other_names() -> None:
+    assert parse_hps(["wd=0,0.1", "readout_mult=1..4"]) == {"weight_decay": (0.0, 0.1), "readout": (1.0, 2.0, 4.0)}
+
+
+@given(st.sampled_from([*KNOBS.values()]), st.floats(0.01, 0.999))
+def test_an_axis_goes_both_ways(knob: object, value: float) -> None:
+    assert knob.value(knob.axis(value)) == pytest.approx(value)  # type: ignore[attr-defined]
+
+
+@given(st.floats(-10.5, -5.5), st.floats(0.01, 10), st.floats(-3, 3))
+def test_the_vertex_of_a_parabola_is_found(place: float, curvature: float, floor: float) -> None:
+    losses = np.array([[floor + curvature * (x - place) ** 2 for x in AXIS]])
+    found = find(AXIS, losses)
+    assert found is not None
+    assert found.place == pytest.approx(place, abs=1e-6)
+    assert found.edge == ""
+    assert abs(AXIS[found.index] - place) <= 0.5 + 1e-9
+
+
+def test_an_optimum_at_the_edge_and_beside_divergence() -> None:
+    falling = np.array([[9.0, 8, 7, 6, 5, 4, 3, 2, 1]])
+    found = find(AXIS, falling)
+    assert found is not None
+    assert (found.edge, found.place) == ("high", -4)
+    falling[0, 6:] = np.inf
+    found = find(AXIS, falling)
+    assert found is not None
+    assert (found.edge, found.place, found.loss) == ("", -7, 4)
+    assert find(AXIS, np.full((1, 9), np.inf)) is None
+    assert find(AXIS, np.full((1, 9), np.nan)) is None
+
+
+def test_a_value_that_diverges_for_one_seed_is_no_optimum() -> None:
+    losses = np.array([[3.0, 1.0, 2.0], [3.0, np.inf, 2.0]])
+    found = find((0, 1, 2), losses)
+    assert found is not None
+    assert found.loss == 2.0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_seeds_that_agree_are_sure_and_noisy_ones_are_not(seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(size=(5, 1))
+    exact = np.array([[(x + 8) ** 2 for x in AXIS]] * 5)
+    shifted = np.array([[(x + 8 + 0.3 * float(n)) ** 2 for x in AXIS] for n in noise[:, 0]])
+    sure, unsure = find(AXIS, exact), find(AXIS, shifted)
+    assert sure is not None
+    assert unsure is not None
+    assert sure.error == pytest.approx(0.1)  # a tenth of the distance between values
+    expected = 0.3 * float(np.std(noise, ddof=1)) / 5**0.5 * 2.78
+    assert unsure.error == pytest.approx(max(expected, 0.1), rel=0.02)
+
+
+def table(places: list[float], depth: float = 0.02, seeds: int = 3) -> Curves:
+    """Curves with known optima, lower for wider models."""
+    losses = np.array(
+        [[[2 - 0.1 * w + depth * (x - place) ** 2 for x in AXIS]] * seeds for w, place in enumerate(places)]
+    )
+    return Curves("original", "lr", tuple(64 * 2**w for w in range(len(places))), tuple(2.0**x for x in AXIS), losses)
+
+
+def test_optima_that_stay_transfer() -> None:
+    found = judge(table([-8, -8.2, -7.9, -8.3]), Tolerance())
+    assert found.status == "pass"
+    assert found.drift == pytest.approx(0.4)
+    assert found.lost == pytest.approx(0.0)
+    assert found.wider == "pass"
+    assert found.reasons == ()
+
+
+def test_optima_that_drift_do_not() -> None:
+    found = judge(table([-7, -8, -9, -10]), Tolerance())
+    assert found.status == "fail"
+    assert found.drift == pytest.approx(3.0)
+    assert found.lost == pytest.approx(0.02 * 9 / 1.7)  # three factors of two from the best of the widest
+    assert "drifts by more than a factor of 2" in found.reasons[0]
+    assert judge(table([-7, -8, -9, -10]), Tolerance(drift=16, lost=1.0)).status == "pass"
+
+
+def test_what_is_not_known_is_undecided() -> None:
+    edge = judge(table([-4, -4, -4]), Tolerance())
+    assert (edge.status, edge.at_least) == ("undecided", True)
+    assert "widen the range" in edge.reasons[-1]
+    unsure = judge(table([-8, -9.1, -8.4], depth=0.001, seeds=1), Tolerance())
+    assert unsure.status == "undecided"
+    assert "add seeds" in unsure.reasons[0]
+    curves = table([-8, -8, -8])
+    curves.losses[2] = np.inf
+    lost = judge(curves, Tolerance())
+    assert lost.status == "fail" or lost.lost is None
+    assert any("256" in reason for reason in lost.reasons)
+
+
+def test_a_narrow_optimum_that_diverges_in_the_wide_model() -> None:
+    curves = table([-8, -8.4, -9])
+    curves.losses[2, :, 4:] = np.inf
+    found = judge(curves, Tolerance())
+    assert found.lost == math.inf
+    assert found.status == "fail"
+    assert found.wider == "fail"
+    assert "diverges" in found.wider_detail
+
+
+def test_wider_that_is_worse_is_named() -> None:
+    curves = table([-8, -8, -8])
+    curves.losses[2] += 0.5
+    found = judge(curves, Tolerance())
+    assert found.wider == "fail"
+    assert "128 → 256" in found.wider_detail
