@@ -25,7 +25,9 @@ ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "logits": ((-inf, 0.2), (-inf, 0.2)),
 }
 FLAT = 0.2
-SLOW = 0.5
+# How far below its exponent the change of outputs and logits may start: the gradient that reaches the logits of a new
+# model is a sum over d_head entries of random sign, n^-1/2 of what it becomes once these have been learned.
+SLOW = 0.5 + FLAT
 TOO_WIDE = 0.5  # an interval wider than this on either side says nothing
 NOISE = {"fp32": 1e-6, "bf16": 1e-2, "fp64": 1e-13}  # a change smaller than this part of its value is rounding
 SIGNIFICANT_LOSS = 0.005

@@ -1,0 +1,215 @@
+"""What is measured: every module call, every attention, before later code overwrites it; seeds together or apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from muaudit.target import from_functions, resolve
+from muaudit.training import loop
+from muaudit.training import run as training
+from muaudit.training.data import Measurement
+from muaudit.training.loop import Single
+from muaudit.training.recorder import Recorder
+from muaudit.training.run import measure
+from muaudit.training.settings import Settings
+from muaudit.training.statistics import Statistics, many_at_once
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+own_softmax, own_attention = F.softmax, F.scaled_dot_product_attention  # names of the user's own
+
+
+class Attends(nn.Module):
+    """Attention in every way that people write it, over (2, 5, 8)."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.qkv = way, nn.Linear(8, 24)
+        self.mha = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).split(8, -1)
+        scores = q @ k.mT / 8
+        weights = {
+            "F.softmax": lambda: F.softmax(scores, -1),
+            "torch.softmax": lambda: torch.softmax(scores, -1),
+            "method": lambda: scores.softmax(-1),
+            "own softmax": lambda: own_softmax(scores, dim=-1),
+        }
+        if self.way in weights:
+            return weights[self.way]() @ v
+        if "scaled_dot" in self.way:
+            function = own_attention if "own" in self.way else F.scaled_dot_product_attention
+            out: torch.Tensor = function(q[:, None], k[:, None], v[:, None], scale=1 / 8)[:, 0]
+            return out
+        found: torch.Tensor = self.mha(x, x, x, need_weights="weights" in self.way)[0]
+        return found
+
+
+WAYS = [
+    "F.softmax", "torch.softmax", "method", "own softmax", "scaled_dot", "own scaled_dot", "mha", "mha weights",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_attention_is_seen_once_however_it_is_written(way: str) -> None:
+    model, x = nn.Sequential(Attends(way)), torch.randn(2, 5, 8)
+    recorder = Recorder(model)
+    for recorder.copy in (True, False):
+        with recorder:
+            model(x)
+        logits = [each for each in recorder.seen if each.logits]
+        module = "0.mha" if "mha" in way else "0"
+        assert [(each.name, each.module) for each in logits] == [(f"{module}.logits", module)]
+        if "mha" not in way:
+            q, k, _ = model[0].qkv(x).split(8, -1)
+            found = recorder.values[logits[0].slot].reshape(2, 5, 5)
+            torch.testing.assert_close(found, (q @ k.mT / 8).detach())
+    recorder.close()
+    assert F.softmax is own_softmax
+    assert F.scaled_dot_product_attention is own_attention
+    assert "softmax" not in vars(torch.Tensor)
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+def test_what_a_mask_hides_does_not_count() -> None:
+    class Masked(nn.Module):
+        def forward(self, q: torch.Tensor) -> torch.Tensor:
+            return F.scaled_dot_product_attention(q, q, q, is_causal=True)
+
+    model, q = nn.Sequential(Masked()), torch.randn(2, 3, 5, 4)
+    recorder, numbers = Recorder(model), Statistics()
+    with recorder:
+        model(q)
+    shares = {slot: share[None] for slot, share in recorder.shares.items()}
+    numbers.activations(0, recorder.seen, [value[None] for value in recorder.values], shares)
+    sizes = {(number.name, number.column): found[0] for number, found in numbers.fetch()}
+    scores = q @ q.mT / 2
+    seen = scores[torch.ones(2, 3, 5, 5).tril().bool()]
+    assert sizes["0.logits", 0] == pytest.approx(seen.square().mean().sqrt().item(), rel=1e-5)
+    assert sizes["0.logits", 1] == pytest.approx(seen.abs().mean().item(), rel=1e-5)
+
+
+class Overwrites(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.act, self.head = nn.Linear(8, width), nn.ReLU(inplace=True), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.act(self.first(x)))
+
+
+def small(build: Any, **settings: Any) -> Measurement:
+    target = from_functions(
+        build,
+        batch=lambda width: torch.randn(16, 8, generator=torch.Generator().manual_seed(0)),
+        loss=lambda output, batch: F.cross_entropy(output, batch[:, :4].argmax(-1)),
+        widths=(32, 64),
+    )
+    return measure(target, Settings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_value_is_measured_before_it_is_overwritten(together: bool) -> None:
+    run = small(Overwrites, together=together)
+    first, act = run.activations[:2]
+    assert not run.notices
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 32)
+    value = layer(torch.randn(16, 8, generator=torch.Generator().manual_seed(0)))
+    assert first.values["l1"][0, 0, 0] == pytest.approx(value.abs().mean().item(), rel=1e-5)
+    assert act.values["l1"][0, 0, 0] == pytest.approx(value.relu().mean().item(), rel=1e-5)
+    assert (first.values["l2"] > 1.2 * act.values["l2"]).all()
+
+
+@pytest.mark.parametrize("name", ["mlp/table8", "gpt/table8", "resnet/table3"])
+def test_seeds_together_are_seeds_apart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "TOGETHER", {"cpu": 2**62})
+    monkeypatch.setattr(training, "_prediction", lambda target, notices: None)
+    target = resolve(str(FIXTURES / f"{name}.py"))
+    first = target.axes[0].probes[0]
+    runs = [
+        measure(target, Settings(widths=(first, 2 * first), steps=2, seeds=3, dtype="fp64", together=together))
+        for together in (True, False)
+    ]
+    assert not runs[0].notices
+    assert runs[0].loss == pytest.approx(runs[1].loss, rel=1e-6)
+    for one, other in zip(runs[0].activations, runs[1].activations, strict=True):
+        assert (one.name, one.kind) == (other.name, other.kind)
+        for key, values in one.values.items():
+            assert values == pytest.approx(other.values[key], rel=1e-4, abs=1e-9, nan_ok=True), (one.name, key)
+    for parameter, statistics in runs[0].parameters.items():
+        for key, values in statistics.items():
+            other_values = runs[1].parameters[parameter][key]
+            big = other_values > 1e-9  # Adam blows up gradients that are rounding only
+            assert values[big] == pytest.approx(other_values[big], rel=1e-3), (parameter, key)
+
+
+def test_what_draws_random_numbers_trains_seed_by_seed() -> None:
+    def build(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(8, width), nn.Dropout(0.5), nn.Linear(width, 4))
+
+    run = small(build)
+    assert len(run.notices) == 1
+    assert run.notices[0].startswith("seeds are trained one after another: ")
+    assert np.isfinite(run.loss).all()
+
+
+def test_a_number_drawn_by_seed_keeps_seeds_apart() -> None:
+    class Drawn(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.layer, self.scale = nn.Linear(8, width), float(torch.rand(()))
+            self.head = nn.Linear(width, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.layer(x) * self.scale)
+
+    run = small(Drawn)
+    assert run.notices == ("seeds are trained one after another: together they compute something else than alone",)
+
+
+def test_an_accelerators_way_gives_the_same_numbers() -> None:
+    shapes = [(3, 4, 8), (3, 1, 5), (3, 7), (3, 2, 2, 9)]
+    values, then = ([torch.randn(shape) for shape in shapes] for _ in range(2))
+    values[1] = torch.randn(5, 1, 3).permute(2, 1, 0)
+    values[2], then[2] = values[2].double(), then[2].double()
+    for earlier in (None, then):
+        numbers = Statistics()
+        for (norm, total), (other_norm, other_total) in zip(
+            many_at_once(values, earlier), numbers._one_by_one(values, earlier), strict=True
+        ):
+            torch.testing.assert_close(norm.float(), other_norm.float())
+            torch.testing.assert_close(total.float(), other_total.float())
+
+
+def test_gradients_and_updates() -> None:
+    torch.manual_seed(0)
+    model, numbers = nn.Linear(4, 3), Statistics()
+    nn.init.zeros_(model.bias)
+    trainee = Single(model, torch.optim.SGD(model.parameters(), lr=0.5))
+    before = model.weight.detach().clone()
+    trainee.backward(trainee.run(lambda m: m(torch.ones(2, 4)).square().mean()))
+    numbers.gradients(0, trainee.parameters, trainee.gradients)
+    gradient = model.weight.grad
+    assert gradient is not None
+    trainee.step()
+    numbers.updates(0, trainee.parameters, trainee.gradients)
+    found = {(number.name, number.column): values[0] for number, values in numbers.fetch()}
+    assert found["weight", 0] == pytest.approx(gradient.square().mean().sqrt().item(), rel=1e-5)
+    assert found["weight", 1] == pytest.approx(((model.weight - before).norm() / before.norm()).item(), rel=1e-5)
+    assert found["bias", 1] != found["bias", 1]  # relative to zero
+
+
+def test_half_precision_is_measured_in_full() -> None:
+    run = small(Overwrites, dtype="bf16", steps=1)
+    assert all(np.isfinite(each.values["l2"]).all() for each in run.activations)
+    full = small(Overwrites, steps=1)
+    for one, other in zip(run.activations, full.activations, strict=True):
+        assert one.values["l2"] == pytest.approx(other.values["l2"], rel=0.03)
