@@ -60,6 +60,12 @@ def convert(
             "--input", metavar="[NAME=]SPEC", help="What the forward is called with, e.g. 'int64[2,32]'. Repeatable."
         ),
     ] = None,
+    formulation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="absorbed (no forward multipliers where that can be), table3, table8 or table9."
+        ),
+    ] = "absorbed",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the initialization that is written.")] = 0,
     state_dict: Annotated[
         Path | None,
@@ -107,7 +113,7 @@ def convert(
     wanted.check()
     # What the user's model prints while it is built must not spoil the output.
     with redirect_stdout(sys.stderr), progress(f"converting {target or 'the model here'}"):
-        output, after = _plan(target, options, base_width, width, wanted)
+        output, after = _plan(target, options, base_width, width, formulation, wanted)
     with redirect_stdout(sys.stderr), bar(f"writing {out}", output.total) as advance:
         verified = output.write(advance)
     show(_lines(output, after, verified))
@@ -115,7 +121,7 @@ def convert(
 
 
 def _plan(
-    text: str | None, options: TargetOptions, base_width: int, width: int | None, wanted: Wanted
+    text: str | None, options: TargetOptions, base_width: int, width: int | None, formulation: str, wanted: Wanted
 ) -> tuple[Output, Report]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.audit import audit
@@ -126,7 +132,7 @@ def _plan(
     from muaudit.target import resolve
 
     target = resolve(text, options)
-    plan = make_plan(target, base_width, width or _own_width(target), seed=wanted.seed)
+    plan = make_plan(target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation)
     after = audit(planned(target, plan), target_width=plan.width, seed=wanted.seed)
     full, why_not = whole(target, options, lambda changed: resolve(text, changed))
     return prepare_output(full, why_not, plan, wanted), after

@@ -14,6 +14,8 @@ from .plan import WHOLE, Entry, Hook, Part, Plan, missing, name_regex
 MARK = "_muaudit_plan"
 """Attribute of the root module that says a plan was applied; copied with the module, not part of its state dict."""
 
+_WRAPPERS = ("OptimizedModule", "DistributedDataParallel", "DataParallel")
+
 
 class Multiplier:
     """A module hook that multiplies the first input, or the output, by a constant. Copies with its module.
@@ -52,13 +54,13 @@ def apply_(plan: Plan, model: nn.Module) -> nn.Module:
     """Scale the initialization and install the multipliers."""
     _refuse_twice(model)
     matched = match(plan, model)
-    found = _modules(plan, model)
+    found = modules_of(plan, model)
     with torch.no_grad():
         for parameter, entry in matched:
             scale = plan.scale(entry.init)
             if scale != 1.0:
                 parameter.mul_(scale)
-    _install(plan, model, found)
+    install(plan, model, found)
     return model
 
 
@@ -66,7 +68,7 @@ def install_hooks(plan: Plan, model: nn.Module) -> nn.Module:
     """Install the multipliers alone."""
     _refuse_twice(model)
     match(plan, model)
-    _install(plan, model, _modules(plan, model))
+    install(plan, model, modules_of(plan, model))
     return model
 
 
@@ -87,7 +89,7 @@ def match(plan: Plan, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
     names: dict[int, list[str]] = {}
     parameters: dict[int, nn.Parameter] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(_plain(name))
+        names.setdefault(id(parameter), []).extend(dict.fromkeys((_plain(name), name)))
         parameters[id(parameter)] = parameter
     matched: list[tuple[nn.Parameter, Entry]] = []
     unknown: list[str] = []
@@ -128,18 +130,22 @@ def _check_shape(plan: Plan, entry: Entry, name: str, parameter: nn.Parameter) -
             raise UserError(f"this plan is for width {plan.width}: {name} has another shape", hint)
 
 
-def _modules(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
+def modules_of(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
+    """Every module that gets a multiplier, with it. Raises UserError where one is not there."""
     found: list[tuple[nn.Module, Hook]] = []
     for hook in plan.hooks:
         regex = name_regex(hook.module)
-        modules = [module for name, module in model.named_modules() if name and regex.fullmatch(_plain(name))]
+        modules = [
+            module for name, module in model.named_modules() if name and any(map(regex.fullmatch, (_plain(name), name)))
+        ]
         if not modules:
             raise missing("it has a multiplier for a module that is not there", [hook.module])
         found += [(module, hook) for module in modules]
     return found
 
 
-def _install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
+def install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
+    """Hang the multipliers on their modules and mark the model."""
     for module, hook in found:
         # installed at the base width too: a product with 1.0 is exact, and graphs of all widths are the same
         multiplier = Multiplier(plan.scale(hook.exponent), hook.part)
@@ -147,13 +153,37 @@ def _install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) 
             module.register_forward_pre_hook(multiplier.input, with_kwargs=True)
         else:
             module.register_forward_hook(multiplier.output)
-    model.__dict__[MARK] = f"{plan.target} {plan.base_width} → {plan.width}"
+    bare(model).__dict__[MARK] = (plan.formulation, f"{plan.target} {plan.base_width} → {plan.width}")
+
+
+def uninstall(model: nn.Module) -> None:
+    """Take the multipliers and the mark off again; hooks of others stay."""
+    for module in model.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Multiplier):
+                    del hooks[key]
+                    module._forward_pre_hooks_with_kwargs.pop(key, None)
+    bare(model).__dict__.pop(MARK, None)
+
+
+def applied(model: nn.Module) -> tuple[str, str] | None:
+    """The formulation of the plan that was applied to a model, and what plan it was."""
+    found: tuple[str, str] | None = bare(model).__dict__.get(MARK)
+    return found
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The model inside torch.compile and data parallel wrappers."""
+    while type(model).__name__ in _WRAPPERS:
+        model = next(iter(model.children()))
+    return model
 
 
 def _refuse_twice(model: nn.Module) -> None:
-    before = model.__dict__.get(MARK)
+    before = applied(model)
     if before is not None:
         raise UserError(
-            f"a plan has been applied to this model before ({before})",
+            f"a plan has been applied to this model before ({before[1]}, {before[0]})",
             "apply_ scales the weights in place: apply it once, to a freshly initialised model",
         )

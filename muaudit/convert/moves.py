@@ -38,11 +38,16 @@ class Move:
         Raises:
             UserError: the entry is not known, so that nothing can be said about it.
         """
-        power = _OWN_POWERS.get((self.optimizer, key), _POWERS.get(key))
-        if power is None:
-            known = ", ".join(_POWERS)
-            raise UserError(f"do not know how the optimizer state {key!r} follows the gradient", f"known are {known}")
-        return float(self.weight**-power)
+        return state_factor(self.weight, self.optimizer, key)
+
+
+def state_factor(weight: float, optimizer: str, key: str) -> float:
+    """The factor of an entry of optimizer state when its tensor is multiplied by `weight`; as `Move.state`."""
+    power = _OWN_POWERS.get((optimizer, key), _POWERS.get(key))
+    if power is None:
+        known = ", ".join(_POWERS)
+        raise UserError(f"do not know how the optimizer state {key!r} follows the gradient", f"known are {known}")
+    return float(weight**-power)
 
 
 def move_of(old: Plan, new: Plan, names: Sequence[str]) -> Move:

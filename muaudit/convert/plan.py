@@ -7,7 +7,7 @@ A plan holds exponents of m, so it can be evaluated at any width (`plan.at(width
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -152,6 +152,22 @@ class Plan:
         from .groups import refine
 
         return refine(self, model, groups)
+
+    def move_(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None, *, to: Plan
+    ) -> nn.Module:
+        """Move a model that this plan was applied to, and its optimizer in mid-training, to another formulation.
+
+        Its outputs stay the same and training goes on as it would have (TP5 Lemma J.1). Groups whose settings differ
+        now are split: make a learning rate scheduler anew afterwards, its `last_epoch` being the epoch reached.
+
+        Raises:
+            UserError: the plans differ in more than their formulation, the model is not as this plan left it, or the
+                optimizer keeps state that is not known. Nothing is changed then.
+        """
+        from .moving import move_
+
+        return move_(self, to, model, optimizer)
 
     def scale_(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Scale named tensors in place, as `apply_` does with a model's."""
