@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .layout import COPIED, MARK, Scaling, Stored, spoilt
-from .stream import Run, copy_runs
+from .stream import Run, copy_runs, reserve
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
@@ -49,7 +49,9 @@ class SafetensorsFile:
         text = json.dumps({**self.header, "__metadata__": metadata}, separators=(",", ":"), ensure_ascii=False)
         header = text.encode()
         header += b" " * (-len(header) % 8)
-        path.write_bytes(len(header).to_bytes(8, "little") + header)
+        reserve(path, 8 + len(header) + self.nbytes)
+        with path.open("rb+") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
         shift = 8 + len(header) - self.body
         runs = (
             Run(each.offset, each.offset + shift, each.nbytes, each, scalings.get(each.name, COPIED))

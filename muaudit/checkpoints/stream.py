@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import ctypes
+import errno
 import os
+import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from ..errors import UserError
 from .layout import COPIED, Scaling, Stored, spoilt
+from .treatment import Treatment
 
-CHUNK = 1 << 23
-"""Bytes that are in memory at a time: a multiple of every element size."""
+CHUNK = 1 << 20
+"""Bytes that are in memory at a time: a multiple of every element size, and little enough to stay in the cache."""
+
+_WRITE = 1 << 17
+"""Bytes of one write: file systems were seen to take ten times as long for larger ones."""
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
@@ -63,11 +70,13 @@ def copy_groups(
 
 
 class _Copier:
-    """The two files, open, and the buffer between them."""
+    """The two files, open, and two buffers between them: one is written while the other is filled."""
 
     def __init__(self, source: Path, target: Path, advance: Callable[[int], None]) -> None:
         self.path, self.advance = source, advance
-        self.buffer = memoryview(bytearray(CHUNK))
+        self.buffers = [memoryview(bytearray(CHUNK)) for _ in range(2)]
+        self.pending: Future[int] | None = None
+        self.thread = ThreadPoolExecutor(1)
         try:
             self.reader = os.open(source, os.O_RDONLY | _BINARY)
         except OSError as error:
@@ -81,27 +90,64 @@ class _Copier:
     def __enter__(self) -> _Copier:
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        os.close(self.reader)
-        os.close(self.writer)
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        try:
+            if kind is None:
+                self._wait()
+        finally:
+            self.thread.shutdown()
+            os.close(self.reader)
+            os.close(self.writer)
 
     def copy(self, run: Run, crc: int | None = None) -> int:
         """Copy one run; with a checksum to go on from, return how it goes on."""
-        treat = _Treatment(self.path, run.tensor, run.scaling) if run.tensor is not None and _touched(run) else None
-        done, total = 0, crc or 0
-        while done < run.nbytes:
-            chunk = self.buffer[: min(CHUNK, run.nbytes - done)]
-            _read(self.path, self.reader, chunk, run.source + done)
+        treat = Treatment(self.path, run.tensor, run.scaling) if run.tensor is not None and _touched(run) else None
+        total = crc or 0
+        for start, chunk in self._chunks(run):
             if treat is not None:
-                treat(chunk)
+                treat(chunk, partial(_read, self.path, self.reader, chunk, start))
             if crc is not None:
                 total = zlib.crc32(chunk, total)
-            _write(self.writer, chunk, run.target + done)
-            done += len(chunk)
-            self.advance(len(chunk))
+            self._wait()
+            self.pending = self.thread.submit(_write, self.writer, chunk, start + run.target - run.source)
         if treat is not None:
-            treat.finish()
+            treat.finish(partial(self._largest, run))
         return total
+
+    def _chunks(self, run: Run) -> Iterator[tuple[int, memoryview]]:
+        """The bytes of a run, each time in the buffer that is not being written, and where they come from."""
+        for start in range(run.source, run.source + run.nbytes, CHUNK):
+            self.buffers.reverse()
+            chunk = self.buffers[0][: min(CHUNK, run.source + run.nbytes - start)]
+            _read(self.path, self.reader, chunk, start)
+            yield start, chunk
+
+    def _wait(self) -> None:
+        if self.pending is not None:
+            self.advance(self.pending.result())
+            self.pending = None
+
+    def _largest(self, run: Run) -> float:
+        self._wait()
+        dtype = run.tensor.dtype if run.tensor is not None else None
+        chunks = (torch.frombuffer(chunk, dtype=dtype or torch.uint8) for _, chunk in self._chunks(run))
+        return max(float(values.abs().max()) for values in chunks)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make an empty file with room for `size` bytes, where the file system can set some aside.
+
+    Raises:
+        OSError: the file cannot be written, or the disk is full.
+    """
+    with path.open("wb") as file:
+        if not sys.platform.startswith("linux"):
+            return
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.fallocate(file.fileno(), 0, ctypes.c_long(0), ctypes.c_long(size)):
+            code = ctypes.get_errno()
+            if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise OSError(code, os.strerror(code), str(path))
 
 
 def _touched(run: Run) -> bool:
@@ -127,61 +173,9 @@ def _read_into(reader: int, chunk: memoryview) -> int:
     return len(data)
 
 
-def _write(writer: int, chunk: memoryview, offset: int) -> None:
+def _write(writer: int, chunk: memoryview, offset: int) -> int:
     os.lseek(writer, offset, os.SEEK_SET)
     done = 0
     while done < len(chunk):
-        done += os.write(writer, chunk[done:])
-
-
-class _Treatment:
-    """Scales the chunks of one tensor in place, and refuses what is not finite or no longer there."""
-
-    def __init__(self, path: Path, tensor: Stored, scaling: Scaling) -> None:
-        self.path, self.tensor, self.scaling = path, tensor, scaling
-        self.largest_before = self.largest_after = 0.0
-        dtype = tensor.dtype
-        if dtype is None or not dtype.is_floating_point:
-            if scaling.factor != 1.0:
-                raise spoilt(
-                    path, f"{tensor.name} must be multiplied by {scaling.factor:.6g}, and its type is {_name(dtype)}",
-                    "quantized weights cannot be scaled: start from floating point ones",
-                )  # fmt: skip
-            self.dtype = None
-        else:
-            self.dtype = dtype
-
-    def __call__(self, chunk: memoryview) -> None:
-        if self.dtype is None:
-            return
-        values = torch.frombuffer(chunk, dtype=self.dtype)
-        wide = values.float() if values.element_size() == 1 else values
-        self.largest_before = self._finite(wide, self.largest_before, "holds NaN or infinity")
-        if self.scaling.factor != 1.0:
-            wide.mul_(self.scaling.factor)
-            if wide is not values:
-                values.copy_(wide)
-                wide = values.float()
-            what = f"overflows {_name(self.dtype)} when it is multiplied by {self.scaling.factor:.6g}"
-            self.largest_after = self._finite(wide, self.largest_after, what)
-
-    def _finite(self, values: torch.Tensor, largest: float, otherwise: str) -> float:
-        low, high = torch.aminmax(values)
-        found = max(-float(low), float(high), key=lambda size: math.inf if math.isnan(size) else size)
-        if not math.isfinite(found) and self.scaling.checked:
-            raise spoilt(self.path, f"{self.tensor.name} {otherwise}", "nothing was written")
-        return max(largest, abs(found))
-
-    def finish(self) -> None:
-        """Refuse a tensor that became too small for its type."""
-        if self.dtype is None or self.scaling.factor == 1.0 or self.dtype.itemsize == 1:
-            return
-        if self.largest_before >= torch.finfo(self.dtype).tiny > self.largest_after:
-            raise UserError(
-                f"{self.tensor.name} underflows {_name(self.dtype)} when it is multiplied by {self.scaling.factor:.6g}",
-                f"convert {self.path} to a wider type first; nothing was written",
-            )
-
-
-def _name(dtype: torch.dtype | None) -> str:
-    return str(dtype).removeprefix("torch.") if dtype is not None else "unknown to torch"
+        done += os.write(writer, chunk[done : done + _WRITE])
+    return done
