@@ -78,6 +78,7 @@ def convert(source: Path | None, out: Path, layers: int) -> None:
         print(json.dumps(0.0))
         return
     output = prepare_output(full, why, plan, Wanted(out, state_dict=source, fresh=True))
+    forget(source)
     start = time.perf_counter()
     output.write(lambda size: None)
     print(json.dumps(time.perf_counter() - start))
@@ -107,8 +108,6 @@ def copy_seconds(source: Path, out: Path) -> float:
 
 def child(source: Path | None, out: Path, layers: int) -> tuple[float, float, int]:
     """Seconds of writing, of the whole process, and its peak memory in bytes."""
-    if source is not None:
-        forget(source)
     start = time.perf_counter()
     arguments = [sys.executable, __file__, "--child", str(source or ""), "--folder", str(out), "--layers", str(layers)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
