@@ -96,11 +96,11 @@ def test_data_dependent_routing_is_audited() -> None:
 class NotUnderstood(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.embed, self.product = nn.Linear(16, width), nn.Bilinear(width, width, 5)
+        self.embed, self.product = nn.Linear(16, width), nn.Linear(width, width)
+        self.head = nn.Linear(width, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = torch.tanh(self.embed(x))
-        return self.product(h, h)
+        return self.head(torch.tanh(self.embed(x)) @ torch.linalg.matrix_exp(self.product.weight))
 
 
 def test_what_is_not_understood_is_listed_and_its_parameters_are_not_judged() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from .backward import function_input
 from .recorder import Recording, written_alias
 
 # Operations whose output sizes depend on values: such sizes are finite whatever they do between the probes.
@@ -111,6 +112,8 @@ def op_name(node: fx.Node) -> str:
         return "getitem"
     if target is written_alias:
         return "written_alias"
+    if target is function_input:
+        return "function_input"
     return str(target.overloadpacket) if hasattr(target, "overloadpacket") else str(target)
 
 

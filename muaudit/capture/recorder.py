@@ -5,8 +5,10 @@ Every ATen operation that the forward executes becomes one node, in the order of
 - `shape`, `dtype`: of the (first) output; tuples of outputs get one `operator.getitem` node each
 - `module`: qualified name of the innermost module running, `call`: which call of that module this is
 - `file`, `line`: the user's line
-- `rms`: root mean square of the value, for values no parameter flows into (constants, buffers, data), else None
-- `weight`: the value depends on at least one parameter; `data`: on the inputs
+- `rms`: root mean square of the value, for values no parameter flows into (constants, buffers, data) and for values
+  computed from parameters alone, else None
+- `weight`: the value depends on at least one parameter; `data`: on the inputs. What is computed from parameters alone
+  without a gradient (`torch.no_grad()`, `detach`) is a constant of the step: it depends on no parameter
 
 In-place operations re-bind the tensors whose storage they write, so the graph is functional.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +27,7 @@ from torch import fx, nn
 from torch.nn.modules import module as nn_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .backward import Crossing, function_calls, function_input
 from .frames import caller
 
 
@@ -87,6 +90,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.returned = False  # the root module has returned; what follows belongs to the loss
         self.root = model
         self.stop_frame = sys._getframe(1)
+        self.functions = 0  # how many custom autograd functions are running, one inside the other
         self._nodes: dict[int, fx.Node] = {}
         self._alive: list[torch.Tensor] = []  # ids stay valid only while the tensors live
         self._storages: dict[int, list[torch.Tensor]] = {}
@@ -120,7 +124,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return self._nodes[id(tensor)]
         return self.leaf(tensor, "constant", weight=False)
 
-    def _meta(self, tensor: torch.Tensor, weight: bool, data: bool, **extra: Any) -> dict[str, Any]:
+    def _meta(
+        self, tensor: torch.Tensor, weight: bool, data: bool, *, static: bool = False, **extra: Any
+    ) -> dict[str, Any]:
         module, call = self.stack[-1]
         return {
             "shape": tuple(tensor.shape),
@@ -130,7 +136,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "weight": weight,
             "data": data,
             "in_loss": self.returned,
-            "rms": None if weight else rms_of(tensor),
+            "rms": rms_of(tensor) if not weight or (static and not data) else None,
             **({"size": rms_of(tensor)} if self.sizes else {}),
             **extra,
         }
@@ -146,8 +152,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node_kwargs = {key: self._lift(value, operands) for key, value in kwargs.items()}
         out = func(*args, **kwargs)
         file, line = caller(self.stop_frame)
-        weight = any(n.meta["weight"] for n in operands)
         data = any(n.meta["data"] for n in operands)
+        weight = any(n.meta["weight"] for n in operands) and (data or not self._detached(func))
         node = self.graph.create_node("call_function", func, tuple(node_args), node_kwargs)
         first = next(iter(_tensors(out)), None)
         node.meta = {"file": file, "line": line}
@@ -156,13 +162,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta |= {"shape": (), "dtype": None, "module": module, "call": call, "weight": weight, "data": data}
             node.meta |= {"rms": None, "in_loss": self.returned}
             return out
-        node.meta = self._meta(first, weight, data, file=file, line=line)
+        node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
         written = _written(func, args, kwargs) if func._schema.is_mutable else []
         if isinstance(out, torch.Tensor):
             self._rebind(out, node, written)
         else:
             self._bind_outputs(out, node)
         return out
+
+    def _detached(self, func: Any) -> bool:
+        """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own."""
+        return func is torch.ops.aten.detach.default or not (torch.is_grad_enabled() or self.functions)
 
     def _lift(self, value: Any, operands: list[fx.Node]) -> Any:
         if isinstance(value, torch.Tensor):
@@ -180,7 +190,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(item, torch.Tensor):
                 piece = self.graph.call_function(operator.getitem, (node, index))
                 meta = node.meta
-                piece.meta = self._meta(item, meta["weight"], meta["data"], file=meta["file"], line=meta["line"])
+                piece.meta = self._meta(
+                    item, meta["weight"], meta["data"], static=True, file=meta["file"], line=meta["line"]
+                )
                 self.bind(item, piece)
 
     def _rebind(self, out: torch.Tensor, node: fx.Node, written: list[torch.Tensor]) -> None:
@@ -201,6 +213,27 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         data = node.meta["data"] or (not whole and old.meta["data"])
         alias.meta = self._meta(other, weight, data, file=node.meta["file"], line=node.meta["line"])
         self._nodes[id(other)] = alias
+
+    # -- custom autograd functions -------------------------------------------------------------------------------
+
+    def enter_function(self, inputs: Iterable[Crossing]) -> None:
+        """Inside, every input stands for itself behind a marker that holds how far its backward is off."""
+        self.functions += 1
+        for crossing in inputs:
+            node = self.node_of(crossing.tensor)
+            marker = self.graph.call_function(function_input, (node,))
+            file, line = caller(self.stop_frame)
+            marker.meta = {**node.meta, "file": file, "line": line, "backward": crossing.ratio}
+            marker.meta |= dict(zip(("module", "call"), self.stack[-1], strict=True))
+            marker.meta.pop("param", None)
+            crossing.before = node
+            self.bind(crossing.tensor, marker)
+
+    def leave_function(self, inputs: Iterable[Crossing]) -> None:
+        self.functions -= 1
+        for crossing in inputs:
+            if crossing.before is not None:
+                self.bind(crossing.tensor, crossing.before)
 
     # -- modules -----------------------------------------------------------------------------------------------
 
@@ -309,7 +342,7 @@ def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *,
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
     recorder = Recorder(model, names, sizes)
     params = _bind_leaves(recorder, model, args, kwargs)
-    with _hooks(recorder), recorder:
+    with _hooks(recorder), function_calls(recorder), recorder:
         output = model(*args, **kwargs)
         value = loss(output)
         recorder.active = False

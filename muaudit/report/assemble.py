@@ -211,6 +211,10 @@ def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:
     for op, raw in scaling.program.irregular:
         reason = f"a constant here is not a power of width: n^{raw:.2f} between the probes"
         out.append(Unanalysed(op.module or op.name, op.file, op.line, reason, "MUP902"))
+    if any(how.family == "sgd" for how in scaling.trained.values()):  # the others do not see the size of a gradient
+        reason = "the backward of a custom autograd.Function here could not be compared with its forward"
+        ops = scaling.program.odd_backward
+        out += [Unanalysed(op.module or op.name, op.file, op.line, reason) for op in ops]
     reached = {j.use.tensor for j in scaling.judged}
     for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
         name = node.meta["param"]

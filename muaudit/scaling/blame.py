@@ -52,12 +52,14 @@ class Blame:
     """Finds the gauge with the simplest explanation and judges every use under it."""
 
     def __init__(
-        self, ideal: Ideal, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float = -1.0
-    ) -> None:
+        self, ideal: Ideal, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float = -1.0,
+        gradient_scales: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
         self.ideal = ideal
         self.inits = inits
         self.trained = trained
         self.readout_bound = readout_bound
+        self.gradient_scales = gradient_scales or {}
         self.exprs = [ideal.system.reduce(use.phi) for use in ideal.uses]
         self.shifts: dict[int, float] = {}
 
@@ -99,7 +101,8 @@ class Blame:
     def _lr_required(self, use: Use, phi: float, init: Init | None, trained: Trained | None) -> float:
         family = trained.family if trained else "adam"
         if family == "sgd":
-            return phi - (-phi - use.e_in - use.e_out)  # minus the exponent of the ideal gradient
+            # minus the exponent of the gradient: the ideal one, and what custom functions make of it
+            return phi - (-phi - use.e_in - use.e_out) - self.gradient_scales.get(use.tensor, 0.0)
         if family == "lamb":
             s = init.exponent if init and init.exponent not in (None, ZERO) else phi + use.slack
             return phi - float(s or 0.0)

@@ -49,7 +49,7 @@ def derive(
     ideal = Solver(program).run()
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
     trained = canonical(trained, aligned)
-    blame = Blame(ideal, inits, trained, readout_bound)
+    blame = Blame(ideal, inits, trained, readout_bound, program.gradient_scales())
     blame.choose()
     judged = blame.all()
     found = discrepancies(program, judged, ideal.conflicts, inits, trained)

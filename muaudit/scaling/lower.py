@@ -41,6 +41,31 @@ class Program:
     of: dict[fx.Node, Result]
     aligned: Aligned
     irregular: tuple[tuple[Op, float], ...]  # constants that follow no simple power of width, with their raw exponent
+    odd_backward: tuple[Op, ...] = ()  # custom functions whose gradient could not be compared with their forward
+
+    def gradient_scales(self) -> dict[str, float]:
+        """Exponent that custom functions put on each parameter's gradient, on the way that keeps most of it."""
+        scales: dict[Value, float] = dict.fromkeys(self._ends(), 0.0)
+        for value in reversed(self.values):
+            if value in scales:
+                for arg in value.args:
+                    scales[arg] = max(scales.get(arg, ZERO), scales[value] + value.back)
+        return {value.name: scale for value, scale in scales.items() if value.kind == "param"}
+
+    def _ends(self) -> list[Value]:
+        ends = (*self.aligned.narrow.boundary, self.aligned.narrow.loss)
+        return [value for node in ends if node is not None and (value := _first(self.of.get(node))) is not None]
+
+    def reaching_outputs(self) -> set[Value]:
+        """The values that the loss or an output of the model is computed from."""
+        stack = self._ends()
+        reached: set[Value] = set()
+        while stack:
+            value = stack.pop()
+            if value not in reached:
+                reached.add(value)
+                stack.extend(value.args)
+        return reached
 
 
 def handles(*names: str) -> Callable[[Handler], Handler]:
@@ -64,6 +89,8 @@ class Builder:
         self.of: dict[fx.Node, Result] = {}
         self.irregular: list[tuple[Op, float]] = []
         self.pieces = Pieces()
+        self.odd_backward: list[Op] = []  # custom functions whose backward is no power of width times the derivative
+        self._leaves: dict[Value, tuple[frozenset[str], bool]] = {}
         self._odd_data: dict[Op, float] = {}  # constant tensors that follow no power; it matters where they multiply
 
     # -- making values -------------------------------------------------------------------------------------------
@@ -153,8 +180,9 @@ class Builder:
         return self.make("view", (piece,), op)
 
     def join(self, xs: list[Value], op: Op, dims: tuple[float, ...] | None = None) -> Value:
-        """A sum or concatenation; zeros add nothing."""
+        """A sum or concatenation; zeros add nothing, nor does the mean of a parameter to the parameter."""
         kept = [x for x in xs if not (x.kind == "data" and x.c == ZERO)]
+        kept = [x for x in kept if not any(self.is_statistic(x, other) for other in kept if other is not x)] or kept
         if not kept:
             return self.make("data", (), op, dims, c=ZERO)
         return self.make("join", tuple(kept), op, dims) if len(kept) > 1 else self.make("view", (kept[0],), op, dims)
@@ -167,9 +195,49 @@ class Builder:
             value = self.make("scale", (x,), op, dims, c=y.c, factor=y.op.rms()[0] or 1.0)
             value.signed = x.signed or y.signed
             return value
+        if self.is_statistic(y, x) or self.is_statistic(x, y):
+            x, y = (x, y) if self.is_statistic(y, x) else (y, x)
+            return self.make("scale", (x,), op, dims, c=self.statistic(y), factor=y.op.rms()[0] or 1.0)
         if x is y:
             return self.make("power", (x,), op, dims, c=2.0, signed=False)
         return self.make("mul", (x, y), op, dims, signed=x.signed or y.signed)
+
+    # -- statistics of parameters --------------------------------------------------------------------------------
+
+    def is_statistic(self, y: Value, x: Value) -> bool:
+        """Whether y sums up the parameters that x is made of, as a norm does: a constant of the step, next to x."""
+        if not x.weight or y.op.narrow.meta["data"] or y.op.rms()[0] is None:
+            return False
+        below, summed = self._below(y)
+        return summed and bool(below) and below <= self._below(x)[0]
+
+    def statistic(self, y: Value) -> float:
+        """The exponent of a statistic, measured at initialization."""
+        raw = exponent_of(*y.op.rms(), self.unit)
+        return 0.0 if raw is None else self.snapped(raw)
+
+    def snapped(self, raw: float) -> float:
+        """A measured exponent as a multiple of 1/2 where it is near one, else of 1/4."""
+        near = snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
+        return round(raw * 4) / 4 if near is None else near
+
+    def backward_exponent(self, op: Op) -> float:
+        """How a custom function's gradient departs from the derivative of its forward; noted where not a power."""
+        raw = exponent_of(op.narrow.meta["backward"], op.wide.meta.get("backward") if op.wide else None, self.unit)
+        found = None if raw is None else snap(raw, 0.25, SNAP_TENSOR, self.aligned.sizes.units)
+        if found is None or found == ZERO:
+            self.odd_backward.append(op)
+            return 0.0
+        return found
+
+    def _below(self, x: Value) -> tuple[frozenset[str], bool]:
+        """The parameters a value is computed from, and whether entries were summed on the way."""
+        if x not in self._leaves:
+            parts = [self._below(a) for a in x.args]
+            names = frozenset({x.name} if x.kind == "param" else ()).union(*(names for names, _ in parts))
+            summed = x.kind in ("reduce", "contract", "norm") or any(was for _, was in parts)
+            self._leaves[x] = (names, summed)
+        return self._leaves[x]
 
     def power(self, x: Value, p: float, op: Op, signed: bool = False) -> Value:
         return self.make("power", (x,), op, c=p, signed=signed)
@@ -203,7 +271,7 @@ def lower(aligned: Aligned) -> Program:
         builder.of[op.narrow] = _lower_op(builder, op)
     unread = builder.pieces.unread(builder.values, _returned(builder, aligned))
     values = tuple(value for value in builder.values if value not in unread)
-    return Program(values, builder.of, aligned, tuple(builder.irregular))
+    return Program(values, builder.of, aligned, tuple(builder.irregular), tuple(builder.odd_backward))
 
 
 def _returned(b: Builder, aligned: Aligned) -> set[Value]:

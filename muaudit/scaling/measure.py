@@ -173,6 +173,8 @@ def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) ->
     """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows like it."""
     tolerance = max(3.5 * error, 0.02)
     exact = snap(raw, 0.25, min(tolerance, 0.12))
+    if exact is None and tolerance > 0.12:  # a handful of entries: quarters cannot be told apart, halves can
+        exact = snap(raw, 0.5, min(tolerance, 0.24))
     if exact is not None:
         return exact
     # A dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n.

@@ -238,6 +238,8 @@ class _Backward:
         x = self.sizes[v.args[position]]
         if v.kind == "scale":
             return g + v.c
+        if v.kind == "view":
+            return g + v.back
         if v.kind == "contract":
             other, p = self.sizes[v.args[1 - position]], v.e_out[1 - position]
             return g + (other.init + p / 2 if other.init != ZERO else other.capped + p)

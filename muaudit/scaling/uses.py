@@ -85,6 +85,7 @@ class Solver:
         self.wishes: list[tuple[int, Value]] = []  # (priority, value that is 0 by default)
         self.zero: set[Value] = set()
         self.tainted: set[Value] = set()  # made from what is not understood: says nothing about its operands
+        self.between: list[tuple[Expr, float]] = []  # first factors of products of matrices: what they make is size 1
         self._sources: dict[Value, Expr] = {}
 
     # -- reading operands ----------------------------------------------------------------------------------------
@@ -101,15 +102,21 @@ class Solver:
             return self._sources[x]
         return self.phi[x]
 
-    def operator(self, x: Value, at: Value, e_in: float, e_out: float, role: Role) -> Expr:
-        """φ of an expression of parameters, used by `at`: each parameter in it becomes a use."""
+    def operator(self, x: Value, at: Value, e_in: float, e_out: float, role: Role, axis: int | None = None) -> Expr:
+        """φ of an expression of parameters, used by `at`: each parameter in it becomes a use.
+
+        axis: which of the last two dims of x is summed over, where that is known.
+        """
         if x.kind == "param":
             phi = Expr(0.0, {self.system.unknown(): 1.0})
             self.uses.append(Use(x.name, role, e_in, e_out, phi, at))
             return phi
         if x.kind == "data":
             return Expr(0.0 if x.c == ZERO else x.c)
-        inner = [self.operator(a, at, e_in, e_out, self._inner_role(a, x, role)) for a in x.args if not _is_zero(a)]
+        if x.kind == "contract" and axis is not None and all(a.weight for a in x.args):
+            return self._product_of_matrices(x, at, e_in, e_out, axis)
+        below = _axis_below(x, axis)
+        inner = [self._inner(a, x, at, (e_in, e_out), role, below) for a in x.args if not _is_zero(a)]
         if x.kind == "scale":
             return inner[0] + (x.c if x.c != ZERO else 0.0)
         if x.kind == "view":
@@ -124,11 +131,19 @@ class Solver:
             self.unjudged.setdefault(name, (x.op, f"a parameter inside {x.op.name} of parameters alone"))
         return Expr(0.0, {self.system.unknown(): 1.0})
 
-    @staticmethod
-    def _inner_role(inner: Value, outer: Value, role: Role) -> Role:
-        if outer.kind == "mul":
-            return "gain" if inner.size < outer.size else role
-        return role
+    def _inner(self, a: Value, x: Value, at: Value, sums: tuple[float, float], role: Role, axis: int | None) -> Expr:
+        """An operand of an expression of parameters; a smaller factor of a product is a gain, which sums nothing."""
+        if x.kind == "mul" and a.size < x.size:
+            return self.operator(a, at, 0.0, a.size, "gain" if a.size > 0 else "scalar")
+        return self.operator(a, at, *sums, role, axis)
+
+    def _product_of_matrices(self, x: Value, at: Value, e_in: float, e_out: float, axis: int) -> Expr:
+        """x₀·x₁ used as one matrix (merged adapters): the factor that is summed first, and what it makes, next."""
+        first, second = (x.args[0], x.args[1]) if axis == 0 else (x.args[1], x.args[0])
+        inner = self.operator(first, at, e_in, x.e, _matrix_role(e_in, x.e), axis)
+        self.between.append((inner, e_in))
+        outer = self.operator(second, at, x.e, e_out, _matrix_role(x.e, e_out), axis)
+        return inner + outer + x.e
 
     def _equal(self, a: Expr, b: Expr, at: Value) -> None:
         delta = self.system.equate(a - b)
@@ -144,8 +159,9 @@ class Solver:
     # -- the rules, one per kind -----------------------------------------------------------------------------------
 
     def run(self) -> Ideal:
+        live = self.program.reaching_outputs()
         for value in self.program.values:
-            if value.weight or value.kind == "data":
+            if value.weight or value.kind == "data" or value not in live:
                 continue
             if value.kind in _TRANSPARENT and any(a in self.tainted for a in value.args):
                 self.tainted.add(value)
@@ -197,7 +213,7 @@ class Solver:
                 e_out = weight.size - v.e
             role = _matrix_role(v.e, e_out) if v.note != "per channel" else "gain"
             self._wish(4, other)
-            used = self.operator(weight, v, v.e, e_out, role)
+            used = self.operator(weight, v, v.e, e_out, role, _axis_at(v, weight))
             return None if phi is None else phi + used + v.e
         return self._contract_activations(v)
 
@@ -329,6 +345,8 @@ class Solver:
             target = _before_scales(value) if priority in (2, 4) else value
             if target in self.phi:
                 self._close(self.phi[target], anchors)
+        for inner, e_in in self.between:
+            self._close(inner + e_in, anchors)
         rank = {"contraction": 2, "attention": 2, "tensor": 1}
         small = [u for u in self.uses if u.kind == "tensor" and u.role in ("scalar", "gain", "bias")]
         for use in [*small, *sorted(self.uses, key=lambda u: rank[u.kind])]:
@@ -342,6 +360,23 @@ class Solver:
         shift = self.system.parameter()
         self.system.equate(reduced + Expr(0.0, {shift: -1.0}))
         anchors.append(shift)
+
+
+def _axis_at(v: Value, weight: Value) -> int | None:
+    """Which of the last two dims of the matrix a plain product sums over."""
+    if v.op.name.removeprefix("aten.") not in ("mm", "bmm", "addmm", "baddbmm"):
+        return None
+    return 0 if v.args[1] is weight else 1
+
+
+def _axis_below(x: Value, axis: int | None) -> int | None:
+    """The same dim, seen before a view: a transpose of the last two swaps them, other moves lose track."""
+    if axis is None or x.kind != "view" or x.op.index == x.args[0].op.index:
+        return axis
+    name, rank = x.op.name.removeprefix("aten."), len(x.dims)
+    if name == "t" or (name == "transpose" and {int(d) % rank for d in x.op.narrow.args[1:3]} == {rank - 2, rank - 1}):  # type: ignore[arg-type]
+        return 1 - axis
+    return axis if name in ("detach", "clone", "_to_copy", "to", "alias", "contiguous", "lift_fresh") else None
 
 
 _TRANSPARENT = ("view", "scale", "join", "mul", "power", "reduce", "contract")

@@ -55,6 +55,7 @@ class Value:
     mean: bool = False
     signed: bool = True  # False: entries share a sign, so sums of them add up
     weight: bool = field(default=False)  # made of parameters alone
+    back: float = 0.0  # how much further a gradient is scaled on its way back through here than the forward says
     note: str = ""
 
     @property

@@ -23,6 +23,7 @@ from muaudit.target.widths import PROBES
 
 _NOT_SHAPE = (
     "auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type",
+    "per_layer_config",
 )  # fmt: skip
 _LARGEST = 300_000_000
 """Parameters above which a shrunk model is refused: some size was not recognised, and memory would run out."""
@@ -172,10 +173,21 @@ def _forms(model: nn.Module) -> Iterator[Form]:
         if not set(main) <= set(takes):
             continue
         decoder = {"decoder_input_ids": tokens} if "decoder_input_ids" in takes and config.is_encoder_decoder else {}
+        decoder |= {name: spec for name, spec in _side_inputs(model, config).items() if name in takes}
         classes = InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))
         for label in (tokens, classes) if "labels" in takes else ():
             yield Form((), {**main, **decoder, "labels": label}, frozenset({"labels"}))
         yield Form((), {**main, **decoder})
+
+
+def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
+    """What makes a model use all it has: the language of its adapters, global tokens, a text for a bare decoder."""
+    sides = {"lang_ids": InputSpec("int64", (2,), 1), "global_attention_mask": InputSpec("int64", (2, 32), 2)}
+    crossing = any(part in name for name, _ in model.named_modules() for part in ("encoder_attn", "crossattention"))
+    if crossing and not config.is_encoder_decoder:
+        width = getattr(config, "cross_attention_hidden_size", None) or config.hidden_size
+        sides["encoder_hidden_states"] = InputSpec("float32", (2, 8, width))
+    return sides
 
 
 def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[dict[str, InputSpec]]:
@@ -189,6 +201,8 @@ def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[d
         yield {name: InputSpec("float32", (2, bins, 2 * getattr(config, "max_source_positions", 32)))}
     elif name == "input_values":
         yield {name: InputSpec("float32", (2, 8000))}
+    if isinstance(getattr(config, "num_codebooks", None), int):
+        yield {"input_ids": InputSpec("int64", (2 * config.num_codebooks, 32), tokens.high)}
     yield {"input_ids": tokens}
 
 

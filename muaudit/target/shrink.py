@@ -22,14 +22,17 @@ _RATIO = (
     "d_inner", "q_lora_rank", "kv_lora_rank", "o_lora_rank", "time_step_rank", "mamba_dt_rank", "lru_width",
     "embedding_size", "word_embed_proj_dim", "attention_hidden_size", "hidden_size_per_layer_input",
     "moe_latent_size", "dense_intermediate_size", "mlp_hidden_size", "moe_shared_expert_intermediate_size",
-    "expert_intermediate_size", "cross_attention_hidden_size",
+    "expert_intermediate_size", "cross_attention_hidden_size", "embedding_dim", "shared_experts_intermediate_size",
+    "hidden_size_global", "axial_pos_embds_dim",
 )  # fmt: skip
 _DEPTH = (
-    "num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
-    "num_encoder_layers",
+    "num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_blocks", "encoder_layers", "decoder_layers",
+    "num_decoder_layers", "num_encoder_layers",
 )  # fmt: skip
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 _ACTIVE_COUNTS = ("num_experts_per_tok", "num_experts_per_token", "moe_top_k", "moe_k", "top_k_experts", "moe_topk")
+_EXPERT_GROUPS = ("n_group", "num_expert_group")
+_INDEXERS = ("index_n_heads", "index_topk")
 _STATES = ("state_size", "mamba_d_state", "ssm_state_size")
 _CHUNKS = ("chunk_size", "mamba_chunk_size")
 _STATE_GROUPS = ("n_groups", "mamba_n_groups", "mamba_ngroups")
@@ -56,7 +59,7 @@ _HEAD_GROUPS = (
     _HeadGroup( ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads",
     "decoder_attention_heads", "attention_heads"), ("num_key_value_heads", "num_kv_heads", "n_head_kv",
     "multi_query_group_num"), ("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels",
-    "attention_head_dim"), rope=("qk_rope_head_dim", "rotary_dim"), ), _HeadGroup(("mamba_n_heads", "mamba_num_heads",
+    "attention_head_dim", "d_head", "index_head_dim"), rope=("qk_rope_head_dim", "rotary_dim"), ), _HeadGroup(("mamba_n_heads", "mamba_num_heads",
     "n_mamba_heads"), (), ("mamba_d_head", "mamba_head_dim", "mamba_headdim"), ("mamba_d_ssm",)),
     _HeadGroup(("linear_num_value_heads",), ("linear_num_key_heads",), ("linear_value_head_dim",
     "linear_key_head_dim")),
@@ -77,10 +80,12 @@ def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
     """Shrink a config given by its fields, `width` being the one that holds the hidden size."""
     hidden = fields[width]
     fixed = dict(_fixed(fields)) | _layers(fields)
-    growing: dict[str, Callable[[int], int]] = {width: lambda size: size}
+    growing: dict[str, Callable[[int], Any]] = {width: lambda size: size}
     for name in _RATIO:
         if _size(fields, name) and name not in fixed:
             growing[name] = _in_proportion(fields[name], hidden)
+        elif isinstance(fixed.get(name), list) and all(isinstance(each, int) for each in fixed[name]):
+            growing[name] = _by_layer(fixed.pop(name), hidden)
     notes = [_ratio_note([name for name in growing if name != width], width)]
     for group in _HEAD_GROUPS:
         notes.append(_heads(group, fields, width, growing, fixed))
@@ -105,20 +110,27 @@ def _in_proportion(value: int, hidden: int) -> Callable[[int], int]:
     return lambda size: max(1, first * size // FIRST)
 
 
+def _by_layer(sizes: list[int], hidden: int) -> Callable[[int], Any]:
+    """The same for a list with a size a layer."""
+    layers = [_in_proportion(each, hidden) for each in sizes]
+    return lambda size: [at(size) for at in layers]
+
+
 def _heads(
     group: _HeadGroup, fields: Mapping[str, Any], width: str,
-    growing: dict[str, Callable[[int], int]], fixed: dict[str, Any],
+    growing: dict[str, Callable[[int], Any]], fixed: dict[str, Any],
 ) -> str:  # fmt: skip
     """Fix the size of a head and let the counts grow; returns what to say about it."""
     heads = [name for name in group.heads if _size(fields, name)]
     if not heads:
         return ""
-    latent = _size(fields, "qk_rope_head_dim")  # there, head_dim is another name for the rotary part
+    latent = _size(fields, "qk_rope_head_dim")  # there, head_dim goes with the rotary part
     dims = [name for name in group.dims if _size(fields, name) and not (latent and name == "head_dim")]
+    left_out = [name for name in group.dims if name in fields and fields[name] is None]
     hidden, count = fields[width], fields[heads[0]]
     was = fields[dims[0]] if dims else hidden // count
     size = min(HEAD, was)
-    fixed.update(dict.fromkeys(dims, size))
+    fixed.update(dict.fromkeys([*dims, *left_out], size))
     fixed.update({name: min(size // 2, fields[name]) for name in group.rope if _size(fields, name)})
     for name in heads:
         own = fields[name] * (was if dims else hidden // fields[name])
@@ -128,6 +140,7 @@ def _heads(
         if _size(fields, name):
             growing[name] = _count(first * size)
     note = "".join(_kv_heads(name, fields, count, first, growing, fixed) for name in group.kv if _size(fields, name))
+    growing.update({name: growing[heads[0]] for name in group.kv if name in fields and fields[name] is None})
     published = count * was / hidden
     if abs(published - first * size / FIRST) > 0.01:
         note += f"; heads × size is {first * size / FIRST:g} × {width}, published {published:.3g}"
@@ -138,7 +151,7 @@ def _heads(
 
 def _kv_heads(
     name: str, fields: Mapping[str, Any], count: int, first: int,
-    growing: dict[str, Callable[[int], int]], fixed: dict[str, Any],
+    growing: dict[str, Callable[[int], Any]], fixed: dict[str, Any],
 ) -> str:  # fmt: skip
     shared = max(1, count // fields[name])
     if fields[name] == 1 and count > 1:
@@ -163,15 +176,23 @@ def _count(first: int) -> Callable[[int], int]:
 def _fixed(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Fields that become a small number, whatever the width."""
     limits = (
-        (("vocab_size", "vocab_size_per_layer_input"), _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS), (_ACTIVE_COUNTS,
-        _ACTIVE), (_STATES, _STATE), (_CHUNKS, _CHUNK), (("n_group",), 2), (("topk_group",), 1),
-        (("max_source_positions",), 32), (("num_mem_blocks",), 1),
+        ([name for name in fields if "vocab" in name], _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS), (_ACTIVE_COUNTS,
+        _ACTIVE), (_STATES, _STATE), (_CHUNKS, _CHUNK), (_EXPERT_GROUPS, 2), (("topk_group",), 1),
+        (("max_source_positions",), 32), (("num_mem_blocks",), 1), (_INDEXERS, _ACTIVE),
     )  # fmt: skip
+    for names, usual in ((("vocab_size",), _VOCABULARY), (_ACTIVE_COUNTS, _ACTIVE), (_EXPERT_COUNTS, _EXPERTS)):
+        yield from ((name, usual) for name in names if name in fields and fields[name] is None)
+    if _size(fields, "num_kv_shared_layers"):
+        yield "num_kv_shared_layers", 0
     for names, limit in limits:
         yield from ((name, limit) for name in names if _size(fields, name) and fields[name] > limit)
     for name in _TOKENS:
         if _size(fields, name) and fields[name] >= _VOCABULARY:
             yield name, min(2, fields[name])
+    if "axial_pos_shape" in fields:
+        yield "axial_pos_shape", [4, 8]  # positions as a grid, which has to hold the 32 tokens exactly
+    if "axial_pos_embds_dim" in fields:
+        yield "axial_pos_embds_dim", list(fields["axial_pos_embds_dim"])
     for name, value in fields.items():
         if "drop" in name and isinstance(value, float) and value > 0:
             yield name, 0.0
@@ -186,6 +207,9 @@ def _layers(fields: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     depth = fields[depths[0]]
     by_layer = {name: value for name, value in fields.items() if isinstance(value, list) and len(value) == depth > 2}
+    keyed = {name: {int(key): each for key, each in value.items()} for name, value in fields.items()
+             if isinstance(value, dict) and value and all(str(key).isdigit() for key in value)
+             and name not in ("id2label", "label2id")}  # fmt: skip
     patterns = {name: value for name, value in fields.items()
                 if name.endswith("_pattern") and isinstance(value, str) and len(value) == depth}  # fmt: skip
     dense = fields.get("first_k_dense_replace")
@@ -194,16 +218,27 @@ def _layers(fields: Mapping[str, Any]) -> dict[str, Any]:
         kind = [str(value[layer]) for value in (*by_layer.values(), *patterns.values())]
         kinds.setdefault((*kind, layer < dense if isinstance(dense, int) else None), layer)
     chosen = sorted(kinds.values())[:6]
+    if any("hybrid" in str(kind) for kind in kinds):  # layers that share weights come in pairs
+        chosen = sorted({*chosen, *(layer for layer in range(depth) if _hybrid(by_layer, layer))})[:4]
     chosen = chosen if len(chosen) > 1 else list(range(min(2, depth)))
     cut: dict[str, Any] = {name: min(len(chosen), fields[name]) for name in depths}
     cut |= {name: [value[layer] for layer in chosen] for name, value in by_layer.items()}
     cut |= {name: "".join(value[layer] for layer in chosen) for name, value in patterns.items()}
+    cut |= {name: {new: value[old] for new, old in enumerate(chosen) if old in value} for name, value in keyed.items()}
+    if isinstance(fields.get("hybrid_layer_ids"), list):
+        cut["hybrid_layer_ids"] = [new for new, old in enumerate(chosen) if old in fields["hybrid_layer_ids"]]
+    if _size(fields, "num_dense_layers"):
+        cut["num_dense_layers"] = min(1, fields["num_dense_layers"])
     if isinstance(dense, int):
         cut["first_k_dense_replace"] = sum(layer < dense for layer in chosen)
     cut |= {name: small for name, small in _PERIODS.items() if _size(fields, name) and fields[name] > small}
     if isinstance(fields.get("attention_types"), list):
         cut["attention_types"] = [[fields["attention_types"][0][0], 1]]
     return cut
+
+
+def _hybrid(by_layer: Mapping[str, list[Any]], layer: int) -> bool:
+    return any(value[layer] == "hybrid" for value in by_layer.values())
 
 
 def _cap_groups(fields: Mapping[str, Any], fixed: dict[str, Any]) -> None:
@@ -217,7 +252,10 @@ def _rope(fields: Mapping[str, Any], fixed: dict[str, Any]) -> None:
     """The rotary part of a head, and settings that list one number a frequency, cut to the small head."""
     if _size(fields, "qk_rope_head_dim"):
         rotary = fixed["qk_rope_head_dim"]
-        fixed |= {"head_dim": rotary, "qk_head_dim": fixed.get("qk_nope_head_dim", 0) + rotary}
+        sizes = {"qk_head_dim": fixed.get("qk_nope_head_dim", 0) + rotary}
+        if _size(fields, "head_dim"):
+            sizes["head_dim"] = rotary * fields["head_dim"] // fields["qk_rope_head_dim"]
+        fixed |= {name: size for name, size in sizes.items() if name in fields}
     for name in ("rope_scaling", "rope_parameters"):
         settings = fields.get(name)
         if not isinstance(settings, dict):
@@ -241,7 +279,10 @@ def _size_note(fields: Mapping[str, Any], fixed: Mapping[str, Any]) -> str:
     shown = [
         f"{name} {fields[name]} → {value}"
         for name, value in fixed.items()
-        if isinstance(value, int) and fields[name] != value and name not in _TOKENS and "head" not in name
+        if isinstance(value, int)
+        and fields.get(name) not in (None, value)
+        and name not in _TOKENS
+        and "head" not in name
     ]
     dropped = [name for name, value in fixed.items() if isinstance(value, float) and "drop" in name]
     made_small = f"made small: {', '.join(shown)}" if shown else ""

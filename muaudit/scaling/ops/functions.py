@@ -131,7 +131,8 @@ ACTIVATIONS: dict[str, tuple[float, float, bool]] = {
     "asinh": (1, 0, True), "softsign": (1, 0, True), "softshrink": (1, 1, True),
     "hardshrink": (1, 1, True), "erfc": (0, 0, False),
     "special_xlog1py": (1, 1, True), "logit": (1, 0, True), "sinc": (0, 0, True),
-    "cosh": (0, 0, False), "sinh": (1, 0, True),
+    "cosh": (0, 0, False), "sinh": (1, 0, True), "round": (1, 1, True), "floor": (1, 1, True), "ceil": (1, 1, True),
+    "trunc": (1, 1, True),
 }  # fmt: skip
 
 
@@ -152,7 +153,7 @@ for _name, _degree, _signed in [
     ("relu", 1.0, False), ("leaky_relu", 1.0, True), ("threshold", 1.0, False), ("abs", 1.0, False),
     ("sqrt", 0.5, False),
     ("rsqrt", -0.5, False), ("reciprocal", -1.0, True), ("square", 2.0, False), ("rrelu_with_noise", 1.0, True),
-    ("rrelu_with_noise_functional", 1.0, True),
+    ("rrelu_with_noise_functional", 1.0, True), ("sign", 0.0, True), ("sgn", 0.0, True),
 ]:  # fmt: skip
     HANDLERS[_name] = _homogeneous(_degree, _signed)
 

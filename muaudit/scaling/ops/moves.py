@@ -125,6 +125,17 @@ def _view(b: Builder, op: Op) -> Result:
     return b.view(x, op)
 
 
+@handles("function_input")
+def _function_input(b: Builder, op: Op) -> Result:
+    """Into a custom function: the same entries forwards; backwards, the ratio of its gradient to the derivative."""
+    x = b.arg(op, 0)
+    if x.kind == "data":
+        return b.make("data", (), op, c=x.c)
+    value = b.view(x, op)
+    value.back = b.backward_exponent(op)
+    return value
+
+
 @handles("cumsum", "cummax", "cummin")
 def _cumulative(b: Builder, op: Op) -> Result:
     """Sums or extremes along positions; along a growing dim the entries would grow with their place."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from ...capture.align import Op
+from ..constants import exponent_of
 from ..lower import Builder, Number, Result, handles
 from ..values import ZERO, Value
 
@@ -23,6 +25,8 @@ def _div(b: Builder, op: Op) -> Result:
         return _product(b, x, Number(1 / y.narrow if y.narrow else 1.0, 1.0, -y.exponent), op)
     if y.kind == "data":
         return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0, factor=1 / (y.op.rms()[0] or 1.0))
+    if b.is_statistic(y, x):
+        return b.make("scale", (x,), op, op.dims, c=-b.statistic(y), factor=1 / (y.op.rms()[0] or 1.0))
     return _product(b, x, b.make("power", (y,), op, y.dims, c=-1.0, signed=y.signed), op)
 
 
@@ -33,6 +37,48 @@ def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
         exponent = y.exponent if y.narrow else ZERO
         return b.make("scale", (x,), op, op.dims, c=exponent, factor=abs(y.narrow))
     return b.mul(x, y, op, op.dims)
+
+
+@handles("_weight_norm_interface", "_weight_norm")
+def _weight_norm(b: Builder, op: Op) -> Result:
+    """g · v / ‖v‖, the norm over all dims but one, as measured: a constant of the step (arXiv 1602.07868)."""
+    v, g = b.arg(op, 0), b.arg(op, 1)
+    norms = next((n for n in op.narrow.users if n.target is operator.getitem and n.args[1] == 1), None)
+    measured = b.aligned.by_node[norms].rms() if norms is not None else (None, None)
+    raw = exponent_of(*measured, b.unit)
+    if raw is None:
+        return b.unknown(op, (v, g), "the norms of a normalised weight were not recorded")
+    direction = b.make("scale", (v,), op, v.dims, c=-b.snapped(raw))
+    return (b.mul(direction, g, op, v.dims), b.make("data", (), op, g.dims, c=raw))
+
+
+@handles("_trilinear")
+def _trilinear(b: Builder, op: Op) -> Result:
+    """Σᵢⱼ xᵢ·Wₒᵢⱼ·yⱼ, the sum of `nn.Bilinear` over all pairs of entries."""
+    x, weight, y = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    if len(weight.dims) != 3 or op.narrow.args[3:7] != ([1, 3], [0], [1, 2], [2, 3]):
+        return b.unknown(op, (x, weight, y), "a trilinear product other than that of nn.Bilinear")
+    e_out, e_in = weight.dims[0], weight.dims[1] + weight.dims[2]
+    pairs = b.make("mul", (x, y), op, (*x.dims, y.dims[-1]), signed=x.signed or y.signed)
+    return b.contract(pairs, weight, e_in, (0.0, e_out), op)
+
+
+@handles("_euclidean_dist", "_cdist_forward", "cdist")
+def _distances(b: Builder, op: Op) -> Result:
+    """sqrt(Σ (x − y)²) over the last dim."""
+    x, y = b.arg(op, 0), b.arg(op, 1)
+    square = b.power(b.join([x, y], op, x.dims), 2.0, op)
+    total = b.make("reduce", (square,), op, e=x.dims[-1], signed=False) if x.dims[-1] else square
+    return b.power(total, 0.5, op)
+
+
+@handles("_fft_r2c", "_fft_c2c", "_fft_c2r")
+def _fft(b: Builder, op: Op) -> Result:
+    """A rotation times sqrt(entries), whatever is transformed (Parseval); mode 1 takes the root out, mode 2 all."""
+    x, dims, mode = b.arg(op, 0), op.narrow.args[1], op.narrow.args[2]
+    assert isinstance(dims, (list, tuple))
+    e = sum(x.dims[int(d)] for d in dims)  # type: ignore[arg-type]
+    return b.make("scale", (x,), op, c={0: e / 2, 1: 0.0, 2: -e / 2}[int(mode)])  # type: ignore[arg-type]
 
 
 # contractions

@@ -1,0 +1,159 @@
+"""Audit every family that the installed transformers can build, and print the coverage table.
+
+    python benchmarks/transformers_coverage.py                          # all families, a summary at the end
+    python benchmarks/transformers_coverage.py --only llama vit t5      # some
+    python benchmarks/transformers_coverage.py --write docs/coverage.md # also write the table kept in docs
+
+A family is a model type in one of the mappings below, audited once, as the first class it appears with, from the
+default config of that class made small (`muaudit check` on a config does the same). Covered means: a verdict, and no
+operation or tensor that the audit could not analyse. Finished families are kept in `--results` and not run again;
+delete that file, or name families with --only, to run them anew. Every family runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import queue
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+MAPPINGS = {
+    "encoder-decoder": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    "speech to text": "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
+    "masked LM": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    "causal LM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "vision": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+    "CTC": "MODEL_FOR_CTC_MAPPING_NAMES",
+    "audio": "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES",
+}
+SECONDS = 240
+REASONS = Path(__file__).with_suffix(".reasons.json")
+
+
+def families() -> dict[str, tuple[str, str]]:
+    """Model type to (kind of model, class name), in the order of the mappings."""
+    from transformers.models.auto import modeling_auto
+
+    found: dict[str, tuple[str, str]] = {}
+    for kind, mapping in MAPPINGS.items():
+        for model_type, name in getattr(modeling_auto, mapping).items():
+            found.setdefault(model_type, (kind, name if isinstance(name, str) else name[0]))
+    return found
+
+
+def audit_family(name: str, answer: Any) -> None:
+    """In a process of its own: put the row of one family into `answer`."""
+    import torch
+    import transformers
+
+    from muaudit.audit import audit
+    from muaudit.errors import UserError
+    from muaudit.target.huggingface import target_from_object
+    from muaudit.target.options import TargetOptions
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    try:
+        report = audit(target_from_object(getattr(transformers, name), TargetOptions(), None))
+        counts = Counter(violation.severity for violation in report.violations)
+        row = {"verdict": report.verdict, "unanalysed": [f"{each.name}: {each.reason}" for each in report.unanalysed],
+               "errors": counts["error"], "warnings": counts["warning"]}  # fmt: skip
+    except UserError as error:
+        row = {"verdict": "", "reason": str(error)}
+    except Exception as error:
+        row = {"verdict": "", "reason": f"CRASH {type(error).__name__}: {error}"}
+    answer.put(row | {"seconds": round(time.perf_counter() - start, 1)})
+
+
+def run(name: str, context: Any) -> dict[str, Any]:
+    answer = context.Queue()
+    process = context.Process(target=audit_family, args=(name, answer))
+    process.start()
+    start = time.perf_counter()
+    while True:
+        try:
+            row: dict[str, Any] = answer.get(timeout=1)
+            break
+        except queue.Empty:
+            if not process.is_alive():
+                row = {"verdict": "", "reason": f"the process ended with {process.exitcode}"}
+                break
+            if time.perf_counter() - start > SECONDS:
+                process.kill()
+                row = {"verdict": "", "reason": f"took more than {SECONDS} s"}
+                break
+    process.join()
+    return row
+
+
+def covered(row: dict[str, Any]) -> bool:
+    return bool(row["verdict"]) and row["verdict"] != "unknown" and not row["unanalysed"]
+
+
+def table(rows: dict[str, dict[str, Any]], version: str) -> str:
+    """The page kept in docs: the figures by kind, then every family that is not covered, then those that are."""
+    kinds = {kind: [row for row in rows.values() if row["kind"] == kind] for kind in MAPPINGS}
+    share = sum(map(covered, rows.values())) / len(rows)
+    reasons = json.loads(REASONS.read_text()) if REASONS.exists() else {}
+    lines = [
+        "# Coverage of transformers", "",
+        f"Written by `python benchmarks/transformers_coverage.py --write docs/coverage.md`, transformers {version}.",
+        "Every family is audited from its default config, made small. Covered: a verdict with nothing unanalysed.", "",
+        f"**{sum(map(covered, rows.values()))} of {len(rows)} families covered, {share:.1%}.**", "",
+        "| kind | families | covered |", "|---|---|---|",
+        *(f"| {kind} | {len(of)} | {sum(map(covered, of))} |" for kind, of in kinds.items()), "",
+        "## Not covered", "", "| family | model | why |", "|---|---|---|",
+        *(f"| {name} | {row['model']} | {reasons.get(name) or why(row)} |"
+          for name, row in rows.items() if not covered(row)), "",
+        "## Covered", "", "| family | model | verdict | errors | warnings | seconds |", "|---|---|---|---|---|---|",
+        *(f"| {name} | {row['model']} | {row['verdict']} | {row['errors']} | {row['warnings']} | {row['seconds']} |"
+          for name, row in rows.items() if covered(row)), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def why(row: dict[str, Any]) -> str:
+    text = row.get("reason") or "not analysed: " + ", ".join(sorted(set(row["unanalysed"]))[:4] or [row["verdict"]])
+    return " ".join(text.replace("|", "/").split())[:300]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY")
+    parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir()) / "muaudit-coverage.json")
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    options = parser.parse_args()
+
+    import torch  # noqa: F401 -- once, before the processes are forked
+    import transformers
+
+    known = families()
+    rows: dict[str, dict[str, Any]] = json.loads(options.results.read_text()) if options.results.exists() else {}
+    context = multiprocessing.get_context("fork")
+    for family in options.only or [each for each in known if each not in rows]:
+        kind, model = known[family]
+        rows[family] = run(model, context) | {"kind": kind, "model": model}
+        options.results.write_text(json.dumps(rows, indent=1))
+        row = rows[family]
+        print(f"{family:28} {row.get('seconds', ''):>6} {row['verdict'] or '-':9}"
+              f" {'' if covered(row) else why(row)}", flush=True)  # fmt: skip
+    rows = {family: rows[family] for family in known if family in rows}
+    done = sum(map(covered, rows.values()))
+    print(f"{done} of {len(rows)} families covered, {done / max(1, len(rows)):.1%}")
+    if options.write:
+        options.write.write_text(table(rows, transformers.__version__))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
