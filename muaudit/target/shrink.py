@@ -56,13 +56,22 @@ class _HeadGroup:
 
 
 _HEAD_GROUPS = (
-    _HeadGroup( ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads",
-    "decoder_attention_heads", "attention_heads"), ("num_key_value_heads", "num_kv_heads", "n_head_kv",
-    "multi_query_group_num"), ("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels",
-    "attention_head_dim", "d_head", "index_head_dim"), rope=("qk_rope_head_dim", "rotary_dim"), ), _HeadGroup(("mamba_n_heads", "mamba_num_heads",
-    "n_mamba_heads"), (), ("mamba_d_head", "mamba_head_dim", "mamba_headdim"), ("mamba_d_ssm",)),
-    _HeadGroup(("linear_num_value_heads",), ("linear_num_key_heads",), ("linear_value_head_dim",
-    "linear_key_head_dim")),
+    _HeadGroup(
+        heads=("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads",
+               "decoder_attention_heads", "attention_heads"),
+        kv=("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
+        dims=("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels", "attention_head_dim", "d_head",
+              "index_head_dim"),
+        rope=("qk_rope_head_dim", "rotary_dim"),
+    ),
+    _HeadGroup(
+        heads=("mamba_n_heads", "mamba_num_heads", "n_mamba_heads"), kv=(),
+        dims=("mamba_d_head", "mamba_head_dim", "mamba_headdim"), inner=("mamba_d_ssm",),
+    ),
+    _HeadGroup(
+        heads=("linear_num_value_heads", "linear_num_heads"), kv=("linear_num_key_heads",),
+        dims=("linear_value_head_dim", "linear_key_head_dim", "linear_head_dim"),
+    ),
 )  # fmt: skip
 
 

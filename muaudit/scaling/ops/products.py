@@ -48,7 +48,7 @@ def _weight_norm(b: Builder, op: Op) -> Result:
     raw = exponent_of(*measured, b.unit)
     if raw is None:
         return b.unknown(op, (v, g), "the norms of a normalised weight were not recorded")
-    direction = b.make("scale", (v,), op, v.dims, c=-b.snapped(raw))
+    direction = b.make("scale", (v,), op, v.dims, c=-b.snapped(raw), factor=1 / (measured[0] or 1.0))
     return (b.mul(direction, g, op, v.dims), b.make("data", (), op, g.dims, c=raw))
 
 
@@ -78,7 +78,19 @@ def _fft(b: Builder, op: Op) -> Result:
     x, dims, mode = b.arg(op, 0), op.narrow.args[1], op.narrow.args[2]
     assert isinstance(dims, (list, tuple))
     e = sum(x.dims[int(d)] for d in dims)  # type: ignore[arg-type]
-    return b.make("scale", (x,), op, c={0: e / 2, 1: 0.0, 2: -e / 2}[int(mode)])  # type: ignore[arg-type]
+    entries = math.prod(op.narrow.args[0].meta["shape"][int(d)] for d in dims)  # type: ignore[union-attr, arg-type]
+    power = {0: 0.5, 1: 0.0, 2: -0.5}[int(mode)]  # type: ignore[arg-type]
+    return b.make("scale", (x,), op, c=power * e, factor=entries**power)
+
+
+@handles("linalg_solve_triangular")
+def _solve_triangular(b: Builder, op: Op) -> Result:
+    """A⁻¹·B, as delta rules use it: with ones on the diagonal, A below it has a scale of its own; else 1/A."""
+    a, x = b.arg(op, 0), b.arg(op, 1)
+    shared = a.dims[-1]
+    inverse = b.act(a, 0.0, 0.0, op) if op.narrow.kwargs.get("unitriangular") else b.power(a, -1.0, op, a.signed)
+    inverse.dims = a.dims
+    return b.contract(inverse, x, shared, (a.dims[-2], x.dims[-1]), op)
 
 
 # contractions
