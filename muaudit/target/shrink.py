@@ -189,8 +189,10 @@ def _fixed(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         _ACTIVE), (_STATES, _STATE), (_CHUNKS, _CHUNK), (_EXPERT_GROUPS, 2), (("topk_group",), 1),
         (("max_source_positions",), 32), (("num_mem_blocks",), 1), (_INDEXERS, _ACTIVE),
     )  # fmt: skip
-    for names, usual in ((("vocab_size",), _VOCABULARY), (_ACTIVE_COUNTS, _ACTIVE), (_EXPERT_COUNTS, _EXPERTS)):
-        yield from ((name, usual) for name in names if name in fields and fields[name] is None)
+    left_out = (
+        {"vocab_size": _VOCABULARY} | dict.fromkeys(_ACTIVE_COUNTS, _ACTIVE) | dict.fromkeys(_EXPERT_COUNTS, _EXPERTS)
+    )
+    yield from ((name, usual) for name, usual in left_out.items() if name in fields and fields[name] is None)
     if _size(fields, "num_kv_shared_layers"):
         yield "num_kv_shared_layers", 0
     for names, limit in limits:
