@@ -10,6 +10,7 @@ import torch
 from .capture.definitions import definitions
 from .capture.recorder import Recording, record
 from .errors import UserError
+from .other_paths import other_paths
 from .parametrizations.profiles import Profile, get_profile
 from .report.assemble import assemble
 from .report.located import located
@@ -60,8 +61,11 @@ def audit(
             school.readout_init_bound,
         )
     _require_growth(target, scaling)
+    with decomposed_kernels():
+        elsewhere = other_paths(target, models, seed, recordings, scaling, ratios, school.readout_init_bound)
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
-    report = assemble(target, school, scaling, prediction, target_width, of_schedule)
+    more = (*of_schedule, *elsewhere.discrepancies)
+    report = assemble(target, school, scaling, prediction, target_width, more, elsewhere.unanalysed)
     return located(report, target, defined.of(models[0]))
 
 

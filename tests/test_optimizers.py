@@ -119,7 +119,8 @@ def test_lr_scale_counts_where_it_is_not_applied_yet() -> None:
 def test_adafactor_is_judged_relative_to_the_parameter() -> None:
     """torch's Adafactor scales the step by max(eps2, rms of the parameter)."""
     report = audit(lambda model: torch.optim.Adafactor(groups(model, NORM_SCALED), weight_decay=0.0))
-    assert not [v for v in report.violations if v.tensors and not set(v.tensors) <= {"head.bias", "embed.bias"}]
+    wrong = [v for v in report.violations if v.severity != "advice"]
+    assert not [v for v in wrong if v.tensors and not set(v.tensors) <= {"head.bias", "embed.bias"}]
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
@@ -139,4 +140,4 @@ def test_muon_needs_what_its_mode_leaves(mode: str, right: float) -> None:
 
     assert audit(lambda model: Both(model, right)).verdict == "mup"
     divided_again = audit(lambda model: Both(model, right - 1.0))
-    assert [(v.rule, v.tensors) for v in divided_again.violations] == [("MUP301", ("hidden.weight",))]
+    assert [(v.rule, v.tensors) for v in divided_again.violations] == [("MUP313", ("hidden.weight",))]

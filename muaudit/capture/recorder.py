@@ -332,8 +332,10 @@ def _hooks(recorder: Recorder) -> Iterator[None]:
             handle.remove()
 
 
-def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, sizes: bool = False) -> Recording:
-    """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward.
+def record(
+    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, sizes: bool = False, backward: bool = True
+) -> Recording:
+    """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward, unless it is not wanted.
 
     sizes: keep the root mean square of every value, as `size` in a node's `meta`, also where parameters flow in.
     The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
@@ -348,7 +350,7 @@ def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *,
         recorder.active = False
         loss_node = recorder._nodes.get(id(value))
     recording = Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node)
-    recording.grad_rms = _backward(model, value)
+    recording.grad_rms = _backward(model, value) if backward else {}
     return recording
 
 

@@ -39,6 +39,10 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
 
 def _refuse_unknown(optimizer: torch.optim.Optimizer) -> None:
     parts = getattr(optimizer, "optimizers", None)
+    if isinstance(parts, (list, tuple)) and len(parts) > 1:
+        names = " and ".join(type(part).__name__ for part in parts)
+        raise UserError(f"a plan is for one optimizer, and this target has {names}",
+                        "plan for one with --optimizer, e.g. --optimizer adamw")  # fmt: skip
     for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
         if optimizers.family_of(part) == "unknown":
             raise UserError(

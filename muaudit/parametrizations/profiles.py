@@ -17,6 +17,8 @@ class Profile:
 
     readout_init_bound: the largest exponent of init·multiplier that an output weight may have.
     weight_decay_target: the exponent that lr·wd of hidden weights should have.
+    weight_decay_targets: role → that exponent, for roles other than hidden (input and output: 0 where left out).
+    advice: codes of the rules that are asked for advice on models in which nothing is wrong.
     severities: rule code → severity, where it differs from the rule's own.
     """
 
@@ -25,6 +27,8 @@ class Profile:
     summary: str
     readout_init_bound: float = -1.0
     weight_decay_target: float = 0.0
+    weight_decay_targets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504"})
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -47,6 +51,7 @@ LINGLE = Profile(
     summary="µP for transformers as ablated there: an SP unembedding init (variance 1/M) transferred as well",
     # Ablated there: unembedding variance 1/M transferred as well as 1/M².
     readout_init_bound=-0.5,
+    advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505"}),
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE)})

@@ -9,10 +9,13 @@ from .. import __version__
 from ..parametrizations.profiles import Profile
 from ..rules import judge
 from ..scaling.advice import optimizer_discrepancies
+from ..scaling.base_width import base_widths
 from ..scaling.blame import Judged
 from ..scaling.derive import Scaling
 from ..scaling.explain import Derivations
+from ..scaling.left_behind import left_behind
 from ..scaling.predict import Prediction
+from ..scaling.quality import quality_advice
 from ..scaling.result import Discrepancy
 from ..scaling.values import ZERO, Value
 from ..target.probe import Target
@@ -28,19 +31,22 @@ def assemble(
     prediction: Prediction,
     target_width: int | None,
     more: Iterable[Discrepancy] = (),
+    unread: Iterable[Unanalysed] = (),
 ) -> Report:
-    """The report of one target; `more` are findings from outside the recorded path."""
+    """The report of one target; `more` and `unread`: findings from outside the recorded path, and what is not known."""
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]
     found = [
-        *scaling.discrepancies,
+        *left_behind(scaling.discrepancies, scaling, axis.probes),
         *more,
         *_structure(scaling),
         *_settings(target, profile, scaling, prediction, width / axis.probes[0]),
     ]
     violations = judge(found, profile)
+    if all(v.severity == "advice" for v in violations):
+        violations = judge([*found, *_quality(target, profile, scaling)], profile)
     rows, values = _activations(scaling, prediction)
-    unanalysed = _unanalysed(scaling)
+    unanalysed = (*_unanalysed(scaling), *unread)
     return Report(
         version=__version__,
         target=target.label,
@@ -201,6 +207,14 @@ def _settings(
         list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
         growth, profile.weight_decay_target,
     )  # fmt: skip
+
+
+def _quality(target: Target, profile: Profile, scaling: Scaling) -> list[Discrepancy]:
+    """Advice that only makes sense once nothing is wrong."""
+    axis = target.axes[0]
+    growth = axis.default / axis.probes[0] if axis.default else None
+    bases = base_widths(scaling, axis.probes[0]) if "MUP504" in profile.advice else []
+    return [*bases, *quality_advice(scaling, profile.advice, growth)]
 
 
 def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:

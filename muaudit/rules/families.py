@@ -41,6 +41,9 @@ class LrRule(Rule):
 
     produces: ClassVar[str] = "activations"
 
+    def matches(self, d: Discrepancy) -> bool:
+        return super().matches(d) and d.optimizer != "muon"
+
     def message(self, d: Discrepancy) -> str:
         rate = f"{d.optimizer} learning rate".strip()
         return f"{subject(d)}: {rate} ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"

@@ -25,7 +25,7 @@ def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Viola
 
 def rule_of(d: Discrepancy) -> Rule:
     """The one rule that reports `d`. None or several is a bug in the rules, not in the user's model."""
-    matching = [rule for rule in RULES if rule.matches(d)]
+    matching = [rule for rule in RULES if rule.of_paths == bool(d.path) and rule.matches(d)]
     if len(matching) != 1:
         codes = ", ".join(rule.code for rule in matching) or "none"
         raise AssertionError(f"a discrepancy must belong to exactly one rule, found {codes}: {d}")

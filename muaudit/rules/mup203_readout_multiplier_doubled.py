@@ -48,8 +48,12 @@ class ReadoutMultiplierDoubled(Rule):
         return super().matches(d) and readout_doubled(d)
 
     def message(self, d: Discrepancy) -> str:
-        what = "multiplier" if d.aspect == "multiplier" else "learning rate × multiplier"
-        return f"{subject(d)}: {what} ∝ {power(d.found)}, needs {needs(d)}: it is scaled down twice"
+        if d.aspect == "lr":
+            rate = f"{d.optimizer} learning rate".strip()
+            return (
+                f"{subject(d)}: {rate} ∝ {power(d.found)} besides its multiplier, needs {needs(d)}: scaled down twice"
+            )
+        return f"{subject(d)}: multiplier ∝ {power(d.found)}, needs {needs(d)}: it is scaled down twice"
 
     def fix(self, d: Discrepancy) -> str:
         if d.aspect == "lr":

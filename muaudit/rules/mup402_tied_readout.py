@@ -48,7 +48,9 @@ class TiedReadout(Rule):
     keys = frozenset({("multiplier", "output"), ("init", "output"), ("lr", "output")})
 
     def matches(self, d: Discrepancy) -> bool:
-        return super().matches(d) and d.tied and not (d.aspect != "init" and readout_doubled(d))
+        if not d.tied or (d.aspect == "lr" and d.optimizer == "muon"):
+            return False
+        return super().matches(d) and not (d.aspect != "init" and readout_doubled(d))
 
     def message(self, d: Discrepancy) -> str:
         return f"{subject(d)}: as a readout its {_WHAT[d.aspect]} ∝ {power(d.found)}, needs {needs(d)}"

@@ -14,6 +14,7 @@ from muaudit.rules.mup104_bias_init import BiasInit
 from muaudit.rules.mup105_gain_init import GainInit
 from muaudit.rules.mup106_nonzero_mean_init import NonzeroMeanInit
 from muaudit.rules.mup107_scalar_init import ScalarInit
+from muaudit.rules.mup108_init_undone import InitUndone
 from muaudit.rules.mup201_attention_scale import AttentionScale
 from muaudit.rules.mup202_readout_multiplier_missing import ReadoutMultiplierMissing
 from muaudit.rules.mup203_readout_multiplier_doubled import ReadoutMultiplierDoubled
@@ -22,6 +23,8 @@ from muaudit.rules.mup205_hidden_multiplier import HiddenMultiplier
 from muaudit.rules.mup206_contraction_scale import ContractionScale
 from muaudit.rules.mup207_branch_scale import BranchScale
 from muaudit.rules.mup208_vector_multiplier import VectorMultiplier
+from muaudit.rules.mup209_attention_factor_on_output import AttentionFactorOnOutput
+from muaudit.rules.mup210_path_differs import PathDiffers
 from muaudit.rules.mup301_hidden_lr import HiddenLr
 from muaudit.rules.mup302_input_lr import InputLr
 from muaudit.rules.mup303_output_lr import OutputLr
@@ -32,12 +35,17 @@ from muaudit.rules.mup307_scheduled_lr import ScheduledLr
 from muaudit.rules.mup310_weight_decay_exponent import WeightDecayExponent
 from muaudit.rules.mup311_adam_eps import AdamEps
 from muaudit.rules.mup312_l2_in_adam import L2InAdam
+from muaudit.rules.mup313_muon_scale import MuonScale
+from muaudit.rules.mup314_wrong_optimizer_table import WrongOptimizerTable
 from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
 from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
+from muaudit.rules.mup404_width_left_behind import WidthLeftBehind
 from muaudit.rules.mup501_zero_init_readout import ZeroInitReadout
 from muaudit.rules.mup502_small_head_dim import SmallHeadDim
 from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
+from muaudit.rules.mup504_base_width_differs import BaseWidthDiffers
+from muaudit.rules.mup505_seen_to_break_transfer import SeenToBreakTransfer
 from muaudit.rules.mup601_unused_ignore import UnusedIgnore
 from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
 from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
@@ -56,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     GainInit(),
     NonzeroMeanInit(),
     ScalarInit(),
+    InitUndone(),
     AttentionScale(),
     ReadoutMultiplierMissing(),
     ReadoutMultiplierDoubled(),
@@ -64,6 +73,8 @@ RULES: tuple[Rule, ...] = (
     ContractionScale(),
     BranchScale(),
     VectorMultiplier(),
+    AttentionFactorOnOutput(),
+    PathDiffers(),
     HiddenLr(),
     InputLr(),
     OutputLr(),
@@ -74,12 +85,17 @@ RULES: tuple[Rule, ...] = (
     WeightDecayExponent(),
     AdamEps(),
     L2InAdam(),
+    MuonScale(),
+    WrongOptimizerTable(),
     ThreeInfiniteDims(),
     TiedReadout(),
     WidthReachesNoParameter(),
+    WidthLeftBehind(),
     ZeroInitReadout(),
     SmallHeadDim(),
     DecayOnVectors(),
+    BaseWidthDiffers(),
+    SeenToBreakTransfer(),
     UnusedIgnore(),
     IgnoreWithoutReason(),
     IgnoreNotUnderstood(),

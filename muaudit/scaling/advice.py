@@ -9,6 +9,7 @@ from .blame import TOLERANCE, Judged
 from .findings import folded
 from .optimizers import Trained
 from .result import Discrepancy
+from .together import united
 
 
 def optimizer_discrepancies(
@@ -28,7 +29,7 @@ def optimizer_discrepancies(
             continue
         found += _decay(name, j, how, decay_target)
         found += _eps(name, j, how, gradients.get(name, 0.0), param_gradients.get(name, 0.0), growth)
-    return folded(found)
+    return united(folded(found), judged)
 
 
 def _base(name: str, j: Judged, how: Trained) -> Discrepancy:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from .linear import Expr, System
 from .measure import Init
+from .muon import adjustment
 from .optimizers import Trained
 from .uses import Ideal, Use
 from .values import ZERO
@@ -107,11 +108,7 @@ class Blame:
             s = init.exponent if init and init.exponent not in (None, ZERO) else phi + use.slack
             return phi - float(s or 0.0)
         if family == "muon":
-            adjust = 0.0
-            if trained and "rms" in trained.adjust:
-                adjust = max(use.e_in, use.e_out) / 2
-            elif trained:
-                adjust = max(0.0, use.e_out - use.e_in) / 2
+            adjust = adjustment(trained.adjust, use.dims) if trained else 0.0
             return phi + (use.e_in + use.e_out) / 2 - adjust
         return phi
 

@@ -12,10 +12,14 @@ from ..capture.align import Aligned, align
 from ..capture.recorder import Recording
 from .blame import Blame, Judged
 from .findings import discrepancies
+from .hooks import hook_in_words
 from .lower import Program, lower
 from .measure import Init, measure
+from .misplaced import factors_in_place
 from .optimizers import Trained
 from .result import Discrepancy
+from .tables import table_in_words
+from .together import united
 from .uses import Ideal, Solver
 
 T = TypeVar("T")
@@ -46,14 +50,29 @@ def derive(
     """Align, lower, solve for ideal exponents, measure the init, choose a gauge, collect discrepancies."""
     aligned = align(*recordings, ratios)
     program = lower(aligned)
-    ideal = Solver(program).run()
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
     trained = canonical(trained, aligned)
-    blame = Blame(ideal, inits, trained, readout_bound, program.gradient_scales())
-    blame.choose()
-    judged = blame.all()
-    found = discrepancies(program, judged, ideal.conflicts, inits, trained)
+    ideal, blame, judged, found = judged_program(program, inits, trained, readout_bound)
     return Scaling(aligned, program, ideal, blame, inits, trained, tuple(judged), tuple(found))
+
+
+def judged_program(
+    program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float
+) -> tuple[Ideal, Blame, list[Judged], list[Discrepancy]]:
+    """Solve a program for ideal exponents, choose a gauge, judge every use under it."""
+
+    def once(how: Mapping[str, Trained] = trained) -> tuple[Ideal, Blame, list[Judged], list[Discrepancy]]:
+        ideal = Solver(program).run()
+        blame = Blame(ideal, inits, how, readout_bound, program.gradient_scales())
+        blame.choose()
+        judged = blame.all()
+        return ideal, blame, judged, discrepancies(program, judged, ideal.conflicts, inits, how)
+
+    ideal, blame, judged, found = once()
+    found = factors_in_place(program, judged, found, lambda: once()[3])
+    found = hook_in_words(found, judged)
+    found = table_in_words(found, trained, lambda how: once(how)[3])
+    return ideal, blame, judged, united(found, judged)
 
 
 def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:

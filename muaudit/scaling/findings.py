@@ -30,7 +30,7 @@ def discrepancies(
     trained: Mapping[str, Trained],
 ) -> list[Discrepancy]:
     """All findings about uses and constants, repeated blocks folded."""
-    consumers = _consumers(program)
+    consumers = consumers_of(program)
     tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
         j.use.tensor for j in judged if j.use.role == "output"
     }
@@ -83,7 +83,11 @@ def _of_use(
     if j.init_off:
         out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
     if j.lr_off:
-        lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False)
+        twice = (
+            use.role == "output" and family == "adam" and max(j.multiplier, j.lr_found or 0.0) <= -use.e_in + TOLERANCE
+        )
+        detail = how.adjust if how and family == "muon" else "doubled" if twice else base.detail
+        lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False, detail=detail)
         out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, j.lr_off)))
     return out
 
@@ -151,7 +155,8 @@ def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Val
     return value
 
 
-def _consumers(program: Program) -> dict[Value, list[Value]]:
+def consumers_of(program: Program) -> dict[Value, list[Value]]:
+    """What reads every value."""
     out: dict[Value, list[Value]] = {}
     for value in program.values:
         for arg in value.args:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .constants import snap
+from .muon import is_muon_group, mode_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,8 @@ _FAMILIES = {
              "cautiousadamw", "ademamix", "sophia", "sophiag"),
     "sgd": ("sgd", "musgd", "asgd", "sgdw", "momentumsgd"),
     "lamb": ("lamb", "lars", "larc", "fusedlamb"),
-    "muon": ("muon", "singledevicemuon"),
+    "muon": ("muon", "singledevicemuon", "muonwithauxadam", "singledevicemuonwithauxadam", "distributedmuon", "adamuon",
+             "normuon"),
 }  # fmt: skip
 _BY_NAME = {name: family for family, names in _FAMILIES.items() for name in names}
 
@@ -38,8 +40,7 @@ _BY_NAME = {name: family for family, names in _FAMILIES.items() for name in name
 class Trained:
     """How one parameter is trained. Exponents are of the settings of its group; None where one is zero or absent.
 
-    family: adam | sgd | lamb | muon | unknown. adjust: exponent a Muon variant multiplies the learning rate by is
-    taken from the shape under this mode.
+    family: adam | sgd | lamb | muon | unknown. adjust: a Muon variant's scale mode.
     """
 
     family: str
@@ -92,7 +93,7 @@ def _groups_by_name(optimizer: Any, model: nn.Module) -> dict[str, tuple[Any, di
     for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
         for group, factor in zip(part.param_groups, pending_scale(part.param_groups), strict=True):
             for parameter in group["params"]:
-                for name in names.get(id(parameter), ()):
+                for name in names.get(id(parameter), ()) if parameter.requires_grad else ():
                     found[name] = (part, group, factor)
     return found
 
@@ -131,11 +132,16 @@ def _trained(
     exponent, raw = _exponent(lr1, lr2, unit, units)
     wd1, wd2 = float(g1.get("weight_decay", 0.0) or 0.0), float(g2.get("weight_decay", 0.0) or 0.0)
     eps1, eps2 = _eps(g1), _eps(g2)
+    family, mode = family_of(optimizer), ""
+    if family == "muon" and not is_muon_group(g1):
+        family = "adam"
+    elif family == "muon":
+        mode = mode_of(optimizer, g1)
     decoupled = _decoupled(optimizer, g1)
     decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if decoupled else _exponent(wd1, wd2, unit, units)[0]
     return Trained(
-        family_of(optimizer), type(optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay,
-        (eps1, eps2), _exponent(eps1, eps2, unit, units)[0], decoupled, str(g1.get("adjust_lr_fn") or "original"),
+        family, type(optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay,
+        (eps1, eps2), _exponent(eps1, eps2, unit, units)[0], decoupled, mode,
     )  # fmt: skip
 
 
@@ -147,5 +153,5 @@ def _eps(group: Mapping[str, Any]) -> float:
 def _decoupled(optimizer: Any, group: Mapping[str, Any]) -> bool:
     names = {cls.__name__.lower() for cls in type(optimizer).__mro__}
     return bool(group.get("decoupled_weight_decay")) or any(
-        n.endswith("w") or n in ("lion", "muon", "adafactor") for n in names
+        n.endswith("w") or n in ("lion", "adafactor") or "muon" in n for n in names
     )

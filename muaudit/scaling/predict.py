@@ -9,11 +9,12 @@ for correlated ones. `update` is the linear response, what a small learning rate
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .lower import Program
 from .measure import Init
+from .muon import adjustment
 from .optimizers import Trained
 from .values import ZERO, Value
 
@@ -46,19 +47,20 @@ class Prediction:
 
 def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained]) -> Prediction:
     """Propagate until learning rates, sizes and gradients agree (SGD steps depend on gradients, these on steps)."""
-    steps: dict[str, float] = {n: _step(t, inits.get(n), ZERO) for n, t in trained.items()}
+    dims = {v.name: v.dims for v in program.values if v.kind == "param"}
+    steps: dict[str, float] = {n: _step(t, inits.get(n), ZERO, dims.get(n, ())) for n, t in trained.items()}
     needs_gradient = any(t.family == "sgd" for t in trained.values())
     for _ in range(4 if needs_gradient else 1):
         sizes = _Forward(program, inits, steps).run()
         gradients, by_param = _Backward(program, sizes).run()
-        new = {n: _step(t, inits.get(n), by_param.get(n, ZERO)) for n, t in trained.items()}
+        new = {n: _step(t, inits.get(n), by_param.get(n, ZERO), dims.get(n, ())) for n, t in trained.items()}
         if new == steps:
             break
         steps = new
     return Prediction(sizes, gradients, steps, by_param)
 
 
-def _step(trained: Trained, init: Init | None, gradient: float) -> float:
+def _step(trained: Trained, init: Init | None, gradient: float, dims: Sequence[float]) -> float:
     """Exponent of the change of an entry in one step."""
     measured = trained.raw_lr_exponent if trained.lr else ZERO
     lr = measured if trained.lr_exponent is None else trained.lr_exponent
@@ -67,6 +69,8 @@ def _step(trained: Trained, init: Init | None, gradient: float) -> float:
     if trained.family == "lamb":
         size = init.exponent if init is not None else None
         return lr + (0.0 if size is None or size == ZERO else size)
+    if trained.family == "muon":  # spectral norm lr · adjustment; its aligned part is spread over all entries
+        return lr + adjustment(trained.adjust, dims) - sum(dims) / 2
     return lr
 
 
@@ -188,7 +192,7 @@ class _Forward:
         x = self.sizes[v.args[0]]
         if "log" in v.op.name:
             return Size(max(0.0, x.init), x.update, x.capped)
-        return Size(0.0, x.update, min(x.capped, 0.0))
+        return Size(-v.e, x.update - v.e, min(x.capped, 0.0) - v.e)
 
     def _act(self, v: Value) -> Size:
         """Degree `low` for small arguments, `c` for large ones; a bounded function saturates."""

@@ -10,13 +10,19 @@ Role = Literal["input", "hidden", "output", "bias", "gain", "positional", "scala
 
 Aspect = Literal[
     "init",  # the size of the initialization, alone, is off
+    "init_hook",  # all inits as if the µP init had been undone ("undone") or applied twice ("twice", in `detail`)
     "lr",  # the learning rate alone is off
     "multiplier",  # a constant in the forward pass shifts init and lr alike; `detail` = "missing" | "doubled" | "extra"
     "mean",  # matrix-like init with a nonzero mean
     "attention",  # the constant on the q·k contraction; no tensor
     "contraction",  # the constant on another activation × activation (or summed) infinite→finite contraction; no tensor
+    "attention_output",  # the attention factor after the softmax; no tensor
     "join",  # branches of a sum at different exponents, no tensor to blame
+    "table",  # learning rates right for the optimizer that `detail` names, which is not the one used
     "weight_decay",  # exponent of lr·wd off the profile's target
+    "base_width",  # factors of the optimizer and of the model that are 1 at different widths
+    "left_behind",  # a size inside the model that does not grow with the width
+    "study",  # advice of one school: `detail` = "gain" | "lion" | "weight_decay"
     "eps",  # Adam eps against the gradient
     "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient
@@ -38,6 +44,7 @@ class Discrepancy:
     optimizer: the family the tensor is trained with ("adam", "sgd", "muon", "lamb", ...), "" where it plays no part.
     values: numbers measured at the probes (std, lr, constant), for messages.
     consequence: what happens, as in "logits grow like n^1/2".
+    path: where it holds, when it does not on the path that was audited first: "in eval mode".
     """
 
     aspect: Aspect
@@ -55,3 +62,4 @@ class Discrepancy:
     values: tuple[float, ...] = ()
     consequence: str = ""
     module: str = ""
+    path: str = ""

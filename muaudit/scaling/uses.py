@@ -38,7 +38,7 @@ class Use:
     phi: Expr
     value: Value  # where it is used
     kind: str = "tensor"  # "tensor" | "attention" | "contraction"
-    c: float = 0.0  # constants met between the parameter and the op
+    dims: tuple[float, ...] = ()  # of the parameter as it is stored
 
     @property
     def slack(self) -> float:
@@ -109,7 +109,7 @@ class Solver:
         """
         if x.kind == "param":
             phi = Expr(0.0, {self.system.unknown(): 1.0})
-            self.uses.append(Use(x.name, role, e_in, e_out, phi, at))
+            self.uses.append(Use(x.name, role, e_in, e_out, phi, at, dims=x.dims))
             return phi
         if x.kind == "data":
             return Expr(0.0 if x.c == ZERO else x.c)
@@ -235,6 +235,8 @@ class Solver:
             return None
         if v in self.tainted:
             return Expr(0.0, {self.system.unknown(): 1.0})
+        if is_average(v):
+            return x + y
         total = x + y + v.e
         fixed = any(a.kind == "data" for a in v.args) or not x.terms or not y.terms
         if v.e > 0 or not fixed:
@@ -326,12 +328,13 @@ class Solver:
                         use.kind = "attention"
 
     def _pin_outputs(self) -> None:
+        """What the loss reads is of size 1, and so is every other output of finite size: a value or auxiliary head."""
         for node in self.program.aligned.narrow.boundary:
             result = self.program.of.get(node)
             value = result[0] if isinstance(result, tuple) else result
             if value is None or value.weight or value not in self.phi or not value.op.shape:
                 continue
-            if any(user.meta["in_loss"] for user in node.users):
+            if value.size == 0 or any(user.meta["in_loss"] for user in node.users):
                 self.pin(value, value)
 
     def _wish(self, priority: int, x: Value) -> None:
@@ -380,6 +383,12 @@ def _axis_below(x: Value, axis: int | None) -> int | None:
 
 
 _TRANSPARENT = ("view", "scale", "join", "mul", "power", "reduce", "contract")
+
+
+def is_average(v: Value) -> bool:
+    """Whether a contraction weighs its terms by a softmax over the very dim it sums: n terms, weights of 1/n."""
+    weights = [x for x in map(_through_views, v.args) if x.kind == "softmax"]
+    return v.e > 0 and any(abs(x.e - v.e) < 1e-6 for x in weights)
 
 
 def _through_views(x: Value) -> Value:

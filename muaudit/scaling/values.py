@@ -15,7 +15,7 @@ Every rule of the audit (ideal exponents, predicted exponents, gradients) is wri
 | power     | homogeneous elementwise function of degree p (relu: 1)        | c: p                                 |
 | reduce    | sum (mean=False) or mean over dims of exponent e              | e, mean                              |
 | norm      | arg divided by its own size                                   | e: exponent of the normalised dims   |
-| softmax   | softmax or log-softmax                                        |                                      |
+| softmax   | softmax (e: exponent of its dim) or log-softmax               | e                                    |
 | act       | elementwise function with a scale of its own                  | c: degree at large arguments, low    |
 | loss      | a loss function of arg0                                       |                                      |
 | unknown   | not understood                                                | note                                 |

@@ -101,7 +101,7 @@ def _choose_optimizer(draft: Draft, options: TargetOptions, trial: Trial) -> tup
             source = f"{name} with --lr-group {groups}"
     sizes = {axis.name: axis.probes[0] for axis in trial.variant.axes}
     made = factory(trial.models[0], sizes)
-    return factory, type(made).__name__.lower(), source, note
+    return factory, optimizers.name_of(made), source, note
 
 
 def _hint(axes: tuple[WidthAxis, ...], draft: Draft) -> str:

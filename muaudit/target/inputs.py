@@ -17,7 +17,7 @@ from muaudit.target.probe import Inputs
 
 _TOKENS = ("idx", "input_ids", "tokens", "ids", "token_ids", "input_tokens", "src", "tgt", "decoder_input_ids", "trg")
 _IMAGES = ("image", "images", "pixel_values", "img", "imgs", "pixels")
-_TARGETS = ("targets", "target", "labels", "label", "y", "gt", "target_ids")
+TARGET_NAMES = ("targets", "target", "labels", "label", "y", "gt", "target_ids")
 _TIMES = ("t", "timestep", "timesteps", "time", "sigma", "noise_level")
 _NOTHING = ("mask", "cache", "past", "state", "hidden", "freqs", "pos_emb")
 _LENGTH, _ROWS, _SEED = 32, 2, 20_220_307
@@ -68,8 +68,8 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     """Calls worth trying, best first; each with the targets that a forward takes, then without."""
     parameters = _forward_parameters(model)
     required = [each for each in parameters if each.default is inspect.Parameter.empty]
-    optional = [each.name for each in parameters if each.default is None and each.name in _TARGETS]
-    if not required and parameters and parameters[0].name not in _TARGETS:
+    optional = [each.name for each in parameters if each.default is None and each.name in TARGET_NAMES]
+    if not required and parameters and parameters[0].name not in TARGET_NAMES:
         required = parameters[:1]
     for primary in itertools.islice(_primaries(model, required, hints), 24):
         slots = tuple(_slot(each, place, primary, model) for place, each in enumerate(required))
@@ -86,12 +86,12 @@ def given_form(inputs: Mapping[str, InputSpec], model: nn.Module) -> Form:
     }
     args = tuple(spec for name, spec in bounded.items() if name.isdigit())
     kwargs = {name: spec for name, spec in bounded.items() if not name.isdigit()}
-    return Form(args, kwargs, frozenset(name for name in kwargs if name in _TARGETS))
+    return Form(args, kwargs, frozenset(name for name in kwargs if name in TARGET_NAMES))
 
 
 def with_targets(form: Form, model: nn.Module) -> Iterator[Form]:
     """A given form with the optional targets that the forward takes, then as it is."""
-    optional = [each.name for each in _forward_parameters(model) if each.default is None and each.name in _TARGETS]
+    optional = [each.name for each in _forward_parameters(model) if each.default is None and each.name in TARGET_NAMES]
     primary = next((slot for slot in (*form.args, *form.kwargs.values()) if isinstance(slot, InputSpec)), None)
     if optional and primary is not None and not form.targets and optional[0] not in form.kwargs:
         for targets in _target_slots(primary, model):
@@ -187,7 +187,7 @@ def _slot(parameter: inspect.Parameter, place: int, primary: InputSpec, model: n
         return None
     if name in _TIMES:
         return InputSpec("int64", (int(str(primary.dims[0])),), 100)
-    if name in _TARGETS:
+    if name in TARGET_NAMES:
         return next(_target_slots(primary, model))
     return primary
 

@@ -114,21 +114,54 @@ def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
     try:
         with quiet():
             if _call(getattr(model, name)) is None:
-                return None, name, "it returns no torch.optim.Optimizer, or several"
+                return None, name, "it returns no torch.optim.Optimizer"
     except Exception as error:
         return None, name, describe(error)
     return make, name, ""
 
 
+class Several:
+    """Several optimizers over one model (Muon for matrices, AdamW for the rest), stepped together.
+
+    returned: what the user's function returned, for the user's scheduler function.
+    """
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], returned: Any) -> None:
+        self.optimizers = tuple(optimizers)
+        self.returned = returned
+        self.defaults: dict[str, Any] = {}
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all of them, in order."""
+        return [group for each in self.optimizers for group in each.param_groups]
+
+    def step(self) -> None:
+        for each in self.optimizers:
+            each.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for each in self.optimizers:
+            each.zero_grad(set_to_none=set_to_none)
+
+
+def name_of(optimizer: Any) -> str:
+    """`adamw`, `muon + adamw`."""
+    parts = optimizer.optimizers if isinstance(optimizer, Several) else [optimizer]
+    return " + ".join(dict.fromkeys(type(each).__name__.lower() for each in parts))
+
+
 def unwrap(found: Any) -> torch.optim.Optimizer | None:
-    """The optimizer in what was returned: itself, Lightning's dicts and tuples, or the only one of a list."""
+    """The optimizer in what was returned: itself, Lightning's dicts and tuples, or all of a list."""
     if isinstance(found, torch.optim.Optimizer):
         return found
     if isinstance(found, Mapping):
         return unwrap(found.get("optimizer"))
     if isinstance(found, (tuple, list)):
         optimizers = [each for part in found if (each := unwrap(part)) is not None]
-        return optimizers[0] if len(optimizers) == 1 else None
+        if len(optimizers) > 1:
+            return Several(optimizers, found)  # type: ignore[return-value]
+        return optimizers[0] if optimizers else None
     # libraries wrap torch's optimizers in classes of their own; their groups are all that matters
     return found if hasattr(found, "param_groups") and hasattr(found, "step") else None
 

@@ -48,7 +48,7 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
     noted: dict[int, Rates] = {}
     with warnings.catch_warnings(), guarded(_WHERE):
         warnings.simplefilter("ignore")  # torch asks for optimizer.step() first; nothing is trained here
-        made = [make(each) for each in optimizers]
+        made = [make(getattr(each, "returned", each)) for each in optimizers]
         steppers = [list(_steppers(each)) for each in made]
         if not all(steppers):
             raise UserError(f"{_WHERE} returned {type(made[0]).__name__}, which cannot be stepped", _HINT)

@@ -120,6 +120,8 @@ def _width_arguments(spec: Spec, options: TargetOptions) -> tuple[list[str], lis
     single = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     plain = [each for each in parameters if each.kind not in single]
     named = [name for name in options.widths if name != MAIN_AXIS]
+    if not named and isinstance(spec.widths, Mapping):
+        named = [each.name for each in plain if each.name in spec.widths]
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
     for name in (*named, *options.set):
         if name not in [each.name for each in plain] and not open_ended:

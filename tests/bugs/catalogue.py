@@ -110,7 +110,7 @@ RATES = [
     lr_bug("mlp/table9", "hidden.1.bias", 0.5),
     lr_bug("mlp/table9", "embed.weight", -0.5),
     lr_bug("mlp/table3", "readout.weight", 1),
-    lr_bug("mlp/table8", "readout.weight", -1),  # scaled by the multiplier and again here
+    lr_bug("mlp/table8", "readout.weight", -1, MULT),  # scaled by the multiplier and again here
     lr_bug("mlp/table9", "readout.weight", -0.5),
     lr_bug("mlp/table3", "readout.bias", -1),
     lr_bug("mlp/table3_sgd", "hidden.1.weight", -1),  # Adam's rule

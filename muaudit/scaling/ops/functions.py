@@ -115,7 +115,9 @@ def _group_norm(b: Builder, op: Op) -> Result:
 # nonlinearities
 @handles("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax", "special_log_softmax")
 def _softmax(b: Builder, op: Op) -> Result:
-    return b.make("softmax", (b.arg(op, 0),), op, signed="log" in op.name)
+    x = b.arg(op, 0)
+    log = "log" in op.name
+    return b.make("softmax", (x,), op, signed=log, e=0.0 if log else _reduced(b, op, x, 1))
 
 
 # name: (degree near zero, degree far out, entries have both signs). Degree 0 near zero: a nonzero value at zero.

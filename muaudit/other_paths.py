@@ -1,0 +1,103 @@
+"""The paths besides the one that is audited: each is recorded, and what is wrong only there is reported."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .capture.recorder import Recording, record
+from .report.model import Unanalysed
+from .scaling.derive import Scaling
+from .scaling.paths import deviations, on_path, same
+from .scaling.result import Discrepancy
+from .target.paths import EVAL, Path, paths
+from .target.probe import Target
+from .target.usercode import attempt
+
+MOST_PATHS = 10
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What other paths show that the first does not."""
+
+    discrepancies: tuple[Discrepancy, ...]
+    unanalysed: tuple[Unanalysed, ...]
+
+
+def other_paths(
+    target: Target,
+    models: tuple[nn.Module, nn.Module],
+    seed: int,
+    recordings: tuple[Recording, Recording],
+    scaling: Scaling,
+    ratios: Sequence[float],
+    readout_bound: float,
+) -> Elsewhere:
+    """Record every path that `models` have besides the first, at both widths, and compare.
+
+    A path that does not run (a missing kernel, an output that no longer exists) is none. One that runs the same
+    operations with the same constants needs no second look. Nothing is trained and no gradient is taken.
+    """
+    found: dict[tuple[Any, ...], Discrepancy] = {}
+    unread: dict[tuple[Any, ...], Unanalysed] = {}
+    known = {value.note for value in scaling.ideal.unknown}
+    plain = False  # eval mode changes nothing, so neither does it together with something else
+    for path in list(paths(models[0], target.inputs(target.sizes(0))))[:MOST_PATHS]:
+        if plain and path.label.startswith(EVAL):
+            continue
+        taken = _recorded(target, models, seed, path)
+        if taken is None or all(same(a, b) for a, b in zip(recordings, taken, strict=True)):
+            plain = plain or (taken is not None and path.label == EVAL)
+            continue
+        new, ideal = deviations(scaling, taken, ratios, readout_bound)
+        for d in new:
+            found.setdefault((d.aspect, d.role, d.tensors, d.file, d.line), on_path(d, path.label))
+        for value in ideal.unknown:
+            if value.note not in known:
+                place = Unanalysed(value.op.module or value.op.name, value.op.file, value.op.line,
+                                   f"{value.note} ({path.label})", "MUP901")  # fmt: skip
+                unread.setdefault((place.name, value.note), place)
+    return Elsewhere(tuple(found.values()), tuple(unread.values()))
+
+
+def _recorded(
+    target: Target, models: tuple[nn.Module, nn.Module], seed: int, path: Path
+) -> tuple[Recording, Recording] | None:
+    """The path at both widths; None where it does not run."""
+    taken: list[Recording] = []
+    for probe, model in enumerate(models):
+        sizes = target.sizes(probe)
+        try:
+            with attempt(), _silent(), path.enter(model, lambda sizes=sizes: target.build(sizes, seed)) as subject:  # type: ignore[misc]
+                taken.append(_record(target, subject, sizes, seed, path))
+        except Exception:  # the user's code, in a way that nobody may have run before
+            return None
+    return taken[0], taken[1]
+
+
+def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int, path: Path) -> Recording:
+    inputs = target.inputs(sizes)
+    called = path.inputs(inputs)
+
+    def loss(output: Any) -> Any:
+        try:
+            return target.loss(output, called)
+        except Exception:  # outputs of finite size are held to size 1 without a loss
+            return None
+
+    torch.manual_seed(seed)
+    return record(model, called.args, called.kwargs, loss, backward=False)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Models warn when an implementation is not there; on a path tried for comparison that is no news."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        yield

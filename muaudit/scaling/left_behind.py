@@ -1,0 +1,68 @@
+"""A size inside the model that was meant to grow with the width and does not: the cause behind several findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .derive import Scaling
+from .result import Discrepancy
+from .uses import Use
+from .values import Value
+
+
+def left_behind(found: Sequence[Discrepancy], scaling: Scaling, probes: Sequence[int]) -> list[Discrepancy]:
+    """`found`, with one finding for every inner size that stays at a multiple of a probe, in place of what hangs on it.
+
+    An inner size is what a weight contracts that is neither input data nor grown. Where the weights around it are right
+    as they are, the size is fixed on purpose and nothing is said.
+    """
+    kept = list(found)
+    for size, tensors in _inner_sizes(scaling).items():
+        width = next((probe for probe in probes[:2] if size % probe == 0), None)
+        hanging = [d for d in kept if d.tensors and set(d.tensors) <= tensors]
+        if width is None or not hanging:
+            continue
+        names = tuple(name for name in scaling.inits if name in tensors)
+        first = hanging[0]
+        kept = [d for d in kept if d not in hanging]
+        kept.append(Discrepancy("left_behind", None, names, "", 0.0, 1.0, first.file, first.line,
+                                values=(float(size), float(width), float(probes[1]))))  # fmt: skip
+    return kept
+
+
+def _inner_sizes(scaling: Scaling) -> dict[int, set[str]]:
+    """Sizes that stay, between two weights: size → the parameters around it."""
+    uses = [j.use for j in scaling.judged if j.use.kind == "tensor" and j.use.value.kind == "contract"]
+    inner: dict[int, set[str]] = {}
+    for use in uses:
+        size = _finite_size(use, scaling)
+        if use.role == "input" and size and any(not a.weight and a.kind != "data" for a in use.value.args):
+            inner.setdefault(size, set()).add(use.tensor)
+    read = _readouts(scaling)
+    for use in uses:
+        size = _finite_size(use, scaling)
+        if use.role == "output" and size in inner and use.value not in read:
+            inner[size].add(use.tensor)
+    return inner
+
+
+def _finite_size(use: Use, scaling: Scaling) -> int:
+    """The size of the one dim of a matrix that stays; 0 where there is none."""
+    op = scaling.aligned.by_node[scaling.aligned.narrow.params[use.tensor]]
+    finite = [size for size, e in zip(op.shape, op.dims, strict=True) if e == 0 and size > 1]
+    return finite[-1] if len(op.shape) > 1 and len(finite) in (1, 2) else 0
+
+
+def _readouts(scaling: Scaling) -> set[Value]:
+    """The values that the model returns, and what they are scalings or views of."""
+    found: set[Value] = set()
+    stack = [scaling.program.of.get(node) for node in scaling.aligned.narrow.boundary]
+    while stack:
+        value = stack.pop()
+        value = value[0] if isinstance(value, tuple) else value
+        if value is None or value in found:
+            continue
+        found.add(value)
+        if value.kind in ("scale", "view", "join", "softmax", "loss", "reduce"):
+            stack.extend(value.args)
+    return found

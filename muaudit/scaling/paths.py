@@ -1,0 +1,59 @@
+"""One more path through a model that was audited already: what is wrong there and not on the first path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import fx
+
+from ..capture.align import align, op_name
+from ..capture.recorder import Recording
+from .derive import Scaling, judged_program
+from .lower import lower
+from .result import Discrepancy
+from .uses import Ideal
+
+
+def same(first: Recording, other: Recording) -> bool:
+    """Whether two recordings at one width are the same operations with the same constants in the same order."""
+    return _signature(first.graph) == _signature(other.graph)
+
+
+def _signature(graph: fx.Graph) -> list[tuple[Any, ...]]:
+    numbers = {node: index for index, node in enumerate(graph.nodes)}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            return ("value", numbers[value])
+        if isinstance(value, (list, tuple)):
+            return tuple(plain(each) for each in value)
+        return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+    return [
+        (op_name(node), node.meta["shape"], plain(node.args), plain(tuple(node.kwargs.items()))) for node in graph.nodes
+    ]
+
+
+def deviations(
+    main: Scaling, recordings: tuple[Recording, Recording], ratios: Sequence[float], readout_bound: float
+) -> tuple[list[Discrepancy], Ideal]:
+    """What a path asks of tensors and constants that the first path does not ask: new discrepancies only.
+
+    Init and learning rates are those already measured. Where the first path has findings too, another choice of gauge
+    can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet.
+    """
+    program = lower(align(*recordings, ratios))
+    ideal, _, _, found = judged_program(program, main.inits, main.trained, readout_bound)
+    blamed = {name for d in main.discrepancies for name in d.tensors}
+    places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
+    if main.discrepancies and len(found) <= len(main.discrepancies):
+        return [], ideal
+    new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]
+    return new, ideal
+
+
+def on_path(d: Discrepancy, label: str) -> Discrepancy:
+    """`d` as something that holds on this path only."""
+    return replace(d, path=label)

@@ -1,0 +1,34 @@
+"""Learning rates that follow the table of another optimizer: one mistake, however many tensors it shows in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from .optimizers import Trained
+from .result import Discrepancy
+
+_OTHER = {"adam": "sgd", "sgd": "adam"}
+
+
+def table_in_words(
+    found: list[Discrepancy],
+    trained: Mapping[str, Trained],
+    again: Callable[[Mapping[str, Trained]], list[Discrepancy]],
+) -> list[Discrepancy]:
+    """`found`, with one finding in place of all about learning rates where another optimizer's table explains them.
+
+    again: judges the program as if it were trained otherwise.
+    """
+    families = {how.family for how in trained.values()}
+    wrong = [d for d in found if d.aspect in ("lr", "multiplier")]
+    names = tuple(dict.fromkeys(name for d in wrong for name in d.tensors))
+    if len(families) != 1 or not families & set(_OTHER) or len(wrong) < 2:
+        return found
+    (family,) = families
+    other = again({name: replace(how, family=_OTHER[family]) for name, how in trained.items()})
+    if any(d.aspect in ("lr", "multiplier") for d in other) or len(other) >= len(found) - 1:
+        return found
+    first = wrong[0]
+    return [*other, Discrepancy("table", None, names, "", first.found, first.expected, first.file, first.line,
+                                optimizer=family, detail=_OTHER[family])]  # fmt: skip

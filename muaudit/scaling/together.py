@@ -1,0 +1,97 @@
+"""One mistake made everywhere is one finding: findings that hold for all tensors of a role, told once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from .blame import Judged
+from .names import pattern_of
+from .result import Discrepancy
+
+_ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study")
+_WHATEVER_ROLE = (
+    "l2_adam",
+    "decay_vector",
+    "eps",
+    "study",
+)  # settings of the optimizer
+_LONGEST = 90
+
+
+def united(found: Sequence[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
+    """`found`, with findings of one kind merged where together they hold for every tensor of their role."""
+    members: dict[str, set[str]] = {}
+    for j in judged:
+        if j.use.tensor:
+            members.setdefault(j.use.role, set()).add(j.use.tensor)
+    groups: dict[tuple[object, ...], list[Discrepancy]] = {}
+    for d in found:
+        groups.setdefault(_key(d), []).append(d)
+    out: list[Discrepancy] = []
+    for group in groups.values():
+        names = {name for d in group for name in d.tensors}
+        role = members.get(group[0].role or "", set())
+        everywhere = group[0].aspect in _WHATEVER_ROLE or names >= role
+        out += [_merged(group)] if len(group) > 1 and everywhere else _stages(group, role)
+    return sorted(out, key=found.index) if len(out) == len(found) else out
+
+
+def _key(d: Discrepancy) -> tuple[object, ...]:
+    if d.aspect not in _ASPECTS or not d.tensors:
+        return (id(d),)
+    if d.aspect in _WHATEVER_ROLE:
+        return (d.aspect, d.optimizer, d.detail)
+    return (d.aspect, d.role, round(d.found, 3), round(d.expected, 3), d.optimizer, d.tied, d.bound, d.detail)
+
+
+def _stages(group: list[Discrepancy], members: set[str]) -> list[Discrepancy]:
+    """Merge over numbered stages (`layer1`, `layer2`) where a tensor is wrong in all of them."""
+    by_stage: dict[str, list[Discrepancy]] = {}
+    for d in group:
+        by_stage.setdefault(_stage_pattern(d.tensors[0]) if d.tensors else str(id(d)), []).append(d)
+    out: list[Discrepancy] = []
+    for pattern, part in by_stage.items():
+        names = {name for d in part for name in d.tensors}
+        whole = names == {name for name in members if _stage_pattern(name) == pattern}
+        out += [replace(_merged(part), pattern=pattern)] if len(part) > 1 and whole else part
+    return out
+
+
+def _stage_pattern(name: str) -> str:
+    """Numbers folded, also at the end of the names of containers."""
+    *containers, module, tensor = ["", "", *name.split(".")]
+    folded = [re.sub(r"(?<=[a-z_])\d+$", "*", each) for each in containers if each]
+    return pattern_of(".".join([*folded, *(each for each in (module, tensor) if each)]))
+
+
+def _merged(group: list[Discrepancy]) -> Discrepancy:
+    first = group[0]
+    names = tuple(dict.fromkeys(name for d in group for name in d.tensors))
+    values = first.values if all(d.values == first.values for d in group) else ()
+    role = first.role if all(d.role == first.role for d in group) else None
+    return replace(first, tensors=names, pattern=braced([pattern_of(n) for n in names]), values=values, role=role)
+
+
+def _shared(parts: Sequence[Sequence[str]]) -> list[str]:
+    """What all of them start with."""
+    shared: list[str] = []
+    for column in zip(*parts, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared.append(column[0])
+    return shared
+
+
+def braced(patterns: Sequence[str]) -> str:
+    """`h.*.{attn.c_attn,mlp.c_fc}.weight` for several patterns; nothing where that gets long."""
+    distinct = list(dict.fromkeys(patterns))
+    if len(distinct) == 1:
+        return distinct[0]
+    parts = [each.split(".") for each in distinct]
+    head = _shared(parts)
+    tail = _shared([part[len(head) + 1 :][::-1] for part in parts])[::-1]
+    middles = [".".join(part[len(head) : len(part) - len(tail)]) for part in parts]
+    text = ".".join([*head, "{" + ",".join(middles) + "}", *tail])
+    return text if len(text) <= _LONGEST else ""

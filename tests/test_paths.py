@@ -1,0 +1,98 @@
+"""Other paths through a right model give no finding; the model is left as it was; only implementations are switched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bugs.plant import Edit, Fixture, fixture
+from torch import nn
+from torch.nn import functional as F
+
+from muaudit.audit import audit
+from muaudit.report.model import Report
+from muaudit.target import from_functions
+from muaudit.target.paths import paths
+from muaudit.target.probe import Inputs
+
+SCALE = "math.sqrt(BASE / config.n_head) / (config.n_embd / config.n_head)"
+LAST = Edit("return logits, None", "return self.lm_head(x[:, [-1], :]) / self.config.m, None")
+# as nanoGPT does it: the constructor asks torch, and prepares a mask for the path without the kernel
+DETECTED = (
+    Edit("self.flash = True", "self.flash = hasattr(torch.nn.functional, 'scaled_dot_product_attention')\n"
+         "        if not self.flash:\n            print('slow')\n"
+         "            self.register_buffer('bias', torch.ones(config.block_size, config.block_size).tril().bool())"),
+    Edit("mask = torch.ones(T, T, dtype=torch.bool, device=x.device).tril()", "mask = self.bias[:T, :T]"),
+)  # fmt: skip
+CHOSEN = (
+    Edit("self.flash = True", "self.attn_impl = 'flash'"),
+    Edit("if self.flash:", "if self.attn_impl == 'flash':"),
+    Edit("        else:\n            att =", "        elif self.attn_impl == 'naive':\n            att ="),
+)
+EAGER = Edit("* self.scale\n", "/ (C // self.n_head) ** 0.5\n")
+
+
+def check(subject: Fixture) -> Report:
+    target = from_functions(
+        subject.build, batch=subject.batch, loss=subject.loss, optimizer=subject.optimizer, widths=subject.widths
+    )
+    return audit(target)
+
+
+def labels(model: nn.Module, *args: Any) -> list[str]:
+    return [path.label for path in paths(model, Inputs(args))]
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        (Edit("dropout: float = 0.0", "dropout: float = 0.2"),),
+        (LAST,),
+        DETECTED,
+        CHOSEN,
+        # a switch of the parametrization itself is not tried
+        (Edit("self.flash = True", "self.flash, self.use_mup = True, True"),
+         Edit(SCALE, "1.0"), Edit("* self.scale\n", "* (6 * self.n_head / C if self.use_mup else 0.2)\n"),
+         Edit("scale=self.scale", "scale=6 * self.n_head / C if self.use_mup else 0.2")),
+    ],
+    ids=["dropout", "last position", "detected", "chosen", "use_mup"],
+)  # fmt: skip
+def test_right_paths_pass(edits: tuple[Edit, ...], tmp_path: Path) -> None:
+    report = check(fixture("gpt/table8", edits, tmp_path))
+    assert not report.violations, [v.message for v in report.violations]
+    assert report.verdict == "mup"
+    assert not report.unanalysed
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [((*DETECTED, EAGER), "only with flash = False"), ((*CHOSEN, EAGER), "only with attn_impl = 'naive'")],
+)
+def test_a_wrong_path_behind_a_switch_is_found(edits: tuple[Edit, ...], words: str, tmp_path: Path) -> None:
+    subject = fixture("gpt/table8", edits, tmp_path)
+    (found,) = check(subject).violations
+    assert (found.rule, found.severity, found.found_exponent) == ("MUP210", "error", -0.5)
+    assert words in found.message
+    assert found.line is not None
+    assert "q @ k.transpose" in subject.path.read_text().splitlines()[found.line - 1]
+
+
+def test_the_paths_of_a_language_model() -> None:
+    module = fixture("gpt/table8")
+    model, (tokens, targets) = module.build(64), module.batch(64)
+    with_targets = labels(model, tokens, targets)
+    assert with_targets == ["in eval mode", "without targets", "in eval mode without targets", "with flash = False"]
+    assert labels(model, tokens) == ["in eval mode", "with targets", "with flash = False"]
+
+
+def test_entering_a_path_leaves_no_trace() -> None:
+    module = fixture("gpt/table8")
+    model = module.build(64)
+    model.transformer.drop.eval()  # type: ignore[union-attr]
+    before = [{k: v for k, v in vars(m).items() if isinstance(v, bool)} for m in model.modules()]
+    for path in paths(model, Inputs(module.batch(64))):
+        with path.enter(model, lambda: module.build(64)):
+            pass
+    assert [{k: v for k, v in vars(m).items() if isinstance(v, bool)} for m in model.modules()] == before
+    assert callable(F.scaled_dot_product_attention)
