@@ -67,7 +67,8 @@ def audit_family(name: str, answer: Any) -> None:
         report = audit(target_from_object(getattr(transformers, name), TargetOptions(), None))
         counts = Counter(violation.severity for violation in report.violations)
         row = {"verdict": report.verdict, "unanalysed": [f"{each.name}: {each.reason}" for each in report.unanalysed],
-               "errors": counts["error"], "warnings": counts["warning"]}  # fmt: skip
+               "errors": counts["error"], "warnings": counts["warning"],
+               "rules": Counter(v.rule for v in report.violations if v.severity == "error")}  # fmt: skip
     except UserError as error:
         row = {"verdict": "", "reason": str(error)}
     except Exception as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .capture.align import align
 from .capture.definitions import definitions
 from .capture.recorder import Recording, record
 from .errors import UserError
@@ -16,6 +19,7 @@ from .report.assemble import assemble
 from .report.located import located
 from .report.model import Report
 from .scaling import optimizers
+from .scaling.constants import exponent_of
 from .scaling.derive import Scaling, derive
 from .scaling.predict import predict
 from .scaling.result import Discrepancy
@@ -52,14 +56,14 @@ def audit(
         of_schedule: list[Discrepancy] = []
         if target.scheduler is not None:
             trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
-        scaling = derive(
-            recordings,
-            ratios,
-            models,
+        analyse = partial(
+            derive, recordings, ratios, models,
             lambda probe, draw: target.build(target.sizes(probe), seed + 1000 + draw),
-            trained,
-            school.readout_init_bound,
-        )
+            trained, school.readout_init_bound,
+        )  # fmt: skip
+        scaling = analyse()
+        if scaling.program.irregular and _looked_at_again(target, scaling, seed):
+            scaling = analyse()
     _require_growth(target, scaling)
     with decomposed_kernels():
         elsewhere = other_paths(target, models, seed, recordings, scaling, ratios, school.readout_init_bound)
@@ -67,6 +71,24 @@ def audit(
     more = (*of_schedule, *elsewhere.discrepancies)
     report = assemble(target, school, scaling, prediction, target_width, more, elsewhere.unanalysed)
     return located(report, target, defined.of(models[0]))
+
+
+def _looked_at_again(target: Target, scaling: Scaling, seed: int) -> bool:
+    """Record a third width, and note on every constant of the first how it goes on from the second to the third."""
+    sizes = target.sizes(2)
+    try:
+        third = record_target(target, target.build(sizes, seed), sizes, seed)
+    except UserError:  # the model cannot be built there: what two probes showed stands
+        return False
+    main = target.axes[0].name
+    step = math.log(sizes[main] / target.sizes(1)[main])
+    narrow = scaling.aligned.narrow
+    later = align(narrow, third, [sizes[axis.name] / target.sizes(0)[axis.name] for axis in target.axes])
+    for op in scaling.aligned.ops:
+        node, wider = op.wide, later.by_node[op.narrow].wide
+        if node is not None and wider is not None:
+            op.narrow.meta["later"] = exponent_of(node.meta.get("rms"), wider.meta.get("rms"), step)
+    return True
 
 
 def _require_growth(target: Target, scaling: Scaling) -> None:

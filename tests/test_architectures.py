@@ -15,7 +15,10 @@ from models import architectures as zoo
 from torch import nn
 
 import muaudit
+from muaudit.audit import audit as audit_target
 from muaudit.report.model import Report
+from muaudit.target.huggingface import target_from_object
+from muaudit.target.options import TargetOptions
 
 GENERATOR = torch.Generator().manual_seed(0)
 ROWS = torch.randn(4, zoo.FEATURES, generator=GENERATOR)
@@ -67,6 +70,17 @@ def test_attention(kind: str) -> None:
     found = errors(audit(lambda width: zoo.Attention(width, kind), SEQUENCE))
     wanted = expected(hidden.get(kind, "q.weight k.weight v.weight out.weight"), "head.weight" + readouts.get(kind, ""))
     assert found == wanted
+
+
+@pytest.mark.parametrize("family", ["Bloom", "Mpt", "Falcon"])
+def test_slopes_that_close_in_on_a_limit_as_heads_are_added_are_no_power_of_width(family: str) -> None:
+    """ALiBi's slopes have rms 0.13, 0.20, 0.25, … over 4, 8, 16, … heads: bounded (arXiv 2108.12409)."""
+    transformers = pytest.importorskip("transformers")
+    options = TargetOptions(set={"alibi": True} if family == "Falcon" else {})
+    target = target_from_object(getattr(transformers, f"{family}ForCausalLM"), options, None)
+    report = audit_target(target)
+    assert not {v.rule for v in report.violations} & {"MUP201", "MUP207"}
+    assert not report.unanalysed
 
 
 CASES: dict[str, tuple[Callable[[int], nn.Module], Any, str, str]] = {

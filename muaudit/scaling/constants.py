@@ -10,6 +10,9 @@ from .values import ZERO
 SNAP_SCALAR = 0.03  # a scalar written in code is exact but for a head_dim or group rounding
 SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) varies a little with its size
 
+SNAP_ADDED = 0.05  # further than this from a power other than 0, a constant tensor is looked at a third time
+CONVERGES = 0.7  # a slope that falls by this factor or more from one doubling to the next is on its way to a limit
+
 
 def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float | None:
     """Raw exponent of a number known at both widths (`unit` = log of the width ratio); −∞ for zero, None if unknown."""

@@ -15,7 +15,7 @@ import torch
 from torch import fx
 
 from ..capture.align import Aligned, Op
-from .constants import SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
+from .constants import CONVERGES, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
 from .pieces import Pieces
 from .values import ZERO, Kind, Value
 
@@ -115,9 +115,24 @@ class Builder:
         """A value nothing trainable flows into, with the exponent of its rms."""
         raw = exponent_of(*op.rms(), self.unit)
         c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
-        if c is None:
-            c = self._odd_data[op] = raw or 0.0
-        return self.make("data", (), op, c=c)
+        if raw is not None and c not in (0.0, ZERO) and (c is None or abs(raw - c) > SNAP_ADDED):
+            c = self._settled(raw, c, op.narrow.meta.get("later"))
+            if c is None:
+                c = self._odd_data[op] = raw
+        return self.make("data", (), op, c=c or 0.0)
+
+    @staticmethod
+    def _settled(raw: float, c: float | None, later: float | None) -> float | None:
+        """A constant's exponent where two probes leave it in doubt, by the slope between the second and a third.
+
+        A slope that falls off towards zero is that of a constant with a limit (slopes of ALiBi over more heads); one
+        that closes in on a power has that power.
+        """
+        if later is None:
+            return None
+        if abs(later) <= CONVERGES * abs(raw):
+            return 0.0
+        return c if c is not None and abs(later - c) <= CONVERGES * abs(raw - c) else None
 
     def unknown(self, op: Op, args: tuple[Value, ...], note: str) -> Value:
         return self.make("unknown", args, op, note=note)
@@ -183,9 +198,17 @@ class Builder:
         """A sum or concatenation; zeros add nothing, nor does the mean of a parameter to the parameter."""
         kept = [x for x in xs if not (x.kind == "data" and x.c == ZERO)]
         kept = [x for x in kept if not any(self.is_statistic(x, other) for other in kept if other is not x)] or kept
+        kept = [x for x in kept if len(kept) == 1 or not self._drifts(x, op)]
         if not kept:
             return self.make("data", (), op, dims, c=ZERO)
         return self.make("join", tuple(kept), op, dims) if len(kept) > 1 else self.make("view", (kept[0],), op, dims)
+
+    def _drifts(self, x: Value, op: Op) -> bool:
+        """Whether an added constant changes with width, and not like a power of it: noted, and left out of the sum."""
+        if x.op not in self._odd_data:
+            return False
+        self.irregular.append((op, self._odd_data[x.op]))
+        return True
 
     def mul(self, x: Value, y: Value, op: Op, dims: tuple[float, ...] | None = None) -> Value:
         if y.kind == "data" or x.kind == "data":

@@ -222,7 +222,8 @@ class Attention(nn.Module):
         if self.kind == "relative keys":
             logits = logits + torch.einsum("bhtd,tsd->bhts", q, self.table(distance + 9))
         if self.kind == "alibi":
-            logits = logits - distance.abs() * torch.linspace(0.1, 1, self.heads)[:, None, None]
+            slopes = 2 ** (-8 * torch.arange(1, self.heads + 1) / self.heads)
+            logits = logits - distance.abs() * slopes[:, None, None]
         if self.kind == "soft cap":
             logits = 30 * torch.tanh(logits / 30)
         return logits.softmax(-1) @ v
