@@ -38,8 +38,9 @@ def check_fresh(checkpoint: Checkpoint) -> None:
 def check_moved(checkpoint: Checkpoint, old: Plan, new: Plan) -> None:
     """Raise UserError unless all files are in the formulation of `old`, as far as they say, and `new` is another."""
     if old.entries == new.entries and old.hooks == new.hooks:
+        same = "" if old.formulation == new.formulation else f", which for this model is the same as {new.formulation}"
         raise UserError(
-            f"the checkpoint is in the formulation {old.formulation} already, by the plan it comes from",
+            f"the checkpoint is in the formulation {old.formulation} already{same}: there is nothing to move",
             "--formulation names another one",
         )
     for shard in checkpoint.shards:

@@ -95,8 +95,9 @@ class _Mover:
         scaled: list[tuple[str, torch.Tensor, Scaling]] = []
         entries = {names[key]: self._entries(names[key], values, scaled) for key, values in state["state"].items()}
         groups = self._groups(state["param_groups"], names)
-        named = all(isinstance(key, str) for key in names)
-        keys = {name: name if named else number for number, name in enumerate(n for g in groups for n in g["params"])}
+        numbered = {name: number for number, name in enumerate(name for g in groups for name in g["params"])}
+        own = {name: key for key, name in names.items() if isinstance(key, str)}
+        keys: dict[str, Any] = own or numbered
         for group in groups:
             group["params"] = [keys[name] for name in group["params"]]
         return {**state, "state": {keys[n]: entries[n] for n in keys if n in entries}, "param_groups": groups}, scaled

@@ -60,7 +60,7 @@ def verify(transfer: Transfer, target: Target, written: Path, model: Skeleton) -
     if not found <= verified.allowed:
         raise UserError(
             f"--verify: the outputs differ by {found:.3g} relative, expected at most {verified.allowed:.3g}",
-            "nothing was written; is the plan given with --from the one that the checkpoint was trained by?",
+            "nothing was written; is the model's output random? Otherwise this is a bug in muaudit",
         )
     return verified
 
