@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from muaudit.training.fit import fit
 from muaudit.training.judge import Verdict, judge
 from muaudit.training.run import measure
 from muaudit.training.settings import Settings
+from muaudit.training.show import check_lines
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -96,9 +99,10 @@ class Twice(nn.Module):
         return self.head(self.layer(self.layer(self.embed(x)).tanh()).tanh()) * self.scale
 
 
-def small(build: Any, **settings: Any) -> Measurement:
+def small(build: Any, optimizer: str | None = None, **settings: Any) -> Measurement:
     target = from_functions(
         build,
+        optimizer=optimizer,
         batch=lambda width: torch.randn(16, 8, generator=torch.Generator().manual_seed(0)),
         loss=lambda output, batch: nn.functional.cross_entropy(output, batch[:, :4].argmax(-1)),
         widths=(32, 64),
@@ -137,13 +141,29 @@ def test_out_of_memory_drops_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_interrupt_keeps_what_was_measured() -> None:
     def build(width: int) -> Twice:
-        if width == 128:
+        if width == 128 and torch.get_default_device().type != "meta":
             raise KeyboardInterrupt
         return Twice(width)
 
     run = small(build, widths=(32, 64, 128))
     assert run.notices == ("interrupted after 4 of 6 runs",)
     assert judge(run).status in ("pass", "undecided", "fail")
+
+
+def test_an_interrupt_keeps_the_steps_of_the_run_that_it_stops() -> None:
+    class Stops(Twice):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            Stops.calls += len(x) == 16 and self.embed.weight.device.type == "cpu"
+            if self.embed.out_features == 64 and Stops.calls > 60:
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    run = small(Stops, steps=100, seeds=1)
+    assert run.notices == ("interrupted after 0 of 2 runs",) or run.notices == ("interrupted after 1 of 2 runs",)
+    assert np.isfinite(run.loss[0]).all()
+    assert np.isnan(run.loss[1, 0, -1])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +179,9 @@ def test_an_interrupt_keeps_what_was_measured() -> None:
         (["--dtype", "fp23"], "unknown dtype 'fp23'"),
         (["--format", "xml"], "unknown format 'xml'"),
         (["--lr", "-1"], "--lr expects a positive number"),
+        (["--lr", "inf"], "--lr expects a positive number"),
         (["--from", "nowhere.json"], "--from reads a finished run"),
+        (["--from", "nowhere.json", "--widths", "64,128"], "--widths would change nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -170,6 +192,61 @@ def test_bad_input_is_one_message(args: list[str], message: str, capsys: pytest.
     assert stop.value.code == 2
     assert message in err
     assert not out
+
+
+def test_a_width_that_the_model_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        app(["coord-check", str(FIXTURES / "gpt/table8.py"), "--widths", "64,128,255"], prog_name="muaudit")
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert "at width=255 raised AssertionError" in err
+    assert "assert config.n_embd % config.n_head == 0" in err
+    assert "--widths trains at other widths" in err
+
+
+def test_a_loss_that_is_not_finite_at_step_1() -> None:
+    run = small(lambda width: Twice(width, scale=1e30), steps=2, optimizer="sgd")
+    verdict = judge(run)
+    assert np.isfinite(run.loss[..., 0]).all()
+    assert not np.isfinite(run.loss[..., 1]).any()
+    assert (verdict.status, verdict.wider, verdict.wider_detail) == ("fail", "fail", "the loss is not finite")
+    assert "not finite at step 1, width 32" in {each.non_finite for each in verdict.offenders}
+    assert "not finite at step 1" in "".join(str(line) for line in check_lines(run, verdict))
+
+
+@cache
+def a_run() -> Measurement:
+    return small(Twice)
+
+
+def damaged(document: dict[str, Any], **changes: Any) -> str:
+    return json.dumps({**document, **changes})
+
+
+DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
+    "cut": (lambda d: json.dumps(d)[:500], "is not JSON"),
+    "another": (lambda d: "[]", "expected schema muaudit.coord-check/1"),
+    "no loss": (lambda d: json.dumps({key: value for key, value in d.items() if key != "loss"}), "it has no 'loss'"),
+    "one width": (lambda d: damaged(d, widths=[64]), "expects at least two widths"),
+    "steps": (lambda d: damaged(d, steps=5), "expected (2, 2, 6) numbers (width, seed, step) for the loss"),
+    "dtype": (lambda d: damaged(d, dtype="fp8"), "expected a dtype of fp32, bf16, fp64, found 'fp8'"),
+    "kind": (lambda d: damaged(d, activations=[{**d["activations"][0], "kind": "what"}]), "found 'what' for embed"),
+    "values": (lambda d: damaged(d, activations=[{**d["activations"][0], "values": {}}]), "expected l2, l1"),
+    "text": (lambda d: damaged(d, activations="text"), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = a_run()
+    change, message = DAMAGES[damage]
+    (tmp_path / "run.json").write_text(change(json.loads(store.to_json(run, judge(run)))), encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        app(["coord-check", "--from", str(tmp_path / "run.json")], prog_name="muaudit")
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert message in err
+    assert "internal error" not in err
 
 
 def test_data_that_change_are_refused() -> None:

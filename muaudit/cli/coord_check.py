@@ -80,8 +80,14 @@ def coord_check(
     """Train for a few steps at several widths: does every activation keep its size?"""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
-    if from_ is not None and (plan is not None or compare_plan is not None):
-        raise UserError("--from reads a finished run: a plan would change nothing")
+    if from_ is not None:
+        unused = {
+            "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--lr": lr,
+            "--optimizer": optimizer, "--width": width, "--set": set_, "--input": input_,
+        }  # fmt: skip
+        for name, given in unused.items():
+            if given:
+                raise UserError(f"--from reads a finished run: {name} would change nothing", f"leave {name} out")
     if (compare is not None or compare_plan is not None) and format_ != "rich":
         raise UserError(
             f"a comparison cannot be one report: {format_} holds one run", "write each target's report on its own"

@@ -35,6 +35,7 @@ def measure(target: Target, settings: Settings, progress: Progress = lambda done
     widths = settings.widths or tuple(first * factor for factor in (1, 2, 4, 8))
     collected = _Collected(widths, settings)
     collected.notices += _data_notices(target, widths)
+    _check_widths(target, widths)
     factor = _lr_factor(target, settings.lr)
     report = _prediction(target, collected.notices)
     _Runner(target, settings, factor, collected, progress).every_width()
@@ -216,7 +217,8 @@ def _multiplier(multipliers: dict[str, tuple[float, bool]], module: str, kind: K
 def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float, bool]]:
     """Module → exponent of the constant on its weight, and whether that is tied.
 
-    Inside a linear region any intermediate size is fine.
+    Inside a linear region any intermediate size is fine: the constant may follow the module. Those of gains and biases
+    are in the module itself, before its value is seen.
     """
     exponents = (
         {row.name: row.multiplier_exponent for row in report.tensors if row.multiplier_exponent} if report else {}
@@ -224,7 +226,9 @@ def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float
     if not exponents:
         return {}
     named = list(target.build(target.sizes(0), 0).named_parameters(remove_duplicate=False))
-    by_tensor = {id(parameter): exponents[name] for name, parameter in named if name in exponents}
+    by_tensor = {
+        id(parameter): exponents[name] for name, parameter in named if name in exponents and parameter.dim() > 1
+    }
     uses = Counter(id(parameter) for _, parameter in named)
     return {name.rpartition(".")[0]: (by_tensor[id(p)], uses[id(p)] > 1) for name, p in named if id(p) in by_tensor}
 
@@ -259,6 +263,25 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device!r} is not there", "--device cpu works everywhere")
     if kind == "cuda" and ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
         raise UserError(f"device {device!r} is not there", f"there are {torch.cuda.device_count()} cuda devices")
+
+
+def _check_widths(target: Target, widths: tuple[int, ...]) -> None:
+    """Refuse a width that the model refuses before any is trained; without memory for the weights, where that works."""
+    for width in widths:
+        try:
+            with torch.device("meta"):
+                target.build(sizes_at(target, width), 0)
+        except Exception:
+            _really_built(target, width)
+
+
+def _really_built(target: Target, width: int) -> None:
+    """Some code cannot be built without memory."""
+    try:
+        target.build(sizes_at(target, width), 0)
+    except UserError as error:
+        if not out_of_memory(error):
+            raise UserError(error.message, "--widths trains at other widths, for example multiples of these") from error
 
 
 def _data_notices(target: Target, widths: tuple[int, ...]) -> list[str]:

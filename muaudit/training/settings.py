@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
@@ -62,7 +63,7 @@ def check_settings(settings: Settings) -> Settings:
         raise UserError(f"unknown device {settings.device!r}", nearest(settings.device, DEVICES, "devices"))
     if settings.dtype not in DTYPES:
         raise UserError(f"unknown dtype {settings.dtype!r}", nearest(settings.dtype, tuple(DTYPES), "dtypes"))
-    if settings.lr is not None and not settings.lr > 0:
+    if settings.lr is not None and not 0 < settings.lr < inf:
         raise UserError(f"--lr expects a positive number, found {settings.lr:g}")
     if settings.widths:
         check_width_list(settings.widths, "--widths")

@@ -7,14 +7,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from .. import __version__
 from ..errors import UserError
-from .data import STATISTICS, Activation, Array, Measurement
+from .data import STATISTICS, Activation, Array, Kind, Measurement
 from .judge import Judged, Slope, Verdict
+from .settings import DTYPES, check_width_list
 
 SCHEMA = "muaudit.coord-check/1"
 _ARRAYS = ("activations", "loss", "parameters")
@@ -54,8 +55,12 @@ def from_file(path: Path) -> Measurement:
         raise UserError(f"{path}: expected schema {SCHEMA}, found {found!r}", "write one with --format json --output")
     try:
         return _measurement(document)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error.message}") from error
+    except KeyError as error:
+        raise UserError(f"{path} is damaged: it has no {error}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
 
 
 def to_csv(run: Measurement) -> str:
@@ -104,7 +109,29 @@ def _measurement(document: Mapping[str, Any]) -> Measurement:
         for each in document["activations"]
     )  # fmt: skip
     parameters = {name: {key: _array(a) for key, a in d.items()} for name, d in document["parameters"].items()}
-    return Measurement(**plain, activations=activations, loss=_array(document["loss"]), parameters=parameters)
+    run = Measurement(**plain, activations=activations, loss=_array(document["loss"]), parameters=parameters)
+    _check(run)
+    return run
+
+
+def _check(run: Measurement) -> None:
+    """Raise ValueError unless everything has the size that it should have, and a known kind."""
+    check_width_list(run.widths, "widths")
+    if run.dtype not in DTYPES:
+        raise ValueError(f"expected a dtype of {', '.join(DTYPES)}, found {run.dtype!r}")
+    shape = len(run.widths), run.seeds, run.steps + 1
+    arrays = {"loss": run.loss}
+    for each in run.activations:
+        if each.kind not in get_args(Kind):
+            raise ValueError(f"expected a kind of {', '.join(get_args(Kind))}, found {each.kind!r} for {each.name}")
+        if set(each.values) != set(STATISTICS):
+            raise ValueError(f"expected {', '.join(STATISTICS)} of {each.name}, found {', '.join(each.values)}")
+        arrays |= {f"{key} of {each.name}": array for key, array in each.values.items()}
+    for name, statistics in run.parameters.items():
+        arrays |= {f"{key} of {name}": array for key, array in statistics.items()}
+    for what, array in arrays.items():
+        if array.shape != shape:
+            raise ValueError(f"expected {shape} numbers (width, seed, step) for the {what}, found {array.shape}")
 
 
 def _listed(values: Array) -> Any:
