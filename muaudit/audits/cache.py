@@ -23,6 +23,7 @@ import muaudit
 from muaudit.audits.job import Audited, Job
 from muaudit.audits.sources import digest, unchanged
 from muaudit.audits.stored import report_from, to_data
+from muaudit.parametrizations.profile_file import is_profile_file
 from muaudit.report.places import repository_root
 
 SCHEMA = "muaudit.cache/1"
@@ -95,8 +96,9 @@ def _asked(job: Job) -> list[Any]:
     # Without a target the choice depends on which files there are.
     beside = sorted(file.name for file in Path.cwd().glob("*.py")) if job.text is None else None
     options = {name: repr(value) for name, value in vars(job.options).items()}
+    profile = digest(job.profile) if is_profile_file(job.profile) else None
     return [
-        os.getcwd(), job.text, options, job.profile, plan, job.target_width, job.seed, job.fixes, beside
+        os.getcwd(), job.text, options, job.profile, profile, plan, job.target_width, job.seed, job.fixes, beside
     ]  # fmt: skip
 
 

@@ -39,7 +39,8 @@ LrGroup = Annotated[
     ),
 ]
 Profile = Annotated[
-    str | None, typer.Option(metavar="NAME", help="School of µP: tp5 (default), standard-full-align, lingle.")
+    str | None,
+    typer.Option(metavar="NAME", help="School of µP: tp5, standard-full-align, lingle, or a YAML file."),
 ]
 TargetWidth = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="The width you will train at; Adam's eps is judged there.")

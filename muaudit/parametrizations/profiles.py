@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 from muaudit.errors import UserError
 from muaudit.report.model import Severity
 from muaudit.suggest import nearest
+
+ADVICE = ("MUP501", "MUP502", "MUP504", "MUP505")  # rules that a profile can ask for or leave out
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,16 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STA
 
 
 def get_profile(name: str) -> Profile:
-    """The profile of that name.
+    """The profile of that name, or the one in that YAML file.
 
     Raises:
-        UserError: no such profile; lists the choices and the nearest name.
+        UserError: no such profile; lists the choices and the nearest name. A file that holds none.
     """
+    from muaudit.parametrizations.profile_file import is_profile_file, load_profile
+
     if name in PROFILES:
         return PROFILES[name]
-    raise UserError(f"unknown profile {name!r}", nearest(name, PROFILES, "profiles"))
+    if is_profile_file(name):
+        return load_profile(Path(name))
+    hint = f"{nearest(name, PROFILES, 'profiles')}\nor a file: --profile ours.yaml"
+    raise UserError(f"unknown profile {name!r}", hint)

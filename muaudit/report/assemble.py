@@ -205,7 +205,7 @@ def _settings(
         return []
     return optimizer_discrepancies(
         list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
-        growth, profile.weight_decay_target,
+        growth, {"hidden": profile.weight_decay_target, **profile.weight_decay_targets},
     )  # fmt: skip
 
 

@@ -18,16 +18,16 @@ def optimizer_discrepancies(
     gradients: Mapping[str, float],
     param_gradients: Mapping[str, float],
     growth: float,
-    decay_target: float,
+    decay_targets: Mapping[str, float],
 ) -> list[Discrepancy]:
-    """Weight decay per role and eps against the gradient; `growth` is target width / first probe."""
+    """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe."""
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
     found: list[Discrepancy] = []
     for name, j in first.items():
         how = trained.get(name)
         if how is None:
             continue
-        found += _decay(name, j, how, decay_target)
+        found += _decay(name, j, how, decay_targets)
         found += _eps(name, j, how, gradients.get(name, 0.0), param_gradients.get(name, 0.0), growth)
     return united(folded(found), judged)
 
@@ -39,8 +39,8 @@ def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
     )
 
 
-def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepancy]:
-    """lr·wd of hidden weights (decoupled), L2 inside Adam's gradient, decay of vectors."""
+def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> list[Discrepancy]:
+    """lr·wd of weights by role (decoupled), L2 inside Adam's gradient, decay of vectors."""
     narrow, wide = how.weight_decay
     if not narrow and not wide:
         return []
@@ -48,7 +48,8 @@ def _decay(name: str, j: Judged, how: Trained, target: float) -> list[Discrepanc
     if how.family == "adam" and not how.decoupled:
         return [replace(base, aspect="l2_adam", values=(narrow,))]
     out: list[Discrepancy] = []
-    if how.decoupled and j.use.role == "hidden" and how.decay_exponent is not None:
+    if how.decoupled and j.use.role in ("hidden", "input", "output") and how.decay_exponent is not None:
+        target = targets.get(j.use.role, 0.0)
         if abs(how.decay_exponent - target) > TOLERANCE:
             out.append(replace(base, found=how.decay_exponent, expected=target, values=(narrow, wide)))
     elif j.use.role in ("bias", "gain"):

@@ -33,7 +33,7 @@ _POLICY = (
     Key("tensor-ignores", "ignores", "Rules not to report for tensors or modules that match a pattern.", {}),
 )
 TOP = (
-    Key("profile", "text", "School of µP: tp5, standard-full-align, lingle.", "tp5"),
+    Key("profile", "text", "School of µP: tp5, standard-full-align, lingle, or a YAML file.", "tp5"),
     *_POLICY,
     Key("strict", "flag", "Exit 1 when anything could not be analysed.", False),
     Key("fail-on", "severity", "Exit 1 from this severity on.", "error"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from muaudit.answers.policy import Policy
 from muaudit.errors import UserError
+from muaudit.parametrizations.profile_file import is_profile_file
 from muaudit.report.model import Severity
 from muaudit.settings.keys import TARGET, TOP, Key, by_name, wrong
 from muaudit.settings.source import Source, find_source
@@ -67,7 +68,7 @@ def load_settings(start: Path, config: Path | None = None, isolated: bool = Fals
     baseline = top["baseline"]
     return Settings(
         file=source.file,
-        profile=top["profile"],
+        profile=_profile(top["profile"], source.file.parent),
         policy=policy,
         strict=top["strict"],
         fail_on=top["fail-on"],
@@ -127,7 +128,7 @@ class _Reader:
             name=name,
             target=_anchored(text, folder),
             options=options,
-            profile=given["profile"] or top["profile"],
+            profile=_profile(given["profile"] or top["profile"], folder),
             plan=folder / given["plan"] if given["plan"] else None,
             target_width=given["target-width"],
             seed=given["seed"],
@@ -151,6 +152,11 @@ class _Reader:
 
     def error(self, path: tuple[str, ...], message: str, hint: str = "") -> UserError:
         return UserError(f"{self.source.at(path)}: {message}", hint)
+
+
+def _profile(text: str, folder: Path) -> str:
+    """A profile's name as it is; its file by its full path, from the folder of the configuration."""
+    return str(folder / text) if is_profile_file(text) else text
 
 
 def _anchored(text: str, folder: Path) -> str:
