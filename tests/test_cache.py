@@ -1,0 +1,178 @@
+"""The cache of audits: what it answers, what invalidates it, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muaudit.audits import Audited, Job, run_jobs
+from muaudit.audits import cache as cache_module
+from muaudit.audits import run as run_module
+from muaudit.audits.cache import Cache
+from muaudit.audits.stored import report_from, to_data
+from muaudit.report.findings import Failure
+
+MODEL = """
+from torch import nn
+from helper import last
+class Net(nn.Sequential):
+    def __init__(self, width=64):
+        super().__init__(nn.Linear(8, width), nn.Tanh(), last(width))
+"""
+HELPER = """
+import json
+from pathlib import Path
+from torch import nn
+def last(width):
+    return nn.Linear(width, json.loads(Path(__file__).with_name("sizes.json").read_text())["out"])
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "net.py").write_text(MODEL)
+    (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "sizes.json").write_text('{"out": 4}')
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("helper", None)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def audits(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that were really audited."""
+    done: list[Job] = []
+    really = run_module.audit_job
+
+    def counted(job: Job) -> Any:
+        done.append(job)
+        return really(job)
+
+    monkeypatch.setattr(run_module, "audit_job", counted)
+    return done
+
+
+def entry(cache: Cache) -> Path:
+    (path,) = cache.folder.glob("*.json")
+    return path
+
+
+def test_an_unchanged_target_is_audited_once_and_says_the_same(project: Path, cache: Cache, audits: list[Job]) -> None:
+    first, second = (run_jobs([Job("net.py", name="net")], cache)[0] for _ in range(2))
+    assert len(audits) == 1
+    assert isinstance(first, Audited)
+    assert isinstance(second, Audited)
+    assert to_data(first.report) == to_data(second.report)
+    assert {Path(file).name for file in second.sources} >= {"net.py", "helper.py", "sizes.json"}
+    assert (cache.folder / ".gitignore").read_text() == "*\n"
+
+
+def test_a_report_survives_the_way_through_json(project: Path) -> None:
+    (outcome,) = run_jobs([Job("net.py")], None)
+    assert isinstance(outcome, Audited)
+    again = report_from(json.loads(json.dumps(to_data(outcome.report))))
+    assert to_data(again) == to_data(outcome.report)
+    assert again.violations == outcome.report.violations
+
+
+@pytest.mark.parametrize("name", ["net.py", "helper.py", "sizes.json"])
+def test_a_change_in_any_file_that_was_read_counts(project: Path, cache: Cache, audits: list[Job], name: str) -> None:
+    run_jobs([Job("net.py")], cache)
+    text = (project / name).read_text()
+    (project / name).write_text(text + " ")
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2
+    os.utime(project / name)  # a new time of change alone does not count
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2
+
+
+def test_what_was_asked_counts(project: Path, cache: Cache, audits: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job("net.py"), Job("net.py:Net"), Job("net.py", profile="lingle"), Job("net.py", seed=1),
+            Job("net.py", target_width=4096)]  # fmt: skip
+    for job in jobs * 2:
+        run_jobs([job], cache)
+    assert len(audits) == len(jobs)
+    monkeypatch.setattr(cache_module, "_versions", lambda: ("0.0.1", "", "2.6.0", ""))
+    run_jobs([jobs[0]], cache)
+    assert len(audits) == len(jobs) + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"schema": "muaudit.cache/0"}', '{"schema": "muaudit.cache/1"}']
+)
+def test_an_entry_that_cannot_be_read_is_rebuilt(project: Path, cache: Cache, audits: list[Job], text: str) -> None:
+    run_jobs([Job("net.py")], cache)
+    whole = entry(cache).read_text()
+    entry(cache).write_text(text)
+    (outcome,) = run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2
+    assert isinstance(outcome, Audited)
+    assert entry(cache).read_text() == whole
+
+
+def test_an_entry_with_a_damaged_report_is_rebuilt(project: Path, cache: Cache, audits: list[Job]) -> None:
+    run_jobs([Job("net.py")], cache)
+    data = json.loads(entry(cache).read_text())
+    del data["report"]["violations"][0]["rule"]
+    entry(cache).write_text(json.dumps(data))
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2
+
+
+def test_a_folder_that_cannot_be_written_to_does_without(project: Path, audits: list[Job]) -> None:
+    (project / "file").write_text("in the way")
+    cache = Cache(project / "file" / "cache")  # permissions do not stop root, a file does
+    for _ in range(2):
+        (outcome,) = run_jobs([Job("net.py")], cache)
+        assert isinstance(outcome, Audited)
+    assert len(audits) == 2
+
+
+def test_a_failure_is_not_kept_and_does_not_stop_the_others(project: Path, cache: Cache) -> None:
+    outcomes = run_jobs([Job("gone.py"), Job("net.py"), Job("net.py:Nett")], cache, processes=1)
+    assert [type(outcome) for outcome in outcomes] == [Failure, Audited, Failure]
+    assert "did you mean Net?" in outcomes[2].message  # type: ignore[union-attr]
+    assert len(list(cache.folder.glob("*.json"))) == 1
+
+
+def test_parallel_processes_say_the_same_as_one(project: Path) -> None:
+    jobs = [Job("net.py", name="a"), Job("net.py", name="b", seed=1), Job("gone.py", name="c")]
+    alone, together = (run_jobs(jobs, None, processes) for processes in (1, 2))
+    for one, other in zip(alone[:2], together[:2], strict=True):
+        assert isinstance(one, Audited)
+        assert isinstance(other, Audited)
+        assert to_data(one.report) == to_data(other.report)
+        assert {"net.py", "helper.py"} <= {Path(file).name for file in other.sources}
+    assert alone[2] == together[2]
+
+
+def test_an_unchanged_target_answers_without_torch(project: Path) -> None:
+    code = """
+import sys
+sys.argv = ["muaudit", "check", "net.py", "--quiet"]
+from muaudit.cli.main import main
+try:
+    main()
+except SystemExit as stop:
+    print(stop.code, "torch" in sys.modules, file=sys.stderr)
+"""
+    environment = {**os.environ, "MUAUDIT_CACHE_DIR": str(project / "elsewhere")}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        for _ in range(2)
+    ]
+    assert [run.stderr.split()[-2:] for run in runs] == [["1", "True"], ["1", "False"]]
+    assert runs[0].stdout == runs[1].stdout != ""
