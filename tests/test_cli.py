@@ -105,10 +105,10 @@ def test_the_options_are_frozen() -> None:
     }
     assert options == {
         "check": [
-            "--baseline", "--config", "--debug", "--exit-zero", "--extend-select", "--fail-on", "--format", "--ignore",
-            "--input", "--isolated", "--jobs", "--lr-group", "--no-cache", "--optimizer", "--output", "--plan",
-            "--profile", "--quiet", "--seed", "--select", "--set", "--statistics", "--strict", "--target-width",
-            "--tensors", "--why", "--width", "-q",
+            "--base-width", "--baseline", "--config", "--debug", "--diff", "--exit-zero", "--extend-select",
+            "--fail-on", "--fix", "--format", "--ignore", "--input", "--isolated", "--jobs", "--lr-group",
+            "--no-cache", "--optimizer", "--output", "--plan", "--profile", "--quiet", "--seed", "--select", "--set",
+            "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors", "--why", "--width", "-q",
         ],
         "baseline": [
             "--baseline", "--config", "--debug", "--input", "--isolated", "--jobs", "--lr-group", "--no-cache",

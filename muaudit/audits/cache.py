@@ -98,7 +98,8 @@ def _asked(job: Job) -> list[Any]:
     options = {name: repr(value) for name, value in vars(job.options).items()}
     profile = digest(job.profile) if is_profile_file(job.profile) else None
     return [
-        os.getcwd(), job.text, options, job.profile, profile, plan, job.target_width, job.seed, job.fixes, beside
+        os.getcwd(), job.text, options, job.profile, profile, plan, job.target_width, job.seed, job.fixes,
+        job.base_width, beside,
     ]  # fmt: skip
 
 

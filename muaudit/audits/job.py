@@ -8,17 +8,21 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from muaudit.answers.policy import Policy
 from muaudit.report.model import Report
 from muaudit.target.options import TargetOptions
+
+if TYPE_CHECKING:
+    from muaudit.target import Target
 
 
 @dataclass(frozen=True)
 class Job:
     """A target with everything that its audit depends on. `name` is that of a configured target.
 
-    fixes: work out the source edits too, each tried by an audit of its own.
+    fixes: work out the source edits too, each tried by an audit of its own. base_width: where these change nothing.
     """
 
     text: str | None
@@ -30,6 +34,7 @@ class Job:
     name: str = ""
     policy: Policy = field(default_factory=Policy)
     fixes: bool = False
+    base_width: int | None = None
 
     @property
     def shown(self) -> str:
@@ -39,31 +44,45 @@ class Job:
 
 @dataclass(frozen=True)
 class Audited:
-    """A report, the user's source files that it came from, and the stamps of the packages that took part."""
+    """A report, the user's source files that it came from, and the stamps of the packages that took part.
+
+    modules: the user's modules that were imported for it in this process.
+    """
 
     report: Report
     sources: tuple[str, ...] = ()
     packages: Mapping[str, list[int]] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
 
 
 def audit_job(job: Job) -> Report:
     """Do it, here and now. What the user's model prints goes to stderr. Raises UserError."""
-    from muaudit.parametrizations.profiles import get_profile
-
-    profile = get_profile(job.profile)
     # Probes are small: starting and joining threads costs more than the arithmetic. Read when torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with redirect_stdout(sys.stderr):
-        from muaudit.audit import audit
-        from muaudit.target import resolve
+        before = set(sys.modules)
+        target, report = _audited(job)
+        if not job.fixes:
+            return report
+        from muaudit.fixes import propose, verified
 
-        found = resolve(job.text, job.options)
-        if job.plan is not None:
-            from muaudit.convert.plan import load_plan
-            from muaudit.convert.planned import planned
+        fixes = propose(report, target, job.base_width)
+        return verified(report, fixes, lambda: _audited(job)[1], set(sys.modules) - before)
 
-            found = planned(found, load_plan(job.plan))
-        return audit(found, profile=profile, target_width=job.target_width, seed=job.seed)
+
+def _audited(job: Job) -> tuple[Target, Report]:
+    from muaudit.audit import audit
+    from muaudit.parametrizations.profiles import get_profile
+    from muaudit.target import resolve
+
+    profile = get_profile(job.profile)
+    target = resolve(job.text, job.options)
+    if job.plan is not None:
+        from muaudit.convert.plan import load_plan
+        from muaudit.convert.planned import planned
+
+        target = planned(target, load_plan(job.plan))
+    return target, audit(target, profile=profile, target_width=job.target_width, seed=job.seed)
 
 
 def check_profiles(jobs: Iterable[Job]) -> None:

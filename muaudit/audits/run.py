@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
 from muaudit.audits.cache import Cache
 from muaudit.audits.job import Audited, Job, audit_job
-from muaudit.audits.sources import opened, packages, user_files
+from muaudit.audits.sources import opened, packages, user_files, user_modules
 from muaudit.errors import UserError
 from muaudit.report.findings import Failure
 
@@ -34,9 +35,11 @@ def run_jobs(jobs: Sequence[Job], cache: Cache | None, processes: int | None = N
 
 def audited(job: Job) -> Audited:
     """Audit one target in this process and note what was read. Raises UserError."""
+    before = set(sys.modules)
     with opened() as read:
         report = audit_job(job)
-    return Audited(replace(report, name=job.name), user_files(read.files), packages())
+    modules = tuple(name for name, _ in user_modules() if name not in before)
+    return Audited(replace(report, name=job.name), user_files(read.files), packages(), modules)
 
 
 def _here(jobs: Sequence[Job], single: bool) -> list[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def user_files(opened_files: set[str]) -> tuple[str, ...]:
     """The user's own files among the imported modules and the opened files, by absolute path, sorted."""
     from muaudit.target.usercode import is_user_file
 
-    modules = {file for file in _module_files() if is_user_file(file) and file.endswith(".py")}
+    modules = {os.path.abspath(file) for name, file in user_modules() if name != "__main__"}
     data = {
         os.path.abspath(file)
         for file in opened_files
@@ -54,6 +54,14 @@ def user_files(opened_files: set[str]) -> tuple[str, ...]:
     }
     found = {file for file in modules | data if os.path.isfile(file) and "__pycache__" not in file}
     return tuple(sorted(found))
+
+
+def user_modules() -> list[tuple[str, str]]:
+    """(name, file) of what is imported of the user's own Python."""
+    from muaudit.target.usercode import is_user_file
+
+    found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    return [(name, file) for name, file in found if file and file.endswith(".py") and is_user_file(file)]
 
 
 def packages() -> dict[str, Stamp]:
@@ -88,10 +96,3 @@ def unchanged(files: Mapping[str, str], stamps: Mapping[str, Stamp]) -> bool:
     return all(digest(file) == was for file, was in files.items()) and all(
         stamp(file) == was for file, was in stamps.items()
     )
-
-
-def _module_files() -> Iterator[str]:
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name != "__main__" and isinstance(file, str):
-            yield os.path.abspath(file)

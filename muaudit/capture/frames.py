@@ -52,3 +52,11 @@ def caller(stop: FrameType | None = None) -> tuple[str | None, int | None]:
             framework = (filename, frame.f_lineno)
         frame = frame.f_back
     return framework
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame of the user's own code, None where there is none on the stack."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _kind(frame.f_code.co_filename) != _USER:
+        frame = frame.f_back
+    return frame

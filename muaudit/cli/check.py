@@ -10,9 +10,11 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
+from muaudit.cli.output import write
 
 if TYPE_CHECKING:
-    from muaudit.report.findings import Run
+    from muaudit.audits import Audited
+    from muaudit.report.findings import Failure, Run
     from muaudit.report.model import Severity
 
 
@@ -60,6 +62,17 @@ def check(
     fail_on: Annotated[
         str | None, typer.Option(metavar="SEVERITY", help="Exit 1 from here on: error (default), warning or advice.")
     ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Edit the source where that is safe: the edited file audits clean.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print what --fix would edit, and nothing else.")] = False,
+    show_fixes: Annotated[
+        bool, typer.Option("--show-fixes", help="Show with each finding what --fix would edit.")
+    ] = False,
+    base_width: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Where edits change nothing (default: the model's own width)."),
+    ] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever is found.")] = False,
     target_width: flag.TargetWidth = None,
     plan: flag.Plan = None,
@@ -73,6 +86,7 @@ def check(
     """Report what breaks as the model widens: where, why, and the fix."""
     from muaudit.cli.outputs import parse_outputs, write_all
     from muaudit.cli.pipeline import answered, audit_all
+    from muaudit.cli.repair import diff_of, make_fixes
     from muaudit.cli.request import Flags, request
     from muaudit.report.render import Look
 
@@ -81,14 +95,24 @@ def check(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
+            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width,
         )
     )  # fmt: skip
     settings = wanted.settings
     failing = _severity(fail_on or settings.fail_on)
-    found = audit_all(wanted, use_cache=not no_cache and why is None, processes=1 if why else jobs)
-    run, _ = answered(found, wanted, baseline or settings.baseline)
-    run = replace(run, strict=strict or settings.strict, fail_on=failing)
-    write_all(run, outputs, Look(tensors, why, statistics, quiet))
+
+    def find() -> tuple[Run, list[Audited | Failure]]:
+        done = audit_all(wanted, use_cache=not no_cache and why is None, processes=1 if why else jobs)
+        found, _ = answered(done, wanted, baseline or settings.baseline)
+        return replace(found, strict=strict or settings.strict, fail_on=failing), done
+
+    run, done = find()
+    if fix and make_fixes(run, wanted, done):
+        run, _ = find()
+    if diff:
+        write(diff_of(run))
+    else:
+        write_all(run, outputs, Look(tensors, why, statistics, quiet, show_fixes))
     return _exit_code(run, exit_zero)
 
 

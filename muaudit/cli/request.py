@@ -35,6 +35,7 @@ class Flags:
     extend_select: Sequence[str] = ()
     ignore: Sequence[str] = ()
     fixes: bool = False
+    base_width: int | None = None
 
     def options(self) -> TargetOptions:
         """How the target is probed. Raises UserError for a malformed flag."""
@@ -97,6 +98,7 @@ def _job(target: Configured, options: TargetOptions, flags: Flags) -> Job:
         name=target.name,
         policy=_policy(target.policy, flags),
         fixes=flags.fixes,
+        base_width=flags.base_width,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
@@ -27,6 +28,7 @@ class Look:
     why: str | None = None
     statistics: bool = False
     quiet: bool = False
+    show_fixes: bool = False
     width: int | None = None
 
 
@@ -52,7 +54,16 @@ def _reports(run: Run, style: str, look: Look) -> str:
 
         return to_text(statistics_lines(run), look.width)
     texts = [
-        render(each, style, tensors=look.tensors, why=look.why, strict=run.strict, width=look.width, quiet=look.quiet)
+        render(
+            each,
+            style,
+            tensors=look.tensors,
+            why=look.why,
+            strict=run.strict,
+            width=look.width,
+            quiet=look.quiet,
+            root=run.root if look.show_fixes else None,
+        )
         for each in run.reports
         if not (look.quiet and style == "rich" and not each.violations and not (run.strict and each.unanalysed))
     ]
@@ -70,8 +81,12 @@ def render(
     strict: bool = False,
     width: int | None = None,
     quiet: bool = False,
+    root: Path | None = None,
 ) -> str:
-    """The report as text. `width` is the terminal's, None for pipes and files; `why` asks for one derivation."""
+    """The report as text. `width` is the terminal's, None for pipes and files; `why` asks for one derivation.
+
+    root: where the paths of source edits start; without it no edits are shown.
+    """
     name = None if why is None else derivation_name(why, report.derivations)
     steps = None if name is None else report.derivations[name]
     if check_format(style) == "json":
@@ -86,7 +101,7 @@ def render(
 
     if name is not None and steps is not None:
         return to_text(derivation_lines(name, steps), width)
-    return to_text(report_lines(report, tensors, strict, quiet), width)
+    return to_text(report_lines(report, tensors, strict, quiet, root), width)
 
 
 def to_text(lines: Iterable[Line], width: int | None) -> str:

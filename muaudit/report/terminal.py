@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, line
-from muaudit.report.model import Report, Severity, Step, Unanalysed, Violation
+from muaudit.report.model import Report, Severity, SourceFix, Step, Unanalysed, Violation
 from muaudit.report.source import excerpt, location
 from muaudit.report.tensors import tensor_table
 
 STYLES: dict[Severity, str] = {"error": ERROR, "warning": WARNING, "advice": ADVICE}
 
 
-def report_lines(report: Report, tensors: bool = False, strict: bool = False, quiet: bool = False) -> Iterator[Line]:
-    """Header, verdict, violations worst first, what was not analysed, notes, summary. quiet: without the notes."""
+def report_lines(
+    report: Report, tensors: bool = False, strict: bool = False, quiet: bool = False, root: Path | None = None
+) -> Iterator[Line]:
+    """Header, verdict, violations worst first, what was not analysed, notes, summary.
+
+    quiet: without the notes. root: show source edits, with paths from there.
+    """
     yield line(*([(f"{report.name}: ", BOLD)] if report.name else []), (report.describe, BOLD), hang=2)
     yield line((f"optimizer {report.optimizer} ({report.optimizer_source}) · profile {report.profile}", DIM), hang=2)
     yield Line()
@@ -21,6 +27,8 @@ def report_lines(report: Report, tensors: bool = False, strict: bool = False, qu
     for violation in report.violations:
         yield Line()
         yield from _violation(violation)
+        if root is not None and violation.source_fix is not None:
+            yield from _edits(violation.source_fix, root)
     if report.unanalysed:
         yield Line()
         yield from _unanalysed(report.unanalysed, strict)
@@ -83,6 +91,16 @@ def _violation(v: Violation) -> Iterator[Line]:
         yield line(("happens  ", DIM), v.consequence, indent=2, hang=9)
     if v.fix:
         yield line(("fix      ", DIM), v.fix, indent=2, hang=9)
+
+
+def _edits(fix: SourceFix, root: Path) -> Iterator[Line]:
+    """The diff of a fix under its finding."""
+    from muaudit.fixes.edits import diff_text
+
+    yield line(("edit     ", DIM), f"{fix.summary}: --fix makes it", indent=2)
+    for row in diff_text([fix], root).splitlines():
+        style = GOOD if row.startswith("+") else ERROR if row.startswith("-") else DIM
+        yield line((row, style), indent=4)
 
 
 def _excerpt(file: str | None, number: int | None) -> Iterator[Line]:

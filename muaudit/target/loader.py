@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
+from muaudit.target.source import read_source
 from muaudit.target.usercode import describe, quiet, where
 
 
@@ -102,7 +103,7 @@ def _read(path: Path) -> bytes:
         raise UserError(
             f"{path.name} is not a Python file", "expected file.py, file.py:Name, package.module:Name or a config.json"
         )
-    source = path.read_bytes()
+    source = read_source(path)
     try:
         text = importlib.util.decode_source(source)
     except (SyntaxError, UnicodeDecodeError):

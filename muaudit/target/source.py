@@ -6,6 +6,16 @@ import ast
 import functools
 import os
 import sys
+from pathlib import Path
+
+OVERLAY: dict[str, bytes] = {}
+"""Files that are to be read as if they held this: edits that are tried before they are made."""
+
+
+def read_source(file: str | Path) -> bytes:
+    """The bytes of a source file, or of its overlay. Raises OSError."""
+    found = OVERLAY.get(str(file))
+    return Path(file).read_bytes() if found is None else found
 
 
 def tree_of(file: str | None) -> ast.Module | None:
@@ -13,7 +23,7 @@ def tree_of(file: str | None) -> ast.Module | None:
     if file is None or not file.endswith(".py") or not os.path.isfile(file):
         return None
     status = os.stat(file)
-    return _parse(file, status.st_mtime_ns, status.st_size)
+    return _parse(file, status.st_mtime_ns, status.st_size, OVERLAY.get(file))
 
 
 def class_node(cls: type) -> ast.ClassDef | None:
@@ -38,9 +48,8 @@ def file_of(cls: type) -> str | None:
 
 
 @functools.lru_cache(maxsize=16)
-def _parse(file: str, _changed: int, _size: int) -> ast.Module | None:
+def _parse(file: str, _changed: int, _size: int, _overlay: bytes | None) -> ast.Module | None:
     try:
-        with open(file, "rb") as handle:
-            return ast.parse(handle.read())
+        return ast.parse(read_source(file))
     except (OSError, SyntaxError, ValueError):
         return None

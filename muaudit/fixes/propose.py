@@ -1,0 +1,270 @@
+"""From findings to edits of the user's source, where the cause is one expression.
+
+An attention scale, the std (or gain) of an initialization, a readout without its factor: each is multiplied by a
+power of width / base width, so that the model at the base width stays as it is (TP5 Lemma J.1: what counts is the
+exponent). Everything else in the file is left as it was.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite
+
+from ..report.model import Edit, Report, SourceFix, Violation
+from ..target.probe import Target
+from ..target.usercode import is_user_file
+from .places import Factor, Source, called, calls, is_product
+from .watch import Spot, Watched, watch
+
+INITS = ("MUP101", "MUP102", "MUP103", "MUP104", "MUP105")
+READOUTS = ("MUP202", "MUP402")
+ATTENTION = "MUP201"
+_SDPA = "scaled_dot_product_attention"
+_NORMAL, _GAINED = ("normal_", "trunc_normal_"), ("xavier_normal_", "xavier_uniform_", "orthogonal_")
+
+
+def propose(report: Report, target: Target, base_width: int | None = None) -> dict[Violation, SourceFix]:
+    """The edits for every finding that has some; untried.
+
+    base_width: where the edited model is the same as before; the model's own width, else the first probe, by default.
+    """
+    wanted = [v for v in report.violations if _fixable(v)]
+    if not wanted:
+        return {}
+    spots = [(v.file, v.line) for v in wanted if v.file and v.line and v.rule not in INITS]
+    axis = target.axes[0]
+    looked = watch(target, spots)
+    names = frozenset(row.name for row in report.tensors)
+    proposer = _Proposer(looked, wanted, axis.name, base_width or axis.default or axis.probes[0], names)
+    found = {violation: proposer.fix(violation) for violation in wanted}
+    return {violation: fix for violation, fix in found.items() if fix is not None}
+
+
+def _fixable(violation: Violation) -> bool:
+    if violation.rule not in (*INITS, *READOUTS, ATTENTION):
+        return False
+    return isfinite(_gap(violation)) and _gap(violation) != 0
+
+
+def _gap(violation: Violation) -> float:
+    found, expected = violation.found_exponent, violation.expected_exponent
+    return 0.0 if found is None or expected is None else expected - found
+
+
+@dataclass
+class _Proposer:
+    watched: Watched
+    violations: list[Violation]
+    width_name: str
+    base: int
+    tensors: frozenset[str]
+
+    def fix(self, violation: Violation) -> SourceFix | None:
+        """The edits for one finding, None where its cause is not one expression."""
+        try:
+            if violation.rule in INITS:
+                edits = self._init(violation)
+            elif violation.rule == ATTENTION:
+                edits = self._attention(violation)
+            else:
+                edits = self._readout(violation)
+        except (OSError, SyntaxError, UnicodeDecodeError):
+            return None
+        unique = tuple(dict.fromkeys(edits or ()))
+        return SourceFix(_summary(violation, unique), unique) if unique else None
+
+    def _factor(self, spot: Spot, gap: float, of_self: bool = False, near: str = "") -> Factor | None:
+        width = self.watched.width(spot, self.width_name, of_self, near)
+        return Factor(width, self.base, gap) if width else None
+
+    # -- initialization --------------------------------------------------------------------------------------
+    def _init(self, violation: Violation) -> list[Edit] | None:
+        edits: list[Edit] = []
+        for spot in dict.fromkeys(self.watched.inits.get(name) for name in violation.tensors):
+            found = self._init_at(spot, _gap(violation)) if spot and is_user_file(spot[0]) else None
+            if found is None:
+                return None
+            edits += found
+        return edits
+
+    def _init_at(self, spot: Spot, gap: float) -> list[Edit] | None:
+        factor, source = self._factor(spot, gap), Source(spot[0])
+        node = _init_argument(source, spot[1])
+        if factor is None or node is None:
+            return None
+        here = {name for name, where in self.watched.inits.items() if where == spot}
+        need = {
+            name for v in self.violations if v.rule in INITS and round(_gap(v) - gap, 3) == 0 for name in v.tensors
+        }  # fmt: skip
+        others = here - need
+        if not others:
+            return self._scaled_argument(source, node, factor)
+        condition = self._condition(others, need & here)
+        expression = node[1]
+        if condition is None or expression is None:
+            return None
+        text = source.code(expression)
+        scaled = text if _tight(expression) else f"({text})"
+        return [source.replace(expression, f"{text} if {condition} else {scaled} * {factor}")]
+
+    def _scaled_argument(
+        self, source: Source, node: tuple[ast.Call, ast.expr | None, str], factor: Factor
+    ) -> list[Edit]:
+        call, expression, keyword = node
+        if expression is not None:
+            return source.scaled(expression, factor)
+        return [source.argument(call, f"{keyword}={factor}")]
+
+    def _condition(self, others: set[str], need: set[str]) -> str | None:
+        """What tells the tensors that are right from the others on the same line: `module is self.lm_head`."""
+        held = [self.watched.holders.get(name, {}) for name in sorted(others)]
+        for local in held[0] if held else ():
+            names = list(dict.fromkeys(each.get(local, "") for each in held))
+            clear = not any(self.watched.holders.get(name, {}).get(local) in names for name in need)
+            if len(names) <= 3 and clear and all(part.isidentifier() for name in names for part in name.split(".")):
+                modules = [f"self.{name}" for name in names]
+                return f"{local} is {modules[0]}" if len(modules) == 1 else f"{local} in ({', '.join(modules)})"
+        return None
+
+    # -- attention -------------------------------------------------------------------------------------------
+    def _attention(self, violation: Violation) -> list[Edit] | None:
+        if not violation.file or not violation.line or not is_user_file(violation.file):
+            return None
+        spot = violation.file, violation.line
+        factor, source = self._factor(spot, _gap(violation)), Source(spot[0])
+        if factor is None:
+            return None
+        fused = source.on_line(spot[1], lambda node: called(node) == _SDPA)
+        products = source.on_line(spot[1], is_product)
+        if not fused and not products:
+            return None
+        node = (fused or products)[0]
+        edits = _scaled_attention(source, node, factor)
+        # The same queries and keys on another path of the function (flash or not) need the same scale.
+        for other in _same_contraction(source, node):
+            edits += _scaled_attention(source, other, factor)
+        return edits
+
+    # -- readout ---------------------------------------------------------------------------------------------
+    def _readout(self, violation: Violation) -> list[Edit] | None:
+        if not violation.file or not violation.line or not is_user_file(violation.file):
+            return None
+        spot = violation.file, violation.line
+        source, name = Source(spot[0]), violation.module.rpartition(".")[2]
+        here = (
+            source.on_line(spot[1], lambda node: called(node) == name)
+            or source.on_line(spot[1], is_product)
+            or source.on_line(spot[1], lambda node: isinstance(node, ast.Call))
+        )
+        if not here:
+            return None
+        sites = _same_calls(source, here[0])
+        factor = self._factor(spot, _gap(violation), len(sites) > 1, name)
+        if factor is None:
+            return None
+        # A bias is no part of what must shrink: with one, the factor goes before the layer, as in microsoft/mup.
+        owners = {violation.module, *(tensor.rpartition(".")[0] for tensor in violation.tensors)}
+        biased = any(f"{owner}.bias" in self.tensors for owner in owners)
+        nodes = [site.args[0] if biased and isinstance(site, ast.Call) and site.args else site for site in sites]
+        return [edit for node in nodes for edit in source.scaled(node, factor)]
+
+
+def _init_argument(source: Source, line: int) -> tuple[ast.Call, ast.expr | None, str] | None:
+    """The call that initializes on this line, its std or gain where it has one, and the name of that argument."""
+    for node in source.on_line(line, lambda each: called(each) in (*_NORMAL, *_GAINED, "Parameter")):
+        assert isinstance(node, ast.Call)
+        name = called(node)
+        if name == "Parameter":
+            return (node, node.args[0], "") if node.args else None
+        keyword = "std" if name in _NORMAL else "gain"
+        # A function of torch.nn.init has the tensor as its first argument, a method of a tensor has not.
+        function = isinstance(node.func, ast.Name) or source.code(node.func).rpartition(".")[0].endswith("init")
+        index = (2 if keyword == "std" else 1) - (0 if function else 1)
+        given = [each.value for each in node.keywords if each.arg == keyword] or node.args[index : index + 1]
+        return node, given[0] if given else None, keyword
+    return None
+
+
+def _scaled_attention(source: Source, node: ast.expr, factor: Factor) -> list[Edit]:
+    if called(node) != _SDPA:
+        return source.scaled(node, factor)
+    assert isinstance(node, ast.Call)
+    given = [each.value for each in node.keywords if each.arg == "scale"]
+    none = bool(given) and isinstance(given[0], ast.Constant) and given[0].value is None
+    if given and not none:
+        return source.scaled(given[0], factor)
+    query = node.args[0] if node.args else None
+    if not isinstance(query, ast.Name | ast.Attribute):
+        return []
+    scale = f"{source.code(query)}.size(-1) ** -0.5 * {factor}"  # None means 1 / sqrt(d_head)
+    if none:
+        return [source.replace(given[0], scale)]
+    return [source.argument(node, f"scale={scale}")]
+
+
+def _same_contraction(source: Source, node: ast.expr) -> list[ast.expr]:
+    """Other contractions of the same queries and keys in the same function, with their scales."""
+    function = source.enclosing(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    names = _operands(node)
+    if function is None or names is None:
+        return []
+    found: list[ast.expr] = []
+    for each in ast.walk(function):
+        if not isinstance(each, ast.expr) or _operands(each) != names:
+            continue
+        outer: ast.expr = each
+        parent = source.parents.get(outer)
+        while isinstance(parent, ast.BinOp) and is_product(parent) and parent.left is outer:
+            outer, parent = parent, source.parents.get(parent)
+        if outer is not node and not _within(outer, node) and outer not in found:
+            found.append(outer)
+    return found
+
+
+def _operands(node: ast.expr) -> tuple[str, str] | None:
+    """(`q`, `k`) of `q @ k.transpose(-2, -1)`, of `torch.matmul(q, k.mT)`, and of the fused call."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        pair = [node.left, node.right]
+    elif isinstance(node, ast.BinOp) and is_product(node):
+        return _operands(node.left)
+    elif isinstance(node, ast.Call) and called(node) in (_SDPA, "matmul", "bmm") and len(node.args) >= 2:
+        pair = node.args[:2]
+    else:
+        return None
+    first, second = (_root(each) for each in pair)
+    return (first, second) if first and second and isinstance(pair[0], ast.Name) else None
+
+
+def _root(node: ast.expr) -> str:
+    """`k` of `k.transpose(-2, -1)`."""
+    while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _same_calls(source: Source, node: ast.expr) -> list[ast.expr]:
+    """The call, and all others of the same attribute in the class: the readout is scaled wherever it is used."""
+    home = source.enclosing(node, ast.ClassDef)
+    if home is None or not isinstance(node, ast.Call) or not source.code(node.func).startswith("self."):
+        return [node]
+    name = source.code(node.func)
+    return [each for each in calls(home) if source.code(each.func) == name]
+
+
+def _within(node: ast.AST, outer: ast.AST) -> bool:
+    return any(each is node for each in ast.walk(outer)) or any(each is outer for each in ast.walk(node))
+
+
+def _tight(node: ast.expr) -> bool:
+    """Whether a factor may follow without brackets."""
+    simple = isinstance(node, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.Subscript)
+    return simple or (isinstance(node, ast.BinOp) and is_product(node))
+
+
+def _summary(violation: Violation, edits: Iterable[Edit]) -> str:
+    what = "the initialization" if violation.rule in INITS else "the attention logits"
+    what = "the logits" if violation.rule in READOUTS else what
+    files = {edit.file: None for edit in edits}
+    return f"scale {what} with width" + (f" (in {len(files)} files)" if len(files) > 1 else "")
