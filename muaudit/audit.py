@@ -26,6 +26,7 @@ from .scaling.result import Discrepancy
 from .scaling.schedule import scheduled
 from .target.probe import Target
 from .target.schedulers import walk
+from .unequal import unequal_growth
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,8 +68,13 @@ def audit(
     _require_growth(target, scaling)
     with decomposed_kernels():
         elsewhere = other_paths(target, models, seed, recordings, scaling, ratios, school.readout_init_bound)
+        alike = (
+            []
+            if "MUP506" not in school.advice or elsewhere.discrepancies or of_schedule
+            else unequal_growth(target, models[0], recordings[0], seed, scaling, school.readout_init_bound)
+        )
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
-    more = (*of_schedule, *elsewhere.discrepancies)
+    more = (*of_schedule, *elsewhere.discrepancies, *alike)
     report = assemble(target, school, scaling, prediction, target_width, more, elsewhere.unanalysed)
     return located(report, target, defined.of(models[0]))
 

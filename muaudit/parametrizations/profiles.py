@@ -11,7 +11,7 @@ from muaudit.errors import UserError
 from muaudit.report.model import Severity
 from muaudit.suggest import nearest
 
-ADVICE = ("MUP501", "MUP502", "MUP504", "MUP505")  # rules that a profile can ask for or leave out
+ADVICE = ("MUP501", "MUP502", "MUP504", "MUP505", "MUP506")  # rules that a profile can ask for or leave out
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Profile:
     readout_init_bound: float = -1.0
     weight_decay_target: float = 0.0
     weight_decay_targets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504"})
+    advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504", "MUP506"})
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -54,7 +54,7 @@ LINGLE = Profile(
     summary="µP for transformers as ablated there: an SP unembedding init (variance 1/M) transferred as well",
     # Ablated there: unembedding variance 1/M transferred as well as 1/M².
     readout_init_bound=-0.5,
-    advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505"}),
+    advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505", "MUP506"}),
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE)})

@@ -22,13 +22,15 @@ Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Appendix B: the rol
 from which dims grow.
 
 ## When it is fine
-A bottleneck of fixed size on purpose: low-rank adapters, a latent code, one key and value head.
+A bottleneck of fixed size on purpose: low-rank adapters, a latent code, one key and value head. Where
+init and learning rates are right for a size that stays, nothing is said; where not, it is an error.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.report.model import Severity
 from muaudit.report.power import number
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import subject
@@ -43,6 +45,9 @@ class WidthLeftBehind(Rule):
     severity = "warning"
     summary = "every width inside the model should grow along, or be fixed on purpose"
     keys = any_role("left_behind")
+
+    def severity_of(self, d: Discrepancy) -> Severity:
+        return "error" if d.detail == "wrong" else self.severity
 
     def message(self, d: Discrepancy) -> str:
         if len(d.values) != 3:

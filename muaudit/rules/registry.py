@@ -46,6 +46,7 @@ from muaudit.rules.mup502_small_head_dim import SmallHeadDim
 from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
 from muaudit.rules.mup504_base_width_differs import BaseWidthDiffers
 from muaudit.rules.mup505_seen_to_break_transfer import SeenToBreakTransfer
+from muaudit.rules.mup506_assumes_equal_growth import AssumesEqualGrowth
 from muaudit.rules.mup601_unused_ignore import UnusedIgnore
 from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
 from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
@@ -96,6 +97,7 @@ RULES: tuple[Rule, ...] = (
     DecayOnVectors(),
     BaseWidthDiffers(),
     SeenToBreakTransfer(),
+    AssumesEqualGrowth(),
     UnusedIgnore(),
     IgnoreWithoutReason(),
     IgnoreNotUnderstood(),

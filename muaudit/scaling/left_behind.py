@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .blame import Judged
 from .derive import Scaling
 from .result import Discrepancy
 from .uses import Use
@@ -17,17 +18,29 @@ def left_behind(found: Sequence[Discrepancy], scaling: Scaling, probes: Sequence
     as they are, the size is fixed on purpose and nothing is said.
     """
     kept = list(found)
+    if not any(_reaches_the_ends(j) for j in scaling.judged):
+        return kept
     for size, tensors in _inner_sizes(scaling).items():
         width = next((probe for probe in probes[:2] if size % probe == 0), None)
         hanging = [d for d in kept if d.tensors and set(d.tensors) <= tensors]
         if width is None or not hanging:
             continue
         names = tuple(name for name in scaling.inits if name in tensors)
+        serious = any(d.aspect in ("init", "lr", "multiplier") for d in hanging)
         first = hanging[0]
         kept = [d for d in kept if d not in hanging]
         kept.append(Discrepancy("left_behind", None, names, "", 0.0, 1.0, first.file, first.line,
-                                values=(float(size), float(width), float(probes[1]))))  # fmt: skip
+                                values=(float(size), float(width), float(probes[1])),
+                                detail="wrong" if serious else ""))  # fmt: skip
     return kept
+
+
+def _reaches_the_ends(j: Judged) -> bool:
+    """Whether what grows is the width that input weights produce: other directions of growth are meant as they are."""
+    use = j.use
+    if use.role != "input" or use.kind != "tensor":
+        return False
+    return use.value.kind == "lookup" or any(a.kind == "data" for a in use.value.args)
 
 
 def _inner_sizes(scaling: Scaling) -> dict[int, set[str]]:

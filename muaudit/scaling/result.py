@@ -20,6 +20,7 @@ Aspect = Literal[
     "join",  # branches of a sum at different exponents, no tensor to blame
     "table",  # learning rates right for the optimizer that `detail` names, which is not the one used
     "weight_decay",  # exponent of lr·wd off the profile's target
+    "equal_growth",  # right only while the widths in `detail` keep their ratio
     "base_width",  # factors of the optimizer and of the model that are 1 at different widths
     "left_behind",  # a size inside the model that does not grow with the width
     "study",  # advice of one school: `detail` = "gain" | "lion" | "weight_decay"

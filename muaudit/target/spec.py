@@ -139,11 +139,13 @@ def _declared(spec: Spec, names: list[str]) -> dict[str, tuple[int, ...]]:
     """The spec's own `widths`: for all width arguments alike, or a dict by name."""
     widths = spec.widths
     if isinstance(widths, Mapping):
-        unknown = [name for name in widths if name not in names]
+        arguments = list(inspect.signature(spec.build).parameters)
+        unknown = [name for name in widths if name not in (*names, *arguments)]
         if unknown:
             raise UserError(f"{spec.where}: widths names {unknown[0]!r}, which is no argument of {spec.called}",
-                            near(str(unknown[0]), names, "its arguments"))  # fmt: skip
-        return {name: check_widths(sizes, f"{spec.where}: widths[{name!r}]") for name, sizes in widths.items()}
+                            near(str(unknown[0]), arguments, "its arguments"))  # fmt: skip
+        checked = {name: check_widths(sizes, f"{spec.where}: widths[{name!r}]") for name, sizes in widths.items()}
+        return {name: sizes for name, sizes in checked.items() if name in names}
     if isinstance(widths, str) or not isinstance(widths, Sequence | range | set):
         raise UserError(f"{spec.where}: widths is {widths!r}, expected at least two whole numbers",
                         "for example widths = (64, 128)")  # fmt: skip
