@@ -124,3 +124,29 @@ def test_the_optimizers_are_left_as_they_were() -> None:
 def test_what_cannot_be_stepped_is_said(scheduler: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         audit(scheduler)
+
+
+class Lightning(MODULE.MLP):  # type: ignore[name-defined,misc]
+    """A model that sets up its own optimizer and scheduler; subclasses choose how the latter is written."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = MODULE.optimizer(self)
+        warmed = S.LambdaLR(optimizer, lambda step: min(step / 20, 1.0))  # a learning rate of 0 at first
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": warmed, "interval": "step"}}
+
+
+class Floored(Lightning):
+    def configure_optimizers(self) -> Any:
+        optimizer = MODULE.optimizer(self)
+        return [optimizer], [S.CosineAnnealingLR(optimizer, 50, eta_min=3e-4)]
+
+
+def test_a_scheduler_that_comes_with_the_models_optimizer() -> None:
+    reports = [
+        muaudit.check(build, batch=MODULE.batch, loss=MODULE.loss, widths=MODULE.widths)
+        for build in (Lightning, Floored)
+    ]
+    assert not reports[0].violations
+    assert reports[0].verdict == "mup"
+    assert [v.rule for v in reports[1].violations] == ["MUP307"]
+    assert "CosineAnnealingLR at its floor" in reports[1].violations[0].message

@@ -23,6 +23,8 @@ def table_in_words(
     families = {how.family for how in trained.values()}
     wrong = [d for d in found if d.aspect in ("lr", "multiplier")]
     names = tuple(dict.fromkeys(name for d in wrong for name in d.tensors))
+    if len({round(how.raw_lr_exponent, 3) for how in trained.values()}) < 2:
+        return found  # one learning rate for everything follows no table
     if len(families) != 1 or not families & set(_OTHER) or len(wrong) < 2:
         return found
     (family,) = families

@@ -29,7 +29,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
     )
     trial = first_that_runs(draft, options)
     loss, loss_note = _choose_loss(draft, trial)
-    factory, optimizer_name, source, optimizer_note = _choose_optimizer(draft, options, trial)
+    factory, optimizer_name, source, optimizer_note, brings_scheduler = _choose_optimizer(draft, options, trial)
     axes = trial.variant.axes
     widths = ", ".join(f"{axis.name} {' → '.join(map(str, axis.probes))}" for axis in axes)
     wide = trial.form is not None and trial.form.follows_width
@@ -50,7 +50,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         notes=tuple(note for note in notes if note),
         class_file=file,
         class_line=line,
-        scheduler=draft.scheduler,
+        scheduler=draft.scheduler or (optimizers.scheduler_of if brings_scheduler else None),
         data=trial.data,
     )
 
@@ -79,8 +79,13 @@ def _passes_targets(trial: Trial, made: Inputs) -> bool:
     return trial.form is None or bool(trial.form.targets) or any(name in made.kwargs for name in ("labels", "targets"))
 
 
-def _choose_optimizer(draft: Draft, options: TargetOptions, trial: Trial) -> tuple[optimizers.Factory, str, str, str]:
-    """(factory, name, source, note). A flag beats the spec, which beats the model's own method."""
+def _choose_optimizer(
+    draft: Draft, options: TargetOptions, trial: Trial
+) -> tuple[optimizers.Factory, str, str, str, bool]:
+    """(factory, name, source, note, whether a scheduler comes with it).
+
+    A flag beats the spec, which beats the model's own method.
+    """
     main = trial.variant.axes[0]
     flagged = options.optimizer is not None or bool(options.lr_groups)
     name = optimizers.known(options.optimizer or "adamw")
@@ -101,7 +106,7 @@ def _choose_optimizer(draft: Draft, options: TargetOptions, trial: Trial) -> tup
             source = f"{name} with --lr-group {groups}"
     sizes = {axis.name: axis.probes[0] for axis in trial.variant.axes}
     made = factory(trial.models[0], sizes)
-    return factory, optimizers.name_of(made), source, note
+    return factory, optimizers.name_of(made), source, note, optimizers.scheduler_of(made) is not None
 
 
 def _hint(axes: tuple[WidthAxis, ...], draft: Draft) -> str:

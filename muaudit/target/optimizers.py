@@ -31,6 +31,8 @@ _ARGUMENTS: dict[str, Any] = {
 }  # fmt: skip
 _CONFIGS = ("config", "train_config", "cfg", "args", "training_config", "hparams", "opt_config", "training_args")
 
+SCHEDULER = "muaudit_scheduler"  # the attribute under which an optimizer keeps the scheduler it came with
+
 Factory = Callable[[nn.Module, Mapping[str, int]], torch.optim.Optimizer]
 
 
@@ -90,7 +92,7 @@ def from_user(function: Callable[..., Any], where: str) -> Factory:
 
     def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
         with guarded(f"{where}: optimizer(model)"):
-            found = unwrap(function(model))
+            found = with_scheduler(function(model))
         if found is None:
             raise UserError(f"{where}: optimizer(model) returned no optimizer", "expected a torch.optim.Optimizer")
         return found
@@ -118,6 +120,31 @@ def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
     except Exception as error:
         return None, name, describe(error)
     return make, name, ""
+
+
+def with_scheduler(returned: Any) -> torch.optim.Optimizer | None:
+    """The optimizer returned, as it was before the scheduler beside it, which it keeps (Lightning's way)."""
+    found, scheduler = unwrap(returned), _scheduler_in(returned)
+    if found is not None and scheduler is not None:
+        setattr(found, SCHEDULER, scheduler)
+        for group in found.param_groups:
+            group["lr"] = group.get("initial_lr", group["lr"])
+    return found
+
+
+def scheduler_of(optimizer: Any) -> Any:
+    """The scheduler that came with an optimizer, None without one."""
+    return getattr(optimizer, SCHEDULER, None)
+
+
+def _scheduler_in(returned: Any) -> Any:
+    if isinstance(returned, Mapping):
+        return returned.get("lr_scheduler")
+    if isinstance(returned, (tuple, list)):
+        parts = [each for each in returned if unwrap(each) is None and each not in (None, [], ())]
+        inner = [found for each in returned if isinstance(each, Mapping) and (found := _scheduler_in(each)) is not None]
+        return parts[0] if parts else inner or None
+    return None
 
 
 class Several:
@@ -187,7 +214,7 @@ def _call(method: Callable[..., Any]) -> torch.optim.Optimizer | None:
             arguments[name] = _LR
         else:
             raise TypeError(f"no value is known for its argument {name!r}")
-    return unwrap(method(**arguments))
+    return with_scheduler(method(**arguments))
 
 
 def _check_matrices(model: nn.Module) -> None:

@@ -614,6 +614,16 @@ STRUCTURE = [
 
 STRUCTURE += [
     Row(
+        "B24",
+        "a copy loses the markers",
+        "bugs/markers",
+        (Edit("WRAP = False", "WRAP = True"),),
+        "MUP301",
+        ("hidden.*.weight",),
+        found=0.0,
+        expected=-1.0,
+    ),
+    Row(
         "B17",
         "the feed-forward width forgotten",
         "llama/table8",
