@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bugs.plant import Edit, Fixture, fixture
+from bugs.plant import FIXTURES, Edit, Fixture, fixture
 from torch import nn
 from torch.nn import functional as F
 
 from muaudit.audit import audit
+from muaudit.convert.planned import planned
+from muaudit.convert.planner import make_plan
 from muaudit.report.model import Report
-from muaudit.target import from_functions
+from muaudit.target import from_functions, resolve
 from muaudit.target.paths import paths
 from muaudit.target.probe import Inputs
 
@@ -96,3 +98,17 @@ def test_entering_a_path_leaves_no_trace() -> None:
             pass
     assert [{k: v for k, v in vars(m).items() if isinstance(v, bool)} for m in model.modules()] == before
     assert callable(F.scaled_dot_product_attention)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3_moe"])
+def test_the_paths_of_a_published_model_agree(family: str) -> None:
+    """In µP by a plan: with and without labels, in eval mode, with either attention implementation."""
+    pytest.importorskip("transformers")
+    target = resolve(str(FIXTURES / "hf" / family))
+    model, inputs = target.build(target.sizes(0), 0), target.inputs(target.sizes(0))
+    tried = [path.label for path in paths(model, inputs)]
+    assert {"in eval mode", "without labels", "with _attn_implementation = 'eager'"} <= set(tried)
+    report = audit(planned(target, make_plan(target, 64, 128)))
+    assert report.verdict == "mup"
+    assert not [v for v in report.violations if v.severity != "advice"], [v.message for v in report.violations]
+    assert not report.unanalysed

@@ -40,9 +40,8 @@ class DecayOnVectors(Rule):
     keys = any_role("decay_vector")
 
     def message(self, d: Discrepancy) -> str:
-        return (
-            f"{subject(d) or 'biases and gains'}: weight decay on vector-like parameters{measured(d, 'weight_decay')}"
-        )
+        whose = subject(d) if d.role else f"biases and gains {d.pattern or f'(×{len(d.tensors)})'}"
+        return f"{whose}: weight decay on vector-like parameters{measured(d, 'weight_decay')}"
 
     def fix(self, d: Discrepancy) -> str:
         return "put biases and gains in a param group of their own with weight_decay=0.0"

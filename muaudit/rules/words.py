@@ -28,6 +28,8 @@ def subject(d: Discrepancy) -> str:
     noun = ROLE_NOUNS.get(d.role or "", "")
     tied = "(tied)" if d.tied else ""
     name = d.pattern or (d.tensors[0] if len(d.tensors) == 1 else "")
+    if not noun and not name and len(d.tensors) > 1:
+        noun = "parameters"
     count = f"(×{len(d.tensors)})" if len(d.tensors) > 1 else ""
     return " ".join(part for part in (noun, tied, name, count) if part)
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from .blame import Judged
 from .derive import Scaling
+from .names import pattern_of
 from .result import Discrepancy
+from .together import braced
 from .uses import Use
 from .values import Value
 
@@ -29,7 +31,8 @@ def left_behind(found: Sequence[Discrepancy], scaling: Scaling, probes: Sequence
         serious = any(d.aspect in ("init", "lr", "multiplier") for d in hanging)
         first = hanging[0]
         kept = [d for d in kept if d not in hanging]
-        kept.append(Discrepancy("left_behind", None, names, "", 0.0, 1.0, first.file, first.line,
+        pattern = braced([pattern_of(name) for name in names])
+        kept.append(Discrepancy("left_behind", None, names, pattern, 0.0, 1.0, first.file, first.line,
                                 values=(float(size), float(width), float(probes[1])),
                                 detail="wrong" if serious else ""))  # fmt: skip
     return kept

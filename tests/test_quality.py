@@ -1,0 +1,81 @@
+"""Advice for models in which nothing is wrong, and sizes that stay on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from bugs.plant import FIXTURES
+from torch import nn
+from torch.nn import functional as F
+
+import muaudit
+from muaudit.audit import audit
+from muaudit.report.model import Report
+from muaudit.target import resolve
+from muaudit.target.options import TargetOptions
+
+X = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+GPT = str(FIXTURES / "gpt" / "table8.py") + ":GPT"
+
+
+class Bottleneck(nn.Module):
+    """A code of 64 values, the first probe's width, between growing layers; µP for that: an output, then an input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.embed, self.down = nn.Linear(8, width, bias=False), nn.Linear(width, 64, bias=False)
+        self.up, self.head = nn.Linear(64, width, bias=False), nn.Linear(width, 4, bias=False)
+        nn.init.normal_(self.embed.weight, std=0.3)
+        nn.init.normal_(self.down.weight, std=8 / width)
+        nn.init.normal_(self.up.weight, std=0.1)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        code = torch.tanh(self.down(torch.tanh(self.embed(x))))
+        return self.head(torch.tanh(self.up(code)))
+
+
+def check(up: float) -> Report:
+    """The bottleneck under Adam; `up` is the exponent of the learning rate of the layer after the code."""
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        m = model.width / 64
+        rates = {model.embed: 0.0, model.down: -1.0, model.up: up, model.head: -1.0}
+        return torch.optim.Adam([{"params": layer.parameters(), "lr": 1e-3 * m**e} for layer, e in rates.items()])
+
+    def loss(output: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(output, torch.zeros(16, dtype=torch.long))
+
+    return muaudit.check(Bottleneck, batch=lambda width: X, loss=loss, optimizer=optimizer, widths=(64, 128))
+
+
+def test_a_size_that_stays_on_purpose_is_no_finding() -> None:
+    report = check(0.0)
+    assert not report.violations, [v.message for v in report.violations]
+    assert report.verdict == "mup"
+
+
+def test_a_size_that_stays_among_hidden_weights_is_named() -> None:
+    (found,) = check(-1.0).violations
+    assert (found.rule, found.severity, set(found.tensors)) == ("MUP404", "error", {"down.weight", "up.weight"})
+    assert "stays 64, the width at 64, when that grows to 128" in found.message
+
+
+@pytest.mark.parametrize(("heads", "small"), [(2, False), (4, True)])
+def test_small_heads_of_the_models_own_width_are_noted(heads: int, small: bool) -> None:
+    """GPTConfig's own n_embd is 64: d_head 32 with two heads, 16 with four."""
+    report = audit(resolve(GPT, TargetOptions(set={"n_head": heads})))
+    assert report.verdict == "mup"
+    assert [v.message for v in report.violations if v.rule == "MUP502"] == (
+        ["attention in transformer.h.0.attn: heads are 16 wide in the proxy, at least 32 transfers better"]
+        if small
+        else []
+    )
+
+
+def test_advice_waits_until_nothing_is_wrong() -> None:
+    wrong = audit(resolve(str(FIXTURES / "mlp" / "sp.py")))
+    assert not [v for v in wrong.violations if v.severity == "advice"]
