@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .derive import Scaling
 from .findings import consumers_of
+from .names import pattern_of
 from .result import Discrepancy
 from .together import united
 from .values import ZERO, Value
@@ -68,7 +69,7 @@ def _small_heads(scaling: Scaling, growth: float) -> Iterator[Discrepancy]:
             seen.add(own)
             op = j.use.value.op
             yield Discrepancy(
-                "d_head", None, (), "", 0.0, 0.0, op.file, op.line, module=op.module, values=(float(own),)
+                "d_head", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module), values=(float(own),)
             )
 
 
