@@ -8,6 +8,7 @@ parametrization itself (`use_mup`), so they are left alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -156,10 +157,15 @@ def _alternatives(model: nn.Module, name: str, value: str) -> list[str]:
     """Other values that the code itself mentions."""
     if name == "_attn_implementation":
         return [each for each in ("sdpa", "eager") if each != value]
-    sources = "".join(_source(type(module)) for module in model.modules())
+    sources = "".join(_source(cls) for cls in _classes(model))
     return [each for each in _CHOICES if each != value and (f'"{each}"' in sources or f"'{each}'" in sources)]
 
 
+def _classes(model: nn.Module) -> list[type]:
+    return list(dict.fromkeys(type(module) for module in model.modules()))
+
+
+@functools.lru_cache(maxsize=256)
 def _source(cls: type) -> str:
     try:
         return "" if cls.__module__.startswith("torch.") else inspect.getsource(cls)
@@ -187,9 +193,7 @@ def _set(name: str, old: Any, new: Any) -> Callable[[nn.Module, Rebuild], Abstra
 
 def _detects(model: nn.Module) -> bool:
     """Whether a constructor asks `hasattr(F, 'scaled_dot_product_attention')` and prepares for either answer."""
-    return any(
-        re.search(r"hasattr\([^)]*scaled_dot_product_attention", _source(type(module))) for module in model.modules()
-    )
+    return any(re.search(r"hasattr\([^)]*scaled_dot_product_attention", _source(cls)) for cls in _classes(model))
 
 
 @contextlib.contextmanager
