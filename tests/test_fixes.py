@@ -66,13 +66,13 @@ def test_the_sp_gpt_audits_clean_for_init_attention_and_readout(check: Check, tm
     file = tmp_path / "sp.py"
     before = GPT.read_text()
     file.write_text(before)
-    assert rules(check, "sp.py") == ["MUP101"] * 4 + ["MUP201"] + ["MUP301"] * 4 + ["MUP402"]
+    assert rules(check, "sp.py") == ["MUP101", "MUP201", "MUP301", "MUP402"]
     code, diff, _ = check("sp.py", "--diff", "--base-width", "64")
     assert (code, file.read_text()) == (1, before)
     _, _, err = check("sp.py", "--fix", "--base-width", "64")
-    assert "fixed 6 findings in sp.py" in err
+    assert "fixed 3 findings in sp.py" in err
     after = file.read_text()
-    assert rules(check, "sp.py") == ["MUP301"] * 4
+    assert rules(check, "sp.py") == ["MUP301"]
     assert comments(after) == comments(before)
     changed = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))
     assert len([line for line in changed if line.startswith("-") and not line.startswith("---")]) == 6
@@ -164,7 +164,7 @@ def test_styles(check: Check, tmp_path: Path, init: str, forward: str, cured: st
     assert text in after
     now = rules(check, *flags)
     assert cured not in now
-    assert set(now) <= set(before)
+    assert set(now) <= {*before, "MUP501"}  # a model in which nothing is wrong gets advice
 
 
 SHARED = """\

@@ -40,8 +40,9 @@ def _holds(report: Report, fixes: Mapping[Violation, SourceFix], audit: Audit, f
     except (UserError, ValueError, SyntaxError):
         return False
     was, now = keys(report.violations), keys(after.violations)
+    new = keys([v for v in after.violations if v.severity != "advice"]) - was  # a clean model gets advice of its own
     lost = {item.name for item in after.unanalysed} - {item.name for item in report.unanalysed}
-    return not (now - was) and not (now & keys(fixes)) and not lost
+    return not new and not (now & keys(fixes)) and not lost
 
 
 def keys(violations: Collection[Violation]) -> set[Key]:
