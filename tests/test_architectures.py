@@ -17,6 +17,7 @@ from torch import nn
 import muaudit
 from muaudit.audit import audit as audit_target
 from muaudit.report.model import Report
+from muaudit.scaling.names import pattern_of
 from muaudit.target.huggingface import target_from_object
 from muaudit.target.options import TargetOptions
 
@@ -34,7 +35,9 @@ def audit(build: Callable[[int], nn.Module], batch: Any, **options: Any) -> Repo
 
 
 def errors(report: Report) -> set[tuple[str, str]]:
-    return {(v.rule, v.pattern) for v in report.violations if v.severity == "error"}
+    """(rule, tensor with its block number folded): one mistake in several tensors is one finding, several of these."""
+    found = [v for v in report.violations if v.severity == "error"]
+    return {(v.rule, pattern_of(name)) for v in found for name in v.tensors or ("",)}
 
 
 def expected(hidden: str, readouts: str) -> set[tuple[str, str]]:

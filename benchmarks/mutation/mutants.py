@@ -105,7 +105,8 @@ class _Maker:
         if not zero and not (role == "output" and e < 0):
             either = (RATE,) if role == "free" else ()
             yield self._wrong("init", label, names, e, (INIT, *shared, *either))
-        yield self._wrong("lr", label, names, e, (RATE, *shared, *((INIT,) if role == "free" else ())))
+        doubled = (MULTIPLIER,) if role == "output" and e < 0 else ()  # told as scaled by multiplier and learning rate
+        yield self._wrong("lr", label, names, e, (RATE, *shared, *doubled, *((INIT,) if role == "free" else ())))
         if role != "free":
             hidden_init = zero or (e < 0 and role in ("output", "tied"))
             yield self._wrong("multiplier", label, names, e, (MULTIPLIER, *shared, *((RATE,) if hidden_init else ())))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
 
 
+_WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width")
+
+
 def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:
     """The violations, worst first: by severity, then by how many powers of width are missing, then by place."""
     judged = [(violation_of(d, rule_of(d), profile), d) for d in discrepancies]
@@ -34,6 +37,7 @@ def rule_of(d: Discrepancy) -> Rule:
 
 def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
     """`d` in the words of its rule, with the profile's severity."""
+    exponents = d.aspect not in _WITHOUT_EXPONENTS
     return Violation(
         rule=rule.code,
         name=rule.name,
@@ -42,8 +46,8 @@ def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
         file=d.file,
         line=d.line,
         tensors=d.tensors,
-        found=power(d.found),
-        expected=power(d.expected),
+        found=power(d.found) if exponents else "",
+        expected=power(d.expected) if exponents else "",
         fix=rule.fix(d),
         consequence=rule.consequence(d),
         pattern=d.pattern,

@@ -39,7 +39,7 @@ def _random_readouts(scaling: Scaling) -> Iterator[Discrepancy]:
         untied = use.role == "output" and roles[use.tensor] == {"output"}
         if untied and use.value in returned and j.init_found is not None and j.init_found != ZERO:
             op = use.value.op
-            yield Discrepancy("zero_readout", "output", (use.tensor,), use.tensor, j.init_found, ZERO, op.file, op.line,
+            yield Discrepancy("zero_readout", "output", (use.tensor,), use.tensor, 0.0, 0.0, op.file, op.line,
                               module=op.module)  # fmt: skip
 
 
