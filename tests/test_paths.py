@@ -88,6 +88,22 @@ def test_the_paths_of_a_language_model() -> None:
     assert labels(model, tokens) == ["in eval mode", "with targets", "with flash = False"]
 
 
+def test_what_a_forward_is_run_for(tmp_path: Path) -> None:
+    flag = Edit(
+        "def forward(self, idx, targets=None):", "def forward(self, idx, targets=None, inference=False, mup=True):"
+    )
+    scale = Edit(
+        "logits = self.lm_head(x) / self.config.m", "logits = self.lm_head(x) / (1 if inference else self.config.m)"
+    )
+    right = fixture("gpt/table8", (flag,), tmp_path)
+    assert "with inference = True" in labels(right.build(64), *right.batch(64))
+    assert "with mup = False" not in labels(right.build(64), *right.batch(64))
+    assert not check(right).violations
+    (found,) = check(fixture("gpt/table8", (flag, scale), tmp_path)).violations
+    assert (found.rule, found.tensors) == ("MUP210", ("transformer.wte.weight",))
+    assert "only with inference = True" in found.message
+
+
 def test_entering_a_path_leaves_no_trace() -> None:
     module = fixture("gpt/table8")
     model = module.build(64)

@@ -2,8 +2,9 @@
 
 ## What it does
 Runs the model on the paths it has besides the one that is audited, without training: in eval mode,
-with and without its optional arguments (targets above all), and with every other value of an
-attribute that chooses an implementation (flash, use_sdpa, _attn_implementation). Each path is held to
+with and without its optional arguments (targets above all), with the other value of a flag of the
+forward that says what it is run for (inference), and with every other value of an attribute that
+chooses an implementation (flash, use_sdpa, _attn_implementation). Each path is held to
 the same demands; what is wrong on such a path only is reported under this rule. Dropout, or logits of
 the last position alone, are no difference.
 

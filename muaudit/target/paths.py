@@ -29,6 +29,7 @@ _IMPLEMENTATION = re.compile(
 )
 _CHOICE = re.compile(r"(attn|attention|sdp)_*(impl|implementation|backend|kind|type|mode)|^(backend|implementation)$")
 _CHOICES = ("eager", "sdpa", "flash", "math", "manual", "naive", "torch", "native")
+_MODE = re.compile(r"train|infer|eval|generat|sampling|decod|predict|last_|only_last|flash|sdpa|eager")
 _CONFIGS = ("config", "cfg", "args", "hparams", "params", "conf", "opts")
 
 EVAL = "in eval mode"
@@ -59,6 +60,8 @@ def paths(model: nn.Module, inputs: Inputs) -> Iterator[Path]:
     missing = [name for name, value in _optional(model, inputs) if not value and name in TARGET_NAMES]
     if missing and not targets:
         yield Path(f"with {missing[0]}", _as_it_is, _with_targets(missing[0]))
+    for name, value in _modes(model, inputs):
+        yield Path(f"with {name} = {value}", _as_it_is, _with_argument(name, value))
     yield from _switches(model)
 
 
@@ -75,6 +78,24 @@ def _optional(model: nn.Module, inputs: Inputs) -> list[tuple[str, bool]]:
         for name, parameter in list(signature.parameters.items())[1:]
         if parameter.default is None
     ]
+
+
+def _modes(model: nn.Module, inputs: Inputs) -> list[tuple[str, bool]]:
+    """Boolean arguments of the forward that say what it is run for, each with the value it does not have."""
+    try:
+        signature = inspect.signature(model.forward)
+        bound = signature.bind(*inputs.args, **inputs.kwargs)
+    except (TypeError, ValueError):
+        return []
+    bound.apply_defaults()
+    found = {name: value for name, value in bound.arguments.items() if isinstance(value, bool)}
+    positional = len(inputs.args)  # what is passed by position stays as it is
+    named = list(signature.parameters)[positional:]
+    return [(name, not value) for name, value in found.items() if name in named and _MODE.search(name.lower())]
+
+
+def _with_argument(name: str, value: Any) -> Callable[[Inputs], Inputs]:
+    return lambda full: replace(full, kwargs={**full.kwargs, name: value})
 
 
 def _without(model: nn.Module, names: tuple[str, ...]) -> Callable[[Inputs], Inputs]:
