@@ -36,11 +36,12 @@ def assemble(
     """The report of one target; `more` and `unread`: findings from outside the recorded path, and what is not known."""
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]
+    margin = 10.0 if target_width or axis.default else 1.0  # a guessed width is no ground for a narrow call
     found = [
         *left_behind(scaling.discrepancies, scaling, axis.probes),
         *more,
         *_structure(scaling),
-        *_settings(target, profile, scaling, prediction, width / axis.probes[0]),
+        *_settings(target, profile, scaling, prediction, width / axis.probes[0], margin),
     ]
     violations = judge(found, profile)
     if all(v.severity == "advice" for v in violations):
@@ -199,13 +200,13 @@ def _structure(scaling: Scaling) -> list[Discrepancy]:
 
 
 def _settings(
-    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float
+    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float, margin: float
 ) -> list[Discrepancy]:
     if target.optimizer_source.startswith("default"):
         return []
     return optimizer_discrepancies(
         list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
-        growth, {"hidden": profile.weight_decay_target, **profile.weight_decay_targets},
+        growth, margin, {"hidden": profile.weight_decay_target, **profile.weight_decay_targets},
     )  # fmt: skip
 
 

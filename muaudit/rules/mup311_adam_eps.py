@@ -2,7 +2,8 @@
 
 ## What it does
 Measures the gradient's root mean square at the probes, extrapolates it by its exponent to the
-target width and compares it with eps.
+target width and compares it with eps: within a factor of ten where the target width is known
+(--target-width, or the model's own), above the gradient where it is a guess (64 times the probe).
 
 ## Why is this bad
 Gradients of hidden weights shrink like 1/n. Once they reach eps, Adam's update is no longer

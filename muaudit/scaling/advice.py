@@ -18,9 +18,13 @@ def optimizer_discrepancies(
     gradients: Mapping[str, float],
     param_gradients: Mapping[str, float],
     growth: float,
+    margin: float,
     decay_targets: Mapping[str, float],
 ) -> list[Discrepancy]:
-    """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe."""
+    """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe.
+
+    margin: by how much eps must stay below the gradient there.
+    """
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
     found: list[Discrepancy] = []
     for name, j in first.items():
@@ -28,7 +32,7 @@ def optimizer_discrepancies(
         if how is None:
             continue
         found += _decay(name, j, how, decay_targets)
-        found += _eps(name, j, how, gradients.get(name, 0.0), param_gradients.get(name, 0.0), growth)
+        found += _eps(name, j, how, gradients.get(name, 0.0), param_gradients.get(name, 0.0), growth, margin)
     return united(folded(found), judged)
 
 
@@ -57,13 +61,15 @@ def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> 
     return out
 
 
-def _eps(name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float) -> list[Discrepancy]:
+def _eps(
+    name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float, margin: float
+) -> list[Discrepancy]:
     """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
     if how.family != "adam" or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
         return []
     slope = how.eps_exponent or 0.0
     at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)
     eps = how.eps[0] * growth**slope
-    if eps < at_target / 10 or slope <= exponent + TOLERANCE:
+    if eps < at_target / margin or slope <= exponent + TOLERANCE:
         return []
     return [replace(_base(name, j, how), aspect="eps", found=slope, expected=exponent, values=(how.eps[0], at_target))]
