@@ -47,7 +47,7 @@ class Target:
     label: `GPT(GPTConfig)`; describe: the one-line header, `GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]`.
     notes: what was chosen, shrunk or held fixed, one sentence each.
     path: the file that was audited; class_file, class_line: where the model is defined.
-    scheduler: the user's `scheduler(optimizer)`, unused by the audit itself.
+    scheduler: the user's `scheduler(optimizer)`, or what came with the model's own optimizer; only stepped.
     data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
     """
 
