@@ -113,6 +113,16 @@ def test_a_comment_on_the_class_answers_all_of_it(project: Path, check: Check) -
     assert (code, rules(lines), answered(lines)) == (0, [], 2)
 
 
+def test_a_finding_told_once_for_several_lines_is_answered_line_by_line(project: Path, check: Check) -> None:
+    edit(project, "        self.head =", "        self.low = nn.Linear(width, width, bias=False)\n        self.head =")
+    edit(project, MID_USE, f"{MID_USE}  # muaudit: ignore[MUP301] frozen\n        x = torch.tanh(self.low(x))")
+    _, lines, _ = check("net.py")
+    (rest,) = [line for line in lines if line.get("rule") == "MUP301"]
+    assert (rest["subjects"], answered(lines)) == (["low.weight"], 1)
+    assert "low.weight:" in rest["message"]
+    assert "MUP601" not in rules(lines)
+
+
 def test_a_comment_without_a_reason_or_without_effect_is_a_finding(project: Path, check: Check) -> None:
     edit(project, HEAD, f"{HEAD}  # muaudit: ignore[MUP202, MUP201]")
     _, lines, _ = check("net.py")
@@ -294,3 +304,16 @@ def test_parts_of_a_folded_finding_can_be_answered() -> None:
     rest, taken = without(whole, {"h.1.w"})
     assert rest == replace(whole, tensors=("h.0.w", "h.2.w"), message="weights h.*.w (×2): off")
     assert taken == replace(whole, tensors=("h.1.w",), message="weights h.1.w: off", pattern="h.1.w")
+
+
+def test_a_finding_without_a_pattern_keeps_its_words() -> None:
+    from muaudit.answers.narrow import without
+    from muaudit.report.model import Violation
+
+    whole = Violation(
+        "MUP301", "hidden-lr", "error", "weights (×3): off", None, None, ("a.w", "b.w", "c.w"), "", "", ""
+    )
+    rest, taken = without(whole, {"a.w"})
+    assert rest is not None
+    assert taken is not None
+    assert (rest.message, taken.message) == ("weights (×2): off", "weights a.w: off")

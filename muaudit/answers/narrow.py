@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from muaudit.report.findings import subjects
 from muaudit.report.model import Violation
+from muaudit.scaling.names import pattern_of
 
 
 def without(violation: Violation, names: Collection[str]) -> tuple[Violation | None, Violation | None]:
@@ -21,10 +22,9 @@ def without(violation: Violation, names: Collection[str]) -> tuple[Violation | N
 
 
 def _narrowed(violation: Violation, names: list[str]) -> Violation:
-    """The same finding for fewer tensors, with the count in its message corrected."""
-    count, now = f"(×{len(violation.tensors)})", f"(×{len(names)})" if len(names) > 1 else ""
-    message = violation.message.replace(violation.pattern, names[0]) if len(names) == 1 else violation.message
-    words = message.replace(f" {count}", f" {now}" if now else "")
-    return replace(
-        violation, tensors=tuple(names), message=words, pattern=names[0] if len(names) == 1 else violation.pattern
-    )
+    """The same finding for fewer tensors, with their pattern and the count in its message corrected."""
+    patterns = {pattern_of(name) for name in names}
+    pattern = names[0] if len(names) == 1 else patterns.pop() if len(patterns) == 1 else violation.pattern
+    old = f"{violation.pattern} (×{len(violation.tensors)})".strip()
+    new = pattern if len(names) == 1 else f"{pattern} (×{len(names)})".strip()
+    return replace(violation, tensors=tuple(names), message=violation.message.replace(old, new), pattern=pattern)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muaudit.answers.comments import Comment
@@ -53,12 +53,13 @@ def _answered(report: Report, uses: Sequence[_Use]) -> Report:
     kept: list[Violation] = []
     gone: list[Answered] = []
     defined: dict[str, Place] = {row.name: (row.defined_file, row.defined_line) for row in report.tensors}
+    used: dict[str, Place] = {row.name: (row.file, row.line) for row in report.tensors}
     for violation in report.violations:
         rest: Violation | None = violation
         for use in uses:
             if rest is None:
                 break
-            rest, taken = without(rest, _taken(rest, use, defined))
+            rest, taken = without(rest, _taken(rest, use, defined, used))
             if taken:
                 use.use(taken.rule)
                 gone.append(Answered(taken, "source", use.comment.reason))
@@ -77,12 +78,17 @@ def _answered(report: Report, uses: Sequence[_Use]) -> Report:
     )  # fmt: skip
 
 
-def _taken(violation: Violation, use: _Use, defined: dict[str, Place]) -> tuple[str, ...]:
-    """What of a finding a comment answers: all of it on its line, else the tensors that are defined there."""
-    about = subjects(violation)
-    if use.answers(violation.rule, (violation.file, violation.line)):
-        return about
-    return tuple(name for name in about if name in defined and use.answers(violation.rule, defined[name]))
+def _taken(violation: Violation, use: _Use, defined: Mapping[str, Place], used: Mapping[str, Place]) -> tuple[str, ...]:
+    """What of a finding a comment answers: the tensors that are used or defined on its line.
+
+    A finding that is told once for tensors on several lines is answered line by line.
+    """
+    about, here = subjects(violation), (violation.file, violation.line)
+    several = len({used[name] for name in about if name in used}) > 1
+    places = {name: [used.get(name, here) if several else here] for name in about}
+    for name in about:
+        places[name] += [defined[name]] if name in defined else []
+    return tuple(name for name in about if any(use.answers(violation.rule, place) for place in places[name]))
 
 
 def _touches(report: Report, comment: Comment) -> bool:
