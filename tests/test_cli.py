@@ -110,6 +110,19 @@ def test_the_options_are_frozen() -> None:
             "--no-cache", "--optimizer", "--output", "--plan", "--profile", "--quiet", "--seed", "--select", "--set",
             "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors", "--why", "--width", "-q",
         ],
+        "convert": [
+            "--base-width", "--debug", "--formulation", "--fresh", "--from", "--function-preserving", "--input",
+            "--keep", "--optimizer", "--optimizer-state", "--out", "--probes", "--seed", "--set", "--state-dict",
+            "--verify", "--width",
+        ],
+        "transfer": [
+            "--arg", "--debug", "--format", "--from", "--input", "--optimizer", "--output", "--plan", "--set", "--to",
+            "--width",
+        ],
+        "rules": [],
+        "explain": [],
+        "tables": ["--optimizer"],
+        "version": [],
         "baseline": [
             "--baseline", "--config", "--debug", "--input", "--isolated", "--jobs", "--lr-group", "--no-cache",
             "--optimizer", "--profile", "--prune", "--set", "--width",
@@ -120,13 +133,12 @@ def test_the_options_are_frozen() -> None:
             "--optimizer", "--output", "--plan", "--plot", "--seed", "--seeds", "--set", "--steps", "--width",
             "--widths",
         ],
-        "convert": [
-            "--base-width", "--debug", "--input", "--optimizer", "--out", "--probes", "--seed", "--set", "--width",
+        "sweep": [
+            "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",
+            "--dtype", "--format", "--hp", "--input", "--lost", "--lr", "--only-plan", "--optimizer", "--output",
+            "--plan", "--plot", "--ray", "--ray-cpus", "--ray-gpus", "--results", "--schedule", "--seed", "--seeds",
+            "--set", "--steps", "--together", "--tolerance", "--warmup", "--width", "--widths",
         ],
-        "rules": [],
-        "explain": [],
-        "tables": ["--optimizer"],
-        "version": [],
     }  # fmt: skip
 
 
