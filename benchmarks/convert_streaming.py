@@ -77,7 +77,7 @@ def convert(source: Path | None, out: Path, layers: int) -> None:
     if source is None:
         print(json.dumps(0.0))
         return
-    output = prepare_output(full, why, plan, Wanted(out, state_dict=source, fresh=True))
+    output = prepare_output(target, full, why, plan, Wanted(out, state_dict=source, fresh=True))
     forget(source)
     start = time.perf_counter()
     output.write(lambda size: None)

@@ -65,7 +65,9 @@ def conversion(source: Path, out: Path) -> Callable[[], object]:
     fixture = Path(__file__).resolve().parent.parent / "fixtures" / "mlp" / "sp.py"
     target = resolve(str(fixture), TargetOptions())
     plan = make_plan(target, 64, 512)
-    return lambda: prepare_output(target, "", plan, Wanted(out, state_dict=source, fresh=True)).write(lambda size: None)
+    return lambda: prepare_output(target, target, "", plan, Wanted(out, state_dict=source, fresh=True)).write(
+        lambda size: None
+    )
 
 
 def killed(run: Callable[[], object], seconds: float | None, calls: int | None) -> bool:

@@ -57,7 +57,7 @@ def save_sharded(tensors: Tensors, folder: Path, count: int = 3) -> Path:
 def prepared(subject: tuple[Target, Plan], source: Path, out: Path, **wanted: Any) -> Output:
     chosen = Wanted(out, state_dict=source, **({"fresh": True} | wanted))
     chosen.check()
-    return prepare_output(subject[0], "", subject[1], chosen)
+    return prepare_output(subject[0], subject[0], "", subject[1], chosen)
 
 
 def convert(subject: tuple[Target, Plan], source: Path, out: Path, **wanted: Any) -> list[int]:
@@ -188,7 +188,7 @@ def test_applying_twice_is_refused(gpt: tuple[Target, Plan], name: str, tmp_path
 
 
 def test_what_convert_itself_writes_is_not_scaled_again(gpt: tuple[Target, Plan], tmp_path: Path) -> None:
-    prepare_output(gpt[0], "", gpt[1], Wanted(tmp_path / "mup")).write(lambda size: None)
+    prepare_output(gpt[0], gpt[0], "", gpt[1], Wanted(tmp_path / "mup")).write(lambda size: None)
     with pytest.raises(UserError, match="has been converted before"):
         convert(gpt, tmp_path / "mup" / "state_dict.safetensors", tmp_path / "out")
 

@@ -92,13 +92,13 @@ def key(job: Job) -> str:
 
 
 def _asked(job: Job) -> list[Any]:
-    plan = digest(str(job.plan)) if job.plan else None
+    plan, bsh = (digest(str(file)) if file else None for file in (job.plan, job.options.bsh))
     # Without a target the choice depends on which files there are.
     beside = sorted(file.name for file in Path.cwd().glob("*.py")) if job.text is None else None
     options = {name: repr(value) for name, value in vars(job.options).items()}
     profile = digest(job.profile) if is_profile_file(job.profile) else None
     return [
-        os.getcwd(), job.text, options, job.profile, profile, plan, job.target_width, job.seed, job.fixes,
+        os.getcwd(), job.text, options, job.profile, profile, plan, bsh, job.target_width, job.seed, job.fixes,
         job.base_width, beside,
     ]  # fmt: skip
 

@@ -77,6 +77,10 @@ def _audited(job: Job) -> tuple[Target, Report]:
 
     profile = get_profile(job.profile)
     target = resolve(job.text, job.options)
+    if job.options.bsh is not None:
+        from muaudit.convert.base_shapes import base_of
+
+        base_of(job.options.bsh, target)
     if job.plan is not None:
         from muaudit.convert.plan import load_plan
         from muaudit.convert.planned import planned

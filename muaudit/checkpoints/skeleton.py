@@ -33,6 +33,11 @@ class Skeleton:
         """From every name of a parameter to all of its names."""
         return {name: names for names in self.parameters for name in names}
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by the first name of each parameter, as `model.named_parameters()` has them."""
+        return {names[0]: shape for names, shape in self.parameters.items()}
+
     def knows(self, name: str) -> bool:
         """Whether a checkpoint's name is one of the model's, give or take a prefix."""
         return prefix_between(name, self.names) is not None

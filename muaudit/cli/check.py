@@ -76,6 +76,7 @@ def check(
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever is found.")] = False,
     target_width: flag.TargetWidth = None,
     plan: flag.Plan = None,
+    bsh: flag.Bsh = None,
     seed: flag.Seed = None,
     config: flag.Config = None,
     isolated: flag.Isolated = False,
@@ -95,7 +96,7 @@ def check(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
-            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width,
+            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh,
         )
     )  # fmt: skip
     settings = wanted.settings

@@ -18,6 +18,7 @@ from muaudit.errors import UserError
 
 if TYPE_CHECKING:
     from muaudit.checkpoints.verify import Verified
+    from muaudit.convert.base_shapes import Base
     from muaudit.convert.output import Output, Wanted
     from muaudit.report.layout import Line
     from muaudit.report.model import Report
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 @guarded
 def convert(
     base_width: Annotated[
-        int, typer.Option(metavar="N", min=1, help="The width that hyperparameters are tuned at.", show_default=False)
-    ],
+        int | None,
+        typer.Option(metavar="N", min=1, help="The width that hyperparameters are tuned at.", show_default=False),
+    ] = None,
     target: Annotated[
         str | None,
         typer.Argument(
@@ -36,6 +38,9 @@ def convert(
             "Left out: the configured targets, else the one auditable file here.",
             show_default=False,
         ),
+    ] = None,
+    bsh: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take the base width from a base shape file of microsoft/mup's.")
     ] = None,
     width: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The width to train at (default: the model's own).")
@@ -95,6 +100,12 @@ def convert(
     verify: Annotated[
         bool, typer.Option("--verify", help="Load the checkpoint before and after, and compare the model's outputs.")
     ] = False,
+    emit_python: Annotated[
+        bool, typer.Option("--emit-python", help="Write mup_plan.py too: the plan as a module that needs torch alone.")
+    ] = False,
+    emit_bsh: Annotated[
+        bool, typer.Option("--emit-bsh", help="Write model.bsh too: base shapes for microsoft/mup.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Plan the conversion to µP: scales for init and learning rates, applied from outside the model."""
@@ -106,10 +117,14 @@ def convert(
         set=parse_set(set_ or ()),
         inputs=parse_inputs(input_ or ()),
         optimizer=optimizer,
+        bsh=bsh,
     )
+    if base_width is None and bsh is None:
+        raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
     wanted = Wanted(
-        out, seed, state_dict, fresh, function_preserving, from_, optimizer_state, tuple(keep or ()), verify
-    )
+        out, seed, state_dict, fresh, function_preserving, from_, optimizer_state, tuple(keep or ()), verify,
+        emit_python, emit_bsh,
+    )  # fmt: skip
     wanted.check()
     # What the user's model prints while it is built must not spoil the output.
     with redirect_stdout(sys.stderr), progress(f"converting {target or 'the model here'}"):
@@ -121,7 +136,12 @@ def convert(
 
 
 def _plan(
-    text: str | None, options: TargetOptions, base_width: int, width: int | None, formulation: str, wanted: Wanted
+    text: str | None,
+    options: TargetOptions,
+    base_width: int | None,
+    width: int | None,
+    formulation: str,
+    wanted: Wanted,
 ) -> tuple[Output, Report]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.audit import audit
@@ -132,10 +152,15 @@ def _plan(
     from muaudit.target import resolve
 
     target = resolve(text, options)
+    if options.bsh is not None:
+        from muaudit.convert.base_shapes import base_of
+
+        base_width = _agreed(base_width, base_of(options.bsh, target))
+    assert base_width is not None
     plan = make_plan(target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation)
     after = audit(planned(target, plan), target_width=plan.width, seed=wanted.seed)
     full, why_not = whole(target, options, lambda changed: resolve(text, changed))
-    return prepare_output(full, why_not, plan, wanted), after
+    return prepare_output(target, full, why_not, plan, wanted), after
 
 
 def _lines(output: Output, after: Report, verified: Verified | None) -> Iterator[Line]:
@@ -149,6 +174,12 @@ def _lines(output: Output, after: Report, verified: Verified | None) -> Iterator
         from muaudit.convert.loading import loading_lines
 
         yield from loading_lines(plan, output.transfer, out, verified)
+
+
+def _agreed(given: int | None, base: Base) -> int:
+    if given not in (None, base.width):
+        raise UserError(f"--base-width is {given}, the base width of {base.path} is {base.width}", "leave one out")
+    return base.width
 
 
 def _own_width(target: Target) -> int:

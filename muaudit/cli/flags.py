@@ -45,6 +45,7 @@ Profile = Annotated[
 TargetWidth = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="The width you will train at; Adam's eps is judged there.")
 ]
+Bsh = Annotated[Path | None, typer.Option(metavar="FILE", help="The model's base shapes, a file of microsoft/mup's.")]
 Plan = Annotated[Path | None, typer.Option(metavar="FILE", help="Judge the model as this plan converts it.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the first initialization (default 0).")]
 Config = Annotated[

@@ -36,6 +36,7 @@ class Flags:
     ignore: Sequence[str] = ()
     fixes: bool = False
     base_width: int | None = None
+    bsh: Path | None = None
 
     def options(self) -> TargetOptions:
         """How the target is probed. Raises UserError for a malformed flag."""
@@ -45,6 +46,7 @@ class Flags:
             inputs=parse_inputs(self.input),
             optimizer=self.optimizer,
             lr_groups=parse_lr_groups(self.lr_group),
+            bsh=self.bsh,
         )
 
 

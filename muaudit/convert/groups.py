@@ -18,11 +18,16 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """All parameters that train, merged by equal scales."""
     group: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-    chosen = _EPS.get(plan.optimizer) if eps is None else eps
+    chosen = default_eps(plan.optimizer) if eps is None else eps
     if chosen is not None:
         group["eps"] = chosen
     group["params"] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return refine(plan, model, [group])
+
+
+def default_eps(optimizer: str) -> float | None:
+    """The eps of an optimizer where none is given; None for one without."""
+    return _EPS.get(optimizer)
 
 
 def refine(plan: Plan, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

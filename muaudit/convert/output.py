@@ -81,9 +81,10 @@ class Wanted:
 class Output:
     """What is about to be written; every input was read and found right.
 
-    full: the target at its own size, None where it cannot be built, and why_not. total: bytes to stream.
+    target: as it was audited. full: at its own size, None where that cannot be built, and why_not. total: in bytes.
     """
 
+    target: Target
     full: Target | None
     why_not: str
     plan: Plan
@@ -110,9 +111,21 @@ class Output:
                 from .state import write_fresh
 
                 write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed)
+            self._emit(staging)
             written = sorted([*(path.name for path in staging.iterdir()), PLAN])
             write_plan(self.plan, staging / PLAN, self._record(written))
         return verified
+
+    def _emit(self, folder: Path) -> None:
+        if self.wanted.emit_python:
+            from .python_module import module_text
+
+            (folder / MODULE).write_text(module_text(self.plan, Path(MODULE).stem), encoding="utf-8")
+        if self.wanted.emit_bsh:
+            from .base_shapes import bsh_text
+
+            text = bsh_text(self.full or self.target, self.plan.base_width, BASE_SHAPES)
+            (folder / BASE_SHAPES).write_text(text, encoding="utf-8")
 
     def _record(self, written: list[str]) -> dict[str, Any]:
         """What plan.yaml says about the files beside it."""
@@ -126,16 +139,16 @@ class Output:
         return {**record, "written": written}
 
 
-def prepare_output(full: Target | None, why_not: str, plan: Plan, wanted: Wanted) -> Output:
+def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan, wanted: Wanted) -> Output:
     """Read what is to be converted, before anything is written.
 
-    full, why_not: as in `Output`.
+    target, full, why_not: as in `Output`.
 
     Raises:
         UserError: a file is damaged, is not this model's, or was converted before.
     """
     if wanted.state_dict is None:
-        return Output(full, why_not, plan, wanted)
+        return Output(target, full, why_not, plan, wanted)
     if full is None:
         raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
     from ..checkpoints.skeleton import skeleton
@@ -144,7 +157,7 @@ def prepare_output(full: Target | None, why_not: str, plan: Plan, wanted: Wanted
     model = skeleton(full, plan.width)
     request = Request(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
     transfer = prepare(request, model, wanted.out)
-    return Output(full, why_not, plan, wanted, transfer, model, transfer.nbytes)
+    return Output(target, full, why_not, plan, wanted, transfer, model, transfer.nbytes)
 
 
 def _own(folder: Path) -> Collection[str]:

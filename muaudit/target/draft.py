@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from muaudit.target import losses, optimizers
+from muaudit.target.bsh import based
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Inputs, Target, WidthAxis
 from muaudit.target.source import class_node, file_of
@@ -26,6 +27,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         batches=None if options.batch or options.inputs else draft.batches,
         loss=options.loss or draft.loss,
         optimizer=options.build_optimizer or draft.optimizer,
+        variants=based(draft.variants, options.bsh) if options.bsh else draft.variants,
     )
     trial = first_that_runs(draft, options)
     loss, loss_note = _choose_loss(draft, trial)

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from muaudit.errors import UserError
@@ -48,6 +49,7 @@ class TargetOptions:
     widths: axis name (`MAIN_AXIS` where none was given) to probe sizes. set: constructor arguments.
     inputs: forward argument name (or its position as text) to tensor. optimizer: a name for the default optimizer.
     lr_groups: (parameter name pattern, exponent of the learning rate in width) for the default optimizer.
+    bsh: microsoft/mup's base shape file of the model.
     batch, loss, build_optimizer: callables from the Python API, as in a spec.
     """
 
@@ -56,6 +58,7 @@ class TargetOptions:
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     optimizer: str | None = None
     lr_groups: tuple[tuple[str, float], ...] = ()
+    bsh: Path | None = None
     batch: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
     build_optimizer: Callable[..., Any] | None = None

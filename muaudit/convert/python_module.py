@@ -1,0 +1,202 @@
+"""A plan as a Python module of its own, for training without muaudit: it needs torch alone."""
+
+from __future__ import annotations
+
+from .groups import default_eps
+from .plan import Plan
+
+_CLASSES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam"}
+
+_TEMPLATE = '''\
+"""µP for {target}, {width_name} {base} → {width}, {optimizer}, formulation {formulation}.
+
+Hyperparameters tuned at {width_name} = {base} train the model at {width_name} = {width}:
+
+    import {module}
+
+    {module}.apply_(model)  # once, right after the model is made; install_hooks(model) where weights are loaded
+    optimizer = torch.optim.{cls}({module}.param_groups(model, lr=LR))
+
+Written by muaudit; needs torch alone.
+"""
+
+import re
+
+import torch
+
+WIDTH, BASE_WIDTH = {width}, {base}
+M = WIDTH / BASE_WIDTH
+
+# Parameters, * being a number: their shape with n = WIDTH, their roles, and the exponents of M by which their
+# initialization, learning rate, weight decay and eps are multiplied.
+TENSORS = {{
+{tensors}
+}}
+
+# Modules whose first input or output is multiplied by a power of M, and which columns of it: those from start to stop
+# (fractions) of each of so many groups.
+MULTIPLIERS = [
+{multipliers}
+]
+
+
+def param_groups(model, lr, weight_decay=0.0, eps={eps}):
+    """Parameter groups with lr, weight_decay and eps as tuned at the base width; each has its lr_scale and a name."""
+    groups = {{}}
+    for parameter, (_, roles, (_, *exponents)) in _matched(model):
+        if parameter.requires_grad:
+            scales = tuple(float(M**exponent) for exponent in exponents)
+            members, names = groups.setdefault(scales, ([], {{}}))
+            members.append(parameter)
+            names.update(dict.fromkeys(roles))
+    made = []
+    for (lr_scale, decay_scale, eps_scale), (members, names) in groups.items():
+        group = {{"lr": lr * lr_scale, "weight_decay": weight_decay * decay_scale}}
+        if eps is not None:
+            group["eps"] = eps * eps_scale
+        group |= {{"params": members, "lr_scale": lr_scale}}
+        group["name"] = "+".join(names) + (f" lr×{{lr_scale:.4g}}" if lr_scale != 1.0 else "")
+        made.append(group)
+    return made
+
+
+def apply_(model):
+    """Scale a fresh initialization in place and install the multipliers; returns the model. Once, and not twice."""
+    _refuse_twice(model)
+    matched, found = _matched(model), _modules(model)
+    with torch.no_grad():
+        for parameter, (_, _, (exponent, *_)) in matched:
+            if float(M**exponent) != 1.0:
+                parameter.mul_(float(M**exponent))
+    return _install(model, found)
+
+
+def install_hooks(model):
+    """Install the multipliers alone, for a model whose weights were scaled before: a loaded checkpoint."""
+    _refuse_twice(model)
+    _matched(model)
+    return _install(model, _modules(model))
+
+
+class Multiplier:
+    """A forward hook that multiplies (some columns of) a module's first input or output. Copies with its module."""
+
+    def __init__(self, scale, groups, start, stop):
+        self.scale, self.groups, self.start, self.stop = scale, groups, start, stop
+
+    def input(self, module, args, kwargs):
+        if args:
+            return (self._times(args[0]), *args[1:]), kwargs
+        first = next(name for name, value in kwargs.items() if isinstance(value, torch.Tensor))
+        return args, {{**kwargs, first: self._times(kwargs[first])}}
+
+    def output(self, module, args, output):
+        if isinstance(output, torch.Tensor):
+            return self._times(output)
+        return type(output)([self._times(output[0]), *output[1:]])
+
+    def _times(self, x):
+        if (self.groups, self.start, self.stop) == (1, (0, 1), (1, 1)):
+            return x * self.scale
+        columns = x.reshape(*x.shape[:-1], self.groups, -1)
+        start, stop = (above * columns.shape[-1] // below for above, below in (self.start, self.stop))
+        pieces = (columns[..., :start], columns[..., start:stop] * self.scale, columns[..., stop:])
+        return torch.cat(pieces, -1).flatten(-2)
+
+
+def _matched(model):
+    """Every parameter once, with its line of TENSORS."""
+    names, parameters = {{}}, {{}}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).extend(dict.fromkeys((_plain(name), name)))
+        parameters[id(parameter)] = parameter
+    matched, used = [], set()
+    for key, parameter in parameters.items():
+        pattern = _pattern(names[key])
+        if pattern is None:
+            raise ValueError(f"this plan is for another model: it has no entry for {{names[key][0]}}")
+        shape = TENSORS[pattern][0]
+        fits = len(shape) == parameter.dim()
+        if not fits or any(dim == "n" and size != WIDTH for dim, size in zip(shape, parameter.shape)):
+            found = tuple(parameter.shape)
+            raise ValueError(f"{{names[key][0]}} has the shape {{found}}, expected {{shape}} with n = {{WIDTH}}")
+        used.add(pattern)
+        matched.append((parameter, TENSORS[pattern]))
+    for pattern in TENSORS:
+        if pattern not in used:
+            raise ValueError(f"this plan is for another model, which has {{pattern}}")
+    return matched
+
+
+def _pattern(names):
+    exact = next((pattern for pattern in TENSORS if pattern in names), None)
+    return exact or next((pattern for pattern in TENSORS for name in names if _matches(pattern, name)), None)
+
+
+def _matches(pattern, name):
+    return re.fullmatch(r"\\d+".join(re.escape(part) for part in pattern.split("*")), name) is not None
+
+
+def _plain(name):
+    """A name without what torch.compile, DDP and checkpoint wrappers put into it."""
+    wrappers = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+    parts = [part for part in name.split(".") if part not in wrappers]
+    return ".".join(parts[1:] if parts[0] == "module" and len(parts) > 1 else parts)
+
+
+def _modules(model):
+    found = []
+    for pattern, on, exponent, *columns in MULTIPLIERS:
+        named = [(name, module) for name, module in model.named_modules() if name]
+        modules = [m for name, m in named if _matches(pattern, _plain(name)) or _matches(pattern, name)]
+        if not modules:
+            raise ValueError(f"this plan is for another model, which has a module {{pattern}}")
+        found += [(module, on, Multiplier(float(M**exponent), *columns)) for module in modules]
+    return found
+
+
+def _install(model, found):
+    for module, on, multiplier in found:
+        if on == "input":
+            module.register_forward_pre_hook(multiplier.input, with_kwargs=True)
+        else:
+            module.register_forward_hook(multiplier.output)
+    _bare(model).__dict__["_muaudit_plan"] = ({formulation!r}, {described!r})
+    return model
+
+
+def _refuse_twice(model):
+    if "_muaudit_plan" in _bare(model).__dict__:
+        raise ValueError("a plan has been applied to this model before")
+
+
+def _bare(model):
+    while type(model).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
+        model = next(iter(model.children()))
+    return model
+'''
+
+
+def module_text(plan: Plan, name: str) -> str:
+    """The module's source. name: what it is imported as."""
+    return _TEMPLATE.format(
+        target=plan.target,
+        width_name=plan.width_name,
+        base=plan.base_width,
+        width=plan.width,
+        optimizer=plan.optimizer,
+        formulation=plan.formulation,
+        module=name,
+        cls=_CLASSES.get(plan.optimizer, plan.optimizer),
+        tensors="\n".join(f"    {e.pattern!r}: ({e.shape!r}, {e.roles!r}, {e.exponents!r})," for e in plan.entries),
+        multipliers="\n".join(f"    {row!r}," for row in _multipliers(plan)),
+        eps=default_eps(plan.optimizer),
+        described=f"{plan.target} {plan.base_width} → {plan.width}",
+    )
+
+
+def _multipliers(plan: Plan) -> list[tuple[str, str, float, int, tuple[int, int], tuple[int, int]]]:
+    return [
+        (h.module, h.on, h.exponent, h.part.groups, h.part.start.as_integer_ratio(), h.part.stop.as_integer_ratio())
+        for h in plan.hooks
+    ]

@@ -1,0 +1,72 @@
+"""Targets that come with microsoft/mup's base shape file: read here, and set by the library where the model uses it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from ..errors import UserError
+from .trial import Sizes, Variant
+
+BaseShapes = Mapping[str, tuple[int | None, ...]]
+"""By parameter: for every dim its base size, or None where it is no width."""
+
+
+def read_bsh(path: Path) -> dict[str, tuple[int | None, ...]]:
+    """Read a base shape file.
+
+    Raises:
+        UserError: it cannot be read, or is none.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}", "mup.make_base_shapes writes one") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no base shape file: it is not YAML", str(error)) from error
+    if not isinstance(data, dict) or not all(_is_shape(dims) for dims in data.values()):
+        raise UserError(f"{path} is no base shape file", "expected parameter names with lists of sizes and nulls")
+    return {str(name).removeprefix("module."): tuple(dims) for name, dims in data.items()}
+
+
+def _is_shape(dims: object) -> bool:
+    return isinstance(dims, list) and all(
+        dim is None or (isinstance(dim, int) and not isinstance(dim, bool) and dim > 0) for dim in dims
+    )
+
+
+def based(variants: Iterable[Variant], path: Path) -> Iterator[Variant]:
+    """The same variants, their models with base shapes set."""
+    shapes = read_bsh(path)
+    for variant in variants:
+        yield replace(variant, build=_setting(variant.build, shapes, path))
+
+
+def _setting(build: Callable[[Sizes], Any], shapes: BaseShapes, path: Path) -> Callable[[Sizes], Any]:
+    def built(sizes: Sizes) -> Any:
+        model = build(sizes)
+        if isinstance(model, nn.Module):
+            _set(model, shapes, path)
+        return model
+
+    return built
+
+
+def _set(model: nn.Module, shapes: BaseShapes, path: Path) -> None:
+    """What a training script does with the file. A model that does without the library is left as it is."""
+    own = {name: parameter.dim() for name, parameter in model.named_parameters()}
+    given = {name: len(dims) for name, dims in shapes.items()}
+    if own != given:
+        names = [name for name in dict.fromkeys([*own, *given]) if own.get(name) != given.get(name)]
+        raise UserError(
+            f"{path} is for another model: {names[0]} differs", "muaudit convert --emit-bsh writes the right"
+        )
+    library = sys.modules.get("mup")
+    if library is not None and not all(hasattr(parameter, "infshape") for parameter in model.parameters()):
+        library.set_base_shapes(model, str(path))
