@@ -105,15 +105,15 @@ def test_the_options_are_frozen() -> None:
     }
     assert options == {
         "check": [
-            "--base-width", "--baseline", "--bsh", "--config", "--debug", "--diff", "--exit-zero",
-            "--extend-select", "--fail-on", "--fix", "--format", "--ignore", "--input", "--isolated", "--jobs", "--lr-group",
+            "--base-width", "--baseline", "--bsh", "--config", "--debug", "--diff", "--exit-zero", "--extend-select",
+            "--fail-on", "--fix", "--format", "--ignore", "--input", "--isolated", "--jobs", "--lr-group",
             "--no-cache", "--optimizer", "--output", "--plan", "--profile", "--quiet", "--seed", "--select", "--set",
             "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors", "--why", "--width", "-q",
         ],
         "convert": [
             "--base-width", "--bsh", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh", "--from",
-            "--function-preserving", "--input", "--keep", "--optimizer", "--optimizer-state", "--out", "--probes", "--seed", "--set", "--state-dict",
-            "--verify", "--width",
+            "--function-preserving", "--input", "--keep", "--optimizer", "--optimizer-state", "--out", "--probes",
+            "--seed", "--set", "--state-dict", "--verify", "--width",
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--input", "--optimizer", "--output", "--plan", "--set", "--to",

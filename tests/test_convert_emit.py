@@ -91,7 +91,7 @@ from model import MLP
 import mup_plan
 model = mup_plan.apply_(MLP(192))
 groups = mup_plan.param_groups(model, lr=0.1, weight_decay=0.1, eps=1e-8)
-torch.optim.AdamW(groups)
+torch.optim.AdamW([dict(group) for group in groups])
 sizes = {name: float(p.double().norm()) for name, p in model.named_parameters()}
 print(json.dumps([sizes, [{**g, "params": len(g["params"])} for g in groups], sorted(sys.modules)]))
 """
