@@ -167,10 +167,11 @@ class Blame:
         before = [self.judge(i) for i in affected]
         if sum(j.aspects for j in before) < 1:
             return False
+        alone = not any(self.judge(i).aspects for i in range(len(self.exprs)) if i not in affected)
         best: tuple[float, dict[int, float]] | None = None
         for shifts in self._candidates(move, affected):
             after = [self.judge(i, shifts) for i in affected]
-            if not _better(before, after):
+            if not _better(before, after, alone):
                 continue
             score = sum(j.aspects for j in after) + 1e-3 * sum(abs(t) for t in shifts.values())
             if best is None or score < best[0]:
@@ -203,11 +204,11 @@ class Blame:
         return found - {base}
 
 
-def _better(before: list[Judged], after: list[Judged]) -> bool:
+def _better(before: list[Judged], after: list[Judged], alone: bool = False) -> bool:
     """Occam: nothing left, or one place left where the default blames several.
 
     The place left must be off by one constant, or the default must need two findings more. It must then be one that the
-    default blames at least as much, unless it explains away three or more.
+    default blames at least as much, unless it explains away three or more. alone: nothing else in the model is wrong.
     """
     gain = sum(j.aspects for j in before) - sum(j.aspects for j in after)
     wrong = [j for j in after if j.aspects]
@@ -217,6 +218,8 @@ def _better(before: list[Judged], after: list[Judged]) -> bool:
     if len({_owner(j.use) for j in wrong}) > 1 or blamed < 2:
         return False
     if gain >= 0 and _one_constant(wrong):
+        return True
+    if alone and gain >= 3 and sum(j.aspects for j in wrong) == 1:
         return True
     if gain < 2 or len({j.use.tensor or str(j.use.value.index) for j in wrong}) > 1:
         return False

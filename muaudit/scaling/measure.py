@@ -31,6 +31,7 @@ class Moments:
     second: float = 0.0
     fourth: float = 0.0
     largest: float = 0.0
+    smallest: float = math.inf  # but for zeros
     draws: list[float] = field(default_factory=list)  # Σx² of every draw
 
     def add(self, tensor: torch.Tensor) -> None:
@@ -41,7 +42,9 @@ class Moments:
         total = float(square.sum())
         self.second += total
         self.draws.append(total)
-        self.largest = max(self.largest, float(x.abs().max()) if x.numel() else 0.0)
+        sizes = x.abs()
+        self.largest = max(self.largest, float(sizes.max()) if x.numel() else 0.0)
+        self.smallest = min(self.smallest, float(sizes[sizes > 0].min()) if total else math.inf)
         self.fourth += float(square.square().sum())
 
     @property
@@ -162,8 +165,13 @@ def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[floa
 
 
 def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
-    """A formula whose largest entry grows by a multiple of log n, as log(1..n) does: slower than any power of width."""
+    """A formula whose largest entry grows by a multiple of log n, as log(1..n) does: slower than any power of width.
+
+    Its smallest entries do not grow along, unlike those of a formula that is multiplied by a power of width.
+    """
     if not (narrow.deterministic and wide.deterministic):
+        return False
+    if math.isclose(wide.largest / narrow.largest, wide.smallest / narrow.smallest, rel_tol=1e-3):
         return False
     slope = (wide.largest - narrow.largest) / unit
     return abs(slope) > 0.2 and abs(slope - round(slope * 4) / 4) < 1e-4
