@@ -106,7 +106,9 @@ class _Maker:
             either = (RATE,) if role == "free" else ()
             yield self._wrong("init", label, names, e, (INIT, *shared, *either))
         doubled = (MULTIPLIER,) if role == "output" and e < 0 else ()  # told as scaled by multiplier and learning rate
-        yield self._wrong("lr", label, names, e, (RATE, *shared, *doubled, *((INIT,) if role == "free" else ())))
+        # of a parameter that starts at zero only A·C is seen, and a multiplier explains that as well
+        either = (INIT,) if role == "free" else (MULTIPLIER,) if zero else ()
+        yield self._wrong("lr", label, names, e, (RATE, *shared, *doubled, *either))
         if role != "free":
             hidden_init = zero or (e < 0 and role in ("output", "tied"))
             yield self._wrong("multiplier", label, names, e, (MULTIPLIER, *shared, *((RATE,) if hidden_init else ())))

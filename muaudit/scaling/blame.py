@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from .linear import Expr, System
 from .measure import Init
 from .muon import adjustment
+from .names import pattern_of
 from .optimizers import Trained
 from .uses import Ideal, Use
 from .values import ZERO
@@ -167,7 +168,7 @@ class Blame:
         before = [self.judge(i) for i in affected]
         if sum(j.aspects for j in before) < 1:
             return False
-        alone = not any(self.judge(i).aspects for i in range(len(self.exprs)) if i not in affected)
+        alone = self._alone(affected, before)
         best: tuple[float, dict[int, float]] | None = None
         for shifts in self._candidates(move, affected):
             after = [self.judge(i, shifts) for i in affected]
@@ -180,6 +181,12 @@ class Blame:
             return False
         self.shifts = best[1]
         return True
+
+    def _alone(self, affected: list[int], wrong: list[Judged]) -> bool:
+        """Whether all that is wrong elsewhere is wrong in the same place of another block."""
+        kinds, inside = {_kind(j.use) for j in wrong if j.aspects}, set(affected)
+        others = (self.judge(i) for i in range(len(self.exprs)) if i not in inside)
+        return all(_kind(j.use) in kinds for j in others if j.aspects)
 
     def _candidates(self, move: tuple[int, ...], affected: list[int]) -> Iterable[dict[int, float]]:
         """Shifts of the moved anchors at which some affected use is exactly right."""
@@ -219,7 +226,7 @@ def _better(before: list[Judged], after: list[Judged], alone: bool = False) -> b
         return False
     if gain >= 0 and _one_constant(wrong):
         return True
-    if alone and gain >= 3 and sum(j.aspects for j in wrong) == 1:
+    if alone and gain >= 2 and (sum(j.aspects for j in wrong) == 1 or _own_constant(wrong)):
         return True
     if gain < 2 or len({j.use.tensor or str(j.use.value.index) for j in wrong}) > 1:
         return False
@@ -232,6 +239,17 @@ def _owner(use: Use) -> str:
     """What a constant at a module's output belongs to: the module, when it has both a weight and a bias."""
     owner, _, leaf = use.tensor.rpartition(".")
     return owner if leaf in ("weight", "bias") else use.tensor or str(use.value.index)
+
+
+def _kind(use: Use) -> str | tuple[str | None, int | None]:
+    """The use, whatever block it is in."""
+    return pattern_of(use.tensor) if use.tensor else (use.value.op.file, use.value.op.line)
+
+
+def _own_constant(wrong: list[Judged]) -> bool:
+    """Whether one parameter is left, off by just the constant that it is multiplied by."""
+    j = wrong[0]
+    return len(wrong) == 1 and j.use.c != 0 and abs(j.init_off - j.use.c) < TOLERANCE
 
 
 def _one_constant(wrong: list[Judged]) -> bool:

@@ -39,6 +39,7 @@ class Use:
     value: Value  # where it is used
     kind: str = "tensor"  # "tensor" | "attention" | "contraction"
     dims: tuple[float, ...] = ()  # of the parameter as it is stored
+    c: float = 0.0  # exponent of the constants that multiply the parameter itself, before it is used
 
     @property
     def slack(self) -> float:
@@ -115,10 +116,13 @@ class Solver:
             return Expr(0.0 if x.c == ZERO else x.c)
         if x.kind == "contract" and axis is not None and all(a.weight for a in x.args):
             return self._product_of_matrices(x, at, e_in, e_out, axis)
-        below = _axis_below(x, axis)
+        below, first = _axis_below(x, axis), len(self.uses)
         inner = [self._inner(a, x, at, (e_in, e_out), role, below) for a in x.args if not _is_zero(a)]
         if x.kind == "scale":
-            return inner[0] + (x.c if x.c != ZERO else 0.0)
+            constant = x.c if x.c != ZERO else 0.0
+            for use in self.uses[first:]:
+                use.c += constant
+            return inner[0] + constant
         if x.kind == "view":
             return inner[0]
         if x.kind == "join":
@@ -418,9 +422,20 @@ def _leaf_rank(x: Value) -> int:
 
 
 def _before_scales(x: Value) -> Value:
+    """What a constant multiplies: unless it stands beside the gain that it belongs to, it belongs to what reads it."""
     while x.kind in ("scale", "view") and not x.args[0].weight and x.args[0].kind != "data":
+        if x.kind == "scale" and _gain_in(x.op.module, x.args[0]):
+            break
         x = x.args[0]
     return x
+
+
+def _gain_in(module: str, x: Value) -> bool:
+    """Whether x was just multiplied by a parameter of this very module."""
+    while x.kind in ("scale", "view") and x.args:
+        x = x.args[0]
+    gains = [name for a in x.args if a.weight for name in parameters_in(a)] if x.kind == "mul" else []
+    return any(name.rpartition(".")[0] == module for name in gains)
 
 
 def _matrix_role(e_in: float, e_out: float) -> Role:
