@@ -1,10 +1,14 @@
-"""Every test has a cache of audits of its own, and none of a CI service's variables."""
+"""One thread a test process, as the command line has it, a cache of audits of its own, and no CI service's variables."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Read when torch is imported. Two workers with a thread per core each wait for one another: some ten times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
