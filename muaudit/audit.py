@@ -11,6 +11,7 @@ import torch
 
 from .capture.align import align
 from .capture.definitions import definitions
+from .capture.kernels import probe_kernels
 from .capture.recorder import Recording, record
 from .errors import UserError
 from .other_paths import other_paths
@@ -46,7 +47,7 @@ def audit(
     """
     school = get_profile(profile) if isinstance(profile, str) else profile
     sizes = target.sizes(0), target.sizes(1)
-    with decomposed_kernels():
+    with probe_kernels():
         with definitions() as defined:
             narrow = target.build(sizes[0], seed)
         models = narrow, target.build(sizes[1], seed)
@@ -66,7 +67,7 @@ def audit(
         if scaling.program.irregular and _looked_at_again(target, scaling, seed):
             scaling = analyse()
     _require_growth(target, scaling)
-    with decomposed_kernels():
+    with probe_kernels():
         elsewhere = other_paths(target, models, seed, recordings, scaling, ratios, school.readout_init_bound)
         alike = (
             []
@@ -113,17 +114,6 @@ def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], se
     inputs = target.inputs(sizes)
     torch.manual_seed(seed)
     return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))
-
-
-class decomposed_kernels:
-    """Recurrent layers decompose into ordinary operations when the fused kernels are off."""
-
-    def __enter__(self) -> None:
-        self._enabled = torch._C._get_mkldnn_enabled()
-        torch._C._set_mkldnn_enabled(False)
-
-    def __exit__(self, *exc: Any) -> None:
-        torch._C._set_mkldnn_enabled(self._enabled)
 
 
 def check(

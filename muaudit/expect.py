@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .audit import SEED, audit, decomposed_kernels
+from .audit import SEED, audit
+from .capture.kernels import probe_kernels
 from .capture.recorder import record
 from .report.model import Report
 from .scaling.explain import Derivations
@@ -77,7 +78,7 @@ def expect(target: Target, report: Report | None = None, *, steps: int = 3) -> E
 def _measured(target: Target, found: Derivations) -> tuple[dict[Value, float], Mapping[str, float]]:
     """How large the values of the program are at the first probe, and the gradients of its parameters."""
     program, sizes = found.scaling.program, target.sizes(0)
-    with decomposed_kernels():
+    with probe_kernels():
         model, inputs = target.build(sizes, SEED), target.inputs(sizes)
         torch.manual_seed(SEED)
         again = record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), sizes=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..audit import SEED, decomposed_kernels, record_target
+from ..audit import SEED, record_target
+from ..capture.kernels import probe_kernels
 from ..errors import UserError
 from ..scaling import optimizers
 from ..scaling.derive import Scaling, derive
@@ -21,7 +22,7 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
         UserError: the user's code raised, or its optimizer is not known.
     """
     sizes = target.sizes(0), target.sizes(1)
-    with decomposed_kernels():
+    with probe_kernels():
         models = target.build(sizes[0], seed), target.build(sizes[1], seed)
         recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
         ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
