@@ -1,4 +1,4 @@
-"""One thread a test process, as the command line has it, a cache of audits of its own, and no CI service's variables."""
+"""One thread a test process (as `muaudit` has it), a cache of audits of its own, no variables of a CI service."""
 
 from __future__ import annotations
 
