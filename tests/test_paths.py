@@ -104,6 +104,16 @@ def test_what_a_forward_is_run_for(tmp_path: Path) -> None:
     assert "only with inference = True" in found.message
 
 
+def test_a_path_is_wrong_beside_a_mistake_of_the_first(tmp_path: Path) -> None:
+    """The bias behind the factor is wrong while it trains, the weight without it in eval mode: two findings."""
+    edit = Edit("return self.readout(x / self.m)", "return self.readout(x) / (self.m if self.training else 1.0)")
+    found = {v.rule: v for v in check(fixture("mlp/table8", (edit,), tmp_path)).violations if v.severity == "error"}
+    assert {rule: v.tensors for rule, v in found.items()} == {
+        "MUP208": ("readout.bias",), "MUP210": ("readout.weight",)
+    }  # fmt: skip
+    assert "only in eval mode" in found["MUP210"].message
+
+
 def test_entering_a_path_leaves_no_trace() -> None:
     module = fixture("gpt/table8")
     model = module.build(64)

@@ -10,10 +10,12 @@ from torch import fx
 
 from ..capture.align import align, op_name
 from ..capture.recorder import Recording
+from .blame import TOLERANCE
 from .derive import Scaling, judged_program
-from .lower import lower
+from .lower import Program, lower
 from .result import Discrepancy
 from .uses import Ideal
+from .values import ZERO
 
 
 def same(first: Recording, other: Recording) -> bool:
@@ -42,16 +44,34 @@ def deviations(
     """What a path asks of tensors and constants that the first path does not ask: new discrepancies only.
 
     Init and learning rates are those already measured. Where the first path has findings too, another choice of gauge
-    can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet.
+    can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as
+    large as what a line of the code multiplies by on one of the two paths only.
     """
     program = lower(align(*recordings, ratios))
     ideal, _, _, found = judged_program(program, main.inits, main.trained, readout_bound)
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
-    if main.discrepancies and len(found) <= len(main.discrepancies):
-        return [], ideal
     new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]
+    if main.discrepancies and len(found) <= len(main.discrepancies):
+        steps = _steps(main.program, program)
+        new = [d for d in new if any(abs(abs(d.found - d.expected) - step) < TOLERANCE for step in steps)]
     return new, ideal
+
+
+def _steps(first: Program, other: Program) -> set[float]:
+    """What lines that both programs run through multiply by on one of the two only: sizes of the exponents."""
+    a, b = _constants(first), _constants(other)
+    return {abs(c) for line in a.keys() & b.keys() for c in a[line] ^ b[line]}
+
+
+def _constants(program: Program) -> dict[tuple[str, str | None, int | None], set[float]]:
+    """The exponents of the constants, by module and line."""
+    found: dict[tuple[str, str | None, int | None], set[float]] = {}
+    for value in program.values:
+        here = found.setdefault((value.op.module, value.op.file, value.op.line), set())
+        if value.kind == "scale" and value.c not in (0.0, ZERO):
+            here.add(value.c)
+    return found
 
 
 def on_path(d: Discrepancy, label: str) -> Discrepancy:
