@@ -35,6 +35,15 @@ def sweep(
         str | None,
         typer.Option(metavar="VALUES", help="2^-12..2^-4, 1e-4..1e-2:9 or a list (default: ×1/16 to ×16 of its own)."),
     ] = None,
+    near: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="At wider widths only the N learning rates on either side of the narrower one's best, and on while "
+            "the best is at an end.",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates of every run.")] = 300,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of every value, on data of their own.")] = 1,
     hp: Annotated[
@@ -118,8 +127,8 @@ def sweep(
     from muaudit.sweep.request import Request, check_request
 
     request = Request(
-        target=target, widths=widths, lr=lr, steps=steps, seeds=seeds, seed=seed, hp=tuple(hp or ()), plan=plan,
-        convert=convert, base_width=base_width, only_plan=only_plan,
+        target=target, widths=widths, lr=lr, near=near, steps=steps, seeds=seeds, seed=seed,
+        hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
         warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,

@@ -44,6 +44,7 @@ def carry_out(request: Request, progress: Progress = quiet) -> tuple[Measured, T
     clock = Clock(parse_budget(request.budget) if request.budget is not None else None)
     sweep = Sweep(variants, grid, settings, results, clock, _together(request), progress)
     sweep.notices += [note for variant in variants[:1] if (note := variant.task.note)]
+    sweep.near = request.near
     if clock.budget is not None and clock.budget.unit == "FLOPs":
         from .flops import counter
 

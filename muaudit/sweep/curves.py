@@ -36,17 +36,22 @@ class Curves:
 
 def all_curves(grid: Grid, done: Mapping[str, Outcome]) -> Iterator[Curves]:
     """The tables in order: learning rates of every variant, then the other hyperparameters."""
-    yield from (_curves(grid, done, variant, "lr", grid.lrs, None) for variant in grid.variants)
+    yield from (learning_rates(grid, done, variant) for variant in grid.variants)
     best = best_rates(grid, done)
     for name, values in grid.hps.items():
         yield from (_curves(grid, done, variant, name, values, best[variant]) for variant in best)
+
+
+def learning_rates(grid: Grid, done: Mapping[str, Outcome], variant: str) -> Curves:
+    """The table of one variant's learning rates."""
+    return _curves(grid, done, variant, "lr", grid.lrs, None)
 
 
 def best_rates(grid: Grid, done: Mapping[str, Outcome]) -> dict[str, float]:
     """Variant → the best learning rate of those that were run at the narrowest width; without one that learned."""
     found = {}
     for variant in grid.variants:
-        curves = _curves(grid, done, variant, "lr", grid.lrs, None)
+        curves = learning_rates(grid, done, variant)
         optimum = find(curves.axis, curves.losses[0])
         if optimum is not None:
             found[variant] = grid.lrs[optimum.index]

@@ -56,7 +56,8 @@ def _panel(panel: Any, measured: Measured, verdict: Verdict) -> None:
     for place, (width, optimum) in enumerate(zip(curves.widths, verdict.optima, strict=True)):
         colour = colours(0.9 * (1 - place / max(1, len(curves.widths) - 1)))
         there = np.isfinite(means[place]) & np.isfinite(axis)
-        panel.plot(axis[there], means[place][there], color=colour, marker="o", markersize=3, linewidth=1.4, label=width)
+        shown_losses = np.where(there, means[place], np.nan)  # a gap where a value was not run, or diverged
+        panel.plot(axis, shown_losses, color=colour, marker="o", markersize=3, linewidth=1.4, label=width)
         _band(panel, axis[there], curves.losses[place][:, there], colour)
         if optimum is not None:
             panel.errorbar(

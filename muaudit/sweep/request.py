@@ -22,6 +22,7 @@ class Request:
     target: str | None = None
     widths: str | None = None
     lr: str | None = None
+    near: int | None = None
     steps: int = 300
     seeds: int = 1
     seed: int = 0

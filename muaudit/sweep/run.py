@@ -12,6 +12,7 @@ from .budget import Clock
 from .curves import all_curves, best_rates
 from .data import Measured
 from .jobs import Grid, Job, Outcome, Settings, Unit, units
+from .near import most, near_jobs
 from .store import Results
 from .train import OutOfTime, train_unit
 from .variant import Variant
@@ -26,7 +27,8 @@ def quiet(done: int, total: int, what: str, left: float | None) -> None:
 
 @dataclass
 class Sweep:
-    """Everything that a sweep needs. together: runs in one ensemble, by width; trainer: where units are trained."""
+    """Everything that a sweep needs. together: runs in one ensemble, by width; trainer: where units are trained; near:
+    how many learning rates on either side of the narrower width's best, None for all."""
 
     variants: Sequence[Variant]
     grid: Grid
@@ -36,6 +38,7 @@ class Sweep:
     together: Callable[[Variant, int], int] = lambda variant, width: 1
     progress: Progress = quiet
     trainer: Callable[[Sweep], Trainer] | None = None
+    near: int | None = None
     notices: list[str] = field(default_factory=list)
 
     def run(self) -> None:
@@ -45,22 +48,40 @@ class Sweep:
             UserError: the user's code raised, or every run diverged.
         """
         try:
-            self._phase(self.grid.lr_jobs())
+            self._learning_rates()
             self._check_learned()
             best = best_rates(self.grid, self.results.done)
             for name in self.grid.hps:
                 self._phase(self.grid.hp_jobs(name, best))
         except KeyboardInterrupt:
-            self.notices.append(f"interrupted after {self._done} of {self.grid.count} runs")
+            self.notices.append(f"interrupted after {self._done} of {self._count} runs")
         except OutOfTime:
-            self.notices.append(f"the budget ended after {self._done} of {self.grid.count} runs")
+            self.notices.append(f"the budget ended after {self._done} of {self._count} runs")
         finally:
             self.results.close()
+
+    def _learning_rates(self) -> None:
+        """All of them, or with `near` those that the results so far ask for, until they ask for no more."""
+        left: list[Job] = []
+        while (missing := self.results.missing(self._lr_jobs())) != left:  # runs that need too much memory stay left
+            self._phase(missing)
+            left = missing
+
+    def _lr_jobs(self) -> list[Job]:
+        return self.grid.lr_jobs() if self.near is None else near_jobs(self.grid, self.results.done, self.near)
+
+    @property
+    def _count(self) -> int:
+        """How many runs there are; with `near` at least so many, most likely."""
+        if self.near is None:
+            return self.grid.count
+        others = self.grid.count - len(self.grid.lr_jobs())
+        return max(most(self.grid, self.near), len(self._lr_jobs())) + others
 
     @property
     def _done(self) -> int:
         best = best_rates(self.grid, self.results.done)
-        jobs = [*self.grid.lr_jobs(), *(job for name in self.grid.hps for job in self.grid.hp_jobs(name, best))]
+        jobs = [*self._lr_jobs(), *(job for name in self.grid.hps for job in self.grid.hp_jobs(name, best))]
         return len(jobs) - len(self.results.missing(jobs))
 
     def _phase(self, jobs: Sequence[Job]) -> None:
@@ -80,7 +101,7 @@ class Sweep:
     def report(self, waiting: Sequence[Unit]) -> None:
         """Tell how far it is."""
         following = f"width {waiting[0].jobs[0].width}" if waiting else "done"
-        self.progress(self._done, self.grid.count, following, self.clock.left(waiting))
+        self.progress(self._done, self._count, following, self.clock.left(waiting))
 
     def local(self, waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
         """Train here, one unit after another."""
@@ -114,7 +135,7 @@ class Sweep:
             raise OutOfTime
 
     def _check_learned(self) -> None:
-        runs = [self.results.done[job.key] for job in self.grid.lr_jobs() if job.key in self.results.done]
+        runs = [self.results.done[job.key] for job in self._lr_jobs() if job.key in self.results.done]
         if runs and all(run.loss is None for run in runs):
             lrs = f"{self.grid.lrs[0]:g}" + (f" to {self.grid.lrs[-1]:g}" if len(self.grid.lrs) > 1 else "")
             raise UserError(

@@ -1,0 +1,67 @@
+"""Which learning rates `--near` asks for, on curves whose minima are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from muaudit.sweep.jobs import Grid, Job, Outcome
+from muaudit.sweep.near import most, near_jobs
+
+LRS = tuple(2.0**k for k in range(-12, -2))
+
+
+def carried_out(grid: Grid, near: int, loss: Callable[[Job], float | None]) -> dict[str, Outcome]:
+    """Run what is asked for until nothing more is."""
+    done: dict[str, Outcome] = {}
+    while missing := [job for job in near_jobs(grid, done, near) if job.key not in done]:
+        done |= {job.key: Outcome(job, loss(job), None, 1) for job in missing}
+    return done
+
+
+def place(job: Job) -> int:
+    return LRS.index(job.hp["lr"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, len(LRS) - 1), min_size=3, max_size=3), st.integers(1, 3), st.integers(0, 9))
+def test_the_best_of_every_width_is_found(best: list[int], near: int, diverging: int) -> None:
+    """However far it moves, where losses rise on both sides of it, and also where they diverge above it."""
+    widths = (64, 128, 256)
+    grid = Grid(("original",), widths, LRS, seeds=2)
+    optimum = dict(zip(widths, best, strict=True))
+
+    def loss(job: Job) -> float | None:
+        off = place(job) - optimum[job.width]
+        return None if off > diverging else 1.0 + 0.1 * off**2 + 0.01 * job.seed
+
+    done = carried_out(grid, near, loss)
+    for width in widths:
+        runs = [outcome for outcome in done.values() if outcome.job.width == width]
+        learned = [outcome for outcome in runs if outcome.loss is not None]
+        assert place(min(learned, key=lambda outcome: outcome.loss or 0.0).job) == optimum[width]
+        assert {place(outcome.job) for outcome in runs} >= {optimum[64]}
+        assert len({place(outcome.job) for outcome in runs}) * 2 == len(runs)
+    assert {place(outcome.job) for outcome in done.values() if outcome.job.width == 64} == set(range(len(LRS)))
+
+
+def test_few_runs_where_the_best_stays() -> None:
+    grid = Grid(("original", "converted"), (64, 128, 256, 512, 1024), LRS)
+    drift = {"original": 1, "converted": 0}
+
+    def loss(job: Job) -> float:
+        return 1.0 + (place(job) - 6 + drift[job.variant] * (job.width.bit_length() - 7)) ** 2
+
+    done = carried_out(grid, 2, loss)
+    count = [sum(o.job.variant == v and o.job.width == 1024 for o in done.values()) for v in ("original", "converted")]
+    assert count == [6, 5]  # five near the best, and the narrow optimum where that is none of them
+    assert len(done) == pytest.approx(most(grid, 2), abs=3)
+
+
+def test_nothing_follows_where_no_run_learned() -> None:
+    grid = Grid(("original",), (64, 128), LRS[:3])
+    done = carried_out(grid, 1, lambda job: None)
+    assert len(done) == 2 * 3  # every value diverged at every width, and each of them was tried
