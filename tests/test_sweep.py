@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -130,6 +132,31 @@ def test_an_ensemble_ends_where_separate_runs_do(here: Path, capsys: pytest.Capt
         assert other["loss"] == (None if one["loss"] is None else pytest.approx(one["loss"], rel=1e-6))
 
 
+def test_near_asks_for_fewer_runs_and_resumes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [
+        "model.py",
+        "--widths",
+        "8,16,32",
+        "--lr",
+        "2^-9..2^2",
+        "--steps",
+        "15",
+        "--results",
+        "r.jsonl",
+        "--near",
+        "1",
+    ]
+    run(*flags)
+    first, kept = capsys.readouterr().out, rows(here / "r.jsonl")
+    assert sum(row["width"] == 8 for row in kept) == 12
+    assert all(3 <= sum(row["width"] == width for row in kept) < 12 for width in (16, 32))
+    whole = (here / "r.jsonl").read_text().splitlines(keepends=True)
+    (here / "r.jsonl").write_text("".join(whole[:14]))
+    run(*flags)
+    assert capsys.readouterr().out == first
+    assert (here / "r.jsonl").read_text().splitlines(keepends=True) == whole
+
+
 def test_a_run_that_diverges_is_stopped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("model.py", "--widths", "8,16", "--lr", "0.05,1e6", "--steps", "100", "--results", "r.jsonl", "--together", "1")
     done = {(row["width"], row["lr"]): row for row in rows(here / "r.jsonl")}
@@ -234,6 +261,28 @@ def test_bad_input(here: Path, name: str, capsys: pytest.CaptureFixture[str]) ->
     assert out == ""
     assert message in err
     assert "Traceback" not in err
+
+
+def test_ray_that_is_not_installed(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--ray", "auto") == 2
+    err = capsys.readouterr().err
+    assert "--ray needs Ray, which is not installed" in err
+    assert "pip install 'muaudit[ray]'" in err
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("127.0.0.1:9", "no Ray cluster answers there"), ("nowhere", "expects host:port"), ("h:x", "no Ray cluster")],
+)
+def test_ray_that_does_not_answer(
+    here: Path, address: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--ray", address) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_results_of_another_sweep_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
