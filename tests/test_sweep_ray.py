@@ -83,8 +83,10 @@ def test_more_than_the_cluster_has_is_said(here: Path, address: str) -> None:
 
 
 def test_a_user_error_on_a_worker_is_said(here: Path, address: str) -> None:
+    fails = "        if step == 7:\n            raise ValueError('no more')\n"
     text = (here / "model.py").read_text()
-    (here / "model.py").write_text(text.replace("if step == 5", "if step == 7: raise ValueError('no more')\n        if step == 5"))
+    (here / "model.py").write_text(text.replace("        if step == 5", fails + "        if step == 5"))
+    (here / "killed").touch()
     found = sweep(here, "--results", "ray.jsonl", "--ray", address)
     assert found.returncode == 2
     assert "no more" in found.stderr
