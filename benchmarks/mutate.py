@@ -3,6 +3,7 @@
     python benchmarks/mutate.py                  # the figures of docs/validation.md, and every miss
     python benchmarks/mutate.py --all            # every mutant there is
     python benchmarks/mutate.py --models gpt/table8 --kinds lr --verbose
+    python benchmarks/mutate.py --keep out.jsonl --models gpt/*   # part of it; without --models, the whole afterwards
     python benchmarks/mutate.py --alarms 10      # all right models under ten seeds: nothing may be found
 
 What is changed, and how theory decides what must be blamed, stands in mutation/mutants.py and mutation/families.py.
@@ -15,9 +16,11 @@ import sys
 import time
 from collections import Counter
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import torch
-from mutation.judge import Verdict, audit, judge
+from mutation.judge import Verdict, audit
+from mutation.kept import Kept
 from mutation.mutants import Mutant, models, mutants, sample
 from mutation.subject import load
 
@@ -30,6 +33,7 @@ def main() -> int:
     parser.add_argument("--per-kind", type=int, default=12, help="mutants of each kind of each model")
     parser.add_argument("--all", action="store_true", help="every mutant instead")
     parser.add_argument("--alarms", type=int, metavar="SEEDS", help="audit the right models under so many seeds")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="judge only what FILE does not hold yet, and add it")
     parser.add_argument("--verbose", action="store_true", help="show every mutant, not the misses alone")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -38,7 +42,7 @@ def main() -> int:
         return alarms(chosen, args.alarms)
     found = [mutant for model in chosen for mutant in mutants(model)]
     found = [m for m in found if _matches(m, args)]
-    return figures(found if args.all else sample(found, args.per_kind), len(found), args.verbose)
+    return figures(found if args.all else sample(found, args.per_kind), len(found), Kept(args.keep), args.verbose)
 
 
 def _matches(mutant: Mutant, args: argparse.Namespace) -> bool:
@@ -46,11 +50,11 @@ def _matches(mutant: Mutant, args: argparse.Namespace) -> bool:
     return kind and any(fnmatchcase(mutant.name, p) for p in args.names)
 
 
-def figures(chosen: list[Mutant], available: int, verbose: bool) -> int:
+def figures(chosen: list[Mutant], available: int, kept: Kept, verbose: bool) -> int:
     """Judge the mutants; print every miss, a table by model and kind, and the three figures."""
     began, verdicts = time.perf_counter(), []
     for mutant in chosen:
-        verdict = judge(mutant)
+        verdict = kept.judge(mutant)
         verdicts.append(verdict)
         if verbose or not verdict.exact:
             print(f"{'ok  ' if verdict.exact else 'MISS'} {mutant}\n       said: {verdict.said}", flush=True)

@@ -27,6 +27,7 @@ from .scaling.result import Discrepancy
 from .scaling.schedule import scheduled
 from .target.probe import Target
 from .target.schedulers import walk
+from .target.usercode import seed_torch
 from .unequal import unequal_growth
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _require_growth(target: Target, scaling: Scaling) -> None:
 def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
     """One recorded forward and backward of `model` on the target's inputs at these sizes."""
     inputs = target.inputs(sizes)
-    torch.manual_seed(seed)
+    seed_torch(seed)
     return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from .capture.recorder import Recording, record
@@ -18,7 +17,7 @@ from .scaling.paths import deviations, on_path, same
 from .scaling.result import Discrepancy
 from .target.paths import EVAL, Path, paths
 from .target.probe import Target
-from .target.usercode import attempt
+from .target.usercode import attempt, seed_torch
 
 MOST_PATHS = 10
 
@@ -92,7 +91,7 @@ def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: in
         except Exception:  # outputs of finite size are held to size 1 without a loss
             return None
 
-    torch.manual_seed(seed)
+    seed_torch(seed)
     return record(model, called.args, called.kwargs, loss, backward=False)
 
 

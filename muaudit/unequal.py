@@ -12,7 +12,7 @@ from .scaling import optimizers
 from .scaling.derive import Scaling, derive
 from .scaling.result import Discrepancy
 from .target.probe import Target, WidthAxis
-from .target.usercode import attempt
+from .target.usercode import attempt, seed_torch
 
 _FACTORS = (1.5, 1.25, 1.75)  # on top of the common ratio, by secondary width
 
@@ -64,12 +64,11 @@ def _derived(
     ratios: list[float],
     readout_bound: float,
 ) -> Scaling:
-    import torch
 
     at = target.sizes(0), sizes
     wide = target.build(sizes, seed)
     inputs = target.inputs(sizes)
-    torch.manual_seed(seed)
+    seed_torch(seed)
     other = record(wide, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), backward=False)
     models = narrow, wide
     made = target.optimizer(narrow, at[0]), target.optimizer(wide, sizes)

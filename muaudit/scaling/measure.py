@@ -7,7 +7,7 @@ its entries. Seeds are added until the exponent is known well enough to tell mul
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -102,10 +102,11 @@ def measure(
     moments = [_moments(model, {}) for model in models]
     seed = 0
     limit = MAX_SEEDS_SMALL if sum(m.count for m in moments[1].values()) < SMALL else MAX_SEEDS
-    while _undecided(moments, unit) and seed < limit:
+    while (open_ := _undecided(moments, unit)) and seed < limit:
         seed += 1
+        names = open_ if seed > 1 else None  # a second draw of everything tells formulas from random numbers
         for probe in (0, 1):
-            _moments(rebuild(probe, seed), moments[probe])
+            _moments(rebuild(probe, seed), moments[probe], names)
     inits = {
         name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ()))
         for name in moments[0]
@@ -136,15 +137,18 @@ def _third_probe(
     return found
 
 
-def _moments(model: nn.Module, into: dict[str, Moments]) -> dict[str, Moments]:
+def _moments(model: nn.Module, into: dict[str, Moments], names: Collection[str] | None = None) -> dict[str, Moments]:
+    """Add the entries of all parameters, or of those of these names."""
     for name, parameter in model.named_parameters():
-        if not parameter.is_meta:
+        if not parameter.is_meta and (names is None or name in names):
             into.setdefault(name, Moments()).add(parameter)
     return into
 
 
-def _undecided(moments: Sequence[dict[str, Moments]], unit: float) -> bool:
-    return any(_error(m, moments[1][name], unit) > ENOUGH for name, m in moments[0].items() if name in moments[1])
+def _undecided(moments: Sequence[dict[str, Moments]], unit: float) -> set[str]:
+    """Parameters whose exponent is not yet known well enough."""
+    shared = moments[0].keys() & moments[1].keys()
+    return {name for name in shared if _error(moments[0][name], moments[1][name], unit) > ENOUGH}
 
 
 def _error(narrow: Moments, wide: Moments, unit: float) -> float:

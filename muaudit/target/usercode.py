@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import linecache
 import random
 import sys
@@ -82,10 +83,25 @@ def is_user_file(filename: str) -> bool:
 
 def seed_everything(seed: int) -> None:
     """Seed torch, random and numpy (where the user's code imported it)."""
-    import torch
-
-    torch.manual_seed(seed)
+    seed_torch(seed)
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch on all devices there are: `torch.manual_seed`, which takes a stack trace for each absent one."""
+    import torch
+
+    if _accelerated():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+@functools.cache
+def _accelerated() -> bool:
+    import torch
+
+    return torch.accelerator.is_available()
