@@ -64,7 +64,6 @@ def _derived(
     ratios: list[float],
     readout_bound: float,
 ) -> Scaling:
-
     at = target.sizes(0), sizes
     wide = target.build(sizes, seed)
     inputs = target.inputs(sizes)

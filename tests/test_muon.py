@@ -7,6 +7,7 @@ exponents of rows and columns of a (fan_out, fan_in) matrix, lr must be ∝ n^((
 from __future__ import annotations
 
 import importlib.util
+import linecache
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,15 @@ def test_an_implementation_is_read(scale: str, tmp_path: Path) -> None:
     optimizer = implementation(scale, tmp_path)
     assert family_of(optimizer) == "muon"
     assert mode_of(optimizer, optimizer.param_groups[0]) == SCALES[scale]
+
+
+def test_an_implementation_that_cannot_be_read_is_not_guessed(tmp_path: Path) -> None:
+    optimizer = implementation("g *= 2", tmp_path)
+    elsewhere = (tmp_path / "muon.py").read_text().replace("zeropower_via_newtonschulz5", "polar")
+    (tmp_path / "muon.py").write_text(elsewhere)
+    linecache.checkcache()
+    assert mode_of(optimizer, optimizer.param_groups[0]) == ""
+    assert mode_of(object(), {"adjust_lr_fn": "by the author's own rule"}) == ""
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,16 @@ def optimizer_discrepancies(
     margin: by how much eps must stay below the gradient there.
     """
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
+    wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
     found: list[Discrepancy] = []
     for name, j in first.items():
         how = trained.get(name)
         if how is None:
             continue
         found += _decay(name, j, how, decay_targets)
-        found += _eps(name, j, how, gradients.get(name, 0.0), param_gradients.get(name, 0.0), growth, margin)
+        exponent = param_gradients.get(name, 0.0)
+        exponent = max(exponent, j.gradient) if wrong else exponent
+        found += _eps(name, j, how, gradients.get(name, 0.0), exponent, growth, margin)
     return united(folded(found), judged)
 
 

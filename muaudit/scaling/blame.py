@@ -46,6 +46,11 @@ class Judged:
         return -self.phi - self.use.e_in
 
     @property
+    def gradient(self) -> float:
+        """Exponent of the gradient in an ideal run."""
+        return -self.phi - self.use.e_in - self.use.e_out
+
+    @property
     def aspects(self) -> int:
         return int(self.init_off != 0) + int(self.lr_off != 0)
 

@@ -33,13 +33,13 @@ def is_muon_group(group: Mapping[str, Any]) -> bool:
 
 
 def mode_of(optimizer: Any, group: Mapping[str, Any]) -> str:
-    """The scale mode, by the group's option, else by what the implementation's source says."""
+    """The scale mode, by the group's option, else by what the implementation's source says; "" where neither tells."""
     for key in ("adjust_lr_fn", "adjust_lr"):
         if key in group:
             chosen = group[key]
             if chosen is None:
                 return "original" if key == "adjust_lr_fn" else "none"  # torch's and Dion's meaning of None
-            return _NAMED.get(str(chosen).lower(), "original")
+            return _NAMED.get(str(chosen).lower(), "")
     if "use_adjusted_lr" in group:  # pytorch_optimizer
         return "rms" if group["use_adjusted_lr"] else "original"
     return _by_source(type(optimizer))
@@ -52,9 +52,9 @@ def _by_source(cls: type) -> str:
         module = inspect.getmodule(cls)
         source = inspect.getsource(module) if module is not None else inspect.getsource(cls)
     except (OSError, TypeError):
-        return "original"
+        return ""
     if "newtonschulz" not in source.lower().replace("_", ""):
-        return "original"
+        return ""
     if _ORIGINAL.search(source):
         return "original"
     return "rms" if _RMS.search(source) else "none"

@@ -137,6 +137,7 @@ def _trained(
         family = "adam"
     elif family == "muon":
         mode = mode_of(optimizer, g1)
+        family = "muon" if mode else "unknown"  # by which power of its shape it scales cannot be read
     decoupled = _decoupled(optimizer, g1)
     decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if decoupled else _exponent(wd1, wd2, unit, units)[0]
     return Trained(

@@ -30,7 +30,6 @@ _IMPLEMENTATION = re.compile(
 _CHOICE = re.compile(r"(attn|attention|sdp)_*(impl|implementation|backend|kind|type|mode)|^(backend|implementation)$")
 _CHOICES = ("eager", "sdpa", "flash", "math", "manual", "naive", "torch", "native")
 _MODE = re.compile(r"train|infer|eval|generat|sampling|decod|predict|last_|only_last|flash|sdpa|eager")
-_CONFIGS = ("config", "cfg", "args", "hparams", "params", "conf", "opts")
 
 EVAL = "in eval mode"
 Rebuild = Callable[[], nn.Module]
@@ -161,11 +160,18 @@ def _owners(model: nn.Module) -> Iterator[Any]:
     seen: set[int] = set()
     for module in model.modules():
         yield module
-        for name in _CONFIGS:
-            config = getattr(module, name, None)
-            if config is not None and id(config) not in seen and hasattr(config, "__dict__"):
-                seen.add(id(config))
-                yield config
+        for held in list(vars(module).values()):
+            if id(held) not in seen and _is_config(held):
+                seen.add(id(held))
+                yield held
+
+
+def _is_config(held: Any) -> bool:
+    """Whether a module's attribute holds settings, under whatever name: not torch's, no function, no class."""
+    kind = type(held)
+    if not hasattr(held, "__dict__") or callable(held) or isinstance(held, (nn.Module, torch.Tensor, type)):
+        return False
+    return kind.__module__ not in ("builtins", "collections") and not kind.__module__.startswith("torch.")
 
 
 def _attributes(owner: Any) -> Mapping[str, Any]:
