@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from .capture.align import align
 from .capture.definitions import definitions
 from .capture.kernels import probe_kernels
