@@ -61,6 +61,25 @@ def test_the_bound_of_a_readout(tmp_path: Path) -> None:
         assert "MUP103" not in rules(check(path, school))
 
 
+SCALE = "math.sqrt(BASE / config.n_head) / (config.n_embd / config.n_head)"
+
+
+@pytest.mark.parametrize(
+    ("scale", "severities"),
+    [
+        ("(config.n_embd // config.n_head) ** -0.5", ("error", "advice", "warning")),
+        ("0.2", ("error", "error", "error")),
+    ],
+)
+def test_attention_by_the_root_is_a_matter_of_school(scale: str, severities: tuple[str, ...], tmp_path: Path) -> None:
+    """1/sqrt(d_head) is advice under lingle, as all that broke transfer there; no scale at all is wrong everywhere."""
+    path = fixture("gpt/table8", (Edit(SCALE, scale),), tmp_path).path
+    for school, severity in zip(
+        ("tp5", "lingle", written(tmp_path, "sqrt_attention: warning\n")), severities, strict=True
+    ):
+        assert rules(check(path, school))["MUP201"] == severity
+
+
 def test_advice_is_asked_for_or_left_out(tmp_path: Path) -> None:
     path = FIXTURES / "mlp" / "table8.py"
     assert rules(check(path, "tp5")) == {"MUP501": "advice"}
@@ -81,6 +100,7 @@ def test_advice_is_asked_for_or_left_out(tmp_path: Path) -> None:
         ("advice: [MUP201]\n", "'MUP201' cannot be asked for as advice"),
         ("severities: {MUP999: error}\n", "severities has no rule 'MUP999'"),
         ("severities: {MUP310: fatal}\n", "MUP310 has severity 'fatal'\nseverities: error, warning, advice"),
+        ("sqrt_attention: no\n", "sqrt_attention has severity False"),
         ("severities: [MUP310]\n", "severities expects rules with a severity each"),
         ("name: 3\n", "name expects a text, found 3"),
         ("- tp5\n", "holds a list, expected a profile"),

@@ -7,6 +7,7 @@ source: sweeps of 2026-03
 readout_init_bound: -0.5        # largest exponent of a readout's init · multiplier
 weight_decay: {hidden: 0, input: 0, output: 0}    # exponents that lr · weight_decay should have
 advice: [MUP501, MUP502]        # advice for models in which nothing is wrong
+sqrt_attention: advice          # severity of 1/sqrt(d_head) attention where d_head grows (MUP201)
 severities: {MUP310: error, MUP503: warning}
 """
 
@@ -26,7 +27,8 @@ from muaudit.suggest import nearest
 
 SUFFIXES = (".yaml", ".yml")
 _KEYS = (
-    "name", "extends", "summary", "source", "readout_init_bound", "weight_decay", "advice", "severities",
+    "name", "extends", "summary", "source", "readout_init_bound", "weight_decay", "advice", "sqrt_attention",
+    "severities",
 )  # fmt: skip
 _ROLES = ("hidden", "input", "output")
 
@@ -57,6 +59,7 @@ def load_profile(path: Path) -> Profile:
         readout_init_bound=_exponent(bound, "readout_init_bound", path),
         weight_decay_target=decay.get("hidden", base.weight_decay_target),
         weight_decay_targets=MappingProxyType({**base.weight_decay_targets, **_without(decay, "hidden")}),
+        sqrt_attention=_severity(table.get("sqrt_attention", base.sqrt_attention), "sqrt_attention", path),
         advice=_advice(table.get("advice", sorted(base.advice)), path),
         severities=MappingProxyType({**base.severities, **_severities(table.get("severities", {}), path)}),
     )
@@ -133,9 +136,14 @@ def _severities(value: Any, path: Path) -> dict[str, Severity]:
     for code, severity in value.items():
         if code not in codes:
             raise UserError(f"{path}: severities has no rule {code!r}", nearest(str(code), codes, "rules"))
-        if severity not in SEVERITIES:
-            raise UserError(f"{path}: {code} has severity {severity!r}", f"severities: {', '.join(SEVERITIES)}")
+        _severity(severity, code, path)
     return dict(value)
+
+
+def _severity(value: Any, of: str, path: Path) -> Severity:
+    if value not in SEVERITIES:
+        raise UserError(f"{path}: {of} has severity {value!r}", f"severities: {', '.join(SEVERITIES)}")
+    return value  # type: ignore[no-any-return]
 
 
 def _without(values: Mapping[str, float], name: str) -> dict[str, float]:

@@ -22,6 +22,7 @@ class Profile:
     weight_decay_target: the exponent that lr·wd of hidden weights should have.
     weight_decay_targets: role → that exponent, for roles other than hidden (input and output: 0 where left out).
     advice: codes of the rules that are asked for advice on models in which nothing is wrong.
+    sqrt_attention: severity of 1/sqrt(d_head) on attention logits whose d_head grows (MUP201).
     severities: rule code → severity, where it differs from the rule's own.
     """
 
@@ -32,6 +33,7 @@ class Profile:
     weight_decay_target: float = 0.0
     weight_decay_targets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504", "MUP506"})
+    sqrt_attention: Severity = "error"
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -54,7 +56,9 @@ LINGLE = Profile(
     summary="µP for transformers as ablated there: an SP unembedding init (variance 1/M) transferred as well",
     # Ablated there: unembedding variance 1/M transferred as well as 1/M².
     readout_init_bound=-0.5,
+    # What broke transfer there is advice: trained gains, strong weight decay, Lion (MUP505), 1/sqrt(d) attention.
     advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505", "MUP506"}),
+    sqrt_attention="advice",
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE)})

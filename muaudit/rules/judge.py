@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import isnan
 from typing import TYPE_CHECKING
 
-from muaudit.report.model import SEVERITIES, Violation
+from muaudit.report.model import SEVERITIES, Severity, Violation
 from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.registry import RULES
@@ -41,7 +41,7 @@ def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
     return Violation(
         rule=rule.code,
         name=rule.name,
-        severity=profile.severities.get(rule.code, rule.severity_of(d)),
+        severity=profile.severities.get(rule.code, _severity(d, rule, profile)),
         message=rule.message(d),
         file=d.file,
         line=d.line,
@@ -55,6 +55,12 @@ def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
         expected_exponent=d.expected,
         module=d.module,
     )
+
+
+def _severity(d: Discrepancy, rule: Rule, profile: Profile) -> Severity:
+    """The rule's own, but for what schools disagree about."""
+    sqrt = d.aspect == "attention" and not d.path and d.detail == "1/sqrt(d_head)"
+    return profile.sqrt_attention if sqrt else rule.severity_of(d)
 
 
 def _badness(violation: Violation, d: Discrepancy) -> tuple[int, float, str, int, str]:

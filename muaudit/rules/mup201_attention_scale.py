@@ -24,7 +24,8 @@ Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Definition 4.1 and 
 attention. Lingle 2024 (arXiv 2404.05728): no transfer with 1/sqrt(d).
 
 ## When it is fine
-With a fixed d_head. With queries and keys that are normalised per head.
+With a fixed d_head. With queries and keys that are normalised to unit length. Under the profile
+lingle 1/sqrt(d_head) is advice, as all that broke transfer in that study.
 """
 
 from __future__ import annotations
