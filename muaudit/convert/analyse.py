@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..audit import SEED, record_target
 from ..capture.kernels import probe_kernels
@@ -38,13 +38,21 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
         )
 
 
+def parts(optimizer: Any) -> list[torch.optim.Optimizer]:
+    """The optimizers behind one: itself, those that a list or a wrapper holds, or none."""
+    if optimizer is None:
+        return []
+    held = optimizer if isinstance(optimizer, (list, tuple)) else getattr(optimizer, "optimizers", None)
+    return list(held) if isinstance(held, (list, tuple)) else [optimizer]
+
+
+def name_of(optimizer: Any) -> str:
+    """`adamw`; `muon+adamw` for several."""
+    return "+".join(dict.fromkeys(type(part).__name__.lower() for part in parts(optimizer)))
+
+
 def _refuse_unknown(optimizer: torch.optim.Optimizer) -> None:
-    parts = getattr(optimizer, "optimizers", None)
-    if isinstance(parts, (list, tuple)) and len(parts) > 1:
-        names = " and ".join(type(part).__name__ for part in parts)
-        raise UserError(f"a plan is for one optimizer, and this target has {names}",
-                        "plan for one with --optimizer, e.g. --optimizer adamw")  # fmt: skip
-    for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
+    for part in parts(optimizer):
         if optimizers.family_of(part) == "unknown":
             raise UserError(
                 f"do not know how {type(part).__name__} turns a learning rate into a step, so no plan can be made",

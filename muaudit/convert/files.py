@@ -32,6 +32,7 @@ def plan_text(plan: Plan, applied: Mapping[str, Any] | None = None) -> str:
         "width": plan.width,
         "optimizer": plan.optimizer,
         "formulation": plan.formulation,
+        "profile": plan.profile,
         "tensors": {entry.pattern: _entry_data(plan, entry) for entry in plan.entries},
         "hooks": [_hook_data(plan, hook) for hook in plan.hooks],
         "notes": list(plan.notes),
@@ -64,6 +65,7 @@ _Dumper.add_representer(_Flow, _represent)
 
 def _entry_data(plan: Plan, entry: Entry) -> dict[str, Any]:
     data: dict[str, Any] = {"roles": _Flow(list(entry.roles)), "shape": _Flow(list(entry.shape))}
+    data |= {"optimizer": entry.optimizer} if entry.optimizer else {}
     for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
         data[f"{name}_scale"] = _short(plan.scale(exponent))
     exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
@@ -123,6 +125,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             shape=tuple(str(dim) for dim in given["shape"]),
             gauge=_number(given["exponents"].get("gauge", 0.0), name),
             note=str(given.get("note", "")),
+            optimizer=str(given.get("optimizer", "")),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
         )
         for name, given in data["tensors"].items()
@@ -130,8 +133,8 @@ def _plan(data: Mapping[str, Any]) -> Plan:
     hooks = [_hook(given) for given in data.get("hooks") or ()]
     return Plan(
         target=str(data["target"]), width_name=str(data["width_name"]), base_width=base, width=width,
-        optimizer=str(data["optimizer"]), formulation=str(data["formulation"]), entries=tuple(entries),
-        hooks=tuple(hooks), notes=tuple(str(note) for note in data.get("notes") or ()),
+        optimizer=str(data["optimizer"]), formulation=str(data["formulation"]),
+        profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks), notes=tuple(str(note) for note in data.get("notes") or ()),
     )  # fmt: skip
 
 

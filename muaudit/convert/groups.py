@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ..errors import UserError
 from .apply import match
 from .plan import Entry, Plan
 
@@ -14,15 +15,31 @@ _EPS = {"adamw": 1e-8, "adam": 1e-8, "nadam": 1e-8, "radam": 1e-8, "adamax": 1e-
 
 
 def param_groups(
-    plan: Plan, model: nn.Module, *, lr: float, weight_decay: float, eps: float | None
+    plan: Plan, model: nn.Module, *, lr: float, weight_decay: float, eps: float | None, optimizer: str | None
 ) -> list[dict[str, Any]]:
-    """All parameters that train, merged by equal scales."""
+    """All parameters that train (with this optimizer), merged by equal scales."""
+    name = _chosen(plan, optimizer)
     group: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-    chosen = default_eps(plan.optimizer) if eps is None else eps
+    chosen = default_eps(name) if eps is None else eps
     if chosen is not None:
         group["eps"] = chosen
-    group["params"] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    own = {id(parameter) for parameter, entry in match(plan, model) if entry.optimizer in ("", name)}
+    group["params"] = [p for p in model.parameters() if p.requires_grad and id(p) in own]
     return refine(plan, model, [group])
+
+
+def _chosen(plan: Plan, optimizer: str | None) -> str:
+    """The optimizer whose groups are asked for. Raises UserError for none of the plan's."""
+    names = plan.optimizers or (plan.optimizer,)
+    if optimizer is None and len(names) > 1:
+        raise UserError(
+            f"this plan is for several ways to train, {' and '.join(names)}: whose groups are these?",
+            f'param_groups(model, optimizer="{names[0]}", lr=...) yields those of one; refine(model, groups) splits yours',
+        )
+    name = names[0] if optimizer is None else optimizer.lower()
+    if name not in names:
+        raise UserError(f"this plan is not for the optimizer {optimizer!r}", f"it is for {' and '.join(names)}")
+    return name
 
 
 def default_eps(optimizer: str) -> float | None:
@@ -33,8 +50,10 @@ def default_eps(optimizer: str) -> float | None:
 def refine(plan: Plan, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each of the user's groups, split where scales differ."""
     entries = {id(parameter): entry for parameter, entry in match(plan, model)}
+    given = [{**group, "params": _listed(group["params"])} for group in groups]
+    _check_known(given, entries)
     out: list[dict[str, Any]] = []
-    for group in groups:
+    for group in given:
         members: dict[tuple[float, float, float], list[nn.Parameter]] = {}
         roles: dict[tuple[float, float, float], dict[str, None]] = {}
         for parameter in group["params"]:
@@ -47,6 +66,24 @@ def refine(plan: Plan, model: nn.Module, groups: Iterable[Mapping[str, Any]]) ->
     return out
 
 
+def _listed(params: Any) -> list[nn.Parameter]:
+    """The parameters of a group as torch takes them: one, several, or (name, parameter) pairs."""
+    found = [params] if isinstance(params, nn.Parameter) else list(params)
+    return [each[1] if isinstance(each, tuple) else each for each in found]
+
+
+def _check_known(groups: Iterable[Mapping[str, Any]], entries: Mapping[int, Entry]) -> None:
+    for number, group in enumerate(groups):
+        strange = sum(id(parameter) not in entries for parameter in group["params"])
+        if strange:
+            raise UserError(
+                f"group {number} has {strange} parameters that are not the model's",
+                "make the groups from the same model, after anything that replaces its parameters (wrappers, .to())",
+            )
+        if "lr" not in group:
+            raise UserError(f"group {number} has no lr to scale", "give every group the lr tuned at the base width")
+
+
 def _scales(plan: Plan, entry: Entry) -> tuple[float, float, float]:
     return plan.scale(entry.lr), plan.scale(entry.weight_decay), plan.scale(entry.eps)
 
@@ -55,7 +92,8 @@ def _group(
     group: Mapping[str, Any], scales: tuple[float, float, float], parameters: list[nn.Parameter], roles: Iterable[str]
 ) -> dict[str, Any]:
     lr, decay, eps = scales
-    made = {**group, "params": parameters, "lr": group["lr"] * lr, "lr_scale": lr}
+    kept = {key: value for key, value in group.items() if key != "param_names"}  # torch's list for the group as it was
+    made = {**kept, "params": parameters, "lr": group["lr"] * lr, "lr_scale": lr}
     if "weight_decay" in group:
         made["weight_decay"] = group["weight_decay"] * decay
     if "eps" in group:

@@ -9,10 +9,8 @@ from ..checkpoints.marks import FRESH
 from ..checkpoints.transfer import Transfer
 from ..checkpoints.verify import Verified
 from ..report.layout import BOLD, GOOD, Line, line
+from .paste import usage
 from .plan import Plan
-
-_CLASSES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam"}
-
 
 def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verified | None) -> Iterator[Line]:
     """What was written, and the lines to paste."""
@@ -45,14 +43,12 @@ def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verifi
 
 
 def _code(plan: Plan, transfer: Transfer, folder: Path) -> list[str]:
-    cls = _CLASSES.get(plan.optimizer, plan.optimizer)
-    decay = "" if plan.optimizer == "sgd" else ", weight_decay=0.1"
     code = [
         "import muaudit",
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
         f"# load {folder / (transfer.checkpoint.index or transfer.checkpoint.shards[0].path).name} into the model",
         "plan.install_hooks(model)  # not apply_: the weights are scaled already",
-        f"optimizer = torch.optim.{cls}(plan.param_groups(model, lr=LR{decay}))",
+        *usage(plan, decay="weight_decay=0.1"),
     ]
     if transfer.optimizer is not None:
         name = folder / transfer.optimizer.path.name

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from .analyse import parts
 from .apply import applied, install, match, modules_of, uninstall
 from .moves import Move, check_pair, state_factor
 from .plan import Entry, Plan
@@ -58,14 +59,6 @@ class _Step:
         pairs = zip(self.new.exponents[1:], self.old.exponents[1:], strict=True)
         lr, decay, eps = (self.plan.scale(after - before) for after, before in pairs)
         return lr, decay, eps
-
-
-def parts(optimizer: Any) -> list[torch.optim.Optimizer]:
-    """The optimizers behind one: itself, those that a list or a wrapper holds, or none."""
-    if optimizer is None:
-        return []
-    held = optimizer if isinstance(optimizer, (list, tuple)) else getattr(optimizer, "optimizers", None)
-    return list(held) if isinstance(held, (list, tuple)) else [optimizer]
 
 
 def _state_changes(optimizer: torch.optim.Optimizer, steps: Mapping[int, _Step]) -> list[tuple[torch.Tensor, float]]:

@@ -30,6 +30,7 @@ class Entry:
     shape: "n" for a dim that is the width, "3n" for one that grows along, "fixed" for one that stays.
     init, lr, weight_decay, eps: exponents of m.
     gauge: exponent of m by which the tensor is stored larger than under Table 3; forward multipliers make up for it.
+    optimizer: which of the plan's optimizers trains it, where these are several ("muon", "adamw").
     """
 
     pattern: str
@@ -41,6 +42,7 @@ class Entry:
     eps: float = 0.0
     gauge: float = 0.0
     note: str = ""
+    optimizer: str = ""
 
     @property
     def exponents(self) -> tuple[float, float, float, float]:
@@ -77,7 +79,11 @@ class Hook:
 
 @dataclass(frozen=True)
 class Plan:
-    """Scales for every tensor of a model, from its parametrization to µP. Made by `muaudit convert`."""
+    """Scales for every tensor of a model, from its parametrization to µP. Made by `muaudit convert`.
+
+    optimizer: torch's class in lower case; "muon+adamw" where each trains a part of the tensors. profile: the school
+    whose targets these are.
+    """
 
     target: str
     width_name: str
@@ -87,6 +93,7 @@ class Plan:
     entries: tuple[Entry, ...]
     hooks: tuple[Hook, ...] = ()
     formulation: str = "absorbed"
+    profile: str = "tp5"
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -128,23 +135,37 @@ class Plan:
 
         return install_hooks(self, model)
 
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The names that tell the tensors of a split plan apart ("muon", "adamw"); none where one trains them all."""
+        return tuple(dict.fromkeys(entry.optimizer for entry in self.entries if entry.optimizer))
+
     def param_groups(
-        self, model: nn.Module, *, lr: float, weight_decay: float = 0.0, eps: float | None = None
+        self,
+        model: nn.Module,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        eps: float | None = None,
+        optimizer: str | None = None,
     ) -> list[dict[str, Any]]:
         """Parameter groups for the plan's optimizer, merged by equal scales: `torch.optim.AdamW(groups, lr=lr)`.
 
         lr, weight_decay, eps: as tuned at the base width; eps is the optimizer's own default where left out. Every
         group has a `name` and its `lr_scale`; its `lr` holds that scale already, so that schedulers keep it.
+        optimizer: of a plan for several ("muon+adamw"), the one whose groups these are.
 
         Raises:
-            UserError: the model's names or shapes are not the plan's.
+            UserError: the model's names or shapes are not the plan's, or `optimizer` is not one of the plan's.
         """
         from .groups import param_groups
 
-        return param_groups(self, model, lr=lr, weight_decay=weight_decay, eps=eps)
+        return param_groups(self, model, lr=lr, weight_decay=weight_decay, eps=eps, optimizer=optimizer)
 
     def refine(self, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """A user's own groups (decay and no decay, layer-wise lr), each split and scaled as the plan says.
+
+        Their settings are those tuned at the base width; every other entry of a group is kept.
 
         Raises:
             UserError: the model's names or shapes are not the plan's.

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..target.probe import Target
+from .analyse import name_of, parts
 from .plan import Plan
 
 _LR = 1e-3
@@ -40,11 +41,15 @@ def planned(target: Target, plan: Plan) -> Target:
 
 def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
     """An optimizer over the plan's groups, of the target's own class where that is the plan's."""
+    if plan.optimizers:
+        return _split(own, plan, model)
     settings: dict[str, Any] = dict(own.defaults)
     same = type(own).__name__.lower() == plan.optimizer
     cls: Callable[..., torch.optim.Optimizer] = type(own) if same else _class(plan.optimizer)
     lr, decay, eps = settings.get("lr") or _LR, settings.get("weight_decay") or 0.0, settings.get("eps")
-    groups = plan.param_groups(model, lr=float(lr), weight_decay=decay, eps=eps if isinstance(eps, float) else None)
+    groups = _scaled_already(
+        plan.param_groups(model, lr=float(lr), weight_decay=decay, eps=eps if isinstance(eps, float) else None)
+    )
     known = inspect.signature(cls).parameters
     for group in groups:
         for key in ("weight_decay", "eps"):
@@ -52,6 +57,21 @@ def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.
                 group.pop(key, None)
     kept = {key: value for key, value in settings.items() if key in known} if same else {}
     return cls(groups, **{**kept, "lr": lr})
+
+
+def _split(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
+    """The target's own optimizers, each group refined: only they know which method trains what."""
+    if name_of(own) != plan.optimizer:
+        raise UserError(f"this plan is for {plan.optimizer}, the target trains with {name_of(own)}")
+    for part in parts(own):
+        tuned = [{**group, "lr": part.defaults.get("lr", group["lr"])} for group in part.param_groups]
+        part.param_groups[:] = _scaled_already(plan.refine(model, tuned))
+    return own
+
+
+def _scaled_already(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without `lr_scale`, which says nothing more and could be taken for a factor that `lr` still lacks."""
+    return [{key: value for key, value in group.items() if key != "lr_scale"} for group in groups]
 
 
 def _class(name: str) -> Callable[..., torch.optim.Optimizer]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from torch import fx
 
 from ..errors import UserError
+from ..parametrizations.profiles import TP5, Profile
 from ..report.power import power
 from ..scaling.blame import Blame, Judged
 from ..scaling.derive import Scaling
 from ..scaling.names import pattern_of
 from ..scaling.values import ZERO
 from ..target.probe import Target
-from .analyse import analyse
+from .analyse import analyse, name_of
 from .formulations import move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
 from .moves import FORMULATIONS
@@ -25,47 +26,81 @@ from .plan import Entry, Plan
 _DIGITS = 6
 
 
-def make_plan(target: Target, base_width: int, width: int, *, seed: int = 0, formulation: str = "absorbed") -> Plan:
+def make_plan(
+    target: Target,
+    base_width: int,
+    width: int,
+    *,
+    seed: int = 0,
+    formulation: str = "absorbed",
+    profile: Profile = TP5,
+) -> Plan:
     """The plan that turns the target into µP at `width`, tuned hyperparameters being those of `base_width`.
 
     formulation: "absorbed" (forward multipliers only where no tensor can carry them), or TP5's "table3", "table8",
-    "table9", whose multipliers are module hooks.
+    "table9", whose multipliers are module hooks. profile: the school; it says what lr·wd scales with and how large a
+    readout may start.
 
     Raises:
         UserError: the target cannot be analysed, or a multiplier it needs has no place outside its code.
     """
-    return make_plans(target, base_width, width, [formulation], seed=seed)[0]
+    return make_plans(target, base_width, width, [formulation], seed=seed, profile=profile)[0]
 
 
 def make_plans(
-    target: Target, base_width: int, width: int, formulations: Sequence[str], *, seed: int = 0
+    target: Target,
+    base_width: int,
+    width: int,
+    formulations: Sequence[str],
+    *,
+    seed: int = 0,
+    profile: Profile = TP5,
 ) -> list[Plan]:
     """One plan for each formulation, from one analysis. Raises UserError as `make_plan`."""
     for name in formulations:
         if name not in FORMULATIONS:
             raise UserError(f"no formulation {name!r}", f"there are {', '.join(FORMULATIONS)}")
-    scaling = analyse(target, seed=seed)
-    optimizer = type(target.optimizer(target.build(target.sizes(0), seed), target.sizes(0))).__name__.lower()
-    return [_plan(target, scaling, base_width, width, optimizer, name) for name in formulations]
+    scaling = analyse(target, readout_bound=profile.readout_init_bound, seed=seed)
+    optimizer = name_of(target.optimizer(target.build(target.sizes(0), seed), target.sizes(0)))
+    made = [_plan(target, scaling, name, profile) for name in formulations]
+    return [replace(plan, base_width=base_width, width=width, optimizer=optimizer) for plan in made]
 
 
-def _plan(target: Target, scaling: Scaling, base_width: int, width: int, optimizer: str, formulation: str) -> Plan:
+def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile) -> Plan:
+    """For the first probe and no optimizer in particular."""
     hooks = Hooks(scaling)
     gauge = choose(scaling, None if formulation == "absorbed" else hooks.can)
     hooks.place(gauge.unmet)
     tensors = _formulated(scaling, gauge, hooks, formulation)
-    entries = [_entry(target, scaling, node.meta["param"], tensors) for node in _parameters(scaling)]
+    names = _optimizers(scaling)
+    entries = [
+        replace(_entry(target, scaling, name, tensors, profile), optimizer=names.get(name, ""))
+        for name in (node.meta["param"] for node in _parameters(scaling))
+    ]
+    axis = target.axes[0]
     return Plan(
         target=target.label,
-        width_name=target.axes[0].name,
-        base_width=base_width,
-        width=width,
-        optimizer=optimizer,
+        width_name=axis.name,
+        base_width=axis.probes[0],
+        width=axis.probes[0],
+        optimizer="",
         formulation=formulation,
+        profile=profile.name,
         entries=tuple(_folded(entries)),
         hooks=hooks.hooks(),
         notes=tuple(_problems(scaling)),
     )
+
+
+def _optimizers(scaling: Scaling) -> dict[str, str]:
+    """Which optimizer trains each tensor, or which method of one that has several; nothing where all are alike."""
+    for names in (
+        {name: how.optimizer.lower() for name, how in scaling.trained.items()},
+        {name: how.family for name, how in scaling.trained.items()},
+    ):
+        if len(set(names.values())) > 1:
+            return names
+    return {}
 
 
 def _parameters(scaling: Scaling) -> list[fx.Node]:
@@ -83,7 +118,8 @@ class _Tensor:
 
 def _formulated(scaling: Scaling, gauge: Gauge, hooks: Hooks, formulation: str) -> dict[str, _Tensor]:
     """Every tensor that is used, under the chosen gauge and formulation; puts the latter's multipliers on `hooks`."""
-    blame = Blame(scaling.ideal, scaling.inits, scaling.trained)
+    before = scaling.blame
+    blame = Blame(before.ideal, before.inits, before.trained, before.readout_bound, before.gradient_scales)
     blame.shifts = gauge.shifts
     judged, uses = blame.all(), uses_by_tensor(scaling.ideal)
     stored = {name: judged[indices[0]].phi for name, indices in uses.items()}
@@ -123,7 +159,7 @@ def _note(judged: Sequence[Judged], shift: float, formulation: str) -> str:
     return ""
 
 
-def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tensor]) -> Entry:
+def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tensor], profile: Profile) -> Entry:
     shape = _shape(target, scaling, name)
     tensor = tensors.get(name)
     if tensor is None:
@@ -132,12 +168,13 @@ def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tens
     judged = tensor.judged
     how, init = scaling.trained.get(name), scaling.inits.get(name)
     found = None if init is None else init.raw if init.exponent is None else init.exponent
-    lr = _lr(judged, how.family if how else "adam")
-    gradient = max(-j.phi - j.use.e_in - j.use.e_out for j in judged)
+    gradient = max(-j.phi - j.use.e_in - j.use.e_out for j in judged) + scaling.blame.gradient_scales.get(name, 0.0)
+    # SGD: by the use with the largest gradient; otherwise all uses want the same
+    lr = judged[0].phi - gradient if how and how.family == "sgd" else min(j.lr_required for j in judged)
     adam = how is not None and how.family == "adam"
     coupled_l2 = adam and how is not None and not how.decoupled
-    # lr·wd stays; L2 inside Adam's gradient must follow that gradient instead
-    decay = gradient - judged[0].init_required if coupled_l2 else -lr
+    # lr·wd is what counts; L2 inside Adam's gradient must follow that gradient instead
+    decay = gradient - judged[0].init_required if coupled_l2 else _decay_target(profile, judged[0].use.role) - lr
     eps = gradient if adam else 0.0
     roles = tuple(dict.fromkeys(j.use.role for j in judged))
     scales = [round(value, _DIGITS) + 0.0 for value in (_init(tensor, found), lr, decay, eps)]
@@ -154,12 +191,9 @@ def _init(tensor: _Tensor, found: float | None) -> float:
     return tensor.gauge + min(0.0, min(j.init_required for j in tensor.judged) - tensor.gauge - found)
 
 
-def _lr(judged: Sequence[Judged], family: str) -> float:
-    """The learning rate exponent: of the use with the largest gradient for SGD, the same for all uses otherwise."""
-    if family == "sgd":
-        gradient = max(-j.phi - j.use.e_in - j.use.e_out for j in judged)
-        return judged[0].phi - gradient
-    return min(j.lr_required for j in judged)
+def _decay_target(profile: Profile, role: str) -> float:
+    """The exponent of lr·wd that the profile wants for a role."""
+    return profile.weight_decay_target if role == "hidden" else profile.weight_decay_targets.get(role, 0.0)
 
 
 def _shape(target: Target, scaling: Scaling, name: str) -> tuple[str, ...]:

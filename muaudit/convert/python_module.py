@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from .groups import default_eps
-from .plan import Plan
+from .paste import usage
+from .plan import Entry, Plan
 
-_CLASSES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam"}
+_CHECK = """\
+    if optimizer not in {names!r}:
+        raise ValueError(f"this plan is not for the optimizer {{optimizer!r}}, it is for {names!r}")
+    eps = {eps!r}[optimizer] if eps is None else eps
+"""
 
 _TEMPLATE = '''\
 """µP for {target}, {width_name} {base} → {width}, {optimizer}, formulation {formulation}.
@@ -15,7 +20,7 @@ Hyperparameters tuned at {width_name} = {base} train the model at {width_name} =
     import {module}
 
     {module}.apply_(model)  # once, right after the model is made; install_hooks(model) where weights are loaded
-    optimizer = torch.optim.{cls}({module}.param_groups(model, lr=LR))
+{usage}
 
 Written by muaudit; needs torch alone.
 """
@@ -28,7 +33,7 @@ WIDTH, BASE_WIDTH = {width}, {base}
 M = WIDTH / BASE_WIDTH
 
 # Parameters, * being a number: their shape with n = WIDTH, their roles, and the exponents of M by which their
-# initialization, learning rate, weight decay and eps are multiplied.
+# initialization, learning rate, weight decay and eps are multiplied{and_by}.
 TENSORS = {{
 {tensors}
 }}
@@ -40,11 +45,11 @@ MULTIPLIERS = [
 ]
 
 
-def param_groups(model, lr, weight_decay=0.0, eps={eps}):
+def param_groups(model, lr, weight_decay=0.0, eps={eps}{argument}):
     """Parameter groups with lr, weight_decay and eps as tuned at the base width; each has its lr_scale and a name."""
-    groups = {{}}
-    for parameter, (_, roles, (_, *exponents)) in _matched(model):
-        if parameter.requires_grad:
+{check}    groups = {{}}
+    for parameter, (_, roles, (_, *exponents), *trained_by) in _matched(model):
+        if parameter.requires_grad and trained_by in ([], [{chosen}]):
             scales = tuple(float(M**exponent) for exponent in exponents)
             members, names = groups.setdefault(scales, ([], {{}}))
             members.append(parameter)
@@ -65,7 +70,7 @@ def apply_(model):
     _refuse_twice(model)
     matched, found = _matched(model), _modules(model)
     with torch.no_grad():
-        for parameter, (_, _, (exponent, *_)) in matched:
+        for parameter, (_, _, (exponent, *_), *_) in matched:
             if float(M**exponent) != 1.0:
                 parameter.mul_(float(M**exponent))
     return _install(model, found)
@@ -187,12 +192,24 @@ def module_text(plan: Plan, name: str) -> str:
         optimizer=plan.optimizer,
         formulation=plan.formulation,
         module=name,
-        cls=_CLASSES.get(plan.optimizer, plan.optimizer),
-        tensors="\n".join(f"    {e.pattern!r}: ({e.shape!r}, {e.roles!r}, {e.exponents!r})," for e in plan.entries),
+        usage="\n".join(f"    {line}" for line in usage(plan, f"{name}.param_groups")),
+        tensors="\n".join(f"    {e.pattern!r}: {_row(e)!r}," for e in plan.entries),
+        and_by="; which optimizer trains them" if plan.optimizers else "",
+        argument=", *, optimizer" if plan.optimizers else "",
+        chosen="optimizer" if plan.optimizers else "None",
+        check=_CHECK.format(names=plan.optimizers, eps=_defaults(plan)) if plan.optimizers else "",
         multipliers="\n".join(f"    {row!r}," for row in _multipliers(plan)),
-        eps=default_eps(plan.optimizer),
+        eps=None if plan.optimizers else default_eps(plan.optimizer),
         described=f"{plan.target} {plan.base_width} → {plan.width}",
     )
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    return entry.shape, entry.roles, entry.exponents, *([entry.optimizer] if entry.optimizer else [])
+
+
+def _defaults(plan: Plan) -> dict[str, float | None]:
+    return {name: default_eps(name) for name in plan.optimizers}
 
 
 def _multipliers(plan: Plan) -> list[tuple[str, str, float, int, tuple[int, int], tuple[int, int]]]:

@@ -8,10 +8,8 @@ from pathlib import Path
 from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line
 from ..report.model import Report
 from ..report.power import number, power
+from .paste import usage
 from .plan import Entry, Plan
-
-_CLASSES = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam"}
-
 
 def plan_lines(plan: Plan, after: Report) -> Iterator[Line]:
     """The plan and the verdict on the model as converted."""
@@ -69,8 +67,6 @@ def _verdict(after: Report) -> Iterable[Line]:
 
 def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Iterator[Line]:
     """What to put into the training script."""
-    cls = _CLASSES.get(plan.optimizer, plan.optimizer)
-    decay = "" if plan.optimizer == "sgd" else ", weight_decay=0.1"
     yield line()
     yield line(f"wrote {folder / 'plan.yaml'}" + (f" and {folder / 'state_dict.safetensors'}" if state_dict else ""))
     if why_not:
@@ -81,7 +77,7 @@ def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Ite
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
         "plan.apply_(model)  # once, right after the model is made",
         f"# LR as tuned at width {plan.base_width}",
-        f"optimizer = torch.optim.{cls}(plan.param_groups(model, lr=LR{decay}))",
+        *usage(plan, decay="weight_decay=0.1"),
     ]
     if state_dict:
         code += [
