@@ -46,7 +46,9 @@ def subjects() -> dict[str, Callable[[str], Any]]:
         )
 
     found = {path.parent.name: at(path) for path in sorted((ROOT / "fixtures").glob("*/sp.py"))}
-    found |= {f"{path.parent.name}_hf": at(path.parent) for path in sorted((ROOT / "fixtures/hf").glob("*/config.json"))}
+    found |= {
+        f"{path.parent.name}_hf": at(path.parent) for path in sorted((ROOT / "fixtures/hf").glob("*/config.json"))
+    }
     return found | {name: of(name) for name in FAMILIES}
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
 from muaudit.cli.progress import bar, progress
 from muaudit.errors import UserError
 
 if TYPE_CHECKING:
+    from muaudit.audits.job import Job
     from muaudit.checkpoints.verify import Verified
+    from muaudit.cli.request import Flags
     from muaudit.convert.base_shapes import Base
     from muaudit.convert.output import Output, Wanted
+    from muaudit.convert.plan import Hook
     from muaudit.report.layout import Line
-    from muaudit.report.model import Report
-    from muaudit.target import Target, TargetOptions
+    from muaudit.report.model import Report, SourceFix
+    from muaudit.target import Target
 
 
 @guarded
@@ -31,14 +35,7 @@ def convert(
         int | None,
         typer.Option(metavar="N", min=1, help="The width that hyperparameters are tuned at.", show_default=False),
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="file.py, file.py:Name, package.module:Name, or a Hugging Face config.json (folder or file). "
-            "Left out: the configured targets, else the one auditable file here.",
-            show_default=False,
-        ),
-    ] = None,
+    target: flag.Target = None,
     bsh: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take the base width from a base shape file of microsoft/mup's.")
     ] = None,
@@ -55,23 +52,18 @@ def convert(
         list[str] | None,
         typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, e.g. n_embd=64,128. Repeatable."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", metavar="[NAME=]SPEC", help="What the forward is called with, e.g. 'int64[2,32]'. Repeatable."
-        ),
-    ] = None,
+    set_: flag.Set = None,
+    input_: flag.Input = None,
+    profile: flag.Profile = None,
     formulation: Annotated[
         str,
         typer.Option(
             metavar="NAME", help="absorbed (no forward multipliers where that can be), table3, table8 or table9."
         ),
     ] = "absorbed",
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the initialization that is written.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of the initialization that is written (default 0).")
+    ] = None,
     state_dict: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Convert this checkpoint: safetensors, an index of several, or torch."),
@@ -106,68 +98,80 @@ def convert(
     emit_bsh: Annotated[
         bool, typer.Option("--emit-bsh", help="Write model.bsh too: base shapes for microsoft/mup.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+    config: flag.Config = None,
+    isolated: flag.Isolated = False,
+    debug: flag.Debug = False,
 ) -> int:
     """Plan the conversion to µP: scales for init and learning rates, applied from outside the model."""
+    from muaudit.cli.request import Flags
     from muaudit.convert.output import Wanted
-    from muaudit.target.options import TargetOptions, parse_inputs, parse_set, parse_widths
 
-    options = TargetOptions(
-        widths=parse_widths(probes or ()),
-        set=parse_set(set_ or ()),
-        inputs=parse_inputs(input_ or ()),
-        optimizer=optimizer,
-        bsh=bsh,
-    )
+    job = _job(
+        Flags(
+            target, probes or (), set_ or (), input_ or (), optimizer, profile=profile, seed=seed, config=config,
+            isolated=isolated, bsh=bsh,
+        )
+    )  # fmt: skip
     if base_width is None and bsh is None:
         raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
     wanted = Wanted(
-        out, seed, state_dict, fresh, function_preserving, from_, optimizer_state, tuple(keep or ()), verify,
+        out, job.seed, state_dict, fresh, function_preserving, from_, optimizer_state, tuple(keep or ()), verify,
         emit_python, emit_bsh,
     )  # fmt: skip
     wanted.check()
     # What the user's model prints while it is built must not spoil the output.
-    with redirect_stdout(sys.stderr), progress(f"converting {target or 'the model here'}"):
-        output, after = _plan(target, options, base_width, width, formulation, wanted)
+    with redirect_stdout(sys.stderr), progress(f"converting {job.shown}"):
+        output, after, edits = _plan(job, base_width, width, formulation, wanted)
     with redirect_stdout(sys.stderr), bar(f"writing {out}", output.total) as advance:
         verified = output.write(advance)
-    show(_lines(output, after, verified))
+    show(_lines(output, after, verified, edits))
     return after.exit_code(False)
 
 
+def _job(flags: Flags) -> Job:
+    """The one target that is meant. Raises UserError where several are configured and none is named."""
+    from muaudit.cli.request import request
+
+    jobs = request(flags).jobs
+    if len(jobs) > 1:
+        names = ", ".join(job.name for job in jobs)
+        raise UserError(f"several targets are configured: {names}", f"name one: muaudit convert {jobs[0].name} ...")
+    return jobs[0]
+
+
 def _plan(
-    text: str | None,
-    options: TargetOptions,
-    base_width: int | None,
-    width: int | None,
-    formulation: str,
-    wanted: Wanted,
-) -> tuple[Output, Report]:
+    job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted
+) -> tuple[Output, Report, Mapping[Hook, SourceFix]]:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.audit import audit
     from muaudit.convert.output import prepare_output
     from muaudit.convert.planned import planned
     from muaudit.convert.planner import make_plan
+    from muaudit.convert.source_edits import source_fixes
     from muaudit.convert.whole import whole
+    from muaudit.parametrizations.profiles import get_profile
     from muaudit.target import resolve
 
-    target = resolve(text, options)
-    if options.bsh is not None:
+    profile, target = get_profile(job.profile), resolve(job.text, job.options)
+    if job.options.bsh is not None:
         from muaudit.convert.base_shapes import base_of
 
-        base_width = _agreed(base_width, base_of(options.bsh, target))
+        base_width = _agreed(base_width, base_of(job.options.bsh, target))
     assert base_width is not None
-    plan = make_plan(target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation)
-    after = audit(planned(target, plan), target_width=plan.width, seed=wanted.seed)
-    full, why_not = whole(target, options, lambda changed: resolve(text, changed))
-    return prepare_output(target, full, why_not, plan, wanted), after
+    plan = make_plan(
+        target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation, profile=profile
+    )
+    after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
+    full, why_not = whole(target, job.options, lambda changed: resolve(job.text, changed))
+    return prepare_output(target, full, why_not, plan, wanted), after, source_fixes(target, plan)
 
 
-def _lines(output: Output, after: Report, verified: Verified | None) -> Iterator[Line]:
+def _lines(output: Output, after: Report, verified: Verified | None, edits: Mapping[Hook, SourceFix]) -> Iterator[Line]:
     from muaudit.convert.show import paste_lines, plan_lines
+    from muaudit.convert.source_edits import source_diff
 
     plan, out = output.plan, output.wanted.out
-    yield from plan_lines(plan, after)
+    yield from plan_lines(plan, after, edits, source_diff(edits))
     if output.transfer is None:
         yield from paste_lines(plan, out, output.full is not None, output.why_not)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _job(target: Configured, options: TargetOptions, flags: Flags) -> Job:
     return Job(
         text=target.target or None,
         options=merged(target.options, options),
-        profile=flags.profile or target.profile or "tp5",
+        profile=flags.profile or _profile_of(flags.plan or target.plan) or target.profile or "tp5",
         plan=flags.plan or target.plan,
         target_width=flags.target_width or target.target_width,
         seed=target.seed if flags.seed is None else flags.seed,
@@ -102,6 +103,19 @@ def _job(target: Configured, options: TargetOptions, flags: Flags) -> Job:
         fixes=flags.fixes,
         base_width=flags.base_width,
     )
+
+
+def _profile_of(plan: Path | None) -> str | None:
+    """The school that a plan was made by, where it is not the default; a model is judged by the same."""
+    if plan is None:
+        return None
+    from muaudit.convert.plan import load_plan
+    from muaudit.parametrizations.profiles import PROFILES, TP5
+
+    with suppress(UserError):  # the audit reads it again, and says so
+        name = load_plan(plan).profile
+        return name if name in PROFILES and name != TP5.name else None
+    return None
 
 
 def _policy(policy: Policy, flags: Flags) -> Policy:

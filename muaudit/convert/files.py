@@ -134,7 +134,8 @@ def _plan(data: Mapping[str, Any]) -> Plan:
     return Plan(
         target=str(data["target"]), width_name=str(data["width_name"]), base_width=base, width=width,
         optimizer=str(data["optimizer"]), formulation=str(data["formulation"]),
-        profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks), notes=tuple(str(note) for note in data.get("notes") or ()),
+        profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks),
+        notes=tuple(str(note) for note in data.get("notes") or ()),
     )  # fmt: skip
 
 
@@ -199,11 +200,18 @@ def write_state_dict(tensors: Mapping[str, torch.Tensor], path: Path, metadata: 
     _replace(path, lambda temporary: save_file(kept, temporary, metadata={"format": "pt", **metadata}))
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        temporary.chmod(0o666 & ~_umask())  # safetensors makes its files for their owner alone
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

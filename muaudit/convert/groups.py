@@ -34,7 +34,7 @@ def _chosen(plan: Plan, optimizer: str | None) -> str:
     if optimizer is None and len(names) > 1:
         raise UserError(
             f"this plan is for several ways to train, {' and '.join(names)}: whose groups are these?",
-            f'param_groups(model, optimizer="{names[0]}", lr=...) yields those of one; refine(model, groups) splits yours',
+            f'param_groups(model, optimizer="{names[0]}", lr=...) are those of one; refine(model, groups) splits all',
         )
     name = names[0] if optimizer is None else optimizer.lower()
     if name not in names:

@@ -12,6 +12,7 @@ from ..report.layout import BOLD, GOOD, Line, line
 from .paste import usage
 from .plan import Plan
 
+
 def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verified | None) -> Iterator[Line]:
     """What was written, and the lines to paste."""
     request = transfer.request

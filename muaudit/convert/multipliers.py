@@ -9,6 +9,7 @@ from ..report.power import fraction
 from ..scaling.derive import Scaling
 from ..scaling.names import pattern_of
 from ..scaling.uses import Use
+from ..scaling.values import Value
 from .gauge import Unmet
 from .modules import SMALL, Anatomy, anatomies, homes
 from .plan import WHOLE, Hook, Part
@@ -28,6 +29,7 @@ class Hooks:
         self.sides = Sides(scaling)
         self.exponents: dict[tuple[str, str, Part], float] = {}
         self.notes: dict[tuple[str, str, Part], str] = {}
+        self.lines: dict[tuple[str, str, Part], tuple[str, int] | None] = {}
         self.before: dict[int, float] = {}  # by use (its id): the multiplier now before it
 
     def can(self, unmet: Unmet, others: Sequence[Unmet]) -> bool:
@@ -63,8 +65,8 @@ class Hooks:
             pattern = pattern_of(module)
             alike = {name for name in names if pattern_of(name) == pattern}
             folds = len(alike) > 1 and all(single.get((name, on, part)) == exponent for name in alike)
-            note = self.notes[module, on, part] if not folds else self.notes[min(alike), on, part]
-            out[Hook(pattern if folds else module, on, exponent, note, part)] = None
+            key = (min(alike) if folds else module, on, part)
+            out[Hook(pattern if folds else module, on, exponent, self.notes[key], part, self.lines[key])] = None
         return tuple(sorted(out, key=lambda hook: hook.part != WHOLE))  # parts last: they are taken apart right after
 
     # -- shared tensors --------------------------------------------------------------------------------------------
@@ -90,18 +92,27 @@ class Hooks:
         if side is None:
             raise _refusal(unmet)
         for module, part in side.modules:
-            self._add(module, "output", part, unmet.exponent, LOGITS)
+            self._add(module, "output", part, unmet.exponent, LOGITS, unmet.use.value)
         return {id(u.use) for u in others if u.use.value in side.contractions}
 
     def _side(self, unmet: Unmet, others: Sequence[Unmet]) -> Side | None:
         alike = [u for u in others if u.use.kind != "tensor" and abs(u.exponent - unmet.exponent) < SMALL]
         return self.sides.find(unmet.use.value, frozenset(u.use.value for u in alike))
 
-    def _add(self, module: str, on: str, part: Part, exponent: float, note: str) -> None:
+    def _add(self, module: str, on: str, part: Part, exponent: float, note: str, made_at: Value | None = None) -> None:
         key = (module, on, part)
         if abs(exponent) > SMALL:
             self.exponents[key] = self.exponents.get(key, 0.0) + exponent
             self.notes.setdefault(key, note)
+            self.lines.setdefault(key, _line(made_at or self._inside(module)))
+
+    def _inside(self, module: str) -> Value | None:
+        return next((value for value in self.scaling.program.values if value.op.module == module), None)
+
+
+def _line(value: Value | None) -> tuple[str, int] | None:
+    op = value.op if value is not None else None
+    return (op.file, op.line) if op is not None and op.file and op.line else None
 
 
 def _refusal(unmet: Unmet) -> UserError:

@@ -68,13 +68,18 @@ WHOLE = Part()
 
 @dataclass(frozen=True)
 class Hook:
-    """A forward multiplier m**exponent on (a part of) the input or the output of the modules that a pattern covers."""
+    """A forward multiplier m**exponent on (a part of) the input or the output of the modules that a pattern covers.
+
+    where: the line of the source that it could stand on instead: what uses the module or, for attention logits, makes
+    them; known while the plan is made.
+    """
 
     module: str
     on: str  # "input" | "output"
     exponent: float
     note: str = ""
     part: Part = WHOLE
+    where: tuple[str, int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

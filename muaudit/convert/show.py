@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from ..report.model import Report
 from ..report.power import number, power
 from .paste import usage
-from .plan import Entry, Plan
+from .plan import WHOLE, Entry, Hook, Plan
 
-def plan_lines(plan: Plan, after: Report) -> Iterator[Line]:
-    """The plan and the verdict on the model as converted."""
+
+def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:
+    """The plan and the verdict on the model as converted.
+
+    edits: multipliers that could stand in the source instead. diff: the source with all of these.
+    """
     yield line(
         (f"{plan.target}, ", BOLD),
         f"{plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}",
@@ -27,13 +31,15 @@ def plan_lines(plan: Plan, after: Report) -> Iterator[Line]:
     for hook in plan.hooks:
         yield line(
             (f"{hook.module}", BOLD),
-            f": its {hook.on} is multiplied by {power(hook.exponent, 'm')} in a forward hook; {hook.note}",
+            f": {_part(hook)}its {hook.on} × {power(hook.exponent, 'm')} in a forward hook; {hook.note}; "
+            + ("better made in the source, below" if hook in edits else "no edit of the source is known"),
             indent=2,
             hang=2,
         )
-        yield line(f"better in the source: {_edit(plan, hook.module, hook.on, hook.exponent)}", indent=4)
     if not plan.hooks:
         yield line(("no forward code changes", DIM), indent=2)
+    if diff:
+        yield from _diff_lines(diff)
     for note in plan.notes:
         yield line(("not covered ", WARNING), note, indent=2, hang=2)
     yield line()
@@ -48,10 +54,21 @@ def _scale(plan: Plan, exponent: float) -> str:
     return f"{number(plan.scale(exponent))} ({power(exponent, 'm')})" if exponent else "1"
 
 
-def _edit(plan: Plan, module: str, side: str, exponent: float) -> str:
-    factor = f"({plan.width} / {plan.base_width}) ** {exponent:g}"
-    called = f"self.{module.rpartition('.')[2]}"
-    return f"{called}(x * {factor})" if side == "input" else f"{called}(x) * {factor}"
+def _part(hook: Hook) -> str:
+    """`columns 0 to 1/3 of `, where it is not all of them."""
+    if hook.part == WHOLE:
+        return ""
+    each = f" of each of {hook.part.groups} groups" if hook.part.groups > 1 else ""
+    return f"columns {hook.part.start} to {hook.part.stop}{each} of "
+
+
+def _diff_lines(diff: str) -> Iterator[Line]:
+    """Flush left, so that it can be applied as it stands."""
+    yield line()
+    yield line("in the source instead of hooks (git apply, then convert again):")
+    styles = {"+": GOOD, "-": ERROR, "@": DIM}
+    for row in diff.splitlines():
+        yield line((row, "" if row.startswith(("+++", "---")) else styles.get(row[:1], "")))
 
 
 def _verdict(after: Report) -> Iterable[Line]:

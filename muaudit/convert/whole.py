@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import UserError
@@ -27,6 +27,22 @@ def cut(target: Target) -> dict[str, int]:
     return {name: int(before) for name, before, after in found if int(before) > int(after)}
 
 
+def _first(
+    resolve: Callable[[TargetOptions], Target], attempts: Sequence[TargetOptions], axes: Sequence[str]
+) -> Target:
+    """The first attempt that has these width arguments: given probe widths may fit the small model alone."""
+    failed: UserError | None = None
+    for options in attempts:
+        try:
+            found = resolve(options)
+        except UserError as error:
+            failed = failed or error
+            continue
+        if [axis.name for axis in found.axes] == list(axes):
+            return found
+    raise failed or UserError("it has other width arguments than the audited one")
+
+
 def whole(
     target: Target, options: TargetOptions, resolve: Callable[[TargetOptions], Target]
 ) -> tuple[Target | None, str]:
@@ -34,8 +50,9 @@ def whole(
     smaller: Mapping[str, int] = cut(target)
     if not smaller:
         return target, ""
+    own = replace(options, set={**smaller, **options.set})
     try:
-        found = resolve(replace(options, set={**smaller, **options.set}))
+        found = _first(resolve, [own, replace(own, widths={})], [axis.name for axis in target.axes])
     except UserError as error:
         return None, f"the whole model cannot be built here: {error.message.splitlines()[0]}"
     left = cut(found)

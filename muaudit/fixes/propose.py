@@ -134,18 +134,7 @@ class _Proposer:
             return None
         spot = violation.file, violation.line
         factor, source = self._factor(spot, _gap(violation)), Source(spot[0])
-        if factor is None:
-            return None
-        fused = source.on_line(spot[1], lambda node: called(node) == _SDPA)
-        products = source.on_line(spot[1], is_product)
-        if not fused and not products:
-            return None
-        node = (fused or products)[0]
-        edits = _scaled_attention(source, node, factor)
-        # The same queries and keys on another path of the function (flash or not) need the same scale.
-        for other in _same_contraction(source, node):
-            edits += _scaled_attention(source, other, factor)
-        return edits
+        return None if factor is None else attention_edits(source, spot[1], factor)
 
     # -- readout ---------------------------------------------------------------------------------------------
     def _readout(self, violation: Violation) -> list[Edit] | None:
@@ -160,7 +149,7 @@ class _Proposer:
         )
         if not here:
             return None
-        sites = _same_calls(source, here[0])
+        sites = same_calls(source, here[0])
         factor = self._factor(spot, _gap(violation), len(sites) > 1, name)
         if factor is None:
             return None
@@ -185,6 +174,20 @@ def _init_argument(source: Source, line: int) -> tuple[ast.Call, ast.expr | None
         given = [each.value for each in node.keywords if each.arg == keyword] or node.args[index : index + 1]
         return node, given[0] if given else None, keyword
     return None
+
+
+def attention_edits(source: Source, line: int, factor: Factor) -> list[Edit] | None:
+    """Edits that scale the attention logits made on a line, and on other paths of the same function."""
+    fused = source.on_line(line, lambda node: called(node) == _SDPA)
+    products = source.on_line(line, is_product)
+    if not fused and not products:
+        return None
+    node = (fused or products)[0]
+    edits = _scaled_attention(source, node, factor)
+    # The same queries and keys on another path of the function (flash or not) need the same scale.
+    for other in _same_contraction(source, node):
+        edits += _scaled_attention(source, other, factor)
+    return edits
 
 
 def _scaled_attention(source: Source, node: ast.expr, factor: Factor) -> list[Edit]:
@@ -244,7 +247,7 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _same_calls(source: Source, node: ast.expr) -> list[ast.expr]:
+def same_calls(source: Source, node: ast.expr) -> list[ast.expr]:
     """The call, and all others of the same attribute in the class: the readout is scaled wherever it is used."""
     home = source.enclosing(node, ast.ClassDef)
     if home is None or not isinstance(node, ast.Call) or not source.code(node.func).startswith("self."):
