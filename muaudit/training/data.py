@@ -24,6 +24,7 @@ class Activation:
     multiplier: width exponent of the constant that multiplies this module's weight in the forward pass; for a tied
         embedding the largest that may.
     predicted_*: what the audit expects; None where it knows nothing.
+    read: whether the loss reads it; logits_only: whether through attention logits alone.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Activation:
     multiplier: float = 0.0
     predicted_init: float | None = None
     predicted_update: float | None = None
+    read: bool = True
+    logits_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from .data import Activation, Array, Measurement
 from .fit import Fit, fit, student
 
 Status = Literal["pass", "fail", "undecided"]
+RANK: dict[Status, int] = {"pass": 0, "undecided": 1, "fail": 2}
 # kind → slopes that are allowed: of the value at initialization, of its change
 ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "hidden": ((-0.2, 0.2), (-0.3, 0.2)),
@@ -65,8 +66,8 @@ class Judged:
 
     @property
     def worst(self) -> Slope | None:
-        """The slope furthest outside, failures first."""
-        return max(self.slopes, key=lambda s: (s.status == "fail", s.excess, abs(s.fit.slope)), default=None)
+        """The slope to show: of those with the worst status the one furthest outside, or with the widest interval."""
+        return max(self.slopes, key=lambda s: (RANK[s.status], s.excess, s.fit.half_width), default=None)
 
     @property
     def excess(self) -> float:
@@ -119,7 +120,7 @@ def judge(run: Measurement) -> Verdict:
         for slope in slopes:
             before[slope.step] = max(before.get(slope.step, 0.0), slope.excess)
         status = _worst([*(s.status for s in slopes), "fail" if non_finite else "pass"])
-        judged.append(Judged(activation, slopes, status, own, non_finite, _disagreement(activation, slopes)))
+        judged.append(Judged(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes)))
     enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
     status = _worst([each.status for each in judged]) if enough else "undecided"
     wider, detail = _wider(run)
@@ -127,9 +128,7 @@ def judge(run: Measurement) -> Verdict:
 
 
 def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:
-    bands = ALLOWED[activation.kind]
     values, change = activation.values["l2"], activation.values["change_l2"]
-    shift = min(0.0, -activation.multiplier), max(0.0, -activation.multiplier)
     for step in range(run.steps + 1):
         sizes = values[:, :, 0] if step == 0 else change[:, :, step]
         if step:
@@ -137,20 +136,35 @@ def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:
                 sizes = np.where(sizes > NOISE[run.dtype] * values[:, :, step], sizes, np.nan)
         found = fit(run.widths, sizes)
         if found is not None:
-            low, high = bands[step > 0]
-            low, high = low + shift[0], high + shift[1]
+            low, high = _allowed(run, activation, step)
             yield Slope(step, found, low, high, _status(found, low, high))
+
+
+def _allowed(run: Measurement, activation: Activation, step: int) -> tuple[float, float]:
+    """The slopes that are right: of the value at initialization, or of its change by this step."""
+    low, high = ALLOWED[activation.kind][step > 0]
+    if step and activation.kind == "output" and not activation.read:
+        low = -inf  # its head is not trained
+    elif step and _late(run, activation):
+        low = min(low, -SLOW)
+    return low + min(0.0, -activation.multiplier), high + max(0.0, -activation.multiplier)
+
+
+def _late(run: Measurement, activation: Activation) -> bool:
+    """Whether its gradient is a sum of random signs at first, and the optimizer does not make up for that."""
+    return activation.logits_only and run.optimizer.startswith("sgd")
 
 
 def _status(found: Fit, low: float, high: float) -> Status:
     if found.high < low or found.low > high:
         return "fail"
-    inside = low <= found.slope <= high
-    return "pass" if inside and found.half_width <= TOO_WIDE else "undecided"
+    surely = low <= found.low and found.high <= high
+    likely = low <= found.slope <= high and found.half_width <= TOO_WIDE
+    return "pass" if surely or likely else "undecided"
 
 
 def _worst(states: list[Status]) -> Status:
-    return "fail" if "fail" in states else "undecided" if "undecided" in states else "pass"
+    return max(states, key=lambda status: RANK[status], default="pass")
 
 
 def _non_finite(run: Measurement, activation: Activation) -> str:
@@ -167,9 +181,14 @@ def _class(exponent: float) -> str:
     return "grows" if exponent > FLAT else "shrinks" if exponent < -FLAT else "stays"
 
 
-def _disagreement(activation: Activation, slopes: tuple[Slope, ...]) -> str:
-    """Prediction against measurement, by class: the prediction is the linear response, which saturation caps."""
-    parts = []
+def _disagreement(run: Measurement, activation: Activation, slopes: tuple[Slope, ...]) -> str:
+    """Prediction against measurement, by class: the prediction is the linear response, which saturation caps.
+
+    Outputs, logits and what is trained through logits alone reach their exponent from below.
+    """
+    parts, slow = [], activation.kind != "hidden" or _late(run, activation)
+    if activation.kind == "output" and not activation.read:
+        return ""  # predicted as if its head were trained
     for what, predicted, steps in (
         ("init", activation.predicted_init, (0,)),
         ("change", activation.predicted_update, (1, 2)),
@@ -177,7 +196,7 @@ def _disagreement(activation: Activation, slopes: tuple[Slope, ...]) -> str:
         found = next((s.fit for s in slopes if s.step in steps), None)
         if predicted is None or found is None or found.half_width > TOO_WIDE or abs(predicted) == inf:
             continue
-        below = FLAT if activation.kind == "hidden" else SLOW  # outputs and logits reach their exponent from below
+        below = SLOW if slow else FLAT
         apart = found.low - FLAT > predicted or found.high + below < predicted
         if apart and _class(predicted) != _class(found.slope):
             parts.append(f"{what} is predicted as {predicted:+.2f} and measured as {found.slope:+.2f}")

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..target.probe import Inputs, Target
 from ..target.usercode import seed_everything, user_error
 from .ensemble import CannotStack, Ensemble
+from .lineage import Lineage
 from .recorder import Recorder
 from .settings import DTYPES, Settings
 from .statistics import Statistics
@@ -39,7 +40,8 @@ class Run:
 class Work:
     """What runs at one width have in common.
 
-    lr_factor: what every group's learning rate is multiplied by; overwritten: as for `Recorder`.
+    lr_factor: what every group's learning rate is multiplied by; overwritten: as for `Recorder`; lineage: what the
+        first pass tells.
     """
 
     target: Target
@@ -48,6 +50,7 @@ class Work:
     lr_factor: float = 1.0
     tick: Tick = lambda step: None
     overwritten: set[str] = field(default_factory=set)
+    lineage: Lineage = field(default_factory=Lineage)
 
     def built(self, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """A model on the device with its optimizer."""
@@ -143,7 +146,7 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
             work.tick(step)
             seed_everything(seed)  # dropout masks stay the same from step to step
             recorder.copy = step == 0
-            losses, values, shares = trainee.run(lambda model: _forward(work.target, model, inputs, recorder))
+            losses, values, shares = trainee.run(lambda model: _forward(work, model, inputs, recorder))
             numbers.activations(step, recorder.seen, values, shares)
             numbers.loss(step, losses)
             recorder.values.clear()
@@ -162,11 +165,14 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
     return runs
 
 
-def _forward(target: Target, model: nn.Module, inputs: Inputs, recorder: Recorder) -> tuple[Any, Any, Any]:
+def _forward(work: Work, model: nn.Module, inputs: Inputs, recorder: Recorder) -> tuple[Any, Any, Any]:
     """Loss, values, and shares by slot."""
     with recorder:
         output = model(*inputs.args, **inputs.kwargs)
-    return target.loss(output, inputs), list(recorder.values), dict(recorder.shares)
+    loss = work.target.loss(output, inputs)
+    work.lineage.look(loss, recorder.nodes, recorder.logit_nodes)
+    recorder.nodes, recorder.logit_nodes = {}, []
+    return loss, list(recorder.values), dict(recorder.shares)
 
 
 def _fingerprint(work: Work, inputs: Inputs) -> Callable[[nn.Module], torch.Tensor]:
@@ -174,7 +180,7 @@ def _fingerprint(work: Work, inputs: Inputs) -> Callable[[nn.Module], torch.Tens
 
     def call(model: nn.Module) -> torch.Tensor:
         recorder = Recorder(model, work.overwritten)
-        loss, values, _ = _forward(work.target, model, inputs, recorder)
+        loss, values, _ = _forward(work, model, inputs, recorder)
         recorder.close()
         sizes = [torch.linalg.vector_norm(value.double()) / value.numel() ** 0.5 for value in values]
         return torch.stack([loss.double(), *sizes])

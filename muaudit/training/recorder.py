@@ -47,6 +47,8 @@ class Recorder(TorchFunctionMode):
     shares: slot of logits → the part of the entries that no mask hides, a scalar tensor; hidden entries are zero.
     copy: set for the first pass. Every value is then copied, which shows what later code overwrites, and every function
         call is watched, which shows whether attention is called by names that cannot be followed otherwise.
+    nodes, logit_nodes: of the first pass, what made every value, and what made the parts of attention logits, in the
+        autograd graph.
     overwritten: names of activations that later code changes in place: these are always copied. `vmap` hides them, so
         that a pass outside it must come first.
     """
@@ -56,6 +58,8 @@ class Recorder(TorchFunctionMode):
         self.seen: list[Seen] = []
         self.values: list[torch.Tensor] = []
         self.shares: dict[int, torch.Tensor] = {}
+        self.nodes: dict[str, Any] = {}
+        self.logit_nodes: list[Any] = []
         self.copy = True
         self.overwritten: set[str] = set() if overwritten is None else overwritten
         self._hidden_names = False
@@ -99,7 +103,7 @@ class Recorder(TorchFunctionMode):
         self._versions, self._slots = [], {}
 
     def _clear(self) -> None:
-        self.seen, self.values, self.shares = [], [], {}
+        self.seen, self.values, self.shares, self.nodes, self.logit_nodes = [], [], {}, {}, []
         self._calls, self._stack, self._versions, self._slots = {}, [], [], {}
 
     # -- modules -----------------------------------------------------------------------------------------------
@@ -154,6 +158,7 @@ class Recorder(TorchFunctionMode):
                 self._slots[key] = value, slot
         if self.copy:
             self._versions.append((name, value, value._version))
+            self.nodes[name] = value.grad_fn
         self.seen.append(Seen(name, module, slot, value.numel()))
 
     # -- attention ---------------------------------------------------------------------------------------------
@@ -186,6 +191,9 @@ class Recorder(TorchFunctionMode):
         if not self._stack or not self._stack[-1]:
             return
         module, self._open = self._stack[-1], False
+        if self.copy:
+            parts = [*args[:2], *args[3:4], *(kwargs.get(name) for name in ("input", "query", "key", "attn_mask"))]
+            self.logit_nodes += [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
         try:
             with torch.no_grad():
                 found = scores(*args, **kwargs)

@@ -16,6 +16,7 @@ from ..report.model import Report
 from ..target.probe import Inputs, Target
 from .data import PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .ensemble import CannotStack
+from .lineage import Lineage
 from .loop import Run, Work, out_of_memory, train, train_together
 from .recorder import tensors
 from .settings import Settings, check_settings
@@ -57,6 +58,7 @@ class _Runner:
         self.target, self.settings, self.factor = target, settings, factor
         self.collected, self.progress = collected, progress
         self.overwritten: set[str] = set()
+        self.lineage = collected.lineage
         self.together = settings.together and settings.seeds > 1
         self.checked = False
 
@@ -112,7 +114,7 @@ class _Runner:
             self.progress(done + step * count, total, width)
 
         sizes = sizes_at(self.target, width)
-        return Work(self.target, sizes, self.settings, self.factor, tick, self.overwritten)
+        return Work(self.target, sizes, self.settings, self.factor, tick, self.overwritten, self.lineage)
 
     def _interrupted(self) -> None:
         total = len(self.collected.widths) * self.settings.seeds
@@ -131,6 +133,7 @@ class _Collected:
     modules: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, set[int]] = field(default_factory=dict)
     logits: set[str] = field(default_factory=set)
+    lineage: Lineage = field(default_factory=Lineage)
     done: int = 0
 
     def __post_init__(self) -> None:
@@ -180,6 +183,7 @@ class _Collected:
                     name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
                     _multiplier(multipliers, module, self._kind(name)),
                     row.init_exponent if row else None, row.update_exponent if row else None,
+                    name not in self.lineage.unread, name in self.lineage.logits_only,
                 )
             )  # fmt: skip
         return Measurement(
@@ -217,20 +221,27 @@ def _multiplier(multipliers: dict[str, tuple[float, bool]], module: str, kind: K
 def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float, bool]]:
     """Module → exponent of the constant on its weight, and whether that is tied.
 
-    Inside a linear region any intermediate size is fine: the constant may follow the module. Those of gains and biases
-    are in the module itself, before its value is seen.
+    Inside a linear region any intermediate size is fine: the constant may follow the module. That of a gain or bias is
+    mostly in the module itself, before its value is seen; where it follows, the audit predicts the value without it.
     """
-    exponents = (
-        {row.name: row.multiplier_exponent for row in report.tensors if row.multiplier_exponent} if report else {}
-    )
-    if not exponents:
+    if report is None:
         return {}
+    rows = {row.name: row for row in report.tensors if row.multiplier_exponent}
+    if not rows:
+        return {}
+    predicted = {row.module: row.init_exponent for row in report.activations if row.module_output}
     named = list(target.build(target.sizes(0), 0).named_parameters(remove_duplicate=False))
-    by_tensor = {
-        id(parameter): exponents[name] for name, parameter in named if name in exponents and parameter.dim() > 1
-    }
     uses = Counter(id(parameter) for _, parameter in named)
-    return {name.rpartition(".")[0]: (by_tensor[id(p)], uses[id(p)] > 1) for name, p in named if id(p) in by_tensor}
+    found: dict[str, tuple[float, bool]] = {}
+    by_tensor = {id(parameter): rows[name] for name, parameter in named if name in rows}
+    for name, parameter in named:
+        row, module = by_tensor.get(id(parameter)), name.rpartition(".")[0]
+        if row is None or row.multiplier_exponent is None:
+            continue
+        follows = row.init_exponent == row.init_required == predicted.get(module, 0.0) == -row.multiplier_exponent
+        if parameter.dim() > 1 or follows:
+            found[module] = row.multiplier_exponent, uses[id(parameter)] > 1
+    return found
 
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:

@@ -1,0 +1,52 @@
+"""What the autograd graph of one pass says about its activations: which ones the loss reaches, and by which way.
+
+An output that no loss reads has a head that is never trained, so it may change less and less as width grows. What
+reaches the loss through attention logits alone (queries, keys, a relative position table) gets a gradient that is a sum
+over d_head entries of random sign in a new model: n^-1/2 of what it becomes once these have been learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+Node = Any  # a node of the autograd graph
+
+
+@dataclass
+class Lineage:
+    """unread: names of activations that the loss does not reach; logits_only: those it reaches through logits alone.
+
+    known: set once a pass has been looked at; all passes are alike.
+    """
+
+    unread: set[str] = field(default_factory=set)
+    logits_only: set[str] = field(default_factory=set)
+    known: bool = False
+
+    def look(self, loss: torch.Tensor, nodes: Mapping[str, Node], logits: Iterable[Node]) -> None:
+        """Learn from a pass outside `vmap`. nodes: name → what made the value; logits: what made the logits' parts."""
+        if self.known or torch._C._functorch.is_functorch_wrapped_tensor(loss) or loss.grad_fn is None:
+            return
+        everything = _behind(loss.grad_fn, set())
+        around = _behind(loss.grad_fn, set(logits))
+        for name, node in nodes.items():
+            if node is not None and node not in everything:
+                self.unread.add(name)
+            elif node is not None and node not in around:
+                self.logits_only.add(name)
+        self.known = True
+
+
+def _behind(start: Node, without: set[Node]) -> set[Node]:
+    """All nodes that gradients reach from here when they stop before some."""
+    found, waiting = {start}, [start]
+    while waiting:
+        for node, _ in waiting.pop().next_functions:
+            if node is not None and node not in found and node not in without:
+                found.add(node)
+                waiting.append(node)
+    return found
