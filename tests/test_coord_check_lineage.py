@@ -1,0 +1,109 @@
+"""What may shrink: heads that no loss reads, what learns through attention logits alone, gains that absorb a factor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from muaudit.target import resolve
+from muaudit.training.data import STATISTICS, Activation, Kind, Measurement
+from muaudit.training.judge import judge
+from muaudit.training.lineage import Lineage
+from muaudit.training.recorder import Recorder
+from muaudit.training.run import measure
+from muaudit.training.settings import Settings
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+WIDTHS = (64, 128, 256)
+
+
+class Attention(nn.Module):
+    """Separate queries, keys and values, a table on the logits, and a head that no loss reads."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.other = (nn.Linear(8, 8) for _ in range(4))
+        self.table, self.fused = nn.Embedding(5, 5), fused
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        bias = self.table(torch.arange(5))
+        if self.fused:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1 / 8)
+        else:
+            y = F.softmax(q @ k.mT / 8 + bias, -1) @ v
+        return y, self.other(y)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_graph_tells_what_the_loss_reads_and_how(fused: bool) -> None:
+    model = nn.Sequential(Attention(fused))
+    recorder, lineage = Recorder(model), Lineage()
+    with recorder:
+        y, _ = model(torch.randn(2, 5, 8))
+    lineage.look(y.square().sum(), recorder.nodes, recorder.logit_nodes)
+    recorder.close()
+    assert lineage.logits_only == {"0.q", "0.k", "0.table"}
+    assert lineage.unread == {"0.other", "output[1]"}
+
+
+def made(kind: Kind, slope: float, optimizer: str = "adam", **facts: Any) -> Measurement:
+    """A run whose one activation has size 1 and changes like width^slope."""
+    sizes = np.array([[[float(width) ** slope * 0.01 * step for step in range(3)]] * 3 for width in WIDTHS])
+    values = {name: sizes if "change" in name else np.ones_like(sizes) for name in STATISTICS}
+    activation = Activation("a", "a", kind, values, **facts)
+    return Measurement(
+        "t",
+        "t",
+        "width",
+        WIDTHS,
+        2,
+        3,
+        0,
+        "cpu",
+        "fp32",
+        f"{optimizer} (spec)",
+        None,
+        (activation,),
+        np.ones((3, 3, 3)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "slope", "facts", "status"),
+    [
+        ("output", -0.6, {}, "fail"),
+        ("output", -0.6, {"read": False}, "pass"),
+        ("output", +0.5, {"read": False}, "fail"),  # growth is wrong in any head
+        ("hidden", -0.5, {}, "fail"),
+        ("hidden", -0.5, {"logits_only": True}, "fail"),  # Adam makes up for a small gradient
+        ("hidden", -0.5, {"logits_only": True, "optimizer": "sgd"}, "pass"),
+        ("hidden", -1.0, {"logits_only": True, "optimizer": "sgd"}, "fail"),
+        ("hidden", -1.0, {"multiplier": 1.0}, "pass"),
+    ],
+)
+def test_what_may_shrink(kind: Kind, slope: float, facts: dict[str, Any], status: str) -> None:
+    assert judge(made(kind, slope, **facts)).status == status
+
+
+def test_an_interval_within_the_allowed_range_decides_however_wide_it_is() -> None:
+    run = made("logits", 0.0)
+    noisy = np.ones((3, 3, 3)) * np.array([64.0, 16.0, 1.0])[:, None, None] * np.array([1.0, 3.0, 6.0])[:, None]
+    values = dict.fromkeys(STATISTICS, noisy)
+    slope = judge(replace(run, activations=(replace(run.activations[0], values=values),))).judged[0].slopes[0]
+    assert slope.fit.half_width > 0.5
+    assert slope.status == "pass"
+
+
+def test_a_gain_that_absorbs_the_readouts_factor_may_shrink() -> None:
+    run = measure(resolve(str(FIXTURES / "gpt/absorbed.py")), Settings(widths=(64, 128, 256), steps=2, seeds=2))
+    gain = next(each for each in judge(run).judged if each.activation.name == "transformer.ln_f")
+    assert gain.slopes[0].fit.slope == pytest.approx(-1.0, abs=0.02)
+    assert gain.status == "pass"
