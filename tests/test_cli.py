@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -311,14 +310,3 @@ def test_a_stdout_without_unicode_is_no_error() -> None:
     done = process('"$PY" -m muaudit tables', PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0
     assert "?P, Table 3" in done.stdout
-
-
-def test_the_readme_shows_the_real_output() -> None:
-    root = Path(__file__).parent.parent
-    shown = re.search(r"\$ muaudit (check \S+)\n(.*?)\n```", (root / "README.md").read_text(), re.S)
-    assert shown
-    done = subprocess.run(
-        [sys.executable, "-m", "muaudit", *shown[1].split()], capture_output=True, text=True, cwd=root, check=False
-    )
-    assert done.returncode == 1
-    assert done.stdout.rstrip().splitlines() == shown[2].splitlines()

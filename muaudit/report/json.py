@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from math import isinf, isnan
+from pathlib import Path
 from typing import Any
 
 from muaudit.report.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Violation
 
 SCHEMA = "muaudit.report/1"
+# The JSON schema of the document; a test holds it against reports.
+SHIPPED = Path(__file__).with_name("muaudit.report.schema.json")
 
 
 def render_json(report: Report, derivation: Iterable[Step] | None = None) -> str:

@@ -1,0 +1,54 @@
+"""The reference of the command line, from the program's own help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import typer.main
+
+from muaudit.cli.main import app
+
+
+def page() -> str:
+    """The Markdown of cli.md."""
+    program = typer.main.get_command(app)
+    commands = program.commands  # type: ignore[attr-defined]
+    head = (
+        "# Command line\n\n"
+        "Made from the program's own help: `muaudit COMMAND --help` prints the same. "
+        "What a TARGET is, exit codes and streams are part of the [contract](contract.md).\n"
+    )
+    return "\n".join([head, *(line for name, command in commands.items() for line in _command(name, command))])
+
+
+def _command(name: str, command: click.Command) -> Iterator[str]:
+    context = click.Context(command, info_name=f"muaudit {name}")
+    yield f"## muaudit {name}\n"
+    yield f"{(command.help or '').strip()}\n"
+    usage = command.get_usage(context).removeprefix("Usage: ").strip()
+    yield f"```text\n{' '.join(usage.split())}\n```\n"
+    rows = [row for parameter in command.params if (row := _row(parameter, context))]
+    if rows:
+        yield from ("| | |", "|---|---|", *rows, "")
+
+
+def _row(parameter: click.Parameter, context: click.Context) -> str | None:
+    text = getattr(parameter, "help", None)
+    if text is None:
+        return None
+    names = parameter.opts if isinstance(parameter, click.Option) else [(parameter.name or "").upper()]
+    metavar = f" {parameter.metavar}" if isinstance(parameter, click.Option) and parameter.metavar else ""
+    default = _default(parameter, context)
+    return f"| {', '.join(f'`{name}{metavar}`' for name in names)} | {_cell(text)}{default} |"
+
+
+def _default(parameter: click.Parameter, context: click.Context) -> str:
+    value = parameter.get_default(context)
+    if not getattr(parameter, "show_default", False) or value in (None, False, ()):
+        return ""
+    return f" Default: `{value}`."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
