@@ -14,3 +14,23 @@ class UserError(Exception):
         super().__init__(message if not hint else f"{message}\n{hint}")
         self.message = message
         self.hint = hint
+
+
+class NoWidthError(UserError):
+    """A model class without an argument that looks like a width."""
+
+
+class MissingValuesError(UserError):
+    """Arguments without a default about which nothing is known: `names`."""
+
+    def __init__(self, message: str, hint: str, names: list[str]) -> None:
+        super().__init__(message, hint)
+        self.names = tuple(names)
+
+
+class AmbiguousModelError(UserError):
+    """Several classes of one file may be the model: `names`, in the order of the file."""
+
+    def __init__(self, message: str, hint: str, names: list[str]) -> None:
+        super().__init__(message, hint)
+        self.names = tuple(names)

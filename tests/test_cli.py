@@ -126,6 +126,7 @@ def test_the_options_are_frozen() -> None:
             "--baseline", "--config", "--debug", "--input", "--isolated", "--jobs", "--lr-group", "--no-cache",
             "--optimizer", "--profile", "--prune", "--set", "--width",
         ],
+        "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--input", "--lr",

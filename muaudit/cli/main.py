@@ -12,6 +12,7 @@ from muaudit.cli.config import config
 from muaudit.cli.convert import convert
 from muaudit.cli.coord_check import coord_check
 from muaudit.cli.explain import explain
+from muaudit.cli.init import init
 from muaudit.cli.rules import rules
 from muaudit.cli.sweep import sweep
 from muaudit.cli.tables import tables
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 for command in (check, convert, transfer, rules, explain, tables, version):
     app.command()(command)
-for command in (baseline, config):
+for command in (init, baseline, config):
     app.command()(command)
 app.command("coord-check")(coord_check)
 app.command()(sweep)

@@ -72,7 +72,7 @@ def _read(file: Path) -> Source | None:
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".toml":
-            section = _toml(text).get("tool", {}).get("muaudit")
+            section = parse_toml(text).get("tool", {}).get("muaudit")
             return None if section is None else Source(file, text, _mapping(section, file))
     except (OSError, ValueError) as error:  # tomllib's and unicode errors are ValueErrors
         raise UserError(f"{_shown(file)} cannot be read: {error}", hint) from None
@@ -84,7 +84,8 @@ def _read(file: Path) -> Source | None:
         raise UserError(f"{_shown(file)} is not valid YAML: {error}", hint) from None
 
 
-def _toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document as plain data. Raises ValueError for what is no TOML."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -8,7 +8,7 @@ import re
 from types import ModuleType
 from typing import Any
 
-from muaudit.errors import UserError
+from muaudit.errors import AmbiguousModelError, UserError
 from muaudit.target import arguments, names
 from muaudit.target.source import class_node
 
@@ -67,10 +67,11 @@ def used_classes(cls: type) -> set[str]:
     }
 
 
-def ambiguous(target: str, candidates: list[str]) -> UserError:
+def ambiguous(target: str, candidates: list[str]) -> AmbiguousModelError:
     """Several classes may be the model: list them as commands to paste."""
     commands = "\n".join(f"  muaudit check {target}:{name}" for name in candidates)
-    return UserError(f"{target} holds several models: {', '.join(candidates)}", f"name one of them:\n{commands}")
+    message = f"{target} holds several models: {', '.join(candidates)}"
+    return AmbiguousModelError(message, f"name one of them:\n{commands}", candidates)
 
 
 SPEC = """  def build(width):

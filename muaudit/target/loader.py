@@ -46,7 +46,7 @@ def load_file(path: Path) -> ModuleType:
     """Import a Python file, as part of its package where it sits in one. Raises UserError for every failure."""
     path = path.resolve()
     source = _read(path)
-    root, dotted = _package_of(path)
+    root, dotted = _package_of(path, b"from .." in source)
     finder = _make_importable(root)
     with _importing(path.name, path):
         return _import_dotted(dotted, path) if "." in dotted else _execute(path, source, finder)
@@ -113,10 +113,14 @@ def _read(path: Path) -> bytes:
     return source
 
 
-def _package_of(path: Path) -> tuple[Path, str]:
-    """The folder to import from and the dotted name under which the file's package knows it."""
+def _package_of(path: Path, nested: bool = False) -> tuple[Path, str]:
+    """The folder to import from and the dotted name under which the file's package knows it.
+
+    nested: it imports from above its folder, which then belongs to a package even without an `__init__.py`.
+    """
     folder, parts = path.parent, [path.stem]
-    while (folder / "__init__.py").exists() and folder.name.isidentifier():
+    nested = nested and (folder.parent / "__init__.py").exists()
+    while ((folder / "__init__.py").exists() or (nested and folder == path.parent)) and folder.name.isidentifier():
         parts.insert(0, folder.name)
         folder = folder.parent
     return folder, ".".join(parts)

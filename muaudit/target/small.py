@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from muaudit.errors import UserError
+from muaudit.errors import MissingValuesError, UserError
 from muaudit.target import names
 from muaudit.target.arguments import MISSING, Leaf
 from muaudit.target.options import TargetOptions
@@ -45,9 +45,10 @@ def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any], label: str)
         return None
     flags = " ".join(f"--set {name}=..." for name in missing)
     spec = f"  def build(width):\n      return {label}(...)  # at this width"
-    return UserError(
+    return MissingValuesError(
         f"{label} needs a value for {', '.join(missing)}: there is no default, and none could be guessed",
         f"give it with {flags}, or write a spec beside it:\n{spec}",
+        missing,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from muaudit.errors import UserError
+from muaudit.errors import NoWidthError, UserError
 from muaudit.target import names
 from muaudit.target.arguments import MISSING, Leaf
 from muaudit.target.heads import Heads, plan_heads
@@ -117,7 +117,9 @@ def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _C
     numbers = [name for name, leaf in knobs.items() if _number(leaf.value) is not None]
     commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
     hint = f"name the argument that is:\n{commands}" if numbers else "write a spec beside it:\n" + spec_for(label)
-    raise UserError(f"{label} has no argument that looks like a width, but {', '.join(knobs) or 'none at all'}", hint)
+    raise NoWidthError(
+        f"{label} has no argument that looks like a width, but {', '.join(knobs) or 'none at all'}", hint
+    )
 
 
 def spec_for(call: str) -> str:

@@ -1,0 +1,47 @@
+"""`muaudit init`: from a repository to a configuration that audits its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muaudit.cli import flags as flag
+from muaudit.cli.guard import guarded
+from muaudit.cli.output import show, write
+
+
+@guarded
+def init(
+    folder: Annotated[Path, typer.Argument(help="The repository.", show_default=False)] = Path("."),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the section and write nothing.")] = False,
+    yaml: Annotated[bool, typer.Option("--yaml", help="Write muaudit.yaml, also beside a pyproject.toml.")] = False,
+    timeout: Annotated[int, typer.Option(metavar="SECONDS", min=1, help="The time one file is given.")] = 60,
+    jobs: flag.Jobs = None,
+    debug: flag.Debug = False,
+) -> int:
+    """Find the models of a repository, try each, and write the configuration that audits them."""
+    from muaudit.cli.progress import progress
+    from muaudit.errors import UserError
+    from muaudit.init.candidates import candidates
+    from muaudit.init.show import nothing, survey_lines
+    from muaudit.init.survey import survey
+    from muaudit.init.write import destination, section, whole_text
+    from muaudit.report.source import shown_path
+
+    if not folder.is_dir():
+        raise UserError(f"no such folder: {folder}", "expected the folder of a repository")
+    home = folder.resolve()
+    file = home / ("muaudit.yaml" if yaml else "pyproject.toml") if dry_run else destination(home, yaml)
+    files = candidates(home)
+    with progress(f"trying {len(files)} files with models"):
+        found = survey(home, files, timeout, jobs)
+    if not found.targets:
+        raise UserError(*nothing(found, len(files)))
+    text = section(found.targets, file)
+    if dry_run:
+        write(text)
+        return 0
+    write(whole_text(file, text), file)
+    return show(survey_lines(found, len(files), shown_path(str(file))))
