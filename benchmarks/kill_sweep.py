@@ -4,8 +4,8 @@
     python benchmarks/kill_sweep.py --kills 200 --seed 7
 
 The perceptron in fixtures/mlp/sp.py is swept beside its conversion, run by run and in ensembles. Each life of a sweep
-is a forked process that is killed (SIGKILL), half of them after a random time, half before a random one of its
-operations on files. The next life goes on with the same results file; once a sweep has ended, its file must be the
+is a forked process that is killed (SIGKILL): every other one after a random time, the rest when a random one of their
+writes is half done. The next life goes on with the same results file; once a sweep has ended, its file must be the
 undisturbed one's.
 """
 
@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import tempfile
 import time
+import traceback
 from pathlib import Path
-
-from kill_conversion import killed
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "mlp" / "sp.py"
@@ -32,14 +32,52 @@ def sweep(results: Path, together: int) -> None:
 
     carry_out(
         Request(
-            target=str(FIXTURE), widths="16,32,64", lr="2^-10..2^-3", near=2, steps=30, seeds=1, convert=True,
+            target=str(FIXTURE), widths="16,32,64", lr="2^-10..2^-4", near=2, steps=30, convert=True,
             hp=("weight_decay=0.01,0.1",), together=together, results=results,
         )
     )  # fmt: skip
 
 
+def killed(results: Path, together: int, seconds: float | None, writes: int) -> bool:
+    """Sweep in a fork that is killed after so many seconds, or else in a write; False where it was done before.
+
+    Raises:
+        AssertionError: it failed of itself.
+    """
+    child = os.fork()
+    if not child:
+        try:
+            if seconds is None:
+                _die_in_write(writes)
+            sweep(results, together)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL), f"a sweep failed: {status}"
+    return status != 0
+
+
+def _die_in_write(writes: int) -> None:
+    """Kill this process when one of the writes to the results file is half done."""
+    left, write = [writes], os.write
+
+    def half(file: int, data: bytes) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            write(file, data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(file, data)
+
+    os.write = half  # type: ignore[assignment]
+
+
 def hunt(kills: int, seed: int, folder: Path) -> tuple[int, int, list[int]]:
-    """Kill that many lives. Returns how many sweeps ended, runs that each holds, and runs found at each kill.
+    """Kill that many lives. Returns how many sweeps ended, runs that each holds, and lines found at each kill.
 
     Raises:
         AssertionError: a results file differs from the undisturbed one's, or something is left behind.
@@ -50,25 +88,24 @@ def hunt(kills: int, seed: int, folder: Path) -> tuple[int, int, list[int]]:
         path, start = folder / f"whole{together}.jsonl", time.perf_counter()
         sweep(path, together)
         whole[together], seconds = path.read_bytes(), max(seconds, time.perf_counter() - start)
+    runs = len(whole[1].splitlines()) - 1
     found: list[int] = []
     ended, resumed = 0, folder / "resumed.jsonl"
     while len(found) < kills or resumed.exists():
         together = TOGETHER[ended % len(TOGETHER)]
-        by_time = len(found) % 2 == 0
-        operations = None if by_time else chance.randrange(400)
-        last = len(found) >= kills
-        if last:
+        if len(found) >= kills:
             sweep(resumed, together)
-        elif killed(lambda path=resumed, n=together: sweep(path, n), chance.uniform(0, seconds) if by_time else None,
-                    operations):  # fmt: skip
-            found.append(len(resumed.read_bytes().splitlines()) - 1 if resumed.exists() else 0)
-            continue
+        else:
+            by_time = chance.uniform(0, 0.7 * seconds) if len(found) % 2 else None
+            if killed(resumed, together, by_time, chance.randrange(runs // together)):
+                found.append(max(0, len(resumed.read_bytes().splitlines()) - 1) if resumed.exists() else 0)
+                continue
         assert resumed.read_bytes() == whole[together], f"after {len(found)} kills: {resumed.read_text()[-300:]}"
         resumed.unlink()
         ended += 1
-    left = sorted(path.name for path in folder.iterdir())
+    left = sorted(path.name for path in folder.iterdir() if not path.name.endswith(".tmp"))
     assert left == sorted(f"whole{together}.jsonl" for together in TOGETHER), left
-    return ended, len(whole[1].splitlines()) - 1, found
+    return ended, runs, found
 
 
 def main() -> None:
@@ -78,8 +115,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         ended, runs, found = hunt(given.kills, given.seed, Path(scratch))
-    print(f"{given.kills} kills, with {', '.join(map(str, found))} runs kept at each of them")
-    print(f"{ended} sweeps of {runs} runs ended, every results file the same as the undisturbed one's")
+    print(f"{given.kills} kills, with {', '.join(map(str, found))} of {runs} runs on file after each of them")
+    print(f"{ended} sweeps ended, every results file the same as the undisturbed one's")
 
 
 if __name__ == "__main__":

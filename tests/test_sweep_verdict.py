@@ -102,6 +102,14 @@ def test_seeds_that_agree_are_sure_and_noisy_ones_are_not(seed: int) -> None:
     assert unsure.error == pytest.approx(max(expected, 0.1), rel=0.02)
 
 
+def test_one_seed_is_as_sure_as_its_curve_is_steep() -> None:
+    steep, flat = (find(AXIS, np.array([[2 + depth * (x + 8) ** 2 for x in AXIS]])) for depth in (0.1, 0.003))
+    assert steep is not None
+    assert flat is not None
+    assert steep.error == 0.5
+    assert flat.error == 2.0  # 0.003 · 2² is under one percent of 2, 0.003 · 3² is not
+
+
 def table(places: list[float], depth: float = 0.02, seeds: int = 3) -> Curves:
     """Curves with known optima, lower for wider models."""
     losses = np.array(

@@ -14,6 +14,8 @@ from ..training.fit import student
 Array = npt.NDArray[np.float64]
 NEAR = 1.25
 """Points within so many factors of two of the best one count as near it; its two neighbours always do."""
+FLAT = 0.01
+"""Losses that differ by no more than this share are alike where there is one seed."""
 
 Edge = Literal["", "low", "high"]
 
@@ -22,7 +24,8 @@ Edge = Literal["", "low", "high"]
 class Optimum:
     """The best place on an axis of factors of two.
 
-    place: fitted, `error` being half of its 95 % interval over seeds, or half the distance between values for one seed.
+    place: fitted, `error` being half of its 95 % interval over seeds. One seed cannot tell losses within 1 % apart: for
+    it, half the extent of the values that are so near the best one, and at least half the distance between values.
     index: the best value that was run; loss: there, the mean over seeds. edge: at which end of the values it lies, if
     at one, so that the true optimum may lie beyond.
     """
@@ -83,6 +86,13 @@ def _connected(x: Array, y: Array, index: int) -> list[int]:
     return list(range(low, high + 1))
 
 
+def _alike(x: Array, y: Array, index: int) -> Array:
+    """The places whose loss one seed cannot tell from the best one."""
+    with np.errstate(invalid="ignore"):
+        found: Array = x[np.isfinite(x) & (y <= y[index] + FLAT * abs(y[index]))]
+    return found
+
+
 def _error(x: Array, losses: Array, index: int) -> float:
     finite = x[np.isfinite(x)]
     spacing = float(np.diff(finite).min()) if len(finite) > 1 else 1.0
@@ -92,6 +102,7 @@ def _error(x: Array, losses: Array, index: int) -> float:
         if np.isfinite(row).any()
     ]
     if len(places) < 2:
-        return spacing / 2
+        alike = _alike(x, typical(losses), index)
+        return float(max(spacing, alike.max() - alike.min())) / 2
     spread = float(np.std(places, ddof=1)) / len(places) ** 0.5 * student(len(places) - 1)
     return float(max(spread, spacing / 10))

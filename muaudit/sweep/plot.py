@@ -19,6 +19,9 @@ from .optimum import Array
 from .ranges import shown
 from .verdict import Verdict
 
+LOGARITHMIC = 8.0
+"""Losses that span more than this factor are drawn on a logarithmic axis."""
+
 _COLOUR = {"pass": "#1a7f37", "fail": "#d62728", "undecided": "#9a6700"}
 _WORDS = {"pass": "transfers", "fail": "does not transfer", "undecided": "undecided"}
 
@@ -90,6 +93,11 @@ def _limits(row: Any, verdicts: Sequence[Verdict]) -> None:
     """Losses far above all others are cut off: what matters lies near the minima."""
     losses = np.concatenate([verdict.curves.means().ravel() for verdict in verdicts])
     losses = losses[np.isfinite(losses)]
-    if losses.size:
-        low, high = losses.min(), np.quantile(losses, 0.95)
+    if not losses.size:
+        return
+    low, high = float(losses.min()), float(np.quantile(losses, 0.95))
+    if low > 0 and high > LOGARITHMIC * low:
+        row[0].set_yscale("log")
+        row[0].set_ylim(low / 1.2, high * 1.2)
+    else:
         row[0].set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low) or high + 1.0)
