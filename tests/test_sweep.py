@@ -249,7 +249,7 @@ BAD = {
     "plan not there": (["--plan", "nowhere.yaml"], "cannot read nowhere.yaml"),
     "all diverged": (["--lr", "1e8..1e9"], "every run diverged"),
     "no folder for the plot": (["--plot", "nowhere/a.png"], "no such folder"),
-    "results are a folder": (["--results", "."], "cannot read"),
+    "results are a folder": (["--results", "."], "cannot write .: Is a directory"),
 }
 
 
@@ -305,11 +305,18 @@ def test_two_sweeps_do_not_write_one_file(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     from muaudit.errors import UserError
 
-    first = store.Results(tmp_path / "r.jsonl", {"steps": 1})
+    path, job = tmp_path / "r.jsonl", Job("original", 8, 0, (("lr", 0.1),))
+    first = store.Results(path, {"steps": 1})
+    with path.open("a") as file:
+        file.write('{"variant": "orig')  # a line that is just being written
     with pytest.raises(UserError, match="is being written by another sweep"):
-        store.Results(tmp_path / "r.jsonl", {"steps": 1})
+        store.Results(path, {"steps": 1})
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    first.add(Unit((job,)), [Outcome(job, 1.0, 2.0, 1)])
     first.close()
-    store.Results(tmp_path / "r.jsonl", {"steps": 1}).close()
+    second = store.Results(path, {"steps": 1})
+    assert second.done == {job.key: Outcome(job, 1.0, 2.0, 1)}
+    second.close()
 
 
 def test_runs_finished_in_another_order_end_in_the_same_file(tmp_path: Path) -> None:

@@ -32,11 +32,13 @@ class Results:
         self.done: dict[str, Outcome] = {}
         self._rows: dict[str, dict[str, Any]] = {}
         self._header = {"schema": SCHEMA, "settings": json.loads(json.dumps(settings))}
-        if path.exists() and path.stat().st_size:
-            self._read()
-        else:
-            self._replace()
         self._file = self._opened()
+        try:
+            if os.fstat(self._file).st_size == 0 or not self._read():
+                self._replace()
+        except BaseException:
+            os.close(self._file)
+            raise
         self._flushed = time.monotonic()
 
     def add(self, unit: Unit, outcomes: Sequence[Outcome]) -> None:
@@ -57,10 +59,10 @@ class Results:
     def close(self) -> None:
         """Bring the lines into the order of the runs, whatever order they were finished in, and close the file."""
         os.fsync(self._file)
-        os.close(self._file)
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
         if lines[1:] != [_line(row) for row in self._sorted()]:
             self._replace()
+        os.close(self._file)
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs that have not been run."""
@@ -68,8 +70,8 @@ class Results:
 
     # -- the file ----------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        """Read what is there; a last line that was cut off while it was written is dropped."""
+    def _read(self) -> bool:
+        """Read what is there, without a last line that was cut off while it was written; whether that was all."""
         raw = self._bytes()
         complete, _, cut = raw.rpartition(b"\n")
         rows = [
@@ -81,8 +83,7 @@ class Results:
         whole = _of_whole_units(rows[1:])
         for row in whole:
             self._keep(row, _outcome(self.path, row))
-        if cut or len(whole) < len(rows) - 1:
-            self._replace()
+        return not cut and len(whole) == len(rows) - 1
 
     def _bytes(self) -> bytes:
         try:
@@ -127,10 +128,9 @@ class Results:
         yield from (self._rows[key] for key in sorted(self._rows, key=place))
 
     def _replace(self) -> None:
-        """Write the whole file beside itself and put it in place in one step."""
+        """Write the whole file beside itself and put it in place in one step; this sweep goes on with the new one."""
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("w", encoding="utf-8", newline="\n") as file:
                 file.writelines([_line(self._header), *map(_line, self._sorted())])
                 file.flush()
@@ -140,6 +140,8 @@ class Results:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise self._unwritable(error) from error
+        old, self._file = self._file, self._opened()
+        os.close(old)
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"cannot write {self.path}: {error.strerror or error}", "--results names another file")
@@ -147,7 +149,8 @@ class Results:
     def _opened(self) -> int:
         """Open for appending, and lock out a second sweep on the same file where the system has locks."""
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise self._unwritable(error) from error
         with contextlib.suppress(ImportError):
@@ -158,6 +161,9 @@ class Results:
             except BlockingIOError:
                 os.close(file)
                 raise UserError(f"{self.path} is being written by another sweep", "wait for it to end") from None
+        if not os.path.samestat(os.fstat(file), os.stat(self.path)):  # another sweep has just put a new one in place
+            os.close(file)
+            return self._opened()
         return file
 
 
