@@ -135,9 +135,9 @@ def test_the_options_are_frozen() -> None:
         ],
         "sweep": [
             "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",
-            "--dtype", "--format", "--hp", "--input", "--lost", "--lr", "--only-plan", "--optimizer", "--output",
-            "--plan", "--plot", "--ray", "--ray-cpus", "--ray-gpus", "--results", "--schedule", "--seed", "--seeds",
-            "--set", "--steps", "--together", "--tolerance", "--warmup", "--width", "--widths",
+            "--dtype", "--format", "--hp", "--input", "--lost", "--lr", "--near", "--only-plan", "--optimizer",
+            "--output", "--plan", "--plot", "--ray", "--ray-cpus", "--ray-gpus", "--results", "--schedule", "--seed",
+            "--seeds", "--set", "--steps", "--together", "--tolerance", "--warmup", "--width", "--widths",
         ],
     }  # fmt: skip
 
