@@ -44,7 +44,12 @@ def label(row: Row) -> str:
     return f"{row.number}-{row.name}".replace(" ", "-")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=label)
+def right_models() -> list[Row]:
+    """One row for each right model: most rows plant their mistake in a model that others start from too."""
+    return list({(row.fixture, row.right, row.profile, row.target_width): row for row in ROWS}.values())
+
+
+@pytest.mark.parametrize("row", right_models(), ids=label)
 def test_the_right_model_is_clean(row: Row, tmp_path: Path) -> None:
     report = check(row, written(row, row.right, tmp_path))
     assert not findings(report), shown(report)

@@ -99,7 +99,7 @@ class Solver:
             return None
         if x.weight:
             if x not in self._sources:
-                self._sources[x] = self.operator(x, at, 0.0, x.size, role or _source_role(x))
+                self._sources[x] = self.operator(x, at, 0.0, x.size, role or _source_role(x, at))
             return self._sources[x]
         return self.phi[x]
 
@@ -444,7 +444,8 @@ def _matrix_role(e_in: float, e_out: float) -> Role:
     return "input" if e_out > 0 else "scalar"
 
 
-def _source_role(x: Value) -> Role:
+def _source_role(x: Value, at: Value) -> Role:
+    """A bare parameter, by what reads it: a table goes in as it is; what a function reads first acts as a bias does."""
     if x.size == 0:
         return "scalar"
-    return "positional" if _leaf_rank(x) > 1 else "bias"
+    return "positional" if _leaf_rank(x) > 1 and at.kind not in ("act", "power") else "bias"

@@ -212,6 +212,23 @@ INIT = [
         found=-0.5,
         expected=0.0,
     ),
+    Row(
+        "B3",
+        "gains drawn like weights",
+        "gpt/table8",
+        (
+            Edit(
+                '            if name.endswith("c_proj.weight"):',
+                '            if "ln_" in name and name.endswith("weight"):\n'
+                "                nn.init.normal_(p, std=config.n_embd**-0.5)\n"
+                '            if name.endswith("c_proj.weight"):',
+            ),
+        ),
+        "MUP105",
+        ("*ln_?.weight",),
+        found=-0.5,
+        expected=0.0,
+    ),
 ]
 
 # attention and readout
@@ -224,6 +241,16 @@ READOUTS = [
         "1/sqrt(d_head)",
         "gpt/table8",
         (Edit(SCALE, "(config.n_embd // config.n_head) ** -0.5"),),
+        "MUP201",
+        line="scaled_dot_product_attention",
+        found=-0.5,
+        expected=-1.0,
+    ),
+    Row(
+        "B4",
+        "the default scale",
+        "gpt/table8",
+        (Edit(", scale=self.scale", ""),),
         "MUP201",
         line="scaled_dot_product_attention",
         found=-0.5,
@@ -339,6 +366,17 @@ RATES = [
         (Edit("if p.dim() == 2 and", 'if name == "transformer.wpe.weight" or p.dim() == 2 and'),),
         "MUP302",
         ("transformer.wpe.weight",),
+        found=-1.0,
+        expected=0.0,
+    ),
+    Row(
+        "B12",
+        "a state space table with the hidden lr",
+        "ssm/table8",
+        (Edit('"out_proj.weight"))]', '"out_proj.weight", "A_log"))]'),),
+        "MUP304",
+        ("*.A_log",),
+        right=(Edit("WEIGHT_DECAY = 0.1", "WEIGHT_DECAY = 0.0"),),
         found=-1.0,
         expected=0.0,
     ),
