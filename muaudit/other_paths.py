@@ -48,10 +48,12 @@ def other_paths(
     unread: dict[tuple[Any, ...], Unanalysed] = {}
     known = {value.note for value in scaling.ideal.unknown}
     plain = False  # eval mode changes nothing, so neither does it together with something else
+    ran: set[str] = set()
     for path in list(paths(models[0], target.inputs(target.sizes(0))))[:MOST_PATHS]:
-        if plain and path.label.startswith(EVAL):
+        if path.label in ran or (plain and path.label.startswith(EVAL)):
             continue
         taken = _recorded(target, models, seed, path)
+        ran |= {path.label} if taken is not None else set()
         if taken is None or all(same(a, b) for a, b in zip(recordings, taken, strict=True)):
             plain = plain or (taken is not None and path.label == EVAL)
             continue

@@ -32,6 +32,7 @@ CHOSEN = (
     Edit("if self.flash:", "if self.attn_impl == 'flash':"),
     Edit("        else:\n            att =", "        elif self.attn_impl == 'naive':\n            att ="),
 )
+TIED = "logits = self.lm_head(x) / self.config.m"
 EAGER = Edit("* self.scale\n", "/ (C // self.n_head) ** 0.5\n")
 
 
@@ -80,6 +81,37 @@ def test_a_wrong_path_behind_a_switch_is_found(edits: tuple[Edit, ...], words: s
     assert "q @ k.transpose" in subject.path.read_text().splitlines()[found.line - 1]
 
 
+SETTINGS = {
+    "self.knobs = types.SimpleNamespace(flash=True)": "self.knobs.flash",
+    "self.knobs = {'flash': True}": "self.knobs['flash']",
+}
+MASKED = (
+    Edit("def forward(self, idx, targets=None):", "def forward(self, idx, targets=None, mask=None):"),
+    Edit(
+        "x = self.transformer.drop(x)", "x = self.transformer.drop(x if mask is None else x * (mask != 0)[..., None])"
+    ),
+)
+
+
+@pytest.mark.parametrize("made", SETTINGS)
+def test_settings_are_searched_under_any_name(made: str, tmp_path: Path) -> None:
+    edits = (Edit("self.flash = True", made), Edit("if self.flash:", f"if {SETTINGS[made]}:"), EAGER)
+    subject = fixture("gpt/table8", (*edits, Edit("import math\n", "import math\nimport types\n")), tmp_path)
+    (found,) = check(subject).violations
+    assert (found.rule, found.found_exponent) == ("MUP210", -0.5)
+    assert "only with flash = False" in found.message
+
+
+def test_a_mask_that_the_forward_takes_is_given(tmp_path: Path) -> None:
+    right = fixture("gpt/table8", MASKED, tmp_path)
+    assert "with mask" in labels(right.build(64), *right.batch(64))
+    assert not check(right).violations
+    wrong = Edit(TIED, "logits = self.lm_head(x) / (self.config.m if mask is None else 1.0)")
+    (found,) = check(fixture("gpt/table8", (*MASKED, wrong), tmp_path)).violations
+    assert (found.rule, found.tensors) == ("MUP210", ("transformer.wte.weight",))
+    assert "only with mask" in found.message
+
+
 def test_the_paths_of_a_language_model() -> None:
     module = fixture("gpt/table8")
     model, (tokens, targets) = module.build(64), module.batch(64)
@@ -92,9 +124,7 @@ def test_what_a_forward_is_run_for(tmp_path: Path) -> None:
     flag = Edit(
         "def forward(self, idx, targets=None):", "def forward(self, idx, targets=None, inference=False, mup=True):"
     )
-    scale = Edit(
-        "logits = self.lm_head(x) / self.config.m", "logits = self.lm_head(x) / (1 if inference else self.config.m)"
-    )
+    scale = Edit(TIED, "logits = self.lm_head(x) / (1 if inference else self.config.m)")
     right = fixture("gpt/table8", (flag,), tmp_path)
     assert "with inference = True" in labels(right.build(64), *right.batch(64))
     assert "with mup = False" not in labels(right.build(64), *right.batch(64))

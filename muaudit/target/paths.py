@@ -8,31 +8,23 @@ parametrization itself (`use_mup`), so they are left alone.
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from .inputs import TARGET_NAMES
 from .probe import Inputs
+from .switches import Enter, Rebuild, switches
 
-_IMPLEMENTATION = re.compile(
-    r"flash|sdpa|eager|triton|xformers|mem(ory)?_?efficient|fast_?path|slow_?path|naive|manual_att|fused_att|"
-    r"(use|is|with)_?fused|kernel_impl|parallel_scan|chunked"
-)
-_CHOICE = re.compile(r"(attn|attention|sdp)_*(impl|implementation|backend|kind|type|mode)|^(backend|implementation)$")
-_CHOICES = ("eager", "sdpa", "flash", "math", "manual", "naive", "torch", "native")
+_MASKS = ("attention_mask", "attn_mask", "padding_mask", "key_padding_mask", "mask")
 _MODE = re.compile(r"train|infer|eval|generat|sampling|decod|predict|last_|only_last|flash|sdpa|eager")
 
 EVAL = "in eval mode"
-Rebuild = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Path:
     """
 
     label: str
-    enter: Callable[[nn.Module, Rebuild], AbstractContextManager[nn.Module]]
+    enter: Enter
     inputs: Callable[[Inputs], Inputs] = lambda inputs: inputs
 
 
@@ -59,9 +51,11 @@ def paths(model: nn.Module, inputs: Inputs) -> Iterator[Path]:
     missing = [name for name, value in _optional(model, inputs) if not value and name in TARGET_NAMES]
     if missing and not targets:
         yield Path(f"with {missing[0]}", _as_it_is, _with_targets(missing[0]))
+    yield from _masked(model, inputs)
     for name, value in _modes(model, inputs):
         yield Path(f"with {name} = {value}", _as_it_is, _with_argument(name, value))
-    yield from _switches(model)
+    for label, enter in switches(model):
+        yield Path(label, enter)
 
 
 # -- what the forward is called with -------------------------------------------------------------------------------
@@ -120,7 +114,29 @@ def _with_targets(name: str) -> Callable[[Inputs], Inputs]:
     return inputs
 
 
-# -- modes and switches --------------------------------------------------------------------------------------------
+def _masked(model: nn.Module, inputs: Inputs) -> Iterator[Path]:
+    """A mask over the tokens that lets all through, where the forward takes one: as numbers, else as booleans.
+
+    Models of the transformers library are left out: what they do with a mask is not the user's doing.
+    """
+    tokens = inputs.args[0] if inputs.args else next(iter(inputs.kwargs.values()), None)
+    if type(model).__module__.startswith("transformers.") or not isinstance(tokens, torch.Tensor):
+        return
+    names = [name for name, value in _optional(model, inputs) if not value and name in _MASKS]
+    if names and tokens.dim() == 2 and not tokens.is_floating_point():
+        for dtype in (torch.float32, torch.bool):
+            yield Path(f"with {names[0]}", _as_it_is, _with_mask(names[0], dtype))
+
+
+def _with_mask(name: str, dtype: torch.dtype) -> Callable[[Inputs], Inputs]:
+    def inputs(full: Inputs) -> Inputs:
+        tokens = full.args[0] if full.args else next(iter(full.kwargs.values()))
+        return replace(full, kwargs={**full.kwargs, name: torch.ones_like(tokens, dtype=dtype)})
+
+    return inputs
+
+
+# -- modes --------------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def _as_it_is(model: nn.Module, rebuild: Rebuild) -> Iterator[nn.Module]:
     yield model
@@ -134,100 +150,3 @@ def _eval(model: nn.Module, rebuild: Rebuild) -> Iterator[nn.Module]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _switches(model: nn.Module) -> Iterator[Path]:
-    """One path for every other value of an attribute that chooses an implementation, wherever it stands."""
-    found: dict[str, Any] = {}
-    for owner in _owners(model):
-        for name, value in _attributes(owner).items():
-            if name.startswith("_") and name != "_attn_implementation":
-                continue
-            if (isinstance(value, bool) and _IMPLEMENTATION.search(name.lower())) or (
-                isinstance(value, str) and _CHOICE.search(name.lower())
-            ):
-                found.setdefault(name, value)
-    for name, value in found.items():
-        if isinstance(value, bool):
-            yield Path(f"with {name} = {not value}", _set(name, value, not value))
-        else:
-            for other in _alternatives(model, name, value):
-                yield Path(f"with {name} = {other!r}", _set(name, value, other))
-
-
-def _owners(model: nn.Module) -> Iterator[Any]:
-    """All modules, and the config objects they hold."""
-    seen: set[int] = set()
-    for module in model.modules():
-        yield module
-        for held in list(vars(module).values()):
-            if id(held) not in seen and _is_config(held):
-                seen.add(id(held))
-                yield held
-
-
-def _is_config(held: Any) -> bool:
-    """Whether a module's attribute holds settings, under whatever name: not torch's, no function, no class."""
-    kind = type(held)
-    if not hasattr(held, "__dict__") or callable(held) or isinstance(held, (nn.Module, torch.Tensor, type)):
-        return False
-    return kind.__module__ not in ("builtins", "collections") and not kind.__module__.startswith("torch.")
-
-
-def _attributes(owner: Any) -> Mapping[str, Any]:
-    found = {name: value for name, value in vars(owner).items() if name != "training"}
-    implementation = getattr(owner, "_attn_implementation", None)  # a property of Hugging Face's configs
-    return found | ({"_attn_implementation": implementation} if isinstance(implementation, str) else {})
-
-
-def _alternatives(model: nn.Module, name: str, value: str) -> list[str]:
-    """Other values that the code itself mentions."""
-    if name == "_attn_implementation":
-        return [each for each in ("sdpa", "eager") if each != value]
-    sources = "".join(_source(cls) for cls in _classes(model))
-    return [each for each in _CHOICES if each != value and (f'"{each}"' in sources or f"'{each}'" in sources)]
-
-
-def _classes(model: nn.Module) -> list[type]:
-    return list(dict.fromkeys(type(module) for module in model.modules()))
-
-
-@functools.lru_cache(maxsize=256)
-def _source(cls: type) -> str:
-    try:
-        return "" if cls.__module__.startswith("torch.") else inspect.getsource(cls)
-    except (OSError, TypeError):
-        return ""
-
-
-def _set(name: str, old: Any, new: Any) -> Callable[[nn.Module, Rebuild], AbstractContextManager[nn.Module]]:
-    @contextlib.contextmanager
-    def enter(model: nn.Module, rebuild: Rebuild) -> Iterator[nn.Module]:
-        detected = old is True and _detects(model)
-        with _hidden_kernel() if detected else contextlib.nullcontext():
-            subject = rebuild() if detected else model  # what the constructor detects, only a constructor can undo
-            changed = [each for each in _owners(subject) if _attributes(each).get(name) == old]
-            try:
-                for each in changed:
-                    setattr(each, name, new)
-                yield subject
-            finally:
-                for each in changed:
-                    setattr(each, name, old)
-
-    return enter
-
-
-def _detects(model: nn.Module) -> bool:
-    """Whether a constructor asks `hasattr(F, 'scaled_dot_product_attention')` and prepares for either answer."""
-    return any(re.search(r"hasattr\([^)]*scaled_dot_product_attention", _source(cls)) for cls in _classes(model))
-
-
-@contextlib.contextmanager
-def _hidden_kernel() -> Iterator[None]:
-    kernel = F.scaled_dot_product_attention
-    del F.scaled_dot_product_attention
-    try:
-        yield
-    finally:
-        F.scaled_dot_product_attention = kernel
