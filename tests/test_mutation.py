@@ -23,11 +23,13 @@ WRONG = [
     *chosen(("init", "lr"), 7), *chosen(("multiplier",), 5), *chosen(("constant",), 6), *chosen(("attention",), 2),
 ]  # fmt: skip
 RIGHT = [*chosen(EXACT, 6), *chosen(("normalised", "plain"), 3), *chosen(("smaller", "zero", "base"), 3)]
-# once missed: one constant behind fused projections; one gain among four consequences; a formula of logarithms, scaled
+# once missed: one constant behind fused projections, or on the logits of every block where the default gauge hides it;
+# one gain among four consequences; a formula of logarithms, scaled
 ONCE_MISSED = {
     "gpt/table8 constant out of {b}.attn.c_attn m^+0.5",
     "gpt/absorbed_sgd constant out of transformer.h.1.attn.c_attn m^-1",
     "gpt/absorbed init transformer.ln_f.weight m^+1",
+    "gpt/absorbed_sgd attention scale of {b}.attn m^-0.5",
     "ssm/table8_sgd init layers.0.mixer.A_log m^+1",
 }
 

@@ -14,7 +14,7 @@ only when it leaves at most one tensor to blame and explains away at least two f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from .linear import Expr, System
@@ -173,11 +173,10 @@ class Blame:
         before = [self.judge(i) for i in affected]
         if sum(j.aspects for j in before) < 1:
             return False
-        alone = self._alone(affected, before)
         best: tuple[float, dict[int, float]] | None = None
         for shifts in self._candidates(move, affected):
             after = [self.judge(i, shifts) for i in affected]
-            if not _better(before, after, alone):
+            if not _better(before, after, lambda after=after: self._alone(affected, [*before, *after])):  # type: ignore[misc]
                 continue
             score = sum(j.aspects for j in after) + 1e-3 * sum(abs(t) for t in shifts.values())
             if best is None or score < best[0]:
@@ -188,7 +187,7 @@ class Blame:
         return True
 
     def _alone(self, affected: list[int], wrong: list[Judged]) -> bool:
-        """Whether all that is wrong elsewhere is wrong in the same place of another block."""
+        """Whether all that is wrong elsewhere is the same in another block, maybe after the same move there."""
         kinds, inside = {_kind(j.use) for j in wrong if j.aspects}, set(affected)
         others = (self.judge(i) for i in range(len(self.exprs)) if i not in inside)
         return all(_kind(j.use) in kinds for j in others if j.aspects)
@@ -216,7 +215,7 @@ class Blame:
         return found - {base}
 
 
-def _better(before: list[Judged], after: list[Judged], alone: bool = False) -> bool:
+def _better(before: list[Judged], after: list[Judged], alone: Callable[[], bool] = lambda: False) -> bool:
     """Occam: nothing left, or one place left where the default blames several.
 
     The place left must be off by one constant, or the default must need two findings more. It must then be one that the
@@ -231,7 +230,7 @@ def _better(before: list[Judged], after: list[Judged], alone: bool = False) -> b
         return False
     if gain >= 0 and _one_constant(wrong):
         return True
-    if alone and gain >= 2 and (sum(j.aspects for j in wrong) == 1 or _own_constant(wrong)):
+    if gain >= 2 and (sum(j.aspects for j in wrong) == 1 or _own_constant(wrong)) and alone():
         return True
     if gain < 2 or len({j.use.tensor or str(j.use.value.index) for j in wrong}) > 1:
         return False
