@@ -116,7 +116,7 @@ def _plain(name: str) -> str:
         for part in name.split(".")
         if part not in ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
     ]
-    return ".".join(parts[1:] if parts[0] == "module" and len(parts) > 1 else parts)
+    return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
 
 
 def _check_shape(plan: Plan, entry: Entry, name: str, parameter: nn.Parameter) -> None:
@@ -135,12 +135,15 @@ def modules_of(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
     found: list[tuple[nn.Module, Hook]] = []
     for hook in plan.hooks:
         regex = name_regex(hook.module)
-        modules = [
-            module for name, module in model.named_modules() if name and any(map(regex.fullmatch, (_plain(name), name)))
-        ]
+        modules = {
+            # a wrapper goes by the name of what it wraps, and comes before it: the innermost one counts
+            _plain(name): module
+            for name, module in model.named_modules()
+            if name and any(map(regex.fullmatch, (_plain(name), name)))
+        }
         if not modules:
             raise missing("it has a multiplier for a module that is not there", [hook.module])
-        found += [(module, hook) for module in modules]
+        found += [(module, hook) for module in modules.values()]
     return found
 
 

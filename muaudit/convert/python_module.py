@@ -146,17 +146,18 @@ def _plain(name):
     """A name without what torch.compile, DDP and checkpoint wrappers put into it."""
     wrappers = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
     parts = [part for part in name.split(".") if part not in wrappers]
-    return ".".join(parts[1:] if parts[0] == "module" and len(parts) > 1 else parts)
+    return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
 
 
 def _modules(model):
     found = []
     for pattern, on, exponent, *columns in MULTIPLIERS:
         named = [(name, module) for name, module in model.named_modules() if name]
-        modules = [m for name, m in named if _matches(pattern, _plain(name)) or _matches(pattern, name)]
+        # a wrapper goes by the name of what it wraps, and comes before it: the innermost one counts
+        modules = {{_plain(n): m for n, m in named if _matches(pattern, _plain(n)) or _matches(pattern, n)}}
         if not modules:
             raise ValueError(f"this plan is for another model, which has a module {{pattern}}")
-        found += [(module, on, Multiplier(float(M**exponent), *columns)) for module in modules]
+        found += [(module, on, Multiplier(float(M**exponent), *columns)) for module in modules.values()]
     return found
 
 
