@@ -118,7 +118,7 @@ def _is_bug(entry: dict[str, Any], line: int) -> bool:
     return rule == "MUP201" and on_line and "bug.py" in json.dumps(entry)
 
 
-def pre_commit(repository: Repository, program: str) -> None:
+def pre_commit(repository: Repository, program: str, line: int) -> None:
     """Installed, and run by a real commit: stopped with the findings, and let through with the right model alone."""
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     hooks = [{"repo": str(ROOT), "rev": revision.strip(), "hooks": [{"id": "muaudit"}]}]
@@ -127,8 +127,8 @@ def pre_commit(repository: Repository, program: str) -> None:
     installed = repository.run(program, "install")
     stopped = repository.run("git", "commit", "-m", "all three")
     told = stopped.stdout + stopped.stderr
-    repository.claim("pre-commit stops the commit and names the bug's line",
-                     installed.returncode == 0 and stopped.returncode == 1 and "MUP201" in told, told)  # fmt: skip
+    holds = installed.returncode == 0 and stopped.returncode == 1 and names_line("rich", told, line)
+    repository.claim("pre-commit stops the commit and names the bug's line", holds, told)
     hooks[0]["hooks"][0]["args"] = ["right"]  # type: ignore[index]
     (repository.folder / ".pre-commit-config.yaml").write_text(yaml.safe_dump({"repos": hooks}))
     repository.run("git", "add", ".")
@@ -169,8 +169,8 @@ def pytest_plugin(repository: Repository) -> None:
     for name in ("right", "bug"):
         (repository.folder / f"test_{name}.py").write_text(TEST.format(name=name))
     done = repository.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", ".")
-    repository.claim("pytest: the right model passes, the bug fails",
-                     "1 failed, 1 passed" in done.stdout and "MUP201" in done.stdout, done.stdout + done.stderr)  # fmt: skip
+    holds = "1 failed, 1 passed" in done.stdout and "MUP201" in done.stdout
+    repository.claim("pytest: the right model passes, the bug fails", holds, done.stdout + done.stderr)
 
 
 def main() -> None:
@@ -197,7 +197,7 @@ def main() -> None:
         formats(repository, line)
         gitlab(repository)
         pytest_plugin(repository)
-        pre_commit(repository, program)
+        pre_commit(repository, program, line)
     raise SystemExit(repository.failed)
 
 
