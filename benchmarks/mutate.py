@@ -15,8 +15,11 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from mutation.judge import Verdict, audit
@@ -24,13 +27,20 @@ from mutation.kept import Kept
 from mutation.mutants import Mutant, models, mutants, sample
 from mutation.subject import load
 
+import muaudit.audit
+from muaudit.report.model import Report
+from muaudit.target import resolve
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from bugs.rows import right_models
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["*"], help="patterns of fixtures, such as gpt/*")
     parser.add_argument("--kinds", nargs="+", default=["*"], help="init, lr, multiplier, constant, attention, gauge, …")
     parser.add_argument("--names", nargs="+", default=["*"], help="patterns of what is changed")
-    parser.add_argument("--per-kind", type=int, default=12, help="mutants of each kind of each model")
+    parser.add_argument("--per-kind", type=int, default=6, help="mutants of each kind of each model")
     parser.add_argument("--all", action="store_true", help="every mutant instead")
     parser.add_argument("--alarms", type=int, metavar="SEEDS", help="audit the right models under so many seeds")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="judge only what FILE does not hold yet, and add it")
@@ -90,20 +100,33 @@ def _share(flags) -> str:  # type: ignore[no-untyped-def]
 
 def alarms(chosen: list[str], seeds: int) -> int:
     """Audit every right model under every seed; print every finding that is not advice."""
-    false = 0
-    for model in chosen:
-        subject = load(model)
-        for seed in range(seeds):
-            report = audit(subject, seed)
-            found = [v for v in report.violations if v.severity != "advice"]
-            bad = bool(found or report.unanalysed or report.verdict != "mup")
-            false += bad
-            for v in found:
-                print(f"{model} seed {seed}: {v.rule} {v.pattern} {v.found} → {v.expected}", flush=True)
-            for u in report.unanalysed:
-                print(f"{model} seed {seed}: {u.name} not analysed: {u.reason}", flush=True)
-    print(f"{len(chosen)} right models × {seeds} seeds: {false} audits with a finding")
+    with TemporaryDirectory() as folder:
+        right = {model: partial(audit, load(model)) for model in chosen} | catalogued(Path(folder))
+        false = sum(_alarm(name, seed, check(seed=seed)) for name, check in right.items() for seed in range(seeds))
+    print(f"{len(right)} right models × {seeds} seeds: {false} audits with a finding")
     return int(false > 0)
+
+
+def catalogued(folder: Path) -> dict[str, Callable[..., Report]]:
+    """The right models of the catalogue of mistakes, in tests/bugs/rows.py, as files in `folder`."""
+    found: dict[str, Callable[..., Report]] = {}
+    for number, row in enumerate(right_models()):
+        path = folder / f"right_{number}.py"
+        path.write_text(row.source(row.right))
+        check = partial(muaudit.audit.audit, profile=row.profile, target_width=row.target_width)
+        found[f"{row.fixture}, right of {row.number} {row.name}"] = lambda seed, path=path, check=check: check(
+            resolve(str(path)), seed=seed
+        )
+    return found
+
+
+def _alarm(name: str, seed: int, report: Report) -> bool:
+    found = [v for v in report.violations if v.severity != "advice"]
+    for v in found:
+        print(f"{name}, seed {seed}: {v.rule} {v.pattern} {v.found} → {v.expected}", flush=True)
+    for u in report.unanalysed:
+        print(f"{name}, seed {seed}: {u.name} not analysed: {u.reason}", flush=True)
+    return bool(found or report.unanalysed or report.verdict != "mup")
 
 
 if __name__ == "__main__":

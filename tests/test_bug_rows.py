@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from bugs.plant import FIXTURES, Edit
-from bugs.rows import ROWS, Row
+from bugs.plant import Edit
+from bugs.rows import ROWS, Row, right_models
 
 from muaudit.audit import audit
 from muaudit.report.model import Report, Violation
@@ -17,12 +17,8 @@ from muaudit.target import resolve
 
 def written(row: Row, edits: Iterable[Edit], folder: Path) -> Path:
     """The row's fixture with these edits, as a file."""
-    text = (FIXTURES / f"{row.fixture}.py").read_text()
-    for edit in edits:
-        assert text.count(edit.old) == edit.count, f"{row.fixture}: {edit.old!r} occurs {text.count(edit.old)} times"
-        text = text.replace(edit.old, edit.new)
     path = folder / "model.py"
-    path.write_text(text)
+    path.write_text(row.source(edits))
     return path
 
 
@@ -42,11 +38,6 @@ def shown(report: Report) -> str:
 
 def label(row: Row) -> str:
     return f"{row.number}-{row.name}".replace(" ", "-")
-
-
-def right_models() -> list[Row]:
-    """One row for each right model: most rows plant their mistake in a model that others start from too."""
-    return list({(row.fixture, row.right, row.profile, row.target_width): row for row in ROWS}.values())
 
 
 @pytest.mark.parametrize("row", right_models(), ids=label)

@@ -6,9 +6,10 @@ all, advice included.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bugs.plant import Edit
+from bugs.plant import FIXTURES, Edit
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class Row:
     right: tuple[Edit, ...] = ()
     profile: str = "tp5"
     target_width: int | None = None
+
+    def source(self, edits: Iterable[Edit]) -> str:
+        """The source of the fixture with these edits."""
+        text = (FIXTURES / f"{self.fixture}.py").read_text()
+        for edit in edits:
+            count = text.count(edit.old)
+            assert count == edit.count, f"{self.fixture}: {edit.old!r} occurs {count} times"
+            text = text.replace(edit.old, edit.new)
+        return text
 
 
 LAMBDA = "torch.optim.lr_scheduler.LambdaLR(optimizer, factor)"
@@ -684,3 +694,8 @@ STRUCTURE += [
 ]
 
 ROWS = [*SCHEDULES, *PATHS, *INIT, *READOUTS, *RATES, *STRUCTURE]
+
+
+def right_models() -> list[Row]:
+    """One row for each right model: most rows plant their mistake in a model that others start from too."""
+    return list({(row.fixture, row.right, row.profile, row.target_width): row for row in ROWS}.values())
