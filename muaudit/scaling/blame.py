@@ -132,6 +132,8 @@ class Blame:
             if use.kind != "tensor"
         }
         moves = [(a,) for a in self.ideal.anchors] + [p for p in pairs if len(p) == 2]
+        for move in moves:  # what puts several things right at once comes before what puts one right
+            self._try(move, holders, least=2)
         for _ in range(4):
             moved = [self._try(move, holders) for move in moves]
             if not any(moved):
@@ -166,16 +168,19 @@ class Blame:
             return now.phi + now.lr_off / (2.0 if trained.family == "sgd" else 1.0)
         return None if now.init_found in (None, ZERO) else now.phi + now.init_off
 
-    def _try(self, move: tuple[int, ...], holders: Mapping[int, list[int]]) -> bool:
+    def _try(self, move: tuple[int, ...], holders: Mapping[int, list[int]], least: int = 0) -> bool:
+        """Move these anchors if that is better. least: only if it puts all right, and so many things."""
         moved = {i for var in move for i in holders.get(var, ())}
         owners = {_owner(use) for i, use in enumerate(self.ideal.uses) if i in moved}
         affected = [i for i, use in enumerate(self.ideal.uses) if i in moved or _owner(use) in owners]
         before = [self.judge(i) for i in affected]
-        if sum(j.aspects for j in before) < 1:
+        if sum(j.aspects for j in before) < max(1, least):
             return False
         best: tuple[float, dict[int, float]] | None = None
         for shifts in self._candidates(move, affected):
             after = [self.judge(i, shifts) for i in affected]
+            if least and any(j.aspects for j in after):
+                continue
             if not _better(before, after, lambda after=after: self._alone(affected, [*before, *after])):  # type: ignore[misc]
                 continue
             score = sum(j.aspects for j in after) + 1e-3 * sum(abs(t) for t in shifts.values())
@@ -261,7 +266,8 @@ def _one_constant(wrong: list[Judged]) -> bool:
     if len(wrong) < 2 or any(j.use.kind != "tensor" for j in wrong):
         return False
     shifts = {round(j.init_off, 3) for j in wrong if j.init_found != ZERO}
-    return len(shifts) == 1 and all(j.lr_off * shift > 0 for j in wrong for shift in shifts)
+    rates = {round(j.lr_off, 3) for j in wrong}
+    return len(shifts) == len(rates) == 1 and shifts.pop() * rates.pop() > 0
 
 
 def _places(judged: list[Judged]) -> int:

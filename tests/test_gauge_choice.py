@@ -1,0 +1,89 @@
+"""Constants between two contractions or two layers belong to either: the explanation with the least wrong is taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import muaudit
+from muaudit.report.model import Report
+
+BASE, TOKENS, TIME = 64, 48, 8
+
+
+def norm(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:])
+
+
+class Retention(nn.Module):
+    """Decayed q·k over a growing dim, divided by it; what comes out is normalised (arXiv 2307.08621)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(TOKENS, width), nn.Linear(width, TOKENS, bias=False)
+        self.q, self.k, self.v, self.o = (nn.Linear(width, width, bias=False) for _ in range(4))
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits `(batch, time, TOKENS)`."""
+        x = self.embed(tokens)
+        y, steps = norm(x), torch.arange(TIME)
+        decay = (0.9 ** (steps[:, None] - steps).clamp(min=0)).tril()
+        kept = (self.q(y) @ self.k(y).mT / y.shape[-1]) * decay
+        return self.head(norm(x + self.o(norm(kept @ self.v(y)))))
+
+
+class Interactions(nn.Module):
+    """Dot products of embeddings, divided by the width, into a perceptron of a fixed size (arXiv 1906.00091)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.tables = nn.ModuleList(nn.Embedding(TOKENS, width) for _ in range(4))
+        self.first, self.second = nn.Linear(6, 16), nn.Linear(16, TOKENS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits `(batch, time, TOKENS)`."""
+        z = torch.stack([table(tokens) for table in self.tables], -2)
+        rows, columns = torch.triu_indices(4, 4, 1)
+        return self.second(F.relu(self.first((z @ z.mT)[..., rows, columns] / self.width)))
+
+
+def audit(build: Any, shrunk: str = "") -> Report:
+    """In µP with Adam, but for the parameter `shrunk`: its init and learning rate fall like 1/n."""
+
+    def made(width: int) -> nn.Module:
+        model = build(width)
+        model.m = width / BASE
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.div_(model.m if name == shrunk else 1.0)
+        return model  # type: ignore[no-any-return]
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        matrices = ("q.weight", "k.weight", "v.weight", "o.weight", "head.weight", shrunk)
+        groups = [{"params": [p], "lr": 0.01 / (model.m if n in matrices else 1)} for n, p in model.named_parameters()]
+        return torch.optim.Adam(groups, eps=1e-15)
+
+    tokens = torch.randint(TOKENS, (4, TIME), generator=torch.Generator().manual_seed(0))
+    return muaudit.check(
+        made, batch=lambda width: tokens, loss=lambda out, batch: F.cross_entropy(out.flatten(0, 1), batch.flatten()),
+        optimizer=optimizer, widths=(64, 128),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("build", [Retention, Interactions])
+def test_the_divisor_of_a_product_is_not_what_reads_it_is_blamed_for(build: Any) -> None:
+    report = audit(build)
+    assert report.verdict == "mup", [v.message for v in report.violations]
+    assert not report.unanalysed
+
+
+def test_one_tensor_is_blamed_rather_than_two_before_it() -> None:
+    """Behind a relu: shrinking `second` is also a constant on `first.weight` and `first.bias`, but they are two."""
+    found = [v for v in audit(Interactions, "second.weight").violations if v.severity == "error"]
+    assert [v.tensors for v in found] == [("second.weight",)], [v.message for v in found]
