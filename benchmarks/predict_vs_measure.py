@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,7 +39,8 @@ from subjects import Subject, subjects
 
 from muaudit.audit import audit
 from muaudit.expect import Expectation, expect
-from muaudit.report.model import ActivationRow
+from muaudit.report.model import ActivationRow, Report
+from muaudit.scaling.explain import Derivations
 from muaudit.target import Target
 from muaudit.training.loop import moved
 from muaudit.training.recorder import Recorder
@@ -111,6 +115,22 @@ def train(
         if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
             group["foreach"], group["fused"] = False, True
     recorder, numbers = Recorder(model), Statistics()
+    with Wholly(dtype):
+        _steps(target, model, inputs, optimizer, recorder, numbers)
+    found: dict[str, list[float]] = {}
+    recorder.close()
+    for place, (number,) in numbers.fetch():
+        if place.column == 0 and place.step == 0:
+            found.setdefault(place.name, [0.0, 0.0])[0] = number
+        elif place.column == 2:
+            found.setdefault(place.name, [0.0, 0.0])[1] = number
+    return {name: (first, change) for name, (first, change) in found.items()}
+
+
+def _steps(
+    target: Target, model: nn.Module, inputs: Any, optimizer: torch.optim.Optimizer, recorder: Recorder,
+    numbers: Statistics,
+) -> None:  # fmt: skip
     for step in range(STEPS + 1):
         if 0 < step < STEPS:
             output = model(*inputs.args, **inputs.kwargs)
@@ -125,14 +145,21 @@ def train(
             torch.autograd.backward(target.loss(output, inputs))
             optimizer.step()
         del output
-    found: dict[str, list[float]] = {}
-    recorder.close()
-    for place, (number,) in numbers.fetch():
-        if place.column == 0 and place.step == 0:
-            found.setdefault(place.name, [0.0, 0.0])[0] = number
-        elif place.column == 2:
-            found.setdefault(place.name, [0.0, 0.0])[1] = number
-    return {name: (first, change) for name, (first, change) in found.items()}
+
+
+class Wholly(TorchFunctionMode):
+    """Everything in one precision: models that ask for single precision inside (norms, softmax) get it too."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.float:
+            return args[0].to(self.dtype)
+        args = tuple(self.dtype if value is torch.float32 else value for value in args)
+        kwargs = {key: self.dtype if value is torch.float32 else value for key, value in (kwargs or {}).items()}
+        return func(*args, **kwargs)
 
 
 # -- comparing -----------------------------------------------------------------------------------------------
@@ -173,7 +200,8 @@ def compare(subject: Subject, widths: Sequence[int], found: Any, folder: Path) -
     target = subject.make(folder)
     report = audit(target)
     rows, expected = {row.name: row for row in report.activations}, expect(target, report, steps=STEPS)
-    names = {_key(name, rows): name for name in found[0][0]}
+    outputs = iter(_outputs(report))
+    names = {next(outputs, name) if _returned(name, rows) else name: name for name in found[0][0]}
     odd = [*(rows.keys() - names.keys()), *(names.keys() - rows.keys())]
     if odd:
         print(f"  {subject.name}: only predicted or only measured: {', '.join(odd)}", file=sys.stderr)
@@ -185,10 +213,16 @@ def compare(subject: Subject, widths: Sequence[int], found: Any, folder: Path) -
             yield from _points(subject, rows[key], expected, widths, values)
 
 
-def _key(name: str, rows: Mapping[str, ActivationRow]) -> str:
-    """What the model itself returns is called `output`, or `Llama output` where a module has that name."""
-    plain = name.rpartition(" ")[2]
-    return "(output)" + plain.removeprefix("output") if name not in rows and plain.startswith("output") else name
+def _returned(name: str, rows: Mapping[str, ActivationRow]) -> bool:
+    """What the model itself returns is measured as `output`, or `Llama output` where a module has that name."""
+    return name not in rows and re.fullmatch(r"(\w+ )?output(\[\d+\])?", name) is not None
+
+
+def _outputs(report: Report) -> list[str]:
+    """Names in the report of what the model returns and is measured: not of a loss."""
+    assert isinstance(report.derivations, Derivations)
+    found = report.derivations.activations
+    return [name for name in found if name.startswith("(output)") and math.prod(found[name].op.shape) > 1]
 
 
 def _points(

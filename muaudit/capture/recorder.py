@@ -30,6 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .backward import Crossing, function_calls, function_input
 from .frames import caller
 
+MASKED = -9e3  # what attention masks write, -10000 in BERT's time, −∞ or the least float since
+
 
 @dataclass(frozen=True)
 class ModuleCall:
@@ -67,6 +69,14 @@ def rms_of(tensor: torch.Tensor) -> float | None:
         value = value.double()
         finite = value[torch.isfinite(value)] if not bool(torch.isfinite(value).all()) else value
         return float(finite.square().mean().sqrt()) if finite.numel() else None
+
+
+def _unmasked(tensor: torch.Tensor) -> torch.Tensor:
+    """The entries that no attention mask has hidden behind a huge negative number."""
+    if not tensor.is_floating_point() or tensor.is_meta:
+        return tensor
+    hidden = tensor.detach() <= MASKED
+    return tensor.detach()[~hidden] if bool(hidden.any()) else tensor
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -137,7 +147,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "data": data,
             "in_loss": self.returned,
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
-            **({"size": rms_of(tensor)} if self.sizes else {}),
+            **({"size": rms_of(_unmasked(tensor))} if self.sizes else {}),
             **extra,
         }
 

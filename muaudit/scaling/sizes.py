@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 
 from .derive import Scaling
 from .predict import Prediction, leaf, tied
-from .values import ZERO, Value
+from .values import NUMBER, ZERO, Value
 
 SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
 WEAKLY, BY_KEYS = 0.1, 0.4  # squares of alignments of a change with what it was made through, as parts of the largest
+BESIDE = ("aten.cat", "aten.stack", "aten.hstack", "aten.vstack", "aten.concat")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class _Run:
         return Estimate(size, change)
 
     def _data(self, v: Value) -> Estimate:
-        return Estimate((v.op.rms()[0] or 0.0) * self.grown(v.c), 0.0)
+        size = v.factor if v.note == NUMBER else v.op.rms()[0]
+        return Estimate((size or 0.0) * self.grown(v.c), 0.0)
 
     def _scale(self, v: Value) -> Estimate:
         x, factor = self.sizes[v.args[0]], v.factor * self.grown(v.c)
@@ -117,7 +119,10 @@ class _Run:
     def _join(self, v: Value) -> Estimate:
         xs = [self.sizes[a] for a in v.args]
         own = {name: max(x.own.get(name, 0.0) for x in xs) for x in xs for name in x.own}
-        return Estimate(math.hypot(*(x.init for x in xs)), math.hypot(*(x.change for x in xs)), own)
+        init, change = math.hypot(*(x.init for x in xs)), math.hypot(*(x.change for x in xs))
+        if v.op.name in BESIDE:  # side by side rather than on top of each other
+            init, change = init / math.sqrt(len(xs)), change / math.sqrt(len(xs))
+        return Estimate(init, change, own)
 
     def _lookup(self, v: Value) -> Estimate:
         x, table = self.sizes[v.args[0]], v.args[0]

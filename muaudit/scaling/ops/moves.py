@@ -6,10 +6,10 @@ from typing import Any
 
 from ...capture.align import Op
 from ..lower import HANDLERS, Builder, Number, Result, handles
-from ..values import ZERO, Value
+from ..values import NUMBER, ZERO, Value
 
 NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero
-OUT_OF_REACH = 1e3  # a bound this large guards against overflow
+OUT_OF_REACH = 1e3  # a bound this large guards against overflow; a tensor of this size, added, is a mask
 
 # the same entries: moved, repeated, selected, cast
 VIEWS = [
@@ -197,15 +197,19 @@ def _sum(b: Builder, terms: list[Any], op: Op) -> Value:
     for term in terms:
         if isinstance(term, Number):
             if abs(term.narrow) > NEGLIGIBLE or term.exponent != 0:
-                kept.append(b.make("data", (), op, (), c=term.exponent if term.narrow else ZERO))
+                c = term.exponent if term.narrow else ZERO
+                kept.append(b.make("data", (), op, (), c=c, factor=abs(term.narrow), note=NUMBER))
         elif term is not None and not _negligible(term):
             kept.append(term)
     return b.join(kept, op, op.dims)
 
 
 def _negligible(term: Value) -> bool:
+    """A guard against division by zero, or a mask: it hides entries, and adds nothing to those that it does not."""
     rms = term.op.rms()[0] if term.kind == "data" else None
-    return rms is not None and rms <= NEGLIGIBLE and term.c == 0 and not term.op.narrow.meta["data"]
+    if rms is None or term.c != 0:
+        return False
+    return bool(rms <= NEGLIGIBLE and not term.op.narrow.meta["data"]) or bool(rms >= OUT_OF_REACH and term.op.shape)
 
 
 @handles("addcmul", "addcdiv")
