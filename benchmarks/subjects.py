@@ -24,7 +24,7 @@ from bugs.plant import FIXTURES, Edit, Fixture, Mutation, fixture, init, load, l
 
 Kind = Literal["µP", "standard", "one bug", "library"]
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
-CHANNELS = (16, 32, 64, 128, 256)  # a residual net of three stages: 64 to 1024 channels at the end
+CHANNELS = (16, 32, 64, 128, 256, 512)  # a residual net of three stages: 64 to 2048 channels at the end
 TOKENS = (2, 9)
 
 SHALLOW = {
@@ -217,15 +217,15 @@ def _handmade() -> list[Subject]:
 # -- transformers ---------------------------------------------------------------------------------------------
 def _libraries() -> list[Subject]:
     """Families as they are: their own init, one learning rate under AdamW."""
-    deep = {"gpt2": "n_layer", "bert": "num_hidden_layers", "t5": "num_layers"}
+    deep = {"gpt2": "n_layer", "mixtral": "num_hidden_layers", "bert": "num_hidden_layers", "t5": "num_layers"}
     text = InputSpec("int64", (2, 8), 256)
     both = {"input_ids": text, "decoder_input_ids": InputSpec("int64", (2, 6), 256)}
-    wide, less = WIDTHS, WIDTHS[:-1]
+    wide = WIDTHS
     table: list[tuple[str, str, dict[str, InputSpec], tuple[int, ...]]] = [
         ("gpt2", "fixtures/hf/gpt2", {"input_ids": text}, wide),
         ("llama", "fixtures/hf/llama", {"input_ids": text}, wide),
         ("gemma2", "fixtures/hf/gemma2", {"input_ids": text}, wide),
-        ("mixtral", "fixtures/hf/mixtral", {"input_ids": text}, less),
+        ("mixtral", "fixtures/hf/mixtral", {"input_ids": text}, wide),
         ("mamba", "fixtures/hf/mamba", {"input_ids": text}, wide),
         ("falcon_h1", "fixtures/hf/falcon_h1", {"input_ids": text}, wide),
         ("bert", "transformers:BertForMaskedLM", {"input_ids": text}, wide),

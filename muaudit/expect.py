@@ -20,7 +20,7 @@ from .capture.kernels import probe_kernels
 from .capture.recorder import record
 from .report.model import Report
 from .scaling.explain import Derivations
-from .scaling.sizes import Estimator
+from .scaling.sizes import Estimator, First
 from .scaling.values import Value
 from .target.probe import Target
 
@@ -45,9 +45,9 @@ class Expectation:
         assert isinstance(found, Derivations)
         self.base = target.axes[0].probes[0]
         self.activations: Mapping[str, Value] = found.activations
-        measured, gradients = _measured(target, found)
-        self._small = Estimator(found.scaling, found.prediction, measured, gradients)
-        self._usual = Estimator(found.scaling, found.prediction, measured, gradients, steps)
+        first = _first(target, found)
+        self._small = Estimator(found.scaling, found.prediction, first)
+        self._usual = Estimator(found.scaling, found.prediction, first, steps)
 
     def sizes(self, width: int) -> dict[str, tuple[float, float, float]]:
         """Root mean squares of every activation, of its change per unit of a small learning rate, of its change."""
@@ -75,21 +75,26 @@ def expect(target: Target, report: Report | None = None, *, steps: int = 3) -> E
     return Expectation(target, report or audit(target), steps)
 
 
-def _measured(target: Target, found: Derivations) -> tuple[dict[Value, float], Mapping[str, float]]:
-    """How large the values of the program are at the first probe, and the gradients of its parameters."""
+def _first(target: Target, found: Derivations) -> First:
+    """What one more recording at the first probe tells."""
     program, sizes = found.scaling.program, target.sizes(0)
     with probe_kernels():
         model, inputs = target.build(sizes, SEED), target.inputs(sizes)
         torch.manual_seed(SEED)
         again = record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), sizes=True)
-    measured: dict[Value, float] = {}
-    for node, twin in zip(found.scaling.aligned.narrow.graph.nodes, again.graph.nodes, strict=True):
+    first = First({}, {}, again.grad_rms)
+    nodes = zip(found.scaling.aligned.narrow.graph.nodes, again.graph.nodes, strict=True)
+    twins = dict(nodes)
+    for node, twin in twins.items():
         result = program.of.get(node)
         value = result[0] if isinstance(result, tuple) else result
         size = twin.meta.get("size")
         if value is not None and size is not None and value.op.narrow is node:
-            measured[value] = size
-    return measured, again.grad_rms
+            first.sizes[value] = size
+    for value in program.values:
+        if value.kind == "contract" and twins[value.op.narrow].meta.get("overlaps"):
+            first.overlaps[value] = twins[value.op.narrow].meta["overlaps"]
+    return first
 
 
 def _slope(weights: Sequence[float], sizes: Sequence[float]) -> float:

@@ -29,6 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .backward import Crossing, function_calls, function_input
 from .frames import caller
+from .overlap import overlaps
 
 MASKED = -9e3  # what attention masks write, -10000 in BERT's time, −∞ or the least float since
 
@@ -173,6 +174,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta |= {"rms": None, "in_loss": self.returned}
             return out
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
+        if self.sizes:
+            node.meta["overlaps"] = overlaps(func, args)
         written = _written(func, args, kwargs) if func._schema.is_mutable else []
         if isinstance(out, torch.Tensor):
             self._rebind(out, node, written)
@@ -347,7 +350,8 @@ def record(
 ) -> Recording:
     """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward, unless it is not wanted.
 
-    sizes: keep the root mean square of every value, as `size` in a node's `meta`, also where parameters flow in.
+    sizes: keep the root mean square of every value, as `size` in a node's `meta`, also where parameters flow in, and
+        `overlaps` of the factors of products.
     The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
     Exceptions of the user's code pass through unchanged.
     """

@@ -9,7 +9,7 @@ for correlated ones. `update` is the linear response, what a small learning rate
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from .lower import Program
@@ -43,21 +43,26 @@ class Prediction:
     gradients: Mapping[Value, float]
     steps: Mapping[str, float]  # exponent of one step of each parameter
     param_gradients: Mapping[str, float]
+    # For a factor of a product of activations: exponents of the parts of its change that go along with what it meets,
+    # of what its own weight made (below 0 for few rows of a fused weight) and of what came from before.
+    shares: Mapping[tuple[Value, int], tuple[float, float]] = field(default_factory=dict)
 
 
 def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained]) -> Prediction:
     """Propagate until learning rates, sizes and gradients agree (SGD steps depend on gradients, these on steps)."""
     dims = {v.name: v.dims for v in program.values if v.kind == "param"}
     steps: dict[str, float] = {n: _step(t, inits.get(n), ZERO, dims.get(n, ())) for n, t in trained.items()}
-    needs_gradient = any(t.family == "sgd" for t in trained.values())
-    for _ in range(4 if needs_gradient else 1):
-        sizes = _Forward(program, inits, steps).run()
-        gradients, by_param = _Backward(program, sizes).run()
+    sgd = {name for name, t in trained.items() if t.family == "sgd"}
+    gradients: Mapping[Value, float] = {}
+    for _ in range(4):
+        forward = _Forward(program, inits, steps, gradients, sgd)
+        sizes = forward.run()
+        old, (gradients, by_param) = gradients, _Backward(program, sizes).run()
         new = {n: _step(t, inits.get(n), by_param.get(n, ZERO), dims.get(n, ())) for n, t in trained.items()}
-        if new == steps:
+        if new == steps and gradients == old:
             break
         steps = new
-    return Prediction(sizes, gradients, steps, by_param)
+    return Prediction(sizes, gradients, steps, by_param, forward.shares)
 
 
 def _step(trained: Trained, init: Init | None, gradient: float, dims: Sequence[float]) -> float:
@@ -77,11 +82,21 @@ def _step(trained: Trained, init: Init | None, gradient: float, dims: Sequence[f
 class _Forward:
     """One pass in the order of execution."""
 
-    def __init__(self, program: Program, inits: Mapping[str, Init], steps: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        inits: Mapping[str, Init],
+        steps: Mapping[str, float],
+        gradients: Mapping[Value, float],
+        plain_steps: Set[str],
+    ) -> None:
         self.program = program
         self.inits = inits
         self.steps = steps
+        self.gradients = gradients
+        self.plain_steps = plain_steps  # parameters whose step is as large as their gradient
         self.sizes: dict[Value, Size] = {}
+        self.shares: dict[tuple[Value, int], tuple[float, float]] = {}
         self.tied = tied(program)
 
     def run(self) -> dict[Value, Size]:
@@ -149,7 +164,45 @@ class _Forward:
             k / 2 if a.weight and e > 0 and not self._biased(a) else k for a, e in zip(v.args, v.e_out, strict=True)
         )
         first = max(dx + y.init + through_y, x.init + dy + through_x)
+        if not any(a.weight for a in v.args):
+            moved, other = (self._met(v, i, d, which) for i, d in enumerate((dx, dy)))
+            first = max(moved + y.init, x.init + other)
         return first if which == "update" else max(first, dx + dy + k)
+
+    def _met(self, v: Value, index: int, change: float, which: str) -> float:
+        """A change of a factor, summed over what this meets: of queries over keys.
+
+        What the last weight made by changing itself it made along the gradient, which is what `a` meets: k. What came
+        to it from before is along the gradients of all ways that lead on from there, and counts as far as this way
+        has a part in them.
+        """
+        a, k = v.args[index], v.e
+        made, gradient = self._source(a)
+        if made is None or change == ZERO:
+            return change + k
+        x, weight = made.args if made.args[1].weight else made.args[::-1]
+        step, total = (
+            (self.sizes[weight].update, self.sizes[made].update)
+            if which == "update"
+            else (self.sizes[weight].capped, self.sizes[made].capped)
+        )
+        fresh = min(0.0, step + self.sizes[x].init + made.e - total)
+        rows = 0.0
+        if leaf(weight).name in self.plain_steps and gradient != ZERO:  # of a fused weight, some may have less gradient
+            rows = min(0.0, gradient - self.gradients.get(made, gradient))
+        back = gradient + self.sizes[weight].init + made.e_out[made.args.index(weight)] / 2
+        part = min(0.0, back - self.gradients.get(plain(x), back)) if back != ZERO else 0.0
+        self.shares[v, index] = (rows, part)
+        return change + max(k + fresh + rows, k + part, k / 2)
+
+    def _source(self, a: Value) -> tuple[Value | None, float]:
+        """The product with a weight that `a` comes from, and the gradient that reaches it by way of `a`."""
+        gradient = self.gradients.get(a, ZERO)
+        for v in path(a):
+            if v.kind == "contract":
+                return v, gradient
+            gradient += v.c if v.kind == "scale" else v.back - (self.sizes[v.args[0]].init if v.kind == "norm" else 0.0)
+        return None, gradient
 
     def _biased(self, weight: Value) -> bool:
         """A matrix of nonzero mean: it adds up what its inputs have in common, so its operator norm grows."""
@@ -268,6 +321,22 @@ def tied(program: Program) -> set[str]:
     looked_up = {v.args[0].name for v in program.values if v.kind == "lookup" and v.args[0].kind == "param"}
     contracted = {leaf(a).name for v in program.values if v.kind == "contract" for a in v.args if a.weight}
     return looked_up & contracted
+
+
+def path(v: Value) -> Iterator[Value]:
+    """Back from an activation to the product with a weight that it comes from, by steps that keep its direction."""
+    while v.kind in ("view", "scale", "join", "mul", "norm"):
+        yield v
+        v = next((a for a in v.args if not a.weight and a.kind != "data"), v.args[0])
+    if v.kind == "contract" and sum(a.weight for a in v.args) == 1:
+        yield v
+
+
+def plain(v: Value) -> Value:
+    """What a view is a view of."""
+    while v.kind == "view" and v.args:
+        v = v.args[0]
+    return v
 
 
 def leaf(v: Value) -> Value:

@@ -17,42 +17,56 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .derive import Scaling
-from .predict import Prediction, leaf, tied
+from .predict import Prediction, leaf, plain, tied
 from .values import NUMBER, ZERO, Value
 
 SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
-WEAKLY, BY_KEYS = 0.1, 0.4  # squares of alignments of a change with what it was made through, as parts of the largest
+# Squares of alignments of a change with what it was made through, as parts of the largest: of what the last weight made
+# with the outputs of the next and with keys, of what came from before, which serves other purposes too.
+BY_OUTPUTS, BY_KEYS, WEAKLY, FROM_BEFORE = 1.0, 0.4, 0.1, 0.02
+AVERAGED = 0.8  # square of the alignment of changed values with the weights that attention averages them by
+# Nodes and weights for the mean over a normal distribution, by the midpoint rule.
+QUADRATURE = tuple((x / 8, math.exp(-((x / 8) ** 2) / 2) / 8 / math.sqrt(2 * math.pi)) for x in range(-40, 41))
 BESIDE = ("aten.cat", "aten.stack", "aten.hstack", "aten.vstack", "aten.concat")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Root mean squares of a value at initialization and of its change. own: of the part that is a tied table's row."""
+    """Root mean squares of a value at initialization and of its change. own: of the part that is a tied table's row.
+
+    fresh: the part of the change, from 0 to 1, that the last weight made by changing itself rather than passed on.
+    """
 
     init: float
     change: float
     own: Mapping[str, float] = field(default_factory=dict)
+    fresh: float = 1.0
+
+
+@dataclass(frozen=True)
+class First:
+    """Measured at the first probe. sizes: root mean squares; gradients: those of the parameters' gradients.
+
+    overlaps: how alike the vectors of both factors of a contraction are (`capture.overlap`).
+    """
+
+    sizes: dict[Value, float]
+    overlaps: dict[Value, tuple[float, float]]
+    gradients: Mapping[str, float]
 
 
 class Estimator:
     """Sizes of all values at any width.
 
-    measured: root mean squares of values at the first probe. gradients: of the gradients of the parameters there.
     steps: how many updates; 0 for the linear response, of one update, in units of the learning rate.
     """
 
-    def __init__(
-        self,
-        scaling: Scaling,
-        prediction: Prediction,
-        measured: Mapping[Value, float],
-        gradients: Mapping[str, float],
-        steps: int = 0,
-    ) -> None:
+    def __init__(self, scaling: Scaling, prediction: Prediction, first: First, steps: int = 0) -> None:
         self.program, self.inits, self.trained = scaling.program, scaling.inits, scaling.trained
-        self.exponents, self.gradients = prediction.steps, gradients
+        self.exponents, self.gradients = prediction.steps, first.gradients
+        self.shares = prediction.shares
         self.steps = steps
-        self.measured = measured
+        self.measured, self.overlaps = first.sizes, first.overlaps
         self.tied = tied(scaling.program)
         self.corrections: dict[Value, float] = {}
         self.at(1.0)
@@ -72,7 +86,7 @@ class Estimator:
         factor = self.corrections.get(value, 1.0)
         linear = value.kind in ("view", "lookup")  # what happens to the value happens to its change
         own = {name: size * factor if linear else size for name, size in found.own.items()}
-        return Estimate(found.init * factor, found.change * (factor if linear else 1.0), own)
+        return Estimate(found.init * factor, found.change * (factor if linear else 1.0), own, found.fresh)
 
 
 class _Run:
@@ -111,7 +125,8 @@ class _Run:
 
     def _scale(self, v: Value) -> Estimate:
         x, factor = self.sizes[v.args[0]], v.factor * self.grown(v.c)
-        return Estimate(x.init * factor, x.change * factor, {name: size * factor for name, size in x.own.items()})
+        own = {name: size * factor for name, size in x.own.items()}
+        return Estimate(x.init * factor, x.change * factor, own, x.fresh)
 
     def _view(self, v: Value) -> Estimate:
         return self.sizes[v.args[0]] if v.args else Estimate(0.0, 0.0)
@@ -122,7 +137,7 @@ class _Run:
         init, change = math.hypot(*(x.init for x in xs)), math.hypot(*(x.change for x in xs))
         if v.op.name in BESIDE:  # side by side rather than on top of each other
             init, change = init / math.sqrt(len(xs)), change / math.sqrt(len(xs))
-        return Estimate(init, change, own)
+        return Estimate(init, change, own, _blend([(x.change, x.fresh) for x in xs]))
 
     def _lookup(self, v: Value) -> Estimate:
         x, table = self.sizes[v.args[0]], v.args[0]
@@ -142,14 +157,32 @@ class _Run:
         terms = [x.change * y.init * _sum(count, aligned[0]), x.init * y.change * _sum(count, aligned[1])]
         if not self.linear:
             terms.append(x.change * y.change * _sum(count, WEAKLY * max(aligned)))
-        return Estimate(init, math.hypot(*terms))
+        passed = [(terms[0], x.fresh if not b.weight else 0.0), (terms[1], y.fresh if not a.weight else 0.0)]
+        if a.weight != b.weight:
+            passed = [(terms[0], float(a.weight)), (terms[1], float(b.weight))]
+        return Estimate(init, math.hypot(*terms), {}, _blend(passed))
 
     def _aligned(self, moved: Value, met: Value, v: Value) -> float:
         """Square of the alignment of the change of `moved` with `met`."""
         if moved.weight:
-            return max(1 / self._rows(met, v), 0.0 if met.signed else SHARED)
-        mean = SHARED * self._mean(met) if met.weight else 0.0
-        return min(1.0, (WEAKLY if met.weight else BY_KEYS) / self._rows(met, v) + mean)
+            alike = self.known.overlaps.get(v)
+            alike_met = alike[v.args.index(met)] if alike else 1 / self._rows(met, v)
+            return max(alike_met, 0.0 if met.signed else SHARED)
+        if met.weight:
+            fresh = self.sizes[moved].fresh ** 2
+            part = BY_OUTPUTS * fresh + WEAKLY * (1 - fresh)
+            return min(1.0, part / self._rows(met, v) + SHARED * self._mean(met))
+        weights = plain(met)
+        if weights.kind == "softmax":
+            size = self.sizes[weights].init * v.count * self.grown(v.e)
+            return AVERAGED * min(1.0, 1 / size**2) if size else 0.0
+        return min(1.0, self._along(moved, v) / self._rows(met, v))
+
+    def _along(self, moved: Value, v: Value) -> float:
+        """How much of the change of a query goes along one of its keys, or the reverse."""
+        rows, part = self.known.shares.get((v, v.args.index(moved)), (0.0, 0.0))
+        fresh = self.sizes[moved].fresh ** 2
+        return BY_KEYS * fresh * self.grown(2 * rows) + FROM_BEFORE * (1 - fresh) * self.grown(2 * part)
 
     def _mean(self, v: Value) -> float:
         """Square of the share of the mean in a value's size."""
@@ -173,7 +206,7 @@ class _Run:
         change = math.hypot(x.change * y.init, x.init * y.change, 0.0 if self.linear else x.change * y.change)
         if not self.linear and v.normalises:
             change = _turned(change, init)
-        return Estimate(init, change, own)
+        return Estimate(init, change, own, _blend([(x.change * y.init, x.fresh), (x.init * y.change, y.fresh)]))
 
     def _power(self, v: Value) -> Estimate:
         x, p = self.sizes[v.args[0]], v.c
@@ -184,7 +217,7 @@ class _Run:
         if not self.linear:
             moved = x.change / x.init
             relative = min(relative, 1.0) if p < 0 else max(min(relative, moved), moved**p if p > 1 else 0.0)
-        return Estimate(init, init * relative, x.own if p == 1 else {})
+        return Estimate(init, init * relative, x.own if p == 1 else {}, x.fresh)
 
     def _reduce(self, v: Value) -> Estimate:
         x = self.sizes[v.args[0]]
@@ -198,7 +231,7 @@ class _Run:
             return Estimate(0.0, 0.0)
         change = x.change / x.init
         own = {name: size / x.init for name, size in x.own.items()}
-        return Estimate(1.0, change if self.linear else _turned(change, 1.0), own)
+        return Estimate(1.0, change if self.linear else _turned(change, 1.0), own, x.fresh)
 
     def _softmax(self, v: Value) -> Estimate:
         x, keys = self.sizes[v.args[0]], _keys(v)
@@ -218,15 +251,26 @@ class _Run:
         elif v.low:
             init, slope = x.init / math.sqrt(1 + x.init**2), (1 + x.init**2) ** -0.25
         elif v.c:
-            init = max(0.7, 0.7 * x.init)
-            slope = min(1.0, init * self.known.corrections.get(v, 1.0))
+            init, slope = self._softplus(v, x.init)
         else:
             real = self.known.measured.get(v, 0.5)
             init, slope = 0.5, min(1.0, real) if "exp" in v.op.name else 0.25
         change = x.change * slope
-        if self.linear or v.c:
-            return Estimate(init, change)
-        return Estimate(init, change / math.hypot(1.0, change / (0.5 if "sigmoid" in v.op.name else 1.0)))
+        if not self.linear and not v.c:
+            change /= math.hypot(1.0, change / (0.5 if "sigmoid" in v.op.name else 1.0))
+        return Estimate(init, change, {}, x.fresh)
+
+    def _softplus(self, v: Value, size: float) -> tuple[float, float]:
+        """Size and slope, by Gaussian quadrature: a mean that follows from the first probe, and what has been added."""
+        real, start = self.known.measured.get(v, math.log(2)), self.known.measured.get(v.args[0], size)
+        mean = math.log(math.expm1(min(real, 30.0))) if real else 0.0
+        spread = math.sqrt(max(0.0, size**2 - start**2))
+        squares = slopes = 0.0
+        for node, weight in QUADRATURE:
+            at = mean + spread * node
+            squares += weight * (max(at, 0.0) + math.log1p(math.exp(-abs(at)))) ** 2
+            slopes += weight / (1 + math.exp(-min(max(at, -30.0), 30.0))) ** 2
+        return math.sqrt(squares), math.sqrt(slopes)
 
     def _unknown(self, v: Value) -> Estimate:
         return Estimate(math.nan, math.nan)
@@ -235,6 +279,12 @@ class _Run:
 def _sum(count: float, aligned: float) -> float:
     """How much larger a sum of `count` products is than one of them."""
     return math.sqrt(count + aligned * count**2)
+
+
+def _blend(parts: list[tuple[float, float]]) -> float:
+    """The fresh part of a sum of changes, each with its own."""
+    total = math.hypot(*(size for size, _ in parts))
+    return math.hypot(*(size * fresh for size, fresh in parts)) / total if total else 1.0
 
 
 def _turned(change: float, size: float) -> float:
