@@ -6,6 +6,7 @@ where they are all the same, as tokens are after attention has averaged over the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,12 +14,19 @@ import torch
 _FEW = 256  # vectors that are compared
 
 
-def overlaps(func: Any, args: Any) -> tuple[float, float] | None:
-    """Mean square cosine between the vectors of each factor of a matrix product or convolution; None for others.
+@dataclass(frozen=True)
+class Overlap:
+    """Mean square cosine between the vectors of one factor; centred: between what they are more than their mean.
 
-    1 where all are alike, 1/M for M independent ones; what independent vectors of few entries share by chance is left
-    out.
+    1 where all are alike, 1/M for M independent ones. What vectors of few entries share by chance is left out.
     """
+
+    whole: float
+    centred: float
+
+
+def overlaps(func: Any, args: Any) -> tuple[Overlap, Overlap] | None:
+    """Of both factors of a matrix product or convolution; None for other operations."""
     name = str(getattr(func, "overloadpacket", func)).removeprefix("aten.")
     if name in ("mm", "bmm"):
         first, second = args[0], args[1].transpose(-2, -1)
@@ -31,16 +39,20 @@ def overlaps(func: Any, args: Any) -> tuple[float, float] | None:
     return overlap(first), overlap(second)
 
 
-def overlap(vectors: torch.Tensor) -> float:
-    """Of vectors (..., entries): the mean over all pairs, each with itself too, of the square of their cosine."""
+def overlap(vectors: torch.Tensor) -> Overlap:
+    """Of vectors (..., entries), or of evenly spaced ones where there are many."""
     with torch.no_grad():
         rows = vectors.detach().reshape(-1, vectors.shape[-1])
         rows = rows[:: -(-len(rows) // _FEW)].double()
-        count, entries = rows.shape
-        norms = rows.norm(dim=1)
-        rows = rows[norms > 0] / norms[norms > 0, None]
-        if len(rows) < 2:
-            return 1.0 / max(1, count)
-        squares = float((rows @ rows.T).square().mean())
-        chance = (1 - 1 / len(rows)) / entries
-        return max(1 / len(rows), (squares - chance) / (1 - chance))
+        return Overlap(_alike(rows), _alike(rows - rows.mean(0)))
+
+
+def _alike(rows: torch.Tensor) -> float:
+    """The mean over all pairs of rows, each with itself too, of the square of their cosine."""
+    norms = rows.norm(dim=1)
+    rows = rows[norms > 1e-9 * norms.max()]
+    if len(rows) < 2:
+        return 1.0
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    chance = (1 - 1 / len(rows)) / rows.shape[1]
+    return max(1 / len(rows), (float((rows @ rows.T).square().mean()) - chance) / (1 - chance))

@@ -15,18 +15,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
+import torch
+
+from ..capture.overlap import Overlap
 from .derive import Scaling
+from .lower import Program
 from .predict import Prediction, leaf, plain, tied
 from .values import NUMBER, ZERO, Value
 
 SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
 # Squares of alignments of a change with what it was made through, as parts of the largest: of what the last weight made
 # with the outputs of the next and with keys, of what came from before, which serves other purposes too.
-BY_OUTPUTS, BY_KEYS, WEAKLY, FROM_BEFORE = 1.0, 0.4, 0.1, 0.02
+BY_OUTPUTS, BY_KEYS, WEAKLY, FROM_BEFORE = 1.0, 0.9, 0.1, 0.02
+COHERENT = 0.75  # power of the number of steps that a parameter moves by: between a random walk and a straight line
 AVERAGED = 0.8  # square of the alignment of changed values with the weights that attention averages them by
 # Nodes and weights for the mean over a normal distribution, by the midpoint rule.
 QUADRATURE = tuple((x / 8, math.exp(-((x / 8) ** 2) / 2) / 8 / math.sqrt(2 * math.pi)) for x in range(-40, 41))
+LINEAR = 1e-4  # a change of logits this small is passed on in proportion
+MANY = 256  # keys that are drawn; more share the attention alike
 BESIDE = ("aten.cat", "aten.stack", "aten.hstack", "aten.vstack", "aten.concat")
 
 
@@ -51,7 +59,7 @@ class First:
     """
 
     sizes: dict[Value, float]
-    overlaps: dict[Value, tuple[float, float]]
+    overlaps: dict[Value, tuple[Overlap, Overlap]]
     gradients: Mapping[str, float]
 
 
@@ -64,10 +72,11 @@ class Estimator:
     def __init__(self, scaling: Scaling, prediction: Prediction, first: First, steps: int = 0) -> None:
         self.program, self.inits, self.trained = scaling.program, scaling.inits, scaling.trained
         self.exponents, self.gradients = prediction.steps, first.gradients
-        self.shares = prediction.shares
+        self.gradient_exponents, self.shares = prediction.param_gradients, prediction.shares
         self.steps = steps
         self.measured, self.overlaps = first.sizes, first.overlaps
         self.tied = tied(scaling.program)
+        self.centred = _before_batch_norm(scaling.program)
         self.corrections: dict[Value, float] = {}
         self.at(1.0)
 
@@ -114,9 +123,13 @@ class _Run:
             size = init.rms[0] * self.grown(init.raw if init.exponent is None else init.exponent)
         change = 0.0
         if how is not None:
-            change = how.lr * max(1, self.known.steps) ** 0.5 * self.grown(self.known.exponents.get(v.name, ZERO))
-            change *= self.known.gradients.get(v.name, 0.0) if how.family == "sgd" else 1.0
+            gradient = self.known.gradients.get(v.name, 0.0)
+            change = how.lr * max(1, self.known.steps) ** COHERENT * self.grown(self.known.exponents.get(v.name, ZERO))
+            change *= gradient if how.family == "sgd" else 1.0
             change *= init.rms[0] if how.family == "lamb" and init is not None and init.rms[0] else 1.0
+            if how.family == "adam" and gradient and not self.linear:  # a gradient of the size of eps moves it less
+                gradient *= self.grown(self.known.gradient_exponents.get(v.name, 0.0))
+                change *= gradient / (gradient + how.eps[0] * self.grown(how.eps_exponent or 0.0))
         return Estimate(size, change)
 
     def _data(self, v: Value) -> Estimate:
@@ -166,11 +179,16 @@ class _Run:
         """Square of the alignment of the change of `moved` with `met`."""
         if moved.weight:
             alike = self.known.overlaps.get(v)
-            alike_met = alike[v.args.index(met)] if alike else 1 / self._rows(met, v)
-            return max(alike_met, 0.0 if met.signed else SHARED)
+            if alike is None:
+                return max(1 / self._rows(met, v), 0.0 if met.signed else SHARED)
+            overlap = alike[v.args.index(met)]
+            if v in self.known.centred:
+                return overlap.centred
+            return max(overlap.whole, 0.0 if met.signed else SHARED)
         if met.weight:
             fresh = self.sizes[moved].fresh ** 2
-            part = BY_OUTPUTS * fresh + WEAKLY * (1 - fresh)
+            places = math.prod(met.op.shape[2:])  # each place of a kernel has a gradient of its own
+            part = (BY_OUTPUTS * fresh + WEAKLY * (1 - fresh)) / places
             return min(1.0, part / self._rows(met, v) + SHARED * self._mean(met))
         weights = plain(met)
         if weights.kind == "softmax":
@@ -217,6 +235,8 @@ class _Run:
         if not self.linear:
             moved = x.change / x.init
             relative = min(relative, 1.0) if p < 0 else max(min(relative, moved), moved**p if p > 1 else 0.0)
+        if p == 1:  # relu: half of the entries change
+            relative *= self.known.corrections.get(v, 1.0)
         return Estimate(init, init * relative, x.own if p == 1 else {}, x.fresh)
 
     def _reduce(self, v: Value) -> Estimate:
@@ -237,11 +257,10 @@ class _Run:
         x, keys = self.sizes[v.args[0]], _keys(v)
         if "log" in v.op.name:
             return Estimate(math.hypot(x.init, math.log(keys)), x.change)
-        init = _peaked(x.init, keys)
-        change = init * x.change / (1 + x.init**2) ** 0.25
-        if not self.linear:
-            change = min(change, math.hypot(init, _peaked(math.hypot(x.init, x.change), keys)))
-        return Estimate(init, change)
+        step = LINEAR * max(x.init, 1.0) / x.change if self.linear and x.change else 1.0
+        init, change = attended(x.init, x.change * step, min(keys, MANY))
+        few = min(keys, MANY) / keys
+        return Estimate(init * few, change / step * few)
 
     def _act(self, v: Value) -> Estimate:
         x = self.sizes[v.args[0]]
@@ -276,6 +295,18 @@ class _Run:
         return Estimate(math.nan, math.nan)
 
 
+def _before_batch_norm(program: Program) -> set[Value]:
+    """Products whose mean over examples is taken off: gradients, and so updates, leave alone what examples share."""
+    found: set[Value] = set()
+    for v in program.values:
+        if v.kind == "norm" and "batch_norm" in v.op.name:
+            x = v.args[0]
+            while x.kind in ("view", "scale", "join"):
+                x = x.args[0]
+            found.add(x)
+    return found
+
+
 def _sum(count: float, aligned: float) -> float:
     """How much larger a sum of `count` products is than one of them."""
     return math.sqrt(count + aligned * count**2)
@@ -288,16 +319,23 @@ def _blend(parts: list[tuple[float, float]]) -> float:
 
 
 def _turned(change: float, size: float) -> float:
-    """The change of a value that keeps its size: at most that between two independent ones."""
+    """The change of a value that keeps its size, when an independent one is added: at most that between two such."""
     if not size:
         return 0.0
-    relative = change / size
-    return size * math.sqrt(2) * relative / math.sqrt(2 + relative**2)
+    return size * math.sqrt(max(0.0, 2 - 2 / math.hypot(1, change / size))) if change > 1e-6 * size else change
 
 
-def _peaked(spread: float, keys: int) -> float:
-    """Size of the weights that a softmax gives to `keys` logits of this spread: from 1/keys to one of them."""
-    return min(math.exp(min(spread, 5.0) ** 2 / 2) / keys, 1 / math.sqrt(keys))
+@cache
+def _logits(keys: int) -> torch.Tensor:
+    """Normal numbers (2, rows, keys), the same ones every time."""
+    return torch.randn(2, 2048 // keys + 64, keys, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def attended(spread: float, change: float, keys: int) -> tuple[float, float]:
+    """Root mean squares of the softmax of normal logits, and of what it changes by when others are added."""
+    first, second = _logits(keys)
+    before, after = (x.softmax(-1) for x in (first * spread, first * spread + second * change))
+    return float(before.square().mean().sqrt()), float((after - before).square().mean().sqrt())
 
 
 def _keys(v: Value) -> int:
