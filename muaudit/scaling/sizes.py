@@ -21,7 +21,9 @@ import torch
 
 from ..capture.overlap import Overlap
 from .derive import Scaling
+from .gradient_sizes import gradient_sizes
 from .lower import Program
+from .optimizers import Trained
 from .predict import Prediction, leaf, plain, tied
 from .values import NUMBER, ZERO, Value
 
@@ -72,7 +74,7 @@ class Estimator:
     def __init__(self, scaling: Scaling, prediction: Prediction, first: First, steps: int = 0) -> None:
         self.program, self.inits, self.trained = scaling.program, scaling.inits, scaling.trained
         self.exponents, self.gradients = prediction.steps, first.gradients
-        self.gradient_exponents, self.shares = prediction.param_gradients, prediction.shares
+        self.shares = prediction.shares
         self.steps = steps
         self.measured, self.overlaps = first.sizes, first.overlaps
         self.tied = tied(scaling.program)
@@ -82,7 +84,25 @@ class Estimator:
 
     def at(self, ratio: float) -> dict[Value, Estimate]:
         """Estimates at `ratio` times the width of the first probe."""
-        run = _Run(self, ratio)
+        run = _Run(self, ratio, self._gradients(ratio))
+        return self._run(run, ratio)
+
+    def _gradients(self, ratio: float) -> dict[str, float]:
+        """Root mean squares of the gradients of the parameters: those of the first probe, grown."""
+        if ratio == 1.0:
+            return dict(self.gradients)
+        grown = {}
+        inits: dict[float, dict[Value, float]] = {}
+        for at in (1.0, ratio):
+            run = _Run(self, at, {})
+            inits[at] = {value: each.init for value, each in self._run(run, at).items()}
+            grown[at] = gradient_sizes(self.program, inits[at], run.rows, at)
+        first = grown[1.0]
+        return {
+            name: g * (grown[ratio][name] / first[name] if first[name] else 1.0) for name, g in self.gradients.items()
+        }
+
+    def _run(self, run: _Run, ratio: float) -> dict[Value, Estimate]:
         for value in self.program.values:
             found = run.rules[value.kind](value)
             if ratio == 1.0 and value not in self.corrections:
@@ -101,8 +121,9 @@ class Estimator:
 class _Run:
     """One pass at one width."""
 
-    def __init__(self, known: Estimator, ratio: float) -> None:
+    def __init__(self, known: Estimator, ratio: float, gradients: Mapping[str, float]) -> None:
         self.known = known
+        self.gradients = gradients
         self.ratio = ratio
         self.linear = known.steps == 0
         self.sizes: dict[Value, Estimate] = {}
@@ -123,14 +144,19 @@ class _Run:
             size = init.rms[0] * self.grown(init.raw if init.exponent is None else init.exponent)
         change = 0.0
         if how is not None:
-            gradient = self.known.gradients.get(v.name, 0.0)
-            change = how.lr * max(1, self.known.steps) ** COHERENT * self.grown(self.known.exponents.get(v.name, ZERO))
-            change *= gradient if how.family == "sgd" else 1.0
+            change = how.lr * max(1, self.known.steps) ** COHERENT * self._step(v.name, how)
             change *= init.rms[0] if how.family == "lamb" and init is not None and init.rms[0] else 1.0
-            if how.family == "adam" and gradient and not self.linear:  # a gradient of the size of eps moves it less
-                gradient *= self.grown(self.known.gradient_exponents.get(v.name, 0.0))
-                change *= gradient / (gradient + how.eps[0] * self.grown(how.eps_exponent or 0.0))
         return Estimate(size, change)
+
+    def _step(self, name: str, how: Trained) -> float:
+        """How far one update moves an entry, in units of the learning rate of the first probe."""
+        gradient, exponent = self.gradients.get(name, 0.0), self.known.exponents.get(name, ZERO)
+        lr = self.grown(how.raw_lr_exponent if how.lr_exponent is None else how.lr_exponent)
+        if how.family == "sgd":
+            return lr * gradient
+        if how.family == "adam" and gradient and not self.linear:  # one of the size of eps moves it less
+            return lr * gradient / (gradient + how.eps[0] * self.grown(how.eps_exponent or 0.0))
+        return self.grown(exponent)
 
     def _data(self, v: Value) -> Estimate:
         size = v.factor if v.note == NUMBER else v.op.rms()[0]
@@ -165,7 +191,7 @@ class _Run:
             name = leaf(w).name if w.weight else ""
             own = self.sizes[other].own.get(name, 0.0)
             if own:  # one of the outputs is the row that was looked up
-                init = math.hypot(init, own * self.sizes[w].init * count / math.sqrt(self._rows(w, v)))
+                init = math.hypot(init, own * self.sizes[w].init * count / math.sqrt(self.rows(w, v)))
         aligned = self._aligned(a, b, v), self._aligned(b, a, v)
         terms = [x.change * y.init * _sum(count, aligned[0]), x.init * y.change * _sum(count, aligned[1])]
         if not self.linear:
@@ -180,7 +206,7 @@ class _Run:
         if moved.weight:
             alike = self.known.overlaps.get(v)
             if alike is None:
-                return max(1 / self._rows(met, v), 0.0 if met.signed else SHARED)
+                return max(1 / self.rows(met, v), 0.0 if met.signed else SHARED)
             overlap = alike[v.args.index(met)]
             if v in self.known.centred:
                 return overlap.centred
@@ -189,12 +215,12 @@ class _Run:
             fresh = self.sizes[moved].fresh ** 2
             places = math.prod(met.op.shape[2:])  # each place of a kernel has a gradient of its own
             part = (BY_OUTPUTS * fresh + WEAKLY * (1 - fresh)) / places
-            return min(1.0, part / self._rows(met, v) + SHARED * self._mean(met))
+            return min(1.0, part / self.rows(met, v) + SHARED * self._mean(met))
         weights = plain(met)
         if weights.kind == "softmax":
             size = self.sizes[weights].init * v.count * self.grown(v.e)
             return AVERAGED * min(1.0, 1 / size**2) if size else 0.0
-        return min(1.0, self._along(moved, v) / self._rows(met, v))
+        return min(1.0, self._along(moved, v) / self.rows(met, v))
 
     def _along(self, moved: Value, v: Value) -> float:
         """How much of the change of a query goes along one of its keys, or the reverse."""
@@ -209,7 +235,7 @@ class _Run:
         init = self.known.inits.get(leaf(v).name)
         return init.mean_share**2 if init is not None and init.mean_significant else 0.0
 
-    def _rows(self, v: Value, contraction: Value) -> float:
+    def rows(self, v: Value, contraction: Value) -> float:
         """How many vectors a factor of a contraction holds: outputs of a weight, examples of an activation."""
         if not any(a.weight for a in contraction.args):  # queries and keys: those of one head
             return float(_keys(contraction))
