@@ -3,10 +3,9 @@
     python benchmarks/kill_sweep.py                # 20 kills
     python benchmarks/kill_sweep.py --kills 200 --seed 7
 
-The perceptron in fixtures/mlp/sp.py is swept beside its conversion, run by run and in ensembles. Each life of a sweep
-is a forked process that is killed (SIGKILL): every other one after a random time, the rest when a random one of their
-writes is half done. The next life goes on with the same results file; once a sweep has ended, its file must be the
-undisturbed one's.
+The perceptron in fixtures/mlp/sp.py is swept, run by run and in ensembles. Each life of a sweep is a forked process
+that is killed (SIGKILL): every other one after a random time, the rest when a random one of their writes is half done.
+The next life goes on with the same results file; once a sweep has ended, its file must be the undisturbed one's.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def sweep(results: Path, together: int) -> None:
 
     carry_out(
         Request(
-            target=str(FIXTURE), widths="16,32,64", lr="2^-10..2^-4", near=2, steps=30, convert=True,
+            target=str(FIXTURE), widths="16,32,64", lr="2^-10..2^-4", near=2, steps=30, seeds=2,
             hp=("weight_decay=0.01,0.1",), together=together, results=results,
         )
     )  # fmt: skip
