@@ -294,7 +294,8 @@ def test_results_of_another_sweep_are_refused(here: Path, capsys: pytest.Capture
     assert "holds the results of another sweep:\n  steps: 4 there, 5 here" in capsys.readouterr().err
     (here / "model.py").write_text(MODEL + "\n# edited\n")
     assert run(*flags) == 2
-    assert "another sweep" in capsys.readouterr().err
+    differing = capsys.readouterr().err.split("another sweep:\n")[1].splitlines()
+    assert [line.partition(":")[0].strip() for line in differing if " there, " in line] == ["original.source"]
     assert (here / "r.jsonl").read_bytes() == kept
     (here / "r.jsonl").write_text("width,loss\n")
     assert run(*flags) == 2

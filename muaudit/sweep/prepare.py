@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..convert.files import plan_text
 from ..convert.plan import Plan
 from ..convert.planner import make_plan
 from ..target.probe import Target
@@ -60,7 +59,7 @@ def identity(variants: list[Variant], settings: Settings, options: Mapping[str, 
         found[each.name] = {
             "target": each.target.label,
             "source": _digest(source.read_bytes()) if source.is_file() else None,
-            "plan": _digest(plan_text(each.plan.at(each.plan.base_width)).encode()) if each.plan is not None else None,
+            "plan": _digest(repr(_acting(each.plan)).encode()) if each.plan is not None else None,
             "optimizer": each.target.optimizer_name,
             **each.task.identity,
         }
@@ -84,6 +83,13 @@ def setup_line(variants: list[Variant], grid: Grid, settings: Settings) -> str:
         f"seed{'s' * (grid.seeds > 1)}, {settings.steps} steps{schedule}; {variants[0].target.optimizer_name}; "
         f"{variants[0].task.describe}; {settings.device} {settings.dtype}"
     )
+
+
+def _acting(plan: Plan) -> tuple[Any, ...]:
+    """All of a plan that training depends on: its wording may change."""
+    tensors = [(entry.pattern, entry.exponents, entry.gauge, entry.optimizer) for entry in plan.entries]
+    hooks = [(hook.module, hook.on, hook.exponent, hook.part) for hook in plan.hooks]
+    return plan.base_width, plan.optimizer, sorted(tensors), hooks
 
 
 def _digest(data: bytes) -> str:

@@ -104,11 +104,11 @@ class Results:
         expected = self._header["settings"]
         if found == expected:
             return
-        both = found if isinstance(found, dict) else {}
+        there, here = _flat(found if isinstance(found, dict) else {}), _flat(expected)
         lines = [
-            f"  {name}: {_short(both.get(name))} there, {_short(expected.get(name))} here"
-            for name in (*expected, *(name for name in both if name not in expected))
-            if both.get(name) != expected.get(name)
+            f"  {name}: {_short(there.get(name))} there, {_short(here.get(name))} here"
+            for name in dict.fromkeys((*here, *there))
+            if there.get(name) != here.get(name)
         ]
         raise UserError(
             f"{self.path} holds the results of another sweep:\n" + "\n".join(lines),
@@ -197,6 +197,14 @@ def _outcome(path: Path, row: Any) -> Outcome:
 
 def _line(data: Mapping[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False) + "\n"
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`converted.plan` beside `steps`, so that a difference is shown alone."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 def _short(value: Any) -> str:
