@@ -42,7 +42,9 @@ from muaudit.training.settings import Settings  # noqa: E402
 FIXTURES = ROOT / "fixtures"
 FIRST = 3
 # Three seeds may leave these undecided: which experts a token goes to changes in jumps; a value head has one output.
-MORE_SEEDS = {"moe/table8_sgd": 16, "moe/table9_sgd": 16, "bugs/heads": 8}
+MORE_SEEDS = {
+    "moe/table8_sgd": 16, "moe/table9_sgd": 16, "bugs/heads": 8, "encdec/table3_sgd": 8, "encdec/table8_sgd": 8
+}  # fmt: skip
 SEED_APART = 1000  # base seeds are so far apart that no run shares an initialization with another
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from muaudit.cli.main import app
+from muaudit.training.drawn import PANELS, shown_steps, spread
 
 pytest.importorskip("matplotlib")
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -74,3 +76,20 @@ assert "torch" not in sys.modules and "matplotlib.pyplot" not in sys.modules
 def test_bad_plots(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(FIXTURES / "mlp/sp.py"), *args) == 2
     assert message in capsys.readouterr().err
+
+
+def test_numbers_beside_the_lines_keep_their_distance_and_order() -> None:
+    places = [0.5, 0.51, 0.1, 0.52, 0.9]
+    moved = spread(places, 0.05)
+    ranked = sorted(moved)
+    assert [moved.index(each) for each in ranked] == [2, 0, 1, 3, 4]
+    assert all(above - below > 0.05 - 1e-9 for below, above in pairwise(ranked))
+    assert (moved[2], moved[4]) == (0.1, 0.9)  # what has room stays
+    assert moved[1] == pytest.approx(0.51)
+
+
+def test_a_long_run_has_a_bounded_number_of_panels() -> None:
+    assert shown_steps(4) == [0, 1, 2, 3, 4]
+    shown = shown_steps(500)
+    assert (shown[0], shown[1], shown[-1]) == (0, 1, 500)
+    assert len(shown) <= PANELS

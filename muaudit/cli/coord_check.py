@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,6 +179,7 @@ def _measure(target: str | None, options: TargetOptions, settings: Settings, pla
             from muaudit.convert.planned import planned
 
             found = planned(found, load_plan(plan))
+            found = replace(found, label=f"{found.label} converted by {plan.name}")
         return measure(found, settings, progress)
 
 

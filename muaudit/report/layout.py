@@ -40,11 +40,11 @@ def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:
     return Line(tuple(part if isinstance(part, tuple) else (part, "") for part in parts), indent, hang)
 
 
-def columns(rows: Sequence[Sequence[str]], indent: int = 0) -> list[Line]:
+def columns(rows: Sequence[Sequence[str]], indent: int = 0, hang: int = 0) -> list[Line]:
     """Aligned columns under a header, the first row."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [line((text, BOLD if i == 0 else ""), indent=indent) for i, text in enumerate(texts)]
+    return [line((text, BOLD if i == 0 else ""), indent=indent, hang=hang) for i, text in enumerate(texts)]
 
 
 def plain(lines: Iterable[Line]) -> str:

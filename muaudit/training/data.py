@@ -23,7 +23,8 @@ class Activation:
     kind: hidden values grow with width, outputs do not, logits go into an attention softmax.
     multiplier: width exponent of the constant that multiplies this module's weight in the forward pass; for a tied
         embedding the largest that may.
-    predicted_*: what the audit expects; None where it knows nothing.
+    predicted_*: what the audit expects; None where it knows nothing. Of the change, the linear response, and what is
+        left of it at a usual learning rate, where normalisation and bounded functions cap it.
     read: whether the loss reads it; logits_only: whether through attention logits alone.
     """
 
@@ -36,6 +37,7 @@ class Activation:
     multiplier: float = 0.0
     predicted_init: float | None = None
     predicted_update: float | None = None
+    predicted_capped: float | None = None
     read: bool = True
     logits_only: bool = False
 

@@ -29,6 +29,7 @@ FLAT = 0.2
 # How far below its exponent the change of outputs and logits may start: the gradient that reaches the logits of a new
 # model is a sum over d_head entries of random sign, n^-1/2 of what it becomes once these have been learned.
 SLOW = 0.5 + FLAT
+LATE = 0.6  # the same for what learns through logits alone without a normalised gradient: n^-1/2, and less at first
 TOO_WIDE = 0.5  # an interval wider than this on either side says nothing
 NOISE = {"fp32": 1e-6, "bf16": 1e-2, "fp64": 1e-13}  # a change smaller than this part of its value is rounding
 SIGNIFICANT_LOSS = 0.005
@@ -146,7 +147,7 @@ def _allowed(run: Measurement, activation: Activation, step: int) -> tuple[float
     if step and activation.kind == "output" and not activation.read:
         low = -inf  # its head is not trained
     elif step and _late(run, activation):
-        low = min(low, -SLOW)
+        low -= LATE
     return low + min(0.0, -activation.multiplier), high + max(0.0, -activation.multiplier)
 
 
@@ -182,24 +183,24 @@ def _class(exponent: float) -> str:
 
 
 def _disagreement(run: Measurement, activation: Activation, slopes: tuple[Slope, ...]) -> str:
-    """Prediction against measurement, by class: the prediction is the linear response, which saturation caps.
+    """Prediction against measurement, by class. The change lies between the linear response and what caps it.
 
     Outputs, logits and what is trained through logits alone reach their exponent from below.
     """
     parts, slow = [], activation.kind != "hidden" or _late(run, activation)
     if activation.kind == "output" and not activation.read:
         return ""  # predicted as if its head were trained
-    for what, predicted, steps in (
-        ("init", activation.predicted_init, (0,)),
-        ("change", activation.predicted_update, (1, 2)),
+    for what, step, linear, capped in (
+        ("init", 0, activation.predicted_init, activation.predicted_init),
+        ("change", 1, activation.predicted_update, activation.predicted_capped),
     ):
-        found = next((s.fit for s in slopes if s.step in steps), None)
-        if predicted is None or found is None or found.half_width > TOO_WIDE or abs(predicted) == inf:
+        found = next((s.fit for s in slopes if s.step in (step, 2 * step)), None)
+        if linear is None or found is None or found.half_width > TOO_WIDE or abs(linear) == inf:
             continue
-        below = SLOW if slow else FLAT
-        apart = found.low - FLAT > predicted or found.high + below < predicted
-        if apart and _class(predicted) != _class(found.slope):
-            parts.append(f"{what} is predicted as {predicted:+.2f} and measured as {found.slope:+.2f}")
+        least, most = sorted((linear, linear if capped is None else capped))
+        apart = found.low - FLAT > most or found.high + (SLOW if slow else FLAT) < least
+        if apart and _class(found.slope) not in (_class(least), _class(most)):
+            parts.append(f"{what} is predicted as {linear:+.2f} and measured as {found.slope:+.2f}")
     return "; ".join(parts)
 
 

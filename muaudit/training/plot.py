@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .data import Array, Measurement
+from .data import Measurement
+from .drawn import distinct, entry, limits, named, shown_steps, sizes_of, spread
 from .judge import Judged, Verdict
 
 FORMATS = (".png", ".svg", ".pdf")
 STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":"}
-LABELLED = 7
-_OFFENCE = "#d62728"
+_OFFENCE = "#b3141b"
+_LIGHTEST = 0.85  # of the colour map: what is lighter is lost on white paper
+_MANY = 60
+_WORDS = {"pass": "stable in width", "fail": "not stable in width", "undecided": "undecided: add widths or seeds"}
+_SETTINGS: Any = {
+    # Text stays text in svg and pdf, and no date goes into the file.
+    "font.size": 9, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.fontsize": 8,
+}  # fmt: skip
 Drawn = tuple[Measurement, Verdict]
 
 
@@ -39,134 +47,104 @@ def plot(rows: Sequence[Drawn], path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    steps = max(run.steps for run, _ in rows) + 1
-    # Text stays text in svg and pdf, and no date goes into the file.
-    with matplotlib.rc_context({"font.size": 8, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit"}):
-        figure = Figure(figsize=(2.1 * steps + 3.3, 2.7 * len(rows) + 0.8), layout="constrained")
-        grid = figure.subplots(len(rows), steps, sharey=True, squeeze=False)
-        for axes, (run, verdict) in zip(grid, rows, strict=True):
-            _row(figure, axes, run, verdict)
-        _styles(figure)
+    panels = max(len(shown_steps(run.steps)) for run, _ in rows)
+    wide = max(7.0, 1.9 * panels + 0.6)
+    columns = max(1, int(wide // 3.7))
+    below = [0.19 * -(-len(named(verdict)) // columns) + 0.35 for _, verdict in rows]
+    heights = [2.75 + legend for legend in below] + [0.5]
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(wide, sum(heights)), layout="constrained")
+        whole: Any = figure
+        *parts, foot = whole.subfigures(len(rows) + 1, 1, height_ratios=heights)
+        for part, (run, verdict) in zip(parts, rows, strict=True):
+            _row(part, part.subplots(1, panels, sharey=True, squeeze=False)[0], run, verdict, limits(rows), columns)
+        _key(foot)
         try:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _row(figure: Any, axes: Any, run: Measurement, verdict: Verdict) -> None:
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    drawn_ones = _distinct(verdict.judged)
-    colours, depth = colormaps["viridis"], max(1, len(drawn_ones) - 1)
-    named = _named(verdict)
-    lines: dict[str, Any] = {}
-    thin = 1.1 if len(drawn_ones) <= 60 else 0.6
-    for step, panel in enumerate(axes):
-        panel.set(xscale="log", yscale="log")
-        panel.set_xticks(run.widths, [str(width) for width in run.widths], rotation=45 if len(run.widths) > 4 else 0)
-        panel.minorticks_off()
-        panel.grid(True, which="major", linewidth=0.4, alpha=0.4)
-        panel.set_title("value at init" if step == 0 else f"change after step {step}", fontsize=8)
-        panel.set_xlabel(run.width_name)
-        if step > run.steps:
-            continue
-        for order, judged in enumerate(drawn_ones):
-            activation = judged.activation
-            sizes = activation.values["l2" if step == 0 else "change_l2"][:, :, step]
-            number = named.index(judged) + 1 if judged in named else 0
-            bad = judged.status == "fail"
-            (drawn,) = panel.plot(
-                run.widths, _typical(sizes), STYLES[activation.kind], color=colours(0.92 * order / depth),
-                linewidth=2.0 * thin if number and bad else thin, alpha=1.0 if number else 0.55,
-                marker="o", markersize=2.2 if number else 1.2, zorder=3 if number else 2,
-            )  # fmt: skip
+def _row(part: Any, axes: Any, run: Measurement, verdict: Verdict, extent: tuple[float, float], columns: int) -> None:
+    """The panels of one run, its verdict above and the names of lines below."""
+    part.suptitle(
+        f"{run.target}: {_WORDS[verdict.status]}", fontsize=10, fontweight="bold", x=0.01, ha="left",
+        color=_OFFENCE if verdict.status == "fail" else "black",
+    )  # fmt: skip
+    lines = distinct(verdict.judged)
+    marked = {id(judged): number for number, judged in enumerate(named(verdict), 1)}
+    steps = shown_steps(run.steps)
+    handles: dict[int, Any] = {}
+    for panel, step in zip(axes, steps, strict=False):
+        _prepare(panel, run, step, extent)
+        for order, judged in enumerate(lines):
+            number = marked.get(id(judged), 0)
+            drawn = _line(panel, run, judged, step, order / max(1, len(lines) - 1), number, len(lines) > _MANY)
             if number:
-                lines[activation.name] = drawn
-                _label(panel, run, sizes, number, bad)
-    status = {"pass": "stable", "fail": "not stable", "undecided": "undecided"}[verdict.status]
-    axes[0].set_ylabel(f"{run.target}\n{status} in width\n\nroot mean square", fontsize=8)
-    handles = [lines[judged.activation.name] for judged in named if judged.activation.name in lines]
-    labels = [f"{place} {_entry(judged)}" for place, judged in enumerate(named, 1) if judged.activation.name in lines]
-    title = "offenders: slope at init, of the change" if verdict.offenders else "steepest: slope at init, of the change"
-    last = axes[-1]
-    mappable = ScalarMappable(Normalize(0, depth), colours)
-    bar = figure.colorbar(mappable, ax=list(axes), pad=0.01, fraction=0.02, aspect=30, location="left")
-    bar.set_ticks([0, depth], labels=["first", "last"])
-    bar.set_label("place in the forward pass", fontsize=7)
-    last.legend(
-        handles, labels, title=title, loc="upper left", bbox_to_anchor=(1.08, 1.0), fontsize=6.5, title_fontsize=7,
-        frameon=False, handlelength=2.6,
+                handles[number] = drawn
+        _numbers(panel, run, {marked[id(j)]: j for j in lines if id(j) in marked}, step, extent)
+    for panel in axes[len(steps) :]:
+        panel.set_axis_off()
+    axes[0].set_ylabel("root mean square")
+    labels = {number: f"{number}  {entry(judged)}" for number, judged in enumerate(named(verdict), 1)}
+    part.legend(
+        [handles[number] for number in sorted(handles)], [labels[number] for number in sorted(handles)],
+        title="slopes of the worst offenders" if verdict.offenders else "slopes of the steepest lines",
+        loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6, columnspacing=1.5, labelspacing=0.25,
+        title_fontsize=8, alignment="left",
     )  # fmt: skip
 
 
-def _named(verdict: Verdict) -> list[Judged]:
-    """What gets a name: the offenders, else the steepest lines."""
-    distinct = _distinct(verdict.judged)
-    if verdict.offenders:
-        return [judged for judged in verdict.offenders if judged in distinct][:LABELLED]
-    sloped = [judged for judged in distinct if judged.slopes]
-    return sorted(sloped, key=lambda judged: -max(abs(slope.fit.slope) for slope in judged.slopes))[:LABELLED]
+def _prepare(panel: Any, run: Measurement, step: int, extent: tuple[float, float]) -> None:
+    panel.set(xscale="log", yscale="log", ylim=extent)
+    many = len(run.widths) > 4 or max(run.widths) > 9999
+    panel.set_xticks(run.widths, [str(width) for width in run.widths], rotation=45 if many else 0)
+    panel.minorticks_off()
+    panel.grid(True, which="major", linewidth=0.4, alpha=0.5)
+    panel.set_title("value at init" if step == 0 else f"change after step {step}")
+    panel.set_xlabel(run.width_name)
 
 
-def _distinct(judged: Sequence[Judged]) -> list[Judged]:
-    """One line for values that are the same: a block returns what its last layer does, or a constant times it."""
-    found: list[Judged] = []
-    for each in judged:
-        twin = next((other for other in found if _same(other, each)), None)
-        if twin is not None and each.activation.module == "":
-            found[found.index(twin)] = each  # what the model returns, rather than what a constant is still to multiply
-        elif twin is None:
-            found.append(each)
-    return found
+def _line(panel: Any, run: Measurement, judged: Judged, step: int, depth: float, number: int, many: bool) -> Any:
+    """One activation. Offenders are thick, the rest recedes."""
+    from matplotlib import colormaps
+
+    thin, bad = 0.6 if many else 1.1, judged.status == "fail"
+    colour = colormaps["viridis"](_LIGHTEST * depth)
+    (drawn,) = panel.plot(
+        run.widths, sizes_of(judged, step), STYLES[judged.activation.kind], color=colour,
+        linewidth=(2.2 if bad else 1.4) if number else thin, alpha=1.0 if number else 0.35 if many else 0.5,
+        marker="o", markersize=(3.2 if bad else 2.4) if number else 0.0 if many else 1.2, zorder=3 if number else 2,
+    )  # fmt: skip
+    return drawn
 
 
-def _same(a: Judged, b: Judged) -> bool:
-    """Whether two activations differ by nothing, or outputs by no more than a constant for each width."""
-    x, y = a.activation.values["l2"], b.activation.values["l2"]
-    if np.array_equal(x, y, equal_nan=True):
-        return True
-    if a.activation.kind != "output" or b.activation.module or not np.isfinite(x).any():
-        return False
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = (x / y).reshape(len(x), -1)
-    return bool(np.nanmax(np.nanmax(ratio, 1) / np.nanmin(ratio, 1)) < 1.001) if np.isfinite(ratio).all() else False
-
-
-def _entry(judged: Judged) -> str:
-    name = judged.activation.name
-    name = name if len(name) <= 34 else "…" + name[-33:]
-    first = next((f"{slope.fit.slope:+.2f}" for slope in judged.slopes if slope.step == 0), "–")
-    last = judged.slopes[-1] if judged.slopes else None
-    change = f"{last.fit.slope:+.2f}" if last is not None and last.step else "–"
-    return f"{name}  {first}, {change}".replace("-", "−") + (f"  {judged.non_finite}" if judged.non_finite else "")
-
-
-def _label(panel: Any, run: Measurement, sizes: Array, number: int, bad: bool) -> None:
-    """The number of the legend's entry beside the line's last point."""
-    typical = _typical(sizes)
-    there = np.flatnonzero(np.isfinite(typical))
-    if len(there):
-        at = there[-1]
+def _numbers(panel: Any, run: Measurement, marked: dict[int, Judged], step: int, extent: tuple[float, float]) -> None:
+    """The legend's numbers beside the lines' last points, far enough from each other to be read."""
+    ends = {}
+    for number, judged in marked.items():
+        sizes = sizes_of(judged, step)
+        there = np.flatnonzero(np.isfinite(sizes))
+        if len(there):
+            ends[number] = float(run.widths[there[-1]]), float(sizes[there[-1]])
+    low, high = np.log(extent)
+    moved = spread([float((np.log(y) - low) / (high - low)) for _, y in ends.values()], 0.055)
+    for (number, point), place in zip(ends.items(), moved, strict=True):
+        bad = marked[number].status == "fail"
         panel.annotate(
-            str(number), (run.widths[at], typical[at]), xytext=(3 + 6 * ((number - 1) % 3), 0), fontsize=6.5,
-            textcoords="offset points", va="center", color=_OFFENCE if bad else "black", annotation_clip=False,
+            str(number), point, xytext=(1.07, place), textcoords="axes fraction", fontsize=8, va="center", ha="center",
+            color=_OFFENCE if bad else "black", fontweight="bold" if bad else "normal", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "shrinkA": 3, "shrinkB": 2},
         )  # fmt: skip
 
 
-def _typical(sizes: Array) -> Array:
-    """The geometric mean over seeds; NaN where nothing positive was measured."""
-    usable = np.isfinite(sizes) & (sizes > 0)
-    logs = np.where(usable, np.log(np.where(usable, sizes, 1.0)), 0.0)
-    counts = usable.sum(axis=1)
-    found: Array = np.where(counts > 0, np.exp(logs.sum(axis=1) / np.maximum(counts, 1)), np.nan)
-    return found
-
-
-def _styles(figure: Any) -> None:
+def _key(foot: Any) -> None:
+    """What line styles and colours mean, once for all rows."""
+    from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
     words = {"hidden": "hidden", "output": "output", "logits": "attention logits"}
     handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in words.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    for depth, text in ((0.0, "first"), (0.5, "in the middle"), (1.0, "last in the forward pass")):
+        handles.append(Line2D([], [], color=colormaps["viridis"](_LIGHTEST * depth), linewidth=4, label=text))
+    foot.legend(handles=handles, loc="center", ncols=6, frameon=False, handlelength=2.2, columnspacing=1.4)

@@ -182,7 +182,7 @@ class _Collected:
                 Activation(
                     name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
                     _multiplier(multipliers, module, self._kind(name)),
-                    row.init_exponent if row else None, row.update_exponent if row else None,
+                    *((row.init_exponent, row.update_exponent, row.capped_exponent) if row else (None,) * 3),
                     name not in self.lineage.unread, name in self.lineage.logits_only,
                 )
             )  # fmt: skip

@@ -7,10 +7,12 @@ from math import inf
 from os.path import relpath
 
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
-from .data import Measurement
+from .data import Activation, Measurement
+from .drawn import by_design, distinct
 from .judge import Judged, Status, Verdict
 
 SHOWN = 10
+CHARTED = 40
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 _WORDS: dict[Status, str] = {
     "pass": "stable in width",
@@ -34,27 +36,28 @@ def check_lines(run: Measurement, verdict: Verdict) -> Iterator[Line]:
     counts = f"{len(verdict.judged)} activations: {len(failed)} fail, {len(open_)} undecided"
     yield line((f"coordinate check: {_WORDS[verdict.status]}", _STYLE[verdict.status]), f"  ({counts})")
     yield line((f"wider is better: {verdict.wider}", _STYLE[verdict.wider]), f"  ({verdict.wider_detail})", hang=2)
-    yield from _table("worst offenders, first where it starts", failed, run.steps)
-    yield from _table("undecided", open_, run.steps)
+    yield from _table("worst offenders, first where it starts", failed)
+    yield from _table("undecided", open_)
     yield from _disagreements(verdict.disagreements)
-    if not failed:
-        yield from _chart(verdict, run.steps)
+    yield from _chart(verdict, run.steps)
 
 
-def _table(title: str, judged: list[Judged], steps: int) -> Iterator[Line]:
+def _table(title: str, judged: list[Judged]) -> Iterator[Line]:
+    """Blocks that return what their last layer does are in the counts, not in the table."""
     if not judged:
         return
     yield line()
     yield line((title, BOLD))
-    rows = [["activation", "where", "init", "(predicted)", "change", "(predicted)", "why"]]
-    for each in judged[:SHOWN]:
+    rows = [["activation", "where", "init", "(pred.)", "change", "(pred.)", "measured", "allowed"]]
+    found = [each for each in distinct(judged) if each in judged]
+    for each in found[:SHOWN]:
         a = each.activation
         where = f"{relpath(a.file)}:{a.line}" if a.file else "-"
-        change = _change(each), _exponent(a.predicted_update)
-        rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, _why(each)])
-    yield from columns(rows, indent=2)
-    if len(judged) > SHOWN:
-        yield line((f"and {len(judged) - SHOWN} more; --format json has them all", DIM), indent=2)
+        change = _change(each), _predicted_change(a)
+        rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, *_why(each)])
+    yield from columns(rows, indent=2, hang=4)
+    if len(judged) > len(found[:SHOWN]):
+        yield line((f"and {len(judged) - len(found[:SHOWN])} more; --format json has them all", DIM), indent=2)
 
 
 def _disagreements(judged: list[Judged]) -> Iterator[Line]:
@@ -69,32 +72,33 @@ def _disagreements(judged: list[Judged]) -> Iterator[Line]:
 
 
 def _chart(verdict: Verdict, steps: int) -> Iterator[Line]:
-    """One row an activation: where its last slope lies between −1 and +1."""
-    named = [(each, each.slopes[-1]) for each in verdict.judged if each.slopes]
+    """One row an activation, in the order of the forward pass: where its last slope lies between −1 and +1."""
+    named = [(each, each.slopes[-1]) for each in distinct(verdict.judged) if each.slopes]
     if not named:
         return
     yield line()
     yield line((f"slope of the change after {steps} steps, from −1 to +1", BOLD))
-    wide = max(len(each.activation.name) for each, _ in named[:40])
-    for each, slope in named[:40]:
+    wide = max(len(each.activation.name) for each, _ in named[:CHARTED])
+    for each, slope in named[:CHARTED]:
         place = min(20, max(0, round((slope.fit.slope + 1) * 10)))
-        bar = "".join("●" if at == place else "│" if at == 10 else "·" for at in range(21))
-        scaled = f"  (then × width^{each.activation.multiplier:+g})" if each.activation.multiplier < 0 else ""
-        yield line(f"{each.activation.name:{wide}}  {bar}  {slope.fit.slope:+.2f}{scaled}", indent=2)
-    if len(named) > 40:
-        yield line((f"and {len(named) - 40} more", DIM), indent=2)
+        mark = "◀" if slope.fit.slope < -1.05 else "▶" if slope.fit.slope > 1.05 else "●"
+        bar = ["│" if at == 10 else "·" for at in range(21)]
+        yield line(
+            (f"{each.activation.name:{wide}}  ", ""), ("".join(bar[:place]), DIM), (mark, _STYLE[each.status]),
+            ("".join(bar[place + 1 :]), DIM), f"  {slope.fit.slope:+.2f}{by_design(each)}", indent=2,
+        )  # fmt: skip
+    if len(named) > CHARTED:
+        yield line((f"and {len(named) - CHARTED} more", DIM), indent=2)
 
 
-def _why(each: Judged) -> str:
-    if each.non_finite:
-        return each.non_finite
+def _why(each: Judged) -> tuple[str, str]:
+    """`step 4: +1.81 ±0.05` and the slopes that are allowed."""
     worst = each.worst
-    if worst is None:
-        return ""
-    what = f"change at step {worst.step}" if worst.step else "value at init"
-    low = f"{worst.low:+.2f}" if worst.low > -inf else "−∞"
-    shown = f"{worst.fit.slope:+.2f} [{worst.fit.low:+.2f}, {worst.fit.high:+.2f}]"
-    return f"{what}: slope {shown}, allowed {low} to {worst.high:+.2f}"
+    if each.non_finite or worst is None:
+        return each.non_finite, ""
+    allowed = f"≤ {worst.high:+.2f}" if worst.low == -inf else f"{worst.low:+.2f} to {worst.high:+.2f}"
+    what = f"step {worst.step}" if worst.step else "init"
+    return f"{what}: {worst.fit.slope:+.2f} ±{worst.fit.half_width:.2f}", allowed
 
 
 def _at(each: Judged, step: int) -> str:
@@ -104,6 +108,14 @@ def _at(each: Judged, step: int) -> str:
 def _change(each: Judged) -> str:
     """The change's slope at the first step that has one: the linear response that the audit predicts."""
     return next((f"{slope.fit.slope:+.2f}" for slope in each.slopes if slope.step > 0), "-")
+
+
+def _predicted_change(activation: Activation) -> str:
+    """The linear response, and where a usual learning rate caps it, from there."""
+    linear, capped = activation.predicted_update, activation.predicted_capped
+    if linear is None or capped is None or capped == linear:
+        return _exponent(linear)
+    return f"{_exponent(min(linear, capped))} to {_exponent(max(linear, capped))}"
 
 
 def _exponent(number: float | None) -> str:
