@@ -67,6 +67,25 @@ def test_down_without_a_plan_undoes_up(capsys: pytest.CaptureFixture[str]) -> No
         assert "eps" not in found[pattern]["exponents"]
 
 
+def test_each_optimizer_has_its_own_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is given for one optimizer is not the value of tensors that another one trains."""
+    muon = str(Path(__file__).parents[1] / "fixtures" / "bugs" / "muon.py")
+    flags = [muon, "--from", "64", "--to", "512", "--set", "muon.lr=0.02,adamw.lr=3e-3,eps=1e-8"]
+    assert run(*flags, "--format", "json") == 0
+    found = values(capsys.readouterr().out)
+    assert (found["up.*.weight"]["optimizer"], found["embed.weight"]["optimizer"]) == ("muon", "adamw")
+    assert found["embed.weight"]["lr"] == pytest.approx(3e-3)
+    assert found["embed.weight"]["eps"] == pytest.approx(1e-8 / 8)
+    assert "eps" not in found["up.*.weight"]["exponents"]
+    assert run(*flags[:-1], "muon.lr=0.02") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[2].split()[:4] == ["tensors", "role", "by", "init"]
+    assert run(*flags[:-1], "sgd.lr=0.1") == 2
+    assert "the plan has no optimizer sgd" in capsys.readouterr().err
+    assert run(*flags[:-1], "muon.eps=1e-7") == 2
+    assert "muon has no eps" in capsys.readouterr().err
+
+
 def test_the_table_and_the_file(plan: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--plan", plan, "--from", "64", "--to", "256", "--set", "lr=4e-3", "--set", "beta1=0.9") == 0
     rows = capsys.readouterr().out.splitlines()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..convert.plan import SETTINGS, Plan
+from ..convert.plan import SETTINGS, Entry, Plan
 from .given import WITHOUT_EPS, check_family
 
 SCHEMA = "muaudit.transfer/1"
@@ -19,9 +19,10 @@ SCHEMA = "muaudit.transfer/1"
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors that go alike: pattern → roles. `scales`: setting → (factor, exponent of m); `values`: setting →
-    effective value, for those that were given."""
+    """Tensors that go alike, under one optimizer: pattern → roles. `scales`: setting → (factor, exponent of m);
+    `values`: setting → effective value, for those that were given."""
 
+    optimizer: str
     tensors: Mapping[str, tuple[str, ...]]
     scales: Mapping[str, tuple[float, float]]
     values: Mapping[str, float]
@@ -48,32 +49,38 @@ class Transfer:
     @property
     def constant(self) -> dict[str, float]:
         """What was given and stays as it is."""
-        return {name: value for name, value in self.given.items() if name not in SETTINGS}
+        return {name: value for name, value in self.given.items() if name.rpartition(".")[2] not in SETTINGS}
+
+    @property
+    def several(self) -> bool:
+        """Whether each of several optimizers trains a part of the tensors."""
+        return len({group.optimizer for group in self.groups}) > 1
 
 
 def carry(plan: Plan, start: int, to: int, given: Mapping[str, float]) -> Transfer:
-    """The values `given`, tuned at width `start` alike for all tensors, at width `to`.
+    """The values `given`, tuned at width `start` alike for all tensors (of an optimizer, `muon.lr`), at width `to`.
 
     The plan's own base width does not matter: exponents hold from any width to any other.
 
     Raises:
         UserError: the plan's optimizer has no such hyperparameter.
     """
-    check_family(given, plan.optimizer)
+    check_family(given, plan.optimizers or (plan.optimizer,))
     moved = replace(plan, base_width=start, width=to)
-    members: dict[tuple[float, ...], list[int]] = {}
-    for place, entry in enumerate(moved.entries):
-        members.setdefault(entry.exponents if entry.roles else (), []).append(place)
+    members: dict[tuple[str, tuple[float, ...]], list[Entry]] = {}
+    for entry in moved.entries:
+        key = entry.optimizer or plan.optimizer, entry.exponents if entry.roles else ()
+        members.setdefault(key, []).append(entry)
     groups = []
-    for places in members.values():
-        entries = [moved.entries[place] for place in places]
+    for (optimizer, _), entries in members.items():
         scales = {
             name: (moved.scale(exponent), exponent)
             for name, exponent in zip(SETTINGS, entries[0].exponents, strict=True)
-            if name != "eps" or plan.optimizer not in WITHOUT_EPS
+            if name != "eps" or optimizer not in WITHOUT_EPS
         }
-        values = {name: given[name] * factor for name, (factor, _) in scales.items() if name in given}
-        groups.append(Group({entry.pattern: entry.roles for entry in entries}, scales, values))
+        tuned = {name: given.get(f"{optimizer}.{name}", given.get(name)) for name in scales}
+        values = {name: value * scales[name][0] for name, value in tuned.items() if value is not None}
+        groups.append(Group(optimizer, {entry.pattern: entry.roles for entry in entries}, scales, values))
     return Transfer(moved, given, tuple(groups))
 
 
@@ -90,6 +97,7 @@ def as_data(transfer: Transfer) -> dict[str, Any]:
         "given": dict(transfer.given),
         "groups": [
             {
+                **({"optimizer": group.optimizer} if transfer.several else {}),
                 "tensors": {pattern: list(roles) for pattern, roles in group.tensors.items()},
                 "init_scale": group.scales["init"][0],
                 **{

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
@@ -19,7 +19,10 @@ WITHOUT_EPS = ("sgd", "muon", "lion")
 
 
 def parse_values(texts: Iterable[str]) -> dict[str, float]:
-    """`lr=3e-3,wd=0.1`, repeatable, to name → value, `wd` being weight_decay. Raises UserError."""
+    """`lr=3e-3,wd=0.1`, repeatable, to name → value, `wd` being weight_decay. Raises UserError.
+
+    `muon.lr=0.02` is the value of one of several optimizers.
+    """
     found: dict[str, float] = {}
     for part in (part for text in texts for part in text.split(",")):
         if not part.strip():
@@ -27,21 +30,26 @@ def parse_values(texts: Iterable[str]) -> dict[str, float]:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             raise UserError(f"--set expects NAME=VALUE,NAME=VALUE, found {part.strip()!r}", "e.g. --set lr=3e-3,wd=0.1")
-        key = SCALED.get(name, name)
-        if name not in SCALED and name not in CONSTANT:
+        owner, dot, own = name.rpartition(".")
+        key = owner + dot + SCALED.get(own, own)
+        if own not in SCALED and own not in CONSTANT:
             raise UserError(
-                f"--set: unknown hyperparameter {name!r}", nearest(name, (*SCALED, *CONSTANT), "hyperparameters")
+                f"--set: unknown hyperparameter {own!r}", nearest(own, (*SCALED, *CONSTANT), "hyperparameters")
             )
         if key in found:
             raise UserError(f"--set gives {key} twice")
-        found[key] = _number(name, value)
+        found[key] = _number(own, value)
     return found
 
 
-def check_family(values: Mapping[str, float], optimizer: str) -> None:
-    """Raise UserError where the plan's optimizer has no such setting."""
-    if "eps" in values and optimizer in WITHOUT_EPS:
-        raise UserError(f"--set eps={values['eps']:g}: {optimizer} has no eps", "leave it out")
+def check_family(values: Mapping[str, float], optimizers: Sequence[str]) -> None:
+    """Raise UserError where the plan has no such optimizer, or its optimizer no such setting."""
+    for key, value in values.items():
+        owner, _, name = key.rpartition(".")
+        if owner and owner not in optimizers:
+            raise UserError(f"--set {key}: the plan has no optimizer {owner}", f"it has {' and '.join(optimizers)}")
+        if name == "eps" and all(each in WITHOUT_EPS for each in ([owner] if owner else optimizers)):
+            raise UserError(f"--set {key}={value:g}: {owner or ' and '.join(optimizers)} has no eps", "leave it out")
 
 
 def _number(name: str, text: str) -> float:

@@ -10,7 +10,6 @@ import yaml
 from ..report.layout import BOLD, DIM, WARNING, Line, columns, line
 from ..report.power import number, power
 from .carry import Group, Transfer, as_data
-from .given import WITHOUT_EPS
 
 _HEADS = {"lr": "lr", "weight_decay": "weight decay", "eps": "eps"}
 
@@ -23,12 +22,16 @@ def transfer_lines(transfer: Transfer) -> Iterator[Line]:
         (f"{plan.target}, {plan.width_name} {transfer.start} → {transfer.to}", BOLD),
         f" ({way}, m = {number(plan.m)}), {plan.optimizer}",
     )
-    shown = [name for name in _HEADS if plan.optimizer not in WITHOUT_EPS or name != "eps"]
+    shown = [name for name in _HEADS if any(name in group.scales for group in transfer.groups)]
     yield line()
-    head = ["tensors", "role", "init ×", *(_HEADS[name] + ("" if name in transfer.given else " ×") for name in shown)]
+    given = {name.rpartition(".")[2] for name in transfer.given}
+    trained_by = ["by"] if transfer.several else []
+    heads = (_HEADS[name] + ("" if name in given else " ×") for name in shown)
+    head = ["tensors", "role", *trained_by, "init ×", *heads]
     rows = [head]
     for group in transfer.groups:
-        cells = [_factor(*group.scales["init"]), *(_cell(group, name) for name in shown)]
+        by = [group.optimizer] if transfer.several else []
+        cells = [*by, _factor(*group.scales["init"]), *(_cell(group, name, name in given) for name in shown)]
         rows += [[pattern, "+".join(roles) or "-", *cells] for pattern, roles in group.tensors.items()]
     yield from columns(rows, indent=2)
     for hook in plan.hooks:
@@ -52,10 +55,13 @@ def to_json(transfer: Transfer) -> str:
     return json.dumps(as_data(transfer), indent=2, ensure_ascii=False) + "\n"
 
 
-def _cell(group: Group, name: str) -> str:
+def _cell(group: Group, name: str, given: bool) -> str:
+    """The value; its factor where no value was given; nothing where the optimizer has no such setting, or no value."""
+    if name not in group.scales:
+        return "-"
     factor, exponent = group.scales[name]
     if name not in group.values:
-        return _factor(factor, exponent)
+        return ("× " if given else "") + _factor(factor, exponent)
     return number(group.values[name]) + (f" ({power(exponent, 'm')})" if exponent else "")
 
 
