@@ -5,7 +5,7 @@ right above a block says what is special about it:
 
     <!-- docs: exit 1 -->             the last command ends with this code; 0 is expected otherwise
     <!-- docs: slow -->               run only with `pytest -m slow`
-    <!-- docs: numbers vary -->       numbers are compared to within a third: they depend on the machine
+    <!-- docs: numbers vary -->       numbers (and bars) are compared to within a third: they depend on the machine
     <!-- docs: not run: reason -->    what this machine cannot run, and why
 
 Several are separated by commas. In an output, a line `...` stands for any lines. A block with `title="FILE"` is
@@ -25,6 +25,7 @@ _BLOCK = re.compile(
     r"(?P<indent> *)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^ *```$",
     re.M | re.S,
 )
+_BAR = re.compile("[·●│]+")
 _TITLE = re.compile(r'title="([^"]+)"')
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 SHELLS = ("console", "bash", "sh", "shell")
@@ -141,6 +142,7 @@ def _matches(shown: list[str], printed: list[str], numbers_vary: bool) -> bool:
 def _alike(shown: str, printed: str, numbers_vary: bool) -> bool:
     if shown == printed or not numbers_vary:
         return shown == printed
+    shown, printed = _BAR.sub("", shown), _BAR.sub("", printed)
     if [part.split() for part in _NUMBER.split(shown)] != [part.split() for part in _NUMBER.split(printed)]:
         return False
     pairs = zip(_NUMBER.findall(shown), _NUMBER.findall(printed), strict=True)
