@@ -25,7 +25,7 @@ _BLOCK = re.compile(
     r"(?P<indent> *)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^ *```$",
     re.M | re.S,
 )
-_BAR = re.compile("[·●│]+")
+_BAR = re.compile("[·●│◀▶]+")
 _TITLE = re.compile(r'title="([^"]+)"')
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 SHELLS = ("console", "bash", "sh", "shell")
