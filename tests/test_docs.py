@@ -18,6 +18,7 @@ import typer.main
 from docs_blocks import ROOT, SHELLS, Block, blocks, differs, pages
 
 from muaudit.cli.main import app
+from muaudit.rules import RULES
 
 PAGES = pages()
 QUICK = [page for page in PAGES if any(block.runs and not block.slow for block in blocks(page))]
@@ -121,6 +122,8 @@ def test_commands_in_the_text_exist(page: Path) -> None:
     """Commands named in sentences and tables, and their flags."""
     program = typer.main.get_command(app)
     commands = program.commands  # type: ignore[attr-defined]
+    for script in re.findall(r"\bpython ((?:benchmarks|tests)/[\w/]+\.py)", page.read_text(encoding="utf-8")):
+        assert (ROOT / script).is_file(), f"{name(page)}: {script}"
     for text in _INLINE.findall(page.read_text(encoding="utf-8")):
         command = text.split()[1]
         assert command in commands, f"{name(page)}: {text}"
@@ -135,6 +138,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    for rule in RULES:
+        page = (tmp_path / "site" / "rules" / f"{rule.code}.html").read_text(encoding="utf-8")
+        assert all(re.search(rf"<h2[^>]*>{title}<", page) for title in re.findall(r"^## (.+)$", rule.doc, re.M))
     loaded = re.compile(r'<(?:script|link|img|iframe)[^>]*\b(?:src|href)="(https?:)?//')
     for built in (tmp_path / "site").rglob("*.html"):
         assert not loaded.search(built.read_text(encoding="utf-8")), f"{built.name} loads something from elsewhere"

@@ -52,6 +52,5 @@ def _holds(entry: dict[str, Any]) -> str:
 
 def _plural(entry: dict[str, Any]) -> str:
     holds = _holds(entry)
-    return {"text": "texts", "whole number": "whole numbers", "number": "numbers", "severity": "severities"}.get(
-        holds, f"{holds}s" if holds.startswith("list") else holds
-    )
+    plurals = {"text": "texts", "whole number": "whole numbers", "number": "numbers", "severity": "severities"}
+    return plurals.get(holds, holds.replace("list of", "lists of"))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cli_page
@@ -22,12 +24,14 @@ from muaudit.settings import schema as settings_schema
 
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
 _TABLE = re.compile(r"^<!-- table: ([a-z-]+) -->$", re.M)
-_PAPER = re.compile(r"(?<![\[/(])arXiv (\d{4}\.\d{5})")
+_PAPER = re.compile(r"(?<!\[)\barXiv\s(\d{4}\.\d{5})")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Give every rule its place in the navigation."""
-    config.nav = [_with_rules(entry) for entry in config.nav or []]
+    """Give every rule its place in the navigation, and every page that mkdocs.yml does not name."""
+    listed = set(_files(config.nav or []))
+    written = {path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).rglob("*.md")}
+    config.nav = [_filled(entry, sorted(written - listed)) for entry in config.nav or []]
     return config
 
 
@@ -57,7 +61,21 @@ def _mathml(found: re.Match[str]) -> str:
     return latex2mathml.converter.convert(html.unescape(found[2]).strip(), display=display)
 
 
-def _with_rules(entry: Any) -> Any:
-    if isinstance(entry, dict) and "rules/index.md" in entry.values():
-        return {next(iter(entry)): ["rules/index.md", *rule_pages.navigation()]}
-    return entry
+def _files(entry: Any) -> Iterator[str]:
+    """The pages that an entry of the navigation names."""
+    if isinstance(entry, str):
+        yield entry
+    for below in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _files(below)
+
+
+def _filled(entry: Any, others: list[str]) -> Any:
+    """Rules by group below their index; pages that have no place yet after the guides, folders as a group each."""
+    title, content = next(iter(entry.items()))
+    if content == "rules/index.md":
+        return {title: [content, *rule_pages.navigation()]}
+    if title != "Guides":
+        return entry
+    folders = sorted({name.rpartition("/")[0] for name in others if "/" in name})
+    groups = [{folder.capitalize(): [n for n in others if n.startswith(f"{folder}/")]} for folder in folders]
+    return {title: [*content, *(name for name in others if "/" not in name), *groups]}
