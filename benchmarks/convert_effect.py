@@ -3,10 +3,12 @@
     python benchmarks/convert_effect.py                             # widths 128 to 1024, 5 steps, 3 seeds, float64
     python benchmarks/convert_effect.py --only gpt --plot docs/convert-effect.svg
 
-The SP fixtures are trained as they are and as converted in the absorbed formulation, with AdamW and (mlp, resnet) SGD.
+The SP fixtures are trained as they are and as converted in the absorbed formulation, with AdamW, and mlp with SGD too:
+that from a readout of zeros (TP5 App. D), since the random one makes logits that fall with width, and with them the
+gradients of the first steps, which SGD does not normalise.
 For every module output: the slope of log2 of its size at initialization (of its change after 5 steps) over log2 of the
-width, by least squares over all widths. "flat" counts hidden activations within 0.1 of 0; the readout is listed apart,
-since that of a tied or finite-width model legitimately falls. The audited exponent of a readout's init is −1/2 in µP.
+width, by least squares over all widths. "flat" counts hidden activations within 0.1 of 0; the readout is listed apart:
+the init of its output falls like n^-1/2 in µP.
 """
 
 from __future__ import annotations
@@ -43,10 +45,15 @@ Build = Callable[[Mapping[str, int], int], nn.Module]
 
 def target_of(family: str, optimizer: str) -> Target:
     """The SP fixture with the batch and loss of its sibling."""
-    sibling = fixture(f"{family}/table8")
-    return from_functions(
-        plain_builder(family), batch=sibling.batch, loss=sibling.loss, optimizer=optimizer, widths=sibling.widths
-    )
+    sibling, plain = fixture(f"{family}/table8"), plain_builder(family)
+
+    def build(n: int) -> nn.Module:
+        model = plain(n)
+        if optimizer == "sgd":
+            nn.init.zeros_(next(p for name, p in model.named_parameters() if is_readout(name.rpartition(".")[0])))
+        return model
+
+    return from_functions(build, batch=sibling.batch, loss=sibling.loss, optimizer=optimizer, widths=sibling.widths)
 
 
 def measure(target: Target, build: Build, optimizer: Any, width: int, seed: int) -> tuple[dict[str, float], ...]:
@@ -138,7 +145,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_default_dtype(torch.float64)
     for family, optimizer in SUBJECTS:
-        if given.only and family not in given.only:
+        if given.only and family not in given.only and f"{family}_{optimizer}" not in given.only:
             continue
         target = target_of(family, optimizer)
         after = planned(target, make_plan(target, BASE, max(given.widths)))

@@ -2,6 +2,7 @@
 
     python benchmarks/convert_streaming.py                 # 10 GB in bfloat16, files of 2 GB
     python benchmarks/convert_streaming.py --gigabytes 1 --folder /scratch --runs 5
+    python benchmarks/convert_streaming.py --source /scratch/in    # write the checkpoint there and keep it, or use it
 
 Writes a checkpoint of fixtures/gpt/sp.py at width 4096, then alternately copies its files (`cp`, then fsync) and
 converts it in a new process, the page cache emptied of the files before each. Prints the ratio of the medians for
@@ -54,9 +55,10 @@ def write_checkpoint(folder: Path, layers: int, shard_bytes: int) -> None:
         parts[-1][names[0]] = shape
         size += 2 * torch.Size(shape).numel()
     places: dict[str, str] = {}
+    drawn = {shape: (torch.randn(shape) * 0.02).bfloat16() for part in parts for shape in set(part.values())}
     for number, part in enumerate(parts, 1):
         name = f"model-{number:05}-of-{len(parts):05}.safetensors"
-        tensors = {key: (torch.randn(shape) * 0.02).bfloat16() for key, shape in part.items()}
+        tensors = {key: drawn[shape].clone() for key, shape in part.items()}
         save_file(tensors, folder / name, metadata={"format": "pt"})
         places.update(dict.fromkeys(part, name))
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=10.0)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--source", type=Path, default=None, help="the checkpoint's folder, kept afterwards")
     parser.add_argument("--child", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--layers", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -138,11 +141,12 @@ def main() -> None:
         return
     layers = max(1, round(given.gigabytes * 1e9 / PER_LAYER))
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
-        source, out = Path(scratch) / "in", Path(scratch) / "out"
-        source.mkdir()
-        # In another process: a child's peak memory counts what its parent had when it was forked.
-        command = [sys.executable, __file__, "--child", "write", "--folder", str(source), "--layers", str(layers)]
-        subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL)
+        source, out = given.source or Path(scratch) / "in", Path(scratch) / "out"
+        if not source.exists():
+            source.mkdir()
+            # In another process: a child's peak memory counts what its parent had when it was forked.
+            command = [sys.executable, __file__, "--child", "write", "--folder", str(source), "--layers", str(layers)]
+            subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL)
         size = sum(file.stat().st_size for file in source.iterdir())
         print(f"{size / 1e9:.2f} GB in {len(list(source.iterdir())) - 1} shards, largest tensor "
               f"{4 * WIDTH * WIDTH * 2 / 1e6:.0f} MB")  # fmt: skip
