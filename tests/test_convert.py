@@ -264,6 +264,23 @@ def test_training_is_flatter_than_before(family: str) -> None:
     assert sum(abs(s) for s in new.values()) < sum(abs(s) for s in old.values()) / 2
 
 
+def test_sgd_from_a_readout_of_zeros_is_flat() -> None:
+    """Within 0.1 of 0 at every layer; benchmarks/convert_effect.py measures the rest. Zeros: see there."""
+    target, widths = target_of("mlp", "sgd"), [128, 256, 512]
+    plan = make_plan(target, BASE, 512)
+
+    def build(sizes: Mapping[str, int], seed: int) -> nn.Module:
+        model: Any = plan.at(sizes["n"]).apply_(target.build(sizes, seed))
+        nn.init.zeros_(model.readout.weight)
+        return model
+
+    def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(plan.at(sizes["n"]).param_groups(model, lr=0.1))
+
+    found = slopes(target, build, optimizer, widths)
+    assert max(abs(slope) for slope in found.values()) < 0.1, found
+
+
 # -- multipliers that no gauge can carry ----------------------------------------------------------------------
 class Tied(nn.Module):
     """A tied head behind a norm without a gain, and attention with normalised queries and keys."""

@@ -121,6 +121,25 @@ def test_all_formulations_train_alike(family: str, optimizer: str) -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize(("family", "optimizer"), [("gpt", "adamw"), ("mlp", "sgd")])
+@pytest.mark.usefixtures("double")
+def test_a_width_below_the_base(family: str, optimizer: str) -> None:
+    """m = 1/2: still one training in all formulations, and still the plan of the base width seen from the other end."""
+    target = target_of(family, optimizer)
+    plans = make_plans(target, WIDTH, WIDTH // 2, FORMULATIONS)
+    runs = []
+    for plan in plans:
+        model = plan.apply_(target.build({"n": WIDTH // 2}, 0))
+        runs.append(losses(target, model, trained(plan, model), 8, WIDTH // 2))
+    for run in runs[1:]:
+        assert run == pytest.approx(runs[0], rel=1e-9)
+    up = make_plans(target, WIDTH // 2, WIDTH, FORMULATIONS)
+    for narrow, wide in zip(plans, up, strict=True):
+        for one, other in zip(narrow.entries, wide.entries, strict=True):
+            for before, after in zip(one.exponents, other.exponents, strict=True):
+                assert narrow.scale(before) * wide.scale(after) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("formulation", FORMULATIONS[1:])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_the_base_width_trains_bit_for_bit_in_every_formulation(formulation: str, optimizer: str) -> None:

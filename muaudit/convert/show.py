@@ -95,6 +95,7 @@ def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Ite
         "plan.apply_(model)  # once, right after the model is made",
         f"# LR as tuned at width {plan.base_width}",
         *usage(plan, decay="weight_decay=0.1"),
+        "# groups of your own (decay and no decay, layer-wise lr): plan.refine(model, groups)",
     ]
     if state_dict:
         code += [
