@@ -1,4 +1,4 @@
-"""A plan through torch.compile with inductor (needs a C++ compiler), through DDP and through FSDP2 on two CPU processes.
+"""A plan through torch.compile with inductor (needs a C++ compiler), DDP and FSDP2 on two CPU processes.
 
     python benchmarks/convert_applied.py
 

@@ -304,9 +304,9 @@ class Tied(nn.Module):
         return self.head(self.norm(x))
 
 
-def tied_target(optimizer: str = "adamw") -> Target:
+def tied_target(optimizer: str = "adamw", cls: type[nn.Module] = Tied) -> Target:
     return from_functions(
-        Tied,
+        cls,
         batch=lambda width: torch.randint(32, (2, 8), generator=torch.Generator().manual_seed(0)),
         loss=lambda output, batch: F.cross_entropy(output.flatten(0, 1), batch.flatten()),
         optimizer=optimizer,
@@ -321,6 +321,27 @@ def test_multipliers_are_hooked_where_no_tensor_can_carry_them(optimizer: str) -
     assert {(hook.module, hook.on, hook.exponent) for hook in plan.hooks} == {
         ("head", "input", -1.0), ("query_norm", "output", -0.5),
     }  # fmt: skip
+    report = audit(planned(target, plan))
+    assert (report.count("error"), report.unanalysed) == (0, ())
+
+
+class Gained(Tied):
+    """Queries and keys are normalised with gains, so that these can carry the attention factor."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.query_norm, self.key_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", -0.5), ("sgd", 0.0)])
+def test_the_attention_factor_goes_into_the_gain_of_a_query_norm(optimizer: str, lr: float) -> None:
+    """1/d in place of 1/sqrt(d) is m^-1/2 on the gain; its lr follows: C·θ for Adam, C·θ² for SGD."""
+    target = tied_target(optimizer, Gained)
+    plan = make_plan(target, BASE, 256)
+    entries = {entry.pattern: (entry.init, entry.lr) for entry in plan.entries}
+    assert entries["query_norm.weight"] == (-0.5, lr)
+    assert entries["key_norm.weight"] == (0.0, lr + (0.5 if optimizer == "adamw" else 1.0))
+    assert [(hook.module, hook.on) for hook in plan.hooks] == [("head", "input")]
     report = audit(planned(target, plan))
     assert (report.count("error"), report.unanalysed) == (0, ())
 
