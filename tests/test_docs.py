@@ -34,6 +34,27 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.mark.parametrize(
+    ("shown", "printed", "numbers_vary", "same"),
+    [
+        ("2 errors", "2 errors\n", False, True),
+        ("2 errors", "3 errors", False, False),
+        ("2 errors", "2 errors\nand more", False, False),
+        ("a\n...\nd", "a\nb\nc\nd", False, True),
+        ("a\n...\nd", "a\nb\nc", False, False),
+        ("...\nd", "d", False, True),
+        ("loss 2.47  (at 2^-9)", "loss 2.51   (at 2^-8)", True, True),
+        ("loss 2.47", "loss 0.47", True, False),
+        ("slope −0.02", "slope +0.01", True, True),
+        ("slope +0.50", "slope −0.50", True, False),
+        ("transfers ×1.2", "does not transfer ×1.2", True, False),
+        ("··●··│····", "·●···│····", True, True),
+    ],
+)
+def test_what_is_shown_is_what_is_printed(shown: str, printed: str, numbers_vary: bool, same: bool) -> None:
+    assert differs(tuple(shown.splitlines()), printed, numbers_vary) is not same
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of what the pages' commands work on."""
