@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("recipes")
     for name, text in FILES.items():
         (home / name).write_text(text)
-    (command,) = re.findall(r"```console\n(muaudit convert .*)\n```", PAGE)
+    (command,) = re.findall(r"```bash\n(muaudit convert .*)\n```", PAGE)
     done = run(home, "-m", *command.split())
     assert done.returncode == 0, done.stderr
     return home
