@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from muaudit.target import resolve
 from muaudit.training.data import STATISTICS, Activation, Kind, Measurement
 from muaudit.training.judge import judge
-from muaudit.training.lineage import Lineage
+from muaudit.training.lineage import Known
 from muaudit.training.recorder import Recorder
 from muaudit.training.run import measure
 from muaudit.training.settings import Settings
@@ -45,13 +45,14 @@ class Attention(nn.Module):
 @pytest.mark.parametrize("fused", [True, False])
 def test_the_graph_tells_what_the_loss_reads_and_how(fused: bool) -> None:
     model = nn.Sequential(Attention(fused))
-    recorder, lineage = Recorder(model), Lineage()
+    known = Known()
+    recorder = Recorder(model, known)
     with recorder:
         y, _ = model(torch.randn(2, 5, 8))
-    lineage.look(y.square().sum(), recorder.nodes, recorder.logit_nodes)
+    known.trace(y.square().sum(), recorder.nodes, recorder.logit_nodes)
     recorder.close()
-    assert lineage.logits_only == {"0.q", "0.k", "0.table"}
-    assert lineage.unread == {"0.other", "output[1]"}
+    assert known.logits_only == {"0.q", "0.k", "0.table"}
+    assert known.unread == {"0.other", "output[1]"}
 
 
 def made(kind: Kind, slope: float, optimizer: str = "adam", **facts: Any) -> Measurement:

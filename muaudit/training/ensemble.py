@@ -14,8 +14,9 @@ model runs for all, so what is neither a parameter nor a buffer (a multiplier th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -75,6 +76,11 @@ class Ensemble:
     def joint(self) -> bool:
         """Whether one optimizer steps for all members."""
         return self._joint is not None
+
+    @property
+    def stored(self) -> Iterator[torch.Tensor]:
+        """All tensors that the models keep from step to step, stacked."""
+        return chain(self.parameters.values(), self.buffers.values())
 
     @property
     def gradients(self) -> dict[str, torch.Tensor]:

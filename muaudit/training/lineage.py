@@ -1,4 +1,4 @@
-"""What the autograd graph of one pass says about its activations: which ones the loss reaches, and by which way.
+"""What one pass tells for all others; from its autograd graph, which activations the loss reaches, and by which way.
 
 An output that no loss reads has a head that is never trained, so it may change less and less as width grows. What
 reaches the loss through attention logits alone (queries, keys, a relative position table) gets a gradient that is a sum
@@ -17,19 +17,25 @@ Node = Any  # a node of the autograd graph
 
 
 @dataclass
-class Lineage:
-    """unread: names of activations that the loss does not reach; logits_only: those it reaches through logits alone.
+class Known:
+    """All passes of a run are alike, at every width.
 
-    known: set once a pass has been looked at; all passes are alike.
+    looked: whether a pass was looked at in full; until then every pass is.
+    overwritten: names of activations that later code changes in place.
+    hidden_names: whether attention is called by names that only a watch over all function calls sees.
+    unread: names of activations that the loss does not reach; logits_only: those it reaches through logits alone.
     """
 
+    looked: bool = False
+    overwritten: set[str] = field(default_factory=set)
+    hidden_names: bool = False
     unread: set[str] = field(default_factory=set)
     logits_only: set[str] = field(default_factory=set)
-    known: bool = False
+    traced: bool = False
 
-    def look(self, loss: torch.Tensor, nodes: Mapping[str, Node], logits: Iterable[Node]) -> None:
+    def trace(self, loss: torch.Tensor, nodes: Mapping[str, Node], logits: Iterable[Node]) -> None:
         """Learn from a pass outside `vmap`. nodes: name → what made the value; logits: what made the logits' parts."""
-        if self.known or torch._C._functorch.is_functorch_wrapped_tensor(loss) or loss.grad_fn is None:
+        if self.traced or not nodes or torch._C._functorch.is_functorch_wrapped_tensor(loss) or loss.grad_fn is None:
             return
         everything = _behind(loss.grad_fn, set())
         around = _behind(loss.grad_fn, set(logits))
@@ -38,7 +44,7 @@ class Lineage:
                 self.unread.add(name)
             elif node is not None and node not in around:
                 self.logits_only.add(name)
-        self.known = True
+        self.traced = True
 
 
 def _behind(start: Node, without: set[Node]) -> set[Node]:

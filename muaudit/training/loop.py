@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from ..errors import UserError
 from ..target.probe import Inputs, Target
 from ..target.usercode import seed_everything, user_error
 from .ensemble import CannotStack, Ensemble
-from .lineage import Lineage
+from .lineage import Known
 from .recorder import Recorder
 from .settings import DTYPES, Settings
 from .statistics import Statistics
@@ -40,8 +42,7 @@ class Run:
 class Work:
     """What runs at one width have in common.
 
-    lr_factor: what every group's learning rate is multiplied by; overwritten: as for `Recorder`; lineage: what the
-        first pass tells.
+    lr_factor: what every group's learning rate is multiplied by; known: what `look` found.
     """
 
     target: Target
@@ -49,8 +50,7 @@ class Work:
     settings: Settings
     lr_factor: float = 1.0
     tick: Tick = lambda step: None
-    overwritten: set[str] = field(default_factory=set)
-    lineage: Lineage = field(default_factory=Lineage)
+    known: Known = field(default_factory=Known)
 
     def built(self, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """A model on the device with its optimizer."""
@@ -80,6 +80,11 @@ class Single:
         return {name: p.detach()[None] for name, p in self._named.items()}
 
     @property
+    def stored(self) -> Iterator[torch.Tensor]:
+        """All tensors that the model keeps from step to step."""
+        return chain(self.models[0].parameters(), self.models[0].buffers())
+
+    @property
     def gradients(self) -> dict[str, torch.Tensor]:
         """Where there is one, views (1, *shape)."""
         grads = {name: p.grad for name, p in self._named.items()}
@@ -99,10 +104,27 @@ class Single:
         self.optimizer.step()
 
 
+def look(work: Work, seed: int) -> None:
+    """One pass that shows what all others need not find out. Raises as `train` does."""
+    with _explained(work):
+        model, _ = work.built(seed)
+        recorder = Recorder(model, work.known)
+        seed_everything(seed)
+        _forward(work, model, work.inputs(), recorder)
+        recorder.close()
+        work.known.looked = True
+
+
 def train(work: Work, seed: int) -> Run:
     """One seed by itself. Raises UserError where the user's code raises."""
-    try:
+    with _explained(work):
         return _train(work, Single(*work.built(seed)), seed, 1)[0]
+
+
+@contextmanager
+def _explained(work: Work) -> Iterator[None]:
+    try:
+        yield
     except (UserError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
@@ -139,15 +161,15 @@ def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[Run]:
 def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> list[Run]:
     """Measure before each of `settings.steps` updates on one batch, and after the last."""
     inputs, steps = work.inputs(), work.settings.steps
-    recorder, numbers = Recorder(trainee.models[0], work.overwritten), Statistics()
+    recorder, numbers = Recorder(trainee.models[0], work.known), Statistics()
     interrupted = False
     try:
         for step in range(steps + 1):
             work.tick(step)
             seed_everything(seed)  # dropout masks stay the same from step to step
-            recorder.copy = step == 0
+            recorder.copy = step == 0 and not work.known.looked
             losses, values, shares = trainee.run(lambda model: _forward(work, model, inputs, recorder))
-            numbers.activations(step, recorder.seen, values, shares)
+            numbers.activations(step, recorder.seen, values, shares, trainee.stored if step == 0 else ())
             numbers.loss(step, losses)
             recorder.values.clear()
             del values, shares
@@ -170,7 +192,7 @@ def _forward(work: Work, model: nn.Module, inputs: Inputs, recorder: Recorder) -
     with recorder:
         output = model(*inputs.args, **inputs.kwargs)
     loss = work.target.loss(output, inputs)
-    work.lineage.look(loss, recorder.nodes, recorder.logit_nodes)
+    work.known.trace(loss, recorder.nodes, recorder.logit_nodes)
     recorder.nodes, recorder.logit_nodes = {}, []
     return loss, list(recorder.values), dict(recorder.shares)
 
@@ -179,7 +201,7 @@ def _fingerprint(work: Work, inputs: Inputs) -> Callable[[nn.Module], torch.Tens
     """All that one forward pass computes, as sizes in one tensor."""
 
     def call(model: nn.Module) -> torch.Tensor:
-        recorder = Recorder(model, work.overwritten)
+        recorder = Recorder(model, work.known)
         loss, values, _ = _forward(work, model, inputs, recorder)
         recorder.close()
         sizes = [torch.linalg.vector_norm(value.double()) / value.numel() ** 0.5 for value in values]

@@ -17,6 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from .lineage import Known
+
 # Where people find the functions that attend, and what tells of their logits.
 _FUSED = F.scaled_dot_product_attention
 _PLACES: tuple[tuple[Any, str], ...] = (
@@ -45,24 +47,22 @@ class Recorder(TorchFunctionMode):
 
     seen, values: what the last pass computed; a block that returns what its last layer returned shares its value.
     shares: slot of logits → the part of the entries that no mask hides, a scalar tensor; hidden entries are zero.
-    copy: set for the first pass. Every value is then copied, which shows what later code overwrites, and every function
-        call is watched, which shows whether attention is called by names that cannot be followed otherwise.
-    nodes, logit_nodes: of the first pass, what made every value, and what made the parts of attention logits, in the
+    known: what earlier passes told. copy: set until one was looked at in full. Every value is then copied, which shows
+        what later code overwrites, and every function call is watched, which shows whether attention is called by names
+        that cannot be followed otherwise. `vmap` hides what is overwritten: look at a pass outside it.
+    nodes, logit_nodes: of such a pass, what made every value, and what made the parts of attention logits, in the
         autograd graph.
-    overwritten: names of activations that later code changes in place: these are always copied. `vmap` hides them, so
-        that a pass outside it must come first.
     """
 
-    def __init__(self, model: nn.Module, overwritten: set[str] | None = None) -> None:
+    def __init__(self, model: nn.Module, known: Known | None = None) -> None:
         super().__init__()
         self.seen: list[Seen] = []
         self.values: list[torch.Tensor] = []
         self.shares: dict[int, torch.Tensor] = {}
         self.nodes: dict[str, Any] = {}
         self.logit_nodes: list[Any] = []
-        self.copy = True
-        self.overwritten: set[str] = set() if overwritten is None else overwritten
-        self._hidden_names = False
+        self.known = Known() if known is None else known
+        self.copy = not self.known.looked
         self._watching = False
         self._versions: list[tuple[str, torch.Tensor, int]] = []
         self._slots: dict[tuple[int, int], tuple[torch.Tensor, int]] = {}
@@ -84,7 +84,7 @@ class Recorder(TorchFunctionMode):
         self._kept = [(owner, name, vars(owner).get(name)) for owner, name in _PLACES]
         for owner, name in _PLACES:
             setattr(owner, name, self._reporting(getattr(owner, name)))
-        self._watching = self.copy or self._hidden_names
+        self._watching = self.copy or self.known.hidden_names
         if self._watching:
             super().__enter__()  # type: ignore[no-untyped-call]
         self._open = True
@@ -99,7 +99,7 @@ class Recorder(TorchFunctionMode):
                 delattr(owner, name)
             else:
                 setattr(owner, name, own)
-        self.overwritten |= {name for name, value, version in self._versions if value._version != version}
+        self.known.overwritten |= {name for name, value, version in self._versions if value._version != version}
         self._versions, self._slots = [], {}
 
     def _clear(self) -> None:
@@ -152,7 +152,7 @@ class Recorder(TorchFunctionMode):
         key = id(value), value._version
         _, slot = self._slots.get(key, (value, len(self.values)))
         if slot == len(self.values):
-            held, changes = value.detach(), name in self.overwritten
+            held, changes = value.detach(), name in self.known.overwritten
             self.values.append(held.clone() if self.copy or changes else held)
             if not changes:  # a tensor that is kept here keeps its id
                 self._slots[key] = value, slot
@@ -166,7 +166,7 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._open and (func is _FUSED or func in _SOFTMAX):  # called by a name of the user's own
-            self._hidden_names = True
+            self.known.hidden_names = True
             self._attention(_scores if func is _FUSED else _input, args, kwargs)
         return func(*args, **kwargs)
 
@@ -196,25 +196,27 @@ class Recorder(TorchFunctionMode):
             self.logit_nodes += [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
         try:
             with torch.no_grad():
-                found = scores(*args, **kwargs)
+                found, hidden = scores(*args, **kwargs)
                 if not isinstance(found, torch.Tensor) or not found.is_floating_point() or found.dim() < 3:
                     return
-                # What a mask hides is a huge negative number, or −∞; a value that is not a number is not hidden.
-                hidden = found.detach() <= -1e4 * max(1.0, math.sqrt(found.shape[-1]))
+                if hidden is None:  # a huge negative number, or −∞; a value that is not a number is not hidden
+                    hidden = found <= -1e4 * max(1.0, math.sqrt(found.shape[-1]))
+                    found = found.detach().masked_fill(hidden, 0.0)
+                else:
+                    found = found.masked_fill_(hidden, 0.0)
                 call = self._calls.get(f"{module}.logits", 0)
                 self._calls[f"{module}.logits"] = call + 1
                 name = f"{module}.logits" + "'" * call
-                share = 1 - hidden.sum(dtype=torch.float32) / hidden.numel()
-                self.shares[len(self.values)] = share
+                self.shares[len(self.values)] = 1 - hidden.sum(dtype=torch.float32) / hidden.numel()
                 self.seen.append(Seen(name, module, len(self.values), found.numel(), logits=True))
-                self.values.append(found.detach().masked_fill(hidden, 0.0))
+                self.values.append(found)
         finally:
             self._open = True
 
 
-def _input(*args: Any, **kwargs: Any) -> Any:
-    """What softmax is called with."""
-    return args[0] if args else kwargs.get("input")
+def _input(*args: Any, **kwargs: Any) -> tuple[Any, None]:
+    """What softmax is called with; a mask is part of it."""
+    return args[0] if args else kwargs.get("input"), None
 
 
 def _scores(
@@ -226,17 +228,17 @@ def _scores(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> torch.Tensor:
-    """What a fused attention takes the softmax of."""
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What a fused attention takes the softmax of, a tensor of its own, and what is hidden of it where masks say so."""
     if enable_gqa and key.dim() > 2:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), dim=-3)
-    scores = query @ key.transpose(-2, -1) * (query.size(-1) ** -0.5 if scale is None else scale)
+    scores = (query * (query.size(-1) ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+    hidden = torch.zeros((), dtype=torch.bool, device=scores.device)
     if is_causal:
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~seen, float("-inf"))
-    if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else scores + attn_mask
-    return scores
+        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+    if attn_mask is not None and attn_mask.dtype != torch.bool:
+        return (scores + attn_mask).masked_fill(hidden, float("-inf")), None
+    return scores, hidden if attn_mask is None else hidden | ~attn_mask
 
 
 def tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:

@@ -16,8 +16,8 @@ from ..report.model import Report
 from ..target.probe import Inputs, Target
 from .data import PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .ensemble import CannotStack
-from .lineage import Lineage
-from .loop import Run, Work, out_of_memory, train, train_together
+from .lineage import Known
+from .loop import Run, Work, look, out_of_memory, train, train_together
 from .recorder import tensors
 from .settings import Settings, check_settings
 
@@ -57,19 +57,25 @@ class _Runner:
     ) -> None:
         self.target, self.settings, self.factor = target, settings, factor
         self.collected, self.progress = collected, progress
-        self.overwritten: set[str] = set()
-        self.lineage = collected.lineage
         self.together = settings.together and settings.seeds > 1
         self.checked = False
 
     def every_width(self) -> None:
         """Until done, interrupted, or out of memory: wider models would need more still."""
         try:
+            self._look()
             for place in range(len(self.collected.widths)):
                 if not self._width(place):
                     return
         except KeyboardInterrupt:
             self._interrupted()
+
+    def _look(self) -> None:
+        try:
+            look(self._work(0, 0, 1), self.settings.seed)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
 
     def _width(self, place: int) -> bool:
         collected, settings = self.collected, self.settings
@@ -114,7 +120,7 @@ class _Runner:
             self.progress(done + step * count, total, width)
 
         sizes = sizes_at(self.target, width)
-        return Work(self.target, sizes, self.settings, self.factor, tick, self.overwritten, self.lineage)
+        return Work(self.target, sizes, self.settings, self.factor, tick, self.collected.known)
 
     def _interrupted(self) -> None:
         total = len(self.collected.widths) * self.settings.seeds
@@ -133,7 +139,7 @@ class _Collected:
     modules: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, set[int]] = field(default_factory=dict)
     logits: set[str] = field(default_factory=set)
-    lineage: Lineage = field(default_factory=Lineage)
+    known: Known = field(default_factory=Known)
     done: int = 0
 
     def __post_init__(self) -> None:
@@ -183,7 +189,7 @@ class _Collected:
                     name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
                     _multiplier(multipliers, module, self._kind(name)),
                     *((row.init_exponent, row.update_exponent, row.capped_exponent) if row else (None,) * 3),
-                    name not in self.lineage.unread, name in self.lineage.logits_only,
+                    name not in self.known.unread, name in self.known.logits_only,
                 )
             )  # fmt: skip
         return Measurement(

@@ -7,14 +7,15 @@ absolute value (l1), accumulated in at least single precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from .recorder import Seen
 
-_CHUNK = 2**24  # entries whose differences are held at once
+_CHUNK = 2**24  # entries whose differences an accelerator holds at once
+_BLOCK = 2**18  # entries that a processor handles at once
 Tensors = Sequence[torch.Tensor]
 
 
@@ -47,14 +48,22 @@ class Statistics:
         self._scratch: torch.Tensor | None = None
 
     @torch.no_grad()
-    def activations(self, step: int, seen: Sequence[Seen], values: Tensors, shares: Mapping[int, torch.Tensor]) -> None:
-        """The sizes of this pass, and of the change since the first; values (K, ...) and shares (K,) by slot."""
+    def activations(
+        self, step: int, seen: Sequence[Seen], values: Tensors, shares: Mapping[int, torch.Tensor],
+        stored: Iterable[torch.Tensor] = (),
+    ) -> None:  # fmt: skip
+        """The sizes of this pass, and of the change since the first; values (K, ...) and shares (K,) by slot.
+
+        stored: what training changes in place; the first pass's values are kept, and must not be views of it.
+        """
         share_rows = dict(zip(shares, self._store(shares.values()), strict=True))
         rows = self._sizes(values)
         for each in seen:
             self._size(each, 0, step, rows[each.slot], share_rows.get(each.slot))
         if step == 0:
-            self._first = {each.name: values[each.slot] for each in seen}
+            changing = {tensor.untyped_storage().data_ptr() for tensor in stored}
+            kept = [v.clone() if v.untyped_storage().data_ptr() in changing else v for v in values]
+            self._first = {each.name: kept[each.slot] for each in seen}
             return
         pairs: dict[tuple[int, int], list[Seen]] = {}  # what shares value and first value is measured once
         for each in seen:
@@ -74,11 +83,11 @@ class Statistics:
         """Before an update: the gradients' root mean squares; the parameters are kept for `updates`."""
         held = [parameters[name] for name in gradients]
         if [tensor.shape for tensor in self._before] != [tensor.shape for tensor in held]:
-            self._before = [torch.empty_like(tensor) for tensor in held]
+            self._before = [torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) for tensor in held]
         rows = self._norms(list(gradients.values()))
-        if _on_cpu(held):  # what has just been copied is still in the cache
+        if _on_cpu(held):
             pairs = zip(self._before, held, strict=True)
-            self._before_rows = self._store(_norm(before.copy_(now)) for before, now in pairs)
+            self._before_rows = self._store(_written(torch.Tensor.copy_, before, now) for before, now in pairs)
         else:
             torch._foreach_copy_(self._before, held)
             self._before_rows = self._norms(self._before)
@@ -92,7 +101,7 @@ class Statistics:
         held = [parameters[name] for name in gradients]
         if _on_cpu(held):
             pairs = zip(self._before, held, strict=True)
-            changes = self._store(_norm(before.sub_(now)) for before, now in pairs)
+            changes = self._store(_written(torch.Tensor.sub_, before, now) for before, now in pairs)
         else:
             torch._foreach_sub_(self._before, held)
             changes = self._norms(self._before)
@@ -145,19 +154,43 @@ class Statistics:
         return list(zip(rows[::2], rows[1::2], strict=True))
 
     def _one_by_one(self, values: Tensors, then: Tensors | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """A processor's way: one buffer, used again, stays in its cache."""
+        """A processor's way: block by block, in one buffer that stays in its cache."""
         for place, whole in enumerate(values):
             value = whole.reshape(whole.shape[0], -1)
-            buffer = self._buffer(value)
-            if then is not None:
-                value = torch.sub(value, then[place].reshape(value.shape), out=buffer)
-            yield _norm(value), torch.abs(value, out=buffer).sum(1, dtype=_promoted([value]))
+            earlier = None if then is None else then[place].reshape(value.shape)
+            norms, sums = [], []
+            for block in _blocks(value):
+                part = value[:, block]
+                buffer = self._buffer(part)
+                if earlier is not None:
+                    part = torch.sub(part, earlier[:, block], out=buffer)
+                norms.append(_norm(part))
+                sums.append(torch.abs(part, out=buffer).sum(1, dtype=_promoted([part])))
+            yield _joined(norms), sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
     def _buffer(self, like: torch.Tensor) -> torch.Tensor:
         held, size = self._scratch, like.numel()
         if held is None or held.dtype != like.dtype or held.numel() < size:
             self._scratch = held = torch.empty(size, dtype=like.dtype, device=like.device)
         return held[:size].view(like.shape)
+
+
+def _written(write: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], to: torch.Tensor, value: torch.Tensor) -> Any:
+    """The norms (K,) of `to` after `write(to, value)`, block by block: what has just been written is in the cache."""
+    ours, other = to.view(to.shape[0], -1), value.reshape(value.shape[0], -1)
+    return _joined([_norm(write(ours[:, block], other[:, block])) for block in _blocks(ours)])
+
+
+def _blocks(flat: torch.Tensor) -> list[slice]:
+    """Columns of (K, n), few enough to fit into a processor's cache."""
+    members, size = flat.shape
+    step = max(1, _BLOCK // max(1, members))
+    return [slice(start, start + step) for start in range(0, size, step)] or [slice(0, 0)]
+
+
+def _joined(norms: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The norm of a whole from those of its parts."""
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(list(norms)), 2, 0)
 
 
 def many_at_once(values: Tensors, then: Tensors | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
