@@ -110,9 +110,9 @@ def test_the_options_are_frozen() -> None:
             "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors", "--why", "--width", "-q",
         ],
         "convert": [
-            "--base-width", "--bsh", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh", "--from",
-            "--function-preserving", "--input", "--keep", "--optimizer", "--optimizer-state", "--out", "--probes",
-            "--seed", "--set", "--state-dict", "--verify", "--width",
+            "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
+            "--from", "--function-preserving", "--input", "--isolated", "--keep", "--optimizer", "--optimizer-state",
+            "--out", "--probes", "--profile", "--seed", "--set", "--state-dict", "--verify", "--width",
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--input", "--optimizer", "--output", "--plan", "--set", "--to",
