@@ -53,6 +53,9 @@ def test_the_graph_tells_what_the_loss_reads_and_how(fused: bool) -> None:
     recorder.close()
     assert known.logits_only == {"0.q", "0.k", "0.table"}
     assert known.unread == {"0.other", "output[1]"}
+    assert known.parents["0.other"] == {"0"}  # y, which the module returns
+    assert known.parents["0"] == {"0.q", "0.k", "0.v", "0.table"}
+    assert known.parents["0.q"] == set()
 
 
 def made(kind: Kind, slope: float, optimizer: str = "adam", **facts: Any) -> Measurement:
@@ -87,6 +90,8 @@ def made(kind: Kind, slope: float, optimizer: str = "adam", **facts: Any) -> Mea
         ("hidden", -0.5, {"logits_only": True}, "fail"),  # Adam makes up for a small gradient
         ("hidden", -0.5, {"logits_only": True, "optimizer": "sgd"}, "pass"),
         ("hidden", -1.0, {"logits_only": True, "optimizer": "sgd"}, "fail"),
+        ("hidden", -0.45, {"of_outputs": True}, "pass"),  # what it is computed from may
+        ("hidden", -1.0, {"of_outputs": True}, "fail"),
         ("hidden", -1.0, {"multiplier": 1.0}, "pass"),
     ],
 )

@@ -26,6 +26,7 @@ class Activation:
     predicted_*: what the audit expects; None where it knows nothing. Of the change, the linear response, and what is
         left of it at a usual learning rate, where normalisation and bounded functions cap it.
     read: whether the loss reads it; logits_only: whether through attention logits alone.
+    of_outputs: whether it is computed from outputs alone, as the step sizes of a state space layer are.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Activation:
     predicted_capped: float | None = None
     read: bool = True
     logits_only: bool = False
+    of_outputs: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ Status = Literal["pass", "fail", "undecided"]
 RANK: dict[Status, int] = {"pass": 0, "undecided": 1, "fail": 2}
 # kind → slopes that are allowed: of the value at initialization, of its change
 ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "hidden": ((-0.2, 0.2), (-0.3, 0.2)),
-    "output": ((-inf, 0.2), (-0.4, 0.2)),
+    "hidden": ((-0.25, 0.25), (-0.3, 0.3)),
+    "output": ((-inf, 0.2), (-0.5, 0.2)),
     "logits": ((-inf, 0.2), (-inf, 0.2)),
 }
 FLAT = 0.2
@@ -120,7 +120,7 @@ def judge(run: Measurement) -> Verdict:
             own, broken = (own if broken else inf), True
         for slope in slopes:
             before[slope.step] = max(before.get(slope.step, 0.0), slope.excess)
-        status = _worst([*(s.status for s in slopes), "fail" if non_finite else "pass"])
+        status = _worst([*_telling(slopes), "fail" if non_finite else "pass"])
         judged.append(Judged(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes)))
     enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
     status = _worst([each.status for each in judged]) if enough else "undecided"
@@ -148,12 +148,14 @@ def _allowed(run: Measurement, activation: Activation, step: int) -> tuple[float
         low = -inf  # its head is not trained
     elif step and _late(run, activation):
         low -= LATE
+    elif step and activation.of_outputs:
+        low = min(low, ALLOWED["output"][1][0])
     return low + min(0.0, -activation.multiplier), high + max(0.0, -activation.multiplier)
 
 
 def _late(run: Measurement, activation: Activation) -> bool:
     """Whether its gradient is a sum of random signs at first, and the optimizer does not make up for that."""
-    return activation.logits_only and run.optimizer.startswith("sgd")
+    return (activation.logits_only or activation.of_outputs) and run.optimizer.startswith("sgd")
 
 
 def _status(found: Fit, low: float, high: float) -> Status:
@@ -162,6 +164,14 @@ def _status(found: Fit, low: float, high: float) -> Status:
     surely = low <= found.low and found.high <= high
     likely = low <= found.slope <= high and found.half_width <= TOO_WIDE
     return "pass" if surely or likely else "undecided"
+
+
+def _telling(slopes: tuple[Slope, ...]) -> Iterator[Status]:
+    """The states that count: a step whose interval says nothing is passed over where another step passes."""
+    passes = any(slope.status == "pass" for slope in slopes if slope.step)
+    for slope in slopes:
+        if not (passes and slope.step and slope.status == "undecided" and slope.fit.half_width > TOO_WIDE):
+            yield slope.status
 
 
 def _worst(states: list[Status]) -> Status:

@@ -24,6 +24,7 @@ class Known:
     overwritten: names of activations that later code changes in place.
     hidden_names: whether attention is called by names that only a watch over all function calls sees.
     unread: names of activations that the loss does not reach; logits_only: those it reaches through logits alone.
+    parents: name → the activations that its value is computed from, the nearest ones.
     """
 
     looked: bool = False
@@ -31,6 +32,7 @@ class Known:
     hidden_names: bool = False
     unread: set[str] = field(default_factory=set)
     logits_only: set[str] = field(default_factory=set)
+    parents: dict[str, set[str]] = field(default_factory=dict)
     traced: bool = False
 
     def trace(self, loss: torch.Tensor, nodes: Mapping[str, Node], logits: Iterable[Node]) -> None:
@@ -44,6 +46,8 @@ class Known:
                 self.unread.add(name)
             elif node is not None and node not in around:
                 self.logits_only.add(name)
+        names = {node: name for name, node in reversed(list(nodes.items())) if node is not None}
+        self.parents = {name: _nearest(node, names) for name, node in nodes.items() if node is not None}
         self.traced = True
 
 
@@ -54,5 +58,19 @@ def _behind(start: Node, without: set[Node]) -> set[Node]:
         for node, _ in waiting.pop().next_functions:
             if node is not None and node not in found and node not in without:
                 found.add(node)
+                waiting.append(node)
+    return found
+
+
+def _nearest(start: Node, names: Mapping[Node, str]) -> set[str]:
+    """The names first met on every way back from here."""
+    found: set[str] = set()
+    seen, waiting = {start}, [start]
+    while waiting:
+        for node, _ in waiting.pop().next_functions:
+            if node in names:
+                found.add(names[node])
+            elif node is not None and node not in seen:
+                seen.add(node)
                 waiting.append(node)
     return found

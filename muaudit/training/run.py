@@ -189,7 +189,7 @@ class _Collected:
                     name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
                     _multiplier(multipliers, module, self._kind(name)),
                     *((row.init_exponent, row.update_exponent, row.capped_exponent) if row else (None,) * 3),
-                    name not in self.known.unread, name in self.known.logits_only,
+                    name not in self.known.unread, name in self.known.logits_only, self._of_outputs(name),
                 )
             )  # fmt: skip
         return Measurement(
@@ -199,6 +199,10 @@ class _Collected:
             activations=tuple(activations), loss=self.loss, parameters=self.parameters,
             notices=tuple(self.notices), audit_verdict=report.verdict if report else None,
         )  # fmt: skip
+
+    def _of_outputs(self, name: str) -> bool:
+        parents = self.known.parents.get(name, set())
+        return bool(parents) and all(self._kind(parent) == "output" for parent in parents if parent in self.sizes)
 
     def _kind(self, name: str) -> Kind:
         if name in self.logits:
