@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,13 @@ def mup(args: argparse.Namespace) -> None:
             nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
         return model
 
+    def seeded(width: int, numbers: Iterator[int]) -> Callable[[], nn.Module]:
+        def made() -> nn.Module:
+            torch.manual_seed(next(numbers))
+            return build(width)
+
+        return made
+
     x = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     y = torch.randint(10, (64,), generator=torch.Generator().manual_seed(1))
     steps, count = args.steps, args.seeds
@@ -151,7 +158,8 @@ def mup(args: argparse.Namespace) -> None:
     def theirs() -> None:
         kept, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
         try:
-            models = {width: (lambda width=width: build(width)) for width in args.widths}
+            # The library seeds once for all widths; ours every width, so that each can be repeated by itself.
+            models = {width: seeded(width, iter(range(count))) for width in args.widths}
             found["theirs"] = get_coord_data(
                 models, [(x, y)], mup=True, lr=1e-3, optimizer="adam", nsteps=steps + 1, nseeds=count,
                 cuda=args.device != "cpu", output_fdict=None, show_progress=False,
