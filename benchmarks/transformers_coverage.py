@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY")
     parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir()) / "muaudit-coverage.json")
     parser.add_argument("--write", type=Path, metavar="FILE")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; run again to go on")
     options = parser.parse_args()
 
     import torch  # noqa: F401 -- once, before the processes are forked
@@ -141,7 +142,10 @@ def main() -> int:
     known = families()
     rows: dict[str, dict[str, Any]] = json.loads(options.results.read_text()) if options.results.exists() else {}
     context = multiprocessing.get_context("fork")
+    end = time.monotonic() + 60 * options.minutes
     for family in options.only or [each for each in known if each not in rows]:
+        if time.monotonic() > end:
+            break
         kind, model = known[family]
         rows[family] = run(model, context) | {"kind": kind, "model": model}
         options.results.write_text(json.dumps(rows, indent=1))

@@ -17,6 +17,7 @@ from muaudit.target.loader import near
 from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
 from muaudit.target.probe import Target, WidthAxis
 from muaudit.target.shrink import WIDTHS, Shrunk, shrink
+from muaudit.target.stages import staged
 from muaudit.target.trial import Draft, Sizes, Variant
 from muaudit.target.usercode import guarded
 from muaudit.target.widths import PROBES
@@ -25,6 +26,7 @@ _NOT_SHAPE = (
     "auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type",
     "per_layer_config",
 )  # fmt: skip
+_SIDE = 64  # of an image, where the config does not say; 32 positions are halved five times by hierarchical models
 _LARGEST = 300_000_000
 """Parameters above which a shrunk model is refused: some size was not recognised, and memory would run out."""
 
@@ -92,13 +94,15 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     width = full.attribute_map.get("hidden_size", "hidden_size")
     if not isinstance(fields.get(width), int):
         width = next((name for name in WIDTHS if isinstance(fields.get(name), int)), "")
-    if not width:
+    small = None if width else staged(fields)
+    if not width and small is None:
         raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
                         "write build(width) in a file, which returns the model at that width")  # fmt: skip
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
-    shrunk = shrink(fields, width)
+    shrunk = small or shrink(fields, width)
+    width = shrunk.width
     make = _model_maker(full, architecture)
     label = f"{make.__name__}({type(full).__name__})"
     call = f"{make.__name__}({type(full).__name__}({width}=width))"
@@ -112,21 +116,23 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
 def _variants(full: Any, shrunk: Shrunk, make: Callable[[Any], Any], options: TargetOptions) -> Iterator[Variant]:
     given = options.widths.get(shrunk.width) or options.widths.get(MAIN_AXIS)
     others = {name: sizes for name, sizes in options.widths.items() if name not in (MAIN_AXIS, shrunk.width)}
-    for probes in [given] if given else [PROBES[0], *PROBES[2:]]:
+    usual = [shrunk.probes] if shrunk.probes else [PROBES[0], *PROBES[2:]]
+    for probes in [given] if given else usual:
         axes = (WidthAxis(shrunk.width, probes, shrunk.published),
                 *(WidthAxis(name, sizes, getattr(full, name)) for name, sizes in others.items()))  # fmt: skip
 
         def build(sizes: Sizes) -> Any:
             size = sizes.get(shrunk.width, probes[0])  # noqa: B023 -- a variant is used up before the next is made
-            return make(_small_config(full, {**shrunk.overrides(size), **options.set, **sizes}))
+            more = {name: each for name, each in sizes.items() if name != shrunk.width}
+            return make(_small_config(full, {**shrunk.overrides(size), **options.set, **more}, shrunk.derived))
 
         yield Variant(axes, build)
 
 
-def _small_config(full: Any, overrides: Mapping[str, Any]) -> Any:
+def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, ...]) -> Any:
     """The config anew with other sizes, so that what its class derives from them is derived again."""
     given = full.to_dict()
-    fields = {name: value for name, value in given.items() if name not in _NOT_SHAPE}
+    fields = {name: value for name, value in given.items() if name not in (*_NOT_SHAPE, *derived)}
     return type(full)(**{**fields, **overrides, "use_cache": False})
 
 
@@ -193,8 +199,8 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
 def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[dict[str, InputSpec]]:
     name = getattr(model, "main_input_name", "input_ids")
     if name == "pixel_values":
-        side = getattr(config, "image_size", 32)
-        side = side if isinstance(side, int) else 32
+        side = getattr(config, "image_size", None) or _SIDE
+        side = side if isinstance(side, int) else side[0]
         yield {name: InputSpec("float32", (2, getattr(config, "num_channels", 3), side, side))}
     elif name == "input_features":
         bins = getattr(config, "num_mel_bins", 80)

@@ -77,12 +77,17 @@ _HEAD_GROUPS = (
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A config made small. overrides: from a width to the fields that differ from the published ones."""
+    """A config made small. overrides: from a width to the fields that differ from the published ones.
+
+    probes: the widths to try, where they are special. derived: fields left to the config's class, which works them out.
+    """
 
     width: str
     published: int
     overrides: Callable[[int], dict[str, Any]]
     notes: tuple[str, ...]
+    probes: tuple[int, ...] | None = None
+    derived: tuple[str, ...] = ()
 
 
 def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
