@@ -231,7 +231,7 @@ def _better(before: list[Judged], after: list[Judged], alone: Callable[[], bool]
     if not wrong:
         return gain > 0
     blamed = _places(before)
-    if len({_owner(j.use) for j in wrong}) > 1 or blamed < 2:
+    if len({_owner(j.use) for j in wrong}) > 1 or blamed < 2 or _from_nowhere(before, wrong):
         return False
     if gain >= 0 and _one_constant(wrong):
         return True
@@ -268,6 +268,17 @@ def _one_constant(wrong: list[Judged]) -> bool:
     shifts = {round(j.init_off, 3) for j in wrong if j.init_found != ZERO}
     rates = {round(j.lr_off, 3) for j in wrong}
     return len(shifts) == len(rates) == 1 and shifts.pop() * rates.pop() > 0
+
+
+def _from_nowhere(before: list[Judged], wrong: list[Judged]) -> bool:
+    """Whether a gain or a bias would be blamed for a constant on it while no constant stands anywhere near.
+
+    Several readouts of one normalised value that all lack their multiplier look like a gain that is too large.
+    """
+    if any(abs(j.multiplier) > TOLERANCE or j.use.c for j in before if j.aspects):
+        return False
+    vector_like = all(j.use.role in ("gain", "bias") for j in wrong)
+    return vector_like and all(j.lr_off and (j.init_off or j.init_found == ZERO) for j in wrong)
 
 
 def _places(judged: list[Judged]) -> int:
