@@ -375,7 +375,7 @@ def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -
         key = (_storage(parameter), parameter.storage_offset(), tuple(parameter.shape))
         if key not in by_storage:
             node = recorder.leaf(parameter, name, weight=True)
-            node.meta["param"] = name
+            node.meta |= {"param": name, "frozen": not parameter.requires_grad}
             by_storage[key] = node
         params[name] = by_storage[key]
         recorder.bind(parameter, by_storage[key])

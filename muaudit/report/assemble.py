@@ -14,6 +14,7 @@ from ..scaling.blame import Judged
 from ..scaling.derive import Scaling
 from ..scaling.explain import Derivations
 from ..scaling.left_behind import left_behind
+from ..scaling.no_gradient import frozen_constants, without_gradient
 from ..scaling.predict import Prediction
 from ..scaling.quality import quality_advice
 from ..scaling.result import Discrepancy
@@ -41,6 +42,7 @@ def assemble(
         *left_behind(scaling.discrepancies, scaling, axis.probes),
         *more,
         *_structure(scaling),
+        *without_gradient(scaling),
         *_settings(target, profile, scaling, prediction, width / axis.probes[0], margin),
     ]
     violations = judge(found, profile)
@@ -230,7 +232,8 @@ def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:
         reason = "the backward of a custom autograd.Function here could not be compared with its forward"
         ops = scaling.program.odd_backward
         out += [Unanalysed(op.module or op.name, op.file, op.line, reason) for op in ops]
-    reached = {j.use.tensor for j in scaling.judged}
+    reached = {j.use.tensor for j in scaling.judged} | frozen_constants(scaling)
+    reached |= {name for d in without_gradient(scaling) for name in d.tensors}
     for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
         name = node.meta["param"]
         if name in scaling.ideal.unjudged:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
 
 
-_WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width")
+_WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width", "no_gradient")
 
 
 def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:

@@ -41,6 +41,7 @@ from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
 from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
 from muaudit.rules.mup404_width_left_behind import WidthLeftBehind
+from muaudit.rules.mup405_no_gradient import NoGradient
 from muaudit.rules.mup501_zero_init_readout import ZeroInitReadout
 from muaudit.rules.mup502_small_head_dim import SmallHeadDim
 from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
@@ -92,6 +93,7 @@ RULES: tuple[Rule, ...] = (
     TiedReadout(),
     WidthReachesNoParameter(),
     WidthLeftBehind(),
+    NoGradient(),
     ZeroInitReadout(),
     SmallHeadDim(),
     DecayOnVectors(),

@@ -10,13 +10,14 @@ from .blame import Judged
 from .names import pattern_of
 from .result import Discrepancy
 
-_ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study")
+_ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study", "no_gradient")
 _WHATEVER_ROLE = (
     "l2_adam",
     "decay_vector",
     "eps",
     "study",
-)  # settings of the optimizer
+    "no_gradient",
+)  # settings of the optimizer, and what is not trained
 _LONGEST = 90
 
 

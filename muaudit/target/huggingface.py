@@ -15,6 +15,7 @@ from muaudit.target.draft import finish
 from muaudit.target.inputs import Form
 from muaudit.target.loader import near
 from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
+from muaudit.target.parts import composed, parts_of, width_field
 from muaudit.target.probe import Target, WidthAxis
 from muaudit.target.shrink import WIDTHS, Shrunk, shrink
 from muaudit.target.stages import staged
@@ -91,17 +92,14 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
         notes.append(f"only the text model of {type(full).__name__} is audited")
         full, architecture = text, None
     fields = dict(vars(full))
-    width = full.attribute_map.get("hidden_size", "hidden_size")
-    if not isinstance(fields.get(width), int):
-        width = next((name for name in WIDTHS if isinstance(fields.get(name), int)), "")
-    small = None if width else staged(fields)
-    if not width and small is None:
+    width = width_field(full)
+    shrunk = composed(full) or (shrink(fields, width) if width else staged(fields))
+    if shrunk is None:
         raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
                         "write build(width) in a file, which returns the model at that width")  # fmt: skip
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
-    shrunk = small or shrink(fields, width)
     width = shrunk.width
     make = _model_maker(full, architecture)
     label = f"{make.__name__}({type(full).__name__})"
@@ -173,7 +171,8 @@ def _forms(model: nn.Module) -> Iterator[Form]:
     """Calls by the forward's argument names: text, image or sound, with labels where they are taken."""
     config: Any = model.config
     takes = inspect.signature(model.forward).parameters
-    vocabulary = getattr(config, "vocab_size", None) or 2
+    known = [getattr(each, "vocab_size", None) for each in (config, *parts_of(config).values())]
+    vocabulary = next((size for size in known if size), 2)
     tokens = InputSpec("int64", (2, 32), vocabulary)
     for main in _main_inputs(model, config, tokens):
         if not set(main) <= set(takes):
@@ -203,9 +202,11 @@ def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[d
         side = side if isinstance(side, int) else side[0]
         yield {name: InputSpec("float32", (2, getattr(config, "num_channels", 3), side, side))}
     elif name == "input_features":
-        bins = getattr(config, "num_mel_bins", 80)
-        yield {name: InputSpec("float32", (2, bins, 2 * getattr(config, "max_source_positions", 32)))}
-    elif name == "input_values":
+        known = (getattr(each, "num_mel_bins", None) for each in (config, *parts_of(config).values()))
+        bins, length = next((size for size in known if size), 80), 2 * getattr(config, "max_source_positions", 32)
+        yield {name: InputSpec("float32", (2, bins, length))}
+        yield {name: InputSpec("float32", (2, length, bins))}
+    elif name in ("input_values", "inputs"):
         yield {name: InputSpec("float32", (2, 8000))}
     if isinstance(getattr(config, "num_codebooks", None), int):
         yield {"input_ids": InputSpec("int64", (2 * config.num_codebooks, 32), tokens.high)}

@@ -23,7 +23,7 @@ _RATIO = (
     "embedding_size", "word_embed_proj_dim", "attention_hidden_size", "hidden_size_per_layer_input",
     "moe_latent_size", "dense_intermediate_size", "mlp_hidden_size", "moe_shared_expert_intermediate_size",
     "expert_intermediate_size", "cross_attention_hidden_size", "embedding_dim", "shared_experts_intermediate_size",
-    "hidden_size_global", "axial_pos_embds_dim",
+    "hidden_size_global", "cross_hidden_size", "subsampling_conv_channels", "axial_pos_embds_dim",
 )  # fmt: skip
 _DEPTH = (
     "num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_blocks", "encoder_layers", "decoder_layers",
@@ -36,7 +36,6 @@ _INDEXERS = ("index_n_heads", "index_topk")
 _STATES = ("state_size", "mamba_d_state", "ssm_state_size")
 _CHUNKS = ("chunk_size", "mamba_chunk_size")
 _STATE_GROUPS = ("n_groups", "mamba_n_groups", "mamba_ngroups")
-_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id", "sep_token_id", "cls_token_id")
 _PERIODS = {
     "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
     "sliding_window_pattern": 2, "full_attention_interval": 2, "interleave_moe_layer_step": 2,
@@ -64,6 +63,7 @@ _HEAD_GROUPS = (
               "index_head_dim"),
         rope=("qk_rope_head_dim", "rotary_dim"),
     ),
+    _HeadGroup(heads=("cross_num_attention_heads",), kv=("cross_num_key_value_heads",), dims=("cross_head_dim",)),
     _HeadGroup(
         heads=("mamba_n_heads", "mamba_num_heads", "n_mamba_heads"), kv=(),
         dims=("mamba_d_head", "mamba_head_dim", "mamba_headdim"), inner=("mamba_d_ssm",),
@@ -93,7 +93,7 @@ class Shrunk:
 def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
     """Shrink a config given by its fields, `width` being the one that holds the hidden size."""
     hidden = fields[width]
-    fixed = dict(_fixed(fields)) | _layers(fields)
+    fixed = dict(limits(fields)) | _layers(fields)
     growing: dict[str, Callable[[int], Any]] = {width: lambda size: size}
     for name in _RATIO:
         if _size(fields, name) and name not in fixed:
@@ -187,7 +187,7 @@ def _count(first: int) -> Callable[[int], int]:
     return lambda size: max(1, first * size // FIRST)
 
 
-def _fixed(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Fields that become a small number, whatever the width."""
     limits = (
         ([name for name in fields if "vocab" in name], _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS), (_ACTIVE_COUNTS,
@@ -202,8 +202,8 @@ def _fixed(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "num_kv_shared_layers", 0
     for names, limit in limits:
         yield from ((name, limit) for name in names if _size(fields, name) and fields[name] > limit)
-    for name in _TOKENS:
-        if _size(fields, name) and fields[name] >= _VOCABULARY:
+    for name in fields:
+        if name.endswith("token_id") and _size(fields, name) and fields[name] >= _VOCABULARY:
             yield name, min(2, fields[name])
     if "axial_pos_shape" in fields:
         yield "axial_pos_shape", [4, 8]  # positions as a grid, which has to hold the 32 tokens exactly
@@ -297,7 +297,7 @@ def _size_note(fields: Mapping[str, Any], fixed: Mapping[str, Any]) -> str:
         for name, value in fixed.items()
         if isinstance(value, int)
         and fields.get(name) not in (None, value)
-        and name not in _TOKENS
+        and not name.endswith("token_id")
         and "head" not in name
     ]
     dropped = [name for name, value in fixed.items() if isinstance(value, float) and "drop" in name]

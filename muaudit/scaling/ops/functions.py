@@ -130,6 +130,7 @@ ACTIVATIONS: dict[str, tuple[float, float, bool]] = {
     "log_sigmoid": (0, 1, False), "exp": (0, 0, False),
     "exp2": (0, 0, False), "expm1": (1, 0, True), "log": (0, 0, True),
     "log1p": (1, 0, True), "log2": (0, 0, True), "sin": (1, 0, True), "cos": (0, 0, True), "atan": (1, 0, True),
+    "asin": (1, 0, True), "acos": (0, 0, True),
     "asinh": (1, 0, True), "softsign": (1, 0, True), "softshrink": (1, 1, True),
     "hardshrink": (1, 1, True), "erfc": (0, 0, False),
     "special_xlog1py": (1, 1, True), "logit": (1, 0, True), "sinc": (0, 0, True),

@@ -1,0 +1,54 @@
+"""Published configurations made of others (an encoder's and a decoder's): every part made small, at one ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from muaudit.target.shrink import WIDTHS, Shrunk, limits, shrink
+
+_MAIN = ("decoder", "text", "global")
+
+
+def width_field(config: Any) -> str:
+    """The field of a config that holds the hidden size; empty where there is none."""
+    fields = vars(config)
+    own = config.attribute_map.get("hidden_size", "hidden_size")
+    return next((name for name in (own, *WIDTHS) if isinstance(fields.get(name), int)), "")
+
+
+def parts_of(config: Any) -> dict[str, Any]:
+    """The configs inside a config that have a width, by the name of their field."""
+    inside = {name: value for name, value in vars(config).items() if hasattr(value, "attribute_map")}
+    return {name: part for name, part in inside.items() if width_field(part)}
+
+
+def composed(config: Any) -> Shrunk | None:
+    """A config made of parts, made small: the decoder's hidden size is the width where it has none of its own."""
+    parts = parts_of(config)
+    own = width_field(config)
+    if not parts or own:
+        return with_parts(shrink(vars(config), own), config, own) if parts else None
+    main = next((name for like in _MAIN for name in parts if name.startswith(like)), next(reversed(parts)))
+    field = width_field(parts[main])
+    around = Shrunk(f"{main}.{field}", getattr(parts[main], field), lambda size: dict(limits(vars(config))), ())
+    return with_parts(around, config, "")
+
+
+def with_parts(around: Shrunk, config: Any, own: str) -> Shrunk:
+    """`around`, the small config without its parts, with these made small too: each keeps its ratio to the width."""
+    makers = {name: _part(part, around.published) for name, part in parts_of(config).items()}
+
+    def overrides(size: int) -> dict[str, Any]:
+        return around.overrides(size) | {name: make(size) for name, make in makers.items()}
+
+    note = f"{', '.join(makers)}: made small alike, at {'their' if len(makers) > 1 else 'its'} ratio to {around.width}"
+    return replace(around, overrides=overrides, notes=(*around.notes, note))
+
+
+def _part(part: Any, published: int) -> Callable[[int], Mapping[str, Any]]:
+    field = width_field(part)
+    small, ratio = shrink(vars(part), field), getattr(part, field) / published
+    given = {name: value for name, value in part.to_dict().items() if name not in ("torch_dtype", "dtype")}
+    return lambda size: given | small.overrides(max(1, round(size * ratio)))
