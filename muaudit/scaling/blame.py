@@ -80,6 +80,8 @@ class Blame:
             off = _rounded(-phi)
             return Judged(use, phi, None, 0.0, off, None, 0.0, 0.0)
         init, trained = self.inits.get(use.tensor), self.trained.get(use.tensor)
+        if use.free and init is not None and init.exponent not in (None, ZERO):
+            phi = float(init.exponent or 0.0) - use.slack
         required, init_off = self._init_off(use, phi, init)
         lr_found = trained.lr_exponent if trained else None
         lr_required = self._lr_required(use, phi, init, trained)

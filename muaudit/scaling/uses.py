@@ -40,6 +40,8 @@ class Use:
     kind: str = "tensor"  # "tensor" | "attention" | "contraction"
     dims: tuple[float, ...] = ()  # of the parameter as it is stored
     c: float = 0.0  # exponent of the constants that multiply the parameter itself, before it is used
+    free: bool = False  # a standardised weight whose product is normalised: only the change relative to the init counts
+    natural: float = 0.0  # exponent that an entry has by default, for parameters that are sizes of others
 
     @property
     def slack(self) -> float:
@@ -88,6 +90,10 @@ class Solver:
         self.tainted: set[Value] = set()  # made from what is not understood: says nothing about its operands
         self.between: list[tuple[Expr, float]] = []  # first factors of products of matrices: what they make is size 1
         self._sources: dict[Value, Expr] = {}
+        self.readers: dict[Value, list[Value]] = {}
+        for value in program.values:
+            for arg in value.args:
+                self.readers.setdefault(arg, []).append(value)
 
     # -- reading operands ----------------------------------------------------------------------------------------
 
@@ -122,6 +128,8 @@ class Solver:
             constant = x.c if x.c != ZERO else 0.0
             for use in self.uses[first:]:
                 use.c += constant
+                use.natural += x.e
+                use.free |= x.note == "standardised"
             return inner[0] + constant
         if x.kind == "view":
             return inner[0]
@@ -149,10 +157,13 @@ class Solver:
         outer = self.operator(second, at, x.e, e_out, _matrix_role(x.e, e_out), axis)
         return inner + outer + x.e
 
-    def _equal(self, a: Expr, b: Expr, at: Value) -> None:
+    def _equal(self, a: Expr, b: Expr, at: Value) -> bool:
+        """Equate two exponents; False, and a conflict, where both are known and differ."""
         delta = self.system.equate(a - b)
         if delta is not None and abs(delta) > 1e-6:
             self.conflicts.append(Conflict(at, delta))
+            return False
+        return True
 
     def pin(self, x: Value, at: Value) -> None:
         """φ(x) = 0."""
@@ -196,8 +207,10 @@ class Solver:
             phi = self.act(arg, v, role)
             if phi is not None:
                 phis.append(phi)
-        for other in phis[1:]:
-            self._equal(phis[0], other, v)
+        agree = [self._equal(phis[0], other, v) for other in phis[1:]]
+        if not all(agree):  # told once: what follows is judged as if the sum were right
+            known = [phi for phi in phis if not self.system.reduce(phi).terms]
+            return min(known, key=lambda phi: abs(self.system.reduce(phi).const), default=phis[0])
         return phis[0] if phis else None
 
     def _lookup(self, v: Value) -> Expr | None:
@@ -217,9 +230,24 @@ class Solver:
                 e_out = weight.size - v.e
             role = _matrix_role(v.e, e_out) if v.note != "per channel" else "gain"
             self._wish(4, other)
+            first = len(self.uses)
             used = self.operator(weight, v, v.e, e_out, role, _axis_at(v, weight))
+            for use in self.uses[first:]:
+                use.free = use.free and self._only_normalised(v)
             return None if phi is None else phi + used + v.e
         return self._contract_activations(v)
+
+    def _only_normalised(self, v: Value) -> bool:
+        """Whether norms alone read what is made of v by moves, constants and sums."""
+        stack, seen = [v], set()
+        while stack:
+            value = stack.pop()
+            readers = self.readers.get(value, [])
+            if not readers or any(r.kind not in ("view", "scale", "join", "norm") for r in readers):
+                return False
+            stack += [r for r in readers if r.kind != "norm" and r not in seen]
+            seen.update(readers)
+        return True
 
     def _contract_weights(self, v: Value) -> Expr | None:
         """A parameter times a parameter: the one with no infinite dim besides the shared one is a source."""
@@ -357,7 +385,7 @@ class Solver:
         rank = {"contraction": 2, "attention": 2, "tensor": 1}
         small = [u for u in self.uses if u.kind == "tensor" and u.role in ("scalar", "gain", "bias")]
         for use in [*small, *sorted(self.uses, key=lambda u: rank[u.kind])]:
-            self._close(use.phi + use.e_in if use.kind == "tensor" else use.phi, anchors)
+            self._close(use.phi + (use.e_in - use.natural) if use.kind == "tensor" else use.phi, anchors)
         return anchors
 
     def _close(self, expr: Expr, anchors: list[int]) -> None:

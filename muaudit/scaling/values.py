@@ -6,7 +6,7 @@ Every rule of the audit (ideal exponents, predicted exponents, gradients) is wri
 |-----------|---------------------------------------------------------------|--------------------------------------|
 | param     | a parameter                                                   | name                                 |
 | data      | nothing trainable flows in: constant, buffer, input           | c: exponent of its rms, -inf if zero |
-| scale     | arg × a constant of exponent c                                | c                                    |
+| scale     | arg × a constant of exponent c (e: default size of a norm)    | c, e                                 |
 | view      | the same entries, some of them, repeated or reordered         |                                      |
 | join      | sum, concatenation or selection of the args                   |                                      |
 | lookup    | rows of a table                                               |                                      |

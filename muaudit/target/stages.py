@@ -87,8 +87,8 @@ def _fixed(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     side = fields.get("image_size")
     if isinstance(side, int):
         yield "image_size", _SIDE
-    elif _sizes(side):
-        yield "image_size", type(side)([_SIDE] * len(side))  # type: ignore[call-arg]
+    elif isinstance(side, (list, tuple)):
+        yield "image_size", type(side)([_SIDE] * len(side))
     for name, value in fields.items():
         if "drop" in name and isinstance(value, float) and value > 0:
             yield name, 0.0

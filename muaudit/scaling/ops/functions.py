@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, cast
 
 from ...capture.align import Op
+from ..constants import exponent_of
 from ..lower import HANDLERS, Builder, Number, Result, handles
 from ..values import Value
 
@@ -97,8 +99,22 @@ def _rms_norm(b: Builder, op: Op) -> Result:
 
 @handles("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional", "cudnn_batch_norm")
 def _batch_norm(b: Builder, op: Op) -> Result:
-    """Statistics over batch and positions: finite, one per channel."""
+    """Statistics over batch and positions: finite, one per channel. Of a weight (standardisation): a constant."""
+    x = b.arg(op, 0)
+    if x.weight and not op.narrow.meta["data"]:
+        return (_standardised(b, x, op), *(None for _ in range(4)))
     return (_affine(b, b.arg(op, 0), 0.0, b.arg(op, 1), b.arg(op, 2), op), *(None for _ in range(4)))
+
+
+def _standardised(b: Builder, x: Value, op: Op) -> Value:
+    """A weight over the standard deviation of its rows, as measured (arXiv 1903.10520)."""
+    inverse = next((n for n in op.narrow.users if n.target is operator.getitem and n.args[1] == 2), None)
+    measured = b.aligned.by_node[inverse].rms() if inverse is not None else (None, None)
+    raw = exponent_of(*measured, b.unit)
+    affine = [a for a in (b.arg(op, 1), b.arg(op, 2)) if isinstance(a, Value)]
+    if raw is None or affine:
+        return b.unknown(op, (x, *affine), "a standardised weight whose standard deviation was not recorded")
+    return b.make("scale", (x,), op, x.dims, c=b.snapped(raw), factor=measured[0] or 1.0, note="standardised")
 
 
 @handles("_native_batch_norm_legit_no_training", "batch_norm", "_batch_norm_with_update", "_batch_norm_no_update")
