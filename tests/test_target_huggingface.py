@@ -96,3 +96,32 @@ def test_an_unknown_field_lists_the_near_one() -> None:
     with pytest.raises(UserError, match="GPT2Config has no field 'n_layers'") as caught:
         resolve(str(CONFIGS / "gpt2"), TargetOptions(set={"n_layers": 3}))
     assert caught.value.hint.startswith("did you mean n_layer?")
+
+
+def test_the_stages_of_a_hierarchy_keep_their_ratio_and_the_size_of_their_heads() -> None:
+    target = resolve("transformers:SegformerForImageClassification")
+    configs = [target.build(target.sizes(probe), 0).config for probe in (0, 1)]
+    assert [tuple(config.hidden_sizes) for config in configs] == [(16, 32, 80, 128), (32, 64, 160, 256)]
+    assert [tuple(config.num_attention_heads) for config in configs] == [(1, 2, 5, 8), (2, 4, 10, 16)]
+    assert configs[0].depths == configs[1].depths
+    assert target.axes[0].default == 32
+    drive(target)
+
+
+def test_a_multiplier_of_all_channels_is_a_width() -> None:
+    target = resolve("transformers:MobileNetV1ForImageClassification")
+    small, large = (target.build(target.sizes(probe), 0) for probe in (0, 1))
+    assert target.axes[0].name == "depth_multiplier"
+    assert large.classifier.in_features == 2 * small.classifier.in_features
+
+
+def test_the_parts_of_a_config_are_made_small_together() -> None:
+    target = resolve("transformers:DiaForConditionalGeneration")
+    assert target.axes[0].name == "decoder_config.hidden_size"
+    configs = [target.build(target.sizes(probe), 0).config for probe in (0, 1)]
+    decoders, encoders = ([getattr(each, part) for each in configs] for part in ("decoder_config", "encoder_config"))
+    assert [each.hidden_size for each in decoders] == [64, 128]
+    assert [each.hidden_size for each in encoders] == [each.cross_hidden_size for each in decoders] == [32, 64]
+    assert [each.head_dim for each in (*decoders, *encoders)] == [16] * 4
+    assert "encoder_config, decoder_config: made small alike" in "\n".join(target.notes)
+    drive(target)
