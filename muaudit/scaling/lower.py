@@ -221,9 +221,32 @@ class Builder:
         if self.is_statistic(y, x) or self.is_statistic(x, y):
             x, y = (x, y) if self.is_statistic(y, x) else (y, x)
             return self.make("scale", (x,), op, dims, c=self.statistic(y), factor=y.op.rms()[0] or 1.0)
+        normalised = self._over_its_norm(x, y, op) or self._over_its_norm(y, x, op)
+        if normalised is not None:
+            return self.make("mul", normalised, op, dims, signed=True)
         if x is y:
             return self.make("power", (x,), op, dims, c=2.0, signed=False)
         return self.make("mul", (x, y), op, dims, signed=x.signed or y.signed)
+
+    def _over_its_norm(self, v: Value, share: Value, op: Op) -> tuple[Value, Value] | None:
+        """v · (g / ‖v‖), as torch writes weight norm over a whole weight: the direction of v, and g."""
+        if not (v.weight and share.weight and share.kind == "mul"):
+            return None
+        for g, inverse in (share.args, share.args[::-1]):
+            size = inverse.args[0] if inverse.kind == "power" and inverse.c == -1 else None
+            if size is not None and self.is_statistic(size, v):
+                c, factor = -self.statistic(size), 1 / (size.op.rms()[0] or 1.0)
+                return self.make("scale", (v,), op, v.dims, c=c, factor=factor), self.norm_of(v, g, op)
+        return None
+
+    def norm_of(self, v: Value, g: Value, op: Op) -> Value:
+        """g where it stands for the norm of v, or of rows of v.
+
+        Norms of the rows of a hidden weight, over its inputs, are of size 1. That of all entries is larger by the root
+        of the number of outputs, and so is the g that is right.
+        """
+        natural = (v.size - g.size - sum(v.dims[1:])) / 2
+        return self.make("scale", (g,), op, g.dims, e=natural) if natural else g
 
     # -- statistics of parameters --------------------------------------------------------------------------------
 

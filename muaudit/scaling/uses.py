@@ -318,7 +318,7 @@ class Solver:
         return Expr()
 
     def _softmax(self, v: Value) -> Expr | None:
-        self._mark_attention(v.args[0])
+        self._mark_attention(v.args[0], softmax="log" not in v.op.name)  # a log-softmax is that of a loss
         self.pin(v.args[0], v)
         return Expr()
 

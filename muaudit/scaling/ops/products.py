@@ -41,11 +41,7 @@ def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
 
 @handles("_weight_norm_interface", "_weight_norm")
 def _weight_norm(b: Builder, op: Op) -> Result:
-    """g · v / ‖v‖, the norm over all dims but one, as measured: a constant of the step (arXiv 1602.07868).
-
-    g starts as that norm. Over the inputs of one output, norms of a hidden weight are of size 1; over all entries they
-    are larger by the root of the number of outputs, and so is the g that is right.
-    """
+    """g · v / ‖v‖, the norm over all dims but one, as measured: a constant of the step (arXiv 1602.07868)."""
     v, g = b.arg(op, 0), b.arg(op, 1)
     norms = next((n for n in op.narrow.users if n.target is operator.getitem and n.args[1] == 1), None)
     measured = b.aligned.by_node[norms].rms() if norms is not None else (None, None)
@@ -53,9 +49,7 @@ def _weight_norm(b: Builder, op: Op) -> Result:
     if raw is None:
         return b.unknown(op, (v, g), "the norms of a normalised weight were not recorded")
     direction = b.make("scale", (v,), op, v.dims, c=-b.snapped(raw), factor=1 / (measured[0] or 1.0))
-    natural = (v.size - g.size - sum(v.dims[1:])) / 2
-    gain = b.make("scale", (g,), op, g.dims, e=natural) if natural else g
-    return (b.mul(direction, gain, op, v.dims), b.make("data", (), op, g.dims, c=raw))
+    return (b.mul(direction, b.norm_of(v, g, op), op, v.dims), b.make("data", (), op, g.dims, c=raw))
 
 
 @handles("_trilinear")
