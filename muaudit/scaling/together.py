@@ -22,7 +22,7 @@ _LONGEST = 90
 
 
 def united(found: Sequence[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
-    """`found`, with findings of one kind merged where together they hold for every tensor of their role."""
+    """`found`, with findings of one kind merged where they hold for all tensors of a role, or in one module."""
     members: dict[str, set[str]] = {}
     for j in judged:
         if j.use.tensor:
@@ -35,7 +35,7 @@ def united(found: Sequence[Discrepancy], judged: Iterable[Judged]) -> list[Discr
         names = {name for d in group for name in d.tensors}
         role = members.get(group[0].role or "", set())
         everywhere = group[0].aspect in _WHATEVER_ROLE or names >= role
-        out += [_merged(group)] if len(group) > 1 and everywhere else _stages(group, role)
+        out += [_merged(group)] if len(group) > 1 and everywhere else _siblings(_stages(group, role))
     return sorted(out, key=found.index) if len(out) == len(found) else out
 
 
@@ -58,6 +58,18 @@ def _stages(group: list[Discrepancy], members: set[str]) -> list[Discrepancy]:
         whole = names == {name for name in members if _stage_pattern(name) == pattern}
         out += [replace(_merged(part), pattern=pattern)] if len(part) > 1 and whole else part
     return out
+
+
+def _siblings(group: list[Discrepancy]) -> list[Discrepancy]:
+    """Merge over layers that are held by one module (`k`, `v`): whoever was wrong about one was about the other."""
+    by_owner: dict[object, list[Discrepancy]] = {}
+    for d in group:
+        name = d.pattern or next(iter(d.tensors), "")
+        by_owner.setdefault(tuple(name.split(".")[:-2]) if name else id(d), []).append(d)
+    return [
+        replace(_merged(part), pattern=braced([d.pattern or d.tensors[0] for d in part])) if len(part) > 1 else part[0]
+        for part in by_owner.values()
+    ]
 
 
 def _stage_pattern(name: str) -> str:

@@ -691,6 +691,17 @@ STRUCTURE += [
         found=-0.5,
         expected=-1.0,
     ),
+    Row(
+        "B30",
+        "keys and values of a fixed kv head as hidden weights",
+        "llama/table3",
+        (Edit("(layer.attention.wk, layer.attention.wv)", "()"),),
+        "MUP103",
+        ("*.w[kv].weight",),
+        right=(*ONE_KV, FINITE_KV),
+        found=-0.5,
+        expected=-1.0,
+    ),
 ]
 
 ROWS = [*SCHEDULES, *PATHS, *INIT, *READOUTS, *RATES, *STRUCTURE]
