@@ -293,40 +293,59 @@ def disagreements(points: Sequence[Point]) -> Iterator[str]:
             )
 
 
+PANELS = {
+    "init": "Size at initialization",
+    "linear": "Change, linear response",
+    "usual": "Change, usual learning rate",
+}
+COLOURS = {"µP": "#0072B2", "standard": "#E69F00", "one bug": "#CC3311", "library": "#009E73"}
+LABELS = {"µP": "in µP", "standard": "standard", "one bug": "one bug planted", "library": "from a library"}
+SHOWN = (-1.4, 3.1)  # what lies beyond is drawn at the edge, as a triangle
+
+
 def scatter(points: Sequence[Point], path: Path) -> None:
-    """Measured against predicted exponents, one panel a question."""
+    """Measured against predicted slopes, one panel a question."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    models = len({p.model for p in points})
+    figure = Figure(figsize=(13, 5.3), layout="constrained")
     FigureCanvasAgg(figure)
-    titles = {
-        "init": "size at initialization",
-        "linear": "change, linear response",
-        "usual": "change, usual learning rate",
-    }
-    colours = {"µP": "#0072B2", "standard": "#E69F00", "one bug": "#D55E00", "library": "#009E73"}
+    figure.suptitle(
+        f"How the activations of {models} models change with width: predicted without training, and measured",
+        fontsize=13,
+    )
+    panels = figure.subplots(1, len(PANELS))
+    for axes, (what, title) in zip(panels, PANELS.items(), strict=True):
+        _panel(axes, title, [p for p in points if p.what == what], INIT if what == "init" else LOCAL)
+    panels[0].set_ylabel("measured slope, log-log")
+    panels[0].legend(loc="upper left", frameon=False, handletextpad=0.1, labelspacing=0.3)
+    figure.savefig(path, dpi=140)
+
+
+def _panel(axes: Any, title: str, points: Sequence[Point], near: float) -> None:
+    """A band of what is near, and the points on it, a little apart from each other."""
+    low, high = SHOWN
+    ends = np.array([low, high])
+    axes.fill_between(ends, ends - near, ends + near, color="0.9", lw=0, zorder=0)
+    axes.plot(ends, ends, color="0.65", lw=0.8, zorder=0)
     spread = np.random.default_rng(0)
-    for axes, (what, title) in zip(figure.subplots(1, 3), titles.items(), strict=True):
-        shown = [p for p in points if p.what == what and math.isfinite(p.predicted) and math.isfinite(p.measured)]
-        near = INIT if what == "init" else LOCAL
-        ends = [min([-1.0, *(p.predicted for p in shown)]) - 0.5, max([1.0, *(p.predicted for p in shown)]) + 0.5]
-        axes.fill_between(ends, [e - near for e in ends], [e + near for e in ends], color="0.88", lw=0)
-        axes.plot(ends, ends, color="0.6", lw=0.8)
-        for kind, colour in colours.items():
-            chosen = [p for p in shown if p.kind == kind]
-            x = [p.predicted + spread.uniform(-0.06, 0.06) for p in chosen]
-            axes.scatter(x, [p.measured for p in chosen], s=14, alpha=0.6, color=colour, lw=0, label=kind)
-        good = sum(p.near for p in shown)
-        axes.set(
-            title=f"{title}\n{good} of {len(shown)} within {near}", xlabel="predicted exponent of width", xlim=ends
-        )
-        axes.set_aspect("equal", "box")
-        axes.grid(color="0.93", lw=0.6)
-        axes.set_axisbelow(True)
-    figure.axes[0].set_ylabel("measured slope")
-    figure.axes[0].legend(frameon=False, loc="upper left")
-    figure.savefig(path, dpi=130)
+    for kind, colour in COLOURS.items():
+        chosen = [p for p in points if p.kind == kind and math.isfinite(p.predicted) and math.isfinite(p.measured)]
+        place = np.array([(p.predicted + spread.uniform(-0.03, 0.03), p.measured) for p in chosen]).reshape(-1, 2)
+        inside = ((place > low) & (place < high)).all(axis=1)
+        axes.scatter(*place[inside].T, s=17, alpha=0.55, color=colour, lw=0, label=LABELS[kind])
+        edge = np.clip(place[~inside], low + 0.06, high - 0.06)
+        axes.scatter(*edge.T, s=30, alpha=0.7, color=colour, lw=0, marker="^")
+    good = sum(p.near for p in points)
+    axes.set_title(
+        f"{title}\n{good} of {len(points)} within {near} ({100 * good / max(1, len(points)):.1f} %)", fontsize=11
+    )
+    axes.set(xlim=SHOWN, ylim=SHOWN, xlabel="predicted slope, log-log")
+    axes.set_aspect("equal", "box")
+    axes.grid(color="0.94", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 # -- running -------------------------------------------------------------------------------------------------

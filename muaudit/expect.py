@@ -48,11 +48,16 @@ class Expectation:
         first = _first(target, found)
         self._small = Estimator(found.scaling, found.prediction, first)
         self._usual = Estimator(found.scaling, found.prediction, first, steps)
+        self._sizes: dict[int, dict[str, tuple[float, float, float]]] = {}
 
     def sizes(self, width: int) -> dict[str, tuple[float, float, float]]:
         """Root mean squares of every activation, of its change per unit of a small learning rate, of its change."""
-        small, usual = self._small.at(width / self.base), self._usual.at(width / self.base)
-        return {name: (small[v].init, small[v].change, usual[v].change) for name, v in self.activations.items()}
+        if width not in self._sizes:
+            small, usual = self._small.at(width / self.base), self._usual.at(width / self.base)
+            self._sizes[width] = {
+                name: (small[v].init, small[v].change, usual[v].change) for name, v in self.activations.items()
+            }
+        return self._sizes[width]
 
     def slopes(self, widths: Sequence[int]) -> dict[str, Slopes]:
         """Least-squares slopes over these widths."""
