@@ -45,12 +45,14 @@ class Estimate:
     """Root mean squares of a value at initialization and of its change. own: of the part that is a tied table's row.
 
     fresh: the part of the change, from 0 to 1, that the last weight made by changing itself rather than passed on.
+    kept: how much of the value is still there when normalisation has made room for its change.
     """
 
     init: float
     change: float
     own: Mapping[str, float] = field(default_factory=dict)
     fresh: float = 1.0
+    kept: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Estimator:
         factor = self.corrections.get(value, 1.0)
         linear = value.kind in ("view", "lookup")  # what happens to the value happens to its change
         own = {name: size * factor if linear else size for name, size in found.own.items()}
-        return Estimate(found.init * factor, found.change * (factor if linear else 1.0), own, found.fresh)
+        return Estimate(found.init * factor, found.change * (factor if linear else 1.0), own, found.fresh, found.kept)
 
 
 class _Run:
@@ -165,7 +167,7 @@ class _Run:
     def _scale(self, v: Value) -> Estimate:
         x, factor = self.sizes[v.args[0]], v.factor * self.grown(v.c)
         own = {name: size * factor for name, size in x.own.items()}
-        return Estimate(x.init * factor, x.change * factor, own, x.fresh)
+        return Estimate(x.init * factor, x.change * factor, own, x.fresh, x.kept)
 
     def _view(self, v: Value) -> Estimate:
         return self.sizes[v.args[0]] if v.args else Estimate(0.0, 0.0)
@@ -193,7 +195,9 @@ class _Run:
             if own:  # one of the outputs is the row that was looked up
                 init = math.hypot(init, own * self.sizes[w].init * count / math.sqrt(self.rows(w, v)))
         aligned = self._aligned(a, b, v), self._aligned(b, a, v)
-        terms = [x.change * y.init * _sum(count, aligned[0]), x.init * y.change * _sum(count, aligned[1])]
+        terms = [
+            x.change * y.init * y.kept * _sum(count, aligned[0]), x.init * x.kept * y.change * _sum(count, aligned[1])
+        ]  # fmt: skip
         if not self.linear:
             terms.append(x.change * y.change * _sum(count, WEAKLY * max(aligned)))
         passed = [(terms[0], x.fresh if not b.weight else 0.0), (terms[1], y.fresh if not a.weight else 0.0)]
@@ -216,6 +220,8 @@ class _Run:
             places = math.prod(met.op.shape[2:])  # each place of a kernel has a gradient of its own
             part = (BY_OUTPUTS * fresh + WEAKLY * (1 - fresh)) / places
             return min(1.0, part / self.rows(met, v) + SHARED * self._mean(met))
+        if plain(moved).kind == "softmax":  # as many outputs as there are entries in a head: what is along one is lost
+            return 0.0
         weights = plain(met)
         if weights.kind == "softmax":
             size = self.sizes[weights].init * v.count * self.grown(v.e)
@@ -248,9 +254,11 @@ class _Run:
         own = {n: s * y.init for n, s in x.own.items()} | {n: s * x.init for n, s in y.own.items()}
         init = x.init * y.init
         change = math.hypot(x.change * y.init, x.init * y.change, 0.0 if self.linear else x.change * y.change)
+        fresh, kept = _blend([(x.change * y.init, x.fresh), (x.init * y.change, y.fresh)]), min(x.kept, y.kept)
         if not self.linear and v.normalises:
+            kept = 1 / math.hypot(1.0, change / init) if init else 1.0
             change = _turned(change, init)
-        return Estimate(init, change, own, _blend([(x.change * y.init, x.fresh), (x.init * y.change, y.fresh)]))
+        return Estimate(init, change, own, fresh, kept)
 
     def _power(self, v: Value) -> Estimate:
         x, p = self.sizes[v.args[0]], v.c
@@ -263,7 +271,7 @@ class _Run:
             relative = min(relative, 1.0) if p < 0 else max(min(relative, moved), moved**p if p > 1 else 0.0)
         if p == 1:  # relu: half of the entries change
             relative *= self.known.corrections.get(v, 1.0)
-        return Estimate(init, init * relative, x.own if p == 1 else {}, x.fresh)
+        return Estimate(init, init * relative, x.own if p == 1 else {}, x.fresh, x.kept)
 
     def _reduce(self, v: Value) -> Estimate:
         x = self.sizes[v.args[0]]
@@ -277,7 +285,9 @@ class _Run:
             return Estimate(0.0, 0.0)
         change = x.change / x.init
         own = {name: size / x.init for name, size in x.own.items()}
-        return Estimate(1.0, change if self.linear else _turned(change, 1.0), own, x.fresh)
+        if self.linear:
+            return Estimate(1.0, change, own, x.fresh)
+        return Estimate(1.0, _turned(change, 1.0), own, x.fresh, 1 / math.hypot(1.0, change))
 
     def _softmax(self, v: Value) -> Estimate:
         x, keys = self.sizes[v.args[0]], _keys(v)
@@ -303,7 +313,7 @@ class _Run:
         change = x.change * slope
         if not self.linear and not v.c:
             change /= math.hypot(1.0, change / (0.5 if "sigmoid" in v.op.name else 1.0))
-        return Estimate(init, change, {}, x.fresh)
+        return Estimate(init, change, {}, x.fresh, x.kept)
 
     def _softplus(self, v: Value, size: float) -> tuple[float, float]:
         """Size and slope, by Gaussian quadrature: a mean that follows from the first probe, and what has been added."""
