@@ -31,6 +31,7 @@ SHARED = 0.4  # square of the cosine between two vectors of entries that share a
 # Squares of alignments of a change with what it was made through, as parts of the largest: of what the last weight made
 # with the outputs of the next and with keys, of what came from before, which serves other purposes too.
 BY_OUTPUTS, BY_KEYS, WEAKLY, FROM_BEFORE = 1.0, 0.9, 0.1, 0.02
+LATER = 0.2  # square of the alignment of the updates of a weight with what its input has become since
 COHERENT = 0.75  # power of the number of steps that a parameter moves by: between a random walk and a straight line
 AVERAGED = 0.8  # square of the alignment of changed values with the weights that attention averages them by
 # Nodes and weights for the mean over a normal distribution, by the midpoint rule.
@@ -199,7 +200,7 @@ class _Run:
             x.change * y.init * y.kept * _sum(count, aligned[0]), x.init * x.kept * y.change * _sum(count, aligned[1])
         ]  # fmt: skip
         if not self.linear:
-            terms.append(x.change * y.change * _sum(count, WEAKLY * max(aligned)))
+            terms.append(x.change * y.change * _sum(count, LATER * max(aligned)))
         passed = [(terms[0], x.fresh if not b.weight else 0.0), (terms[1], y.fresh if not a.weight else 0.0)]
         if a.weight != b.weight:
             passed = [(terms[0], float(a.weight)), (terms[1], float(b.weight))]
