@@ -1,6 +1,6 @@
 """Train models at several widths and hold every recorded activation against what `muaudit check` predicted for it.
 
-    python benchmarks/predict_vs_measure.py --results results --plot docs/predict_vs_measure.png
+    python benchmarks/predict_vs_measure.py --plot docs/predict_vs_measure.png --page docs/predict_vs_measure.md
 
 Each model is trained twice from the same initializations: in float64 with a learning rate so small that the response
 is linear, and with its own learning rate. Predictions come from the audit at two small widths, which never trains.
@@ -9,7 +9,8 @@ is linear, and with its own learning rate. Predictions come from the audit at tw
     linear          local slope of the change between the two largest widths, tiny learning rate: against `update`
     usual           the same at the model's own learning rate: against `capped`
 
-A slope is the mean over seeds of the logarithm. Measurements are kept in --results, one file a model, and not repeated;
+The prediction of a slope is that of `muaudit.expect` at the same widths; the audit's exponent is where it ends. A slope
+is the mean over seeds of the logarithm. Measurements are kept in --results, one file a model, and not repeated;
 predictions are always made anew. Nothing is left out of the figures: what disagrees is listed.
 """
 
@@ -62,19 +63,17 @@ def measured(subject: Subject, widths: Sequence[int], seeds: int, results: Path,
     """Sizes of every activation at [width][seed]: read where they are kept, trained for where not. None without."""
     path = results / ("".join(c if c.isalnum() else "_" for c in subject.name) + ".jsonl")
     kept = _kept(path)
-    target, start = subject.make(folder), time.perf_counter()
-    for width in widths:
-        for seed in range(seeds):
-            if (width, seed) not in kept and may_train:
-                kept[width, seed] = both(target, width, seed)
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([width, seed, kept[width, seed]]) + "\n")
-        if may_train and time.perf_counter() - start > 1:
-            passed = time.perf_counter() - start
-            print(f"  {subject.name}: width {width} after {passed:.0f} s", file=sys.stderr, flush=True)
-    if not all((width, seed) in kept for width in widths for seed in range(seeds)):
-        return None
-    return [[kept[width, seed] for seed in range(seeds)] for width in widths]
+    wanted = [(width, seed) for width in widths for seed in range(max(seeds, subject.seeds))]
+    missing = [each for each in wanted if each not in kept]
+    if may_train and missing:
+        target, start = subject.make(folder), time.perf_counter()
+        for width, seed in missing:
+            kept[width, seed] = both(target, width, seed)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([width, seed, kept[width, seed]]) + "\n")
+            print(f"  {subject.name}: {width} after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    done = [seed for _, seed in kept if all((width, seed) in kept for width in widths)]
+    return [[kept[width, seed] for seed in sorted(set(done))] for width in widths] if done else None
 
 
 def _kept(path: Path) -> dict[tuple[int, int], Sizes]:
@@ -175,6 +174,7 @@ class Point:
     predicted: float
     measured: float
     error: float
+    seeds: int
 
     @property
     def near(self) -> bool:
@@ -240,8 +240,11 @@ def _points(
         sizes = values[what][-last:]
         if what == "linear":
             sizes = np.where(sizes > ROUNDING * TINY * values["init"][-last:], sizes, 0.0)
+        if what == "usual" and ((sizes == 0) & (values["linear"][-last:] > 0)).any():
+            print(f"  {subject.name}: {row.name} changes its shape in training", file=sys.stderr)  # other tokens come
+            continue
         slope, error = fit(widths[-last:], sizes)
-        yield Point(subject.name, subject.kind, row.name, what, exponent, predicted, slope, error)
+        yield Point(subject.name, subject.kind, row.name, what, exponent, predicted, slope, error, sizes.shape[1])
 
 
 def fit(widths: Sequence[int], sizes: np.ndarray) -> tuple[float, float]:
@@ -260,12 +263,15 @@ def fit(widths: Sequence[int], sizes: np.ndarray) -> tuple[float, float]:
 # -- showing -------------------------------------------------------------------------------------------------
 def table(points: Sequence[Point]) -> str:
     """One line a model, then the totals against what is asked for."""
-    heads = "activations", "init within 0.15", "linear: class", "within 0.25", "usual lr: class", "within 0.25"
+    heads = "seeds", "activations", "init within 0.15", "linear: class", "within 0.25", "usual lr: class", "within 0.25"
     lines = [f"| model | | {' | '.join(heads)} |", "|---|---" + "|--:" * len(heads) + "|"]
-    names = list(dict.fromkeys((p.model, p.kind) for p in points))
-    for model, kind in names:
-        lines.append(f"| {model} | {kind} | {_cells([p for p in points if p.model == model])} |")
-    lines.append(f"| **all {len(names)}** | | {_cells(points, share=True)} |")
+    names = list(dict.fromkeys((p.model, p.kind, p.seeds) for p in points))
+    for model, kind, seeds in names:
+        lines.append(f"| {model} | {kind} | {seeds} | {_cells([p for p in points if p.model == model])} |")
+    for kind, label in LABELS.items():
+        some = [p for p in points if p.kind == kind]
+        lines.append(f"| **all {len({p.model for p in some})} {label}** | | | {_cells(some, share=True)} |")
+    lines.append(f"| **all {len(names)}** | | | {_cells(points, share=True)} |")
     return "\n".join(lines)
 
 
@@ -283,14 +289,35 @@ def _cells(points: Sequence[Point], share: bool = False) -> str:
 
 
 def disagreements(points: Sequence[Point]) -> Iterator[str]:
-    """Every point that misses, worst kinds first."""
+    """Every point that misses, model by model."""
     for p in points:
         if not p.near or (p.what != "init" and not p.same_class):
-            why = "distance" if p.what == "init" or p.same_class else "class" if p.near else "class and distance"
+            why = "distance" if p.what == "init" or p.same_class else "class" if p.near else "class, distance"
             yield (
-                f"{p.model:40} {p.name:45} {p.what:7} exponent {p.exponent:+.2f} predicted {p.predicted:+.2f} "
-                f"measured {p.measured:+.2f} ± {p.error:.2f}  ({why})"
+                f"{p.model:42} {p.name:52} {p.what:6} exponent {p.exponent:+.2f}  predicted {p.predicted:+.2f}  "
+                f"measured {p.measured:+.2f} ± {p.error:.2f}  {why}"
             )
+
+
+def page(points: Sequence[Point], text: str) -> str:
+    """The table and the full list, for the documentation."""
+    missed = list(disagreements(points))
+    return f"""# Prediction against measurement: all figures
+
+Written by `python benchmarks/predict_vs_measure.py`; [Validation](validation.md) says what they mean. Slopes of
+changes are those between the two largest widths.
+
+{text}
+
+## Disagreements
+
+All {len(missed)} of {len(points)} slopes that are further off than asked for, or of another class. `exponent` is what
+the audit reports, the slope at infinite width; `±` is the standard error over seeds.
+
+```
+{chr(10).join(missed)}
+```
+"""
 
 
 PANELS = {
@@ -319,6 +346,7 @@ def scatter(points: Sequence[Point], path: Path) -> None:
     for axes, (what, title) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, title, [p for p in points if p.what == what], INIT if what == "init" else LOCAL)
     panels[0].set_ylabel("measured slope, log-log")
+    panels[0].text(0.98, 0.02, "▲ beyond the axes", transform=panels[0].transAxes, ha="right", color="0.4", fontsize=9)
     panels[0].legend(loc="upper left", frameon=False, handletextpad=0.1, labelspacing=0.3)
     figure.savefig(path, dpi=140)
 
@@ -354,9 +382,9 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="only models whose name contains one of these")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where measurements are kept")
     parser.add_argument("--max-width", type=int, default=2048)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2, help="at least; small models have more")
     parser.add_argument("--plot", type=Path, help="a PNG of predicted against measured slopes")
-    parser.add_argument("--table", type=Path, help="write the table to this file too")
+    parser.add_argument("--page", type=Path, help="write the table and all disagreements to this Markdown file too")
     parser.add_argument("--no-training", action="store_true", help="compare what was measured before")
     args = parser.parse_args()
     args.results.mkdir(parents=True, exist_ok=True)
@@ -372,8 +400,8 @@ def main() -> None:
     text = table(points)
     print(text)
     print("\n".join(["", *disagreements(points)]))
-    if args.table:
-        args.table.write_text(text + "\n", encoding="utf-8")
+    if args.page:
+        args.page.write_text(page(points, text), encoding="utf-8")
     if args.plot:
         scatter(points, args.plot)
 

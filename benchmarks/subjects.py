@@ -26,6 +26,7 @@ Kind = Literal["µP", "standard", "one bug", "library"]
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 CHANNELS = (16, 32, 64, 128, 256, 512)  # a residual net of three stages: 64 to 2048 channels at the end
 TOKENS = (2, 9)
+SEEDS = 10  # of networks with eight examples and ten outputs: few numbers, so their sizes differ by seed
 
 SHALLOW = {
     "mlp": (Edit("depth: int = 3", "depth: int = 2"),),
@@ -37,12 +38,13 @@ SHALLOW = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One model. make: given a folder for edited sources, its target at probe widths."""
+    """One model. make: given a folder for edited sources, its target at probe widths. seeds: how many it needs."""
 
     name: str
     kind: Kind
     make: Callable[[Path], Target]
     widths: tuple[int, ...] = WIDTHS
+    seeds: int = 2
 
 
 def subjects() -> list[Subject]:
@@ -93,7 +95,8 @@ def _planted(name: str, kind: Kind, base: str, *edits: Edit, mutation: Mutation 
         return _target(mutation(subject) if mutation else subject)
 
     label = base if name == base else f"{base}, {name}"
-    return Subject(label, kind, make, CHANNELS if base.startswith("resnet") else WIDTHS)
+    widths = CHANNELS if base.startswith("resnet") else WIDTHS
+    return Subject(label, kind, make, widths, SEEDS if base.startswith("mlp") else 2)
 
 
 def _target(subject: Fixture) -> Target:
@@ -120,7 +123,7 @@ def _standard() -> list[Subject]:
              ("llama", torch.optim.AdamW, adam), ("resnet", torch.optim.SGD, sgd)]  # fmt: skip
     return [
         Subject(f"{family}/sp, {cls.__name__}", "standard", lambda _, f=family, c=cls, o=options: _plain(f, c, o),
-                CHANNELS if family == "resnet" else WIDTHS)
+                CHANNELS if family == "resnet" else WIDTHS, SEEDS if family == "mlp" else 2)
         for family, cls, options in table
     ]  # fmt: skip
 
