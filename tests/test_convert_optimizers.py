@@ -100,7 +100,10 @@ def test_groups_of_one_of_several_optimizers(tmp_path: Path) -> None:
 
 
 def test_one_class_that_trains_in_two_ways(tmp_path: Path) -> None:
-    """As Keller Jordan's: its groups say which method is theirs, so a user's groups are refined."""
+    """As Keller Jordan's: its groups say which method is theirs, so a user's groups are refined.
+
+    The scale mode is a setting here: where neither that nor the source tells, nothing is guessed.
+    """
 
     class MuonWithAuxAdam(torch.optim.Optimizer):
         def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
@@ -109,7 +112,10 @@ def test_one_class_that_trains_in_two_ways(tmp_path: Path) -> None:
     def optimizer(model: Any) -> torch.optim.Optimizer:
         hidden, others = (each.param_groups[0]["params"] for each in module.optimizer(model))
         return MuonWithAuxAdam(
-            [{"params": hidden, "use_muon": True, "lr": 0.02}, {"params": others, "use_muon": False, "lr": 0.003}]
+            [
+                {"params": hidden, "use_muon": True, "adjust_lr_fn": "original", "lr": 0.02},
+                {"params": others, "use_muon": False, "lr": 0.003},
+            ]
         )
 
     module = in_standard(tmp_path)
