@@ -91,6 +91,35 @@ def test_constants_are_judged_by_their_exponent(constant: str, tmp_path: Path) -
     assert not findings(check(row, written(row, row.wrong, tmp_path)))
 
 
+DIVIDED = Edit("self.readout(x / self.m)", "self.readout(x) / self.m")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "edit", "rule", "severity", "tensor", "says"),
+    [
+        # A·C of the bias is m^-1, and A²·C with SGD m^-2; the weights of the readout can shift the logits as well
+        ("mlp/table8", DIVIDED, "MUP208", "warning", "readout.bias", "shrink like n^-1:"),
+        ("mlp/table8_sgd", DIVIDED, "MUP208", "warning", "readout.bias", "shrink like n^-2:"),
+        ("mlp/table8", Edit('[model.readout.bias], "lr": LR}', '[model.readout.bias], "lr": LR / m}'),
+         "MUP306", "warning", "readout.bias", "shrink like n^-1:"),
+        # nothing else can say how far apart two positions are; what grows is wrong wherever it stands
+        ("encdec/table8", Edit("self.relative(", "BASE / self.width * self.relative("), "MUP208", "error",
+         "relative.weight", "shrink like n^-1:"),
+        ("mlp/table8", Edit("self.readout(x / self.m)", "self.readout(x / self.m**2) * self.m"), "MUP208", "error",
+         "readout.bias", "grows like n^1:"),
+    ],
+)  # fmt: skip
+def test_a_readout_bias_that_stops_learning_is_a_warning(
+    fixture: str, edit: Edit, rule: str, severity: str, tensor: str, says: str, tmp_path: Path
+) -> None:
+    row = Row("", "", fixture, (edit,), rule)
+    report = check(row, written(row, row.wrong, tmp_path))
+    (found,) = findings(report)
+    assert (found.rule, found.severity, found.tensors) == (rule, severity, (tensor,)), shown(report)
+    assert says in found.consequence
+    assert ("head(x / m)" in found.fix) == (found.rule == "MUP208" and severity == "warning")
+
+
 def test_every_row_of_the_catalogue_is_there() -> None:
     wanted = {f"B{n}" for n in (*range(1, 25), 26, *range(28, 32))} - {"B18"}
     assert {row.number for row in ROWS} == wanted

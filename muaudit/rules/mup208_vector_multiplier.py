@@ -22,15 +22,23 @@ all biases": multiplier 1; Table 9: sqrt(fan_out), with init and learning rate t
 ## When it is fine
 When init and learning rate make up for it (Lemma J.1). A bias that starts at zero still has to be
 updated at the right size.
+
+`head(x) / m` divides the bias of the readout along with its logits. That bias contributes n^-1 of
+what it should, and stops learning. It is a warning only: nothing blows up or vanishes with it, the
+weights of the readout can shift the logits as well, and the infinite network is the one without
+that bias. Every other vector or scalar that stops learning takes something away that nothing else
+provides, and stays an error. microsoft/mup divides the input of the readout, which spares its bias:
+`head(x / m)`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.report.model import Severity
 from muaudit.report.power import power
 from muaudit.rules.base import Rule
-from muaudit.rules.words import WHERE_M, by_m, drifts, gap, needs, subject
+from muaudit.rules.words import READOUT_BIAS, WHERE_M, by_m, drifts, gap, needs, scaled, subject
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -42,10 +50,19 @@ class VectorMultiplier(Rule):
     summary = "biases, gains and scalars must not carry a multiplier that depends on width"
     keys = frozenset({("multiplier", "bias"), ("multiplier", "gain"), ("multiplier", "scalar"), ("multiplier", None)})
 
+    def severity_of(self, d: Discrepancy) -> Severity:
+        return "warning" if d.detail == READOUT_BIAS else self.severity
+
     def message(self, d: Discrepancy) -> str:
+        if d.detail == READOUT_BIAS:
+            multiplier = f"multiplier ∝ {power(d.found)}, needs {needs(d)}"
+            return f"readout bias {d.pattern}: {multiplier}: it is scaled along with the logits"
         return f"{subject(d)}: multiplier ∝ {power(d.found)}, needs {needs(d)}"
 
     def fix(self, d: Discrepancy) -> str:
+        if d.detail == READOUT_BIAS:
+            whole = "scale what the readout reads, not its logits, so that its bias is left alone"
+            return f"{whole}: head({scaled('x', d.found)}), {WHERE_M}"
         return f"{by_m(gap(d), 'it')} in the forward pass, {WHERE_M}, or remove the constant"
 
     def consequence(self, d: Discrepancy) -> str:

@@ -19,12 +19,21 @@ Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Appendix B: scalar-
 "a constant (in width) learning rate for both SGD and Adam"; compatible with Tables 3, 8 and 9.
 
 ## When it is fine
-Never, unless a multiplier in the forward pass makes up for it; the rule counts it.
+Never, unless a multiplier in the forward pass makes up for it; the rule counts it. The bias of a
+readout that stops learning is a warning only: the weights of the readout can shift its outputs as
+well, and nothing blows up or vanishes (MUP208 says more).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from muaudit.report.model import Severity
 from muaudit.rules.families import LrRule
+from muaudit.rules.words import READOUT_BIAS
+
+if TYPE_CHECKING:
+    from muaudit.scaling.result import Discrepancy
 
 
 class ScalarLr(LrRule):
@@ -32,3 +41,6 @@ class ScalarLr(LrRule):
     name = "scalar-lr"
     summary = "scalar parameters need a learning rate that does not change with width"
     keys = frozenset({("lr", "scalar")})
+
+    def severity_of(self, d: Discrepancy) -> Severity:
+        return "warning" if d.detail == READOUT_BIAS else self.severity

@@ -11,6 +11,7 @@ from muaudit.report.power import number, power
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
 
+READOUT_BIAS = "readout bias"  # the detail of a finding about the bias of a readout that stops learning
 WHERE_M = "with m = width / base_width"
 ROLE_NOUNS = {
     "input": "input weights",

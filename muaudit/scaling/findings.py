@@ -35,6 +35,7 @@ def discrepancies(
         j.use.tensor for j in judged if j.use.role == "output"
     }
     found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers)]
+    found = _readout_biases(found, judged)
     found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
     found += [_of_conflict(c) for c in conflicts]
     return folded(found)
@@ -78,7 +79,7 @@ def _of_use(
         detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
         mu = round(j.multiplier, 6)
         return [replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False, values=(),
-                        consequence=_consequence("multiplier", use.role, shift))]  # fmt: skip
+                        consequence=_consequence("multiplier", use.role, j.lr_off))]  # fmt: skip
     out = []
     if j.init_off:
         out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
@@ -90,6 +91,34 @@ def _of_use(
         lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False, detail=detail)
         out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, j.lr_off)))
     return out
+
+
+def _readout_biases(found: list[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
+    """`found`, with biases of readouts that stop learning marked: the readout's weight can do what they do."""
+    judged = list(judged)
+    readouts = {j.use.value for j in judged if j.use.role == "output"}
+    biases = {j.use.tensor for j in judged if j.use.role == "scalar" and _added_to(j.use.value, readouts)}
+    return [
+        replace(d, detail="readout bias")
+        if d.role == "scalar" and d.aspect in ("lr", "multiplier") and d.found < d.expected and d.tensors[0] in biases
+        else d
+        for d in found
+    ]
+
+
+def _added_to(value: Value, sought: set[Value]) -> bool:
+    """Whether a sum has one of these values as a term, scaled and reshaped as it may be."""
+    if value.kind != "join":
+        return False
+    seen, waiting = {value}, list(value.args)
+    while waiting:
+        arg = waiting.pop()
+        if arg in sought:
+            return True
+        if arg not in seen and arg.kind in ("view", "scale", "join"):
+            waiting += arg.args
+        seen.add(arg)
+    return False
 
 
 def _multiplier_shift(j: Judged, family: str) -> float | None:
