@@ -19,7 +19,8 @@ import operator
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -319,17 +320,25 @@ def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tens
 
 
 def _tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
-    """All tensors in nested containers and dataclass-like outputs, in order."""
+    """All tensors in nested containers and dataclasses, in order."""
     if isinstance(value, torch.Tensor):
         yield value
-    elif depth > 4:
-        return
-    elif isinstance(value, Mapping):
-        for item in value.values():
+    elif depth <= 4:
+        for item in parts(value):
             yield from _tensors(item, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item, depth + 1)
+
+
+def parts(value: Any) -> Iterable[Any]:
+    """What a container, a dataclass or a namespace holds; nothing for anything else."""
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, SimpleNamespace):
+        return vars(value).values()
+    if is_dataclass(value) and not isinstance(value, (type, nn.Module)):
+        return [getattr(value, each.name, None) for each in fields(value)]
+    return ()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..capture.recorder import parts
 from ..convert.whole import sizes_at
 from ..errors import UserError
 from ..target.probe import Target
@@ -89,11 +90,8 @@ def _values(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
 def _tensors(output: Any) -> Iterator[torch.Tensor]:
     if isinstance(output, torch.Tensor):
         yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, (list, tuple)):
-        for value in output:
+    else:
+        for value in parts(output):
             yield from _tensors(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import fx
 
@@ -12,6 +13,8 @@ from .derive import Scaling
 from .optimizers import Trained
 from .result import Discrepancy
 from .values import Value
+
+Values = Mapping[fx.Node, Any]  # what every recorded operation makes: a value, or several
 
 _EXACT = 1e-3
 _SCALINGS = ("mul", "div")
@@ -64,47 +67,43 @@ def _of_optimizer(trained: Mapping[str, Trained], width: int) -> int | None:
 
 def _of_multiplier(readout: Value, scaling: Scaling, width: int) -> int | None:
     """Where the constants before and after this readout multiply to 1; None unless together they are ∝ 1/n."""
-    node = readout.op.narrow
-    narrow, wide = 1.0, 1.0
-    for each in (*_before(node), *_after(node)):
-        op = scaling.aligned.by_node[each]
-        constant = _constant(each)
-        other = _constant(op.wide) if op.wide is not None else None
-        if constant is not None and other is not None:
-            narrow, wide = narrow * constant, wide * other
-    exponent = math.log(wide / narrow) / scaling.aligned.sizes.unit
+    node, of = readout.op.narrow, scaling.program.of
+    narrow, exponent = 1.0, 0.0
+    for each in (*_before(node, of), *_after(node, of)):
+        value = of.get(each)
+        if _name(each) in _SCALINGS and isinstance(value, Value) and value.kind == "scale":
+            narrow, exponent = narrow * value.factor, exponent + value.c
     return _whole(width * narrow) if abs(exponent + 1) < _EXACT else None
 
 
-def _before(node: fx.Node) -> Iterator[fx.Node]:
+def _before(node: fx.Node, of: Values) -> Iterator[fx.Node]:
     """Scalings and views of the activation that a product reads."""
     for arg in node.all_input_nodes:
-        while _passes(arg):
-            yield arg
-            arg = arg.all_input_nodes[0]
+        current: fx.Node | None = arg
+        while current is not None and (source := _scaled(current, of)) is not None:
+            yield current
+            current = source
 
 
-def _after(node: fx.Node) -> Iterator[fx.Node]:
+def _after(node: fx.Node, of: Values) -> Iterator[fx.Node]:
     """Scalings and views of what it returns, as far as there is one reader."""
     while len(node.users) >= 1:
         node = next(iter(node.users))
-        if not _passes(node):
+        if _scaled(node, of) is None:
             return
         yield node
 
 
-def _passes(node: fx.Node) -> bool:
-    name = op_name(node).removeprefix("aten.").rstrip("_")
-    return name in _SCALINGS + _VIEWS and len(node.all_input_nodes) == 1
+def _scaled(node: fx.Node, of: Values) -> fx.Node | None:
+    """What a scaling or a view reads, besides the constant; None where the node is something else."""
+    inputs = list(node.all_input_nodes)
+    if len(inputs) == 2 and _name(node) in _SCALINGS:
+        inputs = [each for each in inputs if getattr(of.get(each), "kind", "") != "data"]
+    return inputs[0] if len(inputs) == 1 and _name(node) in _SCALINGS + _VIEWS else None
 
 
-def _constant(node: fx.Node) -> float | None:
-    """What a scaling multiplies by, where the code has it as a number."""
-    name = op_name(node).removeprefix("aten.").rstrip("_")
-    numbers = [a for a in node.args if isinstance(a, (int, float)) and not isinstance(a, bool)]
-    if name not in _SCALINGS or len(numbers) != 1 or not numbers[0]:
-        return None
-    return 1 / abs(numbers[0]) if name == "div" else abs(float(numbers[0]))
+def _name(node: fx.Node) -> str:
+    return op_name(node).removeprefix("aten.").rstrip("_")
 
 
 def _whole(number: float) -> int | None:

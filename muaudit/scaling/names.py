@@ -13,5 +13,11 @@ def pattern_of(name: str) -> str:
 
 
 def fold(names: list[str]) -> str:
-    """One name as it is, several as their common pattern."""
-    return names[0] if len(names) == 1 else pattern_of(names[0])
+    """What the names have in common, `*` for the numbers in which they differ; the first one's pattern if in others."""
+    parts = [name.split(".") for name in names]
+    if len({len(part) for part in parts}) > 1:
+        return pattern_of(names[0])
+    columns = [set(column) for column in zip(*parts, strict=True)]
+    if any(len(column) > 1 and not all(each.isdigit() for each in column) for column in columns):
+        return pattern_of(names[0])
+    return ".".join("*" if len(column) > 1 else column.pop() for column in columns)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from .derive import Scaling
-from .findings import consumers_of
 from .names import pattern_of
 from .result import Discrepancy
 from .together import united
@@ -44,18 +43,17 @@ def _random_readouts(scaling: Scaling) -> Iterator[Discrepancy]:
 
 
 def _returned(scaling: Scaling) -> set[Value]:
-    """Values that reach an output of the model through scalings, sums and views alone."""
+    """Values that reach an output of the model, or its loss, through scalings, sums and views alone."""
     boundary = [scaling.program.of.get(node) for node in scaling.aligned.narrow.boundary]
     stack = [v[0] if isinstance(v, tuple) else v for v in boundary]
+    stack += [a for v in scaling.program.values if v.kind == "loss" for a in v.args]
     found: set[Value] = set()
     while stack:
         value = stack.pop()
         if value is not None and value not in found:
             found.add(value)
             stack.extend(value.args if value.kind in ("scale", "view", "join") else ())
-    consumers = consumers_of(scaling.program)
-    losses = {a for v in scaling.program.values if v.kind == "loss" for a in v.args}
-    return found | {v for v in losses if consumers.get(v)}
+    return found
 
 
 def _small_heads(scaling: Scaling, growth: float) -> Iterator[Discrepancy]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .blame import Judged
-from .names import pattern_of
+from .names import fold, pattern_of
 from .result import Discrepancy
 
 _ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study", "no_gradient")
@@ -22,7 +22,7 @@ _LONGEST = 90
 
 
 def united(found: Sequence[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
-    """`found`, with findings of one kind merged where they hold for all tensors of a role, or in one module."""
+    """`found`, with findings of one kind merged: of all tensors of a role, in one module, of one line's constant."""
     members: dict[str, set[str]] = {}
     for j in judged:
         if j.use.tensor:
@@ -34,12 +34,15 @@ def united(found: Sequence[Discrepancy], judged: Iterable[Judged]) -> list[Discr
     for group in groups.values():
         names = {name for d in group for name in d.tensors}
         role = members.get(group[0].role or "", set())
-        everywhere = group[0].aspect in _WHATEVER_ROLE or names >= role
+        everywhere = group[0].aspect in (*_WHATEVER_ROLE, "multiplier") or names >= role
         out += [_merged(group)] if len(group) > 1 and everywhere else _siblings(_stages(group, role))
     return sorted(out, key=found.index) if len(out) == len(found) else out
 
 
 def _key(d: Discrepancy) -> tuple[object, ...]:
+    """What findings share that are told as one, at least for the tensors of one role."""
+    if d.aspect == "multiplier" and d.tensors and d.line is not None:  # a constant that one line holds
+        return (d.file, d.line, d.role, round(d.found, 3), round(d.expected, 3), d.optimizer, d.tied, d.detail)
     if d.aspect not in _ASPECTS or not d.tensors:
         return (id(d),)
     if d.aspect in _WHATEVER_ROLE:
@@ -84,7 +87,15 @@ def _merged(group: list[Discrepancy]) -> Discrepancy:
     names = tuple(dict.fromkeys(name for d in group for name in d.tensors))
     values = first.values if all(d.values == first.values for d in group) else ()
     role = first.role if all(d.role == first.role for d in group) else None
-    return replace(first, tensors=names, pattern=braced([pattern_of(n) for n in names]), values=values, role=role)
+    return replace(first, tensors=names, pattern=_pattern(names), values=values, role=role)
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """The names of repeated blocks folded, then written as one."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(pattern_of(name), []).append(name)
+    return braced([fold(group) for group in alike.values()])
 
 
 def _shared(parts: Sequence[Sequence[str]]) -> list[str]:

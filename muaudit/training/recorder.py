@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..capture.recorder import parts
 from .lineage import Known
 
 # Where people find the functions that attend, and what tells of their logits.
@@ -242,12 +243,9 @@ def _scores(
 
 
 def tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
-    """All tensors in nested containers, in order."""
+    """All tensors in nested containers and dataclasses, in order."""
     if isinstance(value, torch.Tensor):
         yield value
-    elif depth <= 4 and isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors(item, depth + 1)
-    elif depth <= 4 and isinstance(value, (list, tuple)):
-        for item in value:
+    elif depth <= 4:
+        for item in parts(value):
             yield from tensors(item, depth + 1)
