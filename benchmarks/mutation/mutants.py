@@ -7,7 +7,7 @@ The invariants of a parameter's use are A·B (multiplier × init) and A·C (Adam
     lr          A·C                     seen
     multiplier  A·B and A·C alike       seen, unless the parameter is free (normalised at once: its size plays no part)
     constant    as the multiplier of what stands before it, or behind it: see `families`
-    scale       the attention logits    seen, and no tensor is to blame
+    scale       the attention logits    seen, and no tensor is to blame; in all blocks alike maybe the queries
 
 Equivalent mutants move no invariant: gauge moves (multiplier ·θ, init /θ, learning rate /θ with Adam and /θ² with SGD,
 weight decay and eps along), constants that cancel, constants that a normalization reads first, free parameters whose
@@ -142,8 +142,20 @@ class _Maker:
             for number, blocks in enumerate(self._scopes(pattern)):
                 places = [self._fill(pattern, *b) for b in blocks]
                 label = pattern if number == 0 else places[0]
+                blame = (frozenset({LOGITS}), *((self._queries(places),) if len(places) > 1 else ()))
                 yield self._mutant("attention", f"scale of {label} m^{e:+g}", [Change("scale", p, e) for p in places],
-                                   ((frozenset({LOGITS}),),), (MULTIPLIER,))  # fmt: skip
+                                   (blame,), (MULTIPLIER,))  # fmt: skip
+
+    def _queries(self, attentions: Iterable[str]) -> frozenset[str]:
+        """In all blocks alike, c on the logits is c on the queries, where these are parameters of their own.
+
+        In one block alone it is not: the block stands out by its scale, its queries are as everywhere.
+        """
+        return frozenset(map(self._query, attentions)) if self.family.queries else frozenset({LOGITS})
+
+    def _query(self, attention: str) -> str:
+        """The query parameter of an attention module."""
+        return attention + self.family.queries[self.family.queries.rindex(".attention") + len(".attention") :]
 
     # -- mutants that change none --------------------------------------------------------------------------------
     def equivalent(self) -> Iterator[Mutant]:
@@ -171,8 +183,7 @@ class _Maker:
         changes: list[Change] = []
         for block in self._scopes(pattern)[0]:
             attention = self._fill(pattern, *block)
-            query = attention + self.family.queries[self.family.queries.rindex(".attention") + len(".attention") :]
-            changes += [Change("scale", attention, t), *self._moved(query, t, multiplier=False)]
+            changes += [Change("scale", attention, t), *self._moved(self._query(attention), t, multiplier=False)]
         return self._mutant("gauge", f"scale of {pattern} and queries θ=m^{t:+g}", changes)
 
     def _harmless_constants(self) -> Iterator[Mutant]:

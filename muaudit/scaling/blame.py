@@ -14,6 +14,7 @@ only when it leaves at most one tensor to blame and explains away at least two f
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -142,6 +143,23 @@ class Blame:
                 break
         for aspect in ("lr", "init"):
             self._try_jointly(aspect)
+        self._as_other_blocks(moves, holders)
+
+    def _as_other_blocks(self, moves: Iterable[tuple[int, ...]], holders: Mapping[int, list[int]]) -> None:
+        """Give the gauge of most blocks to one that differs, if less is wrong with it then: that one stands out."""
+        alike: dict[frozenset[object], list[int]] = {}
+        for anchor in self.ideal.anchors:
+            kinds = frozenset(_kind(self.ideal.uses[i]) for i in holders.get(anchor, ()))
+            alike.setdefault(kinds, []).append(anchor)
+        usual: dict[int, float] = {}
+        for group in alike.values():
+            ((shift, count),) = Counter(self.shifts.get(anchor, 0.0) for anchor in group).most_common(1)
+            usual |= dict.fromkeys(group if count > len(group) / 2 else (), shift)
+        for move in moves:
+            shifts = self.shifts | {anchor: usual[anchor] for anchor in move if anchor in usual}
+            affected = {i for anchor in move for i in holders.get(anchor, ())}
+            if sum(self.judge(i, shifts).aspects for i in affected) < sum(self.judge(i).aspects for i in affected):
+                self.shifts = shifts
 
     def _try_jointly(self, aspect: str) -> None:
         """Move all anchors at once to where every use's lr (or init) is right, as far as they agree."""
