@@ -49,7 +49,7 @@ def main() -> int:
     torch.set_num_threads(1)
     chosen = [m for m in models() if any(fnmatchcase(m, p) for p in args.models)]
     if args.alarms:
-        return alarms(chosen, args.alarms)
+        return alarms(args.models, args.alarms)
     found = [mutant for model in chosen for mutant in mutants(model)]
     found = [m for m in found if _matches(m, args)]
     return figures(found if args.all else sample(found, args.per_kind), len(found), Kept(args.keep), args.verbose)
@@ -98,10 +98,11 @@ def _share(flags) -> str:  # type: ignore[no-untyped-def]
     return f"{sum(values)} ({100 * sum(values) / max(len(values), 1):.1f} %)"
 
 
-def alarms(chosen: list[str], seeds: int) -> int:
-    """Audit every right model under every seed; print every finding that is not advice."""
+def alarms(patterns: list[str], seeds: int) -> int:
+    """Audit every right model of these names under every seed; print every finding that is not advice."""
     with TemporaryDirectory() as folder:
-        right = {model: partial(audit, load(model)) for model in chosen} | catalogued(Path(folder))
+        right = {model: partial(audit, load(model)) for model in models()} | catalogued(Path(folder))
+        right = {name: check for name, check in right.items() if any(fnmatchcase(name, p) for p in patterns)}
         false = sum(_alarm(name, seed, check(seed=seed)) for name, check in right.items() for seed in range(seeds))
     print(f"{len(right)} right models × {seeds} seeds: {false} audits with a finding")
     return int(false > 0)
