@@ -325,8 +325,11 @@ PANELS = {
     "linear": "Change, linear response",
     "usual": "Change, usual learning rate",
 }
-COLOURS = {"µP": "#0072B2", "standard": "#E69F00", "one bug": "#CC3311", "library": "#009E73"}
-LABELS = {"µP": "in µP", "standard": "standard", "one bug": "one bug planted", "library": "from a library"}
+COLOURS = {"µP": "#0072B2", "standard": "#E69F00", "one bug": "#CC3311", "library": "#009E73", "converted": "#56B4E9"}
+LABELS = {
+    "µP": "in µP", "standard": "standard", "one bug": "one bug planted", "library": "from a library",
+    "converted": "from a library, converted",
+}  # fmt: skip
 SHOWN = (-1.4, 3.1)  # what lies beyond is drawn at the edge, as a triangle
 
 

@@ -16,13 +16,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from muaudit.convert.planned import planned
+from muaudit.convert.planner import make_plan
 from muaudit.target import InputSpec, Target, TargetOptions, from_functions, resolve
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from bugs.plant import FIXTURES, Edit, Fixture, Mutation, fixture, init, load, lr, positive, zero  # noqa: E402
 
-Kind = Literal["µP", "standard", "one bug", "library"]
+Kind = Literal["µP", "standard", "one bug", "library", "converted"]
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 CHANNELS = (16, 32, 64, 128, 256, 512)  # a residual net of three stages: 64 to 2048 channels at the end
 TOKENS = (2, 9)
@@ -49,7 +51,18 @@ class Subject:
 
 def subjects() -> list[Subject]:
     """All of them, in the order of the table."""
-    return [*_right(), *_standard(), *_bugs(), *_handmade(), *_libraries()]
+    shipped = [*_handmade(), *_libraries()]
+    return [*_right(), *_standard(), *_bugs(), *shipped, *(_converted(each) for each in shipped)]
+
+
+def _converted(subject: Subject) -> Subject:
+    """The same model with what `muaudit convert` plans for it, from the smallest width."""
+
+    def make(folder: Path) -> Target:
+        target = subject.make(folder)
+        return planned(target, make_plan(target, target.axes[0].probes[0], max(subject.widths)))
+
+    return dataclasses.replace(subject, name=f"{subject.name}, converted", kind="converted", make=make)
 
 
 # -- fixtures ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from muaudit.audit import audit
 from muaudit.capture.overlap import overlap
 from muaudit.expect import expect
 from muaudit.scaling.sizes import attended
@@ -83,6 +84,39 @@ def test_a_gradient_far_below_eps_moves_weights_less_but_not_in_the_linear_respo
     for name in ("first", "hidden", "head"):
         assert drowned.sizes(width)[name][2] < 0.2 * usual.sizes(width)[name][2]
         assert drowned.sizes(width)[name][1] == pytest.approx(usual.sizes(width)[name][1])
+
+
+class Depthwise(nn.Module):
+    """A convolution from finite to width, one that keeps channels apart, a readout."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(3, width, 1, bias=False)
+        self.apart = nn.Conv1d(width, width, 3, groups=width, padding=1, bias=False)
+        self.head = nn.Linear(width, 4, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.apart(self.first(x))[..., 0])
+
+
+def test_a_gradient_passes_a_depthwise_convolution_channel_by_channel():
+    signal = torch.randn(6, 3, 5, generator=torch.Generator().manual_seed(2))
+    subject = from_functions(
+        Depthwise, lambda width: signal, lambda output, batch: F.cross_entropy(output, LABELS),
+        lambda model: torch.optim.SGD(model.parameters(), lr=LR), widths=(64, 128),
+    )  # fmt: skip
+    gradients = []
+    for width in (64, 1024):
+        torch.manual_seed(width)
+        model = Depthwise(width)
+        F.cross_entropy(model(signal), LABELS).backward()
+        gradients.append(float(model.first.weight.grad.square().mean().sqrt()))
+    slope = math.log(gradients[1] / gradients[0]) / math.log(16)
+    assert slope == pytest.approx(-0.5, abs=0.1)  # that of the readout's weights: nothing sums over the channels
+    report = audit(subject)
+    assert report.derivations.prediction.param_gradients["first.weight"] == pytest.approx(-0.5)
+    # moved by lr · n^-1/2 where µP wants lr · 1
+    assert {row.name: row for row in report.activations}["first"].update_exponent == pytest.approx(-0.5)
 
 
 def test_overlap_is_one_for_equal_vectors_and_a_share_for_independent_ones():

@@ -60,8 +60,18 @@ def _through(
         return 1 / x if x else 1.0
     if v.kind == "softmax":
         return inits[v] if "log" not in v.op.name else 1.0
-    if v.kind == "act" and v.c == 0:
-        return 1 / math.hypot(1.0, x)
+    if v.kind == "act":
+        return _slope(v, x, inits[v])
     if v.kind == "loss":
         return grown(-arg.size)
     return spread
+
+
+def _slope(v: Value, x: float, size: float) -> float:
+    """Of a nonlinearity: smooth rectifiers are flat where they start, exponentials as steep as they are large."""
+    if v.low:
+        far = x**2 / (1 + x**2)
+        return math.sqrt(0.25 + 0.25 * far) if v.c else 1 / math.hypot(1.0, x)
+    if v.c:
+        return -math.expm1(-size)
+    return min(1.0, size) if "exp" in v.op.name else 0.25 / math.hypot(1.0, x)

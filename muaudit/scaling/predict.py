@@ -16,7 +16,7 @@ from .lower import Program
 from .measure import Init
 from .muon import adjustment
 from .optimizers import Trained
-from .values import ZERO, Value
+from .values import PER_CHANNEL, ZERO, Value
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class _Forward:
         rows = 0.0
         if leaf(weight).name in self.plain_steps and gradient != ZERO:  # of a fused weight, some may have less gradient
             rows = min(0.0, gradient - self.gradients.get(made, gradient))
-        back = gradient + self.sizes[weight].init + made.e_out[made.args.index(weight)] / 2
+        back = gradient + self.sizes[weight].init + summed(made, made.args.index(weight)) / 2
         part = min(0.0, back - self.gradients.get(plain(x), back)) if back != ZERO else 0.0
         self.shares[v, index] = (rows, part)
         return change + max(k + fresh + rows, k + part, k / 2)
@@ -298,7 +298,7 @@ class _Backward:
         if v.kind == "view":
             return g + v.back
         if v.kind == "contract":
-            other, p = self.sizes[v.args[1 - position]], v.e_out[1 - position]
+            other, p = self.sizes[v.args[1 - position]], summed(v, 1 - position)
             return g + (other.init + p / 2 if other.init != ZERO else other.capped + p)
         if v.kind == "mul":
             other = self.sizes[v.args[1 - position]]
@@ -314,6 +314,14 @@ class _Backward:
         if v.kind == "loss":
             return g - v.args[position].size
         return g
+
+
+def summed(contraction: Value, factor: int) -> float:
+    """Exponent of what the gradient of one factor is summed over: the dims that only the other one, `factor`, has.
+
+    Not of the channels of a depthwise convolution: each of its inputs leads to its own output alone.
+    """
+    return 0.0 if contraction.note == PER_CHANNEL else contraction.e_out[factor]
 
 
 def tied(program: Program) -> set[str]:

@@ -24,8 +24,8 @@ from .derive import Scaling
 from .gradient_sizes import gradient_sizes
 from .lower import Program
 from .optimizers import Trained
-from .predict import Prediction, leaf, plain, tied
-from .values import NUMBER, ZERO, Value
+from .predict import Prediction, leaf, plain, summed, tied
+from .values import NUMBER, PER_CHANNEL, ZERO, Value
 
 SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
 # Squares of alignments of a change with what it was made through, as parts of the largest: of what the last weight made
@@ -247,8 +247,9 @@ class _Run:
         if not any(a.weight for a in contraction.args):  # queries and keys: those of one head
             return float(_keys(contraction))
         entries = math.prod(v.op.shape) if v.op.shape else 1
-        e = contraction.e_out[contraction.args.index(v)]
-        return max(1.0, entries / contraction.count) * self.grown(e)
+        if contraction.note == PER_CHANNEL and v.weight:
+            entries //= int(contraction.op.narrow.args[8])  # type: ignore[arg-type]
+        return max(1.0, entries / contraction.count) * self.grown(summed(contraction, contraction.args.index(v)))
 
     def _mul(self, v: Value) -> Estimate:
         x, y = (self.sizes[a] for a in v.args)

@@ -20,7 +20,7 @@ from ..capture.align import Op
 from .linear import Expr, System
 from .lower import Program
 from .result import Role
-from .values import ZERO, Value
+from .values import PER_CHANNEL, ZERO, Value
 
 
 @dataclass(eq=False)
@@ -226,9 +226,9 @@ class Solver:
             weight, other = (x, y) if x.weight else (y, x)
             phi = self.act(other, v)
             e_out = v.e_out[0] if x.weight else v.e_out[1]
-            if weight.size > v.e + e_out + 1e-6 and v.note != "per channel":
+            if weight.size > v.e + e_out + 1e-6 and v.note != PER_CHANNEL:
                 e_out = weight.size - v.e
-            role = _matrix_role(v.e, e_out) if v.note != "per channel" else "gain"
+            role = _matrix_role(v.e, e_out) if v.note != PER_CHANNEL else "gain"
             self._wish(4, other)
             first = len(self.uses)
             used = self.operator(weight, v, v.e, e_out, role, _axis_at(v, weight))

@@ -35,6 +35,7 @@ Kind = Literal[
 
 ZERO = float("-inf")
 NUMBER = "a number in the code"  # the note of data that is no tensor; `factor` is its size
+PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
 
 
 @dataclass(eq=False)

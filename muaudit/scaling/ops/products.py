@@ -9,7 +9,7 @@ from typing import Any
 from ...capture.align import Op
 from ..constants import exponent_of
 from ..lower import Builder, Number, Result, handles
-from ..values import ZERO, Value
+from ..values import PER_CHANNEL, ZERO, Value
 
 
 # products
@@ -142,7 +142,7 @@ def _convolution(b: Builder, op: Op) -> Result:
     shape = _shape(op, 1)
     count = shape[0] // int(op.narrow.args[8]) if transposed else math.prod(shape[1:])  # type: ignore[arg-type]
     out = b.contract(x, weight, e_in, (0.0, e_out), op, count=count)
-    out.note = "per channel" if groups > 0 and e_in == 0 else ""
+    out.note = PER_CHANNEL if groups > 0 and e_in == 0 else ""
     return b.bias(out, bias, op)
 
 
