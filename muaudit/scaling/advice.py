@@ -36,7 +36,7 @@ def optimizer_discrepancies(
         exponent = param_gradients.get(name, 0.0)
         exponent = max(exponent, j.gradient) if wrong else exponent
         found += _eps(name, j, how, gradients.get(name, 0.0), exponent, growth, margin)
-    return united(folded(found), judged)
+    return united(folded(found), judged, trained)
 
 
 def _base(name: str, j: Judged, how: Trained) -> Discrepancy:

@@ -72,7 +72,7 @@ def judged_program(
     found = factors_in_place(program, judged, found, lambda: once()[3])
     found = hook_in_words(found, judged)
     found = table_in_words(found, trained, lambda how: once(how)[3])
-    return ideal, blame, judged, united(found, judged)
+    return ideal, blame, judged, united(found, judged, trained)
 
 
 def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:

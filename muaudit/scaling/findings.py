@@ -134,8 +134,7 @@ def _multiplier_shift(j: Judged, family: str) -> float | None:
         return None
     if j.use.role == "output":  # a smaller readout init is legal, so only the learning rate shows a multiplier too many
         return by_lr if by_lr < 0 and mu < -j.use.e_in - TOLERANCE else None
-    vector_like = j.use.role in ("input", "bias", "gain", "positional", "scalar")
-    return by_lr if j.init_found == ZERO and vector_like and abs(by_lr - mu) < TOLERANCE else None
+    return by_lr if j.init_found == ZERO and abs(by_lr - mu) < TOLERANCE else None  # right, were there no multiplier
 
 
 def _consequence(aspect: Aspect, role: str | None, off: float) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .blame import Judged
 from .names import fold, pattern_of
+from .optimizers import Trained
 from .result import Discrepancy
 
 _ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study", "no_gradient")
@@ -21,19 +22,22 @@ _WHATEVER_ROLE = (
 _LONGEST = 90
 
 
-def united(found: Sequence[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
+def united(
+    found: Sequence[Discrepancy], judged: Iterable[Judged], trained: Mapping[str, Trained] | None = None
+) -> list[Discrepancy]:
     """`found`, with findings of one kind merged: of all tensors of a role, in one module, of one line's constant."""
-    members: dict[str, set[str]] = {}
+    members: dict[tuple[str, str], set[str]] = {}
     for j in judged:
         if j.use.tensor:
-            members.setdefault(j.use.role, set()).add(j.use.tensor)
+            how = (trained or {}).get(j.use.tensor)
+            members.setdefault((j.use.role, how.family if how else ""), set()).add(j.use.tensor)
     groups: dict[tuple[object, ...], list[Discrepancy]] = {}
     for d in found:
         groups.setdefault(_key(d), []).append(d)
     out: list[Discrepancy] = []
     for group in groups.values():
         names = {name for d in group for name in d.tensors}
-        role = members.get(group[0].role or "", set())
+        role = members.get((group[0].role or "", group[0].optimizer if trained else ""), set())
         everywhere = group[0].aspect in (*_WHATEVER_ROLE, "multiplier") or names >= role
         out += [_merged(group)] if len(group) > 1 and everywhere else _siblings(_stages(group, role))
     return sorted(out, key=found.index) if len(out) == len(found) else out

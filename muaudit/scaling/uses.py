@@ -270,12 +270,25 @@ class Solver:
         if is_average(v):
             return x + y
         total = x + y + v.e
-        fixed = any(a.kind == "data" for a in v.args) or not x.terms or not y.terms
-        if v.e > 0 or not fixed:
+        known = any(a.kind == "data" for a in v.args)
+        fixed = known or not x.terms or not y.terms
+        if v.e > 0 or not fixed or (not known and self._are_logits(v)):
             total = total + self._carries_constant(v)
             for arg in v.args:
                 self._wish(2, arg)
         return total
+
+    def _are_logits(self, v: Value) -> bool:
+        """Whether a softmax reads this through moves, constants and sums."""
+        waiting, seen = [v], {v}
+        while waiting:
+            for reader in self.readers.get(waiting.pop(), []):
+                if reader.kind == "softmax" and "log" not in reader.op.name:
+                    return True
+                if reader.kind in ("view", "scale", "join") and reader not in seen:
+                    seen.add(reader)
+                    waiting.append(reader)
+        return False
 
     def _carries_constant(self, v: Value) -> Expr:
         """The constant that a product of two activations, summed, is off by: judged like a use, blamed on its line."""

@@ -9,6 +9,9 @@ from bugs.plant import Edit
 from bugs.row import Row
 
 SLOW = 'if name.startswith("w")]'
+ADAM = "return torch.optim.AdamW("
+MUON = """for n, p in model.blocks.named_parameters() if p.ndim == 3]
+    muon = torch.optim.Muon([p for p in model.blocks.parameters() if p.ndim == 2], lr=0.02 / m, weight_decay=0.0)"""
 SHARES = 'shares, v, p["wo"])'
 DIVIDE = "logits = logits / self.config.width_multiplier"
 HIDDEN_NAMES = "HIDDEN = ("
@@ -71,4 +74,23 @@ STYLES = [
     listed("B12", "a name takes in biases", "MUP304", ("*_proj.bias",), "proj.bias"),
     style("B2", "names without the keys and values", "published", "MUP301", ("*.[kv]_proj.weight",),
           Edit('"k_proj.weight", "v_proj.weight", ', "")),
+    style("B4", "1/n on normalised queries and keys of fixed size", "modern", "MUP201", (),
+          Edit("scale=0.12", "scale=0.12 * BASE / x.size(-1)"), line="scaled_dot_product", found=-1.0, expected=0.0),
+    style("B10", "a projection that starts at zero divided by m", "modern", "MUP205", ("*.mlp.c_proj.weight",),
+          Edit("F.relu(self.c_fc(x)).square())", "F.relu(self.c_fc(x)).square()) * BASE / x.size(-1)"), found=-1.0),
+    style("B23", "Muon's lr divided by m beside Adam's", "modern", "MUP313", ("*.c_*.weight",),
+          Edit("for n, p in model.blocks.named_parameters() if p.ndim >= 2]", MUON),
+          Edit(ADAM, f"return muon, {ADAM[7:]}")),
+    style("B12", "scalars with the hidden lr", "modern", "MUP306", ("*lambdas", "skip_weights"),
+          Edit('scalars, "lr": 0.04', 'scalars, "lr": 0.04 / m'), found=-1.0, expected=0.0),
+    style("B16", "fused queries, keys and values drawn as at the base width", "modern", "MUP101", ("*.qkv_w",),
+          Edit("0.5 * dim**-0.5", "0.5 * BASE**-0.5"), found=0.0, expected=-0.5),
+    style("B15", "a transposed kernel drawn by a square", "recurrent", "MUP101", ("up.weight",),
+          Edit("std=(2 * width) ** -0.5", "std=4 / width"), found=-1.0, expected=-0.5),
+    style("B13", "the state's matrix in the base group", "recurrent", "MUP301", ("cell.w_h",),
+          Edit(", id(model.cell.w_h)", ""), found=0.0, expected=-1.0),
+    style("B10", "a recurrent product divided", "recurrent", "MUP205", ("cell.w_h",),
+          Edit("(h @ self.w_h)", "(h @ self.w_h / self.width**0.5)"), found=-0.5, expected=0.0),
+    style("B21", "Adam's table with SGD, recurrent", "recurrent", "MUP314",
+          ("front.*", "norm.*", "cell.*", "up.*", "head.weight"), Edit("torch.optim.RMSprop", "torch.optim.SGD")),
 ]  # fmt: skip
