@@ -3,11 +3,14 @@
     python benchmarks/transformers_coverage.py                          # all families, a summary at the end
     python benchmarks/transformers_coverage.py --only llama vit t5      # some
     python benchmarks/transformers_coverage.py --write docs/coverage.md # also write the table kept in docs
+    ... --part 2/2 --results b.json                                     # every second family, in a second terminal
+    ... --results a.json b.json --write docs/coverage.md                # several results files as one
 
 A family is a model type in one of the mappings below, audited once, as the first class it appears with, from the
 default config of that class made small (`muaudit check` on a config does the same). Covered means: a verdict, and no
 operation or tensor that the audit could not analyse. Finished families are kept in `--results` and not run again;
-delete that file, or name families with --only, to run them anew. Every family runs in a process of its own.
+delete that file, or name families with --only, to run them anew. Every family runs in a process of its own. Where
+transformers cannot build the default config itself, as it leaves out what the model reads, `SUPPLIED` fills that in.
 """
 
 from __future__ import annotations
@@ -34,6 +37,20 @@ MAPPINGS = {
     "CTC": "MODEL_FOR_CTC_MAPPING_NAMES",
     "audio": "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES",
 }
+SUPPLIED: dict[str, dict[str, Any]] = {
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+    "dbrx": {"attn_config": {"kv_n_heads": 8, "rope_theta": 10000.0, "clip_qkv": 8.0}},
+    "dots1": {"n_shared_experts": 1, "n_routed_experts": 8, "num_experts_per_tok": 2},
+    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0,
+                                         "vocab_size_per_layer_input": 0}},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
+    "moonshine_streaming": {"num_key_value_heads": 8},
+    "qwen4_exp_text": {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 256, "indexer_budget": 8,
+                       "indexer_compress_ratio": 4},
+}  # fmt: skip
+SUPPLIED["qwen4_exp"] = {"text_config": SUPPLIED["qwen4_exp_text"]}
+"""Fields without which transformers cannot build a family's default config, with values of the family's checkpoints."""
 SECONDS = 240
 REASONS = Path(__file__).with_suffix(".reasons.json")
 
@@ -49,22 +66,32 @@ def families() -> dict[str, tuple[str, str]]:
     return found
 
 
-def audit_family(name: str, answer: Any) -> None:
+def target_of(family: str, model: str) -> Any:
+    """The audit's target: the class as it is, else its config with what the defaults leave out."""
+    import transformers
+
+    from muaudit.target.huggingface import target_from_object
+    from muaudit.target.options import TargetOptions
+
+    cls = getattr(transformers, model)
+    if family not in SUPPLIED:
+        return target_from_object(cls, TargetOptions(), None)
+    return target_from_object(cls.config_class(**SUPPLIED[family], architectures=[model]), TargetOptions(), None)
+
+
+def audit_family(family: str, model: str, answer: Any) -> None:
     """In a process of its own: put the row of one family into `answer`."""
     import torch
-    import transformers
 
     from muaudit.audit import audit
     from muaudit.errors import UserError
-    from muaudit.target.huggingface import target_from_object
-    from muaudit.target.options import TargetOptions
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     start = time.perf_counter()
     try:
-        report = audit(target_from_object(getattr(transformers, name), TargetOptions(), None))
+        report = audit(target_of(family, model))
         counts = Counter(violation.severity for violation in report.violations)
         row = {"verdict": report.verdict, "unanalysed": [f"{each.name}: {each.reason}" for each in report.unanalysed],
                "errors": counts["error"], "warnings": counts["warning"],
@@ -76,9 +103,9 @@ def audit_family(name: str, answer: Any) -> None:
     answer.put(row | {"seconds": round(time.perf_counter() - start, 1)})
 
 
-def run(name: str, context: Any) -> dict[str, Any]:
+def run(family: str, model: str, context: Any) -> dict[str, Any]:
     answer = context.Queue()
-    process = context.Process(target=audit_family, args=(name, answer))
+    process = context.Process(target=audit_family, args=(family, model, answer))
     process.start()
     start = time.perf_counter()
     while True:
@@ -131,7 +158,14 @@ def why(row: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=[], metavar="FAMILY")
-    parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir()) / "muaudit-coverage.json")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        default=[Path(tempfile.gettempdir()) / "muaudit-coverage.json"],
+    )
+    parser.add_argument("--part", default="1/1", metavar="I/N", help="families I, I + N, I + 2 N, ... only")
     parser.add_argument("--write", type=Path, metavar="FILE")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; run again to go on")
     options = parser.parse_args()
@@ -140,15 +174,18 @@ def main() -> int:
     import transformers
 
     known = families()
-    rows: dict[str, dict[str, Any]] = json.loads(options.results.read_text()) if options.results.exists() else {}
+    rows: dict[str, dict[str, Any]] = {}
+    for file in options.results:
+        rows |= json.loads(file.read_text()) if file.exists() else {}
     context = multiprocessing.get_context("fork")
+    first, step = map(int, options.part.split("/"))
     end = time.monotonic() + 60 * options.minutes
-    for family in options.only or [each for each in known if each not in rows]:
+    for family in options.only or [each for each in list(known)[first - 1 :: step] if each not in rows]:
         if time.monotonic() > end:
             break
         kind, model = known[family]
-        rows[family] = run(model, context) | {"kind": kind, "model": model}
-        options.results.write_text(json.dumps(rows, indent=1))
+        rows[family] = run(family, model, context) | {"kind": kind, "model": model}
+        options.results[0].write_text(json.dumps(rows, indent=1))
         row = rows[family]
         print(f"{family:28} {row.get('seconds', ''):>6} {row['verdict'] or '-':9}"
               f" {'' if covered(row) else why(row)}", flush=True)  # fmt: skip

@@ -111,6 +111,12 @@ def test_what_no_gradient_reaches_is_told_and_not_judged() -> None:
     assert told == {"pooler.weight", "pooler.bias", "indexer.weight", "indexer.bias"}
 
 
+def test_a_weight_that_is_clipped_in_place_stays_a_weight() -> None:
+    assert errors(audit(lambda n: zoo.Clipped(n, 120.0), ROWS)) == expected("hidden.weight", "head.weight")
+    changed = muaudit.check(lambda width: zoo.Clipped(width, 1e-3), batch=lambda width: ROWS, widths=(64, 128))
+    assert "hidden.weight" in {each.name for each in changed.unanalysed}
+
+
 def test_a_parametrization_that_is_not_understood_is_said_to_be() -> None:
     def build(width: int) -> nn.Module:
         return zoo.Middle(width, parametrizations.orthogonal(nn.Linear(width, width)))

@@ -125,3 +125,34 @@ def test_the_parts_of_a_config_are_made_small_together() -> None:
     assert [each.head_dim for each in (*decoders, *encoders)] == [16] * 4
     assert "encoder_config, decoder_config: made small alike" in "\n".join(target.notes)
     drive(target)
+
+
+def test_the_first_of_stages_that_double_is_the_width() -> None:
+    """Swin calls the width behind the last stage hidden_size: it follows from embed_dim, and windows have to fit it."""
+    target = resolve("transformers:SwinForImageClassification")
+    small, large = (target.build(target.sizes(probe), 0) for probe in (0, 1))
+    assert (target.axes[0].name, target.axes[0].default) == ("embed_dim", 96)
+    assert [each.config.num_heads for each in (small, large)] == [(3, 6, 12, 24), (6, 12, 24, 48)]
+    assert large.classifier.in_features == 2 * small.classifier.in_features == 8 * large.config.embed_dim
+    drive(target)
+
+
+def test_a_width_coefficient_takes_what_is_behind_the_stages_along() -> None:
+    target = resolve("transformers:EfficientNetForImageClassification")
+    small, large = (target.build(target.sizes(probe), 0) for probe in (0, 1))
+    assert target.axes[0].name == "width_coefficient"
+    assert large.classifier.in_features == 2 * small.classifier.in_features == large.config.hidden_dim
+
+
+def test_a_model_that_reads_images_alone_has_the_width_of_its_vision_part() -> None:
+    target = resolve("transformers:SiglipForImageClassification")
+    assert target.axes[0].name == "vision_config.hidden_size"
+    assert target.build(target.sizes(0), 0).classifier.in_features == 64
+
+
+def test_parts_of_parts_keep_whole_heads() -> None:
+    target = resolve("transformers:T5Gemma2ForConditionalGeneration")
+    encoder = target.build(target.sizes(0), 0).config.encoder
+    text, vision = encoder.text_config, encoder.vision_config
+    assert text.hidden_size == 64
+    assert vision.hidden_size % vision.num_attention_heads == 0

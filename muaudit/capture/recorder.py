@@ -162,6 +162,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operands: list[fx.Node] = []
         node_args = self._lift(args, operands)
         node_kwargs = {key: self._lift(value, operands) for key, value in kwargs.items()}
+        written = _written(func, args, kwargs) if func._schema.is_mutable else []
+        before = {id(t): t.detach().clone() for t in written if self._is_parameter(t)}
         out = func(*args, **kwargs)
         file, line = caller(self.stop_frame)
         data = any(n.meta["data"] for n in operands)
@@ -177,12 +179,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
         if self.sizes:
             node.meta["overlaps"] = overlaps(func, args)
-        written = _written(func, args, kwargs) if func._schema.is_mutable else []
-        if isinstance(out, torch.Tensor):
-            self._rebind(out, node, written)
+        if isinstance(out, torch.Tensor):  # a parameter that was clipped to where it was already stays what it is
+            same = [id(t) for t in written if id(t) in before and torch.equal(before[id(t)], t)]
+            self._rebind(out, node, [t for t in written if id(t) not in same])
         else:
             self._bind_outputs(out, node)
         return out
+
+    def _is_parameter(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is a view of a parameter, such as `weight.data`."""
+        nodes = (self._nodes[id(other)] for other in self._storages.get(_storage(tensor), ()))
+        return any("param" in node.meta for node in nodes)
 
     def _detached(self, func: Any) -> bool:
         """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
 from muaudit.target.parts import composed, parts_of, width_field
 from muaudit.target.probe import Target, WidthAxis
 from muaudit.target.shrink import WIDTHS, Shrunk, shrink
-from muaudit.target.stages import staged
+from muaudit.target.stages import is_staged, staged
 from muaudit.target.trial import Draft, Sizes, Variant
 from muaudit.target.usercode import guarded
 from muaudit.target.widths import PROBES
@@ -88,12 +89,13 @@ def _config_class(model_type: str, path: Path) -> Any:
 def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | None) -> Target:
     text = full.get_text_config()
     notes = []
-    if text is not full and not full.is_encoder_decoder:
+    if text is not full and not full.is_encoder_decoder and _language_model(type(text)) is not None:
         notes.append(f"only the text model of {type(full).__name__} is audited")
         full, architecture = text, None
     fields = dict(vars(full))
-    width = width_field(full)
-    shrunk = composed(full) or (shrink(fields, width) if width else staged(fields))
+    width = "" if is_staged(fields) else width_field(full)
+    vision = getattr(architecture, "main_input_name", "") == "pixel_values"
+    shrunk = composed(full, vision) or (shrink(fields, width) if width else staged(fields))
     if shrunk is None:
         raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
                         "write build(width) in a file, which returns the model at that width")  # fmt: skip
@@ -139,9 +141,10 @@ def _model_maker(full: Any, architecture: Any) -> Callable[[Any], Any]:
     import transformers
 
     cls: Any = getattr(transformers, architecture, None) if isinstance(architecture, str) else architecture
+    cls = _language_model(type(full)) if cls is None else cls
     if cls is None:
-        mapping = transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-        cls = mapping[type(full)] if type(full) in mapping else transformers.MODEL_MAPPING[type(full)]
+        raise UserError(f"transformers names no model of {type(full).__name__}, expected one for a language model",
+                        "name the class in the config's architectures")  # fmt: skip
 
     def make(config: Any) -> Any:
         import torch
@@ -154,6 +157,16 @@ def _model_maker(full: Any, architecture: Any) -> Callable[[Any], Any]:
 
     make.__name__ = cls.__name__
     return make
+
+
+def _language_model(config_class: type) -> Any:
+    """The language model of a config class, else its bare model; None where transformers maps the config to none."""
+    import transformers
+
+    for mapping in (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_MAPPING):
+        with suppress(KeyError, ValueError, ImportError):
+            return mapping[config_class]
+    return None
 
 
 def _refuse_large(cls: Any, config: Any) -> None:
@@ -178,16 +191,25 @@ def _forms(model: nn.Module) -> Iterator[Form]:
         if not set(main) <= set(takes):
             continue
         decoder = {"decoder_input_ids": tokens} if "decoder_input_ids" in takes and config.is_encoder_decoder else {}
-        decoder |= {name: spec for name, spec in _side_inputs(model, config).items() if name in takes}
+        sides = {name: spec for name, spec in _side_inputs(model, config).items() if name in takes}
         classes = InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))
-        for label in (tokens, classes) if "labels" in takes else ():
-            yield Form((), {**main, **decoder, "labels": label}, frozenset({"labels"}))
-        yield Form((), {**main, **decoder})
+        for given in (sides | main | decoder, main | decoder) if sides else (main | decoder,):
+            for label in (tokens, classes) if "labels" in takes else ():
+                yield Form((), {**given, "labels": label}, frozenset({"labels"}))
+            yield Form((), given)
 
 
 def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
-    """What makes a model use all it has: the language of its adapters, global tokens, a text for a bare decoder."""
-    sides = {"lang_ids": InputSpec("int64", (2,), 1), "global_attention_mask": InputSpec("int64", (2, 32), 2)}
+    """What makes a model use all it has: the language of its adapters, global tokens, entities, segments and targets
+    of permuted texts, a text for a bare decoder, an image for a captioner."""
+    sides = {"lang_ids": InputSpec("int64", (2,), 1), "global_attention_mask": InputSpec("int64", (2, 32), 2),
+             "entity_ids": InputSpec("int64", (2, 4), getattr(config, "entity_vocab_size", 2)),
+             "entity_position_ids": InputSpec("int64", (2, 4, 8), 32)}  # fmt: skip
+    if "perm_mask" in inspect.signature(model.forward).parameters:
+        sides |= {"token_type_ids": InputSpec("int64", (2, 32), 2), "target_mapping": InputSpec("float32", (2, 32, 32))}
+    vision = getattr(config, "vision_config", None)
+    if getattr(model, "main_input_name", "input_ids") == "input_ids" and hasattr(vision, "image_size"):
+        sides["pixel_values"] = InputSpec("float32", (2, 3, *[vision.image_size] * 2))
     crossing = any(part in name for name, _ in model.named_modules() for part in ("encoder_attn", "crossattention"))
     if crossing and not config.is_encoder_decoder:
         width = getattr(config, "cross_attention_hidden_size", None) or config.hidden_size

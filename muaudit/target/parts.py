@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from muaudit.target.shrink import WIDTHS, Shrunk, limits, shrink
+from muaudit.target.shrink import FIRST, HEAD, WIDTHS, Shrunk, limits, shrink
 
 _MAIN = ("decoder", "text", "global")
+_VISION = ("vision", "encoder")
 
 
 def width_field(config: Any) -> str:
@@ -19,24 +20,28 @@ def width_field(config: Any) -> str:
 
 
 def parts_of(config: Any) -> dict[str, Any]:
-    """The configs inside a config that have a width, by the name of their field."""
+    """The configs inside a config that have a width, or parts with one, by the name of their field."""
     inside = {name: value for name, value in vars(config).items() if hasattr(value, "attribute_map")}
-    return {name: part for name, part in inside.items() if width_field(part)}
+    return {name: part for name, part in inside.items() if width_field(part) or parts_of(part)}
 
 
-def composed(config: Any) -> Shrunk | None:
-    """A config made of parts, made small: the decoder's hidden size is the width where it has none of its own."""
+def composed(config: Any, vision: bool = False) -> Shrunk | None:
+    """A config made of parts, made small: the decoder's hidden size is the width where it has none of its own.
+
+    vision: the model reads images alone, so that the width is that of the vision part.
+    """
     parts = parts_of(config)
     own = width_field(config)
     if not parts or own:
-        return with_parts(shrink(vars(config), own), config, own) if parts else None
-    main = next((name for like in _MAIN for name in parts if name.startswith(like)), next(reversed(parts)))
-    field = width_field(parts[main])
-    around = Shrunk(f"{main}.{field}", getattr(parts[main], field), lambda size: dict(limits(vars(config))), ())
-    return with_parts(around, config, "")
+        return with_parts(shrink(vars(config), own), config) if parts else None
+    likes = _VISION if vision else _MAIN
+    main = next((name for like in likes for name in parts if name.startswith(like)), next(reversed(parts)))
+    inner = composed(parts[main]) or shrink(vars(parts[main]), width_field(parts[main]))
+    around = Shrunk(f"{main}.{inner.width}", inner.published, lambda size: dict(limits(vars(config))), ())
+    return with_parts(around, config)
 
 
-def with_parts(around: Shrunk, config: Any, own: str) -> Shrunk:
+def with_parts(around: Shrunk, config: Any) -> Shrunk:
     """`around`, the small config without its parts, with these made small too: each keeps its ratio to the width."""
     makers = {name: _part(part, around.published) for name, part in parts_of(config).items()}
 
@@ -48,7 +53,8 @@ def with_parts(around: Shrunk, config: Any, own: str) -> Shrunk:
 
 
 def _part(part: Any, published: int) -> Callable[[int], Mapping[str, Any]]:
-    field = width_field(part)
-    small, ratio = shrink(vars(part), field), getattr(part, field) / published
+    small = composed(part) or shrink(vars(part), width_field(part))
+    first = max(1, round(FIRST * small.published / published / HEAD)) * HEAD  # whole heads
     given = {name: value for name, value in part.to_dict().items() if name not in ("torch_dtype", "dtype")}
-    return lambda size: given | small.overrides(max(1, round(size * ratio)))
+    given = {name: value for name, value in given.items() if name not in small.derived}
+    return lambda size: given | small.overrides(max(1, first * size // FIRST))

@@ -23,19 +23,32 @@ _RATIO = (
     "embedding_size", "word_embed_proj_dim", "attention_hidden_size", "hidden_size_per_layer_input",
     "moe_latent_size", "dense_intermediate_size", "mlp_hidden_size", "moe_shared_expert_intermediate_size",
     "expert_intermediate_size", "cross_attention_hidden_size", "embedding_dim", "shared_experts_intermediate_size",
-    "hidden_size_global", "cross_hidden_size", "subsampling_conv_channels", "axial_pos_embds_dim",
+    "hidden_size_global", "entity_emb_size", "cross_hidden_size", "subsampling_conv_channels", "axial_pos_embds_dim",
+    "hidden_dim", "dff", "dim_ff", "feed_forward_size", "embedding_rank", "prediction_head_size", "laurel_rank",
+    "intra_bottleneck_size", "true_hidden_size", "d_latents", "expert_ffn_hidden_size", "conv_channels", "hc_lowrank",
+    "classifier_proj_size", "router_hidden_size", "speech_encoder_intermediate_size", "input_embedding_size",
+    "output_embedding_size", "pronunciation_embed_dim", "shape_embed_dim", "ple_embed_dim",
+    "speech_decoder_prenet_units", "speech_decoder_postnet_units",
 )  # fmt: skip
 _DEPTH = (
     "num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_blocks", "encoder_layers", "decoder_layers",
-    "num_decoder_layers", "num_encoder_layers",
+    "num_decoder_layers", "num_encoder_layers", "num_self_attends_per_block",
 )  # fmt: skip
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 _ACTIVE_COUNTS = ("num_experts_per_tok", "num_experts_per_token", "moe_top_k", "moe_k", "top_k_experts", "moe_topk")
 _EXPERT_GROUPS = ("n_group", "num_expert_group")
 _INDEXERS = ("index_n_heads", "index_topk")
+_MULTIPLES = ("block_multiple_of", "ffn_round_up_to_multiple_of")
 _STATES = ("state_size", "mamba_d_state", "ssm_state_size")
 _CHUNKS = ("chunk_size", "mamba_chunk_size")
 _STATE_GROUPS = ("n_groups", "mamba_n_groups", "mamba_ngroups")
+_DERIVED = (
+    "stage_names",
+    "out_features",
+    "out_indices",
+    "_out_features",
+    "_out_indices",
+)  # which layers a backbone returns
 _PERIODS = {
     "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
     "sliding_window_pattern": 2, "full_attention_interval": 2, "interleave_moe_layer_step": 2,
@@ -60,9 +73,10 @@ _HEAD_GROUPS = (
                "decoder_attention_heads", "attention_heads"),
         kv=("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
         dims=("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels", "attention_head_dim", "d_head",
-              "index_head_dim"),
+              "index_head_dim", "indexer_head_dim", "attention_head_size", "dim_head"),
         rope=("qk_rope_head_dim", "rotary_dim"),
     ),
+    _HeadGroup(heads=("swa_num_attention_heads",), kv=("swa_num_key_value_heads",), dims=("swa_head_dim",)),
     _HeadGroup(heads=("cross_num_attention_heads",), kv=("cross_num_key_value_heads",), dims=("cross_head_dim",)),
     _HeadGroup(
         heads=("mamba_n_heads", "mamba_num_heads", "n_mamba_heads"), kv=(),
@@ -109,7 +123,9 @@ def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
     def overrides(size: int) -> dict[str, Any]:
         return fixed | {name: at(size) for name, at in growing.items()}
 
-    return Shrunk(width, hidden, overrides, (_size_note(fields, fixed), *(note for note in notes if note)))
+    derived = tuple(name for name in _DERIVED if name in fields)
+    notes = [_size_note(fields, fixed), *(note for note in notes if note)]
+    return Shrunk(width, hidden, overrides, tuple(notes), derived=derived)
 
 
 def _size(fields: Mapping[str, Any], name: str) -> bool:
@@ -190,9 +206,10 @@ def _count(first: int) -> Callable[[int], int]:
 def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Fields that become a small number, whatever the width."""
     limits = (
-        ([name for name in fields if "vocab" in name], _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS), (_ACTIVE_COUNTS,
-        _ACTIVE), (_STATES, _STATE), (_CHUNKS, _CHUNK), (_EXPERT_GROUPS, 2), (("topk_group",), 1),
-        (("max_source_positions",), 32), (("num_mem_blocks",), 1), (_INDEXERS, _ACTIVE),
+        ([name for name in fields if "vocab" in name], _VOCABULARY), (_EXPERT_COUNTS, _EXPERTS),
+        (_ACTIVE_COUNTS, _ACTIVE), (_STATES, _STATE), (_CHUNKS, _CHUNK), (_EXPERT_GROUPS, 2), (("topk_group",), 1),
+        (("max_source_positions",), 32), (("num_mem_blocks",), 1), (_INDEXERS, _ACTIVE), (("zero_expert_num",), 1),
+        (("num_latents",), 32), (_MULTIPLES, _GROUP),
     )  # fmt: skip
     left_out = (
         {"vocab_size": _VOCABULARY} | dict.fromkeys(_ACTIVE_COUNTS, _ACTIVE) | dict.fromkeys(_EXPERT_COUNTS, _EXPERTS)
@@ -205,6 +222,8 @@ def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in fields:
         if name.endswith("token_id") and _size(fields, name) and fields[name] >= _VOCABULARY:
             yield name, min(2, fields[name])
+    if isinstance(fields.get("compress_rates"), dict):
+        yield "compress_rates", {name: min(_GROUP, rate) for name, rate in fields["compress_rates"].items()}
     if "axial_pos_shape" in fields:
         yield "axial_pos_shape", [4, 8]  # positions as a grid, which has to hold the 32 tokens exactly
     if "axial_pos_embds_dim" in fields:

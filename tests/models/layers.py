@@ -241,3 +241,16 @@ class Dropped(nn.Module):
         torch.tanh(self.pooler(h))
         best = self.indexer(h).squeeze(-1).topk(2).indices
         return self.head(h[best])
+
+
+class Clipped(nn.Module):
+    """A hidden weight clipped in place before it is used, to a range that it is within, or is not."""
+
+    def __init__(self, width: int, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+        self.embed, self.hidden, self.head = nn.Linear(FEATURES, width), nn.Linear(width, width), nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.hidden.weight.data.clamp_(-self.limit, self.limit)
+        return self.head(F.relu(self.hidden(F.relu(self.embed(x)))))
