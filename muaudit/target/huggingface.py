@@ -207,7 +207,7 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
              "entity_position_ids": InputSpec("int64", (2, 4, 8), 32)}  # fmt: skip
     if "perm_mask" in inspect.signature(model.forward).parameters:
         sides |= {"token_type_ids": InputSpec("int64", (2, 32), 2), "target_mapping": InputSpec("float32", (2, 32, 32))}
-    vision = getattr(config, "vision_config", None)
+    vision: Any = getattr(config, "vision_config", None)
     if getattr(model, "main_input_name", "input_ids") == "input_ids" and hasattr(vision, "image_size"):
         sides["pixel_values"] = InputSpec("float32", (2, 3, *[vision.image_size] * 2))
     crossing = any(part in name for name, _ in model.named_modules() for part in ("encoder_attn", "crossattention"))
