@@ -46,7 +46,11 @@ def ratio(label: str, ours: Callable[[], Any], theirs: Callable[[], Any], runs: 
 
 def processes() -> None:
     bare = process(["-c", "import torch"])
-    ratio("muaudit check fixtures/gpt/sp.py / import torch", process(["-m", "muaudit", "check", str(FIXTURE)]), bare)
+    ratio(
+        "muaudit check --no-cache fixtures/gpt/sp.py / import torch",
+        process(["-m", "muaudit", "check", "--no-cache", str(FIXTURE)]),
+        bare,
+    )
     ratio("muaudit --help / import torch", process(["-m", "muaudit", "--help"]), bare)
 
 
