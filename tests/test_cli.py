@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -311,3 +313,23 @@ def test_a_stdout_without_unicode_is_no_error() -> None:
     done = process('"$PY" -m muaudit tables', PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0
     assert "?P, Table 3" in done.stdout
+
+
+def test_what_a_model_prints_stands_above_the_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    from muaudit.cli import progress
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.0)
+    with progress.progress("auditing"):
+        while "auditing" not in terminal.getvalue():
+            time.sleep(0.01)
+        print("number of parameters", file=sys.stderr)
+    assert sys.stderr is terminal
+    before = terminal.getvalue().split("number of parameters")[0]
+    assert before.rindex("\x1b[2K") > before.rindex("auditing"), "the spinner's line is erased first"

@@ -120,7 +120,7 @@ def convert(
     )  # fmt: skip
     wanted.check()
     # What the user's model prints while it is built must not spoil the output.
-    with redirect_stdout(sys.stderr), progress(f"converting {job.shown}"):
+    with progress(f"converting {job.shown}"), redirect_stdout(sys.stderr):
         output, after, edits = _plan(job, base_width, width, formulation, wanted)
     with redirect_stdout(sys.stderr), bar(f"writing {out}", output.total) as advance:
         verified = output.write(advance)

@@ -9,6 +9,7 @@ from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.live import Live
 
 PATIENCE_SECONDS = 2.0
@@ -16,17 +17,28 @@ PATIENCE_SECONDS = 2.0
 
 @contextmanager
 def progress(message: str) -> Iterator[None]:
-    """Show a spinner once the block has run for longer than the patience lasts."""
+    """Show a spinner once the block has run for longer than the patience lasts.
+
+    Within the block, what is written to `sys.stderr` (the user's code prints while it is built) stands above it.
+    """
     if not sys.stderr.isatty():
         yield
         return
-    spinner = _Spinner(message)
+    from rich.console import Console
+    from rich.file_proxy import FileProxy
+
+    stream, console = sys.stderr, Console(stderr=True)
+    above = FileProxy(console, stream)
+    spinner = _Spinner(message, console)
     timer = Timer(PATIENCE_SECONDS, spinner.start)
     timer.daemon = True
     timer.start()
+    sys.stderr = above
     try:
         yield
     finally:
+        above.flush()
+        sys.stderr = stream
         timer.cancel()
         spinner.stop()
 
@@ -54,14 +66,13 @@ def bar(message: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class _Spinner:
-    def __init__(self, message: str) -> None:
-        self._message = message
+    def __init__(self, message: str, console: Console) -> None:
+        self._message, self._console = message, console
         self._lock = Lock()
         self._live: Live | None = None
         self._stopped = False
 
     def start(self) -> None:
-        from rich.console import Console
         from rich.live import Live
         from rich.spinner import Spinner
         from rich.text import Text
@@ -69,10 +80,9 @@ class _Spinner:
         with self._lock:
             if self._stopped:
                 return
-            # The user's code prints while it is built: leave the streams alone.
             self._live = Live(
                 Spinner("dots", Text(self._message)),
-                console=Console(stderr=True),
+                console=self._console,
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,

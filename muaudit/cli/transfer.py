@@ -66,7 +66,7 @@ def transfer(
 
         found = load_plan(plan)
     else:
-        with redirect_stdout(sys.stderr), progress(f"auditing {target or 'the model here'}"):
+        with progress(f"auditing {target or 'the model here'}"), redirect_stdout(sys.stderr):
             found = _planned(target, width or [], arguments or [], input_ or [], optimizer, start, to)
     from muaudit.report.render import to_text
     from muaudit.transfer import show
