@@ -12,6 +12,8 @@ from .together import braced
 from .uses import Use
 from .values import Value
 
+_FUSED = (1, 2, 3)  # how many products one matrix makes at once: gate and up; queries, keys and values
+
 
 def left_behind(found: Sequence[Discrepancy], scaling: Scaling, probes: Sequence[int]) -> list[Discrepancy]:
     """`found`, with one finding for every inner size that stays at a multiple of a probe, in place of what hangs on it.
@@ -57,7 +59,8 @@ def _inner_sizes(scaling: Scaling) -> dict[int, set[str]]:
     read = _readouts(scaling)
     for use in uses:
         size = _finite_size(use, scaling)
-        if use.role == "output" and size in inner and use.value not in read:
+        size = next((size // parts for parts in _FUSED if size % parts == 0 and size // parts in inner), 0)
+        if use.role == "output" and size and use.value not in read:
             inner[size].add(use.tensor)
     return inner
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .blame import Judged
@@ -39,7 +39,8 @@ def united(
         names = {name for d in group for name in d.tensors}
         role = members.get((group[0].role or "", group[0].optimizer if trained else ""), set())
         everywhere = group[0].aspect in (*_WHATEVER_ROLE, "multiplier") or names >= role
-        out += [_merged(group)] if len(group) > 1 and everywhere else _siblings(_stages(group, role))
+        alone = [_merged(group)] if len(group) > 1 and everywhere else _whole(_whole(group, role, _stage), role, _layer)
+        out += _siblings(alone)
     return sorted(out, key=found.index) if len(out) == len(found) else out
 
 
@@ -54,16 +55,18 @@ def _key(d: Discrepancy) -> tuple[object, ...]:
     return (d.aspect, d.role, round(d.found, 3), round(d.expected, 3), d.optimizer, d.tied, d.bound, d.detail)
 
 
-def _stages(group: list[Discrepancy], members: set[str]) -> list[Discrepancy]:
-    """Merge over numbered stages (`layer1`, `layer2`) where a tensor is wrong in all of them."""
-    by_stage: dict[str, list[Discrepancy]] = {}
+def _whole(group: list[Discrepancy], members: set[str], key: Callable[[str], str]) -> list[Discrepancy]:
+    """Merge over tensors with one key where a tensor is wrong under every name with that key."""
+    parts: dict[str, list[Discrepancy]] = {}
     for d in group:
-        by_stage.setdefault(_stage_pattern(d.tensors[0]) if d.tensors else str(id(d)), []).append(d)
+        parts.setdefault(key(d.tensors[0]) if d.tensors else str(id(d)), []).append(d)
     out: list[Discrepancy] = []
-    for pattern, part in by_stage.items():
+    for shared, part in parts.items():
         names = {name for d in part for name in d.tensors}
-        whole = names == {name for name in members if _stage_pattern(name) == pattern}
-        out += [replace(_merged(part), pattern=pattern)] if len(part) > 1 and whole else part
+        if len(part) > 1 and names == {name for name in members if key(name) == shared}:
+            pattern = shared if key is _stage else braced([d.pattern or d.tensors[0] for d in part])
+            part = [replace(_merged(part), pattern=pattern)]
+        out += part
     return out
 
 
@@ -79,8 +82,13 @@ def _siblings(group: list[Discrepancy]) -> list[Discrepancy]:
     ]
 
 
-def _stage_pattern(name: str) -> str:
-    """Numbers folded, also at the end of the names of containers."""
+def _layer(name: str) -> str:
+    """The name within its module: a rule that goes by names misses all layers that are called so."""
+    return ".".join(name.split(".")[-2:])
+
+
+def _stage(name: str) -> str:
+    """Numbers folded, also at the end of the names of containers (`layer1`, `layer2`)."""
     *containers, module, tensor = ["", "", *name.split(".")]
     folded = [re.sub(r"(?<=[a-z_])\d+$", "*", each) for each in containers if each]
     return pattern_of(".".join([*folded, *(each for each in (module, tensor) if each)]))

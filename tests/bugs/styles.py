@@ -93,4 +93,10 @@ STYLES = [
           Edit("(h @ self.w_h)", "(h @ self.w_h / self.width**0.5)"), found=-0.5, expected=0.0),
     style("B21", "Adam's table with SGD, recurrent", "recurrent", "MUP314",
           ("front.*", "norm.*", "cell.*", "up.*", "head.weight"), Edit("torch.optim.RMSprop", "torch.optim.SGD")),
+    style("B17", "the inner width of a fused gate forgotten", "published", "MUP404",
+          ("*.gate_up_proj.weight", "*.down_proj.weight"), Edit("3 * config.hidden_size", "192"),
+          says="stays 192, 3 × the width at 64"),
+    style("B2", "a name that the expression misses", "einsum", "MUP301", ("blocks.wo_?",),
+          Edit(SLOW, 'if name.startswith("w") and "wo" not in name]'),
+          Edit('startswith("gain")', 'startswith(("gain", "wo"))')),
 ]  # fmt: skip
