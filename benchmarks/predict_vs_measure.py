@@ -12,6 +12,10 @@ is linear, and with its own learning rate. Predictions come from the audit at tw
 The prediction of a slope is that of `muaudit.expect` at the same widths; the audit's exponent is where it ends. A slope
 is the mean over seeds of the logarithm. Measurements are kept in --results, one file a model, and not repeated;
 predictions are always made anew. Nothing is left out of the figures: what disagrees is listed.
+
+With --lr-factor, learning rates are multiplied by it and only `usual` is measured:
+
+    python benchmarks/predict_vs_measure.py --lr-factor 0.01 --kinds standard library --min-width 1024
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +40,7 @@ from torch.overrides import TorchFunctionMode
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from subjects import Subject, subjects
+from subjects import WIDTHS, Subject, subjects
 
 from muaudit.audit import audit
 from muaudit.expect import Expectation, expect
@@ -56,10 +60,13 @@ INIT, LOCAL = 0.15, 0.25  # how close slopes must come
 
 
 # -- measuring -----------------------------------------------------------------------------------------------
-Sizes = dict[str, dict[str, float]]  # name of an activation → init, linear, usual
+Sizes = dict[str, dict[str, float]]  # name of an activation → init, linear (not with --lr-factor), usual
 
 
-def measured(subject: Subject, widths: Sequence[int], seeds: int, results: Path, folder: Path, may_train: bool) -> Any:
+def measured(
+    subject: Subject, widths: Sequence[int], seeds: int, results: Path, folder: Path, may_train: bool,
+    linear: bool = True,
+) -> Any:  # fmt: skip
     """Sizes of every activation at [width][seed]: read where they are kept, trained for where not. None without."""
     path = results / ("".join(c if c.isalnum() else "_" for c in subject.name) + ".jsonl")
     kept = _kept(path)
@@ -68,7 +75,7 @@ def measured(subject: Subject, widths: Sequence[int], seeds: int, results: Path,
     if may_train and missing:
         target, start = subject.make(folder), time.perf_counter()
         for width, seed in missing:
-            kept[width, seed] = both(target, width, seed)
+            kept[width, seed] = both(target, width, seed) if linear else usual(target, width, seed)
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([width, seed, kept[width, seed]]) + "\n")
             print(f"  {subject.name}: {width} after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
@@ -89,11 +96,31 @@ def _kept(path: Path) -> dict[tuple[int, int], Sizes]:
 
 def both(target: Target, width: int, seed: int) -> Sizes:
     """One model trained twice from the same initialization."""
-    linear = train(target, width, seed, torch.float64, TINY, EPS)
-    usual = train(target, width, seed, torch.float32, 1.0, None)
-    return {
-        name: {"init": first, "linear": change, "usual": usual[name][1]} for name, (first, change) in linear.items()
-    }
+    linear, changed = train(target, width, seed, torch.float64, TINY, EPS), usual(target, width, seed)
+    return {name: {**changed[name], "init": first, "linear": change} for name, (first, change) in linear.items()}
+
+
+def usual(target: Target, width: int, seed: int) -> Sizes:
+    """A model trained at its own learning rate."""
+    sizes = train(target, width, seed, torch.float32, 1.0, None)
+    return {name: {"init": first, "usual": change} for name, (first, change) in sizes.items()}
+
+
+def slower(subject: Subject, factor: float) -> Subject:
+    """The same with learning rates times `factor`."""
+
+    def make(folder: Path) -> Target:
+        target = subject.make(folder)
+
+        def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+            made = target.optimizer(model, sizes)
+            for group in made.param_groups:
+                group["lr"] *= factor
+            return made
+
+        return replace(target, optimizer=optimizer)
+
+    return replace(subject, name=f"{subject.name}, lr times {factor:g}", make=make)
 
 
 def train(
@@ -164,7 +191,10 @@ class Wholly(TorchFunctionMode):
 # -- comparing -----------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Point:
-    """One prediction and its measurement. error: standard error of the slope over seeds."""
+    """One prediction and its measurement. error: standard error of the slope over seeds.
+
+    outputs: how far training at the usual learning rate moves what the model returns, at the largest width.
+    """
 
     model: str
     kind: str
@@ -175,6 +205,7 @@ class Point:
     measured: float
     error: float
     seeds: int
+    outputs: float
 
     @property
     def near(self) -> bool:
@@ -200,17 +231,21 @@ def compare(subject: Subject, widths: Sequence[int], found: Any, folder: Path) -
     target = subject.make(folder)
     report = audit(target)
     rows, expected = {row.name: row for row in report.activations}, expect(target, report, steps=STEPS)
-    outputs = iter(_outputs(report))
-    names = {next(outputs, name) if _returned(name, rows) else name: name for name in found[0][0]}
+    returned = iter(_outputs(report))
+    names = {next(returned, name) if _returned(name, rows) else name: name for name in found[0][0]}
     odd = [*(rows.keys() - names.keys()), *(names.keys() - rows.keys())]
     if odd:
         print(f"  {subject.name}: only predicted or only measured: {', '.join(odd)}", file=sys.stderr)
+    outputs = max(_mean([s[name]["usual"] for s in found[-1]]) for k, name in names.items() if k.startswith("(output)"))
     for key, name in names.items():
         if key in rows:
-            values = {
-                w: np.array([[s[name][w] for s in seeds] for seeds in found]) for w in ("init", "linear", "usual")
-            }
-            yield from _points(subject, rows[key], expected, widths, values)
+            values = {what: np.array([[s[name][what] for s in seeds] for seeds in found]) for what in found[0][0][name]}
+            yield from _points(subject, rows[key], expected, widths, values, outputs)
+
+
+def _mean(sizes: Sequence[float]) -> float:
+    """Of the logarithms."""
+    return math.exp(sum(map(math.log, sizes)) / len(sizes)) if all(sizes) else 0.0
 
 
 def _returned(name: str, rows: Mapping[str, ActivationRow]) -> bool:
@@ -226,25 +261,28 @@ def _outputs(report: Report) -> list[str]:
 
 
 def _points(
-    subject: Subject, row: ActivationRow, expected: Expectation, widths: Sequence[int], values: Mapping[str, np.ndarray]
-) -> Iterator[Point]:
+    subject: Subject, row: ActivationRow, expected: Expectation, widths: Sequence[int],
+    values: Mapping[str, np.ndarray], outputs: float,
+) -> Iterator[Point]:  # fmt: skip
     half = max(2, len(widths) // 2 + 1)
     for what, exponent, field, last in (
         ("init", row.init_exponent, "init", half),
         ("linear", row.update_exponent, "update", 2),
         ("usual", row.capped_exponent, "capped", 2),
     ):
-        if exponent is None:
+        if exponent is None or what not in values or ("linear" not in values and what == "init"):
             continue
         predicted = getattr(expected.slopes(widths[-last:])[row.name], field)
         sizes = values[what][-last:]
         if what == "linear":
             sizes = np.where(sizes > ROUNDING * TINY * values["init"][-last:], sizes, 0.0)
-        if what == "usual" and ((sizes == 0) & (values["linear"][-last:] > 0)).any():
+        if what == "usual" and ((sizes == 0) & (values.get("linear", sizes)[-last:] > 0)).any():
             print(f"  {subject.name}: {row.name} changes its shape in training", file=sys.stderr)  # other tokens come
             continue
         slope, error = fit(widths[-last:], sizes)
-        yield Point(subject.name, subject.kind, row.name, what, exponent, predicted, slope, error, sizes.shape[1])
+        yield Point(
+            subject.name, subject.kind, row.name, what, exponent, predicted, slope, error, sizes.shape[1], outputs
+        )  # fmt: skip
 
 
 def fit(widths: Sequence[int], sizes: np.ndarray) -> tuple[float, float]:
@@ -261,18 +299,33 @@ def fit(widths: Sequence[int], sizes: np.ndarray) -> tuple[float, float]:
 
 
 # -- showing -------------------------------------------------------------------------------------------------
-def table(points: Sequence[Point]) -> str:
-    """One line a model, then the totals against what is asked for."""
-    heads = "seeds", "activations", "init within 0.15", "linear: class", "within 0.25", "usual lr: class", "within 0.25"
+def table(points: Sequence[Point], models: bool = True) -> str:
+    """One line a model unless only the totals are wanted, then these against what is asked for."""
+    heads = (
+        "seeds", "activations", "init within 0.15", "linear: class", "within 0.25", "usual lr: class", "within 0.25",
+        "outputs moved",
+    )  # fmt: skip
     lines = [f"| model | | {' | '.join(heads)} |", "|---|---" + "|--:" * len(heads) + "|"]
-    names = list(dict.fromkeys((p.model, p.kind, p.seeds) for p in points))
-    for model, kind, seeds in names:
-        lines.append(f"| {model} | {kind} | {seeds} | {_cells([p for p in points if p.model == model])} |")
-    for kind, label in LABELS.items():
-        some = [p for p in points if p.kind == kind]
-        lines.append(f"| **all {len({p.model for p in some})} {label}** | | | {_cells(some, share=True)} |")
-    lines.append(f"| **all {len(names)}** | | | {_cells(points, share=True)} |")
+    names = list(dict.fromkeys((p.model, p.kind, p.seeds, p.outputs) for p in points))
+    for model, kind, seeds, outputs in names if models else ():
+        cells = _cells([p for p in points if p.model == model])
+        lines.append(f"| {model} | {kind} | {seeds} | {cells} | {outputs:.2g} |")
+    chosen = {
+        label: [p for p in points if p.kind == kind] for kind, label in LABELS.items()
+    } | {
+        "whose outputs move by less than 1": [p for p in points if p.outputs < 1],
+        "whose outputs move by 1 or more": [p for p in points if p.outputs >= 1],
+    }  # fmt: skip
+    for label, some in chosen.items():
+        if some:
+            lines.append(f"| **all {len({p.model for p in some})} {label}** | | | {_cells(some, share=True)} | |")
+    lines.append(f"| **all {len(names)}** | | | {_cells(points, share=True)} | |")
     return "\n".join(lines)
+
+
+def bare(points: Sequence[Point]) -> str:
+    """The same shares for the audit's exponents in place of the slopes expected at these widths."""
+    return table([replace(p, predicted=p.exponent) for p in points], models=False)
 
 
 def _cells(points: Sequence[Point], share: bool = False) -> str:
@@ -282,7 +335,7 @@ def _cells(points: Sequence[Point], share: bool = False) -> str:
         text = f"{sum(good)} / {len(good)}"
         return f"{text} ({100 * sum(good) / max(1, len(good)):.1f} %)" if share else text
 
-    cells = [str(len(by["init"])), count("init", [p.near for p in by["init"]])]
+    cells = [str(max(map(len, by.values()))), count("init", [p.near for p in by["init"]])]
     for what in ("linear", "usual"):
         cells += [count(what, [p.same_class for p in by[what]]), count(what, [p.near for p in by[what]])]
     return " | ".join(cells)
@@ -305,9 +358,16 @@ def page(points: Sequence[Point], text: str) -> str:
     return f"""# Prediction against measurement: all figures
 
 Written by `python benchmarks/predict_vs_measure.py`; [Validation](validation.md) says what they mean. Slopes of
-changes are those between the two largest widths.
+changes are those between the two largest widths. `outputs moved` is how far training at the usual learning rate moved
+what the model returns at the largest width (root mean square).
 
 {text}
+
+## The bare exponents
+
+Held against the audit's exponents, the slopes at infinite width, instead:
+
+{bare(points)}
 
 ## Disagreements
 
@@ -384,7 +444,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", help="only models whose name contains one of these")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where measurements are kept")
+    parser.add_argument("--kinds", nargs="*", default=list(LABELS), choices=LABELS, help="only models of these kinds")
+    parser.add_argument("--min-width", type=int, default=0)
     parser.add_argument("--max-width", type=int, default=2048)
+    parser.add_argument("--lr-factor", type=float, default=1.0, help="learning rates times this")
     parser.add_argument("--seeds", type=int, default=2, help="at least; small models have more")
     parser.add_argument("--plot", type=Path, help="a PNG of predicted against measured slopes")
     parser.add_argument("--page", type=Path, help="write the table and all disagreements to this Markdown file too")
@@ -394,10 +457,15 @@ def main() -> None:
     points: list[Point] = []
     with tempfile.TemporaryDirectory() as folder:
         for subject in subjects():
-            if args.models and not any(text in subject.name for text in args.models):
+            if subject.kind not in args.kinds or (
+                args.models and not any(text in subject.name for text in args.models)
+            ):
                 continue
-            widths = [width for width in subject.widths if width <= args.max_width]
-            found = measured(subject, widths, args.seeds, args.results, Path(folder), not args.no_training)
+            scale = WIDTHS[-1] // subject.widths[-1]  # of a residual net, whose last stage is wider
+            widths = [width for width in subject.widths if args.min_width <= width * scale <= args.max_width]
+            plain = args.lr_factor == 1.0
+            subject = subject if plain else slower(subject, args.lr_factor)
+            found = measured(subject, widths, args.seeds, args.results, Path(folder), not args.no_training, plain)
             if found is not None:
                 points += compare(subject, widths, found, Path(folder))
     text = table(points)
