@@ -14,7 +14,7 @@ from ..scaling.blame import Judged
 from ..scaling.derive import Scaling
 from ..scaling.explain import Derivations
 from ..scaling.left_behind import left_behind
-from ..scaling.no_gradient import frozen_constants, without_gradient
+from ..scaling.no_gradient import frozen_constants, without_gradient, without_group
 from ..scaling.predict import Prediction
 from ..scaling.quality import quality_advice
 from ..scaling.result import Discrepancy
@@ -43,6 +43,7 @@ def assemble(
         *more,
         *_structure(scaling),
         *without_gradient(scaling),
+        *without_group(scaling),
         *_settings(target, profile, scaling, prediction, width / axis.probes[0], margin),
     ]
     violations = judge(found, profile)

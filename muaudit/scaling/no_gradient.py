@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import fx
 
@@ -10,6 +11,8 @@ from .derive import Scaling
 from .findings import folded
 from .result import Discrepancy
 from .together import united
+
+NO_GROUP = "no group"
 
 
 def without_gradient(scaling: Scaling) -> list[Discrepancy]:
@@ -25,6 +28,20 @@ def without_gradient(scaling: Scaling) -> list[Discrepancy]:
         where = reader.meta.get("file"), reader.meta.get("line")
         found.append(Discrepancy("no_gradient", None, (name,), name, 0.0, 0.0, *where, module=reader.meta["module"]))
     return united(folded(found), ())
+
+
+def without_group(scaling: Scaling) -> list[Discrepancy]:
+    """Parameters with a gradient in no param group, where the optimizer holds others: nothing ever updates them."""
+    found: dict[str, Discrepancy] = {}
+    for j in scaling.judged:
+        name, op = j.use.tensor, j.use.value.op
+        node = scaling.aligned.narrow.params.get(name) if scaling.trained else None
+        if node is None or node.meta["frozen"] or name in scaling.trained:
+            continue
+        if name in scaling.aligned.narrow.grad_rms:
+            d = Discrepancy("no_gradient", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module)
+            found.setdefault(name, replace(d, detail=NO_GROUP))
+    return united(folded(list(found.values())), scaling.judged)
 
 
 def frozen_constants(scaling: Scaling) -> set[str]:
