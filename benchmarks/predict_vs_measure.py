@@ -448,7 +448,7 @@ def main() -> None:
     parser.add_argument("--min-width", type=int, default=0)
     parser.add_argument("--max-width", type=int, default=2048)
     parser.add_argument("--lr-factor", type=float, default=1.0, help="learning rates times this")
-    parser.add_argument("--seeds", type=int, default=2, help="at least; small models have more")
+    parser.add_argument("--seeds", type=int, default=1, help="at least; each model has its own number")
     parser.add_argument("--plot", type=Path, help="a PNG of predicted against measured slopes")
     parser.add_argument("--page", type=Path, help="write the table and all disagreements to this Markdown file too")
     parser.add_argument("--no-training", action="store_true", help="compare what was measured before")

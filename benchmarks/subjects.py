@@ -46,7 +46,7 @@ class Subject:
     kind: Kind
     make: Callable[[Path], Target]
     widths: tuple[int, ...] = WIDTHS
-    seeds: int = 2
+    seeds: int = 4
 
 
 def subjects() -> list[Subject]:
@@ -62,7 +62,7 @@ def _converted(subject: Subject) -> Subject:
         target = subject.make(folder)
         return planned(target, make_plan(target, target.axes[0].probes[0], max(subject.widths)))
 
-    return dataclasses.replace(subject, name=f"{subject.name}, converted", kind="converted", make=make)
+    return dataclasses.replace(subject, name=f"{subject.name}, converted", kind="converted", make=make, seeds=2)
 
 
 # -- fixtures ------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _planted(name: str, kind: Kind, base: str, *edits: Edit, mutation: Mutation 
 
     label = base if name == base else f"{base}, {name}"
     widths = CHANNELS if base.startswith("resnet") else WIDTHS
-    return Subject(label, kind, make, widths, SEEDS if base.startswith("mlp") else 2)
+    return Subject(label, kind, make, widths, SEEDS if base.startswith("mlp") else 4)
 
 
 def _target(subject: Fixture) -> Target:
@@ -136,7 +136,7 @@ def _standard() -> list[Subject]:
              ("llama", torch.optim.AdamW, adam), ("resnet", torch.optim.SGD, sgd)]  # fmt: skip
     return [
         Subject(f"{family}/sp, {cls.__name__}", "standard", lambda _, f=family, c=cls, o=options: _plain(f, c, o),
-                CHANNELS if family == "resnet" else WIDTHS, SEEDS if family == "mlp" else 2)
+                CHANNELS if family == "resnet" else WIDTHS, SEEDS if family == "mlp" else 4)
         for family, cls, options in table
     ]  # fmt: skip
 
