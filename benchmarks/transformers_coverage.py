@@ -42,8 +42,6 @@ SUPPLIED: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"kv_n_heads": 8, "rope_theta": 10000.0, "clip_qkv": 8.0}},
     "dots1": {"n_shared_experts": 1, "n_routed_experts": 8, "num_experts_per_tok": 2},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
-    "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0,
-                                         "vocab_size_per_layer_input": 0}},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "qwen4_exp_text": {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 256, "indexer_budget": 8,
@@ -91,11 +89,13 @@ def audit_family(family: str, model: str, answer: Any) -> None:
     torch.set_num_threads(1)
     start = time.perf_counter()
     try:
-        report = audit(target_of(family, model))
+        target = target_of(family, model)
+        report = audit(target)
         counts = Counter(violation.severity for violation in report.violations)
         row = {"verdict": report.verdict, "unanalysed": [f"{each.name}: {each.reason}" for each in report.unanalysed],
                "errors": counts["error"], "warnings": counts["warning"],
-               "rules": Counter(v.rule for v in report.violations if v.severity == "error")}  # fmt: skip
+               "rules": Counter(v.rule for v in report.violations if v.severity == "error"),
+               "audited": target.label.partition("(")[0]}  # fmt: skip
     except UserError as error:
         row = {"verdict": "", "reason": str(error)}
     except Exception as error:
@@ -135,17 +135,28 @@ def table(rows: dict[str, dict[str, Any]], version: str) -> str:
     reasons = json.loads(REASONS.read_text()) if REASONS.exists() else {}
     lines = [
         "# Coverage of transformers", "",
-        f"Written by `python benchmarks/transformers_coverage.py --write docs/coverage.md`, transformers {version}.",
-        "Every family is audited from its default config, made small. Covered: a verdict with nothing unanalysed.", "",
-        f"**{sum(map(covered, rows.values()))} of {len(rows)} families covered, {share:.1%}.**", "",
+        "Every family that transformers can build, audited from its default config made small as `muaudit check` makes",
+        "a published `config.json` small. A family is a model type in one of the mappings below, as the first class it",
+        "appears with. A model of text, images and sound is audited as its language model where transformers has one.",
+        "Covered means: a verdict, and no operation and no parameter that could not be analysed.", "",
+        f"**{sum(map(covered, rows.values()))} of {len(rows)} families are covered, {share:.1%}**"
+        f" (transformers {version}). The page is written by", "",
+        "    python benchmarks/transformers_coverage.py --write docs/coverage.md", "",
         "| kind | families | covered |", "|---|---|---|",
         *(f"| {kind} | {len(of)} | {sum(map(covered, of))} |" for kind, of in kinds.items()), "",
         "## Not covered", "", "| family | model | why |", "|---|---|---|",
         *(f"| {name} | {row['model']} | {reasons.get(name) or why(row)} |"
           for name, row in rows.items() if not covered(row)), "",
-        "## Covered", "", "| family | model | verdict | errors | warnings | seconds |", "|---|---|---|---|---|---|",
-        *(f"| {name} | {row['model']} | {row['verdict']} | {row['errors']} | {row['warnings']} | {row['seconds']} |"
-          for name, row in rows.items() if covered(row)), "",
+        "## Filled in", "",
+        "transformers cannot build these from their defaults, which leave out what the model reads:", "",
+        *(f"- {name}: `{json.dumps(fields)}`" for name, fields in SUPPLIED.items() if name in rows), "",
+        "## Covered", "",
+        "The rules are those of severity error; what each means is said by `muaudit explain` and in the",
+        "[list of rules](rules/index.md). Nearly all of transformers is in the standard parametrization: one learning",
+        "rate, inits of one size, readouts without a multiplier.", "",
+        "| family | audited as | verdict | rules | warnings |", "|---|---|---|---|---|",
+        *(f"| {name} | {row.get('audited') or row['model']} | {row['verdict']} | {', '.join(sorted(row['rules']))} |"
+          f" {row['warnings']} |" for name, row in rows.items() if covered(row)), "",
     ]  # fmt: skip
     return "\n".join(lines)
 

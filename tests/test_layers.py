@@ -117,6 +117,10 @@ def test_a_weight_that_is_clipped_in_place_stays_a_weight() -> None:
     assert "hidden.weight" in {each.name for each in changed.unanalysed}
 
 
+def test_a_layer_that_is_also_run_without_gradients_is_one_layer() -> None:
+    assert errors(audit(zoo.Cycles, ROWS)) == expected("hidden.weight", "head.weight")
+
+
 def test_a_parametrization_that_is_not_understood_is_said_to_be() -> None:
     def build(width: int) -> nn.Module:
         return zoo.Middle(width, parametrizations.orthogonal(nn.Linear(width, width)))

@@ -192,8 +192,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return any("param" in node.meta for node in nodes)
 
     def _detached(self, func: Any) -> bool:
-        """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own."""
-        return func is torch.ops.aten.detach.default or not (torch.is_grad_enabled() or self.functions)
+        """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own; a
+        weight that is transposed where gradients are off, on its way into a product, is still that weight."""
+        return func is torch.ops.aten.detach.default or not (torch.is_grad_enabled() or self.functions or func.is_view)
 
     def _lift(self, value: Any, operands: list[fx.Node]) -> Any:
         if isinstance(value, torch.Tensor):

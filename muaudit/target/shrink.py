@@ -70,8 +70,11 @@ class _HeadGroup:
 _HEAD_GROUPS = (
     _HeadGroup(
         heads=("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads",
-               "decoder_attention_heads", "attention_heads"),
-        kv=("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"),
+               "decoder_attention_heads", "attention_heads", "num_encoder_attention_heads",
+               "num_decoder_attention_heads", "encoder_num_attention_heads", "decoder_num_attention_heads",
+               "num_self_attention_heads", "num_cross_attention_heads"),
+        kv=("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num", "encoder_num_key_value_heads",
+            "decoder_num_key_value_heads"),
         dims=("v_head_dim", "head_dim", "d_kv", "qk_nope_head_dim", "kv_channels", "attention_head_dim", "d_head",
               "index_head_dim", "indexer_head_dim", "attention_head_size", "dim_head"),
         rope=("qk_rope_head_dim", "rotary_dim"),
