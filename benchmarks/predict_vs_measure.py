@@ -276,7 +276,7 @@ def _points(
         sizes = values[what][-last:]
         if what == "linear":
             sizes = np.where(sizes > ROUNDING * TINY * values["init"][-last:], sizes, 0.0)
-        if what == "usual" and ((sizes == 0) & (values.get("linear", sizes)[-last:] > 0)).any():
+        if what == "usual" and ((sizes == 0) & (values.get("linear", values["init"])[-last:] > 0)).any():
             print(f"  {subject.name}: {row.name} changes its shape in training", file=sys.stderr)  # other tokens come
             continue
         slope, error = fit(widths[-last:], sizes)
