@@ -83,7 +83,8 @@ def test_json_follows_the_contract(report: Report) -> None:
     assert found["tensors"][-1]["init_required"] is None
     assert found["activations"] == [
         {"name": "h.0.up", "module": "h.0.up", "module_output": True, "file": str(Path("model.py").resolve()),
-         "line": 3, "init_exponent": 0.5, "update_exponent": None, "capped_exponent": None,}
+         "line": 3, "init_exponent": 0.5, "update_exponent": None, "capped_exponent": None,
+         "ideal_exponent": None}
     ]  # fmt: skip
     assert list(found["violations"][0])[:9] == [
         "rule", "severity", "message", "file", "line", "tensors", "found", "expected", "fix",

@@ -116,7 +116,7 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
         suffix = f"#{call.call}" if call.call else ""
         for index, node in enumerate(call.outputs[:1]):
             name = f"{call.module}{suffix}" if index == 0 else f"{call.module}{suffix}[{index}]"
-            _add(rows, values, name, call.module, True, scaling.program.of.get(node), prediction)
+            _add(rows, values, name, call.module, True, scaling.program.of.get(node), prediction, scaling)
     for index, node in enumerate(recording.boundary):
         _add(
             rows,
@@ -126,6 +126,7 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
             True,
             scaling.program.of.get(node),
             prediction,
+            scaling,
         )
     for judged in scaling.judged:
         if judged.use.kind == "attention":
@@ -133,7 +134,7 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
             name = f"{value.op.module}.logits"
             while name in values:
                 name += "'"
-            _add(rows, values, name, value.op.module, False, _logits(scaling, value), prediction)
+            _add(rows, values, name, value.op.module, False, _logits(scaling, value), prediction, scaling)
     return tuple(rows), values
 
 
@@ -153,13 +154,18 @@ def _add(
     output: bool,
     result: object,
     prediction: Prediction,
+    scaling: Scaling,
 ) -> None:
     value = result[0] if isinstance(result, tuple) else result
     if not isinstance(value, Value) or value.kind == "data" or value not in prediction.sizes:
         return
     size = prediction.sizes[value]
     values[name] = value
-    exponents = (_known(size.init), _known(size.update), _known(size.capped))
+    ideal = scaling.ideal.phi.get(value)
+    exponents = (
+        _known(size.init), _known(size.update), _known(size.capped),
+        None if ideal is None else _plain(scaling.ideal.number(ideal, scaling.blame.shifts)),
+    )  # fmt: skip
     rows.append(ActivationRow(name, module, output, value.op.file, value.op.line, *exponents))
 
 

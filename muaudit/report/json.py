@@ -89,6 +89,7 @@ def _activation(row: ActivationRow) -> dict[str, Any]:
         "init_exponent": exponent(row.init_exponent),
         "update_exponent": exponent(row.update_exponent),
         "capped_exponent": exponent(row.capped_exponent),
+        "ideal_exponent": exponent(row.ideal_exponent),
     }
 
 

@@ -53,6 +53,8 @@ class ActivationRow:
 
     update_exponent: of its change under a small learning rate (linear response). capped_exponent: of its change under a
     usual one, where products of changes count and normalisation, softmax and bounded functions limit it.
+    ideal_exponent: of the value where nothing blows up or vanishes: 0, or what constants make of it that stand between
+    one use of a parameter and the next.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ActivationRow:
     init_exponent: float | None
     update_exponent: float | None
     capped_exponent: float | None = None
+    ideal_exponent: float | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Activation:
     values: statistic → [width, seed, step]; NaN where it was not measured, infinite where the value was not finite.
     kind: hidden values grow with width, outputs do not, logits go into an attention softmax.
     multiplier: width exponent of the constant that multiplies this module's weight in the forward pass; for a tied
-        embedding the largest that may.
+        embedding the largest that may; for a module that only multiplies by a constant, what that leaves to follow.
     predicted_*: what the audit expects; None where it knows nothing. Of the change, the linear response, and what is
         left of it at a usual learning rate, where normalisation and bounded functions cap it.
     read: whether the loss reads it; logits_only: whether through attention logits alone.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,9 @@ from .lineage import Known
 from .loop import Run, Work, look, out_of_memory, train, train_together
 from .recorder import tensors
 from .settings import Settings, check_settings
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Progress = Callable[[int, int, int], None]  # done, total, width
 
@@ -237,10 +240,9 @@ def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float
     if report is None:
         return {}
     rows = {row.name: row for row in report.tensors if row.multiplier_exponent}
-    if not rows:
-        return {}
     predicted = {row.module: row.init_exponent for row in report.activations if row.module_output}
-    named = list(target.build(target.sizes(0), 0).named_parameters(remove_duplicate=False))
+    model = target.build(target.sizes(0), 0)
+    named = list(model.named_parameters(remove_duplicate=False))
     uses = Counter(id(parameter) for _, parameter in named)
     found: dict[str, tuple[float, bool]] = {}
     by_tensor = {id(parameter): rows[name] for name, parameter in named if name in rows}
@@ -251,7 +253,17 @@ def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float
         follows = row.init_exponent == row.init_required == predicted.get(module, 0.0) == -row.multiplier_exponent
         if parameter.dim() > 1 or follows:
             found[module] = row.multiplier_exponent, uses[id(parameter)] > 1
-    return found
+    return found | _constants(model, report)
+
+
+def _constants(model: nn.Module, report: Report) -> dict[str, tuple[float, bool]]:
+    """Modules without parameters that multiply by a constant between one use of a parameter and the next."""
+    bare = {name for name, module in model.named_modules() if next(module.parameters(), None) is None}
+    return {
+        row.module: (-row.ideal_exponent, False)
+        for row in report.activations
+        if row.ideal_exponent and row.module_output and row.module in bare
+    }
 
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:
