@@ -118,7 +118,7 @@ def test_a_gain_that_absorbs_the_readouts_factor_may_shrink() -> None:
 def test_a_module_that_only_multiplies_may_shrink_what_the_readout_reads() -> None:
     """The factor 1/m of Table 8 as a module of its own: what it returns is n^-1 by design, and nothing else is."""
     run = measure(resolve(str(FIXTURES / "styles" / "sequential.py")), Settings(widths=WIDTHS, steps=2))
-    assert {a.name: a.multiplier for a in run.activations if a.multiplier} == {"5": 1.0}
+    assert {a.name: a.multiplier for a in run.activations if a.multiplier} == {"5": 1.0, "6": -1.0}
     verdict = judge(run)
     assert verdict.status == "pass"
     (scaled,) = (each for each in verdict.judged if each.activation.name == "5")
