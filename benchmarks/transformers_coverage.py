@@ -47,7 +47,7 @@ SUPPLIED: dict[str, dict[str, Any]] = {
     "qwen4_exp_text": {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 256, "indexer_budget": 8,
                        "indexer_compress_ratio": 4},
 }  # fmt: skip
-SUPPLIED["qwen4_exp"] = {"text_config": SUPPLIED["qwen4_exp_text"]}
+SUPPLIED["qwen4_exp"] = SUPPLIED["qwen4_exp_text"]
 """Fields without which transformers cannot build a family's default config, with values of the family's checkpoints."""
 SECONDS = 240
 REASONS = Path(__file__).with_suffix(".reasons.json")

@@ -207,6 +207,9 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
              "entity_position_ids": InputSpec("int64", (2, 4, 8), 32)}  # fmt: skip
     if "perm_mask" in inspect.signature(model.forward).parameters:
         sides |= {"token_type_ids": InputSpec("int64", (2, 32), 2), "target_mapping": InputSpec("float32", (2, 32, 32))}
+    if hasattr(config, "audio_length_per_tok"):  # sound that goes with every token
+        bins = config.audio_config.num_mel_bins
+        sides["input_features"] = InputSpec("float32", (2, bins, 32 * config.audio_length_per_tok))
     vision: Any = getattr(config, "vision_config", None)
     if getattr(model, "main_input_name", "input_ids") == "input_ids" and hasattr(vision, "image_size"):
         sides["pixel_values"] = InputSpec("float32", (2, 3, *[vision.image_size] * 2))
@@ -228,6 +231,8 @@ def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[d
         bins, length = next((size for size in known if size), 80), 2 * getattr(config, "max_source_positions", 32)
         yield {name: InputSpec("float32", (2, bins, length))}
         yield {name: InputSpec("float32", (2, length, bins))}
+    elif name == "input_values" and hasattr(config, "frequency_stride"):
+        yield {name: InputSpec("float32", (2, config.max_length, config.num_mel_bins))}
     elif name in ("input_values", "inputs"):
         yield {name: InputSpec("float32", (2, 8000))}
     if isinstance(getattr(config, "num_codebooks", None), int):

@@ -126,7 +126,7 @@ def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
     def overrides(size: int) -> dict[str, Any]:
         return fixed | {name: at(size) for name, at in growing.items()}
 
-    derived = tuple(name for name in _DERIVED if name in fields)
+    derived = _DERIVED if "stage_names" in fields else ()
     notes = [_size_note(fields, fixed), *(note for note in notes if note)]
     return Shrunk(width, hidden, overrides, tuple(notes), derived=derived)
 
@@ -225,6 +225,8 @@ def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in fields:
         if name.endswith("token_id") and _size(fields, name) and fields[name] >= _VOCABULARY:
             yield name, min(2, fields[name])
+    if _size(fields, "max_length") and _size(fields, "frequency_stride"):  # a spectrogram cut into patches
+        yield "max_length", min(128, fields["max_length"])
     if isinstance(fields.get("compress_rates"), dict):
         yield "compress_rates", {name: min(_GROUP, rate) for name, rate in fields["compress_rates"].items()}
     if "axial_pos_shape" in fields:
