@@ -22,6 +22,7 @@ import os
 import queue
 import sys
 import tempfile
+import textwrap
 import time
 import warnings
 from collections import Counter
@@ -141,7 +142,8 @@ def table(rows: dict[str, dict[str, Any]], version: str) -> str:
         "Covered means: a verdict, and no operation and no parameter that could not be analysed.", "",
         f"**{sum(map(covered, rows.values()))} of {len(rows)} families are covered, {share:.1%}**"
         f" (transformers {version}). The page is written by", "",
-        "    python benchmarks/transformers_coverage.py --write docs/coverage.md", "",
+        "<!-- docs: not run: takes half an hour -->",
+        "```bash", "python benchmarks/transformers_coverage.py --write docs/coverage.md", "```", "",
         "| kind | families | covered |", "|---|---|---|",
         *(f"| {kind} | {len(of)} | {sum(map(covered, of))} |" for kind, of in kinds.items()), "",
         "## Not covered", "", "| family | model | why |", "|---|---|---|",
@@ -149,7 +151,8 @@ def table(rows: dict[str, dict[str, Any]], version: str) -> str:
           for name, row in rows.items() if not covered(row)), "",
         "## Filled in", "",
         "transformers cannot build these from their defaults, which leave out what the model reads:", "",
-        *(f"- {name}: `{json.dumps(fields)}`" for name, fields in SUPPLIED.items() if name in rows), "",
+        *(f"- {name}: `{textwrap.shorten(json.dumps(fields), 150, placeholder=' …')}`"
+          for name, fields in SUPPLIED.items() if name in rows), "",
         "## Covered", "",
         "The rules are those of severity error; what each means is said by `muaudit explain` and in the",
         "[list of rules](rules/index.md). Nearly all of transformers is in the standard parametrization: one learning",
