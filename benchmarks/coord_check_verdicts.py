@@ -9,8 +9,8 @@ leaves every activation's size alone (a bias that stops learning beside a weight
 coordinate check cannot see it, `check` does.
 
 With `--keep FOLDER` every run is stored there and never trained again, so that a long benchmark can go on where it was
-stopped (`--minutes 7` stops it), and a change of the verdict's rules is judged at once. `--part 1/2` takes every second
-subject.
+stopped (`--minutes 7` stops it), and a change of the verdict's rules is judged at once; `--audit-again` renews what the
+audit says about the kept ones. `--part 1/2` takes every second subject.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from muaudit.target import from_functions, resolve  # noqa: E402
 from muaudit.target.probe import Target  # noqa: E402
 from muaudit.training import run, store  # noqa: E402
 from muaudit.training.judge import Verdict, judge  # noqa: E402
+from muaudit.training.predicted import predicted  # noqa: E402
 from muaudit.training.settings import Settings  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
@@ -115,13 +116,22 @@ def verdicts(subject: Subject, args: argparse.Namespace) -> list[Verdict]:
                 report = run._prediction(target, [])
             measured = trained(subject, target, report, seed * SEED_APART, args)
             if kept is not None:
-                text = store.to_json(measured, judge(measured))
-                kept.with_suffix(".part").write_text(text, encoding="utf-8")
-                kept.with_suffix(".part").rename(kept)
+                keep(kept, measured)
         else:
             measured = store.from_file(kept)
+            if args.audit_again:
+                if target is None:
+                    target = subject.make()
+                    report = run._prediction(target, [])
+                measured = replace(measured, activations=predicted(measured.activations, target, report))
+                keep(kept, measured)
         found.append(judge(measured))
     return found
+
+
+def keep(path: Path, measured: run.Measurement) -> None:
+    path.with_suffix(".part").write_text(store.to_json(measured, judge(measured)), encoding="utf-8")
+    path.with_suffix(".part").rename(path)
 
 
 def trained(subject: Subject, target: Target, report: object, seed: int, args: argparse.Namespace) -> run.Measurement:
@@ -178,6 +188,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--base-seeds", type=int, default=1)
     parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    parser.add_argument("--audit-again", action="store_true")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--part", default="1/1", metavar="I/N")
     args = parser.parse_args()

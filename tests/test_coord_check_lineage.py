@@ -99,6 +99,19 @@ def test_what_may_shrink(kind: Kind, slope: float, facts: dict[str, Any], status
     assert judge(made(kind, slope, **facts)).status == status
 
 
+def test_a_constant_excuses_a_value_only_while_nothing_fails_after_it() -> None:
+    """Table 9's embedding is n^-1/2 before its multiplier; one that is not makes all that follows grow."""
+    run = made("hidden", 0.0)
+    flat = replace(run.activations[0], multiplier=0.5, ideal=-0.5)
+    follows = replace(made("hidden", 0.4).activations[0], name="b", module="b")
+    fine = replace(follows, values=run.activations[0].values)
+    assert judge(replace(run, activations=(flat, fine))).status == "pass"
+    verdict = judge(replace(run, activations=(flat, follows)))
+    assert [each.activation.name for each in verdict.offenders] == ["a", "b"]
+    unknown = replace(flat, ideal=None)
+    assert [each.activation.name for each in judge(replace(run, activations=(unknown, follows))).offenders] == ["b"]
+
+
 def test_an_interval_within_the_allowed_range_decides_however_wide_it_is() -> None:
     run = made("logits", 0.0)
     noisy = np.ones((3, 3, 3)) * np.array([64.0, 16.0, 1.0])[:, None, None] * np.array([1.0, 3.0, 6.0])[:, None]

@@ -128,6 +128,33 @@ def test_a_value_is_measured_before_it_is_overwritten(together: bool) -> None:
     assert (first.values["l2"] > 1.2 * act.values["l2"]).all()
 
 
+class Routed(nn.Module):
+    """An expert sees one row more in every pass, and in the last pass of all seeds another is not called at all."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.expert, self.rare = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.head, self.passes = nn.Linear(width, 4), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, count = self.first(x), 3 + self.passes
+        self.passes += 1
+        if self.passes < 3:
+            x = x + self.rare(x)
+        return self.head(torch.cat([x[:count] + self.expert(x[:count]), x[count:]]))
+
+
+def test_rows_that_come_and_go_are_measured_but_not_compared() -> None:
+    run = small(Routed, together=False)
+    found = {each.name: each for each in run.activations}
+    assert [name for name, each in found.items() if np.isfinite(each.values["change_l2"][:, :, 1]).all()] == [
+        "first", "head", "output",
+    ]  # fmt: skip
+    assert np.isfinite(found["expert"].values["l2"]).all()
+    assert np.isnan(found["rare"].values["l2"][:, :, 2]).all()
+    assert any("data decide which rows reach 2 activations (expert, rare)" in notice for notice in run.notices)
+
+
 @pytest.mark.parametrize("name", ["mlp/table8", "gpt/table8", "resnet/table3"])
 def test_seeds_together_are_seeds_apart(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "TOGETHER", {"cpu": 2**62})

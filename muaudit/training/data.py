@@ -25,6 +25,7 @@ class Activation:
         embedding the largest that may; for a module that only multiplies by a constant, what that leaves to follow.
     predicted_*: what the audit expects; None where it knows nothing. Of the change, the linear response, and what is
         left of it at a usual learning rate, where normalisation and bounded functions cap it.
+    ideal: exponent of the value where nothing blows up or vanishes, which constants on its way make other than 0.
     read: whether the loss reads it; logits_only: whether through attention logits alone.
     of_outputs: whether it is computed from outputs alone, as the step sizes of a state space layer are.
     """
@@ -39,6 +40,7 @@ class Activation:
     predicted_init: float | None = None
     predicted_update: float | None = None
     predicted_capped: float | None = None
+    ideal: float | None = None
     read: bool = True
     logits_only: bool = False
     of_outputs: bool = False

@@ -7,7 +7,7 @@ initialization; the change of a tied readout and of attention logits approaches 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 from typing import Literal
@@ -108,27 +108,47 @@ class Verdict:
 
 
 def judge(run: Measurement) -> Verdict:
-    """The verdict on a measurement."""
-    before: dict[int, float] = {}
-    judged = []
-    broken = False
+    """The verdict on a measurement.
+
+    Whether it fails hangs on what was measured, and the audit can only excuse: where it finds a constant on a weight,
+    the value may carry it or not. Once something fails, the audit's word on which of the two it is tells where it
+    starts: what passed only by that excuse, and is not what the constant asks for, is an offender too.
+    """
+    judged, before = [], _Before()
     for activation in run.activations:
-        slopes = tuple(_slopes(run, activation))
-        non_finite = _non_finite(run, activation)
-        own = max((s.excess - before.get(s.step, 0.0) for s in slopes if s.status == "fail"), default=0.0)
-        if non_finite:
-            own, broken = (own if broken else inf), True
-        for slope in slopes:
-            before[slope.step] = max(before.get(slope.step, 0.0), slope.excess)
-        status = _worst([*_telling(slopes), "fail" if non_finite else "pass"])
-        judged.append(Judged(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes)))
+        judged.append(before.judged(run, activation, tuple(_slopes(run, activation))))
+    if any(each.status == "fail" for each in judged):
+        judged, before = [], _Before()
+        for activation in run.activations:
+            slopes, strict = tuple(_slopes(run, activation)), tuple(_slopes(run, activation, strict=True))
+            off = activation.kind == "hidden" and any(slope.status == "fail" for slope in strict)
+            judged.append(before.judged(run, activation, strict if off else slopes))
     enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
     status = _worst([each.status for each in judged]) if enough else "undecided"
     wider, detail = _wider(run)
     return Verdict(status, tuple(judged), wider, detail)
 
 
-def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:
+@dataclass
+class _Before:
+    """What is known of the forward pass so far: step → the largest excess; broken: a value was not finite."""
+
+    excess: dict[int, float] = field(default_factory=dict)
+    broken: bool = False
+
+    def judged(self, run: Measurement, activation: Activation, slopes: tuple[Slope, ...]) -> Judged:
+        """The next activation, judged."""
+        non_finite = _non_finite(run, activation)
+        own = max((s.excess - self.excess.get(s.step, 0.0) for s in slopes if s.status == "fail"), default=0.0)
+        if non_finite:
+            own, self.broken = (own if self.broken else inf), True
+        for slope in slopes:
+            self.excess[slope.step] = max(self.excess.get(slope.step, 0.0), slope.excess)
+        status = _worst([*_telling(slopes), "fail" if non_finite else "pass"])
+        return Judged(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes))
+
+
+def _slopes(run: Measurement, activation: Activation, strict: bool = False) -> Iterator[Slope]:
     values, change = activation.values["l2"], activation.values["change_l2"]
     for step in range(run.steps + 1):
         sizes = values[:, :, 0] if step == 0 else change[:, :, step]
@@ -137,12 +157,15 @@ def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:
                 sizes = np.where(sizes > NOISE[run.dtype] * values[:, :, step], sizes, np.nan)
         found = fit(run.widths, sizes)
         if found is not None:
-            low, high = _allowed(run, activation, step)
+            low, high = _allowed(run, activation, step, strict)
             yield Slope(step, found, low, high, _status(found, low, high))
 
 
-def _allowed(run: Measurement, activation: Activation, step: int) -> tuple[float, float]:
-    """The slopes that are right: of the value at initialization, or of its change by this step."""
+def _allowed(run: Measurement, activation: Activation, step: int, strict: bool) -> tuple[float, float]:
+    """The slopes that are right: of the value at initialization, or of its change by this step.
+
+    strict: where a constant may be in the value, only what the audit says that it makes of the value.
+    """
     low, high = ALLOWED[activation.kind][step > 0]
     if step and activation.kind == "output" and not activation.read:
         low = -inf  # its head is not trained
@@ -150,6 +173,8 @@ def _allowed(run: Measurement, activation: Activation, step: int) -> tuple[float
         low -= LATE
     elif step and activation.of_outputs:
         low = min(low, ALLOWED["output"][1][0])
+    if strict and activation.multiplier and activation.ideal is not None:
+        return low + activation.ideal, high + activation.ideal
     return low + min(0.0, -activation.multiplier), high + max(0.0, -activation.multiplier)
 
 

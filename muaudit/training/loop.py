@@ -27,7 +27,10 @@ TOGETHER = {"cpu": 2**18, "cuda": 2**25}
 
 @dataclass
 class Run:
-    """The numbers of one run, by name, column of the statistics, and step; an interrupted one ends early."""
+    """The numbers of one run, by name, column of the statistics, and step; an interrupted one ends early.
+
+    sizes: how many entries every activation had in the last pass; reshaped: names of those whose shape changed.
+    """
 
     values: dict[tuple[str, int, int], float] = field(default_factory=dict)
     loss: dict[int, float] = field(default_factory=dict)
@@ -35,6 +38,7 @@ class Run:
     sizes: Mapping[str, int] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     logits: frozenset[str] = frozenset()
+    reshaped: frozenset[str] = frozenset()
     interrupted: bool = False
 
 
@@ -180,7 +184,7 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
                 numbers.updates(step, trainee.parameters, trainee.gradients)
     except KeyboardInterrupt:
         interrupted = True
-    runs = _filed(numbers, recorder, count)
+    runs = _filed(numbers, count)
     for run in runs:
         run.interrupted = interrupted
     recorder.close()
@@ -218,11 +222,12 @@ def _with_member(found: Any) -> Any:
     return type(found)(_with_member(value) for value in found)
 
 
-def _filed(numbers: Statistics, recorder: Recorder, count: int) -> list[Run]:
-    modules = {each.name: each.module for each in recorder.seen}
-    sizes = {each.name: each.size for each in recorder.seen}
-    logits = frozenset(each.name for each in recorder.seen if each.logits)
-    runs = [Run(sizes=sizes, modules=modules, logits=logits) for _ in range(count)]
+def _filed(numbers: Statistics, count: int) -> list[Run]:
+    modules = {name: each.module for name, each in numbers.seen.items()}
+    sizes = {name: each.size for name, each in numbers.seen.items()}
+    logits = frozenset(name for name, each in numbers.seen.items() if each.logits)
+    reshaped = frozenset(numbers.reshaped)
+    runs = [Run(sizes=sizes, modules=modules, logits=logits, reshaped=reshaped) for _ in range(count)]
     for number, found in numbers.fetch():
         for run, value in zip(runs, found, strict=True):
             if number.kind == "loss":

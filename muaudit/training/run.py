@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -18,11 +17,9 @@ from .data import PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Mea
 from .ensemble import CannotStack
 from .lineage import Known
 from .loop import Run, Work, look, out_of_memory, train, train_together
+from .predicted import predicted
 from .recorder import tensors
 from .settings import Settings, check_settings
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Progress = Callable[[int, int, int], None]  # done, total, width
 
@@ -140,7 +137,8 @@ class _Collected:
     values: dict[str, dict[str, Array]] = field(default_factory=dict)
     parameters: dict[str, dict[str, Array]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, set[int]] = field(default_factory=dict)
+    sizes: dict[str, dict[int, int]] = field(default_factory=dict)  # name → width's place → entries
+    varying: set[str] = field(default_factory=set)
     logits: set[str] = field(default_factory=set)
     known: Known = field(default_factory=Known)
     done: int = 0
@@ -162,7 +160,9 @@ class _Collected:
         for step, number in run.loss.items():
             self.loss[place, seed, step] = _marked(number)
         for name, size in run.sizes.items():
-            self.sizes.setdefault(name, set()).add(size)
+            if self.sizes.setdefault(name, {}).setdefault(place, size) != size:
+                self.varying.add(name)
+        self.varying |= run.reshaped
         self.modules.update(run.modules)
         self.logits |= run.logits
         self.done += not run.interrupted
@@ -181,27 +181,33 @@ class _Collected:
     def measurement(self, target: Target, report: Report | None) -> Measurement:
         """Everything so far, with what the audit predicts beside it."""
         settings = self.settings
-        rows = {(_plain(row.name, row.module), row.module): row for row in report.activations} if report else {}
-        multipliers = _multipliers(target, report)
-        activations = []
-        for name, values in self.values.items():
-            module = self.modules[name]
-            row = rows.get((_plain(name, module), module))
-            activations.append(
-                Activation(
-                    name, module, self._kind(name), values, row.file if row else None, row.line if row else None,
-                    _multiplier(multipliers, module, self._kind(name)),
-                    *((row.init_exponent, row.update_exponent, row.capped_exponent) if row else (None,) * 3),
-                    name not in self.known.unread, name in self.known.logits_only, self._of_outputs(name),
-                )
-            )  # fmt: skip
+        self._forget_changes()
+        activations = tuple(
+            Activation(
+                name, self.modules[name], self._kind(name), values, read=name not in self.known.unread,
+                logits_only=name in self.known.logits_only, of_outputs=self._of_outputs(name),
+            )
+            for name, values in self.values.items()
+        )  # fmt: skip
         return Measurement(
             target=target.label, describe=target.describe, width_name=target.axes[0].name, widths=self.widths,
             steps=settings.steps, seeds=settings.seeds, seed=settings.seed, device=settings.device,
             dtype=settings.dtype, optimizer=f"{target.optimizer_name} ({target.optimizer_source})", lr=settings.lr,
-            activations=tuple(activations), loss=self.loss, parameters=self.parameters,
+            activations=predicted(activations, target, report), loss=self.loss, parameters=self.parameters,
             notices=tuple(self.notices), audit_verdict=report.verdict if report else None,
         )  # fmt: skip
+
+    def _forget_changes(self) -> None:
+        """Of rows that come and go the first and the last are not the same rows, whatever their number."""
+        if not self.varying:
+            return
+        for name in self.varying:
+            for key in ("change_l2", "change_l1"):
+                self.values[name][key][:] = float("nan")
+        some = ", ".join(sorted(self.varying)[:2]) + (", ..." if len(self.varying) > 2 else "")
+        self.notices.append(
+            f"data decide which rows reach {len(self.varying)} activations ({some}): their change is not judged"
+        )
 
     def _of_outputs(self, name: str) -> bool:
         parents = self.known.parents.get(name, set())
@@ -210,60 +216,13 @@ class _Collected:
     def _kind(self, name: str) -> Kind:
         if name in self.logits:
             return "logits"
-        return "output" if len(self.sizes[name]) == 1 and self.done > self.settings.seeds else "hidden"
-
-
-def _plain(name: str, module: str) -> str:
-    """What the model itself returns goes by its place only: a module may be called `output` too."""
-    return name if module else "[".join(["", *name.split("[")[1:]])
+        same = len(set(self.sizes[name].values())) == 1 and name not in self.varying
+        return "output" if same and self.done > self.settings.seeds else "hidden"
 
 
 def _marked(number: float) -> float:
     """A value that is not a number was measured: infinite, so that NaN can mean nothing measured."""
     return number if number == number else float("inf")
-
-
-def _multiplier(multipliers: dict[str, tuple[float, bool]], module: str, kind: Kind) -> float:
-    """That of a tied weight belongs to its use as a readout; an embedding may be brought up by as much (Table 9)."""
-    exponent, tied = multipliers.get(module, (0.0, False))
-    if kind == "logits":
-        return 0.0
-    return abs(exponent) if tied and kind == "hidden" else exponent
-
-
-def _multipliers(target: Target, report: Report | None) -> dict[str, tuple[float, bool]]:
-    """Module → exponent of the constant on its weight, and whether that is tied.
-
-    Inside a linear region any intermediate size is fine: the constant may follow the module. That of a gain or bias is
-    mostly in the module itself, before its value is seen; where it follows, the audit predicts the value without it.
-    """
-    if report is None:
-        return {}
-    rows = {row.name: row for row in report.tensors if row.multiplier_exponent}
-    predicted = {row.module: row.init_exponent for row in report.activations if row.module_output}
-    model = target.build(target.sizes(0), 0)
-    named = list(model.named_parameters(remove_duplicate=False))
-    uses = Counter(id(parameter) for _, parameter in named)
-    found: dict[str, tuple[float, bool]] = {}
-    by_tensor = {id(parameter): rows[name] for name, parameter in named if name in rows}
-    for name, parameter in named:
-        row, module = by_tensor.get(id(parameter)), name.rpartition(".")[0]
-        if row is None or row.multiplier_exponent is None:
-            continue
-        follows = row.init_exponent == row.init_required == predicted.get(module, 0.0) == -row.multiplier_exponent
-        if parameter.dim() > 1 or follows:
-            found[module] = row.multiplier_exponent, uses[id(parameter)] > 1
-    return found | _constants(model, report)
-
-
-def _constants(model: nn.Module, report: Report) -> dict[str, tuple[float, bool]]:
-    """Modules without parameters that multiply by a constant between one use of a parameter and the next."""
-    bare = {name for name, module in model.named_modules() if next(module.parameters(), None) is None}
-    return {
-        row.module: (-row.ideal_exponent, False)
-        for row in report.activations
-        if row.ideal_exponent and row.module_output and row.module in bare
-    }
 
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:

@@ -36,6 +36,8 @@ class Statistics:
     """Numbers (K,) of every step.
 
     Activations have the columns of `data.STATISTICS`, parameters those of `data.PARAMETER_STATISTICS`.
+    seen: activations by name. reshaped: names of those that had another shape in a later pass, or were not in it, like
+    the tokens that are routed to an expert.
     """
 
     def __init__(self) -> None:
@@ -43,6 +45,8 @@ class Statistics:
         self._rows = 0
         self._numbers: list[Number] = []
         self._first: dict[str, torch.Tensor] = {}
+        self.seen: dict[str, Seen] = {}
+        self.reshaped: set[str] = set()
         self._before: list[torch.Tensor] = []
         self._before_rows = range(0)
         self._scratch: torch.Tensor | None = None
@@ -56,6 +60,7 @@ class Statistics:
 
         stored: what training changes in place; the first pass's values are kept, and must not be views of it.
         """
+        self.seen |= {each.name: each for each in seen}
         share_rows = dict(zip(shares, self._store(shares.values()), strict=True))
         rows = self._sizes(values)
         for each in seen:
@@ -65,11 +70,14 @@ class Statistics:
             kept = [v.clone() if v.untyped_storage().data_ptr() in changing else v for v in values]
             self._first = {each.name: kept[each.slot] for each in seen}
             return
+        self.reshaped |= self._first.keys() - {each.name for each in seen}
         pairs: dict[tuple[int, int], list[Seen]] = {}  # what shares value and first value is measured once
         for each in seen:
             first = self._first.get(each.name)
             if first is not None and first.shape == values[each.slot].shape:
                 pairs.setdefault((each.slot, id(first)), []).append(each)
+            else:
+                self.reshaped.add(each.name)
         then = [self._first[group[0].name] for group in pairs.values()]
         rows = self._sizes([values[slot] for slot, _ in pairs], then)
         for group, row in zip(pairs.values(), rows, strict=True):

@@ -84,7 +84,8 @@ def _activation(judged: Judged) -> dict[str, Any]:
         "name": each.name, "module": each.module, "kind": each.kind, "file": each.file, "line": each.line,
         "multiplier": each.multiplier, "predicted_init": _number(each.predicted_init),
         "predicted_update": _number(each.predicted_update),
-        "predicted_capped": _number(each.predicted_capped), "read": each.read, "logits_only": each.logits_only,
+        "predicted_capped": _number(each.predicted_capped), "ideal": _number(each.ideal),
+        "read": each.read, "logits_only": each.logits_only,
         "of_outputs": each.of_outputs, "status": judged.status, "own": _number(judged.own),
         "non_finite": judged.non_finite, "slopes": [_slope(slope) for slope in judged.slopes],
         "values": {key: _listed(array) for key, array in each.values.items()},
@@ -106,8 +107,8 @@ def _measurement(document: Mapping[str, Any]) -> Measurement:
         Activation(
             each["name"], each["module"], each["kind"], {key: _array(a) for key, a in each["values"].items()},
             each["file"], each["line"], each["multiplier"], _float(each["predicted_init"]),
-            _float(each["predicted_update"]), _float(each["predicted_capped"]), each["read"], each["logits_only"],
-            each["of_outputs"],
+            _float(each["predicted_update"]), _float(each["predicted_capped"]), _float(each["ideal"]),
+            each["read"], each["logits_only"], each["of_outputs"],
         )
         for each in document["activations"]
     )  # fmt: skip
