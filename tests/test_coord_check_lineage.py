@@ -99,6 +99,16 @@ def test_what_may_shrink(kind: Kind, slope: float, facts: dict[str, Any], status
     assert judge(made(kind, slope, **facts)).status == status
 
 
+@pytest.mark.parametrize(("start", "status"), [(-0.6, "pass"), (-1.0, "fail"), (0.0, "fail")])
+def test_an_output_near_its_target_changes_as_it_starts(start: float, status: str) -> None:
+    """A value head whose targets are zero starts at n^-1/2 and has no more than that to lose."""
+    run = made("output", -0.65)
+    noise = np.array([1.2, 1.0, 0.8])[None, :, None]
+    value = np.ones((3, 3, 3)) * (np.array(WIDTHS) ** start)[:, None, None] * noise
+    values = {**run.activations[0].values, "l2": value, "l1": value}
+    assert judge(replace(run, activations=(replace(run.activations[0], values=values),))).status == status
+
+
 def test_a_constant_excuses_a_value_only_while_nothing_fails_after_it() -> None:
     """Table 9's embedding is n^-1/2 before its multiplier; one that is not makes all that follows grow."""
     run = made("hidden", 0.0)

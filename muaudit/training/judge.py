@@ -26,6 +26,9 @@ ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "logits": ((-inf, 0.2), (-inf, 0.2)),
 }
 FLAT = 0.2
+# What outputs of a new model do. While what the loss asks for is as small as they are (a value head whose targets are
+# near zero), their change goes with them.
+RANDOM = -0.5
 # How far below its exponent the change of outputs and logits may start: the gradient that reaches the logits of a new
 # model is a sum over d_head entries of random sign, n^-1/2 of what it becomes once these have been learned.
 SLOW = 0.5 + FLAT
@@ -150,6 +153,7 @@ class _Before:
 
 def _slopes(run: Measurement, activation: Activation, strict: bool = False) -> Iterator[Slope]:
     values, change = activation.values["l2"], activation.values["change_l2"]
+    start = fit(run.widths, values[:, :, 0])
     for step in range(run.steps + 1):
         sizes = values[:, :, 0] if step == 0 else change[:, :, step]
         if step:
@@ -157,14 +161,17 @@ def _slopes(run: Measurement, activation: Activation, strict: bool = False) -> I
                 sizes = np.where(sizes > NOISE[run.dtype] * values[:, :, step], sizes, np.nan)
         found = fit(run.widths, sizes)
         if found is not None:
-            low, high = _allowed(run, activation, step, strict)
+            low, high = _allowed(run, activation, step, strict, start)
             yield Slope(step, found, low, high, _status(found, low, high))
 
 
-def _allowed(run: Measurement, activation: Activation, step: int, strict: bool) -> tuple[float, float]:
+def _allowed(
+    run: Measurement, activation: Activation, step: int, strict: bool, start: Fit | None
+) -> tuple[float, float]:
     """The slopes that are right: of the value at initialization, or of its change by this step.
 
     strict: where a constant may be in the value, only what the audit says that it makes of the value.
+    start: the fit of the value at initialization.
     """
     low, high = ALLOWED[activation.kind][step > 0]
     if step and activation.kind == "output" and not activation.read:
@@ -173,6 +180,8 @@ def _allowed(run: Measurement, activation: Activation, step: int, strict: bool) 
         low -= LATE
     elif step and activation.of_outputs:
         low = min(low, ALLOWED["output"][1][0])
+    if step and activation.kind == "output" and start is not None and start.low <= RANDOM <= start.high:
+        low = min(low, start.slope - FLAT)
     if strict and activation.multiplier and activation.ideal is not None:
         return low + activation.ideal, high + activation.ideal
     return low + min(0.0, -activation.multiplier), high + max(0.0, -activation.multiplier)
