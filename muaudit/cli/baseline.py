@@ -9,7 +9,9 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
-from muaudit.cli.output import write
+from muaudit.cli.output import check_writable, write
+
+ELSEWHERE = "--baseline FILE names another place"
 
 
 @guarded
@@ -32,7 +34,7 @@ def baseline(
     jobs: flag.Jobs = None,
     debug: flag.Debug = False,
 ) -> int:
-    """Write the findings there are to a file; `check --baseline FILE` reports the others only."""
+    """Write down the findings there are. From then on `check --baseline FILE` reports the others only."""
     from muaudit.answers.baseline import DEFAULT_NAME, baseline_text, compare, entries_of, load_baseline
     from muaudit.cli.pipeline import answered, audit_all, say_failures
     from muaudit.cli.request import Flags, request
@@ -45,6 +47,7 @@ def baseline(
     )  # fmt: skip
     home = wanted.settings.file.parent if wanted.settings.file else Path.cwd()
     path = (file or wanted.settings.baseline or home / DEFAULT_NAME).absolute()
+    check_writable([path], ELSEWHERE)
     run, policies = answered(audit_all(wanted, not no_cache, jobs), wanted)
     if run.failures:
         say_failures(run)
@@ -56,6 +59,6 @@ def baseline(
     known = {entry.key for entry in compared.found}
     added = sum(entry.key not in known for entry in kept)
     entries = [*compared.others, *kept]
-    write(baseline_text(entries), path)
+    write(baseline_text(entries), path, ELSEWHERE)
     write(f"{path.name}: {len(entries)} known findings ({added} new, {len(compared.stale)} pruned)\n")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from muaudit.cli import complete
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
 from muaudit.cli.output import write
@@ -33,6 +34,7 @@ def check(
             "--format",
             metavar="NAME",
             help="rich, concise, json, jsonl, github, gitlab, sarif, junit or markdown.",
+            autocompletion=complete.formats,
         ),
     ] = "rich",
     output: Annotated[
@@ -40,6 +42,7 @@ def check(
         typer.Option(
             metavar="[FORMAT=]FILE",
             help="Write the report there: instead of stdout, or with a format besides it. Repeatable.",
+            autocompletion=complete.outputs,
         ),
     ] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="Add the full table of tensors (rich format).")] = False,
@@ -60,7 +63,12 @@ def check(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when anything could not be analysed.")] = False,
     fail_on: Annotated[
-        str | None, typer.Option(metavar="SEVERITY", help="Exit 1 from here on: error (default), warning or advice.")
+        str | None,
+        typer.Option(
+            metavar="SEVERITY",
+            help="Exit 1 from here on: error (default), warning or advice.",
+            autocompletion=complete.severities,
+        ),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Edit the source where that is safe: the edited file audits clean.")
@@ -84,7 +92,7 @@ def check(
     jobs: flag.Jobs = None,
     debug: flag.Debug = False,
 ) -> int:
-    """Report what breaks as the model widens: where, why, and the fix."""
+    """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
     from muaudit.cli.outputs import parse_outputs, write_all
     from muaudit.cli.pipeline import answered, audit_all
     from muaudit.cli.repair import diff_of, make_fixes

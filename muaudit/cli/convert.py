@@ -102,7 +102,7 @@ def convert(
     isolated: flag.Isolated = False,
     debug: flag.Debug = False,
 ) -> int:
-    """Plan the conversion to µP: scales for init and learning rates, applied from outside the model."""
+    """Plan the conversion to µP, and convert checkpoints. Scales are applied from outside: no model is rewritten."""
     from muaudit.cli.request import Flags
     from muaudit.convert.output import Wanted
 

@@ -78,7 +78,7 @@ def coord_check(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
-    """Train for a few steps at several widths: does every activation keep its size?"""
+    """Train a few steps at several widths and measure. Does every activation, and its change, keep its size?"""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if from_ is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from muaudit.cli import complete
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @guarded
 def explain(
-    code: Annotated[str, typer.Argument(help="A rule's code or name: MUP201, 201, attention-scale.")],
+    code: Annotated[
+        str, typer.Argument(help="A rule's code or name: MUP201, 201, attention-scale.", autocompletion=complete.rules)
+    ],
 ) -> int:
     """Explain a rule: example, fix, evidence, and when it is fine."""
     from muaudit.rules import get_rule

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from muaudit.cli import complete
+
 Target = Annotated[
     str | None,
     typer.Argument(
         help="file.py, file.py:Name, package.module:Name, a Hugging Face config.json (folder or file), or the name of "
         "a configured target. Left out: the configured targets, else the one auditable file here.",
         show_default=False,
+        autocompletion=complete.targets,
     ),
 ]
 Width = Annotated[
@@ -40,7 +43,11 @@ LrGroup = Annotated[
 ]
 Profile = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="School of µP: tp5, standard-full-align, lingle, or a YAML file."),
+    typer.Option(
+        metavar="NAME",
+        help="School of µP: tp5, standard-full-align, lingle, or a YAML file.",
+        autocompletion=complete.profiles,
+    ),
 ]
 TargetWidth = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="The width you will train at; Adam's eps is judged there.")
@@ -53,12 +60,25 @@ Config = Annotated[
 ]
 Isolated = Annotated[bool, typer.Option("--isolated", help="Read no configuration.")]
 Select = Annotated[
-    list[str] | None, typer.Option(metavar="RULES", help="Report these rules only: MUP2,attention-scale. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        metavar="RULES",
+        help="Report these rules only: MUP2,attention-scale. Repeatable.",
+        autocompletion=complete.rules,
+    ),
 ]
 ExtendSelect = Annotated[
-    list[str] | None, typer.Option(metavar="RULES", help="Report these rules besides the selected ones. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        metavar="RULES",
+        help="Report these rules besides the selected ones. Repeatable.",
+        autocompletion=complete.rules,
+    ),
 ]
-Ignore = Annotated[list[str] | None, typer.Option(metavar="RULES", help="Do not report these rules. Repeatable.")]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULES", help="Do not report these rules. Repeatable.", autocompletion=complete.rules),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Audit even where nothing has changed, and keep nothing.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Targets audited at a time (default: one a core).")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")]

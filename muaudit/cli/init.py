@@ -9,7 +9,9 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import show, write
+from muaudit.cli.output import check_writable, show, write
+
+READ_ONLY = "muaudit init --dry-run prints the section instead"
 
 
 @guarded
@@ -21,7 +23,7 @@ def init(
     jobs: flag.Jobs = None,
     debug: flag.Debug = False,
 ) -> int:
-    """Find the models of a repository, try each, and write the configuration that audits them."""
+    """Find the models of a repository and configure them. Each is tried; what the others need is said."""
     from muaudit.cli.progress import progress
     from muaudit.errors import UserError
     from muaudit.init.candidates import candidates
@@ -34,6 +36,8 @@ def init(
         raise UserError(f"no such folder: {folder}", "expected the folder of a repository")
     home = folder.resolve()
     file = home / ("muaudit.yaml" if yaml else "pyproject.toml") if dry_run else destination(home, yaml)
+    if not dry_run:
+        check_writable([file], READ_ONLY)
     files = candidates(home)
     with progress(f"trying {len(files)} files with models"):
         found = survey(home, files, timeout, jobs)
@@ -43,5 +47,5 @@ def init(
     if dry_run:
         write(text)
         return 0
-    write(whole_text(file, text), file)
+    write(whole_text(file, text), file, READ_ONLY)
     return show(survey_lines(found, len(files), shown_path(str(file))))

@@ -29,12 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, convert, transfer, rules, explain, tables, version):
-    app.command()(command)
-for command in (init, baseline, config):
-    app.command()(command)
-app.command("coord-check")(coord_check)
-app.command()(sweep)
+# In the order of the help: audit and conversion, experiments, a repository's settings, reference.
+for command in (check, convert, transfer, coord_check, sweep, init, baseline, config, rules, explain, tables, version):
+    app.command(command.__name__.replace("_", "-"))(command)
 
 
 @app.callback()

@@ -32,14 +32,14 @@ def show(lines: Iterable[Line]) -> int:
     return 0
 
 
-def write(text: str, path: Path | None = None) -> None:
+def write(text: str, path: Path | None = None, hint: str = "") -> None:
     """Write to the file, or to stdout; a reader that stops early (`| head`) is no error.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written; `hint` says what to do about it.
     """
     if path is not None:
-        return _replace(path, text)
+        return _replace(path, text, hint)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for ∝
     try:
@@ -59,7 +59,18 @@ def append(text: str, path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _replace(path: Path, text: str) -> None:
+def check_writable(paths: Iterable[Path], hint: str = "") -> None:
+    """Raise UserError unless each of these files could be replaced: asked before long work, and before the first of
+    several files is written."""
+    for path in paths:
+        # A file that may not be written could still be replaced: that is not what its owner wants.
+        for place, name in ((path, "it"), (path.parent, "its folder")):
+            if place.exists() and not os.access(place, os.W_OK):
+                raise UserError(f"cannot write {path}: {name} is read-only", hint)
+
+
+def _replace(path: Path, text: str, hint: str) -> None:
+    check_writable([path], hint)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
@@ -71,4 +82,4 @@ def _replace(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}", hint) from error

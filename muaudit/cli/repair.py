@@ -9,12 +9,14 @@ from pathlib import Path
 
 from muaudit.audits import Audited
 from muaudit.audits.job import Job, audit_job
-from muaudit.cli.output import write
+from muaudit.cli.output import check_writable, write
 from muaudit.cli.request import Request
 from muaudit.errors import UserError
 from muaudit.report.findings import Failure, Run
 from muaudit.report.model import Report, SourceFix
 from muaudit.report.source import shown_path
+
+READ_ONLY = "--diff prints the edits as a patch"
 
 
 def diff_of(run: Run) -> str:
@@ -38,8 +40,9 @@ def make_fixes(run: Run, wanted: Request, done: Sequence[Audited | Failure]) -> 
         if more and _safe_for_all(chosen + more, audits):
             chosen += more
     texts = edited(chosen)
+    check_writable(map(Path, texts), READ_ONLY)
     for file, text in texts.items():
-        write(text, Path(file))
+        write(text, Path(file), READ_ONLY)
         count = sum(any(edit.file == file for edit in fix.edits) for fix in chosen)
         print(f"muaudit: fixed {count} finding{'s' * (count != 1)} in {shown_path(file)}", file=sys.stderr)
     # What is imported holds what the files held before.

@@ -121,7 +121,7 @@ def sweep(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
-    """Train every width with every value: does the best one stay where it is?"""
+    """Train every width with every learning rate. Does the best one stay where it is?"""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     from muaudit.sweep.request import Request, check_request

@@ -55,7 +55,7 @@ def transfer(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
-    """Every hyperparameter of every tensor at another width, upwards or downwards."""
+    """Print every hyperparameter at another width. Tensor by tensor, upwards or downwards."""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if plan is not None and target is not None:
