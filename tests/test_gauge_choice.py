@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from bugs.plant import fixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -87,3 +88,21 @@ def test_one_tensor_is_blamed_rather_than_two_before_it() -> None:
     """Behind a relu: shrinking `second` is also a constant on `first.weight` and `first.bias`, but they are two."""
     found = [v for v in audit(Interactions, "second.weight").violations if v.severity == "error"]
     assert [v.tensors for v in found] == [("second.weight",)], [v.message for v in found]
+
+
+@pytest.mark.parametrize("power", [-1.0, -0.5, 0.5, 1.0])
+def test_the_learning_rate_of_a_bias_is_not_a_constant_on_the_gain_beside_it(power: float) -> None:
+    """The last norm of a GPT whose tied readout is absorbed there: its bias alone learns at another rate."""
+    gpt = fixture("gpt/absorbed")
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        made, bias = gpt.optimizer(model), model.transformer.ln_f.bias
+        group = next(g for g in made.param_groups if any(p is bias for p in g["params"]))
+        group["params"] = [p for p in group["params"] if p is not bias]
+        m = model.config.n_embd / BASE
+        made.add_param_group({"params": [bias], "lr": group["lr"] * m**power, "weight_decay": 0.0})
+        return made  # type: ignore[no-any-return]
+
+    report = muaudit.check(gpt.build, batch=gpt.batch, loss=gpt.loss, optimizer=optimizer, widths=(64, 128))
+    found = [v for v in report.violations if v.severity == "error"]
+    assert [v.tensors for v in found] == [("transformer.ln_f.bias",)], [v.message for v in found]

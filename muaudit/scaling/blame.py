@@ -251,7 +251,7 @@ def _better(before: list[Judged], after: list[Judged], alone: Callable[[], bool]
     if not wrong:
         return gain > 0
     blamed = _places(before)
-    if len({_owner(j.use) for j in wrong}) > 1 or blamed < 2 or _from_nowhere(before, wrong):
+    if len({_owner(j.use) for j in wrong}) > 1 or blamed < 2 or _from_nowhere(before, after):
         return False
     if gain >= 0 and _one_constant(wrong):
         return True
@@ -290,13 +290,17 @@ def _one_constant(wrong: list[Judged]) -> bool:
     return len(shifts) == len(rates) == 1 and shifts.pop() * rates.pop() > 0
 
 
-def _from_nowhere(before: list[Judged], wrong: list[Judged]) -> bool:
+def _from_nowhere(before: list[Judged], after: list[Judged]) -> bool:
     """Whether a gain or a bias would be blamed for a constant on it while no constant stands anywhere near.
 
-    Several readouts of one normalised value that all lack their multiplier look like a gain that is too large.
+    Several readouts of one normalised value that all lack their multiplier look like a gain and a bias that are large.
     """
     if any(abs(j.multiplier) > TOLERANCE or j.use.c for j in before if j.aspects):
         return False
+    wrong = [j for j in after if j.aspects]
+    owners = {_owner(j.use) for j in wrong}
+    if any(j.use.kind == "tensor" and not j.aspects and _owner(j.use) in owners for j in after):
+        return False  # a constant would be on both of them
     vector_like = all(j.use.role in ("gain", "bias") for j in wrong)
     return vector_like and all(j.lr_off and (j.init_off or j.init_found == ZERO) for j in wrong)
 
