@@ -13,7 +13,8 @@ from .capture.kernels import probe_kernels
 from .capture.recorder import Recording, record
 from .errors import UserError
 from .other_paths import other_paths
-from .parametrizations.profiles import Profile, get_profile
+from .parametrizations.profile_file import get_profile
+from .parametrizations.profiles import Profile
 from .report.assemble import assemble
 from .report.located import located
 from .report.model import Report

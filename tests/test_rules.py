@@ -18,7 +18,7 @@ from muaudit.errors import UserError
 from muaudit.parametrizations import PROFILES, get_profile
 from muaudit.report.model import Violation
 from muaudit.rules import RULES, get_rule, judge
-from muaudit.rules.judge import rule_of
+from muaudit.rules.base import the_one_of
 from muaudit.scaling.result import Aspect, Discrepancy, Role
 
 TP5 = get_profile("tp5")
@@ -45,12 +45,12 @@ def violation(*args: Any, **kwargs: Any) -> Violation:
 @pytest.mark.parametrize("detail", ["", "missing", "doubled", "extra"])
 def test_every_pair_has_exactly_one_rule(aspect: Any, role: Any, tied: bool, detail: str) -> None:
     for found in (0.0, -2.0):
-        assert rule_of(discrepancy(aspect, role, found, tied=tied, detail=detail)) in RULES
+        assert the_one_of(RULES, discrepancy(aspect, role, found, tied=tied, detail=detail)) in RULES
 
 
 def test_a_discrepancy_without_a_rule_is_a_bug() -> None:
     with pytest.raises(AssertionError, match="exactly one rule, found none"):
-        rule_of(discrepancy("init", None))
+        the_one_of(RULES, discrepancy("init", None))
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def audit_job(job: Job) -> Report:
 
 def _audited(job: Job) -> tuple[Target, Report]:
     from muaudit.audit import audit
-    from muaudit.parametrizations.profiles import get_profile
+    from muaudit.parametrizations.profile_file import get_profile
     from muaudit.target import resolve
 
     profile = get_profile(job.profile)
@@ -91,7 +91,7 @@ def _audited(job: Job) -> tuple[Target, Report]:
 
 def check_profiles(jobs: Iterable[Job]) -> None:
     """Raise UserError for an unknown profile before anything slow begins."""
-    from muaudit.parametrizations.profiles import get_profile
+    from muaudit.parametrizations.profile_file import get_profile
 
     for job in jobs:
         get_profile(job.profile)

@@ -149,7 +149,7 @@ def _plan(
     from muaudit.convert.planner import make_plan
     from muaudit.convert.source_edits import source_fixes
     from muaudit.convert.whole import whole
-    from muaudit.parametrizations.profiles import get_profile
+    from muaudit.parametrizations.profile_file import get_profile
     from muaudit.target import resolve
 
     profile, target = get_profile(job.profile), resolve(job.text, job.options)

@@ -1,6 +1,7 @@
 """The published tables and the schools' profiles, as data."""
 
-from muaudit.parametrizations.profiles import PROFILES, Profile, get_profile
+from muaudit.parametrizations.profile_file import get_profile
+from muaudit.parametrizations.profiles import PROFILES, Profile
 from muaudit.parametrizations.tables import INVARIANTS, TABLES, Entry, Invariants, Table, width_exponent
 
 __all__ = [

@@ -33,6 +33,20 @@ _KEYS = (
 _ROLES = ("hidden", "input", "output")
 
 
+def get_profile(name: str) -> Profile:
+    """The profile of that name, or the one in that YAML file.
+
+    Raises:
+        UserError: no such profile; lists the choices and the nearest name. A file that holds none.
+    """
+    if name in PROFILES:
+        return PROFILES[name]
+    if is_profile_file(name):
+        return load_profile(Path(name))
+    hint = f"{nearest(name, PROFILES, 'profiles')}\nor a file: --profile ours.yaml"
+    raise UserError(f"unknown profile {name!r}", hint)
+
+
 def is_profile_file(text: str) -> bool:
     """Whether a profile is named by a file rather than by its name."""
     return Path(text).suffix.lower() in SUFFIXES

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 
-from muaudit.errors import UserError
 from muaudit.report.model import Severity
-from muaudit.suggest import nearest
 
 ADVICE = ("MUP501", "MUP502", "MUP504", "MUP505", "MUP506")  # rules that a profile can ask for or leave out
 
@@ -62,19 +59,3 @@ LINGLE = Profile(
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE)})
-
-
-def get_profile(name: str) -> Profile:
-    """The profile of that name, or the one in that YAML file.
-
-    Raises:
-        UserError: no such profile; lists the choices and the nearest name. A file that holds none.
-    """
-    from muaudit.parametrizations.profile_file import is_profile_file, load_profile
-
-    if name in PROFILES:
-        return PROFILES[name]
-    if is_profile_file(name):
-        return load_profile(Path(name))
-    hint = f"{nearest(name, PROFILES, 'profiles')}\nor a file: --profile ours.yaml"
-    raise UserError(f"unknown profile {name!r}", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from muaudit.report.model import Severity
@@ -63,3 +64,12 @@ class Rule:
     def doc(self) -> str:
         """The docstring of the rule's module."""
         return (sys.modules[type(self).__module__].__doc__ or "").strip()
+
+
+def the_one_of(rules: Iterable[Rule], d: Discrepancy) -> Rule:
+    """The one of `rules` that reports `d`. None or several is a bug in the rules, not in the user's model."""
+    matching = [rule for rule in rules if rule.of_paths == bool(d.path) and rule.matches(d)]
+    if len(matching) != 1:
+        codes = ", ".join(rule.code for rule in matching) or "none"
+        raise AssertionError(f"a discrepancy must belong to exactly one rule, found {codes}: {d}")
+    return matching[0]

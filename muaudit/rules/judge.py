@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.report.model import SEVERITIES, Severity, Violation
 from muaudit.report.power import power
-from muaudit.rules.base import Rule
+from muaudit.rules.base import Rule, the_one_of
 from muaudit.rules.registry import RULES
 
 if TYPE_CHECKING:
@@ -21,18 +21,9 @@ _WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width", "no_gradi
 
 def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:
     """The violations, worst first: by severity, then by how many powers of width are missing, then by place."""
-    judged = [(violation_of(d, rule_of(d), profile), d) for d in discrepancies]
+    judged = [(violation_of(d, the_one_of(RULES, d), profile), d) for d in discrepancies]
     judged.sort(key=lambda pair: _badness(*pair))
     return tuple(violation for violation, _ in judged)
-
-
-def rule_of(d: Discrepancy) -> Rule:
-    """The one rule that reports `d`. None or several is a bug in the rules, not in the user's model."""
-    matching = [rule for rule in RULES if rule.of_paths == bool(d.path) and rule.matches(d)]
-    if len(matching) != 1:
-        codes = ", ".join(rule.code for rule in matching) or "none"
-        raise AssertionError(f"a discrepancy must belong to exactly one rule, found {codes}: {d}")
-    return matching[0]
 
 
 def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:

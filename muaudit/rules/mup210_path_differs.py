@@ -32,11 +32,12 @@ When the path is never run. Attributes that switch the parametrization itself (u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from muaudit.report.model import Severity
-from muaudit.rules.base import ROLES, Rule
+from muaudit.rules.base import ROLES, Rule, the_one_of
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
@@ -49,29 +50,30 @@ class PathDiffers(Rule):
     of_paths = True
     keys = frozenset((aspect, role) for aspect in ("multiplier", "attention", "contraction", "join") for role in ROLES)
 
+    def __init__(self, inner: Sequence[Rule]) -> None:
+        """inner: the rules that say what is wrong on a path, whichever path it is."""
+        self._inner = tuple(inner)
+
     def matches(self, d: Discrepancy) -> bool:
         return bool(d.path)
 
     def severity_of(self, d: Discrepancy) -> Severity:
-        inner, rule = _of_one_path(d)
+        inner, rule = self._of_one_path(d)
         return rule.severity_of(inner)
 
     def message(self, d: Discrepancy) -> str:
-        inner, rule = _of_one_path(d)
+        inner, rule = self._of_one_path(d)
         return f"only {d.path}: {rule.message(inner)}"
 
     def fix(self, d: Discrepancy) -> str:
-        inner, rule = _of_one_path(d)
+        inner, rule = self._of_one_path(d)
         return f"{rule.fix(inner)} on this path too"
 
     def consequence(self, d: Discrepancy) -> str:
-        inner, rule = _of_one_path(d)
+        inner, rule = self._of_one_path(d)
         return f"{d.path}, {rule.consequence(inner)}"
 
-
-def _of_one_path(d: Discrepancy) -> tuple[Discrepancy, Rule]:
-    """The same mistake as if this were the only path, and the rule that words it."""
-    from muaudit.rules.judge import rule_of
-
-    inner = replace(d, path="")
-    return inner, rule_of(inner)
+    def _of_one_path(self, d: Discrepancy) -> tuple[Discrepancy, Rule]:
+        """The same mistake as if this were the only path, and the rule that words it."""
+        inner = replace(d, path="")
+        return inner, the_one_of(self._inner, inner)

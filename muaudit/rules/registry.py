@@ -58,7 +58,7 @@ from muaudit.rules.mup903_optimizer_not_known import OptimizerNotKnown
 from muaudit.rules.mup904_parameter_not_reached import ParameterNotReached
 from muaudit.suggest import nearest
 
-RULES: tuple[Rule, ...] = (
+_OF_ANY_PATH: tuple[Rule, ...] = (
     HiddenInit(),
     InputInit(),
     OutputInit(),
@@ -76,7 +76,6 @@ RULES: tuple[Rule, ...] = (
     BranchScale(),
     VectorMultiplier(),
     AttentionFactorOnOutput(),
-    PathDiffers(),
     HiddenLr(),
     InputLr(),
     OutputLr(),
@@ -109,6 +108,7 @@ RULES: tuple[Rule, ...] = (
     OptimizerNotKnown(),
     ParameterNotReached(),
 )
+RULES: tuple[Rule, ...] = tuple(sorted((*_OF_ANY_PATH, PathDiffers(_OF_ANY_PATH)), key=lambda rule: rule.code))
 _BY_CODE: Mapping[str, Rule] = MappingProxyType({rule.code: rule for rule in RULES})
 _BY_NAME: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in RULES})
 
