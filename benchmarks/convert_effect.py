@@ -6,9 +6,11 @@
 The SP fixtures are trained as they are and as converted in the absorbed formulation, with AdamW, and mlp with SGD too:
 that from a readout of zeros (TP5 App. D), since the random one makes logits that fall with width, and with them the
 gradients of the first steps, which SGD does not normalise.
-For every module output: the slope of log2 of its size at initialization (of its change after 5 steps) over log2 of the
-width, by least squares over all widths. "flat" counts hidden activations within 0.1 of 0; the readout is listed apart:
-the init of its output falls like n^-1/2 in µP.
+For the output of every module: the slope of log2 of its size at initialization (of its change after 5 steps) over log2
+of the width, by least squares over all widths. "flat" counts hidden activations within 0.1 of 0. "as planned" counts
+those within 0.1 of the exponent that the plan gives them: the `ideal_exponent` of the audit of the model as converted,
+which is 0 but for values that carry a multiplier on purpose (queries, in the absorbed formulation). These are named.
+The readout is listed apart: the init of its output falls like n^-1/2 in µP.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from bugs.plant import fixture  # noqa: E402
 from test_fixtures import plain_builder  # noqa: E402
 
+from muaudit.audit import audit  # noqa: E402
 from muaudit.convert.planned import planned  # noqa: E402
 from muaudit.convert.planner import make_plan  # noqa: E402
 from muaudit.target import Target, from_functions  # noqa: E402
@@ -62,8 +65,8 @@ def measure(target: Target, build: Build, optimizer: Any, width: int, seed: int)
     model, inputs = build(sizes, seed), target.inputs(sizes)
     seen: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():
-        if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d)):
-            module.register_forward_hook(lambda m, a, out, name=name: seen.update({name: out.detach().clone()}))
+        if name:
+            module.register_forward_hook(lambda m, a, out, name=name: seen.update(kept(name, out)))
     made = optimizer(model, sizes)
     for group in made.param_groups:  # the default's learning rate is no tuned one; scales stay
         group["lr"] *= LR[type(made).__name__.lower()] / 1e-3
@@ -79,6 +82,11 @@ def measure(target: Target, build: Build, optimizer: Any, width: int, seed: int)
         {name: rms(value) for name, value in start.items()},
         {name: rms(seen[name] - value) for name, value in start.items()},
     )
+
+
+def kept(name: str, output: Any) -> dict[str, torch.Tensor]:
+    """A module's output under its name, where it is one tensor."""
+    return {name: output.detach().clone()} if isinstance(output, torch.Tensor) else {}
 
 
 def rms(value: torch.Tensor) -> float:
@@ -105,15 +113,27 @@ def is_readout(name: str) -> bool:
     return name.rpartition(".")[2] in READOUTS
 
 
-def report(label: str, widths: Sequence[int], sizes: tuple[Sizes, Sizes]) -> None:
+def planned_exponents(target: Target) -> dict[str, float]:
+    """By module: the exponent that its output has on purpose, where it is not 0."""
+    rows = audit(target).activations
+    return {row.module: row.ideal_exponent for row in rows if row.module_output and row.ideal_exponent}
+
+
+def report(label: str, widths: Sequence[int], sizes: tuple[Sizes, Sizes], planned_at: Mapping[str, float]) -> None:
+    """planned_at: as `planned_exponents`."""
     for kind, what in enumerate(("init", "change")):
         slopes = {name: slope(widths, logs) for name, logs in sizes[kind].items()}
         hidden = {name: value for name, value in slopes.items() if not is_readout(name)}
-        worst = max(hidden, key=lambda name: abs(hidden[name]))
+        off = {name: value - planned_at.get(name, 0.0) for name, value in hidden.items()}
+        worst = max(off, key=lambda name: abs(off[name]))
         flat = sum(abs(value) <= FLAT for value in hidden.values())
+        right = sum(abs(value) <= FLAT for value in off.values())
         readout = ", ".join(f"{value:+.2f}" for name, value in slopes.items() if is_readout(name))
-        print(f"  {label:12} {what:7} {flat:3} of {len(hidden):3} hidden flat, worst {hidden[worst]:+.2f} ({worst}); "
-              f"readout {readout}", flush=True)  # fmt: skip
+        print(f"  {label:12} {what:7} of {len(hidden):3} hidden {flat:3} flat, {right:3} as planned, "
+              f"furthest off {off[worst]:+.2f} ({worst}); readout {readout}", flush=True)  # fmt: skip
+    shown = ", ".join(f"{name} {value:+.2f}" for name, value in planned_at.items() if not is_readout(name))
+    if shown:
+        print(f"  {label:12} not flat on purpose: {shown}", flush=True)
 
 
 def draw(drawn: Sequence[tuple[str, Sequence[int], tuple[Sizes, Sizes]]], path: Path) -> None:
@@ -149,11 +169,12 @@ def main() -> None:
             continue
         target = target_of(family, optimizer)
         after = planned(target, make_plan(target, BASE, max(given.widths)))
+        on_purpose: dict[str, Mapping[str, float]] = {"unconverted": {}, "converted": planned_exponents(after)}
         print(f"{family}, {optimizer}, widths {', '.join(map(str, given.widths))}")
         drawn = []
         for label, subject in (("unconverted", target), ("converted", after)):
             sizes = series(target, subject.build, subject.optimizer, given.widths, given.seeds)
-            report(label, given.widths, sizes)
+            report(label, given.widths, sizes, on_purpose[label])
             drawn.append((f"{family} {label}", given.widths, sizes))
         if given.plot:
             draw(drawn, given.plot)

@@ -54,6 +54,8 @@ def skeleton(target: Target, width: int) -> Skeleton:
         with torch.device("meta"):
             model = target.build(sizes, 0)
     except UserError:
+        if target.own is not None:  # of any size: too large to be built to look at it
+            raise
         model = target.build(sizes, 0)
     return skeleton_of(model)
 

@@ -14,6 +14,7 @@ from ..capture.recorder import parts
 from ..convert.whole import sizes_at
 from ..errors import UserError
 from ..target.probe import Target
+from ..target.usercode import guarded
 from .layout import Checkpoint
 from .reading import read_checkpoint
 from .skeleton import Skeleton
@@ -54,7 +55,8 @@ def verify(transfer: Transfer, target: Target, written: Path, model: Skeleton) -
             plan.install_hooks(built)
         built.eval()
         with torch.no_grad():
-            every = _tensors(built(*inputs.args, **inputs.kwargs))
+            with guarded("--verify: running the model", "nothing was written; --input names another input"):
+                every = _tensors(built(*inputs.args, **inputs.kwargs))
             outputs.append([tensor.double() for tensor in every if tensor.is_floating_point()])
     found = _apart(*outputs)
     verified = Verified(found, _allowed(transfer.checkpoint))

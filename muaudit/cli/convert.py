@@ -173,7 +173,7 @@ def _lines(output: Output, after: Report, verified: Verified | None, edits: Mapp
     plan, out = output.plan, output.wanted.out
     yield from plan_lines(plan, after, edits, source_diff(edits))
     if output.transfer is None:
-        yield from paste_lines(plan, out, output.full is not None, output.why_not)
+        yield from paste_lines(plan, out, output.starts, output.why_not)
     else:
         from muaudit.convert.loading import loading_lines
 

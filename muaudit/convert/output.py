@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ..checkpoints.skeleton import Skeleton
     from ..checkpoints.transfer import Transfer
     from ..checkpoints.verify import Verified
+
+_LARGEST = 300_000_000
+"""Parameters of a published configuration above which no initialization is written."""
 
 PLAN, STATE_DICT, MODULE, BASE_SHAPES = "plan.yaml", "state_dict.safetensors", "mup_plan.py", "model.bsh"
 
@@ -81,7 +85,8 @@ class Wanted:
 class Output:
     """What is about to be written; every input was read and found right.
 
-    target: as it was audited. full: at its own size, None where that cannot be built, and why_not. total: in bytes.
+    target: as it was audited. full: at its own size, None where that cannot be built. why_not: why no initialization of
+    it is written, where none is. total: in bytes.
     """
 
     target: Target
@@ -107,7 +112,7 @@ class Output:
                     from ..checkpoints.verify import verify
 
                     verified = verify(self.transfer, self.full, staging, self.model)
-            elif self.full is not None:
+            elif self.full is not None and self.starts:
                 from .state import write_fresh
 
                 write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed)
@@ -115,6 +120,11 @@ class Output:
             written = sorted([*(path.name for path in staging.iterdir()), PLAN])
             write_plan(self.plan, staging / PLAN, self._record(written))
         return verified
+
+    @property
+    def starts(self) -> bool:
+        """Whether an initialization is written."""
+        return self.transfer is None and self.full is not None and not self.why_not
 
     def _emit(self, folder: Path) -> None:
         if self.wanted.emit_python:
@@ -130,7 +140,7 @@ class Output:
     def _record(self, written: list[str]) -> dict[str, Any]:
         """What plan.yaml says about the files beside it."""
         if self.transfer is None:
-            source = f"an initialization with seed {self.wanted.seed}" if self.full is not None else "nothing"
+            source = f"an initialization with seed {self.wanted.seed}" if self.starts else "nothing"
             return {"meaning": "fresh", "to": source, "written": written}
         request = self.transfer.request
         record: dict[str, Any] = {"meaning": request.meaning, "to": request.state_dict.name}
@@ -148,7 +158,7 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
         UserError: a file is damaged, is not this model's, or was converted before.
     """
     if wanted.state_dict is None:
-        return Output(target, full, why_not, plan, wanted)
+        return Output(target, full, why_not or _too_large(full, plan), plan, wanted)
     if full is None:
         raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
     from ..checkpoints.skeleton import skeleton
@@ -158,6 +168,19 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
     request = Request(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
     transfer = prepare(request, model, wanted.out)
     return Output(target, full, why_not, plan, wanted, transfer, model, transfer.nbytes)
+
+
+def _too_large(full: Target | None, plan: Plan) -> str:
+    """Why no initialization of a published configuration is written, where none is: it may be of any size."""
+    if full is None or full.own is None:
+        return ""
+    from ..checkpoints.skeleton import skeleton
+
+    try:
+        count = sum(math.prod(shape) for shape in skeleton(full, plan.width).parameters.values())
+    except UserError as error:
+        return error.message.splitlines()[0]
+    return f"the model has {count:,} parameters" if count > _LARGEST else ""
 
 
 def _own(folder: Path) -> Collection[str]:

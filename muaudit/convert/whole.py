@@ -47,6 +47,8 @@ def whole(
     target: Target, options: TargetOptions, resolve: Callable[[TargetOptions], Target]
 ) -> tuple[Target | None, str]:
     """The target with nothing made smaller, or None and why there is none."""
+    if target.own is not None:
+        return replace(target, build=target.own.build, inputs=target.own.inputs, notes=()), ""
     smaller: Mapping[str, int] = cut(target)
     if not smaller:
         return target, ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from muaudit.target.loader import near
 from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
 from muaudit.target.parts import composed, parts_of, width_field
 from muaudit.target.probe import Target, WidthAxis
+from muaudit.target.published import own
 from muaudit.target.shrink import WIDTHS, Shrunk, shrink
 from muaudit.target.stages import is_staged, staged
 from muaudit.target.trial import Draft, Sizes, Variant
@@ -103,17 +106,22 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
     width = shrunk.width
-    make = _model_maker(full, architecture)
-    label = f"{make.__name__}({type(full).__name__})"
-    call = f"{make.__name__}({type(full).__name__}({width}=width))"
+    cls = _model_class(full, architecture)
+    label = f"{cls.__name__}({type(full).__name__})"
+    call = f"{cls.__name__}({type(full).__name__}({width}=width))"
     draft = Draft(
-        label=label, call=call, variants=_variants(full, shrunk, make, options), path=path,
+        label=label, call=call, variants=_variants(full, shrunk, cls, options), path=path,
         notes=(*notes, *shrunk.notes), forms=lambda model: _forms(model),
     )  # fmt: skip
-    return finish(draft, options)
+    found = finish(draft, options)
+
+    def whole(overrides: Mapping[str, Any]) -> Any:
+        return _model(cls, _small_config(full, overrides, shrunk.derived) if overrides else copy.deepcopy(full))
+
+    return replace(found, own=own(found, draft, vars(full), shrunk, whole, options))
 
 
-def _variants(full: Any, shrunk: Shrunk, make: Callable[[Any], Any], options: TargetOptions) -> Iterator[Variant]:
+def _variants(full: Any, shrunk: Shrunk, cls: Any, options: TargetOptions) -> Iterator[Variant]:
     given = options.widths.get(shrunk.width) or options.widths.get(MAIN_AXIS)
     others = {name: sizes for name, sizes in options.widths.items() if name not in (MAIN_AXIS, shrunk.width)}
     usual = [shrunk.probes] if shrunk.probes else [PROBES[0], *PROBES[2:]]
@@ -124,7 +132,9 @@ def _variants(full: Any, shrunk: Shrunk, make: Callable[[Any], Any], options: Ta
         def build(sizes: Sizes) -> Any:
             size = sizes.get(shrunk.width, probes[0])  # noqa: B023 -- a variant is used up before the next is made
             more = {name: each for name, each in sizes.items() if name != shrunk.width}
-            return make(_small_config(full, {**shrunk.overrides(size), **options.set, **more}, shrunk.derived))
+            config = _small_config(full, {**shrunk.overrides(size), **options.set, **more}, shrunk.derived)
+            _refuse_large(cls, config)
+            return _model(cls, config)
 
         yield Variant(axes, build)
 
@@ -136,8 +146,8 @@ def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, .
     return type(full)(**{**fields, **overrides, "use_cache": False})
 
 
-def _model_maker(full: Any, architecture: Any) -> Callable[[Any], Any]:
-    """What builds the model from a config: the class that the checkpoint was saved from, else a language model."""
+def _model_class(full: Any, architecture: Any) -> Any:
+    """What is built from a config: the class that the checkpoint was saved from, else a language model."""
     import transformers
 
     cls: Any = getattr(transformers, architecture, None) if isinstance(architecture, str) else architecture
@@ -146,17 +156,16 @@ def _model_maker(full: Any, architecture: Any) -> Callable[[Any], Any]:
         raise UserError(f"transformers names no model of {type(full).__name__}, expected one for a language model",
                         "name the class in the config's architectures")  # fmt: skip
 
-    def make(config: Any) -> Any:
-        import torch
+    return cls
 
-        _refuse_large(cls, config)
-        try:
-            return cls._from_config(config, dtype=torch.float32, attn_implementation="sdpa")
-        except (ValueError, ImportError):
-            return cls._from_config(config, dtype=torch.float32, attn_implementation="eager")
 
-    make.__name__ = cls.__name__
-    return make
+def _model(cls: Any, config: Any) -> Any:
+    import torch
+
+    try:
+        return cls._from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+    except (ValueError, ImportError):
+        return cls._from_config(config, dtype=torch.float32, attn_implementation="eager")
 
 
 def _language_model(config_class: type) -> Any:

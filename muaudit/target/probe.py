@@ -34,6 +34,14 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Own:
+    """A model with nothing made smaller: `build` and `inputs` as a Target's."""
+
+    build: Callable[[Mapping[str, int], int], nn.Module]
+    inputs: Callable[[Mapping[str, int]], Inputs]
+
+
+@dataclass(frozen=True)
 class Target:
     """A model to audit, as factories; nothing is built until a method is called.
 
@@ -49,6 +57,7 @@ class Target:
     path: the file that was audited; class_file, class_line: where the model is defined.
     scheduler: the user's `scheduler(optimizer)`, or what came with the model's own optimizer; only stepped.
     data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
+    own: the model itself, where `build` makes a smaller one of its kind: a published configuration. None otherwise.
     """
 
     label: str
@@ -66,6 +75,7 @@ class Target:
     class_line: int | None = None
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
     data: Callable[[Mapping[str, int], int], Iterator[Inputs]] | None = None
+    own: Own | None = None
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""

@@ -1,0 +1,104 @@
+"""Checkpoints that transformers saved, converted by their configuration alone and loaded by transformers again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bugs.plant import FIXTURES
+
+from muaudit.checkpoints.skeleton import skeleton
+from muaudit.cli.main import app
+from muaudit.convert.whole import whole
+from muaudit.errors import UserError
+from muaudit.target import Target, resolve
+from muaudit.target.options import TargetOptions
+
+transformers = pytest.importorskip("transformers")
+LLAMA = {
+    "hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 1000,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of width 128 in bfloat16, saved in shards: deeper and with more tokens than what is audited."""
+    folder = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA)).to(torch.bfloat16)
+    model.save_pretrained(folder, max_shard_size="500KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    return folder
+
+
+def convert(*args: object) -> Any:
+    with pytest.raises(SystemExit) as stop:
+        app(["convert", *map(str, args)], prog_name="muaudit")
+    return stop.value.code
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    model = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    return dict(model.state_dict())
+
+
+def test_a_checkpoint_is_scaled_and_moved(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the constant std of transformers: hidden weights by m^-1/2, the readout by m^-1, as Table 3 has them."""
+    start = ["--state-dict", saved, "--fresh", "--verify", "--out", tmp_path / "a"]
+    assert convert(saved, "--base-width", 64, *start) == 0
+    assert "verified: outputs differ by" in capsys.readouterr().out
+    shutil.copy(saved / "config.json", tmp_path / "a")
+    before, after = tensors(saved), tensors(tmp_path / "a")
+    factors = {"q_proj": 2**-0.5, "down_proj": 2**-0.5, "lm_head": 0.5, "embed_tokens": 1.0, "layernorm": 1.0}
+    for kind, factor in factors.items():
+        names = [name for name in before if kind in name]
+        assert len(names) >= 1
+        for name in names:
+            torch.testing.assert_close(after[name], before[name] * factor, rtol=2**-8, atol=0)
+    assert all(tensor.dtype == torch.bfloat16 for tensor in after.values())
+    move = ["--state-dict", tmp_path / "a", "--function-preserving", "--formulation", "table8", "--verify"]
+    assert convert(saved, "--base-width", 64, *move, "--out", tmp_path / "b") == 0
+    shutil.copy(saved / "config.json", tmp_path / "b")
+    torch.testing.assert_close(tensors(tmp_path / "b")["lm_head.weight"], before["lm_head.weight"], rtol=0, atol=0)
+
+
+def full(folder: Path, **options: Any) -> Target:
+    target = resolve(str(folder), TargetOptions(**options))
+    found, why = whole(target, TargetOptions(), lambda changed: resolve(str(folder), changed))
+    assert why == ""
+    assert found is not None
+    return found
+
+
+def test_other_widths_keep_the_size_of_heads(saved: Path) -> None:
+    shapes = skeleton(full(saved), 256).shapes
+    assert shapes["model.layers.2.self_attn.k_proj.weight"] == (128, 256)
+    assert shapes["model.layers.2.mlp.up_proj.weight"] == (384, 256)
+    assert shapes["model.embed_tokens.weight"] == (1000, 256)
+    with pytest.raises(UserError, match="num_attention_heads, 4 at the published hidden_size of 128, does not grow"):
+        skeleton(full(saved), 100)
+
+
+def test_what_is_set_holds_for_the_whole_model(saved: Path) -> None:
+    shapes = skeleton(full(saved, set={"num_hidden_layers": 2}), 128).shapes
+    assert not any("layers.2" in name for name in shapes)
+
+
+def test_a_large_one_is_compared_without_being_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration of 405 billion parameters: the plan alone, and a checkpoint that is not its own is refused."""
+    config = FIXTURES / "hf" / "llama"
+    assert convert(config, "--base-width", 256, "--out", tmp_path / "mup") == 0
+    assert "no state dict: the model has 405,8" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "mup").iterdir()] == ["plan.yaml"]
+    torch.save({"model.norm.weight": torch.ones(5)}, tmp_path / "a.pt")
+    given = ["--state-dict", tmp_path / "a.pt", "--fresh", "--out", tmp_path / "other"]
+    assert convert(config, "--base-width", 256, *given) == 2
+    said = capsys.readouterr().err
+    assert "model.norm.weight: has the shape (5), the model's is (16384)" in said
+    assert "model.layers.125.self_attn.q_proj.weight" not in said  # six of a kind are shown
+    assert "more like this" in said
+    assert not (tmp_path / "other").exists()
