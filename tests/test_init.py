@@ -181,6 +181,15 @@ def test_a_configuration_that_is_there_is_not_overwritten(tmp_path: Path) -> Non
     (tmp_path / "pyproject.toml").write_text("[tool.muaudit]\nstrict = true\n")
     with pytest.raises(UserError, match="configures muaudit already"):
         destination(tmp_path, yaml=True)
+    assert destination(tmp_path, yaml=False, dry_run=True).name == "pyproject.toml"
+    assert destination(tmp_path, yaml=True, dry_run=True).name == "muaudit.yaml"
+
+
+def test_a_dry_run_prints_what_would_be_written(project: Path, init: Init) -> None:
+    _, printed, _ = init("--dry-run", "--jobs", "1")
+    assert list(project.glob("*.yaml")) == []
+    init("--jobs", "1")
+    assert (project / "muaudit.yaml").read_text() == printed
 
 
 # -- all of it -----------------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from muaudit.errors import UserError
+from muaudit.target.inputs import Form
 from muaudit.target.options import InputSpec, parse_inputs, parse_lr_groups, parse_set, parse_widths
 
 
@@ -67,3 +69,16 @@ def test_malformed_flags(parse: object, text: str, message: str) -> None:
 def test_importing_the_room_does_not_import_torch() -> None:
     code = "import sys, muaudit.target; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_flags_of_an_input_say_it_again() -> None:
+    form = Form(
+        (InputSpec("int64", (2, 32), 96), None),
+        {"mask": InputSpec("float32", (2, "width")), "targets": InputSpec("int64", (2, 32))},
+        frozenset({"targets"}),
+    )
+    flags = [shlex.split(flag) for flag in form.flags(batch=2)]
+    assert [flag for flag, _ in flags] == ["--input", "--input"]
+    given = parse_inputs([text for _, text in flags])
+    assert {name: str(spec) for name, spec in given.items()} == {"0": "int64[4, 32]", "mask": "float32[4, width]"}
+    assert list(Form((InputSpec("float32", (2, ("width", 2.0))),)).flags()) == []

@@ -27,7 +27,7 @@ def init(
     from muaudit.cli.progress import progress
     from muaudit.errors import UserError
     from muaudit.init.candidates import candidates
-    from muaudit.init.show import nothing, survey_lines
+    from muaudit.init.show import count, nothing, survey_lines
     from muaudit.init.survey import survey
     from muaudit.init.write import destination, section, whole_text
     from muaudit.report.source import shown_path
@@ -35,11 +35,11 @@ def init(
     if not folder.is_dir():
         raise UserError(f"no such folder: {folder}", "expected the folder of a repository")
     home = folder.resolve()
-    file = home / ("muaudit.yaml" if yaml else "pyproject.toml") if dry_run else destination(home, yaml)
+    file = destination(home, yaml, dry_run)
     if not dry_run:
         check_writable([file], READ_ONLY)
     files = candidates(home)
-    with progress(f"trying {len(files)} files with models"):
+    with progress(f"trying {count(len(files), 'file')} with models"):
         found = survey(home, files, timeout, jobs)
     if not found.targets:
         raise UserError(*nothing(found, len(files)))

@@ -29,13 +29,16 @@ def survey_lines(found: Survey, files: int, where: str) -> Iterator[Line]:
         yield Line()
         yield line(("not targets of their own", DIM))
         yield from (line((each.text, BOLD), f": {each.reason}", indent=2, hang=2) for each in found.left)
-    count = len(found.targets)
     yield Line()
-    yield line(
-        (f"wrote {count} target{'s' * (count != 1)} to {where}", GOOD), f", of {files} files with models", hang=2
-    )
+    written = f"wrote {count(len(found.targets), 'target')} to {where}"
+    yield line((written, GOOD), f", of {count(files, 'file')} with models", hang=2)
     yield line("  muaudit check     audits them all", hang=2)
     yield line("  muaudit baseline  accepts what is there, so that only what is new is reported", hang=2)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def nothing(found: Survey, files: int) -> tuple[str, str]:
@@ -47,7 +50,7 @@ def nothing(found: Survey, files: int) -> tuple[str, str]:
     rows = [f"  {head}: {text}" for head, text in needed(found)]
     rows += [f"  {each.text}: {each.reason}" for each in found.left]
     said = "\n".join([*rows, HINT])
-    return f"none of {files} files with models can be audited as it stands", said + SPEC
+    return f"none of {count(files, 'file')} with models can be audited as it stands", said + SPEC
 
 
 def needed(found: Survey) -> list[tuple[str, str]]:
@@ -90,6 +93,6 @@ def _target(name: str, target: Found) -> Iterator[Line]:
 
 def _verdict(found: Found) -> str:
     parts = [_VERDICTS[found.verdict]]
-    parts += [f"{found.errors} error{'s' * (found.errors != 1)}"] if found.errors else []
+    parts += [count(found.errors, "error")] if found.errors else []
     parts += [f"{found.unanalysed} not analysed"] if found.unanalysed else []
     return ", ".join(parts)

@@ -16,12 +16,18 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = "Written by `muaudit init`. `muaudit check` audits these models, `muaudit config` shows every setting."
 
 
-def destination(folder: Path, yaml: bool) -> Path:
-    """The file that gets the section. Raises UserError where there is one already, or the file cannot be read."""
+def destination(folder: Path, yaml: bool, dry_run: bool = False) -> Path:
+    """The file that gets the section, of a dry run the one that has it.
+
+    Raises:
+        UserError: there is a section already, or the file cannot be read.
+    """
     from muaudit.settings.source import find_source
 
     existing = find_source(folder)
     if existing is not None and existing.file.parent == folder:
+        if dry_run:
+            return existing.file.with_name(YAML_NAME) if yaml else existing.file
         raise UserError(
             f"{existing.at()} configures muaudit already",
             "muaudit config shows what it says; muaudit init --dry-run shows what would be written now",

@@ -12,7 +12,7 @@ from torch import nn
 from muaudit.target import losses, optimizers
 from muaudit.target.bsh import based
 from muaudit.target.options import TargetOptions
-from muaudit.target.probe import Inputs, Target, WidthAxis
+from muaudit.target.probe import Inputs, Target
 from muaudit.target.source import class_node, file_of
 from muaudit.target.trial import Draft, Trial, builder, first_that_runs
 from muaudit.target.usercode import guarded
@@ -36,7 +36,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
     widths = ", ".join(f"{axis.name} {' → '.join(map(str, axis.probes))}" for axis in axes)
     wide = trial.form is not None and trial.form.follows_width
     input_note = "the input is as wide as the model, so its data differ between widths" if wide else ""
-    notes = (*draft.notes, *trial.variant.notes, input_note, loss_note, optimizer_note, _hint(axes, draft))
+    notes = (*draft.notes, *trial.variant.notes, input_note, loss_note, optimizer_note, _hint(trial))
     file, line = _definition(draft, trial.models[0])
     return Target(
         label=draft.label,
@@ -111,10 +111,12 @@ def _choose_optimizer(
     return factory, optimizers.name_of(made), source, note, optimizers.scheduler_of(made) is not None
 
 
-def _hint(axes: tuple[WidthAxis, ...], draft: Draft) -> str:
-    sizes = ",".join(str(2 * probe) for probe in axes[0].probes)
-    inputs = "" if draft.batch else "; --input 'int64[2,32]' another input"
-    return f"--width {axes[0].name}={sizes} probes other widths{inputs}"
+def _hint(trial: Trial) -> str:
+    """How to choose otherwise: at widths and with an input that the model can be expected to take."""
+    main = trial.variant.axes[0]
+    sizes = ",".join(str(2 * probe) for probe in main.probes)
+    flags = " ".join(trial.form.flags(batch=2)) if trial.form is not None else ""
+    return f"--width {main.name}={sizes} probes other widths" + (f"; {flags} another input" if flags else "")
 
 
 def _definition(draft: Draft, model: nn.Module) -> tuple[str | None, int | None]:

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -45,6 +45,21 @@ class Form:
         args = tuple(_tensor(slot, sizes, place) for place, slot in enumerate(self.args))
         kwargs = {name: _tensor(slot, sizes, 100 + place) for place, (name, slot) in enumerate(self.kwargs.items())}
         return Inputs(args, kwargs, args[0] if len(args) == 1 and not kwargs else (kwargs if kwargs else args))
+
+    def flags(self, batch: int = 1) -> Iterator[str]:
+        """The command line's `--input 'int64[2,32]'` for every tensor but the targets, with `batch` times the batch.
+
+        None at all where one of them has a dim for which the command line has no word.
+        """
+        named = [("", slot) for slot in self.args]
+        named += [(f"{name}=", slot) for name, slot in self.kwargs.items() if name not in self.targets]
+        tensors = [(name, slot) for name, slot in named if isinstance(slot, InputSpec) and slot.dims]
+        if any(isinstance(dim, tuple) for _, slot in tensors for dim in slot.dims):
+            return
+        for name, slot in tensors:
+            first = slot.dims[0] * batch if isinstance(slot.dims[0], int) else slot.dims[0]
+            more = replace(slot, dims=(first, *slot.dims[1:]))
+            yield f"--input '{name}{more}'".replace(", ", ",")
 
     def __str__(self) -> str:
         """`int64[2, 32]`, or with names where there are several."""
