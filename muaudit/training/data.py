@@ -21,8 +21,8 @@ class Activation:
 
     values: statistic → [width, seed, step]; NaN where it was not measured, infinite where the value was not finite.
     kind: hidden values grow with width, outputs do not, logits go into an attention softmax.
-    multiplier: width exponent of the constant that multiplies this module's weight in the forward pass; for a tied
-        embedding the largest that may; for a module that only multiplies by a constant, what that leaves to follow.
+    multiplier: width exponent of the constant that multiplies this module's weight in the forward pass, here or later;
+        for a tied embedding the largest that may.
     predicted_*: what the audit expects; None where it knows nothing. Of the change, the linear response, and what is
         left of it at a usual learning rate, where normalisation and bounded functions cap it.
     ideal: exponent of the value where nothing blows up or vanishes, which constants on its way make other than 0.
@@ -44,6 +44,13 @@ class Activation:
     read: bool = True
     logits_only: bool = False
     of_outputs: bool = False
+
+    @property
+    def by_design(self) -> float:
+        """The exponent that constants may give the value: exact for a hidden value that the audit understands."""
+        if self.kind == "hidden" and self.ideal is not None:
+            return self.ideal
+        return -self.multiplier or (self.ideal or 0.0)
 
 
 @dataclass(frozen=True)

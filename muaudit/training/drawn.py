@@ -77,7 +77,7 @@ def entry(judged: Judged) -> str:
 
 def by_design(judged: Judged) -> str:
     """` (-1 by design)` where a constant of the readout, or of an embedding, is in the value or still to follow."""
-    carried = -judged.activation.multiplier
+    carried = judged.activation.by_design
     slope = judged.slopes[-1].fit.slope if judged.slopes else 0.0
     nearer = carried != 0.0 and abs(slope - carried) < abs(slope)
     return f" ({carried:+g} by design)" if nearer and judged.status != "fail" else ""

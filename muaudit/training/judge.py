@@ -23,7 +23,7 @@ RANK: dict[Status, int] = {"pass": 0, "undecided": 1, "fail": 2}
 ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "hidden": ((-0.25, 0.25), (-0.3, 0.3)),
     "output": ((-inf, 0.2), (-0.5, 0.2)),
-    "logits": ((-inf, 0.2), (-inf, 0.2)),
+    "logits": ((-inf, 0.2), (-0.8, 0.2)),
 }
 FLAT = 0.2
 # What outputs of a new model do. While what the loss asks for is as small as they are (a value head whose targets are
@@ -111,21 +111,9 @@ class Verdict:
 
 
 def judge(run: Measurement) -> Verdict:
-    """The verdict on a measurement.
-
-    Whether it fails hangs on what was measured, and the audit can only excuse: where it finds a constant on a weight,
-    the value may carry it or not. Once something fails, the audit's word on which of the two it is tells where it
-    starts: what passed only by that excuse, and is not what the constant asks for, is an offender too.
-    """
-    judged, before = [], _Before()
-    for activation in run.activations:
-        judged.append(before.judged(run, activation, tuple(_slopes(run, activation))))
-    if any(each.status == "fail" for each in judged):
-        judged, before = [], _Before()
-        for activation in run.activations:
-            slopes, strict = tuple(_slopes(run, activation)), tuple(_slopes(run, activation, strict=True))
-            off = activation.kind == "hidden" and any(slope.status == "fail" for slope in strict)
-            judged.append(before.judged(run, activation, strict if off else slopes))
+    """The verdict on a measurement."""
+    before = _Before()
+    judged = [before.judged(run, activation, tuple(_slopes(run, activation))) for activation in run.activations]
     enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
     status = _worst([each.status for each in judged]) if enough else "undecided"
     wider, detail = _wider(run)
@@ -151,7 +139,7 @@ class _Before:
         return Judged(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes))
 
 
-def _slopes(run: Measurement, activation: Activation, strict: bool = False) -> Iterator[Slope]:
+def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:
     values, change = activation.values["l2"], activation.values["change_l2"]
     start = fit(run.widths, values[:, :, 0])
     for step in range(run.steps + 1):
@@ -161,17 +149,15 @@ def _slopes(run: Measurement, activation: Activation, strict: bool = False) -> I
                 sizes = np.where(sizes > NOISE[run.dtype] * values[:, :, step], sizes, np.nan)
         found = fit(run.widths, sizes)
         if found is not None:
-            low, high = _allowed(run, activation, step, strict, start)
+            low, high = _allowed(run, activation, step, start)
             yield Slope(step, found, low, high, _status(found, low, high))
 
 
-def _allowed(
-    run: Measurement, activation: Activation, step: int, strict: bool, start: Fit | None
-) -> tuple[float, float]:
+def _allowed(run: Measurement, activation: Activation, step: int, start: Fit | None) -> tuple[float, float]:
     """The slopes that are right: of the value at initialization, or of its change by this step.
 
-    strict: where a constant may be in the value, only what the audit says that it makes of the value.
-    start: the fit of the value at initialization.
+    Where the audit finds a constant on its way, a hidden value is what that makes of it. The change of outputs
+    approaches its exponent slowly, with the constant in it or without. start: the fit of the value at initialization.
     """
     low, high = ALLOWED[activation.kind][step > 0]
     if step and activation.kind == "output" and not activation.read:
@@ -182,9 +168,10 @@ def _allowed(
         low = min(low, ALLOWED["output"][1][0])
     if step and activation.kind == "output" and start is not None and start.low <= RANDOM <= start.high:
         low = min(low, start.slope - FLAT)
-    if strict and activation.multiplier and activation.ideal is not None:
+    if activation.kind == "hidden" and activation.ideal is not None:
         return low + activation.ideal, high + activation.ideal
-    return low + min(0.0, -activation.multiplier), high + max(0.0, -activation.multiplier)
+    carried = -activation.multiplier, activation.ideal or 0.0
+    return low + min(0.0, *carried), high + max(0.0, *carried)
 
 
 def _late(run: Measurement, activation: Activation) -> bool:

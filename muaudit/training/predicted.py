@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..report.model import Report
 from ..target.probe import Target
 from .data import Activation, Kind
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def predicted(activations: Iterable[Activation], target: Target, report: Report | None) -> tuple[Activation, ...]:
@@ -65,14 +61,4 @@ def _multipliers(target: Target, report: Report) -> dict[str, tuple[float, bool]
         follows = row.init_exponent == row.init_required == predicted.get(module, 0.0) == -row.multiplier_exponent
         if parameter.dim() > 1 or follows:
             found[module] = row.multiplier_exponent, uses[id(parameter)] > 1
-    return found | _constants(model, report)
-
-
-def _constants(model: nn.Module, report: Report) -> dict[str, tuple[float, bool]]:
-    """Modules without parameters that multiply by a constant between one use of a parameter and the next."""
-    bare = {name for name, module in model.named_modules() if next(module.parameters(), None) is None}
-    return {
-        row.module: (-row.ideal_exponent, False)
-        for row in report.activations
-        if row.ideal_exponent and row.module_output and row.module in bare
-    }
+    return found
