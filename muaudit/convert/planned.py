@@ -56,7 +56,12 @@ def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.
             if key not in known:
                 group.pop(key, None)
     kept = {key: value for key, value in settings.items() if key in known} if same else {}
-    return cls(groups, **{**kept, "lr": lr})
+    made = cls([dict(group) for group in groups], **{**kept, "lr": lr})
+    wanted = {parameter: group for group in groups for parameter in group["params"]}
+    for group in made.param_groups:  # classes that scale by width themselves have done so again
+        plans = wanted[group["params"][0]]
+        group.update({key: plans[key] for key in ("lr", "weight_decay", "eps") if key in plans})
+    return made
 
 
 def _split(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.optim.Optimizer:

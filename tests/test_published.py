@@ -1,0 +1,87 @@
+"""Published implementations of µP, as their authors ship them: what differs from µP is found, and nothing else.
+
+What is expected is read off their sources by hand; each stands in the docstring of its fixture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from bugs.plant import fixture
+
+import muaudit
+from muaudit.audit import audit
+from muaudit.convert.planned import planned
+from muaudit.convert.planner import make_plan
+from muaudit.report.model import Report
+from muaudit.target import resolve
+from muaudit.target.options import TargetOptions
+
+BASE = 64
+PACKAGES = {"mamba": "mambapy", "unit_scaled": "unit_scaling"}
+
+
+def check(name: str, build: Callable[..., Any] | None = None, optimizer: Callable[..., Any] | None = None) -> Report:
+    pytest.importorskip(PACKAGES[name])
+    own = fixture(f"published/{name}")
+    return muaudit.check(
+        build or own.build, batch=own.batch, loss=own.loss, optimizer=optimizer or own.optimizer, widths=own.widths
+    )
+
+
+def errors(report: Report) -> list[tuple[str, float, float]]:
+    assert not report.unanalysed
+    return [(v.rule, v.found_exponent, v.expected_exponent) for v in report.violations if v.severity == "error"]
+
+
+def test_mamba_counts_the_fan_in_of_its_step_size_twice() -> None:
+    report = check("mamba")
+    assert errors(report) == [("MUP101", -1.0, -0.5)]
+    assert all(name.endswith("mixer.dt_proj.weight") for v in report.violations[:1] for name in v.tensors)
+
+
+def test_mamba_is_right_once_it_is_counted_once() -> None:
+    pytest.importorskip("mambapy")
+    own = fixture("published/mamba")
+
+    def build(width: int) -> Any:
+        model = own.build(width)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.mul_(math.sqrt(width / BASE) if name.endswith("dt_proj.weight") else 1.0)
+        return model
+
+    report = check("mamba", build)
+    assert (report.verdict, errors(report)) == ("mup", [])
+
+
+def test_the_embedding_of_unit_scaling_learns_by_a_rule_of_its_own() -> None:
+    report = check("unit_scaled")
+    assert errors(report) == [("MUP302", -0.5, 0.0)]
+    assert report.violations[0].tensors == ("embedding.weight",)
+
+
+def test_unit_scaling_is_right_where_its_embedding_learns_like_any_other() -> None:
+    pytest.importorskip("unit_scaling")
+    own = fixture("published/unit_scaled")
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        made = own.optimizer(model)
+        (group,) = [g for g in made.param_groups if any(p is model.embedding.weight for p in g["params"])]
+        group["lr"] *= math.sqrt(model.embedding.weight.shape[1])
+        return made  # type: ignore[no-any-return]
+
+    report = check("unit_scaled", optimizer=optimizer)
+    assert (report.verdict, errors(report)) == ("mup", [])
+
+
+def test_a_plan_holds_for_an_optimizer_that_scales_by_width_itself() -> None:
+    pytest.importorskip("unit_scaling")
+    target = resolve(str(fixture("published/unit_scaled").path), TargetOptions())
+    plan = make_plan(target, 64, 128)
+    report = audit(planned(target, plan))
+    assert (report.verdict, errors(report)) == ("mup", [])
