@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from bugs.plant import fixture
 from safetensors.torch import load_file, save_file
 from test_checkpoints import convert, prepared, save_sharded, tensors_of
 from test_convert import BASE, losses, target_of
+from test_fixtures import plain_builder
 from torch import nn
 
 from muaudit.checkpoints.layout import Scaling
@@ -20,7 +22,7 @@ from muaudit.convert.moves import FORMULATIONS
 from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plans
 from muaudit.errors import UserError
-from muaudit.target import Target
+from muaudit.target import Target, from_functions
 
 WIDTH, LR = 96, 0.01
 SIZES = {"n": WIDTH}
@@ -122,6 +124,43 @@ def test_weights_and_optimizer_in_one_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not come from the plan given with --from"):
         convert((target, new), tmp_path / "out" / "ckpt.pt", tmp_path / "twice", old_plan=tmp_path / "plan.yaml",
                 optimizer_state=tmp_path / "out" / "ckpt.pt", **wanted)  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("", ""), ("decay", "rest")])
+def test_groups_of_the_users_own(names: tuple[str, str], tmp_path: Path) -> None:
+    """A target's own optimizer, its groups unnamed or named and in no order of the model's, refined by the plan."""
+    sibling, build = fixture("gpt/table8"), plain_builder("gpt")
+
+    def own(model: nn.Module) -> torch.optim.Optimizer:
+        listed = list(model.parameters())[::-1]
+        made = [
+            {"params": [p for p in listed if p.dim() >= 2], "weight_decay": 0.1},
+            {"params": [p for p in listed if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        named = [{**group, "name": name} if name else group for group, name in zip(made, names, strict=True)]
+        return torch.optim.AdamW(named, lr=LR, eps=1e-30)
+
+    target = from_functions(build, batch=sibling.batch, loss=sibling.loss, optimizer=own, widths=sibling.widths)
+    old, new = make_plans(target, BASE, WIDTH, ["absorbed", "table9"])
+    model = old.apply_(target.build(SIZES, 3))
+    running = torch.optim.AdamW(old.refine(model, own(model).param_groups))
+    losses(target, model, running, 5, WIDTH)
+    torch.save({"model": model.state_dict(), "optimizer": running.state_dict()}, tmp_path / "ckpt.pt")
+    write_plan(old, tmp_path / "plan.yaml")
+    want = losses(target, model, running, 5, WIDTH)
+    convert((target, new), tmp_path / "ckpt.pt", tmp_path / "out", fresh=False, function_preserving=True,
+            optimizer_state=tmp_path / "ckpt.pt")  # fmt: skip
+    made = torch.load(tmp_path / "out" / "ckpt.pt", weights_only=True)
+    again = target.build(SIZES, 8)
+    again.load_state_dict(made["model"])
+    new.install_hooks(again)
+    resumed = torch.optim.AdamW(new.refine(again, own(again).param_groups))
+    fresh = [(g["name"], g["lr"], g["weight_decay"]) for g in resumed.param_groups]
+    resumed.load_state_dict(made["optimizer"])
+    assert losses(target, again, resumed, 5, WIDTH) == pytest.approx(want, rel=1e-9)
+    assert [g["name"] for g in resumed.param_groups] == [name for name, *_ in fresh]
+    for group, (_, lr, decay) in zip(resumed.param_groups, fresh, strict=True):
+        assert (group["lr"], group["weight_decay"]) == pytest.approx((lr, decay))
 
 
 def test_states_by_name(tmp_path: Path) -> None:

@@ -66,6 +66,21 @@ def test_a_checkpoint_is_scaled_and_moved(saved: Path, tmp_path: Path, capsys: p
     torch.testing.assert_close(tensors(tmp_path / "b")["lm_head.weight"], before["lm_head.weight"], rtol=0, atol=0)
 
 
+def test_an_image_model_renamed_by_transformers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images of its own size to verify with; its saved names are not its own, which is said with the way out."""
+    model = transformers.ViTForImageClassification(
+        transformers.ViTConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+                               image_size=48, patch_size=8)
+    )  # fmt: skip
+    model.save_pretrained(tmp_path / "in")
+    given = ["--base-width", 32, "--fresh", "--verify", "--out", tmp_path / "out"]
+    assert convert(tmp_path / "in", *given, "--state-dict", tmp_path / "in") == 2
+    assert "torch.save(model.state_dict(), FILE)" in capsys.readouterr().err
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    assert convert(tmp_path / "in", *given, "--state-dict", tmp_path / "a.pt") == 0
+    assert "verified: outputs differ by 0 relative" in capsys.readouterr().out
+
+
 def full(folder: Path, **options: Any) -> Target:
     target = resolve(str(folder), TargetOptions(**options))
     found, why = whole(target, TargetOptions(), lambda changed: resolve(str(folder), changed))

@@ -83,7 +83,12 @@ def _mismatch(problems: list[str]) -> UserError:
     for kind in (_MISSING, _UNKNOWN, _SHAPE):
         these = [f"  {problem}" for problem in problems if kind in problem]
         shown += these[:_SHOWN] + ([f"  and {len(these) - _SHOWN} more like this"] if len(these) > _SHOWN else [])
-    shapes, unknown = (any(kind in problem for problem in problems) for kind in (_SHAPE, _UNKNOWN))
+    shapes, unknown, missing = (any(kind in problem for problem in problems) for kind in (_SHAPE, _UNKNOWN, _MISSING))
     hints = ["--width says how wide the checkpoint is, --set n_layer=N and the like how deep"] if shapes else []
     hints += ["--keep 'PATTERN' copies tensors that the model does not have as they are"] if unknown else []
+    renamed = (
+        "where a library renames tensors while it loads them, as transformers does for some models, save them by\n"
+        "the names of the model: torch.save(model.state_dict(), FILE)"
+    )
+    hints += [renamed] if unknown and missing else []
     return UserError("the checkpoint is not this model's", "\n".join([*shown, *hints, "nothing was written"]))

@@ -1,8 +1,4 @@
-"""An optimizer's state moved with its weights: moments by their power of the gradient, groups by the new plan.
-
-Optimizers number their parameters, so each number's name is found first: names in the groups where the optimizer was
-given named parameters, else the order of the plan's groups or of `model.parameters()`, confirmed by every shape.
-"""
+"""An optimizer's state moved with its weights: moments by their power of the gradient, groups by the new plan."""
 
 from __future__ import annotations
 
@@ -12,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..convert.apply import match
 from ..convert.moves import move_of
 from ..convert.plan import Plan
 from ..errors import UserError
 from .layout import Scaling, spoilt
-from .skeleton import Skeleton, unwrapped
+from .numbering import Numbering, numbering
+from .skeleton import Skeleton
 from .torch_archive import Archive, read_archive, write_archive
 from .torch_file import Keys, TorchFile, at, optimizer_keys, replaced_at
 
@@ -29,12 +25,16 @@ _SCALED = {**dict.fromkeys(_PER_GROUP, "lr"), "weight_decay": "weight_decay", "e
 
 @dataclass(frozen=True)
 class OptimizerFile:
-    """An archive with the optimizer's state in it, at `keys`, and what the archive becomes."""
+    """An archive with the optimizer's state in it, at `keys`, and what the archive becomes.
+
+    own_groups: it is over the groups of the target's own optimizer, refined.
+    """
 
     archive: Archive
     content: Any
     keys: Keys
     scaled: tuple[tuple[str, torch.Tensor, Scaling], ...]
+    own_groups: bool
 
     @property
     def path(self) -> Path:
@@ -73,28 +73,31 @@ def read_optimizer_file(path: Path, weights: TorchFile | None, model: Skeleton, 
             path, f"it holds {len(found) or 'no'} optimizer state{'s' if found else ''}",
             "expected one dict with `state` and `param_groups`: torch.save(optimizer.state_dict(), FILE)",
         )  # fmt: skip
-    moved, scaled = _Mover(path, model.model, old, new).moved(at(archive.content, found[0]))
-    return OptimizerFile(archive, replaced_at(archive.content, found[0], moved), found[0], tuple(scaled))
+    state = at(archive.content, found[0])
+    numbers = numbering(path, model, old, state)
+    moved, scaled = _Mover(path, model, old, new).moved(state, numbers)
+    content = replaced_at(archive.content, found[0], moved)
+    return OptimizerFile(archive, content, found[0], tuple(scaled), numbers.own)
 
 
 class _Mover:
     """Takes one optimizer's state dict from a plan to another."""
 
-    def __init__(self, path: Path, model: nn.Module, old: Plan, new: Plan) -> None:
-        self.path, self.model, self.old, self.new = path, model, old, new
-        self.parameters = dict(model.named_parameters(remove_duplicate=False))
-        self.first = {id(parameter): name for name, parameter in model.named_parameters()}
-        self.all_names: dict[str, list[str]] = {}
-        for name, parameter in self.parameters.items():
-            self.all_names.setdefault(self.first[id(parameter)], []).append(name)
-        self.entries = {self.first[id(p)]: entry for p, entry in match(old, model)}
+    def __init__(self, path: Path, model: Skeleton, old: Plan, new: Plan) -> None:
+        self.path, self.skeleton, self.old, self.new = path, model, old, new
+        self.model = model.model
+        first = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        self.entries = {first[id(parameter)]: entry for parameter, entry in match(old, self.model)}
+        self.first = first
 
-    def moved(self, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, torch.Tensor, Scaling]]]:
+    def moved(
+        self, state: Mapping[str, Any], found: Numbering
+    ) -> tuple[dict[str, Any], list[tuple[str, torch.Tensor, Scaling]]]:
         """The new state dict, and the tensors in it that are to be scaled."""
-        names = self._names(state)
+        names = found.names
         scaled: list[tuple[str, torch.Tensor, Scaling]] = []
         entries = {names[key]: self._entries(names[key], values, scaled) for key, values in state["state"].items()}
-        groups = self._groups(state["param_groups"], names)
+        groups = self._groups(state["param_groups"], found)
         numbered = {name: number for number, name in enumerate(name for g in groups for name in g["params"])}
         own = {name: key for key, name in names.items() if isinstance(key, str)}
         keys: dict[str, Any] = own or numbered
@@ -105,7 +108,7 @@ class _Mover:
     def _entries(
         self, name: str, values: Mapping[str, Any], scaled: list[tuple[str, torch.Tensor, Scaling]]
     ) -> dict[str, Any]:
-        move = move_of(self.old, self.new, self.all_names[name])
+        move = move_of(self.old, self.new, self.skeleton.names[name])
         out: dict[str, Any] = {}
         for key, value in values.items():
             out[key] = value
@@ -115,70 +118,22 @@ class _Mover:
                 out[key] = value * move.state(key)
         return out
 
-    # -- names ---------------------------------------------------------------------------------------------------------
-    def _names(self, state: Mapping[str, Any]) -> dict[Any, str]:
-        """From the state's keys to the parameters' names."""
-        groups = state["param_groups"]
-        keys = [key for group in groups for key in group["params"]]
-        said = [name for group in groups for name in group.get("param_names", ())]
-        if len(said) == len(keys):
-            candidates = [said]
-        elif all(isinstance(key, str) for key in keys):
-            candidates = [keys]
-        else:
-            candidates = self._orders([len(group["params"]) for group in groups])
-        for order in candidates:
-            names = [self._own(name) for name in order]
-            if len(names) == len(keys) and self._fits(dict(zip(keys, names, strict=True)), state["state"]):
-                return dict(zip(keys, names, strict=True))
-        raise UserError(
-            f"{self.path}: cannot tell which state belongs to which parameter",
-            "expected an optimizer over plan.param_groups(model), over model.parameters(), or over named parameters",
-        )
-
-    def _own(self, name: str) -> str:
-        parts = unwrapped(name).split(".")
-        for cut in range(len(parts)):
-            parameter = self.parameters.get(".".join(parts[cut:]))
-            if parameter is not None:
-                return self.first[id(parameter)]
-        return ""
-
-    def _orders(self, sizes: list[int]) -> list[list[str]]:
-        """The orders in which the parameters may have been numbered."""
-        planned = self.old.param_groups(self.model, lr=1.0)
-        orders = []
-        if [len(group["params"]) for group in planned] == sizes:
-            orders.append([self.first[id(parameter)] for group in planned for parameter in group["params"]])
-        if len(sizes) == 1:
-            orders.append([name for name, parameter in self.model.named_parameters() if parameter.requires_grad])
-        return orders
-
-    def _fits(self, names: Mapping[Any, str], state: Mapping[Any, Mapping[str, Any]]) -> bool:
-        """Every name is a parameter's, and every state that is shaped like a parameter has that one's shape."""
-        if not all(name in self.all_names for name in names.values()) or len(set(names.values())) < len(names):
-            return False
-        if not all(key in names for key in state):
-            return False
-        for key, values in state.items():
-            shape = self.parameters[names[key]].shape
-            whole = [v for v in values.values() if isinstance(v, torch.Tensor) and v.dim() and v.numel() > 1]
-            if whole and not any(value.shape == shape for value in whole):
-                return False
-        return True
-
     # -- groups --------------------------------------------------------------------------------------------------------
-    def _groups(self, groups: list[dict[str, Any]], names: Mapping[Any, str]) -> list[dict[str, Any]]:
-        """The old plan's scales taken out of the settings, equal groups joined, and the new plan's put in."""
-        joined: dict[str, dict[str, Any]] = {}
+    def _groups(self, groups: list[dict[str, Any]], found: Numbering) -> list[dict[str, Any]]:
+        """The old plan's scales taken out of the settings, the user's groups put together again, and the new plan's
+        scales put in."""
+        rank = {name: (number, n) for number, base in enumerate(found.bases) for n, name in enumerate(base.names)}
+        joined: dict[tuple[int, str], dict[str, Any]] = {}
         for group in groups:
-            members = [names[key] for key in group["params"]]
+            members = [found.names[key] for key in group["params"]]
             settings = self._unscaled(group, members)
-            key = repr(sorted((k, _rounded(v)) for k, v in settings.items()))
-            joined.setdefault(key, {**settings, "params": []})["params"] += members
-        order = {name: index for index, name in enumerate(self.first.values())}
+            number = rank[members[0]][0] if members else 0
+            key = number, repr(sorted((k, _rounded(v)) for k, v in settings.items()))
+            title = found.bases[number].title
+            new = {**settings, **({"name": title} if title else {}), "params": []}
+            joined.setdefault(key, new)["params"] += members
         bases = [
-            {**group, "params": [self.parameters[n] for n in sorted(group["params"], key=order.__getitem__)]}
+            {**group, "params": [self.skeleton.by_name[n] for n in sorted(group["params"], key=rank.__getitem__)]}
             for group in joined.values()
         ]
         made = self.new.refine(self.model, bases)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,19 +22,26 @@ class Skeleton:
     """A model's state dict without values.
 
     parameters: shapes by all names of a parameter, which are several where it is shared. buffers: other tensors of the
-    state dict. model: the model itself, on the meta device where that can be.
+    state dict. model: the model itself, on the meta device where that can be. optimizer: makes the target's own
+    optimizer for it, or nothing.
     """
 
     model: nn.Module
     parameters: Mapping[tuple[str, ...], tuple[int, ...]]
     buffers: Mapping[str, tuple[int, ...]]
+    optimizer: Callable[[], Any] = lambda: None
 
     @cached_property
     def names(self) -> dict[str, tuple[str, ...]]:
         """From every name of a parameter to all of its names."""
         return {name: names for names in self.parameters for name in names}
 
-    @property
+    @cached_property
+    def by_name(self) -> dict[str, nn.Parameter]:
+        """The model's parameters by all their names."""
+        return dict(self.model.named_parameters(remove_duplicate=False))
+
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes by the first name of each parameter, as `model.named_parameters()` has them."""
         return {names[0]: shape for names, shape in self.parameters.items()}
@@ -57,7 +65,7 @@ def skeleton(target: Target, width: int) -> Skeleton:
         if target.own is not None:  # of any size: too large to be built to look at it
             raise
         model = target.build(sizes, 0)
-    return skeleton_of(model)
+    return replace(skeleton_of(model), optimizer=lambda: target.optimizer(model, sizes))
 
 
 def skeleton_of(model: nn.Module) -> Skeleton:

@@ -9,7 +9,7 @@ from ..checkpoints.marks import FRESH
 from ..checkpoints.transfer import Transfer
 from ..checkpoints.verify import Verified
 from ..report.layout import BOLD, GOOD, Line, line
-from .paste import usage
+from .paste import refined, usage
 from .plan import Plan
 
 
@@ -44,12 +44,13 @@ def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verifi
 
 
 def _code(plan: Plan, transfer: Transfer, folder: Path) -> list[str]:
+    own_groups = transfer.optimizer is not None and transfer.optimizer.own_groups and not plan.optimizers
     code = [
         "import muaudit",
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
         f"# load {folder / (transfer.checkpoint.index or transfer.checkpoint.shards[0].path).name} into the model",
         "plan.install_hooks(model)  # not apply_: the weights are scaled already",
-        *usage(plan, decay="weight_decay=0.1"),
+        *(refined(plan) if own_groups else usage(plan, decay="weight_decay=0.1")),
     ]
     if transfer.optimizer is not None:
         name = folder / transfer.optimizer.path.name

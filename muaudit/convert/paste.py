@@ -32,6 +32,11 @@ def usage(plan: Plan, groups: str = "plan.param_groups", decay: str = "") -> lis
     ]
 
 
+def refined(plan: Plan) -> list[str]:
+    """The same for a user's own groups."""
+    return [f"optimizer = {_made(plan.optimizer, 'plan.refine(model, your_groups)')}  # with lr as tuned at the base"]
+
+
 def _called(groups: str, name: str, decay: str, extra: Iterable[str], lr: str = "LR") -> str:
     arguments = ["model", *extra, f"lr={lr}", *([decay] if decay and name != "sgd" else [])]
     return f"{groups}({', '.join(arguments)})"

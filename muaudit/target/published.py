@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from muaudit.errors import UserError
+from muaudit.target.inputs import Form
 from muaudit.target.options import TargetOptions
 from muaudit.target.probe import Inputs, Own, Target
 from muaudit.target.shrink import Shrunk
@@ -42,9 +44,17 @@ def own(
             return audited
         with torch.device("meta"):
             forms = list(draft.forms(build(sizes, 0)))
-        return next((form.make(sizes) for form in forms if form.kwargs.keys() == audited.kwargs.keys()), audited)
+        return next(
+            (_alone(form).make(sizes) for form in forms if form.kwargs.keys() == audited.kwargs.keys()), audited
+        )
 
     return Own(build, inputs)
+
+
+def _alone(form: Form) -> Form:
+    """A call without its targets: outputs do not need them."""
+    kwargs = {name: slot for name, slot in form.kwargs.items() if name not in form.targets}
+    return replace(form, kwargs=kwargs, targets=frozenset())
 
 
 def grown(fields: Mapping[str, Any], shrunk: Shrunk, width: int) -> dict[str, Any]:
