@@ -123,6 +123,25 @@ def test_an_entry_that_cannot_be_read_is_rebuilt(project: Path, cache: Cache, au
     assert entry(cache).read_text() == whole
 
 
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"[" * 100_000])
+def test_an_entry_of_other_bytes_is_rebuilt(project: Path, cache: Cache, audits: list[Job], data: bytes) -> None:
+    run_jobs([Job("net.py")], cache)
+    entry(cache).write_bytes(data)
+    run_jobs([Job("net.py")], cache)
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2
+
+
+def test_a_folder_in_the_place_of_an_entry_does_without(project: Path, cache: Cache, audits: list[Job]) -> None:
+    run_jobs([Job("net.py")], cache)
+    entry(cache).unlink()
+    (cache.folder / f"{cache_module.key(Job('net.py'))}.json").mkdir()
+    outcomes = [run_jobs([Job("net.py")], cache)[0] for _ in range(2)]
+    assert all(isinstance(outcome, Audited) for outcome in outcomes)
+    assert len(audits) == 3
+    assert not list(cache.folder.glob("*.tmp"))
+
+
 def test_an_entry_with_a_damaged_report_is_rebuilt(project: Path, cache: Cache, audits: list[Job]) -> None:
     run_jobs([Job("net.py")], cache)
     data = json.loads(entry(cache).read_text())

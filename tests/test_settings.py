@@ -76,7 +76,8 @@ def test_flags_beat_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[tool.muaudit\n", "pyproject.toml cannot be read"),
+        ("[tool.muaudit\n", "pyproject.toml:1:14: not valid TOML: Expected ']'"),
+        ("tool = 3\n[tool.muaudit]\n", "not valid TOML"),
         (
             "[tool.muaudit]\ntarget = 'x'\n",
             "pyproject.toml:2:1: [tool.muaudit] has no key 'target'\ndid you mean targets?",
@@ -115,7 +116,8 @@ def test_a_malformed_file_is_one_clear_error(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("targets: [\n", "muaudit.yaml is not valid YAML"),
+        ("profile: tp5\ntargets: [\n", "muaudit.yaml:3:1: not valid YAML: expected the node content"),
+        ("profil: tp5\n", "muaudit.yaml:1:1: the configuration has no key 'profil'\ndid you mean profile?"),
         ("- a\n", "expects a table, found ['a']"),
         ("targets:\n  net:\n    target: net.py\n    sett: {}\n", "muaudit.yaml:4:5: target 'net' has no key 'sett'"),
         ("profile: 3\n", "muaudit.yaml:1:1: profile expects a text, found 3"),
@@ -128,6 +130,19 @@ def test_positions_in_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text
     with pytest.raises(UserError) as caught:
         load_settings(tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["muaudit.yaml", "pyproject.toml"])
+def test_a_file_that_is_no_text(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x92\xff\x00")
+    with pytest.raises(UserError, match=rf"{name} cannot be read: .*\nmend the file, or leave it out with --isolated"):
+        load_settings(tmp_path)
+    assert load_settings(tmp_path, isolated=True).file is None
+
+
+def test_a_pyproject_that_configures_nothing_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("tool = 3\n")
+    assert load_settings(tmp_path).file is None
 
 
 def test_two_configurations_in_one_folder_are_refused(project: Path) -> None:

@@ -53,7 +53,7 @@ class Cache:
                 return None
             report = replace(report_from(entry["report"]), name=job.name)
             return Audited(report, tuple(entry["files"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def store(self, job: Job, audited: Audited) -> None:
@@ -69,8 +69,11 @@ class Cache:
             self._prepare()
             path = self.folder / f"{key(job)}.json"
             temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(entry), encoding="utf-8")
-            temporary.replace(path)
+            try:
+                temporary.write_text(json.dumps(entry), encoding="utf-8")
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
             self._prune()
 
     def _prepare(self) -> None:

@@ -50,7 +50,7 @@ def nothing(found: Survey, files: int) -> tuple[str, str]:
     rows = [f"  {head}: {text}" for head, text in needed(found)]
     rows += [f"  {each.text}: {each.reason}" for each in found.left]
     said = "\n".join([*rows, HINT])
-    return f"none of {count(files, 'file')} with models can be audited as it stands", said + SPEC
+    return f"{count(files, 'file')} with models, of which none can be audited as it stands", said + SPEC
 
 
 def needed(found: Survey) -> list[tuple[str, str]]:

@@ -145,7 +145,8 @@ class _Reader:
         return outer.with_(Policy.of(given), selected)
 
     def unknown(self, key: str, known: Mapping[str, Key], path: tuple[str, ...]) -> UserError:
-        where = f"target {path[1]!r}" if path else "[tool.muaudit]"
+        whole = "[tool.muaudit]" if self.source.file.suffix == ".toml" else "the configuration"
+        where = f"target {path[1]!r}" if path else whole
         near = close(key.replace("_", "-"), known, 1)
         hint = f"did you mean {near[0]}?\n" if near else ""
         return self.error((*path, key), f"{where} has no key {key!r}", f"{hint}keys: {', '.join(known)}")

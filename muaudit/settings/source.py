@@ -14,6 +14,7 @@ from muaudit.errors import UserError
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _HEADER = re.compile(rf"\s*\[\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
 _ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+_MEND = "mend the file, or leave it out with --isolated"
 YAML_NAME, TOML_NAME = "muaudit.yaml", "pyproject.toml"
 
 
@@ -68,20 +69,36 @@ def find_source(start: Path, config: Path | None = None) -> Source | None:
 
 def _read(file: Path) -> Source | None:
     """The section of a file; None for a TOML file without one."""
-    hint = "mend the file, or leave it out with --isolated"
     try:
         text = file.read_text(encoding="utf-8")
-        if file.suffix == ".toml":
-            section = parse_toml(text).get("tool", {}).get("muaudit")
-            return None if section is None else Source(file, text, _mapping(section, file))
-    except (OSError, ValueError) as error:  # tomllib's and unicode errors are ValueErrors
-        raise UserError(f"{_shown(file)} cannot be read: {error}", hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{_shown(file)} cannot be read: {error}", _MEND) from None
+    if file.suffix == ".toml":
+        tool = _toml(file, text).get("tool", {})
+        section = tool.get("muaudit") if isinstance(tool, dict) else None
+        return None if section is None else Source(file, text, _mapping(section, file))
+    return Source(file, text, _mapping(_yaml(file, text) or {}, file))
+
+
+def _toml(file: Path, text: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        said = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.S)
+        place, problem = (f":{said[2]}:{said[3]}", said[1]) if said else ("", str(error))
+        raise UserError(f"{_shown(file)}{place}: not valid TOML: {problem}", _MEND) from None
+
+
+def _yaml(file: Path, text: str) -> Any:
     import yaml
 
     try:
-        return Source(file, text, _mapping(yaml.safe_load(text) or {}, file))
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{_shown(file)} is not valid YAML: {error}", hint) from None
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise UserError(f"{_shown(file)}{place}: not valid YAML: {problem}", _MEND) from None
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -130,9 +130,12 @@ def _only_file(folder: Path) -> str:
         raise UserError(
             f"several files here may hold the model: {', '.join(file.name for file in files)}", f"name one:\n{commands}"
         )
-    if (folder / "config.json").is_file():
-        return "config.json"
-    raise UserError("no target given, and no file here holds a model", _FORMS)
+    config = folder / "config.json"
+    if config.is_file() and b'"model_type"' in config.read_bytes():
+        return config.name
+    raise UserError(
+        "no target given, and no file here holds a model", f"{_FORMS}\nmuaudit init looks in the folders below, too"
+    )
 
 
 def _speaks_of_models(file: Path) -> bool:
