@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from muaudit.errors import UserError
-from muaudit.report.layout import columns, plain
+from muaudit.report.layout import coloured, columns, line, plain
 from muaudit.report.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Verdict, Violation
 from muaudit.report.power import power
 from muaudit.report.render import render
@@ -263,3 +263,20 @@ def test_powers(exponent: float | None, text: str) -> None:
 
 def test_columns_align() -> None:
     assert plain(columns([("a", "b"), ("long", "x")])) == "a     b\nlong  x\n"
+
+
+def test_a_narrow_terminal_wraps_a_table_within_its_last_column() -> None:
+    rows = [("code", "rule"), (("MUP101", "bold"), "one two three four five six seven"), ("MUP2", "eight")]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", coloured(columns(rows, hang=None), 30))
+    assert text.splitlines() == [
+        "code    rule",
+        "MUP101  one two three four",
+        "        five six seven",
+        "MUP2    eight",
+    ]
+
+
+def test_a_wrapped_line_keeps_every_word_and_its_first_row_is_full() -> None:
+    words = "the quick brown fox jumps over the lazy dog"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", coloured([line(words, indent=2, hang=4)], 26))
+    assert text.splitlines() == ["  the quick brown fox", "      jumps over the lazy", "      dog"]

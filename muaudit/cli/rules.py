@@ -9,9 +9,9 @@ from muaudit.cli.output import show
 @guarded
 def rules() -> int:
     """List the rules: code, name, severity, summary."""
-    from muaudit.report.layout import columns
+    from muaudit.report.layout import BOLD, columns
+    from muaudit.report.terminal import STYLES
     from muaudit.rules import RULES
 
-    return show(
-        columns([("code", "name", "severity", "rule"), *((r.code, r.name, r.severity, r.summary) for r in RULES)])
-    )
+    rows = [((r.code, BOLD), r.name, (r.severity, STYLES[r.severity]), r.summary) for r in RULES]
+    return show(columns([("code", "name", "severity", "rule"), *rows], hang=None))

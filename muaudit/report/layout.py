@@ -40,11 +40,21 @@ def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:
     return Line(tuple(part if isinstance(part, tuple) else (part, "") for part in parts), indent, hang)
 
 
-def columns(rows: Sequence[Sequence[str]], indent: int = 0, hang: int = 0) -> list[Line]:
-    """Aligned columns under a header, the first row."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    texts = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [line((text, BOLD if i == 0 else ""), indent=indent, hang=hang) for i, text in enumerate(texts)]
+def columns(rows: Sequence[Sequence[str | Span]], indent: int = 0, hang: int | None = 0) -> list[Line]:
+    """Aligned columns under a header, the first row. Without a hang the last column is wrapped within itself."""
+    cells = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
+    widths = [max(len(text) for text, _ in column) for column in zip(*cells, strict=True)]
+    last = len(widths) - 1
+    if hang is None:
+        hang = sum(widths[:-1]) + 2 * last
+    return [
+        line(
+            *((text if i == last else f"{text:<{widths[i]}}  ", style or (BOLD if number == 0 else ""))
+              for i, (text, style) in enumerate(row)),
+            indent=indent, hang=hang,
+        )
+        for number, row in enumerate(cells)
+    ]  # fmt: skip
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -74,13 +84,19 @@ def coloured(lines: Iterable[Line], width: int) -> str:
         if item.spans and item.spans[-1][1] == CODE:
             text.truncate(max(20, width - item.indent), overflow="ellipsis")
         if item.hang and item.indent + text.cell_len > width:
-            first, *rest = text.wrap(console, max(20, width - item.indent - item.hang))
+            first = text.wrap(console, max(20, width - item.indent))[0]
             console.print(Padding(first, (0, 0, 0, item.indent)))
-            for more in rest:
+            for more in _after(text, len(first.plain)).wrap(console, max(20, width - item.indent - item.hang)):
                 console.print(Padding(more, (0, 0, 0, item.indent + item.hang)))
         else:
             console.print(Padding(text, (0, 0, 0, item.indent)))
     return "".join(f"{row.rstrip()}\n" for row in out.getvalue().splitlines())
+
+
+def _after(text: Text, taken: int) -> Text:
+    """What is left of a text of which so many characters were printed, without the space at which it was broken."""
+    left = text.plain[taken:]
+    return text[taken + len(left) - len(left.lstrip()) :]
 
 
 def _rich_text(spans: Iterable[Span]) -> Text:
