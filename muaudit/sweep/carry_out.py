@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 
-from ..convert.plan import Plan, load_plan
-from ..target import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
-from ..target.probe import Target
 from ..training.run import check_device
-from ..training.settings import parse_width_list
 from . import prepare
 from .budget import Clock, parse_budget
 from .data import Measured
-from .jobs import Grid, Settings
+from .jobs import Grid
 from .knobs import parse_hps
 from .ranges import parse_values
 from .request import Request
 from .run import Progress, Sweep, measured, quiet
 from .store import Results
+from .swept import variants_of
 from .together import automatic
 from .variant import Variant
 from .verdict import Tolerance
@@ -57,35 +53,6 @@ def carry_out(request: Request, progress: Progress = quiet) -> tuple[Measured, T
     main = next((each.name for each in variants if each.plan is not None), variants[0].name)
     setup = prepare.setup_line(variants, grid, settings)
     return measured(sweep, target.describe, setup, main), Tolerance(request.tolerance, request.lost)
-
-
-def variants_of(request: Request, made: Plan | None = None) -> tuple[Target, list[Variant], Settings, tuple[int, ...]]:
-    """What is swept: the same on every machine that is given this request, and the plan once it is made.
-
-    Raises:
-        UserError: the target or the plan cannot be used.
-    """
-    options = TargetOptions(
-        parse_widths(request.width), parse_set(request.set), parse_inputs(request.input), request.optimizer
-    )
-    target = resolve(request.target, options)
-    widths = parse_width_list(request.widths) if request.widths is not None else prepare.default_widths(target)
-    schedule = request.schedule or ("own" if target.scheduler is not None else "constant")
-    settings = Settings(
-        request.steps, request.batch_size, request.data, schedule, request.warmup, request.dtype, request.device
-    )
-    variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings)]
-    if request.plan is not None or request.convert:
-        plan = made or (
-            load_plan(request.plan)
-            if request.plan is not None
-            else prepare.converted(target, widths, request.base_width)
-        )
-        variants.append(prepare.variant(prepare.CONVERTED, target, settings, plan))
-    if request.compare is not None:
-        other = prepare.variant(prepare.OTHER, resolve(request.compare, options), settings)
-        variants = [replace(variants[0], title=request.target or target.label), replace(other, title=request.compare)]
-    return target, variants, settings, widths
 
 
 def _together(request: Request) -> Callable[[Variant, int], int]:

@@ -26,6 +26,7 @@ from ..errors import UserError
 from .jobs import Outcome, Unit
 from .request import Request
 from .run import Sweep, Trainer
+from .swept import variants_of
 from .train import OutOfTime, train_unit
 from .variant import Variant
 
@@ -75,8 +76,6 @@ _KNOWN: dict[Parcel, Any] = {}
 
 
 def _unpacked(parcel: Parcel) -> tuple[dict[str, Variant], Any]:
-    from .carry_out import variants_of
-
     places = {name: _placed(name, text) for name, text in parcel.files}
 
     def here(target: str | None) -> str | None:
