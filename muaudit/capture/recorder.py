@@ -122,7 +122,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def leaf(self, tensor: torch.Tensor, name: str, *, weight: bool, data: bool = False) -> fx.Node:
         """A placeholder for a parameter, a buffer, an input or a tensor that appeared from nowhere."""
         node = self.graph.placeholder(name.replace(".", "_") or "value")
-        node.meta = self._meta(tensor, weight, data, leaf=name)
+        node.meta = self._meta(tensor, weight, data, static=True, leaf=name)
         self.bind(tensor, node)
         return node
 

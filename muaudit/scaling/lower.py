@@ -43,6 +43,12 @@ class Program:
     irregular: tuple[tuple[Op, float], ...]  # constants that follow no simple power of width, with their raw exponent
     odd_backward: tuple[Op, ...] = ()  # custom functions whose gradient could not be compared with their forward
 
+    def exponent(self, x: Value) -> float | None:
+        """Exponent of the size at initialization of a value made of parameters alone, a multiple of 1/4."""
+        sizes = self.aligned.sizes
+        raw = size_exponent(x, sizes.unit)
+        return None if raw is None else snap(raw, 0.25, SNAP_TENSOR, sizes.units)
+
     def gradient_scales(self) -> dict[str, float]:
         """Exponent that custom functions put on each parameter's gradient, on the way that keeps most of it."""
         scales: dict[Value, float] = dict.fromkeys(self._ends(), 0.0)
@@ -99,10 +105,11 @@ class Builder:
         self, kind: Kind, args: tuple[Value, ...], op: Op, dims: tuple[float, ...] | None = None, **kw: Any
     ) -> Value:
         """Append a value; a value made of parameters alone stays one through views, scales, joins and products."""
-        weight = bool(args) and kind not in ("act", "lookup", "norm", "softmax", "loss", "unknown")
+        weight = bool(args) and kind not in ("lookup", "norm", "softmax", "loss", "unknown")
+        infinite = sum(e > 0 for e in (op.dims if dims is None else dims))
+        weight = weight and (kind != "act" or infinite > 1)  # a vector's function acts as a bias or a gain does
         weight = weight and all(a.weight or a.kind == "data" for a in args) and any(a.weight for a in args)
         if kind == "contract":  # a learned vector times a matrix is an activation, a product of matrices is a matrix
-            infinite = sum(e > 0 for e in (op.dims if dims is None else dims))
             weight = weight and all(a.weight for a in args) and infinite > 1
         weight = (weight and not op.narrow.meta["data"]) or kind == "param"
         value = Value(kind, args, op.dims if dims is None else dims, op, len(self.values), weight=weight, **kw)
@@ -302,10 +309,25 @@ class Builder:
 
     def act(self, x: Value, low: float, high: float, op: Op, signed: bool = True) -> Value:
         """A nonlinearity with its own scale: degree `low` near 0 and `high` far out."""
-        return self.make("act", (x,), op, c=high, low=low, signed=signed)
+        value = self.make("act", (x,), op, c=high, low=low, signed=signed)
+        if value.weight and low == 1 and signed and self._keeps_size(x, op):
+            self.values.pop()
+            return self.make("view", (x,), op)  # an odd function of a matrix: entries as random and as large as before
+        return value
+
+    def _keeps_size(self, x: Value, op: Op) -> bool:
+        before, after = size_exponent(x, self.unit), exponent_of(*op.rms(), self.unit)
+        return before is not None and after is not None and abs(before - after) < SNAP_TENSOR
 
     def bias(self, x: Value, bias: Any, op: Op) -> Value:
         return self.join([x, bias], op, x.dims) if isinstance(bias, Value) else x
+
+
+def size_exponent(x: Value, unit: float) -> float | None:
+    """Raw exponent of a recorded value's size, seen through views; None where it was not recorded."""
+    while x.kind == "view" and x.op.rms()[0] is None:
+        x = x.args[0]
+    return exponent_of(*x.op.rms(), unit)
 
 
 def lower(aligned: Aligned) -> Program:

@@ -17,7 +17,7 @@ from torch import fx
 from ..capture.align import Op
 from .values import Value
 
-_MOVES = frozenset((
+MOVES = frozenset((
     "view", "_unsafe_view", "reshape", "_reshape_alias", "t", "transpose", "permute", "squeeze", "unsqueeze", "flatten",
     "unflatten", "movedim", "swapaxes", "slice", "select", "narrow", "contiguous", "clone", "alias", "detach",
     "split", "split_with_sizes", "chunk", "unbind", "tensor_split", "unsafe_split", "unsafe_chunk",
@@ -58,7 +58,7 @@ class Pieces:
         """The operand that all entries of a moved value come from; None where there is no such one."""
         source = op.narrow.args[0] if op.narrow.args else None
         parted = self.parted.get(source) if isinstance(source, fx.Node) else None
-        if parted is None or not (op.name.removeprefix("aten.") in _MOVES or op.narrow.target is operator.getitem):
+        if parted is None or not (op.name.removeprefix("aten.") in MOVES or op.narrow.target is operator.getitem):
             return None
         numbers = op.narrow.target(parted.numbers, *op.narrow.args[1:], **op.narrow.kwargs)  # type: ignore[operator]
         if isinstance(numbers, torch.Tensor) and numbers.numel() and bool((numbers == numbers.flatten()[0]).all()):

@@ -16,9 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import torch
+
 from ..capture.align import Op
 from .linear import Expr, System
 from .lower import Program
+from .pieces import MOVES
 from .result import Role
 from .values import PER_CHANNEL, ZERO, Value
 
@@ -122,8 +125,11 @@ class Solver:
             return Expr(0.0 if x.c == ZERO else x.c)
         if x.kind == "contract" and axis is not None and all(a.weight for a in x.args):
             return self._product_of_matrices(x, at, e_in, e_out, axis)
+        if x.kind not in ("scale", "view", "join", "mul"):
+            return self._function_of_weights(x, at, e_in)
         below, first = _axis_below(x, axis), len(self.uses)
-        inner = [self._inner(a, x, at, (e_in, e_out), role, below) for a in x.args if not _is_zero(a)]
+        parts = [a for a in x.args if not _is_zero(a) and not (x.kind == "join" and _is_fixed_matrix(a))]
+        inner = [self._inner(a, x, at, (e_in, e_out), role, below) for a in parts]
         if x.kind == "scale":
             constant = x.c if x.c != ZERO else 0.0
             for use in self.uses[first:]:
@@ -137,14 +143,28 @@ class Solver:
             for other in inner[1:]:
                 self._equal(inner[0], other, at)
             return inner[0]
-        if x.kind == "mul":
-            return inner[0] + inner[1]
+        return inner[0] + inner[1]
+
+    def _function_of_weights(self, x: Value, at: Value, e_in: float) -> Expr:
+        """A weight that a function with a scale of its own made: its argument has that scale, where nothing is summed.
+
+        Under a sum, how random the entries still are depends on the function: that is not judged.
+        """
+        if x.kind == "act" and e_in == 0:
+            self._equal(self.operator(x.args[0], at, 0.0, x.size, _source_role(x.args[0], x)), Expr(), at)
+            return Expr()
         for name in parameters_in(x):
             self.unjudged.setdefault(name, (x.op, f"a parameter inside {x.op.name} of parameters alone"))
         return Expr(0.0, {self.system.unknown(): 1.0})
 
     def _inner(self, a: Value, x: Value, at: Value, sums: tuple[float, float], role: Role, axis: int | None) -> Expr:
         """An operand of an expression of parameters; a smaller factor of a product is a gain, which sums nothing."""
+        other = next((b for b in x.args if b is not a), a)
+        if x.kind == "mul" and sums[0] > 0 and _has_function(a) and not _has_function(other):
+            measured = self.program.exponent(a)
+            if measured is not None:  # the other factor is judged by the size that this one starts with
+                self._function_of_weights(a, at, sums[0])
+                return Expr(measured)
         if x.kind == "mul" and a.size < x.size:
             return self.operator(a, at, 0.0, a.size, "gain" if a.size > 0 else "scalar")
         return self.operator(a, at, *sums, role, axis)
@@ -231,7 +251,10 @@ class Solver:
             role = _matrix_role(v.e, e_out) if v.note != PER_CHANNEL else "gain"
             self._wish(4, other)
             first = len(self.uses)
-            used = self.operator(weight, v, v.e, e_out, role, _axis_at(v, weight))
+            if v.e > 0 and _is_positive_function(weight):  # entries that add up, as a product of activations does
+                used = self.operator(weight, v, 0.0, weight.size, role) + self._carries_constant(v)
+            else:
+                used = self.operator(weight, v, v.e, e_out, role, _axis_at(v, weight))
             for use in self.uses[first:]:
                 use.free = use.free and self._only_normalised(v)
             return None if phi is None else phi + used + v.e
@@ -418,13 +441,23 @@ def _axis_at(v: Value, weight: Value) -> int | None:
 
 
 def _axis_below(x: Value, axis: int | None) -> int | None:
-    """The same dim, seen before a view: a transpose of the last two swaps them, other moves lose track."""
+    """The same dim, seen before a view: found by moving the numbers of rows; None where rows and columns mix."""
     if axis is None or x.kind != "view" or x.op.index == x.args[0].op.index:
         return axis
-    name, rank = x.op.name.removeprefix("aten."), len(x.dims)
-    if name == "t" or (name == "transpose" and {int(d) % rank for d in x.op.narrow.args[1:3]} == {rank - 2, rank - 1}):  # type: ignore[arg-type]
-        return 1 - axis
-    return axis if name in ("detach", "clone", "_to_copy", "to", "alias", "contiguous", "lift_fresh") else None
+    op, name = x.op.narrow, x.op.name.removeprefix("aten.")
+    if name in ("_to_copy", "to", "lift_fresh") or x.op.shape == x.args[0].op.shape and name not in MOVES:
+        return axis
+    shape = x.args[0].op.shape
+    if name not in MOVES or len(shape) < 2 or len(x.op.shape) < 2:
+        return None
+    rows = torch.arange(shape[-2])[:, None].expand(shape).contiguous()
+    try:
+        moved = op.target(rows, *op.args[1:], **op.kwargs)  # type: ignore[operator]
+    except RuntimeError:  # a view that only the strides of what it was made from allow
+        return None
+    moved = moved[0] if isinstance(moved, (list, tuple)) else moved
+    along = [bool((moved == moved.narrow(d, 0, 1)).all()) for d in (-2, -1)]  # whether the row stays the same
+    return None if along[0] == along[1] else axis if along[1] else 1 - axis
 
 
 _TRANSPARENT = ("view", "scale", "join", "mul", "power", "reduce", "contract")
@@ -453,6 +486,23 @@ def parameters_in(x: Value) -> Iterable[str]:
 
 def _is_zero(x: Value) -> bool:
     return x.kind == "data" and x.c == ZERO
+
+
+def _is_fixed_matrix(x: Value) -> bool:
+    """A constant with two dims that grow: beside a weight it is what a random start is, and says nothing of its change."""
+    return x.kind == "data" and sum(e > 0 for e in x.dims) > 1
+
+
+def _is_positive_function(x: Value) -> bool:
+    """Whether a weight is a positive function of another, moved and multiplied by constants."""
+    while x.kind in ("view", "scale") and not x.signed:
+        x = x.args[0]
+    return x.kind == "act" and not x.signed
+
+
+def _has_function(x: Value) -> bool:
+    """Whether a function with a scale of its own stands in an expression of parameters."""
+    return x.kind == "act" or any(_has_function(a) for a in x.args if a.weight)
 
 
 def _leaf_rank(x: Value) -> int:
