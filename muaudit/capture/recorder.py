@@ -7,6 +7,7 @@ Every ATen operation that the forward executes becomes one node, in the order of
 - `file`, `line`: the user's line
 - `rms`: root mean square of the value, for values no parameter flows into (constants, buffers, data) and for values
   computed from parameters alone, else None
+- `derivative`: the operation is part of a backward that the forward or the loss runs (`torch.autograd.grad`)
 - `weight`: the value depends on at least one parameter; `data`: on the inputs. What is computed from parameters alone
   without a gradient (`torch.no_grad()`, `detach`) is a constant of the step: it depends on no parameter
 
@@ -141,13 +142,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> dict[str, Any]:
         module, call = self.stack[-1]
         return {
-            "shape": tuple(tensor.shape),
+            "shape": tuple(size if type(size) is int else 1 for size in tensor.shape),  # ragged dims: any finite size
             "dtype": tensor.dtype,
             "module": module,
             "call": call,
             "weight": weight,
             "data": data,
             "in_loss": self.returned,
+            "derivative": torch._C._current_autograd_node() is not None,  # computed by a backward inside the forward
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
             **({"size": rms_of(_unmasked(tensor))} if self.sizes else {}),
             **extra,
@@ -174,7 +176,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if first is None:
             module, call = self.stack[-1]
             node.meta |= {"shape": (), "dtype": None, "module": module, "call": call, "weight": weight, "data": data}
-            node.meta |= {"rms": None, "in_loss": self.returned}
+            node.meta |= {"rms": None, "in_loss": self.returned, "derivative": False}
             return out
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
         if self.sizes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..scaling.derive import Scaling
-from ..scaling.uses import parameters_in
+from ..scaling.operands import parameters_in
 from ..scaling.values import Value
 
 SMALL = 1e-6

@@ -13,15 +13,27 @@ another gauge explains the whole model and the default does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-import torch
 
 from ..capture.align import Op
 from .linear import Expr, System
 from .lower import Program
-from .pieces import MOVES
+from .operands import (
+    TRANSPARENT,
+    axis_at,
+    axis_below,
+    before_scales,
+    has_function,
+    is_average,
+    is_fixed_matrix,
+    is_positive_function,
+    is_zero,
+    leaf_rank,
+    matrix_role,
+    parameters_in,
+    source_role,
+    through_views,
+)
 from .result import Role
 from .values import PER_CHANNEL, ZERO, Value
 
@@ -92,6 +104,9 @@ class Solver:
         self.zero: set[Value] = set()
         self.tainted: set[Value] = set()  # made from what is not understood: says nothing about its operands
         self.between: list[tuple[Expr, float]] = []  # first factors of products of matrices: what they make is size 1
+        self.derived: set[Value] = set()  # made from derivatives that the forward computes
+        self._first: dict[str, Expr] = {}  # φ of the first use of every parameter
+        self._used: set[str] = set()  # the parameters with a use that is not a derivative
         self._sources: dict[Value, Expr] = {}
         self.readers: dict[Value, list[Value]] = {}
         for value in program.values:
@@ -108,7 +123,7 @@ class Solver:
             return None
         if x.weight:
             if x not in self._sources:
-                self._sources[x] = self.operator(x, at, 0.0, x.size, role or _source_role(x, at))
+                self._sources[x] = self.operator(x, at, 0.0, x.size, role or source_role(x, at))
             return self._sources[x]
         return self.phi[x]
 
@@ -118,7 +133,14 @@ class Solver:
         axis: which of the last two dims of x is summed over, where that is known.
         """
         if x.kind == "param":
+            if at.derivative:  # by the chain rule: the very use that is judged on the way forwards
+                return self._first.setdefault(x.name, Expr(0.0, {self.system.unknown(): 1.0}))
+            if max(x.dims, default=0.0) > max(1.0, *self.program.aligned.sizes.units):
+                return self._not_judged(x, at, x.op, "one of its dims grows like a product of widths")
             phi = Expr(0.0, {self.system.unknown(): 1.0})
+            if x.name not in self._used:
+                phi = self._first.setdefault(x.name, phi)
+            self._used.add(x.name)
             self.uses.append(Use(x.name, role, e_in, e_out, phi, at, dims=x.dims))
             return phi
         if x.kind == "data":
@@ -127,8 +149,8 @@ class Solver:
             return self._product_of_matrices(x, at, e_in, e_out, axis)
         if x.kind not in ("scale", "view", "join", "mul"):
             return self._function_of_weights(x, at, e_in)
-        below, first = _axis_below(x, axis), len(self.uses)
-        parts = [a for a in x.args if not _is_zero(a) and not (x.kind == "join" and _is_fixed_matrix(a))]
+        below, first = axis_below(x, axis), len(self.uses)
+        parts = [a for a in x.args if not is_zero(a) and not (x.kind == "join" and is_fixed_matrix(a))]
         inner = [self._inner(a, x, at, (e_in, e_out), role, below) for a in parts]
         if x.kind == "scale":
             constant = x.c if x.c != ZERO else 0.0
@@ -151,16 +173,21 @@ class Solver:
         Under a sum, how random the entries still are depends on the function: that is not judged.
         """
         if x.kind == "act" and e_in == 0:
-            self._equal(self.operator(x.args[0], at, 0.0, x.size, _source_role(x.args[0], x)), Expr(), at)
+            self._equal(self.operator(x.args[0], at, 0.0, x.size, source_role(x.args[0], x)), Expr(), at)
             return Expr()
+        return self._not_judged(x, at, x.op, f"a parameter inside {x.op.name} of parameters alone")
+
+    def _not_judged(self, x: Value, at: Value, op: Op, reason: str) -> Expr:
+        """Any exponent: the parameters in x are listed with the reason, and what is made of them says nothing."""
         for name in parameters_in(x):
-            self.unjudged.setdefault(name, (x.op, f"a parameter inside {x.op.name} of parameters alone"))
+            self.unjudged.setdefault(name, (op, reason))
+        self.tainted.add(at)
         return Expr(0.0, {self.system.unknown(): 1.0})
 
     def _inner(self, a: Value, x: Value, at: Value, sums: tuple[float, float], role: Role, axis: int | None) -> Expr:
         """An operand of an expression of parameters; a smaller factor of a product is a gain, which sums nothing."""
         other = next((b for b in x.args if b is not a), a)
-        if x.kind == "mul" and sums[0] > 0 and _has_function(a) and not _has_function(other):
+        if x.kind == "mul" and sums[0] > 0 and has_function(a) and not has_function(other):
             measured = self.program.exponent(a)
             if measured is not None:  # the other factor is judged by the size that this one starts with
                 self._function_of_weights(a, at, sums[0])
@@ -172,9 +199,9 @@ class Solver:
     def _product_of_matrices(self, x: Value, at: Value, e_in: float, e_out: float, axis: int) -> Expr:
         """x₀·x₁ used as one matrix (merged adapters): the factor that is summed first, and what it makes, next."""
         first, second = (x.args[0], x.args[1]) if axis == 0 else (x.args[1], x.args[0])
-        inner = self.operator(first, at, e_in, x.e, _matrix_role(e_in, x.e), axis)
+        inner = self.operator(first, at, e_in, x.e, matrix_role(e_in, x.e), axis)
         self.between.append((inner, e_in))
-        outer = self.operator(second, at, x.e, e_out, _matrix_role(x.e, e_out), axis)
+        outer = self.operator(second, at, x.e, e_out, matrix_role(x.e, e_out), axis)
         return inner + outer + x.e
 
     def _equal(self, a: Expr, b: Expr, at: Value) -> bool:
@@ -185,28 +212,38 @@ class Solver:
             return False
         return True
 
-    def pin(self, x: Value, at: Value) -> None:
-        """φ(x) = 0."""
+    def pin(self, x: Value, at: Value) -> bool:
+        """φ(x) = 0; False where it is known to be something else."""
         phi = self.act(x, at)
-        if phi is not None:
-            self._equal(phi, Expr(), at)
+        return phi is None or self._equal(phi, Expr(), at)
 
     # -- the rules, one per kind -----------------------------------------------------------------------------------
 
     def run(self) -> Ideal:
         live = self.program.reaching_outputs()
+        pinned = False
         for value in self.program.values:
             if value.weight or value.kind == "data" or value not in live:
                 continue
-            if value.kind in _TRANSPARENT and any(a in self.tainted for a in value.args):
+            if value.op.narrow.meta["in_loss"] and not pinned:
+                self._pin_outputs()
+                pinned = True
+            if value.kind in TRANSPARENT and any(a in self.tainted for a in value.args):
                 self.tainted.add(value)
+            if value.derivative or any(a in self.derived for a in value.args):
+                self.derived.add(value)
             phi = getattr(self, f"_{value.kind}")(value)
             if phi is None:
                 self.zero.add(value)
             else:
                 self.phi[value] = phi
-        self._pin_outputs()
+        if not pinned:
+            self._pin_outputs()
         anchors = self._anchor()
+        for op in (node.narrow for node in self.program.aligned.ops if node.narrow.meta.get("param") in self._first):
+            if op.meta["param"] not in self._used:
+                reason = "only a derivative that the forward computes depends on it"
+                self.unjudged.setdefault(op.meta["param"], (self.program.aligned.by_node[op], reason))
         return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.unjudged)
 
     def _scale(self, v: Value) -> Expr | None:
@@ -217,12 +254,14 @@ class Solver:
         return self.act(v.args[0], v)
 
     def _join(self, v: Value) -> Expr | None:
+        if v in self.derived and any(a.weight for a in v.args):
+            return self._changed_weights(v)
         phis = []
         activations = any(not a.weight and a.kind != "data" for a in v.args)
         for arg in v.args:
             role: Role | None = None
             if arg.weight and activations:
-                role = "positional" if len(arg.dims) > 1 and _leaf_rank(arg) > 1 else "bias"
+                role = "positional" if len(arg.dims) > 1 and leaf_rank(arg) > 1 else "bias"
                 role = role if arg.size > 0 else "scalar"
             phi = self.act(arg, v, role)
             if phi is not None:
@@ -232,6 +271,12 @@ class Solver:
             known = [phi for phi in phis if not self.system.reduce(phi).terms]
             return min(known, key=lambda phi: abs(self.system.reduce(phi).const), default=phis[0])
         return phis[0] if phis else None
+
+    def _changed_weights(self, v: Value) -> Expr:
+        """Weights to which a step along a gradient is added in the forward (MAML)."""
+        for weight in (a for a in v.args if a.weight):
+            self._not_judged(weight, v, v.op, "a parameter that the forward itself trains before it is used")
+        return Expr(0.0, {self.system.unknown(): 1.0})
 
     def _lookup(self, v: Value) -> Expr | None:
         """A row of a table: one entry, nothing is summed."""
@@ -248,13 +293,13 @@ class Solver:
             e_out = v.e_out[0] if x.weight else v.e_out[1]
             if weight.size > v.e + e_out + 1e-6 and v.note != PER_CHANNEL:
                 e_out = weight.size - v.e
-            role = _matrix_role(v.e, e_out) if v.note != PER_CHANNEL else "gain"
+            role = matrix_role(v.e, e_out) if v.note != PER_CHANNEL else "gain"
             self._wish(4, other)
             first = len(self.uses)
-            if v.e > 0 and _is_positive_function(weight):  # entries that add up, as a product of activations does
+            if v.e > 0 and is_positive_function(weight):  # entries that add up, as a product of activations does
                 used = self.operator(weight, v, 0.0, weight.size, role) + self._carries_constant(v)
             else:
-                used = self.operator(weight, v, v.e, e_out, role, _axis_at(v, weight))
+                used = self.operator(weight, v, v.e, e_out, role, axis_at(v, weight))
             for use in self.uses[first:]:
                 use.free = use.free and self._only_normalised(v)
             return None if phi is None else phi + used + v.e
@@ -281,7 +326,7 @@ class Solver:
         source, weight = (x, y) if x.size <= y.size else (y, x)
         e_out = weight.size - v.e
         phi = self.act(source, v)
-        used = self.operator(weight, v, v.e, e_out, _matrix_role(v.e, e_out))
+        used = self.operator(weight, v, v.e, e_out, matrix_role(v.e, e_out))
         return None if phi is None else phi + used + v.e
 
     def _contract_activations(self, v: Value) -> Expr | None:
@@ -343,7 +388,7 @@ class Solver:
         self._wish(1 if x.kind == "power" else 3, base)
         if phi is None or v.mean:
             return phi
-        product = _through_views(x)
+        product = through_views(x)
         if product.kind != "mul" or any(a.weight for a in product.args):
             return phi + v.e
         return phi + v.e + self._carries_constant(v)
@@ -402,8 +447,9 @@ class Solver:
             value = result[0] if isinstance(result, tuple) else result
             if value is None or value.weight or value not in self.phi or not value.op.shape:
                 continue
-            if value.size == 0 or any(user.meta["in_loss"] for user in node.users):
-                self.pin(value, value)
+            read = value.size == 0 or any(user.meta["in_loss"] for user in node.users)
+            if read and not self.pin(value, value):
+                self.phi[value] = Expr()  # told once: what the loss makes of it is judged as if it were right
 
     def _wish(self, priority: int, x: Value) -> None:
         if x.kind != "data" and not x.weight:
@@ -413,7 +459,7 @@ class Solver:
         """Close every open direction: what norms, contractions, homogeneous functions read is 0; gains; then all."""
         anchors: list[int] = []
         for priority, value in sorted(self.wishes, key=lambda w: w[0]):
-            target = _before_scales(value) if priority in (2, 4) else value
+            target = before_scales(value) if priority in (2, 4) else value
             if target in self.phi:
                 self._close(self.phi[target], anchors)
         for inner, e_in in self.between:
@@ -431,112 +477,3 @@ class Solver:
         shift = self.system.parameter()
         self.system.equate(reduced + Expr(0.0, {shift: -1.0}))
         anchors.append(shift)
-
-
-def _axis_at(v: Value, weight: Value) -> int | None:
-    """Which of the last two dims of the matrix a plain product sums over."""
-    if v.op.name.removeprefix("aten.") not in ("mm", "bmm", "addmm", "baddbmm"):
-        return None
-    return 0 if v.args[1] is weight else 1
-
-
-def _axis_below(x: Value, axis: int | None) -> int | None:
-    """The same dim, seen before a view: found by moving the numbers of rows; None where rows and columns mix."""
-    if axis is None or x.kind != "view" or x.op.index == x.args[0].op.index:
-        return axis
-    op, name = x.op.narrow, x.op.name.removeprefix("aten.")
-    if name in ("_to_copy", "to", "lift_fresh") or x.op.shape == x.args[0].op.shape and name not in MOVES:
-        return axis
-    shape = x.args[0].op.shape
-    if name not in MOVES or len(shape) < 2 or len(x.op.shape) < 2:
-        return None
-    rows = torch.arange(shape[-2])[:, None].expand(shape).contiguous()
-    try:
-        moved = op.target(rows, *op.args[1:], **op.kwargs)  # type: ignore[operator]
-    except RuntimeError:  # a view that only the strides of what it was made from allow
-        return None
-    moved = moved[0] if isinstance(moved, (list, tuple)) else moved
-    along = [bool((moved == moved.narrow(d, 0, 1)).all()) for d in (-2, -1)]  # whether the row stays the same
-    return None if along[0] == along[1] else axis if along[1] else 1 - axis
-
-
-_TRANSPARENT = ("view", "scale", "join", "mul", "power", "reduce", "contract")
-
-
-def is_average(v: Value) -> bool:
-    """Whether a contraction weighs its terms by a softmax over the very dim it sums: n terms, weights of 1/n."""
-    weights = [x for x in map(_through_views, v.args) if x.kind == "softmax"]
-    return v.e > 0 and any(abs(x.e - v.e) < 1e-6 for x in weights)
-
-
-def _through_views(x: Value) -> Value:
-    while x.kind in ("view", "scale") and x.args:
-        x = x.args[0]
-    return x
-
-
-def parameters_in(x: Value) -> Iterable[str]:
-    """Names of the parameters an expression is made of."""
-    if x.kind == "param":
-        yield x.name
-    for arg in x.args:
-        if arg.weight:
-            yield from parameters_in(arg)
-
-
-def _is_zero(x: Value) -> bool:
-    return x.kind == "data" and x.c == ZERO
-
-
-def _is_fixed_matrix(x: Value) -> bool:
-    """A constant with two dims that grow: beside a weight it is what a random start is, and says nothing of its change."""
-    return x.kind == "data" and sum(e > 0 for e in x.dims) > 1
-
-
-def _is_positive_function(x: Value) -> bool:
-    """Whether a weight is a positive function of another, moved and multiplied by constants."""
-    while x.kind in ("view", "scale") and not x.signed:
-        x = x.args[0]
-    return x.kind == "act" and not x.signed
-
-
-def _has_function(x: Value) -> bool:
-    """Whether a function with a scale of its own stands in an expression of parameters."""
-    return x.kind == "act" or any(_has_function(a) for a in x.args if a.weight)
-
-
-def _leaf_rank(x: Value) -> int:
-    """Number of dims the parameter itself has."""
-    while x.kind != "param" and x.args:
-        x = x.args[0]
-    return len(x.dims)
-
-
-def _before_scales(x: Value) -> Value:
-    """What a constant multiplies: unless it stands beside the gain that it belongs to, it belongs to what reads it."""
-    while x.kind in ("scale", "view") and not x.args[0].weight and x.args[0].kind != "data":
-        if x.kind == "scale" and _gain_in(x.op.module, x.args[0]):
-            break
-        x = x.args[0]
-    return x
-
-
-def _gain_in(module: str, x: Value) -> bool:
-    """Whether x was just multiplied by a parameter of this very module."""
-    while x.kind in ("scale", "view") and x.args:
-        x = x.args[0]
-    gains = [name for a in x.args if a.weight for name in parameters_in(a)] if x.kind == "mul" else []
-    return any(name.rpartition(".")[0] == module for name in gains)
-
-
-def _matrix_role(e_in: float, e_out: float) -> Role:
-    if e_in > 0:
-        return "hidden" if e_out > 0 else "output"
-    return "input" if e_out > 0 else "scalar"
-
-
-def _source_role(x: Value, at: Value) -> Role:
-    """A bare parameter, by what reads it: a table goes in as it is; what a function reads first acts as a bias does."""
-    if x.size == 0:
-        return "scalar"
-    return "positional" if _leaf_rank(x) > 1 and at.kind not in ("act", "power") else "bias"

@@ -66,6 +66,11 @@ class Value:
         return sum(self.dims)
 
     @property
+    def derivative(self) -> bool:
+        """Whether a backward that runs inside the forward computes it."""
+        return bool(self.op.narrow.meta.get("derivative"))
+
+    @property
     def normalises(self) -> bool:
         """A product of x and a negative power of a mean of powers of x: a norm layer spelled out."""
         return self.kind == "mul" and any(

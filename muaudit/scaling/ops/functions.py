@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, cast
@@ -57,12 +58,17 @@ def _var_mean(b: Builder, op: Op) -> Result:
 
 
 @handles("linalg_vector_norm", "norm")
-def _norm2(b: Builder, op: Op) -> Result:
-    """sqrt(Σ x²) = sqrt(entries) · rms."""
-    x = b.arg(op, 0)
-    square = b.make("power", (x,), op, x.dims, c=2.0, signed=False)
-    total = _reduce(b, square, _reduced(b, op, x, 2), False, op)
-    return b.power(total, 0.5, op)
+def _vector_norm(b: Builder, op: Op) -> Result:
+    """(Σ |x|^p)^(1/p), so entries^(1/p) times the size of an entry; the largest entry for p = ∞."""
+    x, p = b.arg(op, 0), b.arg(op, 1, "p" if op.name.endswith(".norm") else "ord")
+    order = 2.0 if p is None else p.narrow
+    if abs(order) == math.inf:
+        return b.view(x, op)
+    if order <= 0:
+        return b.unknown(op, (x,), f"a norm of order {order:g}")
+    raised = b.make("power", (x,), op, x.dims, c=order, signed=False)
+    total = _reduce(b, raised, _reduced(b, op, x, 2), False, op)
+    return b.power(total, 1 / order, op)
 
 
 @handles("logsumexp", "logcumsumexp")
@@ -198,6 +204,21 @@ def _pow(b: Builder, op: Op) -> Result:
         return b.power(x, p.narrow, op, signed=x.signed and p.narrow % 2 == 1)
     base = p if isinstance(p, Value) else x
     return b.act(base, 0.0, 0.0, op, False)
+
+
+# backward of a function: what comes in times the derivative, which is of size 1 where the function is of use
+_DERIVATIVES = ("tanh", "sigmoid", "gelu", "silu", "elu", "softplus", "hardtanh", "hardswish", "hardsigmoid", "mish",
+                "log_sigmoid")  # fmt: skip
+_DERIVATIVES_OF_HOMOGENEOUS = ("threshold", "leaky_relu", "rrelu_with_noise")
+
+
+@handles(*(f"{name}_backward" for name in (*_DERIVATIVES, *_DERIVATIVES_OF_HOMOGENEOUS)))
+def _derivative(b: Builder, op: Op) -> Result:
+    gradient, x = b.arg(op, 0), b.arg(op, 1)
+    name = op.name.removeprefix("aten.").removesuffix("_backward")
+    homogeneous = name in _DERIVATIVES_OF_HOMOGENEOUS
+    slope = b.power(x, 0.0, op, False) if homogeneous else b.act(x, 0.0, 0.0, op, signed=False)
+    return b.mul(gradient, slope, op, op.dims)
 
 
 # losses

@@ -112,6 +112,10 @@ VIEWS = [
     "zero_pad",
     "max_pool3d_with_indices",
     "avg_pool3d",
+    "_nested_get_values",
+    "_nested_view_from_jagged",
+    "_nested_view_from_buffer",
+    "to_padded_tensor",
 ]
 
 
@@ -151,6 +155,7 @@ def _clamp(b: Builder, op: Op) -> Result:
     x, low, high = b.arg(op, 0), b.arg(op, 1, "min"), b.arg(op, 2, "max")
     bounds = [bound for bound in (low, high) if bound is not None and not isinstance(bound, bool)]
     numbers = [abs(bound.narrow) for bound in bounds if isinstance(bound, Number)]
+    numbers += [rms for bound in bounds if isinstance(bound, Value) and (rms := _constant(bound)) is not None]
     if len(numbers) == len(bounds) and all(n <= NEGLIGIBLE or n >= OUT_OF_REACH for n in numbers):
         return b.power(x, 1.0, op, x.signed) if any(n <= NEGLIGIBLE for n in numbers) else b.view(x, op)
     return b.act(x, 1.0, 0.0 if len(bounds) == 2 else 1.0, op, x.signed)
@@ -204,10 +209,15 @@ def _sum(b: Builder, terms: list[Any], op: Op) -> Value:
     return b.join(kept, op, op.dims)
 
 
+def _constant(term: Value) -> float | None:
+    """The size of a tensor that nothing trainable flows into, and that does not depend on the width."""
+    return term.op.rms()[0] if term.kind == "data" and term.c == 0 else None
+
+
 def _negligible(term: Value) -> bool:
     """A guard against division by zero, or a mask: it hides entries, and adds nothing to those that it does not."""
-    rms = term.op.rms()[0] if term.kind == "data" else None
-    if rms is None or term.c != 0:
+    rms = _constant(term)
+    if rms is None:
         return False
     return bool(rms <= NEGLIGIBLE and not term.op.narrow.meta["data"]) or bool(rms >= OUT_OF_REACH and term.op.shape)
 

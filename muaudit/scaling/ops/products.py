@@ -112,6 +112,14 @@ def _shape(op: Op, index: int) -> tuple[int, ...]:
     return tuple(node.meta["shape"])  # type: ignore[union-attr]
 
 
+@handles("linear")
+def _linear(b: Builder, op: Op) -> Result:
+    """(.., k) × (p, k), as tensors that are not taken apart further (nested ones) have it."""
+    x, weight = b.arg(op, 0), b.arg(op, 1)
+    out = b.contract(x, weight, weight.dims[-1], (0.0, weight.dims[0]), op, op.dims, count=_shape(op, 1)[-1])
+    return b.bias(out, b.arg(op, 2), op)
+
+
 @handles("addmm", "baddbmm", "addbmm")
 def _addmm(b: Builder, op: Op) -> Result:
     bias = b.arg(op, 0)

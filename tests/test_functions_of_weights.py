@@ -1,0 +1,137 @@
+"""Weights that are functions of parameters and derivatives in the forward: right models are silent, mistakes named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from models import functions as zoo
+from test_architectures import ROWS
+from torch import nn
+from torch.nn import functional as F
+
+import muaudit
+from muaudit.report.model import Report
+
+
+def adam(hidden: str) -> Callable[[nn.Module], torch.optim.Optimizer]:
+    """Learning rates by TP5 Table 8: hidden ones, whose names start with a word of `hidden`, fall like 1/n."""
+
+    def build(model: nn.Module) -> torch.optim.Optimizer:
+        width, prefixes = model.head.in_features, tuple(hidden.split())  # type: ignore[union-attr]
+        rates = {name: 0.6 / width if name.startswith(prefixes) else 0.01 for name, _ in model.named_parameters()}
+        return torch.optim.Adam([{"params": [p], "lr": rates[n]} for n, p in model.named_parameters()], eps=1e-20)
+
+    return build
+
+
+def audit(build: Callable[[int], nn.Module], hidden: str, batch: object = ROWS) -> Report:
+    def zero_bias(width: int) -> nn.Module:
+        model = build(width)
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        return model
+
+    return muaudit.check(zero_bias, batch=lambda width: batch, optimizer=adam(hidden), widths=(64, 128))
+
+
+def found(report: Report) -> set[tuple[str, tuple[str, ...]]]:
+    return {(v.rule, v.tensors) for v in report.violations if v.severity != "advice"}
+
+
+def straight_through(w: torch.Tensor) -> torch.Tensor:
+    """Ternary forwards, the weight itself backwards (arXiv 2402.17764)."""
+    scale = w.abs().mean()
+    return w + ((w / scale).round().clamp(-1, 1) * scale - w).detach()
+
+
+# an odd function of a hidden weight leaves its entries as random and as large as they were
+HIDDEN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"tanh": torch.tanh, "straight through": straight_through}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_function_of_a_hidden_weight_is_a_hidden_weight(name: str) -> None:
+    def build(factor: Callable[[int], float]) -> Callable[[int], nn.Module]:
+        return lambda n: zoo.Made(n, HIDDEN[name], {"w": n**-0.5}, factor(n))
+
+    right = audit(build(lambda n: 1.0), "parts")
+    assert not found(right)
+    assert not right.unanalysed
+    assert found(audit(build(lambda n: n**0.5), "parts")) == {("MUP205", ("parts.w",))}
+    assert found(audit(build(lambda n: 1.0), "nothing")) == {("MUP301", ("parts.w",))}
+
+
+def test_positive_entries_add_up() -> None:
+    """Σ softplus(w)·x over n positive terms of size 1 is of size n from the start: w is like a bias, and 1/n needed."""
+    right = audit(lambda n: zoo.Made(n, F.softplus, {"w": 1.0}, 1 / n), "nothing")
+    assert not found(right)
+    assert not right.unanalysed
+    wrong = audit(lambda n: zoo.Made(n, F.softplus, {"w": 1.0}, n**-0.5), "nothing")
+    assert found(wrong) == {("MUP206", ())}
+
+
+@pytest.mark.parametrize("hidden", ["parts.w", "nothing"])
+def test_a_matrix_times_a_function_of_another(hidden: str) -> None:
+    """w ⊙ sigmoid(mask): w is a hidden weight; what the mask, nonlinear inside a sum, needs is not said."""
+    report = audit(lambda n: zoo.Made(n, lambda w, mask: w * torch.sigmoid(mask), {"w": n**-0.5, "z": 1.0}), hidden)
+    assert found(report) == (set() if hidden == "parts.w" else {("MUP301", ("parts.w",))})
+    assert {u.name for u in report.unanalysed} == {"parts.z"}
+
+
+def test_noise_of_a_learned_size_on_a_weight() -> None:
+    """mean + softplus(rho) · noise (arXiv 1505.05424): the mean is a hidden weight, and rho not judged."""
+
+    def made(mean: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+        return mean + F.softplus(rho - 4) * torch.randn_like(mean) * len(mean) ** -0.5
+
+    report = audit(lambda n: zoo.Made(n, made, {"mean": n**-0.5, "rho": 1.0}), "parts.mean")
+    assert not found(report)
+    assert {u.name for u in report.unanalysed} == {"parts.rho"}
+
+
+def test_a_transposed_product_of_factors() -> None:
+    """width → 4 → width: v needs init and lr 1/n, u constant ones, whichever way the product is turned."""
+    right = audit(lambda n: zoo.Factors(n, wrong=False), "v")
+    assert not found(right)
+    assert not right.unanalysed
+    assert {tensors for _, tensors in found(audit(lambda n: zoo.Factors(n, wrong=True), "v"))} == {("u",)}
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_derivatives_in_the_forward(functional: bool) -> None:
+    """By the chain rule a derivative asks nothing more of a weight: only a readout without its multiplier is wrong."""
+    points = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+    right = audit(lambda n: zoo.Slopes(n, wrong=False, functional=functional), "hidden.weight", points)
+    assert not found(right)
+    assert not right.unanalysed
+    wrong = audit(lambda n: zoo.Slopes(n, wrong=True, functional=functional), "hidden.weight", points)
+    assert found(wrong) == {("MUP202", ("head.weight",))}
+
+
+@pytest.mark.parametrize(("order", "power"), [(1.0, 1.0), (2.0, 0.5), (4.0, 0.25), (float("inf"), 0.0)])
+def test_norms_of_any_order(order: float, power: float) -> None:
+    """n entries of size 1 have a p-norm of n^(1/p)."""
+    assert not found(audit(lambda n: zoo.Normed(n, order, power), "hidden.weight"))
+    wrong = audit(lambda n: zoo.Normed(n, order, power + 0.5), "hidden.weight")
+    assert {v.tensors for v in wrong.violations if v.severity == "error"} == {("hidden.weight",)}
+
+
+def test_a_matrix_that_a_layer_makes_is_not_judged() -> None:
+    """A hypernetwork: a layer from 4 numbers to n² has no fan_out that µP speaks of."""
+
+    class Hyper(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.make, self.head = nn.Linear(16, width), nn.Linear(4, width**2), nn.Linear(width, 5)
+            self.latent = nn.Parameter(torch.randn(4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.tanh(self.embed(x))
+            weight = self.make(self.latent).unflatten(0, (h.shape[-1], -1)) * h.shape[-1] ** -0.5
+            return self.head(torch.tanh(h @ weight) * 64 / h.shape[-1])
+
+    report = audit(Hyper, "nothing")
+    assert not found(report)
+    assert {u.name for u in report.unanalysed} == {"make.weight", "make.bias"}
