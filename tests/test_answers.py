@@ -208,7 +208,7 @@ BASE = "muaudit-baseline.json"
 
 def test_a_baseline_hides_what_was_there_and_nothing_else(project: Path, check: Check) -> None:
     _, (said,), _ = check("net.py", command="baseline")
-    assert said["text"] == f"{BASE}: 2 known findings (2 new, 0 pruned)\n"
+    assert said["text"] == f"{BASE}: 2 entries, one for each rule and tensor (2 new, 0 pruned)\n"
     assert check("net.py", "--baseline", BASE)[0] == 0
     edit(project, "super().__init__()", "super().__init__()\n        print('moved')\n")  # every line moves
     code, lines, _ = check("net.py", "--baseline", BASE)
@@ -237,7 +237,7 @@ def test_stale_entries_are_reported_and_pruned(project: Path, check: Check) -> N
     assert "MUP202 for head.weight" in lines[0]["message"]
     assert rules(check("net.py", "--baseline", BASE, "--select", "MUP3,MUP6")[1]) == []  # MUP202 was not looked for
     _, (said,), _ = check("net.py", "--prune", command="baseline")
-    assert said["text"] == f"{BASE}: 1 known findings (0 new, 1 pruned)\n"
+    assert said["text"] == f"{BASE}: 1 entry, one for each rule and tensor (0 new, 1 pruned)\n"
     code, lines, _ = check("net.py", "--baseline", BASE)
     assert (code, rules(lines)) == (0, [])
     edit(project, " * (64 / self.head.in_features)", "")

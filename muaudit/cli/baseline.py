@@ -60,5 +60,7 @@ def baseline(
     added = sum(entry.key not in known for entry in kept)
     entries = [*compared.others, *kept]
     write(baseline_text(entries), path, ELSEWHERE)
-    write(f"{path.name}: {len(entries)} known findings ({added} new, {len(compared.stale)} pruned)\n")
+    noun = "entry" if len(entries) == 1 else "entries"
+    counts = f"({added} new, {len(compared.stale)} pruned)"
+    write(f"{path.name}: {len(entries)} {noun}, one for each rule and tensor {counts}\n")
     return 0
