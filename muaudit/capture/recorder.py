@@ -7,6 +7,7 @@ Every ATen operation that the forward executes becomes one node, in the order of
 - `file`, `line`: the user's line
 - `rms`: root mean square of the value, for values no parameter flows into (constants, buffers, data) and for values
   computed from parameters alone, else None
+- `gain`: of a product with a constant matrix, how much that can enlarge what it multiplies (see `gain_of_constant`)
 - `derivative`: the operation is part of a backward that the forward or the loss runs (`torch.autograd.grad`)
 - `weight`: the value depends on at least one parameter; `data`: on the inputs. What is computed from parameters alone
   without a gradient (`torch.no_grad()`, `detach`) is a constant of the step: it depends on no parameter
@@ -30,6 +31,7 @@ from torch.nn.modules import module as nn_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .backward import Crossing, function_calls, function_input
+from .constants import gain_of_constant
 from .frames import caller
 from .overlap import overlaps
 
@@ -179,6 +181,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta |= {"rms": None, "in_loss": self.returned, "derivative": False}
             return out
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
+        node.meta["gain"] = gain_of_constant(func, args, [not (n.meta["weight"] or n.meta["data"]) for n in operands])
         if self.sizes:
             node.meta["overlaps"] = overlaps(func, args)
         if isinstance(out, torch.Tensor):  # a parameter that was clipped to where it was already stays what it is

@@ -193,12 +193,26 @@ def consumers_of(program: Program) -> dict[Value, list[Value]]:
 
 
 def _of_conflict(conflict: Conflict) -> Discrepancy:
-    op = conflict.value.op
     off = abs(conflict.delta)
+    op = _constant_before(conflict.value, off).op
     return Discrepancy(
         "join", None, (), "", off, 0.0, op.file, op.line, module=op.module,
         consequence=f"one branch outgrows the other by {power(off)}",
     )  # fmt: skip
+
+
+def _constant_before(value: Value, off: float) -> Value:
+    """The only constant of this exponent on the way to where exponents conflict; else where they do."""
+    constants: list[Value] = []
+    waiting, seen = list(value.args), set(value.args)
+    while waiting:
+        current = waiting.pop()
+        if current.kind == "scale" and abs(abs(current.c) - off) < TOLERANCE:
+            constants.append(current)
+        elif current.kind in ("view", "scale", "join", "reduce") and not current.weight:
+            waiting += [arg for arg in current.args if arg not in seen]
+            seen.update(current.args)
+    return constants[0] if len(constants) == 1 else value
 
 
 def folded(found: list[Discrepancy]) -> list[Discrepancy]:

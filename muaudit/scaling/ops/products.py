@@ -102,8 +102,27 @@ def _mm(b: Builder, op: Op) -> Result:
 
 def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
     x, y = b.arg(op, first), b.arg(op, second)
+    turned = _turned(b, x, y, op)
+    if turned is not None:
+        return turned
     count = _shape(op, second)[-2]
     return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims, count=count)
+
+
+def _turned(b: Builder, x: Value, y: Value, op: Op) -> Value | None:
+    """A product with a constant matrix of two growing dims, as a multiple of what it multiplies.
+
+    Training never aligns a constant with anything, but what is trained may align with it: its largest singular value
+    bounds the sizes forwards and backwards, whether it is random, averages or turns.
+    """
+    if (x.kind == "data") == (y.kind == "data"):
+        return None
+    matrix, other = (x, y) if x.kind == "data" else (y, x)
+    wide = op.wide.meta.get("gain") if op.wide is not None else None
+    raw = exponent_of(op.narrow.meta.get("gain"), wide, b.unit)
+    if raw is None or not all(e > 0 for e in matrix.dims[-2:]):
+        return None
+    return b.make("scale", (other,), op, op.dims, c=b.snapped(raw), factor=op.narrow.meta["gain"], signed=True)
 
 
 def _shape(op: Op, index: int) -> tuple[int, ...]:

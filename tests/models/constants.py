@@ -1,0 +1,42 @@
+"""Constants in the forward: matrices that nobody trains, and a power of the width on a line of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .architectures import CLASSES, FEATURES
+
+
+class Fixed(nn.Module):
+    """A constant matrix `make(width)`, from the left or the right, between an input layer and a trained one."""
+
+    def __init__(self, width: int, make: Callable[[int], Tensor], left: bool) -> None:
+        super().__init__()
+        self.left = left
+        self.register_buffer("matrix", make(width))
+        self.embed, self.hidden, self.head = nn.Linear(FEATURES, width), nn.Linear(width, width), nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.embed(x))
+        mixed = (self.matrix @ h.T).T if self.left else h @ self.matrix
+        return self.head(torch.relu(self.hidden(torch.relu(mixed))))
+
+
+class Grown(nn.Module):
+    """A power of the width between a bounded function and another, with no parameter in reach."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.factor = width**0.5
+        self.embed, self.hidden, self.head = (
+            nn.Linear(FEATURES, width), nn.Linear(width, width), nn.Linear(width, CLASSES),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.sigmoid(self.hidden(torch.tanh(self.embed(x))))
+        grown = h * self.factor
+        total = grown + torch.tanh(self.embed(x))
+        return self.head(torch.sin(total))

@@ -1,0 +1,38 @@
+"""Constant matrices by what they do to sizes, and constants told on the line where they stand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+from models import constants as zoo
+from test_architectures import ROWS, audit, errors, expected
+
+# by hand: the largest singular value of a random n × n matrix of std s is 2s·sqrt(n), of a permutation 1, of ones n
+FIXED: dict[str, tuple[Callable[[int], torch.Tensor], bool]] = {
+    "random, 1/sqrt(n)": (lambda n: torch.randn(n, n) * n**-0.5, True),
+    "random, 1": (lambda n: torch.randn(n, n), False),
+    "permutation": (lambda n: torch.eye(n).flip(0), True),
+    "mean": (lambda n: torch.ones(n, n) / n, True),
+    "sum": (lambda n: torch.ones(n, n), False),
+}
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("name", FIXED)
+def test_a_constant_matrix(name: str, left: bool) -> None:
+    """Weights of PyTorch's default init and one learning rate: only what the matrix adds to that is of interest here."""
+    make, right = FIXED[name]
+    found = errors(audit(lambda n: zoo.Fixed(n, make, left), ROWS))
+    usual = expected("hidden.weight", "head.weight")
+    assert (found == usual) == right
+    assert right or {rule for rule, _ in found - usual} == {"MUP205"}
+
+
+def test_a_constant_is_told_on_its_own_line() -> None:
+    source, start = inspect.getsourcelines(zoo.Grown.forward)
+    line = start + next(i for i, text in enumerate(source) if "self.factor" in text)
+    report = audit(zoo.Grown, ROWS)
+    assert [v.line for v in report.violations if v.rule == "MUP207"] == [line]
