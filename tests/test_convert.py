@@ -206,6 +206,9 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
         (("init: 0.0, lr: -1.0", "init: 0.0, lr: -2.0"), "has lr_scale"),
         (("init: 0.0", "init: .nan"), "expected a small number"),
         (("schema:", "schema: [", ), "not YAML"),
+        (("exponents:", "exponent:"), "its tensors are cut short"),
+        (("hooks: []", ""), "'hooks' is missing"),
+        (("notes: []", ""), "'notes' is missing"),
     ],
 )  # fmt: skip
 def test_a_spoilt_plan_is_refused(tmp_path: Path, edit: tuple[str, str], message: str) -> None:

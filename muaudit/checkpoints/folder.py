@@ -67,9 +67,13 @@ def need_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(there).free
     if free < size:
         raise UserError(
-            f"cannot write {folder}: {size / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free",
+            f"cannot write {folder}: {_shown(size)} needed, {_shown(free)} free",
             "make room or name a folder on another disk with --out; what was there before is untouched",
         )
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _whole(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import struct
 import zipfile
 import zlib
@@ -21,6 +22,9 @@ import torch
 from ..errors import UserError
 from .layout import MARK, Scaling, Stored, spoilt
 from .stream import Run, copy_groups
+
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+_STYLED = re.compile(r"\x1b\[\d+m")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def read_archive(path: Path) -> Archive:
     except OSError as error:
         raise spoilt(path, error.strerror or str(error), "--state-dict names a file or a folder") from error
     except (zipfile.BadZipFile, struct.error) as error:
-        hint = "torch before 1.6 wrote another format: load and save it with a newer one"
+        hint = (
+            "nothing was written; save or download the file again, and what torch before 1.6 wrote with a newer torch"
+        )
         raise spoilt(path, f"it is damaged, or no torch checkpoint: {error}", hint) from error
     content = _load(path)
     return Archive(path, content, _by_address(path, content, records), None if mark is None else _mark(mark))
@@ -148,11 +154,16 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except pickle.UnpicklingError as error:
-        first = str(error).split("\n")[0][:200]
         hint = "it is read with weights_only=True, so it may hold tensors, numbers and text only"
-        raise spoilt(path, first, f"{hint}: save model.state_dict()") from error
+        raise spoilt(path, _refused(str(error)), f"{hint}: save model.state_dict()") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise spoilt(path, f"it is damaged, or no torch checkpoint: {str(error).splitlines()[0][:200]}") from error
+
+
+def _refused(message: str) -> str:
+    """What torch found in a file, out of its advice on how to load it all the same."""
+    found = _REFUSED.search(message)
+    return f"it holds a {found[1]}" if found else _STYLED.sub("", message).splitlines()[0][:200]
 
 
 def _records(path: Path, infos: list[zipfile.ZipInfo]) -> list[Record]:

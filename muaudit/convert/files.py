@@ -118,6 +118,10 @@ def _plan(data: Mapping[str, Any]) -> Plan:
     base, width = data["base_width"], data["width"]
     if not all(isinstance(n, int) and n > 0 for n in (base, width)):
         raise ValueError(f"base_width {base!r} and width {width!r} must be positive whole numbers")
+    tensors = data["tensors"]
+    whole = isinstance(tensors, dict) and all(isinstance(t, dict) and "exponents" in t for t in tensors.values())
+    if not whole or not all(isinstance(given["exponents"], dict) for given in tensors.values()):
+        raise ValueError("its tensors are cut short")
     entries = [
         Entry(
             pattern=str(name),
@@ -128,14 +132,14 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             optimizer=str(given.get("optimizer", "")),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
         )
-        for name, given in data["tensors"].items()
+        for name, given in tensors.items()
     ]
-    hooks = [_hook(given) for given in data.get("hooks") or ()]
+    hooks = [_hook(given) for given in data["hooks"] or ()]
     return Plan(
         target=str(data["target"]), width_name=str(data["width_name"]), base_width=base, width=width,
         optimizer=str(data["optimizer"]), formulation=str(data["formulation"]),
         profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks),
-        notes=tuple(str(note) for note in data.get("notes") or ()),
+        notes=tuple(str(note) for note in data["notes"] or ()),  # the last entry: a file without it was cut short
     )  # fmt: skip
 
 
