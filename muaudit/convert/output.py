@@ -115,7 +115,7 @@ class Output:
             elif self.full is not None and self.starts:
                 from .state import write_fresh
 
-                write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed)
+                write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed, self.wanted.out)
             self._emit(staging)
             written = sorted([*(path.name for path in staging.iterdir()), PLAN])
             write_plan(self.plan, staging / PLAN, self._record(written))
