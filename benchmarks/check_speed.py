@@ -4,15 +4,18 @@
     python benchmarks/check_speed.py process    # whole processes: check and --help against `import torch`
     python benchmarks/check_speed.py coord      # in process: the audit against microsoft/mup's coordinate check
 
-Prints the median of the ratios of interleaved runs. `coord` needs `pip install --no-deps mup` and pandas.
+Prints the median of the ratios of interleaved runs. Both sides have their bytecode, as installed packages do, whatever
+PYTHONDONTWRITEBYTECODE says. `coord` needs `pip install --no-deps mup` and pandas.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +32,9 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def process(arguments: list[str]) -> Callable[[], Any]:
+def process(arguments: list[str], bytecode: str) -> Callable[[], Any]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode}
     return lambda: subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
 
 
@@ -45,13 +49,11 @@ def ratio(label: str, ours: Callable[[], Any], theirs: Callable[[], Any], runs: 
 
 
 def processes() -> None:
-    bare = process(["-c", "import torch"])
-    ratio(
-        "muaudit check --no-cache fixtures/gpt/sp.py / import torch",
-        process(["-m", "muaudit", "check", "--no-cache", str(FIXTURE)]),
-        bare,
-    )
-    ratio("muaudit --help / import torch", process(["-m", "muaudit", "--help"]), bare)
+    commands = {"--help": ["--help"], "check --no-cache fixtures/gpt/sp.py": ["check", "--no-cache", str(FIXTURE)]}
+    with tempfile.TemporaryDirectory() as bytecode:
+        bare = process(["-c", "import torch"], bytecode)
+        for label, arguments in commands.items():
+            ratio(f"muaudit {label} / import torch", process(["-m", "muaudit", *arguments], bytecode), bare)
 
 
 def coordinate_check() -> None:
@@ -82,9 +84,8 @@ def coordinate_check() -> None:
     quiet = open(os.devnull, "w")  # noqa: SIM115
 
     def theirs() -> None:
-        sys.stdout, kept = quiet, sys.stdout
-        get_coord_data(models, data, mup=False, optimizer="adamw", lr=1e-3, nsteps=3, nseeds=3, cuda=False)
-        sys.stdout = kept
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            get_coord_data(models, data, mup=False, optimizer="adamw", lr=1e-3, nsteps=3, nseeds=3, cuda=False)
 
     ratio(
         "audit / microsoft/mup coordinate check (widths 128 to 1024, 3 steps, 3 seeds)",

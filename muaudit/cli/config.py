@@ -34,4 +34,4 @@ def config(
         write(as_json(settings))
         return 0
     where = shown_path(str(settings.file)) if settings.file else "none; these are the defaults"
-    return show([line(f"configuration: {where}"), Line(), *columns(as_text(settings))])
+    return show([line(f"configuration: {where}"), Line(), *columns(as_text(settings), hang=4)])

@@ -59,7 +59,7 @@ def _table(table: Table, optimizer: str | None) -> Iterator[Line]:
     ]
     yield line((table.title, BOLD))
     yield line((f"source: {table.source}", DIM))
-    yield from columns([("", *(COLUMN_TITLES[column] for column in COLUMNS)), *rows], indent=2)
+    yield from columns([("", *(COLUMN_TITLES[column] for column in COLUMNS)), *rows], indent=2, hang=4)
 
 
 def _invariants(optimizer: str | None) -> Iterator[Line]:
@@ -80,4 +80,4 @@ def _invariants(optimizer: str | None) -> Iterator[Line]:
         row += [power(needs.adam)] if optimizer != "sgd" else []
         row += [power(needs.sgd)] if optimizer != "adam" else []
         rows.append(tuple(row))
-    yield from columns(rows, indent=2)
+    yield from columns(rows, indent=2, hang=4)

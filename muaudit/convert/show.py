@@ -23,7 +23,7 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
     )
     yield line()
     rows = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
-    yield from columns(rows + [_row(plan, entry) for entry in plan.entries], indent=2)
+    yield from columns(rows + [_row(plan, entry) for entry in plan.entries], indent=2, hang=4)
     yield line()
     absorbed = [entry for entry in plan.entries if entry.note]
     for entry in absorbed:

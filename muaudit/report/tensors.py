@@ -16,7 +16,7 @@ _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 
 def tensor_table(rows: Iterable[TensorRow]) -> list[Line]:
     """One row a tensor, or one for all of the same pattern that agree in everything."""
-    return columns([HEADER, *(_cells(name, row) for name, row in folded(rows))])
+    return columns([HEADER, *(_cells(name, row) for name, row in folded(rows))], hang=4)
 
 
 def folded(rows: Iterable[TensorRow]) -> list[tuple[str, TensorRow]]:

@@ -33,7 +33,7 @@ def transfer_lines(transfer: Transfer) -> Iterator[Line]:
         by = [group.optimizer] if transfer.several else []
         cells = [*by, _factor(*group.scales["init"]), *(_cell(group, name, name in given) for name in shown)]
         rows += [[pattern, "+".join(roles) or "-", *cells] for pattern, roles in group.tensors.items()]
-    yield from columns(rows, indent=2)
+    yield from columns(rows, indent=2, hang=4)
     for hook in plan.hooks:
         yield line(f"{hook.module}: its {hook.on} × {_factor(plan.scale(hook.exponent), hook.exponent)}", indent=2)
     if transfer.constant:
