@@ -254,3 +254,13 @@ def test_targets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert caught.value.message == message
     with pytest.raises(UserError, match="did you mean model"):
         resolve("modle.py")
+
+
+def test_an_optimizer_method_is_called_with_usual_values_for_what_it_asks(tmp_path: Path) -> None:
+    """The signature of a GPT in µP that others build on: the epsilon of Adam is an argument too."""
+    arguments = "(self, weight_decay, learning_rate, betas, device_type)"
+    source = Path(GPT).read_text().replace(arguments, arguments.replace("device_type", "adam_eps, device_type"))
+    assert "adam_eps" in source
+    (tmp_path / "model.py").write_text(source)
+    target = resolve(str(tmp_path / "model.py"))
+    assert target.optimizer_source == "model method configure_optimizers"

@@ -24,10 +24,11 @@ _KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
 _METHODS = ("configure_optimizers", "configure_optimizer", "get_optimizer", "build_optimizer", "create_optimizer",
             "make_optimizer", "setup_optimizer", "setup_optimizers")  # fmt: skip
 _ARGUMENTS: dict[str, Any] = {
-    "weight_decay": 0.1, "wd": 0.1, "learning_rate": _LR, "lr": _LR, "max_lr": _LR, "betas": (0.9, 0.95), "beta1":
-    0.9, "beta2": 0.95, "device_type": "cpu", "device": "cpu", "eps": 1e-8, "momentum": 0.9, "fused": False,
-    "master_process": False, "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100,
-    "num_training_steps": 100, "optimizer": "adamw",
+    "weight_decay": 0.1, "wd": 0.1, "learning_rate": _LR, "lr": _LR, "max_lr": _LR, "optimizer": "adamw",
+    "betas": (0.9, 0.95), "adam_betas": (0.9, 0.95), "beta1": 0.9, "adam_beta1": 0.9, "beta2": 0.95, "adam_beta2": 0.95,
+    "eps": 1e-8, "epsilon": 1e-8, "adam_eps": 1e-8, "adam_epsilon": 1e-8, "momentum": 0.9,
+    "device_type": "cpu", "device": "cpu", "fused": False, "use_fused": False, "master_process": False,
+    "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100, "num_training_steps": 100,
 }  # fmt: skip
 _CONFIGS = ("config", "train_config", "cfg", "args", "training_config", "hparams", "opt_config", "training_args")
 
