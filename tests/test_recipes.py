@@ -106,6 +106,7 @@ def test_the_test_recipe_is_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "model", raising=False)  # another test's
     made = runpy.run_path("test_mup.py")
     made["test_the_model_as_converted_is_mup"](assert_mup)
     with pytest.raises(AssertionError, match="MUP301"):
