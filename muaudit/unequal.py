@@ -23,16 +23,20 @@ def unequal_growth(
     """What is wrong only when widths grow at ratios of their own, of a model that is right while they grow alike.
 
     Nothing where there is one width, where they grow at different ratios already, where something is wrong anyway, or
-    where the model cannot be built at such sizes.
+    where the model cannot be built at such sizes. An argument that is no size of any tensor is a multiplier such as
+    width / base_width: it keeps its ratio to the first width.
     """
     axes = target.axes
     ratios = [axis.probes[1] / axis.probes[0] for axis in axes]
     if len(axes) < 2 or max(ratios) - min(ratios) > 1e-9 or scaling.discrepancies or scaling.ideal.unknown:
         return []
-    sizes = _sizes(axes)
-    unlike = [sizes[axis.name] / axis.probes[0] for axis in axes]
     try:
         with attempt():
+            own = [axis for axis in axes[1:] if _resizes(target, narrow, axis, seed)]
+            if not own:
+                return []
+            sizes = _sizes(axes, own)
+            unlike = [sizes[axis.name] / axis.probes[0] for axis in axes]
             found = _derived(target, narrow, recording, seed, sizes, unlike, readout_bound)
     except Exception:  # sizes that do not go together: head counts that do not divide, fixed inner shapes
         return []
@@ -46,10 +50,19 @@ def unequal_growth(
     ]
 
 
-def _sizes(axes: Sequence[WidthAxis]) -> dict[str, int]:
-    first, *others = axes
-    sizes = {first.name: first.probes[1]}
-    for place, axis in enumerate(others):
+def _resizes(target: Target, narrow: nn.Module, axis: WidthAxis, seed: int) -> bool:
+    """Whether some parameter has another shape when this argument alone grows, as far as it can grow alone."""
+    try:
+        grown = target.build(target.sizes(0) | {axis.name: axis.probes[1]}, seed)
+    except Exception:
+        return True
+    shapes = [[each.shape for each in model.parameters()] for model in (narrow, grown)]
+    return shapes[0] != shapes[1]
+
+
+def _sizes(axes: Sequence[WidthAxis], own: Sequence[WidthAxis]) -> dict[str, int]:
+    sizes = {axis.name: axis.probes[1] for axis in axes}
+    for place, axis in enumerate(own):
         unit = 8 if axis.probes[1] % 8 == 0 else 1
         sizes[axis.name] = round(axis.probes[1] * _FACTORS[place % len(_FACTORS)] / unit) * unit
     return sizes

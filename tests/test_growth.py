@@ -111,3 +111,36 @@ def test_equal_ratios_are_not_taken_for_granted(
     shown = [(v.rule, v.severity, v.tensors, v.found_exponent, v.expected_exponent) for v in report.violations]
     finding = ("MUP506", "advice", (tensor,), pytest.approx(found, abs=0.02), pytest.approx(expected, abs=0.02))
     assert shown == ([finding] if tensor else [])
+
+
+def test_a_multiplier_argument_keeps_its_ratio_to_the_width(tmp_path: Path) -> None:
+    """`ratio` is width / base_width, and no size of any tensor: nothing is to be learned from growing it alone."""
+    (tmp_path / "model.py").write_text(RATIO)
+    options = TargetOptions(widths=parse_widths(["d_model=64,128", "ratio=1,2"]))
+    report = audit(resolve(str(tmp_path / "model.py"), options))
+    assert report.verdict == "mup"
+    assert {v.rule for v in report.violations} <= {"MUP501"}
+
+
+RATIO = """
+from torch import nn, optim
+
+
+class Net(nn.Module):
+    def __init__(self, d_model=64, ratio=1.0):
+        super().__init__()
+        self.ratio = ratio
+        self.stem, self.hidden = nn.Linear(16, d_model), nn.Linear(d_model, d_model)
+        self.head = nn.Linear(d_model, 8, bias=False)
+        nn.init.normal_(self.hidden.weight, std=0.1 / ratio**0.5)
+        nn.init.normal_(self.head.weight, std=0.1)
+        nn.init.zeros_(self.hidden.bias)
+
+    def forward(self, x):
+        return self.head(self.hidden(self.stem(x).relu()).relu()) / self.ratio
+
+    def configure_optimizers(self):
+        hidden = [self.hidden.weight]
+        rest = [p for p in self.parameters() if p is not self.hidden.weight]
+        return optim.Adam([{"params": hidden, "lr": 0.01 / self.ratio}, {"params": rest, "lr": 0.01}])
+"""

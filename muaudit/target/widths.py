@@ -106,7 +106,7 @@ def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _C
     ranked = [name for _, name in sorted(_ranked(knobs, options))]
     named = [name for name in options.widths if name != MAIN_AXIS]
     for name in named:
-        if _number(knobs[name].value) is None and knobs[name].value not in (MISSING, None):
+        if not _can_grow(knobs[name].value):
             sizes = [each for each in knobs if _number(knobs[each].value)]
             raise UserError(f"--width {name}: {label} has {name}={knobs[name].value!r} there, which is no size",
                             near(name, sizes, "its sizes"))  # fmt: skip
@@ -181,6 +181,11 @@ def _number(value: Any) -> int | None:
     if isinstance(value, (list, tuple)) and value and all(isinstance(each, int) for each in value):
         value = value[0]
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _can_grow(value: Any) -> bool:
+    """Whether an argument can be a width: a size, or a ratio of sizes such as width / base_width."""
+    return _number(value) is not None or isinstance(value, float) or value in (MISSING, None)
 
 
 def _shape(leaf: Leaf) -> tuple[int, ...]:
