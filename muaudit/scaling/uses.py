@@ -135,8 +135,8 @@ class Solver:
         if x.kind == "param":
             if at.derivative:  # by the chain rule: the very use that is judged on the way forwards
                 return self._first.setdefault(x.name, Expr(0.0, {self.system.unknown(): 1.0}))
-            if max(x.dims, default=0.0) > max(1.0, *self.program.aligned.sizes.units):
-                return self._not_judged(x, at, x.op, "one of its dims grows like a product of widths")
+            if self._makes_matrix(at, max(x.dims, default=0.0)):
+                return self._not_judged(x, at, x.op, "it makes the entries of a matrix of two dims that grow")
             phi = Expr(0.0, {self.system.unknown(): 1.0})
             if x.name not in self._used:
                 phi = self._first.setdefault(x.name, phi)
@@ -176,6 +176,20 @@ class Solver:
             self._equal(self.operator(x.args[0], at, 0.0, x.size, source_role(x.args[0], x)), Expr(), at)
             return Expr()
         return self._not_judged(x, at, x.op, f"a parameter inside {x.op.name} of parameters alone")
+
+    def _makes_matrix(self, v: Value, largest: float) -> bool:
+        """Whether the product of widths that v has as one dim is taken apart into dims that grow."""
+        if largest <= max(1.0, *self.program.aligned.sizes.units):
+            return False
+        waiting, seen = [v], {v}
+        while waiting:
+            for reader in self.readers.get(waiting.pop(), []):
+                if sum(e > 0 for e in reader.dims) > sum(e > 0 for e in v.dims):
+                    return True
+                if reader.kind in ("view", "scale", "join") and reader not in seen:
+                    seen.add(reader)
+                    waiting.append(reader)
+        return False
 
     def _not_judged(self, x: Value, at: Value, op: Op, reason: str) -> Expr:
         """Any exponent: the parameters in x are listed with the reason, and what is made of them says nothing."""
