@@ -35,7 +35,8 @@ class Moments:
     draws: list[float] = field(default_factory=list)  # Σx² of every draw
 
     def add(self, tensor: torch.Tensor) -> None:
-        x = tensor.detach().double()
+        x = tensor.detach()
+        x = (torch.view_as_real(x) if x.is_complex() else x).double()
         square = x.square()
         self.count += x.numel()
         self.first += float(x.sum())
