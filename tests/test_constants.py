@@ -36,3 +36,17 @@ def test_a_constant_is_told_on_its_own_line() -> None:
     line = start + next(i for i, text in enumerate(source) if "self.factor" in text)
     report = audit(zoo.Grown, ROWS)
     assert [v.line for v in report.violations if v.rule == "MUP207"] == [line]
+
+
+def test_a_table_read_in_two_places_is_judged_in_each() -> None:
+    """sqrt(n) on one stream blames what goes into that one, not the layers of the other."""
+    usual = errors(audit(lambda n: zoo.TwoStreams(n, 1.0), ROWS))
+    assert usual == expected("first.weight second.weight", "head.weight")
+    wrong = errors(audit(lambda n: zoo.TwoStreams(n, n**0.5), ROWS)) - usual
+    assert {tensor for _, tensor in wrong} == {"left.weight", "left.bias", "positions"}
+
+
+def test_both_parts_of_a_complex_parameter_are_measured() -> None:
+    right = errors(audit(lambda n: zoo.Complex(n, n**-0.5, n**-0.5), ROWS))
+    assert right == expected("weight", "head.weight")
+    assert ("MUP101", "weight") in errors(audit(lambda n: zoo.Complex(n, n**-1.0, 1.0), ROWS))

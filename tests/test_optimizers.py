@@ -141,3 +141,22 @@ def test_muon_needs_what_its_mode_leaves(mode: str, right: float) -> None:
     assert audit(lambda model: Both(model, right)).verdict == "mup"
     divided_again = audit(lambda model: Both(model, right - 1.0))
     assert [(v.rule, v.tensors) for v in divided_again.violations] == [("MUP313", ("hidden.weight",))]
+
+
+def test_a_step_of_its_own_is_not_that_of_the_base_class() -> None:
+    """Signs instead of gradients: an SGD by name of its base class alone."""
+
+    class Signs(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.data -= group["lr"] * p.grad.sign()
+
+    class Logged(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            return super().step(closure)
+
+    assert audit(lambda model: Logged(groups(model, ADAM_LIKE), weight_decay=0.0)).verdict == "mup"
+    report = audit(lambda model: Signs(groups(model, ADAM_LIKE)))
+    assert not [v for v in report.violations if v.severity != "advice"]
+    assert {u.rule for u in report.unanalysed} == {"MUP903"}

@@ -11,6 +11,7 @@ How a step's size follows from the learning rate (DESIGN table by optimizer; TP5
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,14 +75,22 @@ def read(
 
 
 def family_of(optimizer: Any) -> str:
-    """The family of an optimizer class, by its own name or a base class's."""
+    """The family of an optimizer class, by its own name, or a base class's where it makes that one's steps."""
     for cls in type(optimizer).__mro__:
         name = cls.__name__.lower().replace("_", "")
         if name == "adafactor":
             return "lamb" if getattr(optimizer, "defaults", {}).get("scale_parameter", True) else "adam"
         if name in _BY_NAME:
             return _BY_NAME[name]
+        if _own_step(cls):
+            break
     return "unknown"
+
+
+def _own_step(cls: type) -> bool:
+    """Whether a class has a `step` that does not call the one of its base class."""
+    step = inspect.unwrap(cls.__dict__["step"]) if "step" in cls.__dict__ else None
+    return inspect.isfunction(step) and "super" not in step.__code__.co_names
 
 
 def _groups_by_name(optimizer: Any, model: nn.Module) -> dict[str, tuple[Any, dict[str, Any], float]]:

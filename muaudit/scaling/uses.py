@@ -107,7 +107,7 @@ class Solver:
         self.derived: set[Value] = set()  # made from derivatives that the forward computes
         self._first: dict[str, Expr] = {}  # φ of the first use of every parameter
         self._used: set[str] = set()  # the parameters with a use that is not a derivative
-        self._sources: dict[Value, Expr] = {}
+        self._sources: dict[tuple[Value, Value], Expr] = {}
         self.readers: dict[Value, list[Value]] = {}
         for value in program.values:
             for arg in value.args:
@@ -122,9 +122,9 @@ class Solver:
         if x in self.zero:
             return None
         if x.weight:
-            if x not in self._sources:
-                self._sources[x] = self.operator(x, at, 0.0, x.size, role or source_role(x, at))
-            return self._sources[x]
+            if (x, at) not in self._sources:
+                self._sources[x, at] = self.operator(x, at, 0.0, x.size, role or source_role(x, at))
+            return self._sources[x, at]
         return self.phi[x]
 
     def operator(self, x: Value, at: Value, e_in: float, e_out: float, role: Role, axis: int | None = None) -> Expr:

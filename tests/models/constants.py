@@ -40,3 +40,34 @@ class Grown(nn.Module):
         grown = h * self.factor
         total = grown + torch.tanh(self.embed(x))
         return self.head(torch.sin(total))
+
+
+class TwoStreams(nn.Module):
+    """One table of positions in two streams, each through a layer of its own; `factor` on the first stream alone."""
+
+    def __init__(self, width: int, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.left, self.right = nn.Linear(FEATURES, width), nn.Linear(FEATURES, width)
+        self.norm, self.positions = nn.LayerNorm(width), nn.Parameter(torch.randn(width))
+        self.first, self.second = (nn.Linear(width, width) for _ in range(2))
+        self.head = nn.Linear(2 * width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = (self.left(x) + self.positions) * self.factor, self.right(x) + self.positions
+        a, b = a + self.first(self.norm(a)), b + self.second(self.norm(b))
+        return self.head(torch.cat([self.norm(a), self.norm(b)], -1))
+
+
+class Complex(nn.Module):
+    """A hidden layer of complex numbers whose real and imaginary parts have these stds."""
+
+    def __init__(self, width: int, real: float, imaginary: float) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(FEATURES, width), nn.Linear(width, CLASSES)
+        parts = torch.randn(width, width) * real, torch.randn(width, width) * imaginary
+        self.weight = nn.Parameter(torch.complex(*parts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.embed(x)).to(torch.cfloat) @ self.weight
+        return self.head(torch.tanh(torch.view_as_real(h).sum(-1)))
