@@ -4,10 +4,10 @@
     python benchmarks/convert_streaming.py --gigabytes 1 --folder /scratch --runs 5
     python benchmarks/convert_streaming.py --source /scratch/in    # write the checkpoint there and keep it, or use it
 
-Writes a checkpoint of fixtures/gpt/sp.py at width 4096, then alternately copies its files (`cp`, then fsync) and
-converts it in a new process, the page cache emptied of the files before each. Prints the ratio of the medians for
-writing alone and for the whole process, and the peak memory over that of a process that plans and writes nothing.
-Needs twice the size on the disk.
+Writes a checkpoint of fixtures/gpt/sp.py at width 4096, then copies its files (`cp`, then fsync) and converts it in a
+new process (fsync too), in turns, the page cache emptied of the files before each, and which comes first alternating.
+Prints the ratio of the medians for writing alone and for the whole process, and the peak memory over that of a process
+that plans and writes nothing. Needs twice the size on the disk.
 """
 
 from __future__ import annotations
@@ -152,9 +152,12 @@ def main() -> None:
               f"{4 * WIDTH * WIDTH * 2 / 1e6:.0f} MB")  # fmt: skip
         idle = child(None, out, layers)
         copies, writes, wholes, peaks = [], [], [], []
-        for _ in range(given.runs):
-            copies.append(copy_seconds(source, out))
+        for number in range(given.runs):
+            if number % 2 == 0:
+                copies.append(copy_seconds(source, out))
             written, seconds, peak = child(source, out, layers)
+            if number % 2:
+                copies.append(copy_seconds(source, out))
             writes.append(written)
             wholes.append(seconds)
             peaks.append(peak)

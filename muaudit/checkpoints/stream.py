@@ -24,6 +24,10 @@ CHUNK = 1 << 20
 _WRITE = 1 << 17
 """Bytes of one write: file systems were seen to take ten times as long for larger ones."""
 
+_WINDOW = 1 << 28
+"""Bytes after which what was written goes to the disk, beside the writing, and leaves the system's cache. A checkpoint
+streams through once: keeping it there would push out what others need, and new pages cost more time than used ones."""
+
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -76,7 +80,9 @@ class _Copier:
         self.path, self.advance = source, advance
         self.buffers = [memoryview(bytearray(CHUNK)) for _ in range(2)]
         self.pending: Future[int] | None = None
-        self.thread = ThreadPoolExecutor(1)
+        self.flushed: Future[None] | None = None
+        self.unflushed = 0
+        self.thread, self.flusher = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         try:
             self.reader = os.open(source, os.O_RDONLY | _BINARY)
         except OSError as error:
@@ -94,8 +100,11 @@ class _Copier:
         try:
             if kind is None:
                 self._wait()
+                self._flush()
+                self._flushed()
         finally:
             self.thread.shutdown()
+            self.flusher.shutdown()
             os.close(self.reader)
             os.close(self.writer)
 
@@ -124,8 +133,23 @@ class _Copier:
 
     def _wait(self) -> None:
         if self.pending is not None:
-            self.advance(self.pending.result())
+            done = self.pending.result()
             self.pending = None
+            self.advance(done)
+            self.unflushed += done
+            if self.unflushed >= _WINDOW:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Send what was written to the disk, once what was sent before is there."""
+        self._flushed()
+        self.unflushed = 0
+        self.flushed = self.flusher.submit(_settle, self.writer, self.reader)
+
+    def _flushed(self) -> None:
+        """An error of the disk is told once, to whoever asks first, so every answer is looked at."""
+        if self.flushed is not None:
+            self.flushed.result()
 
     def _largest(self, run: Run) -> float:
         self._wait()
@@ -171,6 +195,14 @@ def _read_into(reader: int, chunk: memoryview) -> int:
     data = os.read(reader, len(chunk))
     chunk[: len(data)] = data
     return len(data)
+
+
+def _settle(writer: int, reader: int) -> None:
+    """Wait until the disk has it, and drop both files from the system's cache."""
+    if hasattr(os, "posix_fadvise"):
+        os.fdatasync(writer)
+        for descriptor in (writer, reader):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write(writer: int, chunk: memoryview, offset: int) -> int:
