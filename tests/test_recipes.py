@@ -21,7 +21,7 @@ FILES = dict(re.findall(r'```python title="([\w.]+)"\n(.*?)```', PAGE, re.S))
 NEEDS = {
     "trainer.py": ("transformers", "accelerate"), "accelerated.py": ("accelerate",), "lit.py": ("pytorch_lightning",),
 }  # fmt: skip
-RECIPES = [name for name in FILES if name not in ("model.py", "test_mup.py")]
+RECIPES = [name for name, text in FILES.items() if "load_plan(" in text and not name.startswith("test_")]
 EXPECTED = {
     "stem.weight": [0.003, 0.1], "stem.bias": [0.003, 0.1], "blocks.0.weight": [0.00075, 0.4],
     "blocks.1.weight": [0.00075, 0.4], "blocks.0.bias": [0.003, 0.1], "blocks.1.bias": [0.003, 0.1],
