@@ -188,10 +188,14 @@ def _status(found: Fit, low: float, high: float) -> Status:
 
 
 def _telling(slopes: tuple[Slope, ...]) -> Iterator[Status]:
-    """The states that count: a step whose interval says nothing is passed over where another step passes."""
+    """The states that count: a fit whose interval says nothing is passed over where the change of another step passes.
+
+    Of the value at initialization only one that is right as it stands, like that of a head with two outputs.
+    """
     passes = any(slope.status == "pass" for slope in slopes if slope.step)
     for slope in slopes:
-        if not (passes and slope.step and slope.status == "undecided" and slope.fit.half_width > TOO_WIDE):
+        silent = slope.status == "undecided" and slope.fit.half_width > TOO_WIDE and (slope.step or not slope.excess)
+        if not (passes and silent):
             yield slope.status
 
 
