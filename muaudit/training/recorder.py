@@ -27,6 +27,7 @@ _PLACES: tuple[tuple[Any, str], ...] = (
 )  # fmt: skip
 _SOFTMAX = (F.softmax, torch.softmax, torch.Tensor.softmax)
 OUTPUT = "output"
+_Logits = tuple[torch.Tensor, torch.Tensor] | None  # with zeros for hidden entries, and which these are
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Recorder(TorchFunctionMode):
 
         return call
 
-    def _attention(self, scores: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> None:
+    def _attention(self, scores: Callable[..., _Logits], args: Any, kwargs: Mapping[str, Any]) -> None:
         if not self._stack or not self._stack[-1]:
             return
         module, self._open = self._stack[-1], False
@@ -197,14 +198,10 @@ class Recorder(TorchFunctionMode):
             self.logit_nodes += [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
         try:
             with torch.no_grad():
-                found, hidden = scores(*args, **kwargs)
-                if not isinstance(found, torch.Tensor) or not found.is_floating_point() or found.dim() < 3:
+                logits = scores(*args, **kwargs)
+                if logits is None:
                     return
-                if hidden is None:  # a huge negative number, or −∞; a value that is not a number is not hidden
-                    hidden = found <= -1e4 * max(1.0, math.sqrt(found.shape[-1]))
-                    found = found.detach().masked_fill(hidden, 0.0)
-                else:
-                    found = found.masked_fill_(hidden, 0.0)
+                found, hidden = logits
                 call = self._calls.get(f"{module}.logits", 0)
                 self._calls[f"{module}.logits"] = call + 1
                 name = f"{module}.logits" + "'" * call
@@ -215,9 +212,18 @@ class Recorder(TorchFunctionMode):
             self._open = True
 
 
-def _input(*args: Any, **kwargs: Any) -> tuple[Any, None]:
+def _input(*args: Any, **kwargs: Any) -> _Logits:
     """What softmax is called with; a mask is part of it."""
-    return args[0] if args else kwargs.get("input"), None
+    found = args[0] if args else kwargs.get("input")
+    if not isinstance(found, torch.Tensor) or not found.is_floating_point() or found.dim() < 3:
+        return None
+    return _unmasked(found.detach())
+
+
+def _unmasked(scores: torch.Tensor) -> _Logits:
+    """A mask is a huge negative number, or −∞; a value that is not a number is not hidden."""
+    hidden = scores <= -1e4 * max(1.0, math.sqrt(scores.shape[-1]))
+    return scores.masked_fill(hidden, 0.0), hidden
 
 
 def _scores(
@@ -229,17 +235,23 @@ def _scores(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What a fused attention takes the softmax of, a tensor of its own, and what is hidden of it where masks say so."""
+) -> _Logits:
+    """What a fused attention takes the softmax of."""
     if enable_gqa and key.dim() > 2:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), dim=-3)
     scores = (query * (query.size(-1) ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+    if scores.dim() < 3:
+        return None
     hidden = torch.zeros((), dtype=torch.bool, device=scores.device)
     if is_causal:
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-    if attn_mask is not None and attn_mask.dtype != torch.bool:
-        return (scores + attn_mask).masked_fill(hidden, float("-inf")), None
-    return scores, hidden if attn_mask is None else hidden | ~attn_mask
+        scores = scores.tril()  # many times faster than filling where a mask says so
+    if attn_mask is None:
+        return scores, hidden
+    if attn_mask.dtype != torch.bool:
+        return _unmasked((scores + attn_mask).masked_fill(hidden, float("-inf")))
+    hidden = hidden | ~attn_mask
+    return scores.masked_fill(hidden, 0.0), hidden
 
 
 def tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
