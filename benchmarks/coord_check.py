@@ -30,8 +30,9 @@ from muaudit.target.options import TargetOptions, parse_inputs
 from muaudit.target.probe import Target
 from muaudit.target.usercode import seed_everything
 from muaudit.training import loop, run
+from muaudit.training.beforehand import sizes_at
 from muaudit.training.loop import Work, train
-from muaudit.training.run import measure, sizes_at
+from muaudit.training.run import measure
 from muaudit.training.settings import Settings
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

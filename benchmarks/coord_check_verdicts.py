@@ -2,6 +2,7 @@
 
     python benchmarks/coord_check_verdicts.py fixtures --base-seeds 10   # µP passes, SP fails, whatever the seed
     python benchmarks/coord_check_verdicts.py bugs [mlp gpt ...]         # the planted place among the first offenders
+    python benchmarks/coord_check_verdicts.py hf [gpt2 llama ...]  # Hugging Face families fail, converted they pass
 
 Widths are the fixture's first times 1, 2, 4 and 8 (`--widths 4` of them), 3 steps, 3 seeds (more where
 `MORE_SEEDS` says so). Exits 1 when a verdict is wrong. A bug that
@@ -34,6 +35,7 @@ from bugs.plant import Edit, Fixture, fixture  # noqa: E402
 
 from muaudit.convert.planned import planned  # noqa: E402
 from muaudit.target import from_functions, resolve  # noqa: E402
+from muaudit.target.options import TargetOptions, parse_set  # noqa: E402
 from muaudit.target.probe import Target  # noqa: E402
 from muaudit.training import run, store  # noqa: E402
 from muaudit.training.judge import Verdict, judge  # noqa: E402
@@ -62,6 +64,15 @@ class Subject:
     bug: Bug | None = None
 
 
+def families(only: list[str]) -> Iterator[Subject]:
+    """Hugging Face families, with a small vocabulary, as they come and as `convert` makes them."""
+    few = TargetOptions(set=parse_set(["vocab_size=512"]))
+    for path in sorted((FIXTURES / "hf").glob("*")):
+        if not only or path.name in only:
+            yield Subject(f"hf/{path.name}", lambda path=path: resolve(str(path), few), "fail")
+            yield Subject(f"hf/{path.name}, converted", lambda path=path: converted(path, few), "pass")
+
+
 def fixtures(only: list[str]) -> Iterator[Subject]:
     """Every fixture, and those in SP once more as `convert` makes them."""
     for path in sorted(FIXTURES.glob("*/*.py")):
@@ -73,10 +84,10 @@ def fixtures(only: list[str]) -> Iterator[Subject]:
             yield Subject(f"{name}, converted", lambda path=path: converted(path), "pass")
 
 
-def converted(path: Path) -> Target:
+def converted(path: Path, options: TargetOptions | None = None) -> Target:
     from muaudit.convert.planner import make_plan
 
-    target = resolve(str(path))
+    target = resolve(str(path), options)
     first = target.axes[0].probes[0]
     return planned(target, make_plan(target, first, 2 * first))
 
@@ -181,7 +192,7 @@ def told(subject: Subject, found: list[Verdict]) -> tuple[bool, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=["fixtures", "bugs"])
+    parser.add_argument("which", choices=["fixtures", "bugs", "hf"])
     parser.add_argument("only", nargs="*", help="mlp, gpt, llama, resnet, ...")
     parser.add_argument("--widths", type=int, default=4)
     parser.add_argument("--steps", type=int, default=3)
@@ -198,7 +209,8 @@ def main() -> None:
         args.keep.mkdir(parents=True, exist_ok=True)
     seen = wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        subjects = list(fixtures(args.only) if args.which == "fixtures" else bugs(args.only, Path(folder)))
+        found = {"fixtures": fixtures, "hf": families, "bugs": lambda only: bugs(only, Path(folder))}
+        subjects = list(found[args.which](args.only))
         for subject in subjects[part - 1 :: parts]:
             start = time.perf_counter()
             try:

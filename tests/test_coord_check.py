@@ -15,10 +15,12 @@ from torch import nn
 
 from muaudit.cli.main import app
 from muaudit.target import from_functions, resolve
+from muaudit.training import run as training
 from muaudit.training import store
 from muaudit.training.data import Measurement
 from muaudit.training.fit import fit
 from muaudit.training.judge import Verdict, judge
+from muaudit.training.loop import Run, Work
 from muaudit.training.run import measure
 from muaudit.training.settings import Settings
 from muaudit.training.show import check_lines
@@ -139,14 +141,18 @@ def test_out_of_memory_drops_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.isfinite(run.loss[:2]).all()
 
 
-def test_an_interrupt_keeps_what_was_measured() -> None:
-    def build(width: int) -> Twice:
-        if width == 128 and torch.get_default_device().type != "meta":
-            raise KeyboardInterrupt
-        return Twice(width)
+def test_an_interrupt_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = training.train_together
 
-    run = small(build, widths=(32, 64, 128))
+    def interrupted(work: Work, *args: Any, **settings: Any) -> list[Run]:
+        if 128 in work.sizes.values():
+            raise KeyboardInterrupt
+        return trained(work, *args, **settings)
+
+    monkeypatch.setattr(training, "train_together", interrupted)
+    run = small(Twice, widths=(32, 64, 128))
     assert run.notices == ("interrupted after 4 of 6 runs",)
+    assert run.interrupted
     assert judge(run).status in ("pass", "undecided", "fail")
 
 

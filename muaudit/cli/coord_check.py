@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import terminal_width, write
+from muaudit.cli.output import check_writable, terminal_width, write
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
     from muaudit.target.options import TargetOptions
+    from muaudit.target.probe import Target
     from muaudit.training.data import Measurement
     from muaudit.training.run import Progress
     from muaudit.training.settings import Settings
 
 FORMATS = ("rich", "json", "csv")
+STEPS, SEEDS, DEVICE, DTYPE = 4, 3, "cpu", "fp32"
 
 
 @guarded
@@ -35,10 +37,10 @@ def coord_check(
         str | None,
         typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
     ] = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates to take.")] = 4,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = 3,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = "cpu",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates to take.")] = STEPS,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = SEEDS,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = DEVICE,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = DTYPE,
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
     ] = None,
@@ -83,11 +85,13 @@ def coord_check(
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if from_ is not None:
         unused = {
-            "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--lr": lr,
-            "--optimizer": optimizer, "--width": width, "--set": set_, "--input": input_,
+            "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--lr": lr, "--optimizer": optimizer,
+            "--width": width, "--set": set_, "--input": input_, "--steps": steps != STEPS, "--seeds": seeds != SEEDS,
+            "--seed": seed, "--device": device != DEVICE, "--dtype": dtype != DTYPE,
         }  # fmt: skip
+        trained = compare is not None and not _is_report(compare)  # for which they count
         for name, given in unused.items():
-            if given:
+            if given and not (trained and name not in ("--plan", "--compare-plan")):
                 raise UserError(f"--from reads a finished run: {name} would change nothing", f"leave {name} out")
     if (compare is not None or compare_plan is not None) and format_ != "rich":
         raise UserError(
@@ -95,21 +99,37 @@ def coord_check(
         )
     if from_ is not None and target is not None:
         raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
-    from muaudit.training.settings import Settings, check_settings, parse_width_list
+    from muaudit.training.settings import Settings, be_frugal, check_settings, parse_width_list
 
     chosen = parse_width_list(widths) if widths is not None else ()
     settings = check_settings(Settings(chosen, steps, seeds, seed, device, dtype, lr))
+    _check_places(output, plot)
+    if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
+        be_frugal()
+    options, jobs = _options(width, set_, input_, optimizer), []
+    with redirect_stdout(sys.stderr):  # everything that can be refused is, before anything is trained
+        jobs.append(_stored(from_) if from_ is not None else _target(target, options, plan))
+        if compare is not None:
+            jobs.append(_stored(Path(compare)) if _is_report(compare) else _target(compare, options))
+        if compare_plan is not None:
+            jobs.append(_target(target, options, compare_plan))
+    return _report(list(_measured(jobs, settings)), format_, output, plot)
+
+
+def _check_places(output: Path | None, plot: Path | None) -> None:
+    """Raise UserError unless the files that are asked for can be written."""
+    for path in (output, plot):
+        if path is None:
+            continue
+        if not path.resolve().parent.is_dir():
+            raise UserError(f"cannot write {path}: no such folder: {path.parent}")
+        if path.is_dir():
+            raise UserError(f"cannot write {path}: it is a folder")
+        check_writable([path])
     if plot is not None:
         from muaudit.training.plot import check_plot
 
         check_plot(plot)
-    options = _options(width, set_, input_, optimizer)
-    runs = [_stored(from_) if from_ is not None else _measure(target, options, settings, plan)]
-    if compare is not None:
-        runs.append(_stored(Path(compare)) if _is_report(compare) else _measure(compare, options, settings))
-    if compare_plan is not None:
-        runs.append(_measure(target, options, settings, compare_plan))
-    return _report(runs, format_, output, plot)
 
 
 def _report(runs: list[Measurement], format_: str, output: Path | None, plot: Path | None) -> int:
@@ -118,10 +138,6 @@ def _report(runs: list[Measurement], format_: str, output: Path | None, plot: Pa
 
     rows = [(run, judge(run)) for run in runs]
     run, verdict = rows[0]
-    if plot is not None:
-        from muaudit.training.plot import plot as draw
-
-        draw(rows, plot)
     if format_ == "rich":
         from muaudit.report.render import to_text
         from muaudit.training.show import check_lines
@@ -133,6 +149,10 @@ def _report(runs: list[Measurement], format_: str, output: Path | None, plot: Pa
 
         text = store.to_json(run, verdict) if format_ == "json" else store.to_csv(run)
     write(text, output)
+    if plot is not None:
+        from muaudit.training.plot import plot as draw
+
+        draw(rows, plot)
     return verdict.exit_code
 
 
@@ -164,23 +184,34 @@ def _options(
     )
 
 
-def _measure(target: str | None, options: TargetOptions, settings: Settings, plan: Path | None = None) -> Measurement:
-    from muaudit.training.settings import be_frugal
-
-    if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
-        be_frugal()
+def _target(target: str | None, options: TargetOptions, plan: Path | None = None) -> Target:
     from muaudit.target import resolve
-    from muaudit.training.run import measure
 
-    with redirect_stdout(sys.stderr), _bar() as progress:
-        found = resolve(target, options)
-        if plan is not None:
-            from muaudit.convert.plan import load_plan
-            from muaudit.convert.planned import planned
+    found = resolve(target, options)
+    if plan is None:
+        return found
+    from muaudit.convert.plan import load_plan
+    from muaudit.convert.planned import planned
 
-            found = planned(found, load_plan(plan))
-            found = replace(found, label=f"{found.label} converted by {plan.name}")
-        return measure(found, settings, progress)
+    found = planned(found, load_plan(plan))
+    return replace(found, label=f"{found.label} converted by {plan.name}")
+
+
+def _measured(jobs: Sequence[Target | Measurement], settings: Settings) -> Iterator[Measurement]:
+    """What is stored as it is, targets after training them; nothing after an interrupt."""
+    from muaudit.training.data import Measurement
+
+    for job in jobs:
+        if isinstance(job, Measurement):
+            yield job
+            continue
+        from muaudit.training.run import measure
+
+        with redirect_stdout(sys.stderr), _bar() as progress:
+            run = measure(job, settings, progress)
+        yield run
+        if run.interrupted:
+            return
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from ..training.run import check_device
+from ..training.beforehand import check_device
 from . import prepare
 from .budget import Clock, parse_budget
 from .data import Measured

@@ -8,8 +8,8 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..training.beforehand import sizes_at
 from ..training.loop import moved
-from ..training.run import sizes_at
 from .jobs import Settings, Unit
 from .variant import Variant
 

@@ -14,9 +14,9 @@ from torch import nn
 from ..errors import UserError
 from ..target.probe import Inputs
 from ..target.usercode import describe, seed_everything, user_error
+from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
-from ..training.run import sizes_at
 from ..training.settings import DTYPES
 from .jobs import Job, Outcome, Settings, Unit
 from .variant import Variant

@@ -13,7 +13,7 @@ from ..convert.plan import Plan
 from ..convert.planned import planned
 from ..errors import UserError
 from ..target.probe import Target
-from ..training.run import sizes_at
+from ..training.beforehand import sizes_at
 from .forward import Places, install
 from .knobs import KNOBS
 from .tasks import Task

@@ -12,6 +12,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Kind = Literal["hidden", "output", "logits"]
 STATISTICS = ("l2", "l1", "change_l2", "change_l1")
+INTERRUPTED = "interrupted after "  # how the notice begins
 PARAMETER_STATISTICS = ("grad_rms", "update_relative")
 
 
@@ -76,6 +77,11 @@ class Measurement:
     parameters: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     audit_verdict: str | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return any(notice.startswith(INTERRUPTED) for notice in self.notices)
 
 
 def empty(widths: int, seeds: int, steps: int) -> Array:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import torch
 
 from ..errors import UserError
 from ..report.model import Report
-from ..target.probe import Inputs, Target
-from .data import PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
+from ..target.probe import Target
+from .beforehand import check_device, check_widths, data_notices, lr_factor, sizes_at
+from .data import INTERRUPTED, PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .ensemble import CannotStack
 from .lineage import Known
 from .loop import Run, Work, look, out_of_memory, train, train_together
 from .predicted import predicted
-from .recorder import tensors
 from .settings import Settings, check_settings
 
 Progress = Callable[[int, int, int], None]  # done, total, width
@@ -35,18 +32,12 @@ def measure(target: Target, settings: Settings, progress: Progress = lambda done
     first = target.axes[0].probes[0]
     widths = settings.widths or tuple(first * factor for factor in (1, 2, 4, 8))
     collected = _Collected(widths, settings)
-    collected.notices += _data_notices(target, widths)
-    _check_widths(target, widths)
-    factor = _lr_factor(target, settings.lr)
+    collected.notices += data_notices(target, widths)
+    check_widths(target, widths)
+    factor = lr_factor(target, settings.lr)
     report = _prediction(target, collected.notices)
     _Runner(target, settings, factor, collected, progress).every_width()
     return collected.measurement(target, report)
-
-
-def sizes_at(target: Target, width: int) -> dict[str, int]:
-    """The sizes of all axes when the main one has this width; the others keep their ratio to it."""
-    main = target.axes[0]
-    return {axis.name: max(1, round(axis.probes[0] * width / main.probes[0])) for axis in target.axes}
 
 
 class _Runner:
@@ -63,10 +54,11 @@ class _Runner:
     def every_width(self) -> None:
         """Until done, interrupted, or out of memory: wider models would need more still."""
         try:
-            self._look()
-            for place in range(len(self.collected.widths)):
-                if not self._width(place):
-                    return
+            with _quick_collections():
+                self._look()
+                for place in range(len(self.collected.widths)):
+                    if not self._width(place):
+                        return
         except KeyboardInterrupt:
             self._interrupted()
 
@@ -124,7 +116,20 @@ class _Runner:
 
     def _interrupted(self) -> None:
         total = len(self.collected.widths) * self.settings.seeds
-        self.collected.notices.append(f"interrupted after {self.collected.done} of {total} runs")
+        self.collected.notices.append(f"{INTERRUPTED}{self.collected.done} of {total} runs")
+
+
+@contextmanager
+def _quick_collections() -> Iterator[None]:
+    """Leave out of garbage collections what was there before: torch's own objects take longer than a small model."""
+    ours = not gc.get_freeze_count()
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()
 
 
 @dataclass
@@ -235,64 +240,3 @@ def _prediction(target: Target, notices: list[str]) -> Report | None:
     except Exception as error:
         notices.append(f"no prediction to compare with: the audit failed with {type(error).__name__}: {error}")
     return None
-
-
-def _lr_factor(target: Target, lr: float | None) -> float:
-    """What every group's learning rate is multiplied by, so that the largest at the first probe is `lr`."""
-    if lr is None:
-        return 1.0
-    optimizer = target.optimizer(target.build(target.sizes(0), 0), target.sizes(0))
-    largest = max(float(group["lr"]) for group in optimizer.param_groups)
-    if largest <= 0:
-        raise UserError("--lr cannot scale this optimizer: its learning rates are zero")
-    return lr / largest
-
-
-def check_device(device: str) -> None:
-    kind = device.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
-    if not there:
-        raise UserError(f"device {device!r} is not there", "--device cpu works everywhere")
-    if kind == "cuda" and ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
-        raise UserError(f"device {device!r} is not there", f"there are {torch.cuda.device_count()} cuda devices")
-
-
-def _check_widths(target: Target, widths: tuple[int, ...]) -> None:
-    """Refuse a width that the model refuses before any is trained; without memory for the weights, where that works."""
-    for width in widths:
-        try:
-            with torch.device("meta"):
-                target.build(sizes_at(target, width), 0)
-        except Exception:
-            _really_built(target, width)
-
-
-def _really_built(target: Target, width: int) -> None:
-    """Some code cannot be built without memory."""
-    try:
-        target.build(sizes_at(target, width), 0)
-    except UserError as error:
-        if not out_of_memory(error):
-            raise UserError(error.message, "--widths trains at other widths, for example multiples of these") from error
-
-
-def _data_notices(target: Target, widths: tuple[int, ...]) -> list[str]:
-    """Compare the data of two widths, and of one width twice."""
-    sizes = sizes_at(target, widths[0])
-    if not _same(target.inputs(sizes), target.inputs(sizes)):
-        where = Path(target.path).name if target.path else target.label
-        raise UserError(
-            f"{where}: batch({widths[0]}) returns different data when called again; a coordinate check needs one batch",
-            "seed it: torch.randn(..., generator=torch.Generator().manual_seed(0))",
-        )
-    if not _same(target.inputs(sizes), target.inputs(sizes_at(target, widths[-1]))):
-        return ["the data differ between widths: part of every slope may come from them"]
-    return []
-
-
-def _same(a: Inputs, b: Inputs) -> bool:
-    def of(inputs: Inputs) -> list[Any]:
-        return list(tensors((inputs.args, inputs.kwargs)))
-
-    pairs = list(zip(of(a), of(b), strict=False))
-    return len(of(a)) == len(of(b)) and all(x.shape == y.shape and bool(torch.equal(x, y)) for x, y in pairs)
