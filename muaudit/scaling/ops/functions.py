@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ...capture.align import Op
+from ..builder import HANDLERS, Builder, Number, Result, handles
 from ..constants import exponent_of
-from ..lower import HANDLERS, Builder, Number, Result, handles
 from ..values import Value
 
 

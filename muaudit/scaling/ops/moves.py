@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...capture.align import Op
-from ..lower import HANDLERS, Builder, Number, Result, handles
+from ..builder import HANDLERS, Builder, Number, Result, handles
 from ..values import NUMBER, ZERO, Value
 
 NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero

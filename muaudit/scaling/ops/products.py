@@ -7,8 +7,8 @@ import operator
 from typing import Any
 
 from ...capture.align import Op
+from ..builder import Builder, Number, Result, handles
 from ..constants import exponent_of
-from ..lower import Builder, Number, Result, handles
 from ..values import PER_CHANNEL, ZERO, Value
 
 
