@@ -237,3 +237,16 @@ def test_code_that_hangs_or_dies_does_not_stop_the_rest(project: Path) -> None:
     assert list(result.targets) == ["net"]
     assert said["hangs.py"] == "took longer than 8 s; --timeout gives it more"
     assert "died" in said["dies.py"]
+
+
+def test_a_package_that_cannot_be_imported_fails_for_all_its_files(project: Path) -> None:
+    """What was imported of it before it failed is no way in: a fresh process would not have it."""
+    (project / "package").mkdir()
+    (project / "package" / "__init__.py").write_text("from . import net, wants\n")
+    (project / "package" / "net.py").write_text(PARTS)
+    (project / "package" / "wants.py").write_text("import not_installed\n" + PARTS)
+    inside = [each for each in candidates(project) if each.file.startswith("package/")]
+    result = survey(project, [*inside, *inside], seconds=30, processes=1)
+    needed = {each.text: each.module for each in result.refused}
+    assert needed == {"package/net.py": "not_installed", "package/wants.py": "not_installed"}
+    assert (result.targets, result.left) == ({}, ())

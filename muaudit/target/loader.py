@@ -194,3 +194,16 @@ def _importing(name: str, path: Path | None) -> Iterator[None]:
         raise UserError(message, hint) from error
     finally:
         sys.argv = argv
+        _forget_orphans()
+
+
+def _forget_orphans() -> None:
+    """Drop modules of the target's whose package is not imported, as when it failed halfway.
+
+    Python hands such a module out without a look at its package: the next target would pass, and fail elsewhere.
+    """
+    own = {name for finder in sys.meta_path if isinstance(finder, _FolderFinder) for name in finder.found}
+    for name in sorted(sys.modules):  # a package before what is in it
+        package = name.rpartition(".")[0]
+        if package and package not in sys.modules and name.partition(".")[0] in own:
+            del sys.modules[name]
