@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from models import constants as zoo
-from test_architectures import ROWS, audit, errors, expected
+from test_architectures import ROWS, SEQUENCE, audit, errors, expected
+from torch import nn
 
 # by hand: the largest singular value of a random n × n matrix of std s is 2s·sqrt(n), of a permutation 1, of ones n
 FIXED: dict[str, tuple[Callable[[int], torch.Tensor], bool]] = {
@@ -36,6 +37,27 @@ def test_a_constant_is_told_on_its_own_line() -> None:
     line = start + next(i for i, text in enumerate(source) if "self.factor" in text)
     report = audit(zoo.Grown, ROWS)
     assert [v.line for v in report.violations if v.rule == "MUP207"] == [line]
+
+
+def hidden_over_width(model: nn.Module) -> torch.optim.Optimizer:
+    """Adam by TP5 Table 8: hidden weights 1/n, all else constant."""
+    hidden = ("squeeze.weight", "excite.weight", "mix.weight")
+    return torch.optim.Adam(
+        [
+            {"params": [p], "lr": 0.64 / model.head.in_features if name in hidden else 0.01}  # type: ignore[union-attr]
+            for name, p in model.named_parameters()
+        ],
+        eps=1e-20,
+    )
+
+
+def test_a_constant_that_no_parameter_stands_before_is_one_finding() -> None:
+    """Without it all is right, so it is wrong: not the layer, the norm and the readout that follow."""
+    assert not errors(audit(lambda n: zoo.Gated(n, 1.0), SEQUENCE, optimizer=hidden_over_width))
+    source, start = inspect.getsourcelines(zoo.Gated.forward)
+    line = start + next(i for i, text in enumerate(source) if "self.factor" in text)
+    report = audit(lambda n: zoo.Gated(n, n**0.5), SEQUENCE, optimizer=hidden_over_width)
+    assert [(v.rule, v.tensors, v.line) for v in report.violations if v.severity == "error"] == [("MUP207", (), line)]
 
 
 def test_a_table_read_in_two_places_is_judged_in_each() -> None:

@@ -18,6 +18,7 @@ from .measure import Init, measure
 from .misplaced import factors_in_place
 from .optimizers import Trained
 from .result import Discrepancy
+from .stray import constants_alone
 from .tables import table_in_words
 from .together import united
 from .uses import Ideal, Solver
@@ -70,6 +71,7 @@ def judged_program(
 
     ideal, blame, judged, found = once()
     found = factors_in_place(program, judged, found, lambda: once()[3])
+    found = constants_alone(program, found, lambda: once()[3])
     found = hook_in_words(found, judged)
     found = table_in_words(found, trained, lambda how: once(how)[3])
     return ideal, blame, judged, united(found, judged, trained)

@@ -71,3 +71,21 @@ class Complex(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.embed(x)).to(torch.cfloat) @ self.weight
         return self.head(torch.tanh(torch.view_as_real(h).sum(-1)))
+
+
+class Gated(nn.Module):
+    """Squeeze and excitation, then `factor`, then a residual layer: the factor is behind a product of activations."""
+
+    def __init__(self, width: int, factor: float) -> None:
+        super().__init__()
+        self.factor, self.m = factor, width / 64
+        self.embed, self.norm = nn.Conv1d(FEATURES, width, 1), nn.BatchNorm1d(width)
+        self.squeeze, self.excite = nn.Linear(width, width // 4), nn.Linear(width // 4, width)
+        self.mix, self.second, self.head = nn.Conv1d(width, width, 1), nn.BatchNorm1d(width), nn.Linear(width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.norm(self.embed(x.transpose(1, 2))))
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(h.mean(-1)))))
+        gated = h * gate[..., None]
+        scaled = gated * self.factor
+        return self.head(torch.relu(self.second(self.mix(scaled)) + scaled).mean(-1) / self.m)
