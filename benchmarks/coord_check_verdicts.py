@@ -209,8 +209,8 @@ def main() -> None:
         args.keep.mkdir(parents=True, exist_ok=True)
     seen = wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        found = {"fixtures": fixtures, "hf": families, "bugs": lambda only: bugs(only, Path(folder))}
-        subjects = list(found[args.which](args.only))
+        kinds = {"fixtures": fixtures, "hf": families, "bugs": lambda only: bugs(only, Path(folder))}
+        subjects = list(kinds[args.which](args.only))
         for subject in subjects[part - 1 :: parts]:
             start = time.perf_counter()
             try:

@@ -34,6 +34,8 @@ def check_plot(path: Path) -> None:
     """Raise UserError for a format that cannot be written, or without matplotlib."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"--plot writes {', '.join(FORMATS)}, found {path.name}", "for example --plot coord.png")
+    if not path.resolve().parent.is_dir():
+        raise UserError(f"--plot: no such folder: {path.parent}")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
