@@ -131,6 +131,16 @@ def test_an_interval_within_the_allowed_range_decides_however_wide_it_is() -> No
     assert slope.status == "pass"
 
 
+@pytest.mark.parametrize(("seeds", "wider"), [(3, "fail"), (1, "undecided")])
+def test_one_seed_cannot_tell_that_wider_is_worse(seeds: int, wider: str) -> None:
+    run = made("hidden", 0.0)
+    loss = np.array([1.0, 1.0, 1.2])[:, None, None] * np.ones((3, seeds, 3))
+    values = {name: each[:, :seeds] for name, each in run.activations[0].values.items()}
+    verdict = judge(replace(run, seeds=seeds, loss=loss, activations=(replace(run.activations[0], values=values),)))
+    assert verdict.wider == wider
+    assert "from width 128 to 256" in verdict.wider_detail
+
+
 def test_a_gain_that_absorbs_the_readouts_factor_may_shrink() -> None:
     run = measure(resolve(str(FIXTURES / "gpt/absorbed.py")), Settings(widths=(64, 128, 256), steps=2, seeds=2))
     gain = next(each for each in judge(run).judged if each.activation.name == "transformer.ln_f")

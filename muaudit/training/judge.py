@@ -255,6 +255,8 @@ def _wider(run: Measurement) -> tuple[Status, str]:
                     f"at step {step} the loss rises by {rise:.3g} from width {run.widths[narrow]} to {run.widths[wide]}"
                 )
                 worst = rise - noise, text
+    if worst[1] and run.seeds == 1:
+        return "undecided", f"{worst[1]}; one seed does not tell whether by chance"
     if worst[1]:
         return "fail", worst[1]
     return ("pass" if run.steps else "undecided"), f"over {run.steps} steps" if run.steps else "no step was taken"

@@ -24,11 +24,10 @@ _WORDS: dict[Status, str] = {
 def check_lines(run: Measurement, verdict: Verdict) -> Iterator[Line]:
     """The report for people."""
     yield line((run.describe, BOLD), hang=2)
-    yield line(
-        f"widths {', '.join(map(str, run.widths))}, {run.steps} steps, {run.seeds} seeds, {run.device} {run.dtype}, "
-        f"{run.optimizer}" + (f", lr {run.lr:g}" if run.lr else ""),
-        hang=2,
-    )
+    widths = ", ".join(map(str, run.widths))
+    amount = f"{_count(run.steps, 'step')}, {_count(run.seeds, 'seed')}"
+    rate = f", lr {run.lr:g}" if run.lr else ""
+    yield line(f"widths {widths}, {amount}, {run.device} {run.dtype}, {run.optimizer}{rate}", hang=2)
     for notice in run.notices:
         yield line((f"note: {notice}", WARNING), hang=2)
     yield line()
@@ -40,6 +39,10 @@ def check_lines(run: Measurement, verdict: Verdict) -> Iterator[Line]:
     yield from _table("undecided", open_)
     yield from _disagreements(verdict.disagreements)
     yield from _chart(verdict, run.steps)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _table(title: str, judged: list[Judged]) -> Iterator[Line]:
@@ -77,7 +80,7 @@ def _chart(verdict: Verdict, steps: int) -> Iterator[Line]:
     if not named:
         return
     yield line()
-    yield line((f"slope of the change after {steps} steps, from −1 to +1", BOLD))
+    yield line((f"slope of the change after {_count(steps, 'step')}, from −1 to +1", BOLD))
     wide = max(len(each.activation.name) for each, _ in named[:CHARTED])
     for each, slope in named[:CHARTED]:
         place = min(20, max(0, round((slope.fit.slope + 1) * 10)))
