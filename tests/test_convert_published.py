@@ -12,6 +12,8 @@ from bugs.plant import FIXTURES
 
 from muaudit.checkpoints.skeleton import skeleton
 from muaudit.cli.main import app
+from muaudit.convert.apply import match, modules_of
+from muaudit.convert.planner import make_plans
 from muaudit.convert.whole import whole
 from muaudit.errors import UserError
 from muaudit.target import Target, resolve
@@ -117,3 +119,21 @@ def test_a_large_one_is_compared_without_being_built(tmp_path: Path, capsys: pyt
     assert "model.layers.125.self_attn.q_proj.weight" not in said  # six of a kind are shown
     assert "more like this" in said
     assert not (tmp_path / "other").exists()
+
+
+# Layers of two kinds; heads × their size is not the hidden size, which it is in the small model.
+@pytest.mark.parametrize(("family", "parameters", "gates"), [("deepseek_v3", 909, 58), ("gemma2", 508, 0)])
+def test_a_plan_fits_the_published_model(family: str, parameters: int, gates: int) -> None:
+    """Every parameter of the model itself has its entry, and every router of a mixture of experts its multiplier."""
+    target = full(FIXTURES / "hf" / family)
+    audited = resolve(str(FIXTURES / "hf" / family))
+    width = audited.axes[0].default
+    assert width is not None
+    (plan,) = make_plans(audited, 256, width, ["table8"])
+    model = skeleton(target, width).model
+    assert len(match(plan, model)) == parameters
+    assert sum(hook.module == "model.layers.*.mlp.gate" for _, hook in modules_of(plan, model)) == gates
+    shapes = {entry.pattern: entry.shape for entry in plan.entries}
+    if family == "gemma2":
+        assert shapes["model.layers.*.self_attn.q_proj.weight"] == ("~0.889n", "n")  # 32 heads of 128, width 4608
+        assert shapes["model.layers.*.mlp.up_proj.weight"] == ("8n", "n")

@@ -64,7 +64,8 @@ class Hooks:
         for (module, on, part), exponent in single.items():
             pattern = pattern_of(module)
             alike = {name for name in names if pattern_of(name) == pattern}
-            folds = len(alike) > 1 and all(single.get((name, on, part)) == exponent for name in alike)
+            # one alone too: a model that is cut for the audit has more of its kind
+            folds = pattern != module and all(single.get((name, on, part)) == exponent for name in alike)
             key = (min(alike) if folds else module, on, part)
             out[Hook(pattern if folds else module, on, exponent, self.notes[key], part, self.lines[key])] = None
         return tuple(sorted(out, key=lambda hook: hook.part != WHOLE))  # parts last: they are taken apart right after

@@ -22,6 +22,7 @@ from .gauge import Gauge, choose, uses_by_tensor
 from .moves import FORMULATIONS
 from .multipliers import Hooks
 from .plan import Entry, Plan
+from .shapes import as_own, dim, own_shapes
 
 _DIGITS = 6
 
@@ -63,7 +64,12 @@ def make_plans(
     scaling = analyse(target, readout_bound=profile.readout_init_bound, seed=seed)
     optimizer = name_of(target.optimizer(target.build(target.sizes(0), seed), target.sizes(0)))
     made = [_plan(target, scaling, name, profile) for name in formulations]
-    return [replace(plan, base_width=base_width, width=width, optimizer=optimizer) for plan in made]
+    shapes = own_shapes(target)
+    return [
+        replace(plan, entries=tuple(as_own(entry, shapes, target) for entry in plan.entries), base_width=base_width,
+                width=width, optimizer=optimizer)
+        for plan in made
+    ]  # fmt: skip
 
 
 def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile) -> Plan:
@@ -200,15 +206,7 @@ def _shape(target: Target, scaling: Scaling, name: str) -> tuple[str, ...]:
     """Every dim as a multiple of the width, or as fixed."""
     op = scaling.aligned.by_node[scaling.aligned.narrow.params[name]]
     width = target.axes[0].probes[0]
-    return tuple(_dim(size, exponent, width) for size, exponent in zip(op.shape, op.dims, strict=True))
-
-
-def _dim(size: int, exponent: float, width: int) -> str:
-    if exponent != 1.0:
-        return "fixed" if exponent == 0.0 else f"~n^{exponent:g}"
-    if size == width:
-        return "n"
-    return f"{size // width}n" if size % width == 0 else f"~{size / width:.3g}n"
+    return tuple(dim(size, exponent, width) for size, exponent in zip(op.shape, op.dims, strict=True))
 
 
 def _folded(entries: list[Entry]) -> list[Entry]:
