@@ -72,3 +72,18 @@ def test_both_parts_of_a_complex_parameter_are_measured() -> None:
     right = errors(audit(lambda n: zoo.Complex(n, n**-0.5, n**-0.5), ROWS))
     assert right == expected("weight", "head.weight")
     assert ("MUP101", "weight") in errors(audit(lambda n: zoo.Complex(n, n**-1.0, 1.0), ROWS))
+
+
+def test_glorot_between_a_fixed_and_a_growing_dim_shrinks_like_an_inverse_root() -> None:
+    """sqrt(2 / (40 + n)) is n^-1/2 in the limit; between 64 and 128 it looks like n^-0.35."""
+
+    def build(width: int) -> nn.Module:
+        layers = nn.Linear(40, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 40)
+        for layer in layers[::2]:
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        return nn.Sequential(*layers)
+
+    report = audit(build, torch.randn(4, 40))
+    assert [t.init_exponent for t in report.tensors if t.name.endswith("weight")] == [-0.5] * 3
+    assert ("MUP102", "0.weight") in {(v.rule, v.tensors[0]) for v in report.violations}

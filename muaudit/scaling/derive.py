@@ -87,7 +87,7 @@ def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:
 
 
 def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[tuple[float, float], ...]]:
-    """Raw and ideal growth exponents of the dims that grow, for tensors whose dims are not pure powers of width."""
+    """Raw and ideal growth exponents of what an init may go by: the dims that grow, and fan_in + fan_out (Glorot)."""
     import math
 
     wide = dict(models[1].named_parameters())
@@ -95,8 +95,9 @@ def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tu
     for name, parameter in models[0].named_parameters():
         other = wide.get(name)
         if other is not None and len(other.shape) == len(parameter.shape):
-            pairs = zip(parameter.shape, other.shape, strict=True)
-            out[name] = tuple(
-                (math.log(b / a) / aligned.sizes.unit, aligned.sizes(a, b)) for a, b in pairs if b > a > 0
-            )
+            pairs = list(zip(parameter.shape, other.shape, strict=True))
+            grown = [(a, b, aligned.sizes(a, b)) for a, b in pairs if b > a > 0]
+            for (a, b), (c, d) in (pairs[:2], pairs[-2:]) if len(pairs) > 1 and len(grown) == 1 else ():
+                grown.append((a + c, b + d, grown[0][2]))
+            out[name] = tuple((math.log(b / a) / aligned.sizes.unit, exponent) for a, b, exponent in grown if b > a)
     return out

@@ -188,11 +188,11 @@ def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) ->
     exact = snap(raw, 0.25, min(tolerance, 0.12))
     if exact is None and tolerance > 0.12:  # a handful of entries: quarters cannot be told apart, halves can
         exact = snap(raw, 0.5, min(tolerance, 0.24))
-    if exact is not None:
-        return exact
     # A dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n.
+    if exact is not None and abs(raw - exact) <= 2 * error:
+        return exact
     for grows, exponent in fans:
         for power in (-1.0, -0.5, 0.5, 1.0):
-            if grows and abs(raw - power * grows) <= tolerance:
+            if grows and abs(raw - power * grows) <= (tolerance if exact is None else error):
                 return power * exponent
-    return None
+    return exact
