@@ -6,7 +6,8 @@
 Subjects are the SP fixtures, the published shapes of fixtures/hf, and further transformers families from their default
 configs made small. Each is planned for AdamW and for SGD in all formulations, every plan goes through its file, and the
 model is audited with it: "ok" means exit 0, else the rules of the errors, or "unanalysed" for findings that could not
-be judged, which do not change the exit code. Prints a table and the misses.
+be judged, which do not change the exit code. A plan must also fit the whole model where a smaller one of its kind was
+audited: names, shapes, modules with multipliers. Prints a table and the misses.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def row(make: Callable[[str], Any], optimizer: str) -> dict[str, str]:
             with tempfile.TemporaryDirectory() as folder:
                 write_plan(plan, Path(folder) / "plan.yaml")
                 plan = load_plan(Path(folder) / "plan.yaml")
+            fits(target, plan)
             report = audit(planned(target, plan))
             errors = sorted({f"{v.rule} {v.pattern or v.module}" for v in report.violations if v.severity == "error"})
             out[formulation] = ", ".join(errors) or ("ok" if not report.unanalysed else "ok, unanalysed "
@@ -84,6 +86,21 @@ def row(make: Callable[[str], Any], optimizer: str) -> dict[str, str]:
         except Exception as error:
             out[formulation] = f"CRASH {type(error).__name__}: {error}"
     return out
+
+
+def fits(target: Any, plan: Any) -> None:
+    """Hold the plan against the whole model, without its weights. Raises UserError where it does not fit."""
+    from muaudit.checkpoints.skeleton import skeleton
+    from muaudit.convert.apply import match, modules_of
+    from muaudit.convert.whole import whole
+    from muaudit.target import TargetOptions
+
+    if target.own is not None and target.axes[0].default:
+        full, _ = whole(target, TargetOptions(), lambda changed: target)
+        model = skeleton(full, target.axes[0].default).model
+        own = plan.at(target.axes[0].default)
+        match(own, model)
+        modules_of(own, model)
 
 
 def main() -> int:

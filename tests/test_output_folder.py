@@ -17,6 +17,7 @@ from test_checkpoints import SIZES, convert, tensors_of
 from test_convert import BASE, target_of
 
 from muaudit.checkpoints import folder as folders
+from muaudit.checkpoints import stream
 from muaudit.checkpoints.folder import replaced
 from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
@@ -135,6 +136,30 @@ def test_an_error_of_the_disk_in_the_middle(
     with pytest.raises(UserError, match="no space left on device\nmake room or name a folder on another disk"):
         convert(mlp, source, tmp_path / "out")
     monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fdatasync"), reason="the system writes back on its own")
+@pytest.mark.parametrize("good", [0, 1])
+def test_an_error_while_the_disk_takes_what_was_written(
+    good: int, mlp: tuple[Target, Plan], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from another thread, for any part of the file, the last one too."""
+    sync, left = os.fdatasync, [good]
+
+    def failing(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(stream, "_WINDOW", 200_000)
+    monkeypatch.setattr(stream, "CHUNK", 100_000)
+    monkeypatch.setattr(os, "fdatasync", failing)
+    with pytest.raises(UserError, match="input/output error"):
+        convert(mlp, source, tmp_path / "out")
+    monkeypatch.undo()
+    assert left == [-1]
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
