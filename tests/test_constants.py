@@ -87,3 +87,26 @@ def test_glorot_between_a_fixed_and_a_growing_dim_shrinks_like_an_inverse_root()
     report = audit(build, torch.randn(4, 40))
     assert [t.init_exponent for t in report.tensors if t.name.endswith("weight")] == [-0.5] * 3
     assert ("MUP102", "0.weight") in {(v.rule, v.tensors[0]) for v in report.violations}
+
+
+@pytest.mark.parametrize("power", [-1.0, -0.5, 0.0])
+@pytest.mark.parametrize("pairs", [True, False])
+def test_squares_summed_over_a_growing_dim_need_its_inverse(power: float, pairs: bool) -> None:
+    """Distances to prototypes, and products of pairs by squares of sums: n terms of size 1."""
+
+    class Squares(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.factor = nn.Linear(16, width), width**power
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = self.embed(x)
+            entries = (
+                z.view(2, 2, -1).sum(1).square() - z.view(2, 2, -1).square().sum(1)
+                if pairs
+                else (z[2:, None] - z[:2]).square()
+            )
+            return entries.sum(-1) * self.factor
+
+    found = errors(audit(Squares, ROWS))
+    assert found == (set() if power == -1 else {("MUP206", "")})

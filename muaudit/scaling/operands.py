@@ -53,6 +53,14 @@ def through_views(x: Value) -> Value:
     return x
 
 
+def made_of_squares(x: Value) -> bool:
+    """Whether x is a square or a higher power of activations, or a sum of such."""
+    x = through_views(x)
+    if x.kind == "join":
+        return all(made_of_squares(arg) for arg in x.args)
+    return x.kind == "power" and x.c >= 2 and not x.weight
+
+
 def parameters_in(x: Value) -> Iterable[str]:
     """Names of the parameters an expression is made of."""
     if x.kind == "param":

@@ -29,6 +29,7 @@ from .operands import (
     is_positive_function,
     is_zero,
     leaf_rank,
+    made_of_squares,
     matrix_role,
     parameters_in,
     source_role,
@@ -403,9 +404,22 @@ class Solver:
         if phi is None or v.mean:
             return phi
         product = through_views(x)
-        if product.kind != "mul" or any(a.weight for a in product.args):
-            return phi + v.e
-        return phi + v.e + self._carries_constant(v)
+        squares = made_of_squares(product) and not self._makes_norm(v)
+        if squares or (product.kind == "mul" and not any(a.weight for a in product.args)):
+            return phi + v.e + self._carries_constant(v)
+        return phi + v.e
+
+    def _makes_norm(self, v: Value) -> bool:
+        """Whether a root, or an inverse, is taken of this sum."""
+        waiting, seen = [v], {v}
+        while waiting:
+            for reader in self.readers.get(waiting.pop(), []):
+                if reader.kind == "power" and reader.c < 1:
+                    return True
+                if reader.kind in ("view", "scale", "join", "reduce", "power") and reader not in seen:
+                    seen.add(reader)
+                    waiting.append(reader)
+        return False
 
     def _norm(self, v: Value) -> Expr | None:
         self.act(v.args[0], v)
