@@ -84,7 +84,8 @@ def _mismatch(problems: list[str]) -> UserError:
         these = [f"  {problem}" for problem in problems if kind in problem]
         shown += these[:_SHOWN] + ([f"  and {len(these) - _SHOWN} more like this"] if len(these) > _SHOWN else [])
     shapes, unknown, missing = (any(kind in problem for problem in problems) for kind in (_SHAPE, _UNKNOWN, _MISSING))
-    hints = ["--width says how wide the checkpoint is, --set n_layer=N and the like how deep"] if shapes else []
+    deep = "--width says how wide the checkpoint is, --set n_layer=N and the like how deep"
+    hints = [deep] if shapes or (missing and not unknown) else []
     hints += ["--keep 'PATTERN' copies tensors that the model does not have as they are"] if unknown else []
     renamed = (
         "where a library renames tensors while it loads them, as transformers does for some models, save them by\n"
