@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from muaudit.report.render import to_text
 from muaudit.target import resolve
 from muaudit.training.data import STATISTICS, Activation, Kind, Measurement
 from muaudit.training.judge import judge
@@ -19,6 +20,7 @@ from muaudit.training.lineage import Known
 from muaudit.training.recorder import Recorder
 from muaudit.training.run import measure
 from muaudit.training.settings import Settings
+from muaudit.training.show import check_lines
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 WIDTHS = (64, 128, 256)
@@ -129,6 +131,20 @@ def test_an_interval_within_the_allowed_range_decides_however_wide_it_is() -> No
     slope = judge(replace(run, activations=(replace(run.activations[0], values=values),))).judged[0].slopes[0]
     assert slope.fit.half_width > 0.5
     assert slope.status == "pass"
+
+
+def test_what_does_not_change_is_not_in_the_chart_and_installed_code_goes_by_its_import() -> None:
+    run = made("hidden", 0.0)
+    values = run.activations[0].values
+    still = {**values, "l2": 2 * values["l2"], **dict.fromkeys(("change_l2", "change_l1"), np.zeros((3, 3, 3)))}
+    table = Activation("table", "table", "hidden", still)
+    grows = made("hidden", 1.0, file="/venv/lib/python3.11/site-packages/lib/model.py", line=3).activations[0]
+    grows = replace(grows, name="grows", values={**grows.values, "l2": 3 * values["l2"]})
+    run = replace(run, activations=(replace(run.activations[0], name="flat"), table, grows))
+    text = to_text(check_lines(run, judge(run)), None)
+    assert "  lib/model.py:3  " in text
+    chart = text.rpartition("from −1 to +1")[2]
+    assert [row.split()[0] for row in chart.splitlines() if row] == ["flat", "grows"]
 
 
 @pytest.mark.parametrize(("seeds", "wider"), [(3, "fail"), (1, "undecided")])

@@ -55,12 +55,18 @@ def _table(title: str, judged: list[Judged]) -> Iterator[Line]:
     found = [each for each in distinct(judged) if each in judged]
     for each in found[:SHOWN]:
         a = each.activation
-        where = f"{relpath(a.file)}:{a.line}" if a.file else "-"
+        where = f"{_short(a.file)}:{a.line}" if a.file else "-"
         change = _change(each), _predicted_change(a)
         rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, *_why(each)])
     yield from columns(rows, indent=2, hang=4)
     if len(judged) > len(found[:SHOWN]):
         yield line((f"and {len(judged) - len(found[:SHOWN])} more; --format json has them all", DIM), indent=2)
+
+
+def _short(file: str) -> str:
+    """From here, or as it is imported where it is installed."""
+    here, installed = relpath(file), file.replace("\\", "/").rpartition("/site-packages/")[2]
+    return here if not here.startswith("..") else installed
 
 
 def _disagreements(judged: list[Judged]) -> Iterator[Line]:
@@ -76,7 +82,8 @@ def _disagreements(judged: list[Judged]) -> Iterator[Line]:
 
 def _chart(verdict: Verdict, steps: int) -> Iterator[Line]:
     """One row an activation, in the order of the forward pass: where its last slope lies between −1 and +1."""
-    named = [(each, each.slopes[-1]) for each in distinct(verdict.judged) if each.slopes]
+    changing = (each for each in distinct(verdict.judged) if each.slopes and each.slopes[-1].step)
+    named = [(each, each.slopes[-1]) for each in changing]
     if not named:
         return
     yield line()
