@@ -3,8 +3,9 @@
     python benchmarks/init_packages.py vit_pytorch x_transformers ...   # installed here, with what they import
     python benchmarks/init_packages.py --site DIRECTORY vit_pytorch     # or in another site-packages
 
-Each package is copied into an empty repository, where init runs and `muaudit check` audits what it wrote. Prints a row
-for each; exit 1 unless every configuration works as written, or init says what each file needs.
+Each package is copied into an empty repository, where init runs and `muaudit check` audits what it wrote. Prints a
+row for each: files with models, targets written, what the other files need, time. Exit 1 unless every configuration
+works as it was written, or init says what each file needs.
 """
 
 from __future__ import annotations
@@ -41,16 +42,27 @@ def tried(package: str, site: Path, folder: Path, show: bool) -> tuple[str, bool
     seconds = time.perf_counter() - start
     if show:
         print(made.stdout + made.stderr)
+    works = made.returncode in (0, 2) and "Traceback" not in made.stderr
     if made.returncode:
-        says = "build(width)" in made.stderr and "Traceback" not in made.stderr
-        return f"| {package} | 0 | | | {seconds:.0f} s |", says and made.returncode == 2
-    targets, files = map(int, re.findall(r"wrote (\d+) targets? to \S+, of (\d+) files?", made.stdout)[0])
-    needed = re.findall(r"not configured.*?\n\n", made.stdout, re.S)
-    needs = sum(line.startswith("  ") for line in needed[0].splitlines()) if needed else 0
-    audited = muaudit(folder, site, "check", "--statistics", "--no-cache")
-    if show:
-        print(audited.stdout + audited.stderr[-3000:])
-    return f"| {package} | {files} | {targets} | {needs} | {seconds:.0f} s |", audited.returncode in (0, 1)
+        said = re.search(r"(\d+) files? with models, of which none.*?\n(.*)configure a target", made.stderr, re.S)
+        files, targets, rows = (said[1], "0", said[2]) if said else ("0", "0", "")
+    else:
+        targets, files = re.findall(r"wrote (\d+) targets? to \S+, of (\d+) files?", made.stdout)[0]
+        rows = "".join(re.findall(r"not configured.*?\n\n", made.stdout, re.S))
+        audited = muaudit(folder, site, "check", "--statistics", "--no-cache")
+        works = works and audited.returncode in (0, 1)
+        if show:
+            print(audited.stdout + audited.stderr[-3000:])
+    return f"| {package} | {files} | {targets} | {', '.join(needed(rows)) or 'nothing'} | {seconds:.0f} s |", works
+
+
+def needed(rows: str) -> list[str]:
+    """What files that were not configured need, by kind."""
+    found = [f"{name} installed" for name in re.findall(r"^  package (\S+): not installed", rows, re.M)]
+    values = len(re.findall(r"^  \S+: set = ", rows, re.M))
+    others = len(re.findall(r"^  \S+\.py\S*: (?!set =|a part of|a layer|takes nothing)", rows, re.M))
+    found += [f"values of arguments for {values}"] if values else []
+    return found + ([f"an input, a size or a fix for {others}"] if others else [])
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,3 +251,23 @@ def test_a_package_that_cannot_be_imported_fails_for_all_its_files(project: Path
     needed = {each.text: each.module for each in result.refused}
     assert needed == {"package/net.py": "not_installed", "package/wants.py": "not_installed"}
     assert (result.targets, result.left) == ({}, ())
+
+
+def test_the_package_of_a_file_is_its_own_and_no_installed_copy(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script beside the package has imported the installed one; the package's own files are looked at anyway."""
+    for home in (project, project / "site"):
+        (home / "copied").mkdir(parents=True)
+        (home / "copied" / "__init__.py").write_text("from .net import Net\n")
+        (home / "copied" / "net.py").write_text("class Net: ...\n")
+    (project / "apart").mkdir()
+    (project / "apart" / "script.py").write_text("import copied\n\n" + PARTS)
+    monkeypatch.syspath_prepend(str(project / "site"))
+    from muaudit.target.loader import load_file
+
+    try:
+        script = load_file(project / "apart" / "script.py")
+        assert script.copied.__file__ == str(project / "site" / "copied" / "__init__.py")
+        assert load_file(project / "copied" / "net.py").__file__ == str(project / "copied" / "net.py")
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("copied", "script")]:
+            del sys.modules[name]

@@ -18,6 +18,9 @@ from muaudit.errors import UserError
 from muaudit.target.source import read_source
 from muaudit.target.usercode import describe, quiet, where
 
+# What was imported before any target is no target's: muaudit and torch stand on it.
+_BEFORE = frozenset(sys.modules)
+
 
 class _FolderFinder:
     """Finds the target's sibling modules first, but never instead of the standard library.
@@ -48,6 +51,8 @@ def load_file(path: Path) -> ModuleType:
     source = _read(path)
     root, dotted = _package_of(path, b"from .." in source)
     finder = _make_importable(root)
+    if "." in dotted:
+        _forget_copy(dotted.partition(".")[0], root)
     with _importing(path.name, path):
         return _import_dotted(dotted, path) if "." in dotted else _execute(path, source, finder)
 
@@ -195,6 +200,17 @@ def _importing(name: str, path: Path | None) -> Iterator[None]:
     finally:
         sys.argv = argv
         _forget_orphans()
+
+
+def _forget_copy(package: str, root: Path) -> None:
+    """Drop the target's package where a former target has imported another copy of it, such as an installed one."""
+    taken = sys.modules.get(package)
+    places = [getattr(taken, "__file__", None), *getattr(taken, "__path__", ())]
+    home = next((Path(place) for place in places if place), None)
+    if home is None or home.is_relative_to(root / package) or package in _BEFORE:
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
 
 
 def _forget_orphans() -> None:
