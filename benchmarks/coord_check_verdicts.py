@@ -46,7 +46,10 @@ FIXTURES = ROOT / "fixtures"
 FIRST = 3
 # Three seeds may leave these undecided: small batches under SGD, which experts a token goes to, a head with one output.
 MORE_SEEDS = {"mlp/": 8, "moe/": 16, "ssm/": 8, "bugs/heads": 8, "encdec/table3_sgd": 8, "encdec/table8_sgd": 8,
-              "llama/sp": 8}  # fmt: skip
+              "llama/sp": 8, "published/mamba": 8}  # fmt: skip
+# From µP, on purpose or by mistake: an embedding that learns like n^-1/2; a step size that starts at n^-1/2, so that
+# what computes it learns slowly, at the limit of what is allowed.
+DEPARTS = {"published/unit_scaled": "fail", "published/mamba": "pass or undecided"}
 SEED_APART = 1000  # base seeds are so far apart that no run shares an initialization with another
 
 
@@ -78,7 +81,8 @@ def fixtures(only: list[str]) -> Iterator[Subject]:
     for path in sorted(FIXTURES.glob("*/*.py")):
         if only and path.parent.name not in only:
             continue
-        name, expected = f"{path.parent.name}/{path.stem}", "fail" if path.stem == "sp" else "pass"
+        name = f"{path.parent.name}/{path.stem}"
+        expected = DEPARTS.get(name, "fail" if path.stem == "sp" else "pass")
         yield Subject(name, lambda path=path: resolve(str(path)), expected)
         if path.stem == "sp":
             yield Subject(f"{name}, converted", lambda path=path: converted(path), "pass")
@@ -178,7 +182,7 @@ def told(subject: Subject, found: list[Verdict]) -> tuple[bool, str]:
     """Whether the verdicts are right, and what to print of them."""
     states = [each.status for each in found]
     if subject.bug is None:
-        right = set(states) == {subject.expected}
+        right = set(states) <= set(subject.expected.split(" or "))
         shown = f"all {subject.expected}" if right else f"expected {subject.expected}: {' '.join(states)}"
         return right, f"{len(found)} base seeds: {shown}"
     names = ", ".join(each.activation.name for each in found[0].offenders[:FIRST])
