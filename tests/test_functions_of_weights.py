@@ -135,3 +135,59 @@ def test_a_matrix_that_a_layer_makes_is_not_judged() -> None:
     report = audit(Hyper, "nothing")
     assert not found(report)
     assert {u.name for u in report.unanalysed} == {"make.weight", "make.bias"}
+
+
+def test_a_cosine_similarity_asks_for_no_readout() -> None:
+    """Two towers of one weight, compared by angle, which is of size 1 whatever n is: hidden layers alone."""
+
+    class Towers(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.hidden, self.head = nn.Linear(16, width), nn.Linear(width, width), nn.Linear(width, width)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.head(torch.tanh(self.hidden(torch.tanh(self.embed(x)))))
+            return 5 * F.cosine_similarity(y[:, None], y[None], dim=-1)
+
+    right = audit(Towers, "hidden.weight head.weight")
+    assert not found(right)
+    assert not right.unanalysed
+    assert found(audit(Towers, "head.weight")) == {("MUP301", ("hidden.weight",))}
+
+
+def test_ragged_rows_are_rows() -> None:
+    """Examples of 1 and 3 rows as one jagged tensor: the layers see rows, as they do of a dense one."""
+
+    class Ragged(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.hidden, self.head = nn.Linear(16, width), nn.Linear(width, width), nn.Linear(width, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = torch.nested.as_nested_tensor([x[:1], x[1:]], layout=torch.jagged)
+            h = torch.tanh(self.hidden(torch.tanh(self.embed(rows))))
+            return self.head(h.values() * 64 / self.head.in_features)
+
+    right = audit(Ragged, "hidden.weight")
+    assert not found(right)
+    assert not right.unanalysed
+    assert found(audit(Ragged, "nothing")) == {("MUP301", ("hidden.weight",))}
+
+
+def test_a_weight_that_the_forward_trains_is_not_judged() -> None:
+    """MAML (arXiv 1703.03400): a gradient step on the layer inside the forward, then the layer is used."""
+
+    class Adapted(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.hidden, self.head = nn.Linear(16, width), nn.Linear(width, width), nn.Linear(width, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h, m = torch.tanh(self.embed(x)), self.head.in_features / 64
+            inner = self.head(torch.tanh(self.hidden(h)) / m).square().mean()
+            (slope,) = torch.autograd.grad(inner, self.hidden.weight, create_graph=True)
+            return self.head(torch.tanh(F.linear(h, self.hidden.weight - 0.1 * slope, self.hidden.bias)) / m)
+
+    report = audit(Adapted, "hidden.weight")
+    assert not found(report)
+    assert report.unanalysed
