@@ -10,7 +10,7 @@ from ..report.power import power
 from .blame import Judged
 from .derive import Scaling
 from .predict import Prediction
-from .values import Value
+from .values import Value, readers_of
 
 TP5 = "TP5, arXiv 2203.03466"
 RULES: dict[str, str] = {
@@ -47,10 +47,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         for judged in scaling.judged:
             if judged.use.tensor:
                 self.uses.setdefault(judged.use.tensor, []).append(judged)
-        self.followers: dict[Value, list[Value]] = {}
-        for value in scaling.program.values:
-            for arg in value.args:
-                self.followers.setdefault(arg, []).append(value)
+        self.followers = readers_of(scaling.program.values)
 
     def __getitem__(self, name: str) -> tuple[Step, ...]:
         own = self.aliases.get(name, name)

@@ -12,7 +12,7 @@ from .names import fold, pattern_of
 from .optimizers import Trained
 from .result import Aspect, Discrepancy
 from .uses import Conflict
-from .values import ZERO, Value
+from .values import MOVED, ZERO, Value, arguments, beyond, readers_of
 
 
 def power(exponent: float) -> str:
@@ -30,7 +30,7 @@ def discrepancies(
     trained: Mapping[str, Trained],
 ) -> list[Discrepancy]:
     """All findings about uses and constants, repeated blocks folded."""
-    consumers = consumers_of(program)
+    consumers = readers_of(program.values)
     tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
         j.use.tensor for j in judged if j.use.role == "output"
     }
@@ -108,17 +108,7 @@ def _readout_biases(found: list[Discrepancy], judged: Iterable[Judged]) -> list[
 
 def _added_to(value: Value, sought: set[Value]) -> bool:
     """Whether a sum has one of these values as a term, scaled and reshaped as it may be."""
-    if value.kind != "join":
-        return False
-    seen, waiting = {value}, list(value.args)
-    while waiting:
-        arg = waiting.pop()
-        if arg in sought:
-            return True
-        if arg not in seen and arg.kind in ("view", "scale", "join"):
-            waiting += arg.args
-        seen.add(arg)
-    return False
+    return value.kind == "join" and any(arg in sought for arg in beyond(value, arguments))
 
 
 def _multiplier_shift(j: Judged, family: str) -> float | None:
@@ -183,15 +173,6 @@ def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Val
     return value
 
 
-def consumers_of(program: Program) -> dict[Value, list[Value]]:
-    """What reads every value."""
-    out: dict[Value, list[Value]] = {}
-    for value in program.values:
-        for arg in value.args:
-            out.setdefault(arg, []).append(value)
-    return out
-
-
 def _of_conflict(conflict: Conflict) -> Discrepancy:
     off = abs(conflict.delta)
     op = _constant_before(conflict.value, off).op
@@ -203,15 +184,14 @@ def _of_conflict(conflict: Conflict) -> Discrepancy:
 
 def _constant_before(value: Value, off: float) -> Value:
     """The only constant of this exponent on the way to where exponents conflict; else where they do."""
-    constants: list[Value] = []
-    waiting, seen = list(value.args), set(value.args)
-    while waiting:
-        current = waiting.pop()
-        if current.kind == "scale" and abs(abs(current.c) - off) < TOLERANCE:
-            constants.append(current)
-        elif current.kind in ("view", "scale", "join", "reduce") and not current.weight:
-            waiting += [arg for arg in current.args if arg not in seen]
-            seen.update(current.args)
+
+    def is_it(v: Value) -> bool:
+        return v.kind == "scale" and abs(abs(v.c) - off) < TOLERANCE
+
+    def passed(v: Value) -> bool:
+        return v.kind in (*MOVED, "reduce") and not v.weight and not is_it(v)
+
+    constants = [v for v in beyond(value, arguments, passed) if is_it(v)]
     return constants[0] if len(constants) == 1 else value
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from .blame import Judged
-from .findings import consumers_of, folded
+from .findings import folded
 from .lower import Program
 from .result import Discrepancy
-from .values import Value
+from .values import Value, readers_of
 
 _ON_THE_WAY = ("view", "scale", "join", "softmax")
 
@@ -25,7 +25,7 @@ def factors_in_place(
     unscaled = [j.use.value for j in judged if j.use.kind == "attention" and j.init_off > 0]
     if not unscaled:
         return found
-    consumers = consumers_of(program)
+    consumers = readers_of(program.values)
     factors = {factor: logits for logits in unscaled for factor in _after_softmax(logits, consumers)}
     if not factors:
         return found

@@ -12,9 +12,8 @@ from dataclasses import replace
 from .findings import power
 from .lower import Program
 from .result import Discrepancy
-from .values import Value
+from .values import MOVED, Value, arguments, beyond
 
-_PASSED = ("view", "scale", "join", "reduce")
 _MOST = 8  # lines tried
 
 
@@ -50,15 +49,8 @@ def _without(scales: Sequence[Value], again: Callable[[], list[Discrepancy]]) ->
 
 def _after_parameters(scale: Value) -> bool:
     """Whether the constant multiplies what a parameter has just made: it then belongs to that parameter."""
-    waiting, seen = list(scale.args), set(scale.args)
-    while waiting:
-        value = waiting.pop()
-        if value.weight or value.kind == "lookup" or any(a.weight for a in value.args):
-            return True
-        if value.kind in _PASSED:
-            waiting += [a for a in value.args if a not in seen]
-            seen.update(value.args)
-    return False
+    behind = beyond(scale, arguments, lambda v: v.kind in (*MOVED, "reduce"))
+    return any(v.weight or v.kind == "lookup" or any(a.weight for a in v.args) for v in behind)
 
 
 def _may_be_explained(d: Discrepancy) -> bool:

@@ -36,7 +36,7 @@ from .operands import (
     through_views,
 )
 from .result import Role
-from .values import PER_CHANNEL, ZERO, Value
+from .values import MOVED, PER_CHANNEL, ZERO, Value, beyond, readers_of
 
 
 @dataclass(eq=False)
@@ -109,10 +109,7 @@ class Solver:
         self._first: dict[str, Expr] = {}  # φ of the first use of every parameter
         self._used: set[str] = set()  # the parameters with a use that is not a derivative
         self._sources: dict[tuple[Value, Value], Expr] = {}
-        self.readers: dict[Value, list[Value]] = {}
-        for value in program.values:
-            for arg in value.args:
-                self.readers.setdefault(arg, []).append(value)
+        self.readers = readers_of(program.values)
 
     # -- reading operands ----------------------------------------------------------------------------------------
 
@@ -178,19 +175,15 @@ class Solver:
             return Expr()
         return self._not_judged(x, at, x.op, f"a parameter inside {x.op.name} of parameters alone")
 
+    def _readers(self, v: Value) -> list[Value]:
+        return self.readers.get(v, [])
+
     def _makes_matrix(self, v: Value, largest: float) -> bool:
         """Whether the product of widths that v has as one dim is taken apart into dims that grow."""
         if largest <= max(1.0, *self.program.aligned.sizes.units):
             return False
-        waiting, seen = [v], {v}
-        while waiting:
-            for reader in self.readers.get(waiting.pop(), []):
-                if sum(e > 0 for e in reader.dims) > sum(e > 0 for e in v.dims):
-                    return True
-                if reader.kind in ("view", "scale", "join") and reader not in seen:
-                    seen.add(reader)
-                    waiting.append(reader)
-        return False
+        growing = sum(e > 0 for e in v.dims)
+        return any(sum(e > 0 for e in reader.dims) > growing for reader in beyond(v, self._readers))
 
     def _not_judged(self, x: Value, at: Value, op: Op, reason: str) -> Expr:
         """Any exponent: the parameters in x are listed with the reason, and what is made of them says nothing."""
@@ -322,15 +315,8 @@ class Solver:
 
     def _only_normalised(self, v: Value) -> bool:
         """Whether norms alone read what is made of v by moves, constants and sums."""
-        stack, seen = [v], set()
-        while stack:
-            value = stack.pop()
-            readers = self.readers.get(value, [])
-            if not readers or any(r.kind not in ("view", "scale", "join", "norm") for r in readers):
-                return False
-            stack += [r for r in readers if r.kind != "norm" and r not in seen]
-            seen.update(readers)
-        return True
+        found = list(beyond(v, self._readers))
+        return bool(found) and all(r.kind == "norm" or (r.kind in MOVED and self._readers(r)) for r in found)
 
     def _contract_weights(self, v: Value) -> Expr | None:
         """A parameter times a parameter: the one with no infinite dim besides the shared one is a source."""
@@ -363,15 +349,8 @@ class Solver:
 
     def _are_logits(self, v: Value) -> bool:
         """Whether a softmax reads this through moves, constants and sums."""
-        waiting, seen = [v], {v}
-        while waiting:
-            for reader in self.readers.get(waiting.pop(), []):
-                if reader.kind == "softmax" and "log" not in reader.op.name:
-                    return True
-                if reader.kind in ("view", "scale", "join") and reader not in seen:
-                    seen.add(reader)
-                    waiting.append(reader)
-        return False
+        readers = beyond(v, self._readers)
+        return any(reader.kind == "softmax" and "log" not in reader.op.name for reader in readers)
 
     def _carries_constant(self, v: Value) -> Expr:
         """The constant that a product of two activations, summed, is off by: judged like a use, blamed on its line."""
@@ -411,15 +390,8 @@ class Solver:
 
     def _makes_norm(self, v: Value) -> bool:
         """Whether a root, or an inverse, is taken of this sum."""
-        waiting, seen = [v], {v}
-        while waiting:
-            for reader in self.readers.get(waiting.pop(), []):
-                if reader.kind == "power" and reader.c < 1:
-                    return True
-                if reader.kind in ("view", "scale", "join", "reduce", "power") and reader not in seen:
-                    seen.add(reader)
-                    waiting.append(reader)
-        return False
+        readers = beyond(v, self._readers, lambda r: r.kind in (*MOVED, "reduce", "power"))
+        return any(reader.kind == "power" and reader.c < 1 for reader in readers)
 
     def _norm(self, v: Value) -> Expr | None:
         self.act(v.args[0], v)

@@ -23,6 +23,7 @@ Every rule of the audit (ideal exponents, predicted exponents, gradients) is wri
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -95,3 +96,34 @@ def _plain(v: Value) -> Value:
     while v.kind == "view":
         v = v.args[0]
     return v
+
+
+MOVED: Collection[Kind] = ("view", "scale", "join")  # what leaves a value what it is, up to constants and other terms
+
+
+def beyond(
+    start: Value, step: Callable[[Value], Iterable[Value]], through: Callable[[Value], bool] = lambda v: v.kind in MOVED
+) -> Iterator[Value]:
+    """What is one step from `start`, and what is one step from each of these that `through` lets pass; each once."""
+    waiting, seen = [start], {start}
+    while waiting:
+        for value in step(waiting.pop()):
+            if value not in seen:
+                seen.add(value)
+                yield value
+                if through(value):
+                    waiting.append(value)
+
+
+def readers_of(values: Iterable[Value]) -> dict[Value, list[Value]]:
+    """What reads every value that is read."""
+    readers: dict[Value, list[Value]] = {}
+    for value in values:
+        for arg in value.args:
+            readers.setdefault(arg, []).append(value)
+    return readers
+
+
+def arguments(v: Value) -> tuple[Value, ...]:
+    """What a value is computed from: a step for `beyond`."""
+    return v.args
