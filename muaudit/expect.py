@@ -4,7 +4,7 @@
     expected.slopes((1024, 2048))["layers.0.mlp"].init
 
 Where several terms of different exponents compete, the slope at a given width lies between them; `muaudit.audit` gives
-the exponents of the end, this the slope on the way. Nothing is trained: one more recording at the first probe.
+the exponents of the end, this the slope on the way. Only the model of the first probe is trained, for a few updates.
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
-from .audit import SEED, audit
-from .capture.kernels import probe_kernels
-from .capture.recorder import record
+from .audit import audit
 from .report.model import Report
 from .scaling.explain import Derivations
-from .scaling.sizes import Estimator, First
+from .scaling.sizes import Estimator
 from .scaling.values import Value
 from .target.probe import Target
+from .training.first import Courses, measured
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,11 @@ class Expectation:
         assert isinstance(found, Derivations)
         self.base = target.axes[0].probes[0]
         self.activations: Mapping[str, Value] = found.activations
-        first = _first(target, found)
-        self._small = Estimator(found.scaling, found.prediction, first)
-        self._usual = Estimator(found.scaling, found.prediction, first, steps)
+        outputs = [v for name, v in self.activations.items() if _returned(name) and math.prod(v.op.shape) > 1]
+        once = Estimator(found.scaling, found.prediction, measured(target, found, 1), 1)
+        courses, usual = Courses(target, found, once, outputs), measured(target, found, steps)
+        self._small = Estimator(found.scaling, found.prediction, measured(target, found, 0))
+        self._usual = Estimator(found.scaling, found.prediction, usual, steps, courses.at)
         self._sizes: dict[int, dict[str, tuple[float, float, float]]] = {}
 
     def sizes(self, width: int) -> dict[str, tuple[float, float, float]]:
@@ -80,26 +79,9 @@ def expect(target: Target, report: Report | None = None, *, steps: int = 3) -> E
     return Expectation(target, report or audit(target), steps)
 
 
-def _first(target: Target, found: Derivations) -> First:
-    """What one more recording at the first probe tells."""
-    program, sizes = found.scaling.program, target.sizes(0)
-    with probe_kernels():
-        model, inputs = target.build(sizes, SEED), target.inputs(sizes)
-        torch.manual_seed(SEED)
-        again = record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), sizes=True)
-    first = First({}, {}, again.grad_rms)
-    nodes = zip(found.scaling.aligned.narrow.graph.nodes, again.graph.nodes, strict=True)
-    twins = dict(nodes)
-    for node, twin in twins.items():
-        result = program.of.get(node)
-        value = result[0] if isinstance(result, tuple) else result
-        size = twin.meta.get("size")
-        if value is not None and size is not None and value.op.narrow is node:
-            first.sizes[value] = size
-    for value in program.values:
-        if value.kind == "contract" and twins[value.op.narrow].meta.get("overlaps"):
-            first.overlaps[value] = twins[value.op.narrow].meta["overlaps"]
-    return first
+def _returned(name: str) -> bool:
+    """By the model itself."""
+    return name.startswith("(output)")
 
 
 def _slope(weights: Sequence[float], sizes: Sequence[float]) -> float:

@@ -91,10 +91,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch would otherwise import torch._dynamo, which takes longer than the whole audit
 
-    def __init__(self, model: nn.Module, names: Mapping[int, str], sizes: bool = False) -> None:
+    def __init__(self, model: nn.Module, names: Mapping[int, str], sizes: bool = False, values: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
-        self.sizes = sizes
+        self.sizes, self.values = sizes, values
         self.module_names = names
         self.stack: list[tuple[str, int]] = [("", 0)]
         self.arguments: list[fx.Node | None] = [None]  # of the modules on the stack
@@ -154,6 +154,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "derivative": torch._C._current_autograd_node() is not None,  # computed by a backward inside the forward
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
             **({"size": rms_of(_unmasked(tensor))} if self.sizes else {}),
+            **({"value": tensor.detach().clone()} if self.values else {}),
             **extra,
         }
 
@@ -368,17 +369,19 @@ def _hooks(recorder: Recorder) -> Iterator[None]:
 
 
 def record(
-    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, sizes: bool = False, backward: bool = True
-) -> Recording:
+    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, sizes: bool = False, values: bool = False,
+    backward: bool = True,
+) -> Recording:  # fmt: skip
     """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward, unless it is not wanted.
 
     sizes: keep the root mean square of every value, as `size` in a node's `meta`, also where parameters flow in, and
         `overlaps` of the factors of products.
+    values: keep a copy of every value, as `value` in a node's `meta`.
     The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
     Exceptions of the user's code pass through unchanged.
     """
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
-    recorder = Recorder(model, names, sizes)
+    recorder = Recorder(model, names, sizes, values)
     params = _bind_leaves(recorder, model, args, kwargs)
     with _hooks(recorder), function_calls(recorder), recorder:
         output = model(*args, **kwargs)

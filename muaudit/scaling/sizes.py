@@ -13,14 +13,14 @@ outputs and those outputs (TP5, arXiv 2203.03466, App. J has the exponents; the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
 
-from ..capture.overlap import Overlap
 from .derive import Scaling
+from .first import Course, First, come
 from .gradient_sizes import gradient_sizes
 from .lower import Program
 from .optimizers import Trained
@@ -28,10 +28,10 @@ from .predict import Prediction, leaf, plain, summed, tied
 from .values import NUMBER, PER_CHANNEL, ZERO, Value
 
 SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
-# Squares of alignments of a change with what it was made through, as parts of the largest: of what the last weight made
-# with the outputs of the next and with keys, of what came from before, which serves other purposes too.
-BY_OUTPUTS, BY_KEYS, WEAKLY, FROM_BEFORE = 1.0, 0.9, 0.1, 0.02
-LATER = 0.2  # square of the alignment of the updates of a weight with what its input has become since
+# Squares of alignments of a change with keys and with a weight, as parts of the largest: what the last weight made goes
+# along the keys; what came from before serves other purposes too.
+BY_KEYS, WEAKLY, FROM_BEFORE = 0.9, 0.1, 0.02
+LATER = 0.5  # of what a weight's input has become since, the part along which its later updates are made
 COHERENT = 0.75  # power of the number of steps that a parameter moves by: between a random walk and a straight line
 AVERAGED = 0.8  # square of the alignment of changed values with the weights that attention averages them by
 # Nodes and weights for the mean over a normal distribution, by the midpoint rule.
@@ -55,34 +55,51 @@ class Estimate:
     fresh: float = 1.0
     kept: float = 1.0
 
+    @property
+    def alike(self) -> float:
+        """Cosine between the value at initialization and what it has become."""
+        if self.kept < 1:
+            return self.kept
+        return self.init / math.hypot(self.init, self.change) if self.init else 0.0
+
 
 @dataclass(frozen=True)
-class First:
-    """Measured at the first probe. sizes: root mean squares; gradients: those of the parameters' gradients.
+class Fit:
+    """What was measured at the first probe and no rule says.
 
-    overlaps: how alike the vectors of both factors of a contraction are (`capture.overlap`).
+    inflow: how much more of the changes that flow in comes out; together: the correlation of the terms of a sum;
+    parts: of a product's change through either factor, how much larger it is, and the square of its alignment.
     """
 
-    sizes: dict[Value, float]
-    overlaps: dict[Value, tuple[Overlap, Overlap]]
-    gradients: Mapping[str, float]
+    inflow: float = 1.0
+    together: float = 0.0
+    parts: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 1.0), (1.0, 1.0))
+
+
+UNFITTED = Fit()
+UNSEEN = 0.01  # of the terms of a sum: an alignment whose square times their number is smaller does not show
+FARTHEST = 16.0  # what a fit may multiply by
 
 
 class Estimator:
     """Sizes of all values at any width.
 
-    steps: how many updates; 0 for the linear response, of one update, in units of the learning rate.
+    steps: how many updates; 0 for the linear response, of one update. course: how they go on after the first, at
+        `ratio` times the width of the first probe.
     """
 
-    def __init__(self, scaling: Scaling, prediction: Prediction, first: First, steps: int = 0) -> None:
+    def __init__(
+        self, scaling: Scaling, prediction: Prediction, first: First, steps: int = 0,
+        course: Callable[[float], Course] = lambda ratio: Course(),
+    ) -> None:  # fmt: skip
         self.program, self.inits, self.trained = scaling.program, scaling.inits, scaling.trained
         self.exponents, self.gradients = prediction.steps, first.gradients
         self.shares = prediction.shares
-        self.steps = steps
-        self.measured, self.overlaps = first.sizes, first.overlaps
+        self.steps, self.course, self.first = steps, course, first
         self.tied = tied(scaling.program)
         self.centred = _before_batch_norm(scaling.program)
         self.corrections: dict[Value, float] = {}
+        self.fits: dict[Value, Fit] = {}
         self.at(1.0)
 
     def at(self, ratio: float) -> dict[Value, Estimate]:
@@ -107,18 +124,40 @@ class Estimator:
 
     def _run(self, run: _Run, ratio: float) -> dict[Value, Estimate]:
         for value in self.program.values:
-            found = run.rules[value.kind](value)
             if ratio == 1.0 and value not in self.corrections:
-                real = self.measured.get(value, 0.0)
+                real, found = self.first.sizes.get(value, 0.0), run.rules[value.kind](value)
                 self.corrections[value] = real / found.init if real and found.init else 1.0
-            run.sizes[value] = self._corrected(value, found)
+                self._fit(run, value)
+            run.sizes[value] = self._corrected(run, value)
         return run.sizes
 
-    def _corrected(self, value: Value, found: Estimate) -> Estimate:
-        factor = self.corrections.get(value, 1.0)
+    def _fit(self, run: _Run, value: Value) -> None:
+        """What makes the rule for a value give the change that was measured at the first probe."""
+        response = self.first.responses.get(value)
+        if response is None:
+            return
+        change, product = response.change, response.product
+        if value.kind == "contract" and product is not None:
+            self.fits[value] = run.fitted(value, product.parts, product.change)
+            return
+        fit = UNFITTED
+        if value.kind == "join" and value.op.name not in BESIDE:
+            fit = Fit(together=_together([run.sizes[a].change for a in value.args], change))
+        low, high = 1 / FARTHEST, FARTHEST
+        for _ in range(30 if self._corrected(run, value).change else 0):
+            fit = replace(fit, inflow=math.sqrt(low * high))
+            self.fits[value] = fit
+            if self._corrected(run, value).change < change:
+                low = fit.inflow
+            else:
+                high = fit.inflow
+
+    def _corrected(self, run: _Run, value: Value) -> Estimate:
+        """By the rule, and what was measured at the first probe beside the rule."""
+        found, factor = run.answered(value), self.corrections.get(value, 1.0)
         linear = value.kind in ("view", "lookup")  # what happens to the value happens to its change
         own = {name: size * factor if linear else size for name, size in found.own.items()}
-        return Estimate(found.init * factor, found.change * (factor if linear else 1.0), own, found.fresh, found.kept)
+        return replace(found, init=found.init * factor, change=found.change * (factor if linear else 1.0), own=own)
 
 
 class _Run:
@@ -129,6 +168,9 @@ class _Run:
         self.gradients = gradients
         self.ratio = ratio
         self.linear = known.steps == 0
+        self.course, start = known.course(ratio), known.course(1.0)
+        left = min(1.0, self.course.left / start.left) if start.left else 1.0
+        self.later = LATER * left**2 if known.steps > 1 else 0.0
         self.sizes: dict[Value, Estimate] = {}
         self.rules: dict[str, Callable[[Value], Estimate]] = {
             "param": self._param, "data": self._data, "scale": self._scale, "view": self._view, "join": self._join,
@@ -139,6 +181,32 @@ class _Run:
 
     def grown(self, exponent: float) -> float:
         return 0.0 if exponent == ZERO else float(self.ratio**exponent)
+
+    def answered(self, v: Value) -> Estimate:
+        """By the rule for its kind, with changes that flow in as they were fitted."""
+        inflow = self.fit(v).inflow
+        if v.kind == "param":
+            found = self._param(v)
+            return replace(found, change=found.change * inflow * self._path(v.name))
+        if inflow == 1.0:
+            return self.rules[v.kind](v)
+        before = {a: self.sizes[a] for a in v.args}
+        try:
+            self.sizes |= {a: replace(x, change=x.change * inflow) for a, x in before.items()}
+            return self.rules[v.kind](v)
+        finally:
+            self.sizes |= before
+
+    def _path(self, name: str) -> float:
+        """How much further a parameter comes than at the first probe, with what is left of the gradient here."""
+        path = self.known.first.paths.get(name)
+        if path is None:
+            return 1.0
+        now, then = (come(path, c.alike.get(name, 1.0), c.along) for c in (self.course, self.known.course(1.0)))
+        return now / then
+
+    def fit(self, v: Value) -> Fit:
+        return self.known.fits.get(v, UNFITTED)
 
     def _param(self, v: Value) -> Estimate:
         init, how = self.known.inits.get(v.name), self.known.trained.get(v.name)
@@ -171,12 +239,15 @@ class _Run:
         return Estimate(x.init * factor, x.change * factor, own, x.fresh, x.kept)
 
     def _view(self, v: Value) -> Estimate:
-        return self.sizes[v.args[0]] if v.args else Estimate(0.0, 0.0)
+        if not v.args:
+            return Estimate(0.0, 0.0)
+        x, number = self.sizes[v.args[0]], _number_added(v)
+        return replace(x, init=math.hypot(x.init, number) if v.args[0].signed else x.init + number) if number else x
 
     def _join(self, v: Value) -> Estimate:
         xs = [self.sizes[a] for a in v.args]
         own = {name: max(x.own.get(name, 0.0) for x in xs) for x in xs for name in x.own}
-        init, change = math.hypot(*(x.init for x in xs)), math.hypot(*(x.change for x in xs))
+        init, change = math.hypot(*(x.init for x in xs)), _added([x.change for x in xs], self.fit(v).together)
         if v.op.name in BESIDE:  # side by side rather than on top of each other
             init, change = init / math.sqrt(len(xs)), change / math.sqrt(len(xs))
         return Estimate(init, change, own, _blend([(x.change, x.fresh) for x in xs]))
@@ -195,21 +266,51 @@ class _Run:
             own = self.sizes[other].own.get(name, 0.0)
             if own:  # one of the outputs is the row that was looked up
                 init = math.hypot(init, own * self.sizes[w].init * count / math.sqrt(self.rows(w, v)))
-        aligned = self._aligned(a, b, v), self._aligned(b, a, v)
-        terms = [
-            x.change * y.init * y.kept * _sum(count, aligned[0]), x.init * x.kept * y.change * _sum(count, aligned[1])
-        ]  # fmt: skip
-        if not self.linear:
-            terms.append(x.change * y.change * _sum(count, LATER * max(aligned)))
+        terms = self._parts(v, count)
         passed = [(terms[0], x.fresh if not b.weight else 0.0), (terms[1], y.fresh if not a.weight else 0.0)]
         if a.weight != b.weight:
             passed = [(terms[0], float(a.weight)), (terms[1], float(b.weight))]
-        return Estimate(init, math.hypot(*terms), {}, _blend(passed))
+        return Estimate(init, _added(terms, self.fit(v).together), {}, _blend(passed))
+
+    def _parts(self, v: Value, count: float) -> list[float]:
+        """Changes of a product: through its first factor and its second, and where both are activations, both."""
+        (a, b), (x, y), fits = v.args, (self.sizes[each] for each in v.args), self.fit(v).parts
+        squares = [min(1.0, times * each) for (_, times), each in zip(fits, self._alignments(v), strict=True)]
+        first, second = (factor * _sum(count, square) for (factor, _), square in zip(fits, squares, strict=True))
+        if self.linear:
+            return [x.change * y.init * first, x.init * y.change * second]
+        if a.weight and not b.weight:
+            size, alike = self._now(y, b)
+            return [x.change * size * fits[0][0] * _sum(count, squares[0] * alike), x.init * y.change * second]
+        if b.weight and not a.weight:
+            size, alike = self._now(x, a)
+            return [x.change * y.init * first, size * y.change * fits[1][0] * _sum(count, squares[1] * alike)]
+        both = _sum(count, self.later * max(squares))
+        return [x.change * y.init * y.kept * first, x.init * x.kept * y.change * second, x.change * y.change * both]
+
+    def _now(self, x: Estimate, v: Value) -> tuple[float, float]:
+        """How large the input of a weight has become, and the part of it (squared) that updates of the weight are for:
+        the first were made for what it was, later ones for what it was then."""
+        size = x.init if x.kept < 1 else math.hypot(x.init, x.change)
+        alike = x.alike**2
+        if not v.signed:
+            alike += SHARED**2 * (1 - alike)
+        return size, alike + self.later * (1 - alike)
+
+    def _alignments(self, v: Value) -> tuple[float, float]:
+        """Squares of those of both changes with the other factor."""
+        return self._aligned(v.args[0], v.args[1], v), self._aligned(v.args[1], v.args[0], v)
+
+    def fitted(self, v: Value, parts: tuple[float, float], change: float) -> Fit:
+        """Alignments that make the parts of a product what they were measured to be."""
+        first, second = (_alignment(x, v.count, each) for x, each in zip(parts, self._alignments(v), strict=True))
+        self.known.fits[v] = Fit(parts=(first, second))
+        return replace(self.known.fits[v], together=_together(self._parts(v, v.count), change))
 
     def _aligned(self, moved: Value, met: Value, v: Value) -> float:
         """Square of the alignment of the change of `moved` with `met`."""
         if moved.weight:
-            alike = self.known.overlaps.get(v)
+            alike = self.known.first.overlaps.get(v)
             if alike is None:
                 return max(1 / self.rows(met, v), 0.0 if met.signed else SHARED)
             overlap = alike[v.args.index(met)]
@@ -217,9 +318,9 @@ class _Run:
                 return overlap.centred
             return max(overlap.whole, 0.0 if met.signed else SHARED)
         if met.weight:
-            fresh = self.sizes[moved].fresh ** 2
             places = math.prod(met.op.shape[2:])  # each place of a kernel has a gradient of its own
-            part = (BY_OUTPUTS * fresh + WEAKLY * (1 - fresh)) / places
+            fresh = self.sizes[moved].fresh ** 2
+            part = (fresh + WEAKLY * (1 - fresh)) / places
             return min(1.0, part / self.rows(met, v) + SHARED * self._mean(met))
         if plain(moved).kind == "softmax":  # as many outputs as there are entries in a head: what is along one is lost
             return 0.0
@@ -310,7 +411,7 @@ class _Run:
         elif v.c:
             init, slope = self._softplus(v, x.init)
         else:
-            real = self.known.measured.get(v, 0.5)
+            real = self.known.first.sizes.get(v, 0.5)
             init, slope = 0.5, min(1.0, real) if "exp" in v.op.name else 0.25
         change = x.change * slope
         if not self.linear and not v.c:
@@ -319,7 +420,7 @@ class _Run:
 
     def _softplus(self, v: Value, size: float) -> tuple[float, float]:
         """Size and slope, by Gaussian quadrature: a mean that follows from the first probe, and what has been added."""
-        real, start = self.known.measured.get(v, math.log(2)), self.known.measured.get(v.args[0], size)
+        real, start = self.known.first.sizes.get(v, math.log(2)), self.known.first.sizes.get(v.args[0], size)
         mean = math.log(math.expm1(min(real, 30.0))) if real else 0.0
         spread = math.sqrt(max(0.0, size**2 - start**2))
         squares = slopes = 0.0
@@ -331,6 +432,13 @@ class _Run:
 
     def _unknown(self, v: Value) -> Estimate:
         return Estimate(math.nan, math.nan)
+
+
+def _number_added(v: Value) -> float:
+    """A number in the code that is added to a value, such as the eps of a norm that is spelled out."""
+    if v.op.name not in ("aten.add", "aten.sub"):
+        return 0.0
+    return sum(abs(float(each)) for each in v.op.narrow.args if isinstance(each, (int, float)))
 
 
 def _before_batch_norm(program: Program) -> set[Value]:
@@ -348,6 +456,30 @@ def _before_batch_norm(program: Program) -> set[Value]:
 def _sum(count: float, aligned: float) -> float:
     """How much larger a sum of `count` products is than one of them."""
     return math.sqrt(count + aligned * count**2)
+
+
+def _alignment(larger: float, count: float, expected: float) -> tuple[float, float]:
+    """Factors for a sum of `count` terms and for the square of its alignment, that make it `larger` than one term."""
+    if not larger:
+        return 1.0, 1.0
+    square = (larger**2 - count) / count**2
+    if square > 0 and expected:
+        return 1.0, square / expected
+    times = min(1.0, UNSEEN / (count * expected)) if expected else 1.0
+    return larger / _sum(count, times * expected), times
+
+
+def _added(terms: Sequence[float], together: float) -> float:
+    """Of a sum of terms that are correlated."""
+    square = sum(x * x for x in terms)
+    return math.sqrt(max(0.0, square + together * (sum(terms) ** 2 - square)))
+
+
+def _together(terms: Sequence[float], change: float) -> float:
+    """The correlation that makes their sum what it is."""
+    square = sum(x * x for x in terms)
+    products = sum(terms) ** 2 - square
+    return max(-1.0, min(1.0, (change**2 - square) / products)) if products > 1e-6 * square else 0.0
 
 
 def _blend(parts: list[tuple[float, float]]) -> float:
