@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +24,13 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from bugs.plant import FIXTURES, Edit, Fixture, Mutation, fixture, init, load, lr, positive, zero  # noqa: E402
 
-Kind = Literal["µP", "standard", "one bug", "library", "converted"]
+Kind = Literal["µP", "standard", "one bug", "library", "converted", "held out"]
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
 CHANNELS = (16, 32, 64, 128, 256, 512)  # a residual net of three stages: 64 to 2048 channels at the end
 TOKENS = (2, 9)
+# Of transformers under AdamW: Llama's (arXiv 2302.13971, Table 2), between GPT-3's at widths 1536 and 2048 (2005.14165,
+# Table 2.1: 2.5e-4 and 2e-4) and at 768 (6e-4).
+RATE = 3e-4
 SEEDS = 10  # of networks with eight examples and ten outputs: few numbers, so their sizes differ by seed
 
 SHALLOW = {
@@ -52,7 +55,7 @@ class Subject:
 def subjects() -> list[Subject]:
     """All of them, in the order of the table."""
     shipped = [*_handmade(), *_libraries()]
-    return [*_right(), *_standard(), *_bugs(), *shipped, *(_converted(each) for each in shipped)]
+    return [*_right(), *_standard(), *_bugs(), *shipped, *(_converted(each) for each in shipped), *_held_out()]
 
 
 def _converted(subject: Subject) -> Subject:
@@ -232,7 +235,7 @@ def _handmade() -> list[Subject]:
 
 # -- transformers ---------------------------------------------------------------------------------------------
 def _libraries() -> list[Subject]:
-    """Families as they are: their own init, one learning rate under AdamW."""
+    """Families as they are: their own init, one learning rate under AdamW, as such models are trained with."""
     deep = {"gpt2": "n_layer", "mixtral": "num_hidden_layers", "bert": "num_hidden_layers", "t5": "num_layers"}
     text = InputSpec("int64", (2, 8), 256)
     both = {"input_ids": text, "decoder_input_ids": InputSpec("int64", (2, 6), 256)}
@@ -251,6 +254,30 @@ def _libraries() -> list[Subject]:
             for name, where, inputs, widths in table]  # fmt: skip
 
 
+def _held_out() -> list[Subject]:
+    """Families that nothing in `muaudit.expect` was chosen with."""
+    text = {"input_ids": InputSpec("int64", (2, 8), 256)}
+    classes = (
+        "OPTForCausalLM", "GPTNeoXForCausalLM", "Qwen2ForCausalLM", "Olmo2ForCausalLM", "PhiForCausalLM",
+        "StableLmForCausalLM", "RobertaForMaskedLM", "ElectraForMaskedLM",
+    )  # fmt: skip
+    return [
+        Subject(f"transformers {name}", "held out", _family(f"transformers:{name}", text, None)) for name in classes
+    ]
+
+
 def _family(where: str, inputs: dict[str, InputSpec], depth: str | None) -> Callable[[Path], Target]:
     options = TargetOptions(inputs=inputs, set={depth: 1} if depth else {})
-    return lambda folder: resolve(str(ROOT / where) if "/" in where else where, options)
+    return lambda folder: at_rate(resolve(str(ROOT / where) if "/" in where else where, options), lambda lr: RATE)
+
+
+def at_rate(target: Target, rate: Callable[[float], float]) -> Target:
+    """The same with other learning rates: what `rate` makes of every group's."""
+
+    def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        made = target.optimizer(model, sizes)
+        for group in made.param_groups:
+            group["lr"] = rate(group["lr"])
+        return made
+
+    return dataclasses.replace(target, optimizer=optimizer)
