@@ -147,8 +147,7 @@ def test_what_is_left_of_the_gradient_is_that_of_the_loss_further_along():
     outputs = [v for name, v in found.activations.items() if name.startswith("(output)")]
     descent = Descent(subject, found, outputs)
     apart = []  # of the two logits at initialization
-    for recording in descent.before:
-        (logits,) = descent._nodes(recording)
+    for _, (logits,) in descent.before:
         apart.append(float(logits.meta["value"][0, 0] - logits.meta["value"][0, 1]))
     for moved in (0.1, 1.0, 3.0):  # each logit: the right one up, the other one down
         wanted = sum((1 + math.exp(a)) / (1 + math.exp(a + 2 * moved)) for a in apart) / len(apart)

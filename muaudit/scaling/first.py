@@ -65,7 +65,7 @@ def averaged(firsts: Sequence[First]) -> First:
     return replace(
         one,
         sizes={v: _mean([each.sizes[v] for each in firsts if v in each.sizes]) for v in one.sizes},
-        gradients={name: _mean([each.gradients[name] for each in firsts]) for name in one.gradients},
+        gradients={n: _mean([each.gradients[n] for each in firsts if n in each.gradients]) for n in one.gradients},
         responses={v: _response([each.responses[v] for each in firsts if v in each.responses]) for v in one.responses},
     )
 

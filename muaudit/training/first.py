@@ -29,11 +29,13 @@ GRID = 4  # intervals of `First.paths`
 
 def measured(target: Target, found: Derivations, steps: int) -> First:
     """Recordings before and after `steps` updates, of several initializations."""
-    first = averaged([_one(target, found, steps, SEED + seed) for seed in range(SEEDS)])
+    drawn = [_one(target, found, steps, SEED + seed) for seed in range(SEEDS)]
+    first = averaged([each for each in drawn if each is not None])
     return replace(first, paths=_paths(target, steps)) if steps > 1 else first
 
 
-def _one(target: Target, found: Derivations, steps: int, seed: int) -> First:
+def _one(target: Target, found: Derivations, steps: int, seed: int) -> First | None:
+    """None where the model runs other operations than when it was audited: experts that nothing is routed to."""
     sizes, answers = target.sizes(0), {}
     with probe_kernels():
         model, inputs = target.build(sizes, seed), target.inputs(sizes)
@@ -44,8 +46,9 @@ def _one(target: Target, found: Derivations, steps: int, seed: int) -> First:
             optimizer.step()
         if steps:
             answers = responses(before, _recorded(target, model, inputs))
-    first = First({}, {}, before.grad_rms, {})
-    nodes = dict(zip(found.scaling.aligned.narrow.graph.nodes, before.graph.nodes, strict=True))
+    first, nodes = First({}, {}, before.grad_rms, {}), _nodes(found, before)
+    if nodes is None:
+        return None
     for value in found.scaling.program.values:
         twin, last = nodes[value.op.narrow], _last(found, value.op.narrow) is value
         if last and twin.meta.get("size") is not None:
@@ -59,6 +62,14 @@ def _one(target: Target, found: Derivations, steps: int, seed: int) -> First:
         elif answer is not None and (last or (value.kind == "contract" and answer.product is not None)):
             first.responses[value] = answer
     return first
+
+
+def _nodes(found: Derivations, recording: Recording) -> dict[fx.Node, fx.Node] | None:
+    """The node of a recording for each of those that were audited."""
+    audited, nodes = list(found.scaling.aligned.narrow.graph.nodes), list(recording.graph.nodes)
+    if [str(node.target) for node in audited] != [str(node.target) for node in nodes]:
+        return None
+    return dict(zip(audited, nodes, strict=True))
 
 
 def _last(found: Derivations, node: fx.Node) -> Value | None:
@@ -147,8 +158,8 @@ class Descent:
     """
 
     def __init__(self, target: Target, found: Derivations, outputs: Sequence[Value]) -> None:
-        self.outputs, self.narrow = outputs, list(found.scaling.aligned.narrow.graph.nodes)
-        self.before, changes = [], []
+        self.before: list[tuple[Recording, list[fx.Node]]] = []  # and the outputs in it
+        changes = []
         sizes = target.sizes(0)
         for seed in range(DRAWN):
             with probe_kernels():
@@ -157,24 +168,22 @@ class Descent:
                 _backward(target, model, inputs)
                 optimizer.step()
                 twins = counterparts(before, _recorded(target, model, inputs))
-            nodes = self._nodes(before)
-            if all(node in twins for node in nodes):
-                self.before.append(before)
+            audited = _nodes(found, before) or {}
+            nodes = [audited[v.op.narrow] for v in outputs if audited.get(v.op.narrow) in twins]
+            if nodes and len(nodes) == len(outputs):
+                self.before.append((before, nodes))
                 changes.append([_number(twins[node]) - _number(node) for node in nodes])
         self.change = [torch.stack(each).mean(0) for each in zip(*changes, strict=True)]
         self.size = max((float(each.square().mean().sqrt()) for each in self.change), default=0.0)
-
-    def _nodes(self, recording: Recording) -> list[fx.Node]:
-        nodes = dict(zip(self.narrow, recording.graph.nodes, strict=True))
-        return [nodes[value.op.narrow] for value in self.outputs]
 
     def at(self, moved: float) -> tuple[float, float]:
         """Parts of the gradient that are left where outputs have moved so far (root mean square): of its size, and of
         its component along the way. 1 where it cannot be said."""
         found = []
-        for before in self.before if self.size else ():
+        for before, nodes in self.before if self.size else ():
             try:
-                (first, start), (size, along) = self._gradient(before, 0.0), self._gradient(before, moved / self.size)
+                first, start = self._gradient(before, nodes, 0.0)
+                size, along = self._gradient(before, nodes, moved / self.size)
             except (RuntimeError, NotImplementedError, TypeError, KeyError):  # what the loss does cannot be done again
                 continue
             if first and start:
@@ -184,9 +193,8 @@ class Descent:
         left, along = (sum(each) / len(found) for each in zip(*found, strict=True))
         return left, along
 
-    def _gradient(self, before: Recording, far: float) -> tuple[float, float]:
+    def _gradient(self, before: Recording, nodes: Sequence[fx.Node], far: float) -> tuple[float, float]:
         """Of the loss with respect to the outputs, moved `far` times the change: its size, and along the change."""
-        nodes = self._nodes(before)
         moved = [(_number(n) + far * d).requires_grad_() for n, d in zip(nodes, self.change, strict=True)]
         values = dict(zip(nodes, moved, strict=True))
 
