@@ -18,7 +18,7 @@ With --lr-factor, learning rates are multiplied by it and only `usual` is measur
 
     python benchmarks/predict_vs_measure.py --lr-factor 3 --kinds standard library --min-width 1024
 
-Families that nothing in `muaudit.expect` was chosen with are a kind of their own, not among the others:
+Families that no constant of `muaudit.expect` was chosen with are a kind of their own, not among the others:
 
     python benchmarks/predict_vs_measure.py --kinds "held out"
 """

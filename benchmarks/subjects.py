@@ -255,7 +255,7 @@ def _libraries() -> list[Subject]:
 
 
 def _held_out() -> list[Subject]:
-    """Families that nothing in `muaudit.expect` was chosen with."""
+    """Families that no constant of `muaudit.expect` was chosen with."""
     text = {"input_ids": InputSpec("int64", (2, 8), 256)}
     classes = (
         "OPTForCausalLM", "GPTNeoXForCausalLM", "Qwen2ForCausalLM", "Olmo2ForCausalLM", "PhiForCausalLM",
