@@ -27,16 +27,28 @@ class Overlap:
 
 def overlaps(func: Any, args: Any) -> tuple[Overlap, Overlap] | None:
     """Of both factors of a matrix product or convolution; None for other operations."""
-    name = str(getattr(func, "overloadpacket", func)).removeprefix("aten.")
-    if name in ("mm", "bmm"):
-        first, second = args[0], args[1].transpose(-2, -1)
-    elif name in ("addmm", "baddbmm"):
-        first, second = args[1], args[2].transpose(-2, -1)
-    elif name == "convolution":
-        first, second = args[0].movedim(1, -1), args[1].flatten(1)
-    else:
+    factors = factors_of(func, args)
+    if factors is None:
         return None
-    return overlap(first), overlap(second)
+    first, second = factors
+    if name_of(func) == "convolution":
+        return overlap(first.movedim(1, -1)), overlap(second.flatten(1))
+    return overlap(first), overlap(second.transpose(-2, -1))
+
+
+def factors_of(func: Any, args: Any) -> tuple[Any, Any] | None:
+    """What a matrix product or convolution multiplies, of its arguments; None for other operations."""
+    match name_of(func):
+        case "mm" | "bmm" | "convolution":
+            return args[0], args[1]
+        case "addmm" | "baddbmm":
+            return args[1], args[2]
+    return None
+
+
+def name_of(func: Any) -> str:
+    """Of an ATen operation, without its overload."""
+    return str(getattr(func, "overloadpacket", func)).removeprefix("aten.")
 
 
 def overlap(vectors: torch.Tensor) -> Overlap:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from .overlap import factors_of, name_of
 from .recorder import MASKED, Recording
 
 VISIBLE = 1e-5  # of a value: a smaller change is the arithmetic's
@@ -102,23 +103,13 @@ def _change(pair: Pair) -> tuple[float, float] | None:
 def _product(node: fx.Node, twins: Twins) -> Product | None:
     """The product in a node, without what is added to it."""
     args: Any = node.args
-    multiply: Callable[[Tensor, Tensor], Tensor] = torch.matmul
-    match _name(node):
-        case "mm" | "bmm":
-            first, second = args[0], args[1]
-        case "addmm" | "baddbmm":
-            first, second = args[1], args[2]
-        case "convolution":
-            first, second = args[0], args[1]
-            multiply = lambda x, w: torch.ops.aten.convolution(x, w, None, *args[3:])  # noqa: E731
-        case _:
-            return None
-    a, b = _pair(first, twins), _pair(second, twins)
-    return None if a is None or b is None else _compared(multiply, a, b)
-
-
-def _name(node: fx.Node) -> str:
-    return str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.")
+    factors = factors_of(node.target, args)
+    a, b = (_pair(each, twins) for each in factors or (None, None))
+    if a is None or b is None:
+        return None
+    if name_of(node.target) == "convolution":
+        return _compared(lambda x, w: torch.ops.aten.convolution(x, w, None, *args[3:]), a, b)
+    return _compared(torch.matmul, a, b)
 
 
 def _compared(multiply: Callable[[Tensor, Tensor], Tensor], first: Pair, second: Pair) -> Product:
@@ -144,7 +135,7 @@ def _size(x: Tensor) -> float:
 # -- attention in one operation ------------------------------------------------------------------------------
 def _attention(node: fx.Node, twins: Twins, change: tuple[float, float]) -> Response | None:
     """softmax(q·kᵀ·scale)·v, part by part."""
-    if "scaled_dot_product" not in _name(node):
+    if "scaled_dot_product" not in name_of(node.target):
         return None
     queries, keys, values = (_pair(each, twins) for each in node.args[:3])
     if queries is None or keys is None or values is None:
@@ -163,7 +154,9 @@ def _attention(node: fx.Node, twins: Twins, change: tuple[float, float]) -> Resp
 
 def _weights(node: fx.Node, q: Tensor, k: Tensor) -> Tensor:
     scale: Any = node.kwargs.get("scale")
-    mask: Any = node.kwargs.get("attn_mask", None if "for_cpu" in _name(node) else node.args[3:4] and node.args[3])
+    mask: Any = node.kwargs.get(
+        "attn_mask", None if "for_cpu" in name_of(node.target) else node.args[3:4] and node.args[3]
+    )
     logits = _logits(q, k) * (q.shape[-1] ** -0.5 if scale is None else scale)
     if isinstance(mask, fx.Node):
         allowed = mask.meta["value"]

@@ -93,9 +93,9 @@ class _Walk:
         parents: set[str] = set()
         for call in scaling.aligned.narrow.calls:
             here = self.modules.setdefault(call.module, _Module())
-            results = [scaling.program.of.get(node) for node in call.outputs]
-            here.returned.append(_value(results[0]) if len(results) == 1 else None)
-            here.arguments.append(_value(scaling.program.of.get(call.argument)) if call.argument is not None else None)
+            value_of = scaling.program.value_of
+            here.returned.append(value_of(call.outputs[0]) if len(call.outputs) == 1 else None)
+            here.arguments.append(value_of(call.argument) if call.argument is not None else None)
             parents.update(_parents(call.module))
         for value in scaling.program.values:
             if value.op.module in self.modules:
@@ -165,11 +165,6 @@ def _paths(value: Value, module: str) -> set[tuple[str, ...]]:
         weight, other = value.args if value.args[0].weight else value.args[::-1]
         return {path + met for path in _paths(other, module) for met in _paths(weight, module)}
     return {()}
-
-
-def _value(result: object) -> Value | None:
-    first = result[0] if isinstance(result, tuple) and result else result
-    return first if isinstance(first, Value) else None
 
 
 def _parents(module: str) -> list[str]:

@@ -42,7 +42,7 @@ class Sides:
         self.calls: dict[str, int] = {}
         for call in recording.calls:
             self.calls[call.module] = self.calls.get(call.module, 0) + 1
-            value = _first(scaling.program.of.get(call.outputs[0]))
+            value = scaling.program.value_of(call.outputs[0])
             if value is not None and call.module and len(call.outputs) == 1:
                 self.outputs.setdefault(value, call.module)
         self.readers: dict[Value, list[tuple[Value, int]]] = {}
@@ -130,11 +130,6 @@ class Sides:
 
 def _index(value: Value) -> int:
     return value.index
-
-
-def _first(result: object) -> Value | None:
-    found = result[0] if isinstance(result, tuple) and result else result
-    return found if isinstance(found, Value) else None
 
 
 def _regular(columns: list[bool]) -> Part | None:

@@ -41,7 +41,11 @@ class Program:
 
     def _ends(self) -> list[Value]:
         ends = (*self.aligned.narrow.boundary, self.aligned.narrow.loss)
-        return [value for node in ends if node is not None and (value := _first(self.of.get(node))) is not None]
+        return [value for node in ends if node is not None and (value := self.value_of(node)) is not None]
+
+    def value_of(self, node: fx.Node) -> Value | None:
+        """What a recorded operation returns, the first where it returns several."""
+        return _first(self.of.get(node))
 
     def reaching_outputs(self) -> set[Value]:
         """The values that the loss or an output of the model is computed from."""
@@ -96,7 +100,7 @@ def _lower_op(b: Builder, op: Op) -> Result:
 
 
 def _first(result: Result | None) -> Value | None:
-    return result[0] if isinstance(result, tuple) else result
+    return next(iter(result), None) if isinstance(result, tuple) else result
 
 
 def _getitem(b: Builder, op: Op) -> Result:

@@ -13,7 +13,7 @@ outputs and those outputs (TP5, arXiv 2203.03466, App. J has the exponents; the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -21,6 +21,7 @@ import torch
 
 from .derive import Scaling
 from .first import Course, First, come
+from .fit import FARTHEST, UNFITTED, Fit, added, alignment, summed_up, together_of
 from .gradient_sizes import gradient_sizes
 from .lower import Program
 from .optimizers import Trained
@@ -61,24 +62,6 @@ class Estimate:
         if self.kept < 1:
             return self.kept
         return self.init / math.hypot(self.init, self.change) if self.init else 0.0
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What was measured at the first probe and no rule says.
-
-    inflow: how much more of the changes that flow in comes out; together: the correlation of the terms of a sum;
-    parts: of a product's change through either factor, how much larger it is, and the square of its alignment.
-    """
-
-    inflow: float = 1.0
-    together: float = 0.0
-    parts: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 1.0), (1.0, 1.0))
-
-
-UNFITTED = Fit()
-UNSEEN = 0.01  # of the terms of a sum: an alignment whose square times their number is smaller does not show
-FARTHEST = 16.0  # what a fit may multiply by
 
 
 class Estimator:
@@ -142,7 +125,7 @@ class Estimator:
             return
         fit = UNFITTED
         if value.kind == "join" and value.op.name not in BESIDE:
-            fit = Fit(together=_together([run.sizes[a].change for a in value.args], change))
+            fit = Fit(together=together_of([run.sizes[a].change for a in value.args], change))
         low, high = 1 / FARTHEST, FARTHEST
         for _ in range(30 if self._corrected(run, value).change else 0):
             fit = replace(fit, inflow=math.sqrt(low * high))
@@ -247,7 +230,7 @@ class _Run:
     def _join(self, v: Value) -> Estimate:
         xs = [self.sizes[a] for a in v.args]
         own = {name: max(x.own.get(name, 0.0) for x in xs) for x in xs for name in x.own}
-        init, change = math.hypot(*(x.init for x in xs)), _added([x.change for x in xs], self.fit(v).together)
+        init, change = math.hypot(*(x.init for x in xs)), added([x.change for x in xs], self.fit(v).together)
         if v.op.name in BESIDE:  # side by side rather than on top of each other
             init, change = init / math.sqrt(len(xs)), change / math.sqrt(len(xs))
         return Estimate(init, change, own, _blend([(x.change, x.fresh) for x in xs]))
@@ -260,7 +243,7 @@ class _Run:
         (a, b), (x, y) = v.args, (self.sizes[each] for each in v.args)
         count = v.count * self.grown(v.e)
         shared = SHARED * self._mean(a) * self._mean(b)
-        init = x.init * y.init * _sum(count, shared)
+        init = x.init * y.init * summed_up(count, shared)
         for w, other in ((a, b), (b, a)):
             name = leaf(w).name if w.weight else ""
             own = self.sizes[other].own.get(name, 0.0)
@@ -270,22 +253,22 @@ class _Run:
         passed = [(terms[0], x.fresh if not b.weight else 0.0), (terms[1], y.fresh if not a.weight else 0.0)]
         if a.weight != b.weight:
             passed = [(terms[0], float(a.weight)), (terms[1], float(b.weight))]
-        return Estimate(init, _added(terms, self.fit(v).together), {}, _blend(passed))
+        return Estimate(init, added(terms, self.fit(v).together), {}, _blend(passed))
 
     def _parts(self, v: Value, count: float) -> list[float]:
         """Changes of a product: through its first factor and its second, and where both are activations, both."""
         (a, b), (x, y), fits = v.args, (self.sizes[each] for each in v.args), self.fit(v).parts
         squares = [min(1.0, times * each) for (_, times), each in zip(fits, self._alignments(v), strict=True)]
-        first, second = (factor * _sum(count, square) for (factor, _), square in zip(fits, squares, strict=True))
+        first, second = (factor * summed_up(count, square) for (factor, _), square in zip(fits, squares, strict=True))
         if self.linear:
             return [x.change * y.init * first, x.init * y.change * second]
         if a.weight and not b.weight:
             size, alike = self._now(y, b)
-            return [x.change * size * fits[0][0] * _sum(count, squares[0] * alike), x.init * y.change * second]
+            return [x.change * size * fits[0][0] * summed_up(count, squares[0] * alike), x.init * y.change * second]
         if b.weight and not a.weight:
             size, alike = self._now(x, a)
-            return [x.change * y.init * first, size * y.change * fits[1][0] * _sum(count, squares[1] * alike)]
-        both = _sum(count, self.later * max(squares))
+            return [x.change * y.init * first, size * y.change * fits[1][0] * summed_up(count, squares[1] * alike)]
+        both = summed_up(count, self.later * max(squares))
         return [x.change * y.init * y.kept * first, x.init * x.kept * y.change * second, x.change * y.change * both]
 
     def _now(self, x: Estimate, v: Value) -> tuple[float, float]:
@@ -303,9 +286,9 @@ class _Run:
 
     def fitted(self, v: Value, parts: tuple[float, float], change: float) -> Fit:
         """Alignments that make the parts of a product what they were measured to be."""
-        first, second = (_alignment(x, v.count, each) for x, each in zip(parts, self._alignments(v), strict=True))
+        first, second = (alignment(x, v.count, each) for x, each in zip(parts, self._alignments(v), strict=True))
         self.known.fits[v] = Fit(parts=(first, second))
-        return replace(self.known.fits[v], together=_together(self._parts(v, v.count), change))
+        return replace(self.known.fits[v], together=together_of(self._parts(v, v.count), change))
 
     def _aligned(self, moved: Value, met: Value, v: Value) -> float:
         """Square of the alignment of the change of `moved` with `met`."""
@@ -451,35 +434,6 @@ def _before_batch_norm(program: Program) -> set[Value]:
                 x = x.args[0]
             found.add(x)
     return found
-
-
-def _sum(count: float, aligned: float) -> float:
-    """How much larger a sum of `count` products is than one of them."""
-    return math.sqrt(count + aligned * count**2)
-
-
-def _alignment(larger: float, count: float, expected: float) -> tuple[float, float]:
-    """Factors for a sum of `count` terms and for the square of its alignment, that make it `larger` than one term."""
-    if not larger:
-        return 1.0, 1.0
-    square = (larger**2 - count) / count**2
-    if square > 0 and expected:
-        return 1.0, square / expected
-    times = min(1.0, UNSEEN / (count * expected)) if expected else 1.0
-    return larger / _sum(count, times * expected), times
-
-
-def _added(terms: Sequence[float], together: float) -> float:
-    """Of a sum of terms that are correlated."""
-    square = sum(x * x for x in terms)
-    return math.sqrt(max(0.0, square + together * (sum(terms) ** 2 - square)))
-
-
-def _together(terms: Sequence[float], change: float) -> float:
-    """The correlation that makes their sum what it is."""
-    square = sum(x * x for x in terms)
-    products = sum(terms) ** 2 - square
-    return max(-1.0, min(1.0, (change**2 - square) / products)) if products > 1e-6 * square else 0.0
 
 
 def _blend(parts: list[tuple[float, float]]) -> float:

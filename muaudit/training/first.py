@@ -15,6 +15,7 @@ from ..audit import SEED
 from ..capture.kernels import probe_kernels
 from ..capture.recorder import Recording, record
 from ..capture.response import Response, counterparts, responses
+from ..errors import UserError
 from ..scaling.explain import Derivations
 from ..scaling.first import Course, First, Path, averaged
 from ..scaling.predict import leaf, plain
@@ -28,10 +29,19 @@ GRID = 4  # intervals of `First.paths`
 
 
 def measured(target: Target, found: Derivations, steps: int) -> First:
-    """Recordings before and after `steps` updates, of several initializations."""
+    """Recordings before and after `steps` updates, of several initializations.
+
+    Raises:
+        UserError: the model runs other operations than when it was audited.
+    """
     drawn = [_one(target, found, steps, SEED + seed) for seed in range(SEEDS)]
-    first = averaged([each for each in drawn if each is not None])
-    return replace(first, paths=_paths(target, steps)) if steps > 1 else first
+    told = [each for each in drawn if each is not None]
+    if not told:
+        raise UserError(
+            "the model runs other operations each time it is built",
+            "sizes are expected from what was audited: give build() and batch() a seed of their own",
+        )
+    return replace(averaged(told), paths=_paths(target, steps) if steps > 1 else {})
 
 
 def _one(target: Target, found: Derivations, steps: int, seed: int) -> First | None:
@@ -50,7 +60,7 @@ def _one(target: Target, found: Derivations, steps: int, seed: int) -> First | N
     if nodes is None:
         return None
     for value in found.scaling.program.values:
-        twin, last = nodes[value.op.narrow], _last(found, value.op.narrow) is value
+        twin, last = nodes[value.op.narrow], found.scaling.program.value_of(value.op.narrow) is value
         if last and twin.meta.get("size") is not None:
             first.sizes[value] = twin.meta["size"]
         if value.kind == "contract" and twin.meta.get("overlaps"):
@@ -70,12 +80,6 @@ def _nodes(found: Derivations, recording: Recording) -> dict[fx.Node, fx.Node] |
     if [str(node.target) for node in audited] != [str(node.target) for node in nodes]:
         return None
     return dict(zip(audited, nodes, strict=True))
-
-
-def _last(found: Derivations, node: fx.Node) -> Value | None:
-    """What an operation returns, of the values that it is lowered to."""
-    result = found.scaling.program.of.get(node)
-    return result[0] if isinstance(result, tuple) else result
 
 
 def _inner(value: Value, answer: Response | None) -> Response | None:
