@@ -62,7 +62,7 @@ def coordinate_check() -> None:
     from torch import nn
 
     from muaudit.audit import audit
-    from muaudit.target import resolve
+    from muaudit.targets import resolve
 
     sys.path.insert(0, str(FIXTURE.parent))
     import sp  # type: ignore[import-not-found]

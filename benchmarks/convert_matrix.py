@@ -33,8 +33,8 @@ FAMILIES = (
 
 def subjects() -> dict[str, Callable[[str], Any]]:
     """Name to a function from an optimizer's name to the target."""
-    from muaudit.target import TargetOptions, resolve
-    from muaudit.target.huggingface import target_from_object
+    from muaudit.targets import TargetOptions, resolve
+    from muaudit.targets.huggingface import target_from_object
 
     def at(path: Path) -> Callable[[str], Any]:
         return lambda optimizer: resolve(str(path), TargetOptions(optimizer=optimizer))
@@ -93,7 +93,7 @@ def fits(target: Any, plan: Any) -> None:
     from muaudit.checkpoints.skeleton import skeleton
     from muaudit.convert.apply import match, modules_of
     from muaudit.convert.whole import whole
-    from muaudit.target import TargetOptions
+    from muaudit.targets import TargetOptions
 
     if target.own is not None and target.axes[0].default:
         full, _ = whole(target, TargetOptions(), lambda changed: target)

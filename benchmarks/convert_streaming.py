@@ -39,7 +39,7 @@ def write_checkpoint(folder: Path, layers: int, shard_bytes: int) -> None:
     from safetensors.torch import save_file
 
     from muaudit.checkpoints.skeleton import skeleton_of
-    from muaudit.target.loader import load_file
+    from muaudit.targets.loader import load_file
 
     module = load_file(TARGET)
     with torch.device("meta"):
@@ -69,8 +69,8 @@ def convert(source: Path | None, out: Path, layers: int) -> None:
     from muaudit.convert.output import Wanted, prepare_output
     from muaudit.convert.planner import make_plan
     from muaudit.convert.whole import whole
-    from muaudit.target import TargetOptions, resolve
-    from muaudit.target.options import parse_set
+    from muaudit.targets import TargetOptions, resolve
+    from muaudit.targets.options import parse_set
 
     options = TargetOptions(set=parse_set(settings(layers)))
     target = resolve(str(TARGET), options)

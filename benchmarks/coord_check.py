@@ -25,10 +25,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from muaudit.target import from_functions, resolve
-from muaudit.target.options import TargetOptions, parse_inputs
-from muaudit.target.probe import Target
-from muaudit.target.usercode import seed_everything
+from muaudit.targets import from_functions, resolve
+from muaudit.targets.options import TargetOptions, parse_inputs
+from muaudit.targets.probe import Target
+from muaudit.targets.usercode import seed_everything
 from muaudit.training import loop, run
 from muaudit.training.beforehand import sizes_at
 from muaudit.training.loop import Work, train

@@ -34,9 +34,9 @@ from bugs.catalogue import BUGS, Bug  # noqa: E402
 from bugs.plant import Edit, Fixture, fixture  # noqa: E402
 
 from muaudit.convert.planned import planned  # noqa: E402
-from muaudit.target import from_functions, resolve  # noqa: E402
-from muaudit.target.options import TargetOptions, parse_set  # noqa: E402
-from muaudit.target.probe import Target  # noqa: E402
+from muaudit.targets import from_functions, resolve  # noqa: E402
+from muaudit.targets.options import TargetOptions, parse_set  # noqa: E402
+from muaudit.targets.probe import Target  # noqa: E402
 from muaudit.training import run, store  # noqa: E402
 from muaudit.training.judge import Verdict, judge  # noqa: E402
 from muaudit.training.predicted import predicted  # noqa: E402

@@ -60,7 +60,7 @@ def conversion(source: Path, out: Path) -> Callable[[], object]:
     """The writing of a conversion, planned and checked."""
     from muaudit.convert.output import Wanted, prepare_output
     from muaudit.convert.planner import make_plan
-    from muaudit.target import TargetOptions, resolve
+    from muaudit.targets import TargetOptions, resolve
 
     fixture = Path(__file__).resolve().parent.parent / "fixtures" / "mlp" / "sp.py"
     target = resolve(str(fixture), TargetOptions())

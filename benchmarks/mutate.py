@@ -29,7 +29,7 @@ from mutation.subject import load
 
 import muaudit.audit
 from muaudit.report.model import Report
-from muaudit.target import resolve
+from muaudit.targets import resolve
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from bugs.rows import right_models

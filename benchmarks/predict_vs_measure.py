@@ -51,7 +51,7 @@ from muaudit.audit import audit
 from muaudit.expect import Expectation, expect
 from muaudit.report.model import ActivationRow, Report
 from muaudit.scaling.explain import Derivations
-from muaudit.target import Target
+from muaudit.targets import Target
 from muaudit.training.loop import moved
 from muaudit.training.recorder import Recorder
 from muaudit.training.statistics import Statistics

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
-from muaudit.target import InputSpec, Target, TargetOptions, from_functions, resolve
+from muaudit.targets import InputSpec, Target, TargetOptions, from_functions, resolve
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

@@ -69,8 +69,8 @@ def target_of(family: str, model: str) -> Any:
     """The audit's target: the class as it is, else its config with what the defaults leave out."""
     import transformers
 
-    from muaudit.target.huggingface import target_from_object
-    from muaudit.target.options import TargetOptions
+    from muaudit.targets.huggingface import target_from_object
+    from muaudit.targets.options import TargetOptions
 
     cls = getattr(transformers, model)
     if family not in SUPPLIED:

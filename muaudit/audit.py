@@ -24,9 +24,9 @@ from .scaling.derive import Scaling, derive
 from .scaling.predict import predict
 from .scaling.result import Discrepancy
 from .scaling.schedule import scheduled
-from .target.probe import Target
-from .target.schedulers import walk
-from .target.usercode import seed_torch
+from .targets.probe import Target
+from .targets.schedulers import walk
+from .targets.usercode import seed_torch
 from .unequal import unequal_growth
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def check(
     Raises:
         UserError: something in these functions does not fit.
     """
-    from .target import from_functions
+    from .targets import from_functions
 
     target = from_functions(build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths)
     return audit(target, profile=profile, seed=seed, target_width=target_width)

@@ -18,7 +18,7 @@ from .report.model import Report
 from .scaling.explain import Derivations
 from .scaling.sizes import Estimator
 from .scaling.values import Value
-from .target.probe import Target
+from .targets.probe import Target
 from .training.first import Courses, measured
 
 

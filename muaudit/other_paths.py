@@ -15,9 +15,9 @@ from .report.model import Unanalysed
 from .scaling.derive import Scaling
 from .scaling.paths import deviations, on_path, same
 from .scaling.result import Discrepancy
-from .target.paths import EVAL, Path, paths
-from .target.probe import Target
-from .target.usercode import attempt, seed_torch
+from .targets.paths import EVAL, Path, paths
+from .targets.probe import Target
+from .targets.usercode import attempt, seed_torch
 
 MOST_PATHS = 10
 

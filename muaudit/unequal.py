@@ -11,8 +11,8 @@ from .capture.recorder import Recording, record
 from .scaling import optimizers
 from .scaling.derive import Scaling, derive
 from .scaling.result import Discrepancy
-from .target.probe import Target, WidthAxis
-from .target.usercode import attempt, seed_torch
+from .targets.probe import Target, WidthAxis
+from .targets.usercode import attempt, seed_torch
 
 _FACTORS = (1.5, 1.25, 1.75)  # on top of the common ratio, by secondary width
 

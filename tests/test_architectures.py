@@ -18,8 +18,8 @@ import muaudit
 from muaudit.audit import audit as audit_target
 from muaudit.report.model import Report
 from muaudit.scaling.names import pattern_of
-from muaudit.target.huggingface import target_from_object
-from muaudit.target.options import TargetOptions
+from muaudit.targets.huggingface import target_from_object
+from muaudit.targets.options import TargetOptions
 
 GENERATOR = torch.Generator().manual_seed(0)
 ROWS = torch.randn(4, zoo.FEATURES, generator=GENERATOR)

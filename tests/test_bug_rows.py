@@ -12,7 +12,7 @@ from bugs.rows import ROWS, Row, right_models
 
 from muaudit.audit import audit
 from muaudit.report.model import Report, Violation
-from muaudit.target import resolve
+from muaudit.targets import resolve
 
 
 def written(row: Row, edits: Iterable[Edit], folder: Path) -> Path:

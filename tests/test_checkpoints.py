@@ -20,7 +20,7 @@ from muaudit.convert.output import Output, Wanted, prepare_output
 from muaudit.convert.plan import Plan, load_plan
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
-from muaudit.target import Target
+from muaudit.targets import Target
 
 WIDTH = 128
 INDEX = "model.safetensors.index.json"

@@ -22,7 +22,7 @@ from muaudit.convert.moves import FORMULATIONS
 from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plans
 from muaudit.errors import UserError
-from muaudit.target import Target, from_functions
+from muaudit.targets import Target, from_functions
 
 WIDTH, LR = 96, 0.01
 SIZES = {"n": WIDTH}

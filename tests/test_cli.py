@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import typer.main
 
-import muaudit.target
+import muaudit.targets
 from muaudit import __version__
 from muaudit.cli.main import app
 from muaudit.errors import UserError
@@ -94,7 +94,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     module = ModuleType("muaudit.audit")
     module.audit = stand_in.audit  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "muaudit.audit", module)
-    monkeypatch.setattr(muaudit.target, "resolve", stand_in.resolve)
+    monkeypatch.setattr(muaudit.targets, "resolve", stand_in.resolve)
     return stand_in
 
 

@@ -21,7 +21,7 @@ from muaudit.convert.files import write_plan
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
-from muaudit.target import Target, from_functions
+from muaudit.targets import Target, from_functions
 
 BASE = 64
 AT_256 = {"n": 256}  # plain_builder calls the width n

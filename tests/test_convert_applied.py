@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
-from muaudit.target import Target
+from muaudit.targets import Target
 
 WIDTH, STEPS, LR = 128, 4, 0.01
 SUBJECTS = ["hooks", "columns", "absorbed"]

@@ -19,7 +19,7 @@ from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
 from muaudit.convert.python_module import module_text
 from muaudit.errors import UserError
-from muaudit.target import Target, TargetOptions, resolve
+from muaudit.targets import Target, TargetOptions, resolve
 
 WIDTH = 192
 SUBJECTS = [

@@ -14,7 +14,7 @@ from torch import nn
 from muaudit.audit import audit
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
-from muaudit.target import TargetOptions, resolve
+from muaudit.targets import TargetOptions, resolve
 
 BASE, WIDTH = 64, 192
 PUBLISHED = [

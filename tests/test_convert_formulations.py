@@ -19,7 +19,7 @@ from muaudit.convert.plan import Part, Plan
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan, make_plans
 from muaudit.errors import UserError
-from muaudit.target import Target, from_functions
+from muaudit.targets import Target, from_functions
 
 WIDTH = 128
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

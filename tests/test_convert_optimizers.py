@@ -24,7 +24,7 @@ from muaudit.convert.planner import make_plan, make_plans
 from muaudit.convert.python_module import module_text
 from muaudit.errors import UserError
 from muaudit.parametrizations.profiles import PROFILES, TP5
-from muaudit.target import Target, from_functions
+from muaudit.targets import Target, from_functions
 
 WIDTH = 256
 MODES = {"original": 0.0, "match_rms_adamw": -0.5}  # exponents of Muon's lr on hidden weights (DESIGN 3.6)

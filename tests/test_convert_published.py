@@ -16,8 +16,8 @@ from muaudit.convert.apply import match, modules_of
 from muaudit.convert.planner import make_plans
 from muaudit.convert.whole import whole
 from muaudit.errors import UserError
-from muaudit.target import Target, resolve
-from muaudit.target.options import TargetOptions
+from muaudit.targets import Target, resolve
+from muaudit.targets.options import TargetOptions
 
 transformers = pytest.importorskip("transformers")
 LLAMA = {

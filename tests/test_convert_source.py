@@ -17,7 +17,7 @@ from muaudit.convert.planner import make_plan
 from muaudit.convert.show import plan_lines
 from muaudit.convert.source_edits import source_diff, source_fixes
 from muaudit.report.layout import plain
-from muaudit.target import Target, TargetOptions, resolve
+from muaudit.targets import Target, TargetOptions, resolve
 
 BASE, WIDTH = 64, 192
 OPTIONS = {"gpt": {"n_head": 2, "n_layer": 2, "vocab_size": 96, "block_size": 32}}

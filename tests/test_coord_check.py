@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from muaudit.cli.main import app
-from muaudit.target import from_functions, resolve
+from muaudit.targets import from_functions, resolve
 from muaudit.training import run as training
 from muaudit.training import store
 from muaudit.training.data import Measurement

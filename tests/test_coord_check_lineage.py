@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.report.render import to_text
-from muaudit.target import resolve
+from muaudit.targets import resolve
 from muaudit.training.data import STATISTICS, Activation, Kind, Measurement
 from muaudit.training.judge import judge
 from muaudit.training.lineage import Known

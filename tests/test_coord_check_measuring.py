@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from muaudit.target import from_functions, resolve
+from muaudit.targets import from_functions, resolve
 from muaudit.training import loop
 from muaudit.training import run as training
 from muaudit.training.data import Measurement

@@ -12,7 +12,7 @@ import pytest
 from muaudit.audit import audit
 from muaudit.report.json import SHIPPED, render_json
 from muaudit.report.model import Answered, Unanalysed
-from muaudit.target import resolve
+from muaudit.targets import resolve
 
 SCHEMA = json.loads(SHIPPED.read_text(encoding="utf-8"))
 FIXTURES = Path(__file__).parent.parent / "fixtures"

@@ -16,7 +16,7 @@ from muaudit.capture.response import responses
 from muaudit.expect import expect
 from muaudit.scaling.first import come
 from muaudit.scaling.sizes import attended
-from muaudit.target import from_functions
+from muaudit.targets import from_functions
 from muaudit.training.first import Descent, measured
 
 LR = 1e-3

@@ -17,8 +17,8 @@ from bugs.plant import FIXTURES
 
 from muaudit.audit import audit
 from muaudit.report.model import Report
-from muaudit.target import resolve
-from muaudit.target.options import TargetOptions, parse_widths
+from muaudit.targets import resolve
+from muaudit.targets.options import TargetOptions, parse_widths
 
 PATH = FIXTURES / "bugs" / "growth.py"
 INPUT, OUTPUT, SCALED = ("input", 0.0, 0.0), ("output", -1.0, -1.0), ("output", 0.0, 0.0)

@@ -16,7 +16,7 @@ SCALES_EMBEDDING = {"gemma", "gemma2", "gemma3"}  # embeddings × sqrt(hidden_si
 @pytest.fixture(scope="module", params=FAMILIES)
 def report(request: pytest.FixtureRequest) -> tuple[str, Report]:
     from muaudit.audit import audit
-    from muaudit.target import resolve
+    from muaudit.targets import resolve
 
     return request.param, audit(resolve(f"fixtures/hf/{request.param}"))
 

@@ -262,7 +262,7 @@ def test_the_package_of_a_file_is_its_own_and_no_installed_copy(project: Path, m
     (project / "apart").mkdir()
     (project / "apart" / "script.py").write_text("import copied\n\n" + PARTS)
     monkeypatch.syspath_prepend(str(project / "site"))
-    from muaudit.target.loader import load_file
+    from muaudit.targets.loader import load_file
 
     try:
         script = load_file(project / "apart" / "script.py")

@@ -22,7 +22,7 @@ from muaudit.checkpoints.folder import replaced
 from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
-from muaudit.target import Target
+from muaudit.targets import Target
 
 
 @pytest.fixture(scope="module")

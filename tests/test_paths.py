@@ -14,9 +14,9 @@ from muaudit.audit import audit
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.report.model import Report
-from muaudit.target import from_functions, resolve
-from muaudit.target.paths import paths
-from muaudit.target.probe import Inputs
+from muaudit.targets import from_functions, resolve
+from muaudit.targets.paths import paths
+from muaudit.targets.probe import Inputs
 
 SCALE = "math.sqrt(BASE / config.n_head) / (config.n_embd / config.n_head)"
 LAST = Edit("return logits, None", "return self.lm_head(x[:, [-1], :]) / self.config.m, None")

@@ -11,7 +11,7 @@ from muaudit.audit import audit
 from muaudit.errors import UserError
 from muaudit.parametrizations import get_profile
 from muaudit.report.model import Report
-from muaudit.target import resolve
+from muaudit.targets import resolve
 
 CONSTANT_DECAY = Edit("weight_decay * m", "weight_decay")  # lr · wd of hidden weights then falls like 1/n
 STANDARD_READOUT = Edit("std=(2 / BASE) ** 0.5 / self.m)", "std=width**-0.5)")

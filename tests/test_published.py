@@ -18,8 +18,8 @@ from muaudit.audit import audit
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.report.model import Report
-from muaudit.target import resolve
-from muaudit.target.options import TargetOptions
+from muaudit.targets import resolve
+from muaudit.targets.options import TargetOptions
 
 BASE = 64
 PACKAGES = {"mamba": "mambapy", "unit_scaled": "unit_scaling"}

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 import muaudit
 from muaudit.audit import audit
 from muaudit.report.model import Report
-from muaudit.target import resolve
-from muaudit.target.options import TargetOptions
+from muaudit.targets import resolve
+from muaudit.targets.options import TargetOptions
 
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
 GPT = str(FIXTURES / "gpt" / "table8.py") + ":GPT"

@@ -15,7 +15,7 @@ from bugs.plant import FIXTURES, load
 import muaudit
 from muaudit.errors import UserError
 from muaudit.report.model import Report
-from muaudit.target.schedulers import MOST_STEPS, walk
+from muaudit.targets.schedulers import MOST_STEPS, walk
 
 MODULE = load(FIXTURES / "bugs" / "schedule.py")
 S = torch.optim.lr_scheduler

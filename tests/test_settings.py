@@ -19,7 +19,7 @@ from muaudit.settings.keys import TARGET
 from muaudit.settings.load import merged
 from muaudit.settings.schema import SHIPPED, json_schema, schema_text
 from muaudit.settings.show import rows
-from muaudit.target.options import TargetOptions
+from muaudit.targets.options import TargetOptions
 
 MODEL = """
 from torch import nn

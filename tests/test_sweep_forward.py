@@ -12,7 +12,7 @@ from muaudit.errors import UserError
 from muaudit.sweep import prepare
 from muaudit.sweep.jobs import Settings
 from muaudit.sweep.variant import Variant
-from muaudit.target import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 
 GPT = str(Path(__file__).parents[1] / "fixtures" / "gpt" / "sp.py")
 SMALL = ["n_layer=2", "n_head=2", "vocab_size=96", "block_size=16"]

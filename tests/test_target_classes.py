@@ -8,7 +8,7 @@ import pytest
 from models.driving import drive, write
 
 from muaudit.errors import UserError
-from muaudit.target import Target, TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+from muaudit.targets import Target, TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 
 GPT = (Path(__file__).parents[1] / "fixtures/gpt/sp.py").as_posix()
 MODELS = Path(__file__).parent / "models" / "styles"

@@ -9,7 +9,7 @@ import pytest
 from models.driving import drive, write
 
 from muaudit.errors import UserError
-from muaudit.target import TargetOptions, parse_set, parse_widths, resolve
+from muaudit.targets import TargetOptions, parse_set, parse_widths, resolve
 
 pytest.importorskip("transformers")
 CONFIGS = Path(__file__).parents[1] / "fixtures/hf"

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from muaudit.errors import UserError
-from muaudit.target.inputs import Form
-from muaudit.target.options import InputSpec, parse_inputs, parse_lr_groups, parse_set, parse_widths
+from muaudit.targets.inputs import Form
+from muaudit.targets.options import InputSpec, parse_inputs, parse_lr_groups, parse_set, parse_widths
 
 
 def test_widths_by_name_and_without() -> None:
@@ -67,7 +67,7 @@ def test_malformed_flags(parse: object, text: str, message: str) -> None:
 
 
 def test_importing_the_room_does_not_import_torch() -> None:
-    code = "import sys, muaudit.target; sys.exit('torch' in sys.modules)"
+    code = "import sys, muaudit.targets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,7 +10,7 @@ from models.driving import drive, write
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.target import TargetOptions, from_functions, parse_inputs, parse_set, parse_widths, resolve
+from muaudit.targets import TargetOptions, from_functions, parse_inputs, parse_set, parse_widths, resolve
 
 SPEC = """
 import torch

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from muaudit.answers.policy import Policy
 from muaudit.report.model import Report
-from muaudit.target.options import TargetOptions
+from muaudit.targets.options import TargetOptions
 
 if TYPE_CHECKING:
-    from muaudit.target import Target
+    from muaudit.targets import Target
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def audit_job(job: Job) -> Report:
 def _audited(job: Job) -> tuple[Target, Report]:
     from muaudit.audit import audit
     from muaudit.parametrizations.profile_file import get_profile
-    from muaudit.target import resolve
+    from muaudit.targets import resolve
 
     profile = get_profile(job.profile)
     target = resolve(job.text, job.options)

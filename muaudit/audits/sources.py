@@ -44,7 +44,7 @@ class opened:
 
 def user_files(opened_files: set[str]) -> tuple[str, ...]:
     """The user's own files among the imported modules and the opened files, by absolute path, sorted."""
-    from muaudit.target.usercode import is_user_file
+    from muaudit.targets.usercode import is_user_file
 
     modules = {os.path.abspath(file) for name, file in user_modules() if name != "__main__"}
     data = {
@@ -58,7 +58,7 @@ def user_files(opened_files: set[str]) -> tuple[str, ...]:
 
 def user_modules() -> list[tuple[str, str]]:
     """(name, file) of what is imported of the user's own Python."""
-    from muaudit.target.usercode import is_user_file
+    from muaudit.targets.usercode import is_user_file
 
     found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
     return [(name, file) for name, file in found if file and file.endswith(".py") and is_user_file(file)]
@@ -66,7 +66,7 @@ def user_modules() -> list[tuple[str, str]]:
 
 def packages() -> dict[str, Stamp]:
     """The stamp of every installed package that is imported, by the path of its `__init__.py`."""
-    from muaudit.target.usercode import is_user_file
+    from muaudit.targets.usercode import is_user_file
 
     tops = {name: module for name, module in list(sys.modules.items()) if "." not in name}
     files = (getattr(module, "__file__", None) for module in tops.values())

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..convert.whole import sizes_at
 from ..errors import UserError
-from ..target.probe import Target
+from ..targets.probe import Target
 
 _WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
 

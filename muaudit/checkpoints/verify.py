@@ -13,8 +13,8 @@ from torch import nn
 from ..capture.recorder import parts
 from ..convert.whole import sizes_at
 from ..errors import UserError
-from ..target.probe import Target
-from ..target.usercode import guarded
+from ..targets.probe import Target
+from ..targets.usercode import guarded
 from .layout import Checkpoint
 from .reading import read_checkpoint
 from .skeleton import Skeleton

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from muaudit.convert.plan import Hook
     from muaudit.report.layout import Line
     from muaudit.report.model import Report, SourceFix
-    from muaudit.target import Target
+    from muaudit.targets import Target
 
 
 @guarded
@@ -150,7 +150,7 @@ def _plan(
     from muaudit.convert.source_edits import source_fixes
     from muaudit.convert.whole import whole
     from muaudit.parametrizations.profile_file import get_profile
-    from muaudit.target import resolve
+    from muaudit.targets import resolve
 
     profile, target = get_profile(job.profile), resolve(job.text, job.options)
     if job.options.bsh is not None:

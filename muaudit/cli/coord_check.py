@@ -17,8 +17,8 @@ from muaudit.errors import UserError
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
-    from muaudit.target.options import TargetOptions
-    from muaudit.target.probe import Target
+    from muaudit.targets.options import TargetOptions
+    from muaudit.targets.probe import Target
     from muaudit.training.data import Measurement
     from muaudit.training.run import Progress
     from muaudit.training.settings import Settings
@@ -174,7 +174,7 @@ def _is_report(text: str) -> bool:
 def _options(
     width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None
 ) -> TargetOptions:
-    from muaudit.target.options import TargetOptions, parse_inputs, parse_set, parse_widths
+    from muaudit.targets.options import TargetOptions, parse_inputs, parse_set, parse_widths
 
     return TargetOptions(
         widths=parse_widths(width or ()),
@@ -185,7 +185,7 @@ def _options(
 
 
 def _target(target: str | None, options: TargetOptions, plan: Path | None = None) -> Target:
-    from muaudit.target import resolve
+    from muaudit.targets import resolve
 
     found = resolve(target, options)
     if plan is None:

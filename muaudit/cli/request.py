@@ -13,7 +13,7 @@ from muaudit.errors import UserError
 from muaudit.settings import Configured, Settings, load_settings
 from muaudit.settings.load import merged
 from muaudit.suggest import nearest
-from muaudit.target.options import TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
+from muaudit.targets.options import TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _planned(
 ) -> Plan:  # fmt: skip
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.convert.planner import make_plan
-    from muaudit.target import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+    from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 
     options = TargetOptions(parse_widths(width), parse_set(arguments), parse_inputs(inputs), optimizer)
     return make_plan(resolve(target, options), start, to)

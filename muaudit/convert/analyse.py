@@ -9,7 +9,7 @@ from ..capture.kernels import probe_kernels
 from ..errors import UserError
 from ..scaling import optimizers
 from ..scaling.derive import Scaling, derive
-from ..target.probe import Target
+from ..targets.probe import Target
 
 if TYPE_CHECKING:
     import torch

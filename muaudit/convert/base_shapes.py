@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ..errors import UserError
-from ..target.bsh import BaseShapes, read_bsh
+from ..targets.bsh import BaseShapes, read_bsh
 
 if TYPE_CHECKING:
-    from ..target.probe import Target
+    from ..targets.probe import Target
 
 _HEADER = """\
 # Base shapes for microsoft/mup: set_base_shapes(model, "{name}"). Of {target}, {width_name} = {base}.

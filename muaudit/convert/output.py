@@ -12,7 +12,7 @@ import yaml
 
 from ..checkpoints.folder import replaced
 from ..errors import UserError
-from ..target.probe import Target
+from ..targets.probe import Target
 from .files import read_plan, write_plan
 from .plan import SCHEMA, Plan
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..target.probe import Target
+from ..targets.probe import Target
 from .analyse import name_of, parts
 from .plan import Plan
 

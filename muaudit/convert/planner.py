@@ -15,7 +15,7 @@ from ..scaling.blame import Blame, Judged
 from ..scaling.derive import Scaling
 from ..scaling.names import pattern_of
 from ..scaling.values import ZERO
-from ..target.probe import Target
+from ..targets.probe import Target
 from .analyse import analyse, name_of
 from .formulations import move, wanted
 from .gauge import Gauge, choose, uses_by_tensor

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..errors import UserError
-from ..target.probe import Target
+from ..targets.probe import Target
 from .plan import Entry
 
 Shapes = Mapping[tuple[str, ...], tuple[int, ...]]

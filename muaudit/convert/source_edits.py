@@ -17,8 +17,8 @@ from ..fixes.propose import attention_edits, same_calls
 from ..fixes.watch import Watched, watch
 from ..report.model import Edit, SourceFix
 from ..report.places import repository_root
-from ..target.probe import Target
-from ..target.usercode import is_user_file
+from ..targets.probe import Target
+from ..targets.usercode import is_user_file
 from .multipliers import LOGITS
 from .plan import Hook, Plan
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..checkpoints.folder import need_room
 from ..checkpoints.layout import MARK
 from ..checkpoints.marks import FRESH, mark_of
-from ..target.probe import Target
+from ..targets.probe import Target
 from .files import write_state_dict
 from .plan import Plan
 from .whole import sizes_at

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import UserError
-from ..target.options import TargetOptions
-from ..target.probe import Target
+from ..targets.options import TargetOptions
+from ..targets.probe import Target
 
 _CUT = re.compile(r"([A-Za-z_][\w.]*) (\d+) → (\d+)")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..report.model import Edit, SourceFix
 from ..report.places import relative
-from ..target.source import read_source
+from ..targets.source import read_source
 from .places import lines_of
 
 

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any
 
 from ..audits.sources import user_modules
-from ..target import source
+from ..targets import source
 
 
 @contextlib.contextmanager

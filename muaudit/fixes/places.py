@@ -10,7 +10,7 @@ from io import StringIO
 
 from ..report.model import Edit
 from ..report.power import number
-from ..target.source import read_source
+from ..targets.source import read_source
 
 _SAFE_PARENTS = (
     ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Expr, ast.Tuple, ast.List, ast.Dict, ast.keyword,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import isfinite
 
 from ..report.model import Edit, Report, SourceFix, Violation
-from ..target.probe import Target
-from ..target.usercode import is_user_file
+from ..targets.probe import Target
+from ..targets.usercode import is_user_file
 from .places import Factor, Source, called, calls, is_product
 from .watch import Spot, Watched, watch
 

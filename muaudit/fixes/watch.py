@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..capture.frames import user_frame
-from ..target.probe import Target
-from ..target.usercode import quiet
+from ..targets.probe import Target
+from ..targets.usercode import quiet
 
 Spot = tuple[str, int]
 _DEPTH = 2

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from muaudit.target import names
-from muaudit.target.options import InputSpec, TargetOptions
+from muaudit.targets import names
+from muaudit.targets.options import InputSpec, TargetOptions
 
 _PROBES = (64, 128)
 

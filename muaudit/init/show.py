@@ -43,7 +43,7 @@ def count(number: int, noun: str) -> str:
 
 def nothing(found: Survey, files: int) -> tuple[str, str]:
     """Message and hint where there is nothing to configure."""
-    from muaudit.target.discover import SPEC
+    from muaudit.targets.discover import SPEC
 
     if not files:
         return "no file here defines a module with a forward, or a build(width)", HINT + SPEC

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from muaudit.errors import AmbiguousModelError, MissingValuesError, NoWidthError, UserError
 from muaudit.init.candidates import Candidate
-from muaudit.target.options import TargetOptions
+from muaudit.targets.options import TargetOptions
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from muaudit.target import Target
+    from muaudit.targets import Target
 
 Class = tuple[str, str]
 """A class by its file and its qualified name."""
@@ -104,7 +104,7 @@ def _outcomes(file: str) -> list[Found | Refused]:
     if file.endswith(".json"):
         return [_one(file)]
     from muaudit.init.factories import factories
-    from muaudit.target import loader
+    from muaudit.targets import loader
 
     module = loader.load_file(Path(file))
     if hasattr(module, "build"):
@@ -116,7 +116,7 @@ def _outcomes(file: str) -> list[Found | Refused]:
 
 
 def _roots(module: ModuleType, file: str) -> list[str]:
-    from muaudit.target.discover import find_root
+    from muaudit.targets.discover import find_root
 
     try:
         return [find_root(module, file)[0].__name__]
@@ -133,7 +133,7 @@ def _one(text: str, options: TargetOptions | None = None) -> Found | Refused:
 
 def _tried(text: str, options: TargetOptions) -> Found:
     from muaudit.audit import audit
-    from muaudit.target import resolve
+    from muaudit.targets import resolve
 
     target, widths = resolve(text, options), dict(options.widths)
     with contextlib.suppress(UserError):
@@ -155,7 +155,7 @@ def _parts(model: nn.Module) -> Iterator[Class]:
 
 
 def _class(cls: type) -> Class:
-    from muaudit.target.source import file_of
+    from muaudit.targets.source import file_of
 
     return file_of(cls) or cls.__module__, cls.__qualname__
 

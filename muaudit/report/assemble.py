@@ -19,7 +19,7 @@ from ..scaling.predict import Prediction
 from ..scaling.quality import quality_advice
 from ..scaling.result import Discrepancy
 from ..scaling.values import ZERO, Value
-from ..target.probe import Target
+from ..targets.probe import Target
 from .model import ActivationRow, Kind, Report, TensorRow, Unanalysed, Verdict
 
 _KINDS: tuple[Kind, ...] = ("scalar", "vector", "matrix")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..capture.definitions import Place
-from ..target.probe import Target
+from ..targets.probe import Target
 from .model import Report
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..target.schedulers import Walk, groups_of
+from ..targets.schedulers import Walk, groups_of
 from .blame import TOLERANCE
 from .names import fold
 from .optimizers import Trained, pending_scale, read
@@ -51,7 +51,7 @@ def _peak(walk: Walk, steps: Mapping[int, object]) -> int:
 
 def _owners(optimizer: Any, model: nn.Module) -> dict[str, int]:
     """The number of the param group that holds each parameter."""
-    from ..target.schedulers import groups_of
+    from ..targets.schedulers import groups_of
 
     numbers = {id(p): index for index, group in enumerate(groups_of(optimizer)) for p in group["params"]}
     return {name: numbers[id(p)] for name, p in model.named_parameters() if id(p) in numbers}
@@ -118,7 +118,7 @@ def _discrepancy(
 
 def _kind(lost: Mapping[int, object], steps: Mapping[int, object], peak: int, optimizers: tuple[Any, Any]) -> str:
     """When it is lost: where learning rates are largest, only at the end, or only at the start."""
-    from ..target.schedulers import groups_of
+    from ..targets.schedulers import groups_of
 
     order = sorted(steps)
     if peak in lost:
@@ -131,7 +131,7 @@ def _at(
     walk: Walk, step: int, optimizers: tuple[Any, Any], models: tuple[nn.Module, nn.Module], ratios: Sequence[float]
 ) -> dict[str, Trained]:
     """The settings with the learning rates of that step; the optimizers stay as they are."""
-    from ..target.schedulers import groups_of
+    from ..targets.schedulers import groups_of
 
     kept = [[group["lr"] for group in groups_of(each)] for each in optimizers]
     try:

@@ -14,7 +14,7 @@ from muaudit.report.model import Severity
 from muaudit.settings.keys import TARGET, TOP, Key, by_name, wrong
 from muaudit.settings.source import Source, find_source
 from muaudit.suggest import close
-from muaudit.target.options import TargetOptions, check_widths, parse_inputs
+from muaudit.targets.options import TargetOptions, check_widths, parse_inputs
 
 
 @dataclass(frozen=True)

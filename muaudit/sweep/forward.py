@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ..convert.analyse import analyse
 from ..convert.apply import Multiplier
 from ..errors import UserError
-from ..target.probe import Target
+from ..targets.probe import Target
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..convert.plan import Plan
 from ..convert.planner import make_plan
-from ..target.probe import Target
+from ..targets.probe import Target
 from .forward import Places, find_places
 from .jobs import Grid, Settings
 from .tasks import choose

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..convert.plan import Plan, load_plan
-from ..target import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
-from ..target.probe import Target
+from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+from ..targets.probe import Target
 from ..training.settings import parse_width_list
 from . import prepare
 from .jobs import Settings

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..target.probe import Inputs
-from ..target.usercode import describe, seed_everything, user_error
+from ..targets.probe import Inputs
+from ..targets.usercode import describe, seed_everything, user_error
 from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory

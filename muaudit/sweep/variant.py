@@ -12,7 +12,7 @@ from torch import nn
 from ..convert.plan import Plan
 from ..convert.planned import planned
 from ..errors import UserError
-from ..target.probe import Target
+from ..targets.probe import Target
 from ..training.beforehand import sizes_at
 from .forward import Places, install
 from .knobs import KNOBS

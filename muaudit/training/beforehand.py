@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..target.probe import Inputs, Target
+from ..targets.probe import Inputs, Target
 from .loop import out_of_memory
 from .recorder import tensors
 

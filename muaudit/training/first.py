@@ -21,7 +21,7 @@ from ..scaling.first import Course, First, Path, averaged
 from ..scaling.predict import leaf, plain
 from ..scaling.sizes import Estimator
 from ..scaling.values import Value
-from ..target.probe import Inputs, Target
+from ..targets.probe import Inputs, Target
 
 SEEDS = 4  # initializations that are averaged
 DRAWN = 2  # of them, to follow the loss: fewer, so that what they do not share is not averaged away

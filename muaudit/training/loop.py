@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..target.probe import Inputs, Target
-from ..target.usercode import seed_everything, user_error
+from ..targets.probe import Inputs, Target
+from ..targets.usercode import seed_everything, user_error
 from .ensemble import CannotStack, Ensemble
 from .lineage import Known
 from .recorder import Recorder

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..report.model import Report
-from ..target.probe import Target
+from ..targets.probe import Target
 from .data import Activation, Kind
 
 

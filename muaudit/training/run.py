@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..errors import UserError
 from ..report.model import Report
-from ..target.probe import Target
+from ..targets.probe import Target
 from .beforehand import check_device, check_widths, data_notices, lr_factor, sizes_at
 from .data import INTERRUPTED, PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .ensemble import CannotStack

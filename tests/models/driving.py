@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from muaudit.target import Target
+from muaudit.targets import Target
 
 
 def write(folder: Path, text: str, name: str = "spec.py") -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
 from ...suggest import nearest
-from ...target.probe import Inputs, Target
+from ...targets.probe import Inputs, Target
 
 if TYPE_CHECKING:
     import torch

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ...errors import UserError
-from ...target.losses import main_output
-from ...target.probe import Inputs, Target
-from ...target.usercode import attempt, describe
+from ...targets.losses import main_output
+from ...targets.probe import Inputs, Target
+from ...targets.usercode import attempt, describe
 
 TARGETS = ("targets", "labels", "target", "label", "y", "target_ids")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch.nn import functional as F
 
-from ...target.probe import Inputs, Target
+from ...targets.probe import Inputs, Target
 from . import Task
 from .fitting import classified, misfit, narrow_call
 

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import UserError
-from ...target.probe import Inputs, Target
+from ...targets.probe import Inputs, Target
 from . import Task
 from .fitting import Call, classified, misfit, narrow_call
 

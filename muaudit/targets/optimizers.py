@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.target.usercode import describe, guarded, quiet
+from muaudit.targets.usercode import describe, guarded, quiet
 
 _LR = 1e-3
 _KNOWN: dict[str, tuple[str, dict[str, Any]]] = {

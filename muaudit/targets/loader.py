@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.target.source import read_source
-from muaudit.target.usercode import describe, quiet, where
+from muaudit.targets.source import read_source
+from muaudit.targets.usercode import describe, quiet, where
 
 # What was imported before any target is no target's: muaudit and torch stand on it.
 _BEFORE = frozenset(sys.modules)

@@ -7,15 +7,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from muaudit.target import arguments, names, small
-from muaudit.target.arguments import Arguments
-from muaudit.target.draft import finish
-from muaudit.target.inputs import Hints
-from muaudit.target.module_globals import with_globals
-from muaudit.target.options import TargetOptions
-from muaudit.target.probe import Target
-from muaudit.target.trial import Draft, Sizes, Variant
-from muaudit.target.widths import Plan, plans
+from muaudit.targets import arguments, names, small
+from muaudit.targets.arguments import Arguments
+from muaudit.targets.draft import finish
+from muaudit.targets.inputs import Hints
+from muaudit.targets.module_globals import with_globals
+from muaudit.targets.options import TargetOptions
+from muaudit.targets.probe import Target
+from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.widths import Plan, plans
 
 
 def target_from_class(

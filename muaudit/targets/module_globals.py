@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from muaudit.target import names
-from muaudit.target.arguments import Arguments, Branch, Leaf
+from muaudit.targets import names
+from muaudit.targets.arguments import Arguments, Branch, Leaf
 
 _TABLES = (
     names.WIDTH

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from muaudit.target.options import InputSpec
-from muaudit.target.probe import Inputs
+from muaudit.targets.options import InputSpec
+from muaudit.targets.probe import Inputs
 
 _TOKENS = ("idx", "input_ids", "tokens", "ids", "token_ids", "input_tokens", "src", "tgt", "decoder_input_ids", "trg")
 _IMAGES = ("image", "images", "pixel_values", "img", "imgs", "pixels")

@@ -14,18 +14,18 @@ from typing import Any
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.target.draft import finish
-from muaudit.target.inputs import Form
-from muaudit.target.loader import near
-from muaudit.target.options import MAIN_AXIS, InputSpec, TargetOptions
-from muaudit.target.parts import composed, parts_of, width_field
-from muaudit.target.probe import Target, WidthAxis
-from muaudit.target.published import own
-from muaudit.target.shrink import WIDTHS, Shrunk, shrink
-from muaudit.target.stages import is_staged, staged
-from muaudit.target.trial import Draft, Sizes, Variant
-from muaudit.target.usercode import guarded
-from muaudit.target.widths import PROBES
+from muaudit.targets.draft import finish
+from muaudit.targets.inputs import Form
+from muaudit.targets.loader import near
+from muaudit.targets.options import MAIN_AXIS, InputSpec, TargetOptions
+from muaudit.targets.parts import composed, parts_of, width_field
+from muaudit.targets.probe import Target, WidthAxis
+from muaudit.targets.published import own
+from muaudit.targets.shrink import WIDTHS, Shrunk, shrink
+from muaudit.targets.stages import is_staged, staged
+from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.usercode import guarded
+from muaudit.targets.widths import PROBES
 
 _NOT_SHAPE = (
     "auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type",

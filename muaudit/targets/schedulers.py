@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from muaudit.errors import UserError
-from muaudit.target.usercode import guarded
+from muaudit.targets.usercode import guarded
 
 MOST_STEPS = 20_000  # stepped one by one; schedulers that can jump are followed to their end
 _USUAL, _SAMPLES = 200, 64

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from muaudit.errors import UserError
-from muaudit.target.inputs import Form
-from muaudit.target.options import TargetOptions
-from muaudit.target.probe import Inputs, Own, Target
-from muaudit.target.shrink import Shrunk
-from muaudit.target.trial import Draft, Sizes, Variant, builder
+from muaudit.targets.inputs import Form
+from muaudit.targets.options import TargetOptions
+from muaudit.targets.probe import Inputs, Own, Target
+from muaudit.targets.shrink import Shrunk
+from muaudit.targets.trial import Draft, Sizes, Variant, builder
 
 
 def own(

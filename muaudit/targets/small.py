@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from muaudit.errors import MissingValuesError, UserError
-from muaudit.target import names
-from muaudit.target.arguments import MISSING, Leaf
-from muaudit.target.options import TargetOptions
+from muaudit.targets import names
+from muaudit.targets.arguments import MISSING, Leaf
+from muaudit.targets.options import TargetOptions
 
 _KEPT_DEPTH, _DEPTH = 6, 2
 _LIMITS = ((names.DEPTH, _KEPT_DEPTH, _DEPTH), (names.VOCAB, 1024, 512), (names.LENGTH, 2048, 256))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from muaudit.target import configs
+from muaudit.targets import configs
 
 MISSING: Any = inspect.Parameter.empty
 

@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import AmbiguousModelError, UserError
-from muaudit.target import arguments, names
-from muaudit.target.source import class_node
+from muaudit.targets import arguments, names
+from muaudit.targets.source import class_node
 
 _PREFERRED = re.compile(
     r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from muaudit.errors import UserError
-from muaudit.target.probe import Inputs
+from muaudit.targets.probe import Inputs
 
 _SEED = 20_220_308
 _OUTPUTS = ("logits", "last_hidden_state", "prediction", "predictions", "sample", "out", "output", "x", "start_logits")

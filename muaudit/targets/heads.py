@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from muaudit.target import names
-from muaudit.target.arguments import MISSING, Leaf
-from muaudit.target.options import TargetOptions
+from muaudit.targets import names
+from muaudit.targets.arguments import MISSING, Leaf
+from muaudit.targets.options import TargetOptions
 
 HEAD_DIM = 16
 

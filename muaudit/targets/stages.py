@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from muaudit.target.shrink import Shrunk
+from muaudit.targets.shrink import Shrunk
 
 _MAIN = ("hidden_sizes", "embed_dims", "embed_dim")
 _ALONG = (

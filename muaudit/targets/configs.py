@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from muaudit.target.source import tree_of
+from muaudit.targets.source import tree_of
 
 _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",

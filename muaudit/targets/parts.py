@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from muaudit.target.shrink import FIRST, HEAD, WIDTHS, Shrunk, limits, shrink
+from muaudit.targets.shrink import FIRST, HEAD, WIDTHS, Shrunk, limits, shrink
 
 _MAIN = ("decoder", "text", "global")
 _VISION = ("vision", "encoder")

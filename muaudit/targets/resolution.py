@@ -9,15 +9,15 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.target import configs, loader
-from muaudit.target.options import TargetOptions
-from muaudit.target.probe import Target
+from muaudit.targets import configs, loader
+from muaudit.targets.options import TargetOptions
+from muaudit.targets.probe import Target
 
 _FORMS = "expected file.py, file.py:Name, package.module:Name or a Hugging Face config.json"
 
 
 def resolve_target(text: str | None, options: TargetOptions) -> Target:
-    """The target behind `muaudit.target.resolve`."""
+    """The target behind `muaudit.targets.resolve`."""
     text = text if text is not None else _only_file(Path.cwd())
     source, name = _split(text)
     path = Path(source).expanduser()
@@ -47,11 +47,11 @@ def _from_module(
     if name is not None:
         return _from_object(loader.lookup(module, name, source), name, module, options, path)
     if hasattr(module, "build"):
-        from muaudit.target.spec import target_from_module
+        from muaudit.targets.spec import target_from_module
 
         return target_from_module(module, options, path)
-    from muaudit.target.classes import target_from_class
-    from muaudit.target.discover import find_root
+    from muaudit.targets.classes import target_from_class
+    from muaudit.targets.discover import find_root
 
     cls, note = find_root(module, source)
     return target_from_class(cls, _home(cls, module), options, path, note)
@@ -72,13 +72,13 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
         target: Target = hugging_face.target_from_object(found, options, path)
         return target
     if inspect.isclass(found) and issubclass(found, torch.nn.Module):
-        from muaudit.target.classes import target_from_class
+        from muaudit.targets.classes import target_from_class
 
         return target_from_class(found, _home(found, module), options, path)
     if configs.is_config_instance(found) or configs.config_class(found) is not None or isinstance(found, dict):
         return _from_config(found, module, where, options, path)
     if callable(found) and not inspect.isclass(found):
-        from muaudit.target.spec import target_from_module
+        from muaudit.targets.spec import target_from_module
 
         return target_from_module(module, options, path, build=name)
     raise UserError(f"{where}:{name} is of type {type(found).__name__}, expected a torch.nn.Module class or a function "
@@ -87,8 +87,8 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
 
 def _from_config(config: Any, module: ModuleType, where: str, options: TargetOptions, path: Path | None) -> Target:
     """A config the user named: the model is the root of the module that the config stands in."""
-    from muaudit.target.classes import target_from_class
-    from muaudit.target.discover import find_root
+    from muaudit.targets.classes import target_from_class
+    from muaudit.targets.discover import find_root
 
     cls, note = find_root(module, where)
     return target_from_class(cls, _home(cls, module), options, path, note, config)
@@ -103,7 +103,7 @@ def _from_folder(path: Path, options: TargetOptions) -> Target:
 
 
 def _from_hugging_face(path: Path, options: TargetOptions) -> Target:
-    from muaudit.target.huggingface import target_from_file
+    from muaudit.targets.huggingface import target_from_file
 
     return target_from_file(path, options)
 
@@ -113,7 +113,7 @@ def _hugging_face_class(found: Any) -> Any:
     cls = found if inspect.isclass(found) else type(found)
     if not any(base.__module__.startswith("transformers.") for base in cls.__mro__):
         return None
-    from muaudit.target import huggingface
+    from muaudit.targets import huggingface
 
     return huggingface if huggingface.is_model_or_config(cls) else None
 

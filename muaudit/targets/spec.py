@@ -11,13 +11,13 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.target import stream
-from muaudit.target.draft import finish
-from muaudit.target.loader import near
-from muaudit.target.options import MAIN_AXIS, TargetOptions, check_widths
-from muaudit.target.probe import Target, WidthAxis
-from muaudit.target.trial import Draft, Sizes, Variant
-from muaudit.target.widths import PROBES
+from muaudit.targets import stream
+from muaudit.targets.draft import finish
+from muaudit.targets.loader import near
+from muaudit.targets.options import MAIN_AXIS, TargetOptions, check_widths
+from muaudit.targets.probe import Target, WidthAxis
+from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.widths import PROBES
 
 _FUNCTIONS = ("batch", "batches", "loss", "optimizer", "scheduler")
 _EXAMPLE = "a spec looks like this:\n  def build(width):\n      return MyModel(width)"
@@ -56,7 +56,7 @@ def target_from_functions(
     name: str | None, options: TargetOptions, scheduler: Callable[..., Any] | None = None,
     batches: Callable[..., Any] | None = None,
 ) -> Target:  # fmt: skip
-    """The target behind `muaudit.target.from_functions`."""
+    """The target behind `muaudit.targets.from_functions`."""
     if isinstance(optimizer, str):
         options = dataclasses.replace(options, optimizer=optimizer)
         optimizer = None

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.target import inputs as input_forms
-from muaudit.target import stream
-from muaudit.target.options import TargetOptions
-from muaudit.target.probe import Inputs, WidthAxis
-from muaudit.target.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
+from muaudit.targets import inputs as input_forms
+from muaudit.targets import stream
+from muaudit.targets.options import TargetOptions
+from muaudit.targets.probe import Inputs, WidthAxis
+from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
 
 Sizes = Mapping[str, int]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from muaudit.target.options import InputSpec, TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
-from muaudit.target.probe import Inputs, Target, WidthAxis
+from muaudit.targets.options import InputSpec, TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
+from muaudit.targets.probe import Inputs, Target, WidthAxis
 
 __all__ = [
     "InputSpec",
@@ -32,7 +32,7 @@ def resolve(text: str | None, options: TargetOptions | None = None) -> Target:
     Without a text it is the one auditable file in the working directory. Raises UserError where it cannot be decided
     or driven.
     """
-    from muaudit.target.resolution import resolve_target
+    from muaudit.targets.resolution import resolve_target
 
     return resolve_target(text, options or TargetOptions())
 
@@ -54,7 +54,7 @@ def from_functions(
     Raises:
         UserError: they do not work together.
     """
-    from muaudit.target.spec import target_from_functions
+    from muaudit.targets.spec import target_from_functions
 
     return target_from_functions(
         build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler, batches

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
-from muaudit.target import names
-from muaudit.target.arguments import MISSING, Leaf
-from muaudit.target.heads import Heads, plan_heads
-from muaudit.target.loader import near
-from muaudit.target.options import MAIN_AXIS, TargetOptions
-from muaudit.target.probe import WidthAxis
-from muaudit.target.small import plan_fixed
+from muaudit.targets import names
+from muaudit.targets.arguments import MISSING, Leaf
+from muaudit.targets.heads import Heads, plan_heads
+from muaudit.targets.loader import near
+from muaudit.targets.options import MAIN_AXIS, TargetOptions
+from muaudit.targets.probe import WidthAxis
+from muaudit.targets.small import plan_fixed
 
 PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
 _CHANNEL_PROBES = ((32, 64), *PROBES)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.target.probe import Inputs
-from muaudit.target.usercode import guarded, seed_everything
+from muaudit.targets.probe import Inputs
+from muaudit.targets.usercode import guarded, seed_everything
 
 Sizes = Mapping[str, int]
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from muaudit.target import losses, optimizers
-from muaudit.target.bsh import based
-from muaudit.target.options import TargetOptions
-from muaudit.target.probe import Inputs, Target
-from muaudit.target.source import class_node, file_of
-from muaudit.target.trial import Draft, Trial, builder, first_that_runs
-from muaudit.target.usercode import guarded
+from muaudit.targets import losses, optimizers
+from muaudit.targets.bsh import based
+from muaudit.targets.options import TargetOptions
+from muaudit.targets.probe import Inputs, Target
+from muaudit.targets.source import class_node, file_of
+from muaudit.targets.trial import Draft, Trial, builder, first_that_runs
+from muaudit.targets.usercode import guarded
 
 
 def finish(draft: Draft, options: TargetOptions) -> Target:
