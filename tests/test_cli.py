@@ -200,6 +200,24 @@ def test_output_that_cannot_be_written(run: Run, engine: Engine, tmp_path: Path)
     assert "No such file or directory" in err
 
 
+def test_output_is_no_file_that_is_read(
+    run: Run, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.py").write_text("model")
+    for args in (("--output", "m.py"), ("--output", "sarif=m.py")):
+        code, out, err = run("check", "m.py", *args)
+        assert (code, out) == (2, "")
+        assert "cannot write m.py: this run reads that file" in err
+    assert Path("m.py").read_text() == "model"
+
+
+def test_a_diff_has_no_output(run: Run, engine: Engine, tmp_path: Path) -> None:
+    code, out, err = run("check", "m.py", "--diff", "--output", str(tmp_path / "report"))
+    assert (code, out) == (2, "")
+    assert "--diff prints a patch and writes nothing" in err
+
+
 def test_why(run: Run, engine: Engine) -> None:
     assert "init n^0" in run("check", "m.py", "--why", "head.weight")[1]
     code, out, err = run("check", "m.py", "--why", "head.wieght")

@@ -69,6 +69,8 @@ def test_the_sp_gpt_audits_clean_for_init_attention_and_readout(check: Check, tm
     assert rules(check, "sp.py") == ["MUP101", "MUP201", "MUP301", "MUP402"]
     code, diff, _ = check("sp.py", "--diff", "--base-width", "64")
     assert (code, file.read_text()) == (1, before)
+    both = check("sp.py", "--fix", "--diff", "--base-width", "64")
+    assert (both, file.read_text()) == ((1, diff, ""), before)
     _, _, err = check("sp.py", "--fix", "--base-width", "64")
     assert "fixed 3 findings in sp.py" in err
     after = file.read_text()

@@ -9,7 +9,8 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
-from muaudit.cli.output import check_writable, write
+from muaudit.cli.output import write
+from muaudit.writing import check_writable
 
 ELSEWHERE = "--baseline FILE names another place"
 

@@ -73,7 +73,7 @@ def check(
     fix: Annotated[
         bool, typer.Option("--fix", help="Edit the source where that is safe: the edited file audits clean.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Print what --fix would edit, and nothing else.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print what --fix would edit, and write nothing.")] = False,
     show_fixes: Annotated[
         bool, typer.Option("--show-fixes", help="Show with each finding what --fix would edit.")
     ] = False,
@@ -93,10 +93,12 @@ def check(
     debug: flag.Debug = False,
 ) -> int:
     """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
-    from muaudit.cli.outputs import parse_outputs, write_all
+    from muaudit.cli.outputs import check_outputs, parse_outputs, write_all
     from muaudit.cli.pipeline import answered, audit_all
     from muaudit.cli.repair import diff_of, make_fixes
     from muaudit.cli.request import Flags, request
+    from muaudit.errors import UserError
+    from muaudit.report.findings import Failure
     from muaudit.report.render import Look
 
     outputs = parse_outputs(format_, output or ())
@@ -108,6 +110,10 @@ def check(
         )
     )  # fmt: skip
     settings = wanted.settings
+    if diff and output:
+        raise UserError("--diff prints a patch and writes nothing, so --output has nothing to write", "leave one out")
+    places = [each.path for each in outputs]
+    check_outputs(places, [*wanted.files, baseline or settings.baseline])
     failing = _severity(fail_on or settings.fail_on)
 
     def find() -> tuple[Run, list[Audited | Failure]]:
@@ -116,7 +122,8 @@ def check(
         return replace(found, strict=strict or settings.strict, fail_on=failing), done
 
     run, done = find()
-    if fix and make_fixes(run, wanted, done):
+    check_outputs(places, [file for each in done if not isinstance(each, Failure) for file in each.sources])
+    if fix and not diff and make_fixes(run, wanted, done):
         run, _ = find()
     if diff:
         write(diff_of(run))

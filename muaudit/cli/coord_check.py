@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import check_writable, terminal_width, write
+from muaudit.cli.output import terminal_width, write
+from muaudit.cli.outputs import check_outputs
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
 
@@ -103,7 +104,7 @@ def coord_check(
 
     chosen = parse_width_list(widths) if widths is not None else ()
     settings = check_settings(Settings(chosen, steps, seeds, seed, device, dtype, lr))
-    _check_places(output, plot)
+    _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
     options, jobs = _options(width, set_, input_, optimizer), []
@@ -116,8 +117,8 @@ def coord_check(
     return _report(list(_measured(jobs, settings)), format_, output, plot)
 
 
-def _check_places(output: Path | None, plot: Path | None) -> None:
-    """Raise UserError unless the files that are asked for can be written."""
+def _check_places(output: Path | None, plot: Path | None, read: Sequence[str | Path | None]) -> None:
+    """Raise UserError unless the files that are asked for can be written, and are none of those that are read."""
     for path in (output, plot):
         if path is None:
             continue
@@ -125,7 +126,7 @@ def _check_places(output: Path | None, plot: Path | None) -> None:
             raise UserError(f"cannot write {path}: no such folder: {path.parent}")
         if path.is_dir():
             raise UserError(f"cannot write {path}: it is a folder")
-        check_writable([path])
+    check_outputs([output, plot], read)
     if plot is not None:
         from muaudit.training.plot import check_plot
 

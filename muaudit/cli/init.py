@@ -9,7 +9,8 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import check_writable, show, write
+from muaudit.cli.output import show, write
+from muaudit.writing import check_writable
 
 READ_ONLY = "muaudit init --dry-run prints the section instead"
 

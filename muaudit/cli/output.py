@@ -1,4 +1,4 @@
-"""Where the report goes: stdout, or a file that is replaced in one step."""
+"""Where the report goes: stdout, or a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
+from muaudit.writing import write_file
 
 if TYPE_CHECKING:
     from muaudit.report.layout import Line
@@ -39,7 +40,7 @@ def write(text: str, path: Path | None = None, hint: str = "") -> None:
         UserError: the file cannot be written; `hint` says what to do about it.
     """
     if path is not None:
-        return _replace(path, text, hint)
+        return write_file(path, text.encode("utf-8", "backslashreplace"), hint)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for ∝
     try:
@@ -57,29 +58,3 @@ def append(text: str, path: Path) -> None:
             file.write(text)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def check_writable(paths: Iterable[Path], hint: str = "") -> None:
-    """Raise UserError unless each of these files could be replaced: asked before long work, and before the first of
-    several files is written."""
-    for path in paths:
-        # A file that may not be written could still be replaced: that is not what its owner wants.
-        for place, name in ((path, "it"), (path.parent, "its folder")):
-            if place.exists() and not os.access(place, os.W_OK):
-                raise UserError(f"cannot write {path}: {name} is read-only", hint)
-
-
-def _replace(path: Path, text: str, hint: str) -> None:
-    check_writable([path], hint)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            temporary.chmod(path.stat().st_mode)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
-        raise UserError(f"cannot write {path}: {error.strerror or error}", hint) from error

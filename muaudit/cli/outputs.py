@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from muaudit.cli.output import append, terminal_width, write
 from muaudit.errors import UserError
 from muaudit.report.findings import Run
 from muaudit.report.render import FORMATS, Look, check_format, render_run
+from muaudit.writing import check_no_source, check_writable
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,23 @@ def parse_outputs(style: str, texts: Sequence[str]) -> tuple[Output, ...]:
         found.append(Output(check_format(name), Path(path)) if named else Output(style, Path(text)))
         if named and not path:
             raise UserError(f"--output {text!r} names no file", f"expected FORMAT=FILE; formats: {', '.join(FORMATS)}")
-    paths = [each.path for each in found]
+    paths = [os.path.realpath(each.path) for each in found if each.path]
     if len(set(paths)) != len(paths):
         raise UserError("two --output for one file", "give each a file of its own")
     replaced = any("=" not in text or ("/" in text.partition("=")[0]) for text in texts)
     return tuple(found) if replaced else (Output(style), *found)
+
+
+def check_outputs(paths: Iterable[Path | None], read: Iterable[str | Path | None]) -> None:
+    """Raise UserError unless every output can be written, and is none of the files that the command reads.
+
+    read: files, and targets as they were given (`file.py:Name`, the folder of a `config.json`).
+    """
+    wanted = [path for path in paths if path is not None]
+    check_writable(wanted)
+    given = [str(each) for each in read if each]
+    given += [text.rpartition(":")[0] for text in given if ":" in text]
+    check_no_source(wanted, [*given, *(Path(text, "config.json") for text in given)])
 
 
 def write_all(run: Run, outputs: Sequence[Output], look: Look) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from muaudit.audits import Audited
 from muaudit.audits.job import Job, audit_job
-from muaudit.cli.output import check_writable, write
+from muaudit.cli.output import write
 from muaudit.cli.request import Request
 from muaudit.errors import UserError
 from muaudit.report.findings import Failure, Run
 from muaudit.report.model import Report, SourceFix
 from muaudit.report.source import shown_path
+from muaudit.writing import check_writable
 
 READ_ONLY = "--diff prints the edits as a patch"
 

@@ -63,6 +63,12 @@ class Request:
     complete: bool = True
     whole: bool = False
 
+    @property
+    def files(self) -> list[str | Path | None]:
+        """The targets and files that were named, each as it was given."""
+        named = [[job.text, job.plan, job.options.bsh, job.profile] for job in self.jobs]
+        return [self.settings.file, *(each for job in named for each in job)]
+
 
 def request(flags: Flags) -> Request:
     """What to audit: the configured target of that name, all of them without a name, else TARGET as it stands.

@@ -12,6 +12,7 @@ import typer
 
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import terminal_width, write
+from muaudit.cli.outputs import check_outputs
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
 
@@ -135,6 +136,7 @@ def sweep(
         width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
     )  # fmt: skip
     check_request(request)
+    check_outputs([output, plot], [target, plan, compare, results])
     if plot is not None:
         from muaudit.training.plot import check_plot
 

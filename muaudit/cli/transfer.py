@@ -12,6 +12,7 @@ import typer
 
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import terminal_width, write
+from muaudit.cli.outputs import check_outputs
 from muaudit.cli.progress import progress
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
@@ -60,6 +61,7 @@ def transfer(
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if plan is not None and target is not None:
         raise UserError(f"--plan holds the exponents, and {target} would be audited for them: give one of them")
+    check_outputs([output], [target, plan])
     given = parse_values(set_ or ())
     if plan is not None:
         from muaudit.convert.plan import load_plan
