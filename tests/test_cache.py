@@ -111,7 +111,7 @@ def test_what_was_asked_counts(project: Path, cache: Cache, audits: list[Job], m
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"schema": "muaudit.cache/0"}', '{"schema": "muaudit.cache/1"}']
+    "text", ["", "{", "[]", "null", '{"schema": "muaudit.cache/0"}', '{"schema": "muaudit.cache/2"}']
 )
 def test_an_entry_that_cannot_be_read_is_rebuilt(project: Path, cache: Cache, audits: list[Job], text: str) -> None:
     run_jobs([Job("net.py")], cache)
@@ -195,3 +195,49 @@ except SystemExit as stop:
     ]
     assert [run.stderr.split()[-2:] for run in runs] == [["1", "True"], ["1", "False"]]
     assert runs[0].stdout == runs[1].stdout != ""
+
+
+ASKING = {
+    "item": 'int(os.environ["SIZE"]) if os.environ.get("HAS") else 4',
+    "get": 'int(os.environ.get("SIZE", 4))',
+    "getenv": 'int(os.getenv("SIZE", "4"))',
+    "in": '8 if "SIZE" in os.environ else 4',
+    "walk": '8 if [name for name in os.environ if name.startswith("SIZ")] else 4',
+    "items": '{**dict(SIZE="4"), **dict(os.environ.items())}["SIZE"].__len__() + 3',
+    "copy": 'len(os.environ.copy().get("SIZE", "1")) + 3',
+    "expand": '4 if "$" in os.path.expandvars("$SIZE") else 8',
+    "bytes": 'int(os.environb.get(b"SIZE", b"4"))',
+    "held": 'int(environ.get("SIZE", 4))',
+    "popped": 'int(os.environ.pop("SIZE", "4"))',
+}
+
+
+@pytest.mark.parametrize("how", sorted(ASKING))
+@pytest.mark.parametrize("where", ["net.py", "helper.py"])
+def test_a_variable_that_user_code_asks_for_counts(
+    project: Path, cache: Cache, audits: list[Job], monkeypatch: pytest.MonkeyPatch, how: str, where: str
+) -> None:
+    head = f"import os\nfrom os import environ\nSIZE = {ASKING[how]}\n"
+    (project / where).write_text(head + (project / where).read_text())
+    monkeypatch.delenv("SIZE", raising=False)
+    run_jobs([Job("net.py")], cache)
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 1
+    for module in ("net", "helper"):
+        sys.modules.pop(module, None)
+    monkeypatch.setenv("HAS" if how == "item" else "SIZE", "8")
+    monkeypatch.setenv("SIZE", "8")
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2
+
+
+def test_a_variable_that_nothing_asks_for_does_not_count(
+    project: Path, cache: Cache, audits: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_jobs([Job("net.py")], cache)
+    monkeypatch.setenv("OF_NO_CONCERN", "1")
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 1
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # asked for by native code
+    run_jobs([Job("net.py")], cache)
+    assert len(audits) == 2

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import muaudit
+from muaudit.audits import environment
 from muaudit.audits.job import Audited, Job
 from muaudit.audits.sources import digest, unchanged
 from muaudit.audits.stored import report_from, to_data
 from muaudit.parametrizations.profile_file import is_profile_file
 from muaudit.report.places import repository_root
 
-SCHEMA = "muaudit.cache/1"
+SCHEMA = "muaudit.cache/2"
 FOLDER = ".muaudit_cache"
 VARIABLE = "MUAUDIT_CACHE_DIR"
 _KEPT = 200
@@ -37,6 +38,7 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._environment = dict(os.environ)  # as it was before an audit has set anything
 
     @classmethod
     def here(cls) -> Cache:
@@ -46,10 +48,13 @@ class Cache:
 
     def load(self, job: Job) -> Audited | None:
         """The audit as it was done before; None where there is none, or where anything has changed."""
+        self._environment = dict(os.environ)
         path = self.folder / f"{key(job)}.json"
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
             if entry["schema"] != SCHEMA or not unchanged(entry["files"], entry["packages"]):
+                return None
+            if entry["environment"] != environment.state(entry["variables"], self._environment):
                 return None
             report = replace(report_from(entry["report"]), name=job.name)
             return Audited(report, tuple(entry["files"]))
@@ -63,6 +68,8 @@ class Cache:
             "schema": SCHEMA,
             "files": files,
             "packages": dict(audited.packages),
+            "variables": list(audited.variables),
+            "environment": environment.state(audited.variables, self._environment),
             "report": to_data(audited.report),
         }
         with contextlib.suppress(OSError):

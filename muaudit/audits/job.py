@@ -46,13 +46,15 @@ class Job:
 class Audited:
     """A report, the user's source files that it came from, and the stamps of the packages that took part.
 
-    modules: the user's modules that were imported for it in this process.
+    modules: the user's modules that were imported for it in this process. variables: the environment variables that
+    were asked for, prefixes with a `*`.
     """
 
     report: Report
     sources: tuple[str, ...] = ()
     packages: Mapping[str, list[int]] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
 
 
 def audit_job(job: Job) -> Report:

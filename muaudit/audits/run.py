@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from muaudit.audits.cache import Cache
+from muaudit.audits.environment import watched
 from muaudit.audits.job import Audited, Job, audit_job
 from muaudit.audits.sources import opened, packages, user_files, user_modules
 from muaudit.errors import UserError
@@ -36,10 +37,11 @@ def run_jobs(jobs: Sequence[Job], cache: Cache | None, processes: int | None = N
 def audited(job: Job) -> Audited:
     """Audit one target in this process and note what was read. Raises UserError."""
     before = set(sys.modules)
-    with opened() as read:
+    with watched() as lookups, opened() as read:
         report = audit_job(job)
     modules = tuple(name for name, _ in user_modules() if name not in before)
-    return Audited(replace(report, name=job.name), user_files(read.files), packages(), modules)
+    named = replace(report, name=job.name)
+    return Audited(named, user_files(read.files), packages(), modules, tuple(sorted(lookups.asked)))
 
 
 def _here(jobs: Sequence[Job], single: bool) -> list[Outcome]:

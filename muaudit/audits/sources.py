@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from muaudit.targets.userfiles import is_installed, is_user_file
+
 Stamp = list[int]
 
 
@@ -44,8 +46,6 @@ class opened:
 
 def user_files(opened_files: set[str]) -> tuple[str, ...]:
     """The user's own files among the imported modules and the opened files, by absolute path, sorted."""
-    from muaudit.targets.usercode import is_user_file
-
     modules = {os.path.abspath(file) for name, file in user_modules() if name != "__main__"}
     data = {
         os.path.abspath(file)
@@ -58,19 +58,15 @@ def user_files(opened_files: set[str]) -> tuple[str, ...]:
 
 def user_modules() -> list[tuple[str, str]]:
     """(name, file) of what is imported of the user's own Python."""
-    from muaudit.targets.usercode import is_user_file
-
     found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
     return [(name, file) for name, file in found if file and file.endswith(".py") and is_user_file(file)]
 
 
 def packages() -> dict[str, Stamp]:
     """The stamp of every installed package that is imported, by the path of its `__init__.py`."""
-    from muaudit.targets.usercode import is_user_file
-
     tops = {name: module for name, module in list(sys.modules.items()) if "." not in name}
     files = (getattr(module, "__file__", None) for module in tops.values())
-    found = {file: stamp(file) for file in files if file and "-packages" in file and not is_user_file(file)}
+    found = {file: stamp(file) for file in files if file and is_installed(file)}
     return {file: stamped for file, stamped in sorted(found.items()) if stamped}
 
 

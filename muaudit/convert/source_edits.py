@@ -18,7 +18,7 @@ from ..fixes.watch import Watched, watch
 from ..report.model import Edit, SourceFix
 from ..report.places import repository_root
 from ..targets.probe import Target
-from ..targets.usercode import is_user_file
+from ..targets.userfiles import is_user_file
 from .multipliers import LOGITS
 from .plan import Hook, Plan
 

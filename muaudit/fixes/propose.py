@@ -14,7 +14,7 @@ from math import isfinite
 
 from ..report.model import Edit, Report, SourceFix, Violation
 from ..targets.probe import Target
-from ..targets.usercode import is_user_file
+from ..targets.userfiles import is_user_file
 from .places import Factor, Source, called, calls, is_product
 from .watch import Spot, Watched, watch
 

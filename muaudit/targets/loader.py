@@ -17,6 +17,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.targets.source import read_source
 from muaudit.targets.usercode import describe, quiet, where
+from muaudit.targets.userfiles import claim
 
 # What was imported before any target is no target's: muaudit and torch stand on it.
 _BEFORE = frozenset(sys.modules)
@@ -47,6 +48,7 @@ class _FolderFinder:
 
 def load_file(path: Path) -> ModuleType:
     """Import a Python file, as part of its package where it sits in one. Raises UserError for every failure."""
+    claim(path)
     path = path.resolve()
     source = _read(path)
     root, dotted = _package_of(path, b"from .." in source)

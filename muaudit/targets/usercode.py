@@ -10,12 +10,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 from muaudit.errors import UserError
-
-_HERE = str(Path(__file__).resolve().parents[1])
-_FRAMEWORK = ("site-packages", "dist-packages", "importlib", "<frozen")
+from muaudit.targets.userfiles import is_user_file
 
 
 class RaisedError(UserError):
@@ -72,13 +69,6 @@ def where(error: BaseException) -> list[str]:
     frame = own[-1]
     source = linecache.getline(frame.filename, frame.lineno or 0).strip()
     return [f"  {frame.filename}:{frame.lineno}: {source}".rstrip(": ")]
-
-
-def is_user_file(filename: str) -> bool:
-    """Whether code in this file is the user's: not muaudit, the standard library or an installed package."""
-    if filename.startswith((_HERE, f"{sys.base_prefix}/lib/python", "<")):
-        return False
-    return not any(part in filename for part in _FRAMEWORK)
 
 
 def seed_everything(seed: int) -> None:
