@@ -1,0 +1,103 @@
+"""One generated model: drawn, solved, perhaps with one mistake, and its file."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from fractions import Fraction
+
+from . import source
+from .architecture import network
+from .draw import Choices, Draw
+from .scope import Place, Scope, Shared
+from .truth import Truth
+
+PROBES = ((16, 32), (32, 64), (16, 48))
+
+
+@dataclass
+class Model:
+    """A model that is right by construction; `truth` has the numbers that its text gets."""
+
+    choices: Choices
+    shared: Shared
+    returned: str
+    kind: str
+    widths: tuple[int, int]
+    base: int
+
+    @property
+    def truth(self) -> Truth:
+        return self.shared.truth
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind}, {', '.join(self.shared.words)}, {self.truth.optimizer}"
+
+    def text(self) -> str:
+        exponents = {k: [self.truth.found[c] for c in s.columns] for k, s in self.shared.sites.items()}
+        draw = Draw(self.choices).sub("optimizer")
+        return source.text(self.shared, self.returned, self.kind, draw, self.title, exponents, self.widths, self.base)
+
+    def lines(self, text: str) -> dict[int, frozenset[str]]:
+        """Line number of the text → owners of the attention logits that are written there."""
+        rows = text.split("\n")
+        found: dict[int, frozenset[str]] = {}
+        for scope in self.shared.classes:
+            start = rows.index(f"class {scope.name}(nn.Module):")
+            first = next(i for i in range(start, len(rows)) if rows[i].startswith("    def forward")) + 1
+            for offset, line in enumerate(scope.forward):
+                if line.tag is not None:
+                    owned = {r.owner for r in self.truth.rows if r.owner and r.owner.startswith(line.tag + " at ")}
+                    found[first + offset + 1] = frozenset(owned)
+        return found
+
+    def copy(self) -> Model:
+        return copy.deepcopy(self)
+
+
+def generate(seed: int, off: frozenset[str] = frozenset()) -> Model:
+    """The model of this seed, with the choices `off` at their plainest."""
+    choices = Choices(seed, off)
+    draw = Draw(choices)
+    kind = draw("data", "vector", "sequence", "tokens", weights=(3, 2, 3))
+    optimizer = draw("family", "adam", "sgd", weights=(3, 1))
+    widths = draw("widths", *PROBES, weights=(4, 2, 1))
+    base = draw("base", widths[0], 8, widths[1], 37, weights=(3, 1, 1, 1))
+    shared = Shared(Truth(optimizer))
+    scope = Scope("Net")
+    scope.used["x"] = 1
+    returned = network(Place(shared, scope), draw.sub("net"), kind)
+    shared.classes.append(scope)
+    model = Model(choices, shared, returned, kind, widths, base)
+    _open_values(model, draw.sub("open"))
+    if not model.truth.solve():
+        _tame(model)
+    assert model.truth.explains(), "a right model that its own equations call wrong"
+    return model
+
+
+def _open_values(model: Model, draw: Draw) -> None:
+    """Some values have another size than 1, where the equations leave it open."""
+    truth = model.truth
+    if not draw.chance("any", 0.3):
+        return
+    for column, (kind, label) in enumerate(truth.columns):
+        if kind == "φ" and draw.chance(f"{column} {label}", 0.1):
+            truth.wanted[column] = draw(f"{column} exponent", Fraction(1, 2), Fraction(-1, 2))
+
+
+def _tame(model: Model) -> None:
+    """Exponents got out of hand: leave out what was drawn until they do not."""
+    truth = model.truth
+    for kind in ("φ", "c"):
+        for column, (what, _) in enumerate(truth.columns):
+            if what == kind and (kind == "φ" or abs(truth.wanted[column]) > 0):
+                old = truth.wanted[column]
+                truth.wanted[column] = Fraction(0)
+                if kind == "c" and truth.solve():
+                    return
+                del old
+        if truth.solve():
+            return
+    raise AssertionError("no solution of a reasonable size")

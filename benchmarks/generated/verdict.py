@@ -1,0 +1,120 @@
+"""What muaudit says about a generated model, held against its equations.
+
+A right model must have no finding that is an error or a warning, and nothing that was not analysed. A model with a mistake must
+have one, and the findings must be exact: taken at their word they repair the model, none of them can be left out, and they
+name no more tensors and lines than the mistake touches. A finding at its word:
+
+    MUP1xx  the inits of its tensors may be anything
+    MUP2xx  the constants on its tensors, or on the attention logits at its line, may be anything
+    MUP3xx  the learning rates of its tensors may be anything
+    MUP4xx  all of these
+
+So where two explanations of a mistake are the same network (a constant between two layers with a relu between them), either
+is exact, but nothing that accuses more than it must.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import muaudit
+
+from .mistakes import Mistake
+from .model import Model
+from .truth import Edit, Truth
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a report says: outcome, and its findings in words."""
+
+    outcome: str
+    words: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        return self.outcome in ("right", "exact")
+
+
+def of_right(model: Model, folder: Path) -> Said:
+    """right, accused, not analysed, not called µP, or crashed."""
+    report, words = _audited(model.text(), folder)
+    if report is None:
+        return Said("crashed", words)
+    if _findings(report):
+        return Said("accused", words)
+    if report.unanalysed:
+        return Said("not analysed", words)
+    return Said("right" if report.verdict == "mup" else "not called µP", (*words, f"verdict {report.verdict}"))
+
+
+def of_mistake(mistake: Mistake, folder: Path) -> Said:
+    """exact, beside, missed, not analysed or crashed."""
+    text = mistake.model.text()
+    report, words = _audited(text, folder)
+    if report is None:
+        return Said("crashed", words)
+    found = _findings(report)
+    if not found:
+        return Said("not analysed" if report.unanalysed else "missed", words)
+    edits = [_edits(v, mistake.model.lines(text)) for v in found]
+    exact = not report.unanalysed and is_exact(mistake.model.truth, edits, len(_places(mistake.names)))
+    return Said("exact" if exact else "beside", words)
+
+
+def is_exact(truth: Truth, edits: list[frozenset[Edit]], most: int) -> bool:
+    """Whether findings, each a set of edits, repair the model, need each other and name at most so many places."""
+    every = frozenset().union(*edits)
+    if len(_places({name for _, name in every})) > most or not all(edits) or not truth.explains(every):
+        return False
+    return not any(truth.explains(frozenset().union(*edits[:i], *edits[i + 1 :])) for i in range(len(edits)))
+
+
+def _places(names: frozenset[str] | set[str]) -> set[str]:
+    """A line counts once, however often it runs."""
+    return {name.split(" at ")[0] if name.startswith("line ") else name for name in names}
+
+
+def _findings(report: Any) -> list[Any]:
+    return [v for v in report.violations if v.severity in ("error", "warning")]
+
+
+def _edits(violation: Any, lines: dict[int, frozenset[str]]) -> frozenset[Edit]:
+    if not violation.tensors:
+        owners = lines.get(violation.line or 0, frozenset())
+        return frozenset(("use", o) for o in owners) if violation.rule.startswith("MUP2") else frozenset()
+    kinds: dict[str, tuple[str, ...]] = {
+        "1": ("init",), "2": ("use",), "3": ("rate",), "4": ("init", "use", "rate"),
+    }  # fmt: skip
+    return frozenset((kind, n) for kind in kinds.get(violation.rule[3], ()) for n in violation.tensors)  # type: ignore[misc]
+
+
+def _audited(text: str, folder: Path) -> tuple[Any, tuple[str, ...]]:
+    """(report, what it says), or (None, the error)."""
+    name = f"generated_{next(_numbers)}"
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    try:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            report = muaudit.check(
+                module.build, batch=module.batch, loss=module.loss, optimizer=module.optimizer, widths=module.widths
+            )
+    except Exception as error:
+        return None, (f"{type(error).__name__}: {error}",)
+    finally:
+        path.unlink()
+    words = [f"{v.rule} {', '.join(v.tensors) or f'line {v.line}'}: {v.found} → {v.expected}" for v in _findings(report)]
+    return report, (*words, *(f"not analysed: {u.name}, {u.reason}" for u in report.unanalysed))
