@@ -19,7 +19,7 @@ BATCH, POSITIONS, FEATURES, WORDS, CLASSES, LAYERS = 8, 6, 5, 11, 3, 2
 def network(place: Place, draw: Draw, source: str) -> str:
     """Writes the forward pass of Net; returns what it returns."""
     x = _input(place, draw.sub("input"), source)
-    for number in range(draw("segments", 1, 2, 3, weights=(3, 3, 2))):
+    for number in range(draw("segments", 0, 1, 2, 3, weights=(0.3, 3, 3, 2))):
         x = _segment(place, draw.sub(f"segment {number}"), x, source != "vector")
     return _heads(place, draw.sub("heads"), x, source)
 

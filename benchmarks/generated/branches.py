@@ -167,9 +167,7 @@ def _convolved(place: Place, draw: Draw, x: Value, name: str, depthwise: bool, z
     terms = frozenset({full})
     groups = f", groups={x.size}" if depthwise else ""
     if layer:
-        place.scope.init.append(
-            f"self.{attribute} = nn.Conv1d({x.size}, {x.size}, 3, padding=1, bias={bias}{groups})"
-        )
+        place.scope.init.append(f"self.{attribute} = nn.Conv1d({x.size}, {x.size}, 3, padding=1, bias={bias}{groups})")
         var = place.assign("y", f"self.{attribute}({x.var}.mT).mT")
         if bias:
             terms |= {f"{place.prefix}{attribute}.bias"}
@@ -250,7 +248,7 @@ def scaled_only(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
 
 
 ANYWHERE: dict[str, tuple[Branch, float]] = {
-    "perceptron": (perceptron, 4), "single": (single, 2), "gated": (gated, 2), "experts": (experts, 1.5),
+    "single": (single, 2), "perceptron": (perceptron, 4), "gated": (gated, 2), "experts": (experts, 1.5),
     "elementwise": (scaled_only, 0.3),
 }  # fmt: skip
 OVER_POSITIONS: dict[str, tuple[Branch, float]] = ANYWHERE | {

@@ -24,7 +24,7 @@ HELPERS = {
     "Scale": "class Scale(nn.Module):\n    def __init__(self, factor):\n        super().__init__()\n"
     "        self.factor = factor\n\n    def forward(self, x):\n        return x * self.factor\n",
 }
-TAIL = '''
+TAIL = """
 # (how it starts, std or value at the base width, exponent), and (learning rate there, exponent)
 STARTS = {{
 {starts}}}
@@ -62,7 +62,7 @@ def optimizer(model):
 
 
 widths = {widths}
-'''
+"""
 
 
 def number(value: Fraction) -> str:
@@ -144,11 +144,11 @@ def _optimizer(family: str, draw: Draw) -> str:
                     "Adamax(groups, lr=0.001, eps=1e-16)", weights=(4, 3, 0.5, 0.5, 0.5))  # fmt: skip
     style = draw("groups", "each", "alike")
     if style == "each":
-        groups = ['groups = [{"params": [p], "lr": RATES[n][0] * m ** RATES[n][1]} for n, p in model.named_parameters()]']
+        groups = [
+            'groups = [{"params": [p], "lr": RATES[n][0] * m ** RATES[n][1]} for n, p in model.named_parameters()]'
+        ]
     else:
         groups = ["alike = {}", "for name, p in model.named_parameters():",
                   "    alike.setdefault(RATES[name], []).append(p)",
                   'groups = [{"params": ps, "lr": rate * m**e} for (rate, e), ps in alike.items()]']  # fmt: skip
     return "\n".join(f"    {line}" for line in [*groups, f"return torch.optim.{call}"])
-
-

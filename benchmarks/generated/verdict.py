@@ -116,5 +116,7 @@ def _audited(text: str, folder: Path) -> tuple[Any, tuple[str, ...]]:
         return None, (f"{type(error).__name__}: {error}",)
     finally:
         path.unlink()
-    words = [f"{v.rule} {', '.join(v.tensors) or f'line {v.line}'}: {v.found} → {v.expected}" for v in _findings(report)]
+    words = [
+        f"{v.rule} {', '.join(v.tensors) or f'line {v.line}'}: {v.found} → {v.expected}" for v in _findings(report)
+    ]
     return report, (*words, *(f"not analysed: {u.name}, {u.reason}" for u in report.unanalysed))
