@@ -127,17 +127,20 @@ def check(
     profile: Profile | str = "tp5",
     seed: int = SEED,
     target_width: int | None = None,
+    init: Callable[..., Any] | None = None,
 ) -> Report:
     """Audit the model that `build(width)` makes; the same report as `muaudit check`.
 
     batch: `(width) -> tensor | tuple | dict`, the forward's input. loss: `(output, batch) -> scalar`.
     optimizer: `(model) -> torch.optim.Optimizer`. scheduler: `(optimizer)` -> what steps its learning rates.
-    widths: two or more ascending sizes.
+    widths: two or more ascending sizes. init: `(model)`, initializes the model after it is built.
 
     Raises:
         UserError: something in these functions does not fit.
     """
     from .targets import from_functions
 
-    target = from_functions(build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths)
+    target = from_functions(
+        build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths, init=init
+    )
     return audit(target, profile=profile, seed=seed, target_width=target_width)

@@ -23,6 +23,8 @@ def baseline(
     input_: flag.Input = None,
     optimizer: flag.Optimizer = None,
     lr_group: flag.LrGroup = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
     profile: flag.Profile = None,
     file: Annotated[
         Path | None,
@@ -43,7 +45,7 @@ def baseline(
     wanted = request(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile,
-            config=config, isolated=isolated,
+            config=config, isolated=isolated, init=init, no_init=no_init,
         )
     )  # fmt: skip
     home = wanted.settings.file.parent if wanted.settings.file else Path.cwd()

@@ -27,6 +27,8 @@ def check(
     input_: flag.Input = None,
     optimizer: flag.Optimizer = None,
     lr_group: flag.LrGroup = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
     profile: flag.Profile = None,
     format_: Annotated[
         str,
@@ -107,6 +109,7 @@ def check(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
             fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh,
+            init=init, no_init=no_init,
         )
     )  # fmt: skip
     settings = wanted.settings

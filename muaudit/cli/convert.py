@@ -54,6 +54,8 @@ def convert(
     ] = None,
     set_: flag.Set = None,
     input_: flag.Input = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
     profile: flag.Profile = None,
     formulation: Annotated[
         str,
@@ -109,7 +111,7 @@ def convert(
     job = _job(
         Flags(
             target, probes or (), set_ or (), input_ or (), optimizer, profile=profile, seed=seed, config=config,
-            isolated=isolated, bsh=bsh,
+            isolated=isolated, bsh=bsh, init=init, no_init=no_init,
         )
     )  # fmt: skip
     if base_width is None and bsh is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import terminal_width, write
 from muaudit.cli.outputs import check_outputs
@@ -61,6 +62,8 @@ def coord_check(
         list[str] | None,
         typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
     ] = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
@@ -87,7 +90,8 @@ def coord_check(
     if from_ is not None:
         unused = {
             "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--lr": lr, "--optimizer": optimizer,
-            "--width": width, "--set": set_, "--input": input_, "--steps": steps != STEPS, "--seeds": seeds != SEEDS,
+            "--width": width, "--set": set_, "--input": input_, "--init": init,
+            "--no-init": no_init, "--steps": steps != STEPS, "--seeds": seeds != SEEDS,
             "--seed": seed, "--device": device != DEVICE, "--dtype": dtype != DTYPE,
         }  # fmt: skip
         trained = compare is not None and not _is_report(compare)  # for which they count
@@ -107,7 +111,7 @@ def coord_check(
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
-    options, jobs = _options(width, set_, input_, optimizer), []
+    options, jobs = _options(width, set_, input_, optimizer, init, no_init), []
     with redirect_stdout(sys.stderr):  # everything that can be refused is, before anything is trained
         jobs.append(_stored(from_) if from_ is not None else _target(target, options, plan))
         if compare is not None:
@@ -173,15 +177,19 @@ def _is_report(text: str) -> bool:
 
 
 def _options(
-    width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None
-) -> TargetOptions:
-    from muaudit.targets.options import TargetOptions, parse_inputs, parse_set, parse_widths
+    width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None,
+    init: str | None, no_init: bool,
+) -> TargetOptions:  # fmt: skip
+    from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 
+    check_init(init, no_init)
     return TargetOptions(
         widths=parse_widths(width or ()),
         set=parse_set(set_ or ()),
         inputs=parse_inputs(input_ or ()),
         optimizer=optimizer,
+        init=init,
+        no_init=no_init,
     )
 
 

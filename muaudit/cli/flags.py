@@ -32,6 +32,11 @@ Input = Annotated[
         "--input", metavar="[NAME=]SPEC", help="What the forward is called with, e.g. 'int64[2,32]'. Repeatable."
     ),
 ]
+Init = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="Initialize with this method after building (default: found out)."),
+]
+NoInit = Annotated[bool, typer.Option("--no-init", help="Judge what the constructor leaves; call nothing after it.")]
 Optimizer = Annotated[
     str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
 ]

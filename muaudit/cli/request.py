@@ -13,7 +13,7 @@ from muaudit.errors import UserError
 from muaudit.settings import Configured, Settings, load_settings
 from muaudit.settings.load import merged
 from muaudit.suggest import nearest
-from muaudit.targets.options import TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
+from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_lr_groups, parse_set, parse_widths
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,12 @@ class Flags:
     fixes: bool = False
     base_width: int | None = None
     bsh: Path | None = None
+    init: str | None = None
+    no_init: bool = False
 
     def options(self) -> TargetOptions:
         """How the target is probed. Raises UserError for a malformed flag."""
+        check_init(self.init, self.no_init)
         return TargetOptions(
             widths=parse_widths(self.width),
             set=parse_set(self.set),
@@ -48,6 +51,8 @@ class Flags:
             optimizer=self.optimizer,
             lr_groups=parse_lr_groups(self.lr_group),
             bsh=self.bsh,
+            init=self.init,
+            no_init=self.no_init,
         )
 
 

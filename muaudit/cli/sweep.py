@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import terminal_width, write
 from muaudit.cli.outputs import check_outputs
@@ -113,6 +114,8 @@ def sweep(
         list[str] | None,
         typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
     ] = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
     ] = None,
@@ -133,7 +136,8 @@ def sweep(
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
         warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
-        width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
+        width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()), init=init,
+        no_init=no_init,
     )  # fmt: skip
     check_request(request)
     check_outputs([output, plot], [target, plan, compare, results])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import terminal_width, write
 from muaudit.cli.outputs import check_outputs
@@ -52,6 +53,8 @@ def transfer(
         list[str] | None,
         typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
     ] = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="table, yaml or json.")] = "table",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
@@ -69,7 +72,7 @@ def transfer(
         found = load_plan(plan)
     else:
         with progress(f"auditing {target or 'the model here'}"), redirect_stdout(sys.stderr):
-            found = _planned(target, width or [], arguments or [], input_ or [], optimizer, start, to)
+            found = _planned(target, width or [], arguments or [], input_ or [], optimizer, start, to, init, no_init)
     from muaudit.report.render import to_text
     from muaudit.transfer import show
     from muaudit.transfer.carry import carry
@@ -85,11 +88,15 @@ def transfer(
 
 def _planned(
     target: str | None, width: list[str], arguments: list[str], inputs: list[str], optimizer: str | None, start: int,
-    to: int,
+    to: int, init: str | None, no_init: bool,
 ) -> Plan:  # fmt: skip
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from muaudit.convert.planner import make_plan
     from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+    from muaudit.targets.options import check_init
 
-    options = TargetOptions(parse_widths(width), parse_set(arguments), parse_inputs(inputs), optimizer)
+    check_init(init, no_init)
+    options = TargetOptions(
+        parse_widths(width), parse_set(arguments), parse_inputs(inputs), optimizer, init=init, no_init=no_init
+    )
     return make_plan(resolve(target, options), start, to)

@@ -92,7 +92,7 @@ def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Ite
     code = [
         "import muaudit",
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
-        "plan.apply_(model)  # once, right after the model is made",
+        "plan.apply_(model)  # once, right after the model is made and initialized",
         f"# LR as tuned at width {plan.base_width}",
         *usage(plan, decay="weight_decay=0.1"),
         "# groups of your own (decay and no decay, layer-wise lr): plan.refine(model, groups)",

@@ -46,6 +46,8 @@ TARGET = (
     Key("width", "widths", "Probe widths by argument name.", {}),
     Key("set", "values", "Other constructor arguments or config fields.", {}),
     Key("input", "texts", "What the forward is called with, such as int64[2,32].", []),
+    Key("init", "text", "The method that initializes the model after it is built (default: found out).", None),
+    Key("no-init", "flag", "Judge what the constructor leaves; call nothing after it.", False),
     Key("optimizer", "text", "The optimizer where the target has none.", "adamw"),
     Key("lr-group", "exponents", "Exponent of the learning rate in width, by parameter name pattern.", {}),
     Key("plan", "text", "Judge the model as this plan converts it; relative to this file.", None),

@@ -122,6 +122,8 @@ class _Reader:
             set=dict(given["set"]),
             inputs=parse_inputs(given["input"]),
             optimizer=given["optimizer"] if "optimizer" in entry else None,
+            init=given["init"],
+            no_init=given["no-init"],
             lr_groups=tuple((pattern, float(exponent)) for pattern, exponent in given["lr-group"].items()),
         )
         return Configured(
@@ -175,4 +177,6 @@ def merged(configuration: TargetOptions, flags: TargetOptions) -> TargetOptions:
         inputs=flags.inputs or configuration.inputs,
         optimizer=flags.optimizer or configuration.optimizer,
         lr_groups=flags.lr_groups or configuration.lr_groups,
+        init=flags.init or (None if flags.no_init else configuration.init),
+        no_init=flags.no_init or (configuration.no_init and flags.init is None),
     )

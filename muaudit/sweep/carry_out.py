@@ -35,7 +35,9 @@ def carry_out(request: Request, progress: Progress = quiet) -> tuple[Measured, T
     )
     for variant in variants:  # a hyperparameter or a width that cannot be is said before the first run
         variant.make(widths[0], {"lr": grid.lrs[0], **{name: values[0] for name, values in grid.hps.items()}}, 0)
-    identity = prepare.identity(variants, settings, {"set": sorted(request.set), "input": sorted(request.input)})
+    asked = {"set": sorted(request.set), "input": sorted(request.input)}
+    asked |= {"init": [request.init or "none"]} if request.init or request.no_init else {}
+    identity = prepare.identity(variants, settings, asked)
     results = Results(request.results or prepare.default_path(identity), identity)
     clock = Clock(parse_budget(request.budget) if request.budget is not None else None)
     sweep = Sweep(variants, grid, settings, results, clock, _together(request), progress)

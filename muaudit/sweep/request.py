@@ -50,11 +50,14 @@ class Request:
     width: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
     input: tuple[str, ...] = ()
+    init: str | None = None
+    no_init: bool = False
 
 
 def check_request(request: Request) -> None:
     """Raise UserError for whatever can be seen to be wrong without a model."""
     from muaudit.sweep.budget import parse_budget
+    from muaudit.targets.options import check_init
     from muaudit.training.settings import Settings, check_settings, parse_width_list
 
     if request.widths is not None:
@@ -74,6 +77,7 @@ def check_request(request: Request) -> None:
         raise UserError(f"--tolerance expects a factor above 1, found {request.tolerance:g}")
     if not request.lost >= 0:
         raise UserError(f"--lost expects a share such as 0.01, found {request.lost:g}")
+    check_init(request.init, request.no_init)
     _check_variants(request)
 
 

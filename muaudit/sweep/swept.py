@@ -21,8 +21,9 @@ def variants_of(request: Request, made: Plan | None = None) -> tuple[Target, lis
         UserError: the target or the plan cannot be used.
     """
     options = TargetOptions(
-        parse_widths(request.width), parse_set(request.set), parse_inputs(request.input), request.optimizer
-    )
+        parse_widths(request.width), parse_set(request.set), parse_inputs(request.input), request.optimizer,
+        init=request.init, no_init=request.no_init,
+    )  # fmt: skip
     target = resolve(request.target, options)
     widths = parse_width_list(request.widths) if request.widths is not None else prepare.default_widths(target)
     schedule = request.schedule or ("own" if target.scheduler is not None else "constant")

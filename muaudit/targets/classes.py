@@ -10,6 +10,7 @@ from typing import Any
 from muaudit.targets import arguments, names, small
 from muaudit.targets.arguments import Arguments
 from muaudit.targets.draft import finish
+from muaudit.targets.initialization import of_module
 from muaudit.targets.inputs import Hints
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
@@ -31,7 +32,7 @@ def target_from_class(
     batch, loss = _partial_spec(module)
     draft = Draft(
         label=label, call=_call(read, given[0]), variants=_variants(read, given, options), path=path,
-        batch=batch, loss=loss, notes=(note,) if note else (), defined=cls,
+        batch=batch, loss=loss, init=of_module(module), notes=(note,) if note else (), defined=cls,
     )  # fmt: skip
     return finish(draft, options)
 

@@ -14,7 +14,7 @@ from muaudit.targets.bsh import based
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, Target
 from muaudit.targets.source import class_node, file_of
-from muaudit.targets.trial import Draft, Trial, builder, first_that_runs
+from muaudit.targets.trial import Draft, Trial, first_that_runs
 from muaudit.targets.usercode import guarded
 
 
@@ -36,12 +36,12 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
     widths = ", ".join(f"{axis.name} {' → '.join(map(str, axis.probes))}" for axis in axes)
     wide = trial.form is not None and trial.form.follows_width
     input_note = "the input is as wide as the model, so its data differ between widths" if wide else ""
-    notes = (*draft.notes, *trial.variant.notes, input_note, loss_note, optimizer_note, _hint(trial))
+    notes = (*draft.notes, *trial.variant.notes, *trial.notes, input_note, loss_note, optimizer_note, _hint(trial))
     file, line = _definition(draft, trial.models[0])
     return Target(
         label=draft.label,
         axes=axes,
-        build=builder(draft, trial.variant),
+        build=trial.build,
         inputs=trial.inputs,
         loss=loss,
         optimizer=factory,

@@ -50,6 +50,7 @@ class TargetOptions:
     inputs: forward argument name (or its position as text) to tensor. optimizer: a name for the default optimizer.
     lr_groups: (parameter name pattern, exponent of the learning rate in width) for the default optimizer.
     bsh: microsoft/mup's base shape file of the model.
+    init: the method that initializes the model after it is built. no_init: none does, also where one could.
     batch, loss, build_optimizer: callables from the Python API, as in a spec.
     """
 
@@ -62,6 +63,8 @@ class TargetOptions:
     batch: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
     build_optimizer: Callable[..., Any] | None = None
+    init: str | None = None
+    no_init: bool = False
 
 
 def parse_widths(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -105,6 +108,12 @@ def check_widths(sizes: Iterable[object], where: str) -> tuple[int, ...]:
         raise UserError(f"{where} expects at least two different positive whole numbers, found {shown}",
                         "for example 64,128")  # fmt: skip
     return numbers
+
+
+def check_init(init: str | None, no_init: bool) -> None:
+    """Raise UserError where a method is to initialize the model and none is to."""
+    if init is not None and no_init:
+        raise UserError(f"--init {init} names a method and --no-init calls none", "give one of them")
 
 
 def _parse_width(text: str) -> tuple[str, tuple[int, ...]]:

@@ -13,6 +13,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.targets import stream
 from muaudit.targets.draft import finish
+from muaudit.targets.initialization import of_module
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions, check_widths
 from muaudit.targets.probe import Target, WidthAxis
@@ -25,7 +26,10 @@ _EXAMPLE = "a spec looks like this:\n  def build(width):\n      return MyModel(w
 
 @dataclass(frozen=True)
 class Spec:
-    """The functions of a spec; `where` is the file for messages, `called` the name of the build function."""
+    """The functions of a spec; `where` is the file for messages, `called` the name of the build function.
+
+    written: `build` was written to be audited; any other function may leave the initialization to its callers.
+    """
 
     build: Callable[..., Any]
     where: str
@@ -37,6 +41,8 @@ class Spec:
     scheduler: Callable[..., Any] | None = None
     widths: Any = None
     path: Path | None = None
+    init: Callable[..., Any] | None = None
+    written: bool = True
 
 
 def target_from_module(module: ModuleType, options: TargetOptions, path: Path | None, build: str = "build") -> Target:
@@ -47,14 +53,18 @@ def target_from_module(module: ModuleType, options: TargetOptions, path: Path | 
         if function is not None and not callable(function):
             raise UserError(f"{where}: {name} is of type {type(function).__name__}, expected a function", _EXAMPLE)
     widths = getattr(module, "widths", None)
-    return target_from_spec(Spec(getattr(module, build), where, build, widths=widths, path=path, **functions), options)
+    spec = Spec(
+        getattr(module, build), where, build, widths=widths, path=path, written=build == "build",
+        init=of_module(module), **functions,
+    )  # fmt: skip
+    return target_from_spec(spec, options)
 
 
 def target_from_functions(
     build: Callable[..., Any], batch: Callable[..., Any] | None, loss: Callable[..., Any] | None,
     optimizer: Callable[..., Any] | str | None, widths: Sequence[int] | Mapping[str, Sequence[int]] | None,
     name: str | None, options: TargetOptions, scheduler: Callable[..., Any] | None = None,
-    batches: Callable[..., Any] | None = None,
+    batches: Callable[..., Any] | None = None, init: Callable[..., Any] | None = None,
 ) -> Target:  # fmt: skip
     """The target behind `muaudit.targets.from_functions`."""
     if isinstance(optimizer, str):
@@ -65,7 +75,7 @@ def target_from_functions(
     path = Path(code.co_filename) if code is not None and Path(code.co_filename).is_file() else None
     where = name or called
     return target_from_spec(
-        Spec(build, where, called, batch, batches, loss, optimizer, scheduler, widths, path), options
+        Spec(build, where, called, batch, batches, loss, optimizer, scheduler, widths, path, init), options
     )
 
 
@@ -90,6 +100,8 @@ def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
         scheduler=spec.scheduler,
         path=spec.path,
         defined=spec.build,
+        init=spec.init,
+        spec=spec.written,
         notes=(f"held at the default: {', '.join(others)}",) if others else (),
     )
     return finish(draft, options)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
+from muaudit.targets import initialization, stream
 from muaudit.targets import inputs as input_forms
-from muaudit.targets import stream
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
@@ -36,6 +36,7 @@ class Draft:
     """A target before anything was run. variants: in order of preference, made as needed.
 
     call: the model's construction as source, for messages. forms: calls to try before the guessed ones.
+    init: the user's `init(model)`, run after every build. spec: what builds the model was written for this.
     """
 
     label: str
@@ -50,19 +51,23 @@ class Draft:
     notes: tuple[str, ...] = ()
     forms: Callable[[nn.Module], Iterable[input_forms.Form]] | None = None
     defined: type | Callable[..., Any] | None = None
+    init: Callable[[nn.Module], Any] | None = None
+    spec: bool = False
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The two models of a variant that ran, what they were called with and what came out."""
+    """The two models of a variant that ran, how they are built, what they were called with and what came out."""
 
     variant: Variant
+    build: Callable[[Sizes, int], nn.Module]
     models: tuple[nn.Module, nn.Module]
     form: input_forms.Form | None
     inputs: Callable[[Sizes], Inputs]
     outputs: tuple[Any, Any]
     shown: str
     data: Callable[[Sizes, int], Iterator[Inputs]] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
@@ -80,16 +85,29 @@ def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
 
 def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:
     sizes = tuple({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
-    build = builder(draft, variant)
+    build, note = _initialized(draft, builder(draft, variant), sizes[0], options)
     models = (build(sizes[0], 0), build(sizes[1], 0))
     if draft.batch is not None:
         convert = _converter(draft, models[0])
         make, outputs = _run_batch(draft, variant, models, sizes, convert)
         axes = [axis.name for axis in variant.axes]
         data = stream.endless(draft.batch, draft.batches, axes, convert)
-        return Trial(variant, models, None, make, outputs, _shown(make(sizes[0])), data)
+        return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,))
     form, outputs = _run_forms(draft, variant, options, models, sizes)
-    return Trial(variant, models, form, form.make, outputs, str(form))
+    return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,))
+
+
+def _initialized(
+    draft: Draft, build: Callable[[Sizes, int], nn.Module], sizes: Sizes, options: TargetOptions
+) -> tuple[Callable[[Sizes, int], nn.Module], str]:
+    """`build`, followed by the initialization that the constructor leaves to others, and what to say about it."""
+    if draft.init is not None and options.init is None and not options.no_init:
+        return initialization.followed(build, initialization.of_user(draft.init)), ""
+    watched = initialization.Watched()
+    with watched.watch():
+        model = build(sizes, 0)
+    choice = initialization.choose(model, watched, options.init, options.no_init, draft.spec)
+    return initialization.followed(build, choice.apply), choice.note
 
 
 def builder(draft: Draft, variant: Variant) -> Callable[[Sizes, int], nn.Module]:

@@ -1,0 +1,219 @@
+"""Initialization that a constructor leaves to the training script: found, called, and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from models.driving import drive, write
+from torch import nn
+
+import muaudit
+from muaudit.audit import audit
+from muaudit.errors import UserError
+from muaudit.targets import Target, TargetOptions, resolve
+
+HEAD = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=256):
+        super().__init__()
+        self.up = nn.Linear(16, width, bias=False)
+        self.mid = nn.Linear(width, width, bias=False)
+        self.head = nn.Linear(width, 10, bias=False)
+        {at_the_end}
+
+    def forward(self, x):
+        return self.head(self.mid(self.up(x).relu()).relu())
+"""
+ALL = "nn.init.normal_(each, std=0.02)"
+LEFT = f"""
+    def init_weights(self):
+        for each in self.parameters():
+            {ALL}
+"""
+
+
+def made(folder: Path, text: str, options: TargetOptions | None = None) -> tuple[Target, str]:
+    target = resolve(str(write(folder, text)), options)
+    return target, "\n".join(target.notes)
+
+
+def std(target: Target) -> float:
+    return float(target.build(target.sizes(0), 0).get_parameter("mid.weight").detach().std())
+
+
+def test_a_method_that_the_constructor_leaves_to_others_is_called_and_judged(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + LEFT)
+    drive(target)
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+    assert "init_weights() of Net is called after the constructor" in notes
+    report = audit(target)
+    hidden = [each for each in report.violations if each.rule == "MUP101"]
+    assert [each.tensors for each in hidden] == [("mid.weight",)]
+    rows = {row.name: row.init_exponent for row in report.tensors}
+    assert rows["mid.weight"] == pytest.approx(0.0, abs=0.02)
+
+
+def test_without_it_the_constructor_is_judged(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + LEFT, TargetOptions(no_init=True))
+    assert std(target) == pytest.approx((1 / (3 * 64)) ** 0.5, rel=0.05)
+    assert "init_weights() of Net is not called (--no-init)" in notes
+
+
+PARENT = """\
+from torch import nn
+
+
+class Base(nn.Module):
+    def post_init(self):
+        self.init_weights()
+
+    def init_weights(self):
+        self.apply(self._init_weights)
+
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+
+
+class Net(Base):
+    def __init__(self, width=256):
+        super().__init__()
+        self.up, self.mid, self.head = nn.Linear(16, width), nn.Linear(width, width), nn.Linear(width, 10)
+        {at_the_end}
+
+    def forward(self, x):
+        return self.head(self.mid(self.up(x).relu()).relu())
+"""
+
+
+@pytest.mark.parametrize("call", ["self.init_weights()", "self.post_init()", "self.apply(self._init_weights)"])
+def test_what_the_constructor_calls_by_itself_is_not_called_again(tmp_path: Path, call: str) -> None:
+    _, notes = made(tmp_path, PARENT.format(at_the_end=call))
+    assert "init" not in notes.replace("--init", "")
+
+
+def test_an_inherited_method_counts_and_the_whole_comes_before_its_parts(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, PARENT.format(at_the_end=""))
+    assert "init_weights() of Net is called after the constructor" in notes
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+
+
+APPLIED = """
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+"""
+
+
+def test_a_method_for_one_module_is_applied_to_all(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + APPLIED)
+    assert "apply(_init_weights) of Net is called after the constructor" in notes
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+
+
+FUNCTION = """
+
+def weights_init(m):
+    if isinstance(m, nn.Linear):
+        nn.init.normal_(m.weight, std=0.02)
+
+
+def train():
+    net = Net()
+    {how}
+"""
+
+
+def test_a_function_that_the_file_applies_to_its_model(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + FUNCTION.format(how="net.apply(weights_init)"))
+    assert "apply(weights_init) of Net is called after the constructor" in notes
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+
+
+def test_a_function_that_nothing_applies_is_only_used_when_it_is_named(tmp_path: Path) -> None:
+    text = HEAD.format(at_the_end="") + FUNCTION.format(how="net.train()")
+    target, notes = made(tmp_path, text)
+    assert "weights_init" not in notes
+    target, notes = made(tmp_path, text, TargetOptions(init="weights_init"))
+    assert "apply(weights_init) initializes the model after it is built" in notes
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+
+
+NEEDY = """
+    def init_weights(self, std):
+        for each in self.parameters():
+            nn.init.normal_(each, std=std)
+"""
+
+
+def test_a_method_that_wants_a_value_is_only_told_of(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + NEEDY)
+    assert "init_weights(std) of Net is called by nobody here" in notes
+    assert std(target) == pytest.approx((1 / (3 * 64)) ** 0.5, rel=0.05)
+    with pytest.raises(UserError, match="--init init_weights wants a value for std"):
+        made(tmp_path, HEAD.format(at_the_end="") + NEEDY, TargetOptions(init="init_weights"))
+
+
+def test_a_method_that_fails_leaves_the_model_as_it_was_built(tmp_path: Path) -> None:
+    broken = LEFT + "        raise FileNotFoundError('weights.pt')\n"
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + broken)
+    assert "init_weights() of Net could not be called (FileNotFoundError: weights.pt)" in notes
+    assert std(target) == pytest.approx((1 / (3 * 64)) ** 0.5, rel=0.05)
+
+
+def test_an_unknown_method_is_refused_with_the_near_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        made(tmp_path, HEAD.format(at_the_end="") + LEFT, TargetOptions(init="init_weight"))
+    assert caught.value.message == "--init init_weight: Net has no such method"
+    assert "did you mean init_weights?" in caught.value.hint
+
+
+BUILD = "\n\ndef build(width):\n    return Net(width)\n"
+INIT = "\n\ndef init(model):\n    for each in model.parameters():\n        nn.init.normal_(each, std=0.02)\n"
+
+
+def test_a_spec_initializes_with_its_own_function(tmp_path: Path) -> None:
+    target, notes = made(tmp_path, HEAD.format(at_the_end="") + BUILD + INIT)
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+    assert "init" not in notes.replace("--init", "")
+
+
+def test_a_spec_is_the_users_word_and_only_told_what_it_leaves_out(tmp_path: Path) -> None:
+    text = HEAD.format(at_the_end="") + LEFT + BUILD
+    target, notes = made(tmp_path, text)
+    assert std(target) == pytest.approx((1 / (3 * 64)) ** 0.5, rel=0.05)
+    assert "init_weights() of Net is not called by what builds the model" in notes
+    target, _ = made(tmp_path, text, TargetOptions(init="init_weights"))
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+
+
+def test_torchs_module_called_init_is_no_function_of_a_spec(tmp_path: Path) -> None:
+    target, _ = made(tmp_path, "from torch.nn import init\n" + HEAD.format(at_the_end="") + BUILD)
+    assert std(target) == pytest.approx((1 / (3 * 64)) ** 0.5, rel=0.05)
+
+
+def test_a_function_in_a_file_of_classes_initializes_too(tmp_path: Path) -> None:
+    target, _ = made(tmp_path, HEAD.format(at_the_end="") + INIT)
+    assert std(target) == pytest.approx(0.02, rel=0.05)
+
+
+def test_from_python() -> None:
+    def build(width: int) -> nn.Module:
+        up, mid, head = (nn.Linear(*sizes, bias=False) for sizes in ((8, width), (width, width), (width, 64)))
+        return nn.Sequential(up, nn.ReLU(), mid, nn.ReLU(), head)
+
+    def init(model: nn.Module) -> None:
+        for each in model.parameters():
+            nn.init.normal_(each, std=0.02)
+
+    def batch(width: int) -> torch.Tensor:
+        return torch.randn(4, 8)
+
+    report = muaudit.check(build, batch=batch, init=init)
+    assert {row.init_exponent for row in report.tensors} == {0.0}
