@@ -210,6 +210,7 @@ def test_schema_and_loader_accept_the_same(tmp_path_factory: pytest.TempPathFact
 
 VALUES: dict[str, list[object]] = {
     "text": ["tp5", 3, ["x"], True],
+    "flag": [True, False, 1, "yes"],
     "size": [1, 512, 0, "64", 1.5],
     "whole": [0, -3, "1", None],
     "codes": [["MUP2"], [], "MUP2", [3]],

@@ -19,7 +19,7 @@ Hyperparameters tuned at {width_name} = {base} train the model at {width_name} =
 
     import {module}
 
-    {module}.apply_(model)  # once, right after the model is made; install_hooks(model) where weights are loaded
+    {module}.apply_(model)  # once, on the initialized model; install_hooks(model) where weights are loaded
 {usage}
 
 Written by muaudit; needs torch alone.
