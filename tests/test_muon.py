@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from muaudit.scaling.muon import adjustment, is_muon_group, mode_of
-from muaudit.scaling.optimizers import family_of
+from muaudit.optimizers import family_of
+from muaudit.optimizers.orthogonal import adjustment, family_in, mode_of
 
 BODY = """
 import torch
@@ -77,6 +77,9 @@ def test_an_implementation_that_cannot_be_read_is_not_guessed(tmp_path: Path) ->
         ({"adjust_lr": "spectral_norm"}, "spectral"),  # Dion
         ({"adjust_lr": "rms_norm"}, "rms"),
         ({"adjust_lr": None}, "none"),
+        ({"adjust_lr_fn": "rms_to_rms"}, "spectral"),  # timm
+        ({"scale_mode": "spectral"}, "rms"),  # Megatron: the root of the larger dim
+        ({"scale_mode": "unit_rms_norm"}, "spectral"),
         ({"use_adjusted_lr": True}, "rms"),  # pytorch_optimizer
         ({"use_adjusted_lr": False}, "original"),
     ],
@@ -105,10 +108,12 @@ def test_the_factor_as_a_power_of_width(mode: str, dims: tuple[float, ...], expo
 
 
 def test_groups_that_another_method_trains() -> None:
-    assert not is_muon_group({"use_muon": False})
-    assert not is_muon_group({"algorithm": "adamw"})
-    assert is_muon_group({"use_muon": True})
-    assert is_muon_group({})
+    assert family_in({"use_muon": False}) == "adam"
+    assert family_in({"algorithm": "adamw"}) == "adam"
+    assert family_in({"algorithm": "sgd"}) == "sgd"
+    assert family_in({"use_muon": True}) == "muon"
+    assert family_in({"algorithm": "normuon"}) == "muon"
+    assert family_in({}) == "muon"
 
 
 def test_the_modes_of_torch_are_what_torch_does() -> None:

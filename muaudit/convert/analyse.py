@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..audit import SEED, record_target
 from ..capture.kernels import probe_kernels
 from ..errors import UserError
+from ..optimizers import UNKNOWN, family_of
 from ..scaling import optimizers
 from ..scaling.derive import Scaling, derive
 from ..targets.probe import Target
@@ -53,7 +54,7 @@ def name_of(optimizer: Any) -> str:
 
 def _refuse_unknown(optimizer: torch.optim.Optimizer) -> None:
     for part in parts(optimizer):
-        if optimizers.family_of(part) == "unknown":
+        if family_of(part) == UNKNOWN:
             raise UserError(
                 f"do not know how {type(part).__name__} turns a learning rate into a step, so no plan can be made",
                 "plan for a known one with --optimizer, e.g. --optimizer adamw",

@@ -8,10 +8,9 @@ from typing import Any
 from torch import nn
 
 from ..errors import UserError
+from ..optimizers import member
 from .apply import match
 from .plan import Entry, Plan
-
-_EPS = {"adamw": 1e-8, "adam": 1e-8, "nadam": 1e-8, "radam": 1e-8, "adamax": 1e-8, "rmsprop": 1e-8, "adagrad": 1e-10}
 
 
 def param_groups(
@@ -44,7 +43,7 @@ def _chosen(plan: Plan, optimizer: str | None) -> str:
 
 def default_eps(optimizer: str) -> float | None:
     """The eps of an optimizer where none is given; None for one without."""
-    return _EPS.get(optimizer)
+    return member(optimizer).eps
 
 
 def refine(plan: Plan, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

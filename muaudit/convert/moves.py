@@ -12,17 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..optimizers import state_entries, state_power
 from .plan import Plan, missing
 
 FORMULATIONS = ("absorbed", "table3", "table8", "table9")
-
-# Powers of the gradient's size in which the state of an optimizer is held, by the name torch gives it.
-_POWERS = {
-    "exp_avg": 1, "momentum_buffer": 1, "exp_inf": 1, "grad_avg": 1, "exp_avg_sq": 2, "max_exp_avg_sq": 2,
-    "square_avg": 2, "sum": 2, "row_var": 2, "col_var": 2, "variance": 2,
-    "step": 0, "mu_product": 0,
-}  # fmt: skip
-_OWN_POWERS = {("rmsprop", "momentum_buffer"): 0}  # a sum of normalised gradients
 
 
 @dataclass(frozen=True)
@@ -43,9 +36,9 @@ class Move:
 
 def state_factor(weight: float, optimizer: str, key: str) -> float:
     """The factor of an entry of optimizer state when its tensor is multiplied by `weight`; as `Move.state`."""
-    power = _OWN_POWERS.get((optimizer, key), _POWERS.get(key))
+    power = state_power(optimizer, key)
     if power is None:
-        known = ", ".join(_POWERS)
+        known = ", ".join(state_entries())
         raise UserError(f"do not know how the optimizer state {key!r} follows the gradient", f"known are {known}")
     return float(weight**-power)
 

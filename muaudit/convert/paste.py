@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..optimizers import member, named
 from .plan import Plan
-
-_CLASSES = {
-    "adamw": "AdamW", "adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop", "nadam": "NAdam", "radam": "RAdam",
-    "adamax": "Adamax", "adagrad": "Adagrad", "adafactor": "Adafactor", "adadelta": "Adadelta", "muon": "Muon",
-    "asgd": "ASGD",
-}  # fmt: skip
 
 
 def usage(plan: Plan, groups: str = "plan.param_groups", decay: str = "") -> list[str]:
@@ -38,10 +33,17 @@ def refined(plan: Plan) -> list[str]:
 
 
 def _called(groups: str, name: str, decay: str, extra: Iterable[str], lr: str = "LR") -> str:
-    arguments = ["model", *extra, f"lr={lr}", *([decay] if decay and name != "sgd" else [])]
+    arguments = ["model", *extra, f"lr={lr}", *([decay] if decay and not _plain(name) else [])]
     return f"{groups}({', '.join(arguments)})"
+
+
+def _plain(name: str) -> bool:
+    """Whether its steps are as large as the gradient, so that its weight decay is part of that."""
+    found = named(name)
+    return found is not None and bool(found[0].law and found[0].law.gradient)
 
 
 def _made(name: str, groups: str) -> str:
     """Of torch's class where torch has one, else of the user's."""
-    return f"torch.optim.{_CLASSES[name]}({groups})" if name in _CLASSES else f"{name}({groups})"
+    cls = member(name).torch if member(name).names[0] == name else ""
+    return f"torch.optim.{cls}({groups})" if cls else f"{name}({groups})"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from torch import fx
 
 from ..errors import UserError
+from ..optimizers import Law
 from ..parametrizations.profiles import TP5, Profile
 from ..report.power import power
 from ..scaling.blame import Blame, Judged
@@ -145,8 +146,9 @@ def _behind(blame: Blame, judged: Judged, exponent: float) -> Judged:
     """The same use behind a forward multiplier of this exponent: all it needs grows by as much less."""
     if not exponent:
         return judged
-    family = blame.trained[judged.use.tensor].family if judged.use.tensor in blame.trained else "adam"
-    rate = 2.0 if family == "sgd" else 1.0
+    how = blame.trained.get(judged.use.tensor)
+    law = how.law if how is not None else Law()
+    rate = law.slope if judged.init_found not in (None, ZERO) else law.gauge
     return replace(
         judged,
         phi=judged.phi - exponent,
@@ -176,14 +178,16 @@ def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tens
     found = None if init is None else init.raw if init.exponent is None else init.exponent
     gradient = max(-j.phi - j.use.e_in - j.use.e_out for j in judged) + scaling.blame.gradient_scales.get(name, 0.0)
     # SGD: by the use with the largest gradient; otherwise all uses want the same
-    lr = judged[0].phi - gradient if how and how.family == "sgd" else min(j.lr_required for j in judged)
-    adam = how is not None and how.family == "adam"
+    lr = judged[0].phi - gradient if how and how.law.gradient else min(j.lr_required for j in judged)
+    start = _init(tensor, found)
+    lr -= how.law.size * start if how else 0.0  # a relative step is relative to what the plan makes of the init
+    adam = how is not None and how.entrywise
     coupled_l2 = adam and how is not None and not how.decoupled
     # lr·wd is what counts; L2 inside Adam's gradient must follow that gradient instead
     decay = gradient - judged[0].init_required if coupled_l2 else _decay_target(profile, judged[0].use.role) - lr
     eps = gradient if adam else 0.0
     roles = tuple(dict.fromkeys(j.use.role for j in judged))
-    scales = [round(value, _DIGITS) + 0.0 for value in (_init(tensor, found), lr, decay, eps)]
+    scales = [round(value, _DIGITS) + 0.0 for value in (start, lr, decay, eps)]
     return Entry(name, roles, shape, scales[0], scales[1], scales[2], scales[3], gauge=tensor.gauge, note=tensor.note)
 
 

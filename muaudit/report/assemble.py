@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from math import isnan
 
 from .. import __version__
+from ..optimizers import UNKNOWN
 from ..parametrizations.profiles import Profile
 from ..rules import judge
 from ..scaling.advice import optimizer_discrepancies
@@ -235,7 +236,7 @@ def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:
     for op, raw in scaling.program.irregular:
         reason = f"a constant here is not a power of width: n^{raw:.2f} between the probes"
         out.append(Unanalysed(op.module or op.name, op.file, op.line, reason, "MUP902"))
-    if any(how.family == "sgd" for how in scaling.trained.values()):  # the others do not see the size of a gradient
+    if any(how.law.gradient for how in scaling.trained.values()):  # the others do not see the size of a gradient
         reason = "the backward of a custom autograd.Function here could not be compared with its forward"
         ops = scaling.program.odd_backward
         out += [Unanalysed(op.module or op.name, op.file, op.line, reason) for op in ops]
@@ -258,7 +259,7 @@ def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
     if init is not None and init.exponent is None:
         sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g}, that is n^{init.raw:.2f} ± {init.error:.2f}"
         out.append(Unanalysed(name, None, None, f"its initialization is not a power of width: {sizes}", "MUP902"))
-    if how is not None and how.family == "unknown":
+    if how is not None and how.family == UNKNOWN:
         out.append(
             Unanalysed(
                 name,

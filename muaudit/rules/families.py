@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isinf
 from typing import TYPE_CHECKING, ClassVar
 
+from muaudit.optimizers import law_of
 from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.words import WHERE_M, by_m, constant_value, drifts, gap, like, measured, needs, scaled, subject
@@ -42,7 +43,7 @@ class LrRule(Rule):
     produces: ClassVar[str] = "activations"
 
     def matches(self, d: Discrepancy) -> bool:
-        return super().matches(d) and d.optimizer != "muon"
+        return super().matches(d) and not law_of(d.optimizer).spectral
 
     def message(self, d: Discrepancy) -> str:
         rate = f"{d.optimizer} learning rate".strip()

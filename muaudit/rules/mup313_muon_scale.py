@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.optimizers import law_of
 from muaudit.report.power import power
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import WHERE_M, by_m, gap, like, measured, needs, subject
@@ -52,7 +53,7 @@ class MuonScale(Rule):
     keys = any_role("lr")
 
     def matches(self, d: Discrepancy) -> bool:
-        return d.aspect == "lr" and d.optimizer == "muon"
+        return d.aspect == "lr" and law_of(d.optimizer).spectral
 
     def message(self, d: Discrepancy) -> str:
         mode = _MODES.get(d.detail, "scaled")

@@ -29,12 +29,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.optimizers import families, law_of
 from muaudit.rules.base import Rule, any_role
 
 if TYPE_CHECKING:
     from muaudit.scaling.result import Discrepancy
-
-_NAMES = {"adam": "Adam", "sgd": "SGD"}
 
 
 class WrongOptimizerTable(Rule):
@@ -44,18 +43,21 @@ class WrongOptimizerTable(Rule):
     keys = any_role("table")
 
     def message(self, d: Discrepancy) -> str:
-        other, used = _NAMES.get(d.detail, "another optimizer"), _NAMES.get(d.optimizer, "this optimizer")
+        other, used = _table(d.detail) or "another optimizer", _table(d.optimizer) or "this optimizer"
         return f"learning rates follow the table for {other}, and the optimizer is {used}: {len(d.tensors)} tensors"
 
     def fix(self, d: Discrepancy) -> str:
-        used = _NAMES.get(d.optimizer, "the optimizer")
-        groups = {
-            "adam": "hidden weights lr / m, vectors lr",
-            "sgd": "hidden weights lr, vectors lr * m",
-        }.get(d.optimizer, "see its table")
+        used = _table(d.optimizer) or "the optimizer"
+        follows = law_of(d.optimizer).gradient
+        groups = "hidden weights lr, vectors lr * m" if follows else "hidden weights lr / m, vectors lr"
         return f"use the table for {used}: {groups} (muaudit tables), with m = width / base_width"
 
     def consequence(self, d: Discrepancy) -> str:
-        if d.optimizer == "sgd":
+        if law_of(d.optimizer).gradient:
             return d.consequence or "hidden weights and vectors stop learning as width grows"
         return d.consequence or "hidden weights and vectors learn too fast: training blows up with width"
+
+
+def _table(family: str) -> str:
+    """What the column of TP5's tables is called that holds for a family; "" without one."""
+    return families()[family].table if family in families() else ""

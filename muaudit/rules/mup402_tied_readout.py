@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.optimizers import law_of
 from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.mup202_readout_multiplier_missing import readout_doubled
@@ -48,7 +49,7 @@ class TiedReadout(Rule):
     keys = frozenset({("multiplier", "output"), ("init", "output"), ("lr", "output")})
 
     def matches(self, d: Discrepancy) -> bool:
-        if not d.tied or (d.aspect == "lr" and d.optimizer == "muon"):
+        if not d.tied or (d.aspect == "lr" and law_of(d.optimizer).spectral):
             return False
         return super().matches(d) and not (d.aspect != "init" and readout_doubled(d))
 

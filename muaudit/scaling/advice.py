@@ -52,7 +52,7 @@ def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> 
     if not narrow and not wide:
         return []
     base = _base(name, j, how)
-    if how.family == "adam" and not how.decoupled:
+    if how.entrywise and not how.decoupled:
         return [replace(base, aspect="l2_adam", values=(narrow,))]
     out: list[Discrepancy] = []
     if how.decoupled and j.use.role in ("hidden", "input", "output") and how.decay_exponent is not None:
@@ -68,7 +68,7 @@ def _eps(
     name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float, margin: float
 ) -> list[Discrepancy]:
     """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
-    if how.family != "adam" or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
+    if not how.entrywise or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
         return []
     slope = how.eps_exponent or 0.0
     at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)

@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from ..optimizers import UNKNOWN
 from .linear import Expr, System
 from .measure import Init
-from .muon import adjustment
 from .names import pattern_of
 from .optimizers import Trained
 from .uses import Ideal, Use
@@ -86,7 +86,7 @@ class Blame:
         required, init_off = self._init_off(use, phi, init)
         lr_found = trained.lr_exponent if trained else None
         lr_required = self._lr_required(use, phi, init, trained)
-        lr_off = _rounded(lr_found - lr_required) if lr_found is not None and trained.family != "unknown" else 0.0  # type: ignore[union-attr]
+        lr_off = _rounded(lr_found - lr_required) if lr_found is not None and trained.family != UNKNOWN else 0.0  # type: ignore[union-attr]
         return Judged(use, phi, init.exponent if init else None, required, init_off, lr_found, lr_required, lr_off)
 
     def all(self) -> list[Judged]:
@@ -109,17 +109,13 @@ class Blame:
         return required, off
 
     def _lr_required(self, use: Use, phi: float, init: Init | None, trained: Trained | None) -> float:
-        family = trained.family if trained else "adam"
-        if family == "sgd":
-            # minus the exponent of the gradient: the ideal one, and what custom functions make of it
-            return phi - (-phi - use.e_in - use.e_out) - self.gradient_scales.get(use.tensor, 0.0)
-        if family == "lamb":
-            s = init.exponent if init and init.exponent not in (None, ZERO) else phi + use.slack
-            return phi - float(s or 0.0)
-        if family == "muon":
-            adjust = adjustment(trained.adjust, use.dims) if trained else 0.0
-            return phi + (use.e_in + use.e_out) / 2 - adjust
-        return phi
+        if trained is None:
+            return phi
+        # the exponent of the gradient: the ideal one, and what custom functions make of it
+        gradient = -phi - use.e_in - use.e_out + self.gradient_scales.get(use.tensor, 0.0)
+        size = init.exponent if init and init.exponent not in (None, ZERO) else phi + use.slack
+        dims = (use.e_in, use.e_out)
+        return trained.law.rate(phi, gradient, float(size or 0.0), dims, trained.factor(use.dims))
 
     # -- choosing the gauge ------------------------------------------------------------------------------------------
 
@@ -185,7 +181,7 @@ class Blame:
         if aspect == "lr" or use.role == "output":
             if now.lr_found is None or trained is None:
                 return None
-            return now.phi + now.lr_off / (2.0 if trained.family == "sgd" else 1.0)
+            return now.phi + now.lr_off / trained.law.slope
         return None if now.init_found in (None, ZERO) else now.phi + now.init_off
 
     def _try(self, move: tuple[int, ...], holders: Mapping[int, list[int]], least: int = 0) -> bool:
@@ -233,8 +229,8 @@ class Blame:
                 continue
             now = self.judge(index)
             use = self.ideal.uses[index]
-            family = self.trained[use.tensor].family if use.tensor in self.trained else "adam"
-            for off, rate in ((now.init_off, 1.0), (now.lr_off, 2.0 if family == "sgd" else 1.0)):
+            trained = self.trained.get(use.tensor)
+            for off, rate in ((now.init_off, 1.0), (now.lr_off, trained.law.slope if trained else 1.0)):
                 if off:
                     found.add(round(base + off / (slope * rate), 6))
         return found - {base}

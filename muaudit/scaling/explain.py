@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import isinf
 
+from ..optimizers import families
 from ..report.model import Step
 from ..report.power import power
 from .blame import Judged
@@ -162,10 +163,5 @@ def _init_rule(j: Judged) -> str:
 
 
 def _lr_rule(family: str) -> str:
-    if family == "sgd":
-        return f"SGD: λ + 2μ = fan_out exponent − fan_in exponent ({TP5} Table 3, Lemma J.1)"
-    if family == "muon":
-        return "orthogonalised update: spectral norm sqrt(fan_out/fan_in) (arXiv 2310.17813)"
-    if family == "lamb":
-        return f"update relative to the weight's norm ({TP5} App. B.3)"
-    return f"Adam-like: λ + μ = −fan_in exponent ({TP5} Table 3, Lemma J.1)"
+    found = families().get(family)
+    return (found if found is not None and found.law is not None else families()["adam"]).rule

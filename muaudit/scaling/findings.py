@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from ..optimizers import law_of
 from .blame import TOLERANCE, Judged
 from .lower import Program
 from .measure import Init
@@ -87,7 +88,7 @@ def _of_use(
         twice = (
             use.role == "output" and family == "adam" and max(j.multiplier, j.lr_found or 0.0) <= -use.e_in + TOLERANCE
         )
-        detail = how.adjust if how and family == "muon" else "doubled" if twice else base.detail
+        detail = how.adjust if how and how.law.spectral else "doubled" if twice else base.detail
         lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False, detail=detail)
         out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, j.lr_off)))
     return out
@@ -113,8 +114,7 @@ def _added_to(value: Value, sought: set[Value]) -> bool:
 
 def _multiplier_shift(j: Judged, family: str) -> float | None:
     """By how much the forward multiplier is off, when that one constant explains init and learning rate together."""
-    rate = 2.0 if family == "sgd" else 1.0
-    by_lr = j.lr_off / rate
+    by_lr = j.lr_off / law_of(family).slope
     mu = j.multiplier
     if j.init_off and j.lr_off:
         if abs(by_lr - j.init_off) < TOLERANCE:

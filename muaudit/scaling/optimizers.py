@@ -1,47 +1,26 @@
-"""What an optimizer does to each parameter: its family and the exponents of its settings.
-
-How a step's size follows from the learning rate (DESIGN table by optimizer; TP5 App. B.3, arXiv 2203.03466):
-
-- adam-like (Adam, AdamW, NAdam, RMSProp, Adagrad, Adadelta excluded, Lion, sign methods, Adafactor without parameter
-  scaling): an entry moves by the learning rate.
-- sgd: by the learning rate times the gradient.
-- norm-scaled (LARS, LAMB, Adafactor with parameter scaling): by the learning rate times the size of the parameter.
-- muon: the update is orthogonalised, so its spectral norm is the learning rate times a factor of the shape.
-"""
+"""What the optimizer does to each parameter: its step law and the exponents of its settings."""
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..optimizers import UNKNOWN, Law, known, law_of
+from ..optimizers.orthogonal import adjustment, family_in, mode_of
 from .constants import snap
-from .muon import is_muon_group, mode_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-_FAMILIES = {
-    "adam": ("adam", "adamw", "nadam", "radam", "adamax", "amsgrad", "rmsprop", "adagrad", "lion", "signsgd", "sign",
-             "adan", "adabelief", "muadam", "muadamw", "fusedadam", "adamw8bit", "adam8bit", "adamp", "stableadamw",
-             "adopt",
-             "cautiousadamw", "ademamix", "sophia", "sophiag"),
-    "sgd": ("sgd", "musgd", "asgd", "sgdw", "momentumsgd"),
-    "lamb": ("lamb", "lars", "larc", "fusedlamb"),
-    "muon": ("muon", "singledevicemuon", "muonwithauxadam", "singledevicemuonwithauxadam", "distributedmuon", "adamuon",
-             "normuon"),
-}  # fmt: skip
-_BY_NAME = {name: family for family, names in _FAMILIES.items() for name in names}
 
 
 @dataclass(frozen=True)
 class Trained:
     """How one parameter is trained. Exponents are of the settings of its group; None where one is zero or absent.
 
-    family: adam | sgd | lamb | muon | unknown. adjust: a Muon variant's scale mode.
+    family: a name in `optimizers.families`, or "unknown". adjust: a Muon variant's scale mode.
     """
 
     family: str
@@ -55,6 +34,20 @@ class Trained:
     eps_exponent: float | None = None
     decoupled: bool = False
     adjust: str = ""
+
+    @property
+    def law(self) -> Law:
+        """How its steps follow from the learning rate; Adam's where that is not known."""
+        return law_of(self.family)
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether it is known that an entry moves by the learning rate, as under Adam."""
+        return self.family != UNKNOWN and self.law == Law()
+
+    def factor(self, dims: Sequence[float]) -> float:
+        """The exponent of what an orthogonalising optimizer multiplies the rate of a parameter of these dims by."""
+        return adjustment(self.adjust, dims)
 
 
 def read(
@@ -72,25 +65,6 @@ def read(
         if wide is not None:
             out[name] = _trained(narrow, wide, unit, units)
     return out
-
-
-def family_of(optimizer: Any) -> str:
-    """The family of an optimizer class, by its own name, or a base class's where it makes that one's steps."""
-    for cls in type(optimizer).__mro__:
-        name = cls.__name__.lower().replace("_", "")
-        if name == "adafactor":
-            return "lamb" if getattr(optimizer, "defaults", {}).get("scale_parameter", True) else "adam"
-        if name in _BY_NAME:
-            return _BY_NAME[name]
-        if _own_step(cls):
-            break
-    return "unknown"
-
-
-def _own_step(cls: type) -> bool:
-    """Whether a class has a `step` that does not call the one of its base class."""
-    step = inspect.unwrap(cls.__dict__["step"]) if "step" in cls.__dict__ else None
-    return inspect.isfunction(step) and "super" not in step.__code__.co_names
 
 
 def _groups_by_name(optimizer: Any, model: nn.Module) -> dict[str, tuple[Any, dict[str, Any], float]]:
@@ -141,12 +115,7 @@ def _trained(
     exponent, raw = _exponent(lr1, lr2, unit, units)
     wd1, wd2 = float(g1.get("weight_decay", 0.0) or 0.0), float(g2.get("weight_decay", 0.0) or 0.0)
     eps1, eps2 = _eps(g1), _eps(g2)
-    family, mode = family_of(optimizer), ""
-    if family == "muon" and not is_muon_group(g1):
-        family = "adam"
-    elif family == "muon":
-        mode = mode_of(optimizer, g1)
-        family = "muon" if mode else "unknown"  # by which power of its shape it scales cannot be read
+    family, mode = _family(optimizer, g1)
     decoupled = _decoupled(optimizer, g1)
     decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if decoupled else _exponent(wd1, wd2, unit, units)[0]
     return Trained(
@@ -160,8 +129,18 @@ def _eps(group: Mapping[str, Any]) -> float:
     return float(eps) if isinstance(eps, (int, float)) else 0.0
 
 
+def _family(optimizer: Any, group: Mapping[str, Any]) -> tuple[str, str]:
+    """(family, scale mode) of one group; not known where the mode of an orthogonalising optimizer cannot be read."""
+    found = known(optimizer)
+    if found is None or found[0].law is None:
+        return UNKNOWN, ""
+    name = family_in(group) if found[0].law.spectral else found[0].name
+    if not law_of(name).spectral:
+        return name, ""
+    mode = mode_of(optimizer, group)
+    return (name, mode) if mode else (UNKNOWN, "")
+
+
 def _decoupled(optimizer: Any, group: Mapping[str, Any]) -> bool:
-    names = {cls.__name__.lower() for cls in type(optimizer).__mro__}
-    return bool(group.get("decoupled_weight_decay")) or any(
-        n.endswith("w") or n in ("lion", "adafactor") or "muon" in n for n in names
-    )
+    found = known(optimizer)
+    return bool(group.get("decoupled_weight_decay")) or (found is not None and found[1].decoupled)

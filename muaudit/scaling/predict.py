@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from .lower import Program
 from .measure import Init
-from .muon import adjustment
 from .optimizers import Trained
 from .values import PER_CHANNEL, ZERO, Value
 
@@ -52,7 +51,7 @@ def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, T
     """Propagate until learning rates, sizes and gradients agree (SGD steps depend on gradients, these on steps)."""
     dims = {v.name: v.dims for v in program.values if v.kind == "param"}
     steps: dict[str, float] = {n: _step(t, inits.get(n), ZERO, dims.get(n, ())) for n, t in trained.items()}
-    sgd = {name for name, t in trained.items() if t.family == "sgd"}
+    sgd = {name for name, t in trained.items() if t.law.gradient}
     gradients: Mapping[Value, float] = {}
     for _ in range(4):
         forward = _Forward(program, inits, steps, gradients, sgd)
@@ -69,14 +68,8 @@ def _step(trained: Trained, init: Init | None, gradient: float, dims: Sequence[f
     """Exponent of the change of an entry in one step."""
     measured = trained.raw_lr_exponent if trained.lr else ZERO
     lr = measured if trained.lr_exponent is None else trained.lr_exponent
-    if trained.family == "sgd":
-        return lr + gradient
-    if trained.family == "lamb":
-        size = init.exponent if init is not None else None
-        return lr + (0.0 if size is None or size == ZERO else size)
-    if trained.family == "muon":  # spectral norm lr · adjustment; its aligned part is spread over all entries
-        return lr + adjustment(trained.adjust, dims) - sum(dims) / 2
-    return lr
+    size = init.exponent if init is not None and init.exponent not in (None, ZERO) else 0.0
+    return trained.law.step(lr, gradient, float(size or 0.0), dims, trained.factor(dims))
 
 
 class _Forward:

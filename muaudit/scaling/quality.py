@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from ..optimizers import member
 from .derive import Scaling
 from .names import pattern_of
 from .result import Discrepancy
@@ -81,7 +82,7 @@ def _seen_to_break(scaling: Scaling) -> Iterator[Discrepancy]:
         base = Discrepancy("study", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module)
         if j.use.role == "gain":
             yield replace(base, detail="gain")
-        if how.optimizer.lower() == "lion":
+        if member(how.optimizer).names[0] == "lion":
             yield replace(base, detail="lion")
         if how.decoupled and how.weight_decay[0] >= _MUCH_DECAY:
             yield replace(base, detail="weight_decay")

@@ -199,14 +199,14 @@ class _Run:
         change = 0.0
         if how is not None:
             change = how.lr * max(1, self.known.steps) ** COHERENT * self._step(v.name, how)
-            change *= init.rms[0] if how.family == "lamb" and init is not None and init.rms[0] else 1.0
+            change *= init.rms[0] if how.law.size and init is not None and init.rms[0] else 1.0
         return Estimate(size, change)
 
     def _step(self, name: str, how: Trained) -> float:
         """How far one update moves an entry, in units of the learning rate of the first probe."""
         gradient, exponent = self.gradients.get(name, 0.0), self.known.exponents.get(name, ZERO)
         lr = self.grown(how.raw_lr_exponent if how.lr_exponent is None else how.lr_exponent)
-        if how.family == "sgd":
+        if how.law.gradient:
             return lr * gradient
         if how.family == "adam" and gradient and not self.linear:  # one of the size of eps moves it less
             return lr * gradient / (gradient + how.eps[0] * self.grown(how.eps_exponent or 0.0))

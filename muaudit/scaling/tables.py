@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from ..optimizers import families as all_families
 from .optimizers import Trained
 from .result import Discrepancy
 
-_OTHER = {"adam": "sgd", "sgd": "adam"}
+
+def _other(family: str) -> str:
+    """The family whose table one may have taken for that of this one; "" where this one has none."""
+    tables = {name: each.table for name, each in all_families().items() if each.table}
+    return next((name for name in tables if name != family), "") if family in tables else ""
 
 
 def table_in_words(
@@ -25,12 +30,15 @@ def table_in_words(
     names = tuple(dict.fromkeys(name for d in wrong for name in d.tensors))
     if len({round(how.raw_lr_exponent, 3) for how in trained.values()}) < 2:
         return found  # one learning rate for everything follows no table
-    if len(families) != 1 or not families & set(_OTHER) or len(wrong) < 2:
+    if len(families) != 1 or len(wrong) < 2:
         return found
     (family,) = families
-    other = again({name: replace(how, family=_OTHER[family]) for name, how in trained.items()})
+    wanted = _other(family)
+    if not wanted:
+        return found
+    other = again({name: replace(how, family=wanted) for name, how in trained.items()})
     if any(d.aspect in ("lr", "multiplier") for d in other) or len(other) >= len(found) - 1:
         return found
     first = wrong[0]
     return [*other, Discrepancy("table", None, names, "", first.found, first.expected, first.file, first.line,
-                                optimizer=family, detail=_OTHER[family])]  # fmt: skip
+                                optimizer=family, detail=wanted)]  # fmt: skip

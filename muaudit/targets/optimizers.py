@@ -13,14 +13,10 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
+from muaudit.optimizers import law_of, named, torch_classes
 from muaudit.targets.usercode import describe, guarded, quiet
 
 _LR = 1e-3
-_KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
-    "adamw": ("AdamW", {}), "adam": ("Adam", {}), "sgd": ("SGD", {}), "sgd-momentum": ("SGD", {"momentum": 0.9}),
-    "rmsprop": ("RMSprop", {}), "adagrad": ("Adagrad", {}), "adafactor": ("Adafactor", {}), "muon": ("Muon", {}),
-    "nadam": ("NAdam", {}), "radam": ("RAdam", {}), "adamax": ("Adamax", {}), "adadelta": ("Adadelta", {}),
-}  # fmt: skip
 _METHODS = ("configure_optimizers", "configure_optimizer", "get_optimizer", "build_optimizer", "create_optimizer",
             "make_optimizer", "setup_optimizer", "setup_optimizers")  # fmt: skip
 _ARGUMENTS: dict[str, Any] = {
@@ -51,18 +47,20 @@ def spare_dynamo() -> None:
 
 def known(name: str) -> str:
     """The optimizer's name in lower case. Raises UserError for one that torch does not have."""
-    lowered = name.lower().replace("_", "-")
-    if lowered not in _KNOWN or not hasattr(torch.optim, _KNOWN[lowered][0]):
-        close = difflib.get_close_matches(lowered, _KNOWN, n=1)
+    lowered, all_known = name.lower().replace("_", "-"), torch_classes()
+    if lowered not in all_known or not hasattr(torch.optim, all_known[lowered][0]):
+        close = difflib.get_close_matches(lowered, all_known, n=1)
         hint = f"did you mean {close[0]}?\n" if close else ""
-        raise UserError(f"unknown optimizer {name!r}", f"{hint}known: {', '.join(_KNOWN)}; for any other write "
+        raise UserError(f"unknown optimizer {name!r}", f"{hint}known: {', '.join(all_known)}; for any other write "
                         "optimizer(model) in the file")  # fmt: skip
     return lowered
 
 
 def default(name: str, groups: Sequence[tuple[str, float]], main: str, first: int) -> Factory:
     """The optimizer `name` over all parameters; `groups` scale the learning rate of theirs with the width."""
-    cls, extra = _KNOWN[name]
+    cls, extra = torch_classes()[name]
+    found = named(cls)
+    spectral = found is not None and law_of(found[0].name).spectral
 
     def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
         ratio = sizes.get(main, first) / first
@@ -70,7 +68,7 @@ def default(name: str, groups: Sequence[tuple[str, float]], main: str, first: in
         for parameter_name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 members.setdefault(_LR * ratio ** _exponent(parameter_name, groups), []).append(parameter)
-        if name == "muon":
+        if spectral:
             _check_matrices(model)
         params = [{"params": parameters, "lr": lr} for lr, parameters in members.items()]
         optimizer: torch.optim.Optimizer = getattr(torch.optim, cls)(params, lr=_LR, **extra)

@@ -24,12 +24,7 @@ from torch import nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# Optimizers that treat every entry on its own, with a step that is linear in the learning rate and a state that does
-# not depend on it: one step at the largest rate, shortened member by member, serves members of different rates.
-ENTRYWISE = (
-    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.Adamax,
-    torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.Adadelta,
-)  # fmt: skip
+from ..optimizers import member
 
 
 class CannotStack(Exception):
@@ -248,12 +243,17 @@ def _stacked(tensors: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.T
 
 
 def _entrywise(models: Sequence[nn.Module], optimizers: Sequence[torch.optim.Optimizer]) -> bool:
-    """Whether one optimizer over the stacks does what the members' own would do."""
+    """Whether one optimizer over the stacks does what the members' own would do.
+
+    With a step that is linear in the learning rate and a state that does not depend on it, one step at the largest
+    rate, shortened member by member, serves members of different rates.
+    """
     first, layout = optimizers[0], _layout(models[0], optimizers[0])
     return (
-        type(first) in ENTRYWISE
+        type(first).__module__.startswith("torch.optim.")
+        and member(type(first).__name__).entrywise
         and all(type(optimizer) is type(first) for optimizer in optimizers)
-        and all(_layout(*member) == layout for member in zip(models, optimizers, strict=True))
+        and all(_layout(*each) == layout for each in zip(models, optimizers, strict=True))
     )
 
 

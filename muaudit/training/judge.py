@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..optimizers import named
 from .data import Activation, Array, Measurement
 from .fit import Fit, fit, student
 
@@ -176,7 +177,9 @@ def _allowed(run: Measurement, activation: Activation, step: int, start: Fit | N
 
 def _late(run: Measurement, activation: Activation) -> bool:
     """Whether its gradient is a sum of random signs at first, and the optimizer does not make up for that."""
-    return (activation.logits_only or activation.of_outputs) and run.optimizer.startswith("sgd")
+    first = named(run.optimizer.partition(" ")[0])
+    plain = first is not None and first[0].law is not None and first[0].law.gradient > 0
+    return (activation.logits_only or activation.of_outputs) and plain
 
 
 def _status(found: Fit, low: float, high: float) -> Status:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..convert.plan import SETTINGS, Entry, Plan
-from .given import WITHOUT_EPS, check_family
+from ..optimizers import member
+from .given import check_family
 
 SCHEMA = "muaudit.transfer/1"
 
@@ -76,7 +77,7 @@ def carry(plan: Plan, start: int, to: int, given: Mapping[str, float]) -> Transf
         scales = {
             name: (moved.scale(exponent), exponent)
             for name, exponent in zip(SETTINGS, entries[0].exponents, strict=True)
-            if name != "eps" or optimizer not in WITHOUT_EPS
+            if name != "eps" or not member(optimizer).without_eps
         }
         tuned = {name: given.get(f"{optimizer}.{name}", given.get(name)) for name in scales}
         values = {name: value * scales[name][0] for name, value in tuned.items() if value is not None}

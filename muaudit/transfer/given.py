@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from muaudit.errors import UserError
+from muaudit.optimizers import member
 from muaudit.suggest import nearest
 
 SCALED = {"lr": "lr", "wd": "weight_decay", "weight_decay": "weight_decay", "eps": "eps"}
@@ -14,8 +15,6 @@ SCALED = {"lr": "lr", "wd": "weight_decay", "weight_decay": "weight_decay", "eps
 CONSTANT = ("beta1", "beta2", "momentum", "dampening", "alpha", "rho", "clip", "dropout", "label_smoothing", "warmup",
             "steps", "batch_size", "init_scale", "readout", "attention", "embedding")  # fmt: skip
 """What stays as it is over width (TP5 Table 2): momenta, clipping, the schedule, dimensionless multipliers."""
-
-WITHOUT_EPS = ("sgd", "muon", "lion")
 
 
 def parse_values(texts: Iterable[str]) -> dict[str, float]:
@@ -48,7 +47,7 @@ def check_family(values: Mapping[str, float], optimizers: Sequence[str]) -> None
         owner, _, name = key.rpartition(".")
         if owner and owner not in optimizers:
             raise UserError(f"--set {key}: the plan has no optimizer {owner}", f"it has {' and '.join(optimizers)}")
-        if name == "eps" and all(each in WITHOUT_EPS for each in ([owner] if owner else optimizers)):
+        if name == "eps" and all(member(each).without_eps for each in ([owner] if owner else optimizers)):
             raise UserError(f"--set {key}={value:g}: {owner or ' and '.join(optimizers)} has no eps", "leave it out")
 
 

@@ -1,0 +1,22 @@
+"""What is known about optimizers: families, their step laws and settings, and which family a class belongs to."""
+
+from .classes import family_of, known
+from .family import Family, Member
+from .law import Law
+from .registry import UNKNOWN, families, law_of, member, named, state_entries, state_power, torch_classes
+
+__all__ = [
+    "UNKNOWN",
+    "Family",
+    "Law",
+    "Member",
+    "families",
+    "family_of",
+    "known",
+    "law_of",
+    "member",
+    "named",
+    "state_entries",
+    "state_power",
+    "torch_classes",
+]
