@@ -12,6 +12,7 @@ from .capture.definitions import definitions
 from .capture.kernels import probe_kernels
 from .capture.recorder import Recording, record
 from .errors import UserError
+from .evidence import caution, require_evidence
 from .other_paths import other_paths
 from .parametrizations.profile_file import get_profile
 from .parametrizations.profiles import Profile
@@ -43,7 +44,7 @@ def audit(
     target_width: the width that Adam's eps is judged at; the model's own, else 64 times the first probe, by default.
 
     Raises:
-        UserError: the user's code raised, or the model does not grow with the width.
+        UserError: the user's code raised, or no hidden layer of the model grows with the width.
     """
     school = get_profile(profile) if isinstance(profile, str) else profile
     sizes = target.sizes(0), target.sizes(1)
@@ -66,7 +67,7 @@ def audit(
         scaling = analyse()
         if scaling.program.irregular and _looked_at_again(target, scaling, seed):
             scaling = analyse()
-    _require_growth(target, scaling)
+    found = require_evidence(target, scaling, defined.of(models[0]))
     with probe_kernels():
         elsewhere = other_paths(target, models, seed, recordings, scaling, ratios, school.readout_init_bound)
         alike = (
@@ -76,7 +77,8 @@ def audit(
         )
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     more = (*of_schedule, *elsewhere.discrepancies, *alike)
-    report = assemble(target, school, scaling, prediction, target_width, more, elsewhere.unanalysed)
+    report = assemble(target, school, scaling, prediction, target_width, more, elsewhere.unanalysed,
+                      caution(found, target.axes[0].name))  # fmt: skip
     return located(report, target, defined.of(models[0]))
 
 
@@ -96,17 +98,6 @@ def _looked_at_again(target: Target, scaling: Scaling, seed: int) -> bool:
         if node is not None and wider is not None:
             op.narrow.meta["later"] = exponent_of(node.meta.get("rms"), wider.meta.get("rms"), step)
     return True
-
-
-def _require_growth(target: Target, scaling: Scaling) -> None:
-    """MUP403: with a width that reaches no parameter there is nothing to audit."""
-    if any(e > 0 for node in scaling.aligned.narrow.params.values() for e in scaling.aligned.by_node[node].dims):
-        return
-    axes = ", ".join(f"{axis.name} {axis.probes[0]} → {axis.probes[1]}" for axis in target.axes)
-    raise UserError(
-        f"no parameter of {target.label} changes its shape with the width ({axes})",
-        "use the width in the model, or name the argument that sizes it: --width NAME=64,128 (muaudit explain MUP403)",
-    )
 
 
 def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:

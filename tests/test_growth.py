@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 from bugs.plant import FIXTURES
 
+from muaudit import audit as audits
 from muaudit.audit import audit
+from muaudit.errors import UserError
+from muaudit.evidence import evidence
 from muaudit.report.model import Report
 from muaudit.targets import resolve
 from muaudit.targets.options import TargetOptions, parse_widths
@@ -48,9 +51,21 @@ def check(*flags: str, source: str | None = None) -> Report:
     return audit(resolve(source or str(PATH), TargetOptions(widths=parse_widths(flags))))
 
 
+# No layer reads what grows here: a softmax chooses among experts, and heads of queries share those of keys and values.
+UNJUDGED = ("kv heads", "experts")
+
+
+@pytest.mark.parametrize("direction", UNJUDGED)
+def test_more_of_what_is_chosen_from_is_no_width(direction: str) -> None:
+    with pytest.raises(UserError, match="nothing to judge"):
+        check(*DIRECTIONS[direction][0])
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_roles_follow_what_grows(direction: str) -> None:
+def test_roles_follow_what_grows(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flags, expected = DIRECTIONS[direction]
+    if direction in UNJUDGED:
+        monkeypatch.setattr(audits, "require_evidence", lambda target, scaling, places: evidence(scaling))
     report = check(*flags)
     assert not report.unanalysed
     rows = {row.name: row for row in report.tensors}

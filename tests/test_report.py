@@ -140,7 +140,8 @@ def test_rich_through_a_pipe_is_plain_and_unwrapped(report: Report) -> None:
         "",
         "note: kept n_head = 4",
         "",
-        "2 errors, 0 warnings, 1 advice, 1 not analysed · explain: muaudit explain MUP101",
+        "2 errors, 0 warnings, 1 advice, 1 not analysed · 13 of 13 tensors judged (100 % of the elements) · "
+        "explain: muaudit explain MUP101",
     ]
 
 
@@ -167,7 +168,15 @@ def test_no_color_is_respected(report: Report, monkeypatch: pytest.MonkeyPatch) 
         ({"verdict": "standard"}, "✗ standard parametrization (SP): hyperparameters will not transfer"),
         ({"verdict": "mup", "violations": ()}, "✓ µP: every invariant that could be judged holds (1 not analysed)"),
         ({"verdict": "mup", "violations": (), "unanalysed": ()}, "✓ µP: every invariant holds"),
-        ({"verdict": "unknown", "violations": ()}, "? no verdict: too much could not be analysed"),
+        (
+            {"verdict": "unknown", "violations": ()},
+            "? no verdict, which is not a pass: 1 not analysed, what could be judged holds",
+        ),
+        (
+            {"verdict": "unknown", "violations": (), "unanalysed": ()},
+            "? no verdict, which is not a pass: nothing could be judged",
+        ),
+        ({"caution": "only the embedding grows", "verdict": "mup", "violations": ()}, "! only the embedding grows"),
     ],
 )
 def test_verdicts(report: Report, change: dict[str, Any], line: str) -> None:

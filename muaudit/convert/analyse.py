@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..audit import SEED, record_target
+from ..capture.definitions import definitions
 from ..capture.kernels import probe_kernels
 from ..errors import UserError
+from ..evidence import require_evidence
 from ..optimizers import UNKNOWN, family_of
 from ..scaling import optimizers
 from ..scaling.derive import Scaling, derive
@@ -20,16 +22,18 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
     """Record the target at its two probes and derive what every use of every tensor needs.
 
     Raises:
-        UserError: the user's code raised, or its optimizer is not known.
+        UserError: the user's code raised, its optimizer is not known, or no hidden layer grows with the width.
     """
     sizes = target.sizes(0), target.sizes(1)
     with probe_kernels():
-        models = target.build(sizes[0], seed), target.build(sizes[1], seed)
+        with definitions() as defined:
+            narrow = target.build(sizes[0], seed)
+        models = narrow, target.build(sizes[1], seed)
         recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
         ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
         made = target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])
         _refuse_unknown(made[0])
-        return derive(
+        scaling = derive(
             recordings,
             ratios,
             models,
@@ -37,6 +41,8 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
             optimizers.read(made, models, ratios),
             readout_bound,
         )
+    require_evidence(target, scaling, defined.of(models[0]))
+    return scaling
 
 
 def parts(optimizer: Any) -> list[torch.optim.Optimizer]:

@@ -2,6 +2,7 @@
 
 from muaudit.report.model import (
     ActivationRow,
+    Coverage,
     Report,
     Severity,
     Step,
@@ -10,4 +11,4 @@ from muaudit.report.model import (
     Violation,
 )
 
-__all__ = ["ActivationRow", "Report", "Severity", "Step", "TensorRow", "Unanalysed", "Violation"]
+__all__ = ["ActivationRow", "Coverage", "Report", "Severity", "Step", "TensorRow", "Unanalysed", "Violation"]

@@ -34,8 +34,12 @@ def assemble(
     target_width: int | None,
     more: Iterable[Discrepancy] = (),
     unread: Iterable[Unanalysed] = (),
+    caution: str = "",
 ) -> Report:
-    """The report of one target; `more` and `unread`: findings from outside the recorded path, and what is not known."""
+    """The report of one target; `more` and `unread`: findings from outside the recorded path, and what is not known.
+
+    caution: what is said above the verdict.
+    """
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]
     margin = 10.0 if target_width or axis.default else 1.0  # a guessed width is no ground for a narrow call
@@ -68,6 +72,7 @@ def assemble(
         unanalysed=unanalysed,
         notes=target.notes,
         derivations=Derivations(scaling, prediction, values, _aliases(scaling)),
+        caution=caution,
     )
 
 

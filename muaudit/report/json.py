@@ -46,6 +46,8 @@ def to_dict(report: Report) -> dict[str, Any]:
         "optimizer_source": report.optimizer_source,
         "notes": list(report.notes),
         "name": report.name,
+        "caution": report.caution,
+        "coverage": vars(report.coverage),
         "answered": [{**_violation(a.violation), "by": a.by, "reason": a.reason} for a in report.answered],
     }
 

@@ -24,6 +24,7 @@ def _lines(run: Run) -> Iterator[dict[str, Any]]:
         yield {
             "type": "summary", "target": target_name(report), "verdict": report.verdict, **counts,
             "unanalysed": len(report.unanalysed), "answered": len(report.answered),
+            "coverage": vars(report.coverage), "caution": report.caution,
         }  # fmt: skip
 
 

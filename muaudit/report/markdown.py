@@ -29,6 +29,8 @@ def _lines(run: Run) -> Iterator[str]:
 
 def _report(report: Report, found: list[Finding]) -> Iterator[str]:
     yield f"### {_cell(target_name(report))}\n"
+    if report.caution:
+        yield f"**! {_cell(report.caution)}**\n"
     yield f"**{_cell(verdict(report)[0])}**\n"
     yield f"{_cell(report.describe)} · optimizer {report.optimizer} · profile {report.profile}"
     if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -135,6 +136,19 @@ class Unanalysed:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """What share of the parameters a verdict is about: those that grow with the width and could be analysed.
+
+    Elements are counted at the first probe.
+    """
+
+    judged: int
+    tensors: int
+    judged_elements: int
+    elements: int
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of `muaudit check`."""
 
@@ -158,6 +172,15 @@ class Report:
     class_file: str | None = None  # where the model is defined
     class_line: int | None = None
     answered: tuple[Answered, ...] = ()
+    caution: str = ""  # said above the verdict: that it is about few of the layers
+
+    @property
+    def coverage(self) -> Coverage:
+        """What share of the parameters was judged."""
+        unknown = {item.name for item in self.unanalysed}
+        judged = [row for row in self.tensors if row.kind != "scalar" and row.roles and row.name not in unknown]
+        elements = [sum(math.prod(row.shape) for row in rows) for rows in (judged, self.tensors)]
+        return Coverage(len(judged), len(self.tensors), *elements)
 
     def count(self, severity: Severity) -> int:
         """How many violations have this severity."""

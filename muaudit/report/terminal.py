@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def report_lines(
     yield line(*([(f"{report.name}: ", BOLD)] if report.name else []), (report.describe, BOLD), hang=2)
     yield line((f"optimizer {report.optimizer} ({report.optimizer_source}) · profile {report.profile}", DIM), hang=2)
     yield Line()
+    if report.caution:
+        yield line((f"! {report.caution}", WARNING), hang=2)
     yield line(verdict(report), hang=2)
     for violation in report.violations:
         yield Line()
@@ -49,14 +52,15 @@ def verdict(report: Report) -> Span:
         return "✗ standard parametrization (SP): hyperparameters will not transfer", ERROR
     if errors:
         return f"✗ not µP: {_count(errors, 'error')}, hyperparameters will not transfer", ERROR
-    if report.verdict != "mup" and report.unanalysed and not report.answered:
-        return "? no verdict: too much could not be analysed", WARNING
+    if report.verdict == "unknown" and (report.unanalysed or not report.answered):
+        return f"? no verdict, which is not a pass: {_unknown(report)}", WARNING
     if warnings:
         return f"! µP, with {_count(warnings, 'warning')}", WARNING
     if any(a.violation.severity == "error" for a in report.answered):
         return f"✓ nothing new: {_answers(report)}", GOOD
-    if report.unanalysed:
-        return f"✓ µP: every invariant that could be judged holds ({len(report.unanalysed)} not analysed)", GOOD
+    unread = len(report.unanalysed) + sum(a.violation.rule.startswith("MUP9") for a in report.answered)
+    if unread:
+        return f"✓ µP: every invariant that could be judged holds ({unread} not analysed)", GOOD
     return "✓ µP: every invariant holds", GOOD
 
 
@@ -68,7 +72,16 @@ def summary(report: Report) -> str:
         counts += f", {len(report.unanalysed)} not analysed"
     if report.answered:
         counts += f", {_answers(report)}"
+    counts += f" · {judged(report)}" if report.tensors else ""
     return counts + (f" · explain: muaudit explain {report.violations[0].rule}" if report.violations else "")
+
+
+def judged(report: Report) -> str:
+    """`17 of 18 tensors judged (99 % of the elements)`: what grows with the width and could be analysed."""
+    covered = report.coverage
+    share = 100 * covered.judged_elements / max(1, covered.elements)
+    # rounded down, so that 100 % means all
+    return f"{covered.judged} of {covered.tensors} tensors judged ({math.floor(share)} % of the elements)"
 
 
 def derivation_lines(name: str, steps: Iterable[Step]) -> Iterator[Line]:
@@ -122,6 +135,13 @@ def _unanalysed(items: tuple[Unanalysed, ...], strict: bool) -> Iterator[Line]:
         yield line(
             f"{item.rule} ", (item.name, BOLD), f"{' at ' + where if where else ''}: {item.reason}", indent=2, hang=2
         )
+
+
+def _unknown(report: Report) -> str:
+    """Why there is no verdict."""
+    if report.unanalysed:
+        return f"{len(report.unanalysed)} not analysed, what could be judged holds"
+    return "nothing could be judged"
 
 
 def _answers(report: Report) -> str:
