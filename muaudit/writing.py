@@ -15,6 +15,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from muaudit.errors import UserError
 
@@ -68,6 +69,39 @@ def check_no_source(paths: Iterable[Path], sources: Iterable[str | Path]) -> Non
             raise UserError(f"cannot write {path}: this run reads that file{other}", _OWN)
         if path.suffix == ".py":
             raise UserError(f"cannot write {path}: it is a Python source file", _OWN)
+
+
+@contextlib.contextmanager
+def locked(paths: Iterable[Path]) -> Iterator[None]:
+    """Hold a lock on each of these files, for what is read inside, decided and written.
+
+    Raises:
+        UserError: another run holds one, or a file cannot be opened.
+    """
+    with contextlib.ExitStack() as held:
+        for path in sorted({_real(path) for path in paths}):
+            try:
+                file = held.enter_context(path.open("r+b"))
+            except OSError as error:
+                raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+            if not try_lock(file) or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                raise UserError(f"cannot write {path}: another run is writing it", "run the same command again")
+        yield
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Lock an open file unless another process has; the system lets go of it when the process dies, however it dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -101,27 +101,13 @@ def _beside(folder: Path, what: str) -> Path:
 def _locked(lock: Path, folder: Path) -> Iterator[None]:
     """Hold the lock file; the system lets go of it when the process dies, however it dies."""
     with lock.open("w") as file:
-        if not _try_lock(file) or not _same(lock, file):
+        if not try_lock(file) or not _same(lock, file):
             raise UserError(f"cannot write {folder}: another run is writing it", "wait for it, or name another --out")
         try:
             yield
         finally:
             with suppress(OSError):
                 lock.unlink()
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _same(lock: Path, file: IO[str]) -> bool:

@@ -1,15 +1,25 @@
-"""Edits made: to a text, as a diff, and to files, each replaced in one step."""
+"""Edits made: to a text, and as a diff."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from difflib import unified_diff
 from pathlib import Path
 
+from ..errors import UserError
 from ..report.model import Edit, SourceFix
 from ..report.places import relative
+from ..report.source import shown_path
 from ..targets.source import read_source
 from .places import lines_of
+
+
+class ChangedError(UserError):
+    """A source file that is no more what was audited: its edits would land in other places."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"no edit was made in {shown_path(file)}: {why}", "run the same command again")
 
 
 def edited(fixes: Iterable[SourceFix]) -> dict[str, str]:
@@ -17,12 +27,13 @@ def edited(fixes: Iterable[SourceFix]) -> dict[str, str]:
 
     Raises:
         ValueError: two edits want the same place.
+        ChangedError: a file is no more what it was when it was audited.
     """
     by_file: dict[str, dict[Edit, None]] = {}
     for fix in fixes:
         for edit in fix.edits:
             by_file.setdefault(edit.file, {})[edit] = None
-    return {file: apply_edits(_text(file), edits) for file, edits in by_file.items()}
+    return {file: apply_edits(_audited_text(file, edits), edits) for file, edits in by_file.items()}
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
@@ -46,6 +57,17 @@ def diff_text(fixes: Iterable[SourceFix], root: Path) -> str:
         name = relative(file, root) or file
         parts += unified_diff(lines_of(_text(file)), lines_of(after), f"a/{name}", f"b/{name}")
     return "".join(part if part.endswith("\n") else f"{part}\n\\ No newline at end of file\n" for part in parts)
+
+
+def _audited_text(file: str, edits: Iterable[Edit]) -> str:
+    """The file as it is, where that is what every edit was worked out for."""
+    try:
+        data = read_source(file)
+    except OSError as error:
+        raise ChangedError(file, error.strerror or str(error)) from error
+    if {edit.digest for edit in edits} - {"", hashlib.sha256(data).hexdigest()}:
+        raise ChangedError(file, "it has changed since it was audited")
+    return data.decode("utf-8")
 
 
 def _text(file: str) -> str:

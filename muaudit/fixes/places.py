@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +44,9 @@ class Source:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.text = read_source(file).decode("utf-8")
+        data = read_source(file)
+        self.digest = hashlib.sha256(data).hexdigest()
+        self.text = data.decode("utf-8")
         self.tree = ast.parse(self.text)
         self.lines = lines_of(self.text)
 
@@ -90,7 +93,7 @@ class Source:
     def insert(self, node: ast.expr, text: str, end: bool = False) -> Edit:
         """An edit that puts text before or behind an expression."""
         line, column = self._position(node, end)
-        return Edit(self.file, line, column, line, column, text)
+        return Edit(self.file, line, column, line, column, text, self.digest)
 
     def argument(self, call: ast.Call, text: str) -> Edit:
         """An edit that gives a call one argument more, as its last."""
@@ -99,11 +102,11 @@ class Source:
             last = max(given, key=lambda each: (each.end_lineno, each.end_col_offset))
             return self.insert(last, f", {text}", end=True)
         line, column = self._position(call, end=True)
-        return Edit(self.file, line, column - 1, line, column - 1, text)
+        return Edit(self.file, line, column - 1, line, column - 1, text, self.digest)
 
     def replace(self, node: ast.expr, text: str) -> Edit:
         """An edit that puts text in place of an expression."""
-        return Edit(self.file, *self._position(node), *self._position(node, end=True), text)
+        return Edit(self.file, *self._position(node), *self._position(node, end=True), text, self.digest)
 
     def _stands_alone(self, node: ast.expr) -> bool:
         parent = self.parents.get(node)

@@ -71,7 +71,10 @@ class ActivationRow:
 
 @dataclass(frozen=True)
 class Edit:
-    """Text to put in place of a range of a source file. Lines from 1, columns from 0 in characters, end exclusive."""
+    """Text to put in place of a range of a source file. Lines from 1, columns from 0 in characters, end exclusive.
+
+    digest: the SHA-256 of the file that the edit is for; of any other it would change the wrong place. "" for any file.
+    """
 
     file: str
     line: int
@@ -79,6 +82,7 @@ class Edit:
     end_line: int
     end_column: int
     text: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
