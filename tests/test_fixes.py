@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 import torch
 
+from muaudit.cli import repair
 from muaudit.cli.main import app
 from muaudit.fixes import apply_edits
 from muaudit.report.model import Edit
+from muaudit.writing import locked
 
 GPT = Path(__file__).parent.parent / "fixtures" / "gpt" / "sp.py"
 Check = Callable[..., tuple[int, str, str]]
@@ -252,6 +254,100 @@ def test_fixes_are_shown_with_their_findings_and_in_sarif(check: Check, tmp_path
     (change,) = fix["artifactChanges"]
     assert change["artifactLocation"]["uri"] == "net.py"
     assert change["replacements"][0]["insertedContent"]["text"] == " * (64 / self.head.in_features)"
+
+
+SPEC = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.up = nn.Linear(8, width, bias=False)
+        self.head = nn.Linear(width, 4, bias=False)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.up(x)))
+
+
+def build(width):
+    return Net(width)
+
+
+def batch(width):
+    return torch.randn(6, 8)
+"""
+
+
+def test_a_base_width_that_nobody_knows_is_asked_for(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(SPEC)
+    assert "scale the logits with width: --fix needs --base-width N for it" in check("net.py", "--show-fixes")[1]
+    for flag in ("--fix", "--diff"):
+        code, out, err = check("net.py", flag)
+        assert (code, out) == (2, "")
+        assert f"{flag} needs a base width: " in err
+        assert "--base-width N says at which width the edited model is the same as before" in err
+    assert (tmp_path / "net.py").read_text() == SPEC
+    assert not any(r.get("fixes") for r in json.loads(check("net.py", "--format", "sarif")[1])["runs"][0]["results"])
+    assert (
+        "fixed 1 finding in net.py; nothing changes at width = 32" in check("net.py", "--fix", "--base-width", "32")[2]
+    )
+    assert "* (32 / self.head.in_features)" in (tmp_path / "net.py").read_text()
+
+
+@pytest.mark.parametrize("flag", ["--fix", "--diff"])
+def test_a_file_that_changed_since_it_was_audited_is_left_alone(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    """An editor saves between the audit and the edit: the lines are other lines now."""
+    file = tmp_path / "net.py"
+    file.write_text(SPEC)
+    saved = "# a comment\n# above\n" + SPEC
+    before = repair.check_base
+
+    def late(*args: Any) -> None:
+        file.write_text(saved)
+        before(*args)
+
+    monkeypatch.setattr(repair, "check_base", late)
+    code, out, err = check("net.py", flag, "--base-width", "32")
+    assert (code, out) == (2, "")
+    assert "no edit was made in net.py: it has changed since it was audited\nrun the same command again" in err
+    assert file.read_text() == saved
+
+
+def test_two_runs_at_once_make_one_edit(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have audited the same file; the second one comes to write while the first one holds it."""
+    file = tmp_path / "net.py"
+    file.write_text(SPEC)
+    with locked([file]):
+        code, out, err = check("net.py", "--fix", "--base-width", "32")
+    assert (code, out) == (2, "")
+    assert "cannot write net.py" in err.replace(f"{tmp_path}/", "")
+    assert "another run is writing it" in err
+    assert file.read_text() == SPEC
+
+
+def test_what_user_code_raises_does_not_steer_the_terminal(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text('raise ValueError("\\x1b]0;title\\x07\\x1b[2J\\x9b31m gone")\n')
+    for flags in ((), ("--debug",)):
+        code, _, err = check("net.py", *flags)
+        assert code == 2
+        assert "\\x1b]0;title\\x07\\x1b[2J\\x9b31m gone" in err
+        assert not {"\x1b", "\x07", "\x9b"} & set(err)
+
+
+def test_names_in_a_model_do_not_steer_the_terminal(check: Check, tmp_path: Path) -> None:
+    text = SPEC.replace(
+        "self.head = nn.Linear(width, 4, bias=False)", 'self.add_module("h\\x1b[31m", nn.Linear(width, 4))'
+    )
+    text = text.replace("self.head(", 'getattr(self, "h\\x1b[31m")(')
+    (tmp_path / "net.py").write_text(text)
+    for style in ("rich", "concise", "github", "markdown", "junit", "json"):
+        out = check("net.py", "--format", style, *(["--tensors"] if style == "rich" else []))[1]
+        assert "\x1b" not in out
+        assert "31m" in out
 
 
 def test_edits_are_made_where_python_counts_lines() -> None:

@@ -66,9 +66,9 @@ def audit_job(job: Job) -> Report:
         target, report = _audited(job)
         if not job.fixes:
             return report
-        from muaudit.fixes import propose, verified
+        from muaudit.fixes import known_base, propose, verified
 
-        fixes = propose(report, target, job.base_width)
+        fixes = propose(report, target, job.base_width or known_base(target, job.options.bsh, job.plan))
         return verified(report, fixes, lambda: _audited(job)[1], set(sys.modules) - before)
 
 

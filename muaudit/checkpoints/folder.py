@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import UserError
+from ..writing import try_lock
 
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
 

@@ -9,7 +9,9 @@ from typing import ParamSpec
 
 import typer
 
+from muaudit.cli.output import say
 from muaudit.errors import UserError
+from muaudit.visible import visible
 
 P = ParamSpec("P")
 COULD_NOT, INTERRUPTED = 2, 130
@@ -41,18 +43,14 @@ def _explain(error: BaseException, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if isinstance(error, UserError):
-        _say(f"error: {error}")
+        say(f"error: {error}")
     elif isinstance(error, SystemExit):
-        _say(f"error: the audited code called sys.exit({error.code!r})\n--debug shows where")
+        say(f"error: the audited code called sys.exit({error.code!r})\n--debug shows where")
     elif not debug:
-        _say(
+        say(
             f"internal error: {type(error).__name__}: {error}\n"
             "This is a bug in muaudit, please report it; --debug shows the traceback."
         )
     return COULD_NOT
-
-
-def _say(message: str) -> None:
-    print(f"muaudit: {message}", file=sys.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
+from muaudit.visible import visible
 from muaudit.writing import write_file
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def write(text: str, path: Path | None = None, hint: str = "") -> None:
     except BrokenPipeError:
         # Python flushes stdout once more at exit: give it somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(message: str) -> None:
+    """Tell something on stderr; control characters in it are shown, not obeyed."""
+    print(visible(f"muaudit: {message}"), file=sys.stderr)
 
 
 def append(text: str, path: Path) -> None:

@@ -11,6 +11,7 @@ from muaudit.cli.output import append, terminal_width, write
 from muaudit.errors import UserError
 from muaudit.report.findings import Run
 from muaudit.report.render import FORMATS, Look, check_format, render_run
+from muaudit.visible import visible
 from muaudit.writing import check_no_source, check_writable
 
 
@@ -58,9 +59,15 @@ def check_outputs(paths: Iterable[Path | None], read: Iterable[str | Path | None
 def write_all(run: Run, outputs: Sequence[Output], look: Look) -> None:
     """Render everything, then write everything. Raises UserError where a file cannot be written."""
     columns = terminal_width()
-    texts = [render_run(run, each.style, replace(look, width=None if each.path else columns)) for each in outputs]
+    texts = [_rendered(run, each, replace(look, width=None if each.path else columns)) for each in outputs]
     for each, text in sorted(zip(outputs, texts, strict=True), key=lambda pair: pair[0].path is None):
         write(text, each.path)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and any(each.style == "github" for each in outputs):
         append(render_run(run, "markdown", look), Path(summary))
+
+
+def _rendered(run: Run, output: Output, look: Look) -> str:
+    """For a terminal the colours are ours, and everything else has been made visible line by line."""
+    text = render_run(run, output.style, look)
+    return text if output.style == "rich" else visible(text)

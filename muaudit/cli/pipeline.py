@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from muaudit.answers.apply import apply_answers, apply_baseline
 from muaudit.answers.policy import Policy
 from muaudit.audits import Audited, run_jobs
 from muaudit.audits.cache import Cache
+from muaudit.cli.output import say
 from muaudit.cli.progress import progress
 from muaudit.cli.request import Request
 from muaudit.report.findings import Failure, Run
@@ -41,4 +41,4 @@ def answered(
 def say_failures(run: Run) -> None:
     """Which targets could not be audited, on stderr."""
     for failure in run.failures:
-        print(f"muaudit: error: {failure.target}: {failure.message}", file=sys.stderr)
+        say(f"error: {failure.target}: {failure.message}")

@@ -9,21 +9,39 @@ from pathlib import Path
 
 from muaudit.audits import Audited
 from muaudit.audits.job import Job, audit_job
-from muaudit.cli.output import write
+from muaudit.cli.output import say
 from muaudit.cli.request import Request
 from muaudit.errors import UserError
 from muaudit.report.findings import Failure, Run
 from muaudit.report.model import Report, SourceFix
 from muaudit.report.source import shown_path
-from muaudit.writing import check_writable
+from muaudit.writing import check_writable, locked, write_file
 
 READ_ONLY = "--diff prints the edits as a patch"
 
 
+def check_base(run: Run, flag: str) -> None:
+    """Raise UserError where there are edits, and nobody knows at which width they should change nothing."""
+    for report in run.reports:
+        for violation in report.violations:
+            fix = violation.source_fix
+            if fix is not None and fix.base is None:
+                raise UserError(
+                    f"{flag} needs a base width: {report.describe.partition(',')[0]} has no {fix.width} of its own",
+                    f"--base-width N says at which {fix.width} the edited model is the same as before: "
+                    "that of the model whose hyperparameters were tuned",
+                )
+
+
 def diff_of(run: Run) -> str:
-    """All safe edits as a unified diff. A fix that wants the same place as one before it is left out."""
+    """All safe edits as a unified diff. A fix that wants the same place as one before it is left out.
+
+    Raises:
+        UserError: a file is no more what was audited, or a base width must be said first.
+    """
     from muaudit.fixes import diff_text
 
+    check_base(run, "--diff")
     chosen: list[SourceFix] = []
     for report in run.reports:
         chosen += _new(report, chosen)
@@ -31,25 +49,40 @@ def diff_of(run: Run) -> str:
 
 
 def make_fixes(run: Run, wanted: Request, done: Sequence[Audited | Failure]) -> bool:
-    """Edit the files; whether there was anything to edit. Raises UserError where a file cannot be written."""
-    from muaudit.fixes import edited
+    """Edit the files; whether there was anything to edit.
 
+    Raises:
+        UserError: a file cannot be written, is no more what was audited, or a base width must be said first; then
+            no file is edited.
+    """
+    check_base(run, "--fix")
     audits = [(job, each) for job, each in zip(wanted.jobs, done, strict=True) if isinstance(each, Audited)]
     chosen: list[SourceFix] = []
     for report in run.reports:
         more = _new(report, chosen)
         if more and _safe_for_all(chosen + more, audits):
             chosen += more
-    texts = edited(chosen)
-    check_writable(map(Path, texts), READ_ONLY)
-    for file, text in texts.items():
-        write(text, Path(file), READ_ONLY)
-        count = sum(any(edit.file == file for edit in fix.edits) for fix in chosen)
-        print(f"muaudit: fixed {count} finding{'s' * (count != 1)} in {shown_path(file)}", file=sys.stderr)
+    files = _write(chosen)
     # What is imported holds what the files held before.
-    for name in {*_modules_of(list(texts)), *(name for _, each in audits for name in each.modules)}:
+    for name in {*_modules_of(files), *(name for _, each in audits for name in each.modules)}:
         sys.modules.pop(name, None)
-    return bool(texts)
+    return bool(files)
+
+
+def _write(chosen: Sequence[SourceFix]) -> list[str]:
+    """Make the edits, all of them or none, in the files that were audited."""
+    from muaudit.fixes import edited
+
+    files = list(dict.fromkeys(edit.file for fix in chosen for edit in fix.edits))
+    check_writable(map(Path, files), READ_ONLY)
+    with locked(map(Path, files)):
+        for file, text in edited(chosen).items():
+            write_file(Path(file), text.encode(), READ_ONLY)
+    for file in files:
+        here = [fix for fix in chosen if any(edit.file == file for edit in fix.edits)]
+        unchanged = "; ".join(dict.fromkeys(fix.unchanged for fix in here))
+        say(f"fixed {len(here)} finding{'s' * (len(here) != 1)} in {shown_path(file)}; {unchanged}")
+    return files
 
 
 def _new(report: Report, chosen: Sequence[SourceFix]) -> list[SourceFix]:

@@ -12,7 +12,7 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import terminal_width, write
+from muaudit.cli.output import say, terminal_width, write
 from muaudit.cli.outputs import check_outputs
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
@@ -203,7 +203,7 @@ class _Log:
 
         if monotonic() - self._last >= 30:
             self._last = monotonic()
-            print(f"muaudit: {done} of {total} runs done, now {what}{_left(left)}", file=sys.stderr)
+            say(f"{done} of {total} runs done, now {what}{_left(left)}")
 
 
 def _left(seconds: float | None) -> str:

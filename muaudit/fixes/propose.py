@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from ..report.model import Edit, Report, SourceFix, Violation
@@ -28,7 +28,7 @@ _NORMAL, _GAINED = ("normal_", "trunc_normal_"), ("xavier_normal_", "xavier_unif
 def propose(report: Report, target: Target, base_width: int | None = None) -> dict[Violation, SourceFix]:
     """The edits for every finding that has some; untried.
 
-    base_width: where the edited model is the same as before; the model's own width, else the first probe, by default.
+    base_width: where the edited model is the same as before. Without one, what is returned has no edits.
     """
     wanted = [v for v in report.violations if _fixable(v)]
     if not wanted:
@@ -37,9 +37,13 @@ def propose(report: Report, target: Target, base_width: int | None = None) -> di
     axis = target.axes[0]
     looked = watch(target, spots)
     names = frozenset(row.name for row in report.tensors)
-    proposer = _Proposer(looked, wanted, axis.name, base_width or axis.default or axis.probes[0], names)
+    proposer = _Proposer(looked, wanted, axis.name, base_width or axis.probes[0], names)
     found = {violation: proposer.fix(violation) for violation in wanted}
-    return {violation: fix for violation, fix in found.items() if fix is not None}
+    return {
+        violation: replace(fix, edits=fix.edits if base_width else (), width=axis.name, base=base_width)
+        for violation, fix in found.items()
+        if fix is not None
+    }
 
 
 def _fixable(violation: Violation) -> bool:

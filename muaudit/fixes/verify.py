@@ -17,18 +17,20 @@ Audit = Callable[[], Report]
 
 def verified(report: Report, fixes: Mapping[Violation, SourceFix], audit: Audit, fresh: Collection[str] = ()) -> Report:
     """The report with the fixes that hold. All are tried together, and only if that fails one after the other.
+    Those that have no edits ask for a base width, and stay as they are.
 
     audit: does the audit again; it runs with the edits in place of the files. fresh: modules it must import anew.
     """
+    asking = {violation: fix for violation, fix in fixes.items() if not fix.edits}
+    fixes = {violation: fix for violation, fix in fixes.items() if fix.edits}
     holding = dict(fixes) if fixes and _holds(report, fixes, audit, fresh) else {}
     if fixes and not holding:
         for violation, fix in fixes.items():
             more = {**holding, violation: fix}
             if _holds(report, more, audit, fresh):
                 holding = more
-    found = tuple(
-        replace(v, source_fix=replace(holding[v], verified=True)) if v in holding else v for v in report.violations
-    )
+    shown = asking | {violation: replace(fix, verified=True) for violation, fix in holding.items()}
+    found = tuple(replace(v, source_fix=shown[v]) if v in shown else v for v in report.violations)
     return replace(report, violations=found)
 
 

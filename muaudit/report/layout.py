@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from muaudit.visible import visible
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -31,7 +33,7 @@ class Line:
     def text(self) -> str:
         """The line without its styles; line breaks inside a text keep the indent."""
         margin = " " * self.indent
-        text = "".join(text for text, _ in self.spans)
+        text = visible("".join(text for text, _ in self.spans))
         return "\n".join((margin + row).rstrip() for row in text.split("\n"))
 
 
@@ -103,7 +105,8 @@ def _rich_text(spans: Iterable[Span]) -> Text:
     from rich.text import Text
 
     whole = Text()
-    for text, style in spans:
+    for raw, style in spans:
+        text = visible(raw)
         whole.append_text(_highlighted(text) if style == CODE else Text(text, style))
     return whole
 

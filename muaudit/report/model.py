@@ -87,11 +87,22 @@ class Edit:
 
 @dataclass(frozen=True)
 class SourceFix:
-    """Edits that mend a finding in the user's source; `verified` once the edited files were audited and it was gone."""
+    """Edits that mend a finding in the user's source; `verified` once the edited files were audited and it was gone.
+
+    width, base: what the width is called, and the base width, at which the edits change nothing. Where nobody said one
+    and the model has no width of its own, there are no edits here.
+    """
 
     summary: str
     edits: tuple[Edit, ...]
     verified: bool = False
+    width: str = ""
+    base: int | None = None
+
+    @property
+    def unchanged(self) -> str:
+        """Where the edited model is the same as before."""
+        return f"nothing changes at {self.width} = {self.base}" if self.base else "--fix needs --base-width N for it"
 
 
 @dataclass(frozen=True)

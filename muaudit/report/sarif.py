@@ -121,13 +121,17 @@ def _fix(fix: SourceFix, root: Path) -> dict[str, Any] | None:
         if path is None:
             return None
         changes.setdefault(path, []).append(_replacement(edit))
-    return {
-        "description": {"text": fix.summary},
-        "artifactChanges": [
-            {"artifactLocation": _artifact(path), "replacements": replacements}
-            for path, replacements in changes.items()
-        ],
-    }
+    return (
+        None
+        if not changes
+        else {
+            "description": {"text": fix.summary},
+            "artifactChanges": [
+                {"artifactLocation": _artifact(path), "replacements": replacements}
+                for path, replacements in changes.items()
+            ],
+        }
+    )
 
 
 def _replacement(edit: Edit) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def _edits(fix: SourceFix, root: Path) -> Iterator[Line]:
     """The diff of a fix under its finding."""
     from muaudit.fixes.edits import diff_text
 
-    yield line(("edit     ", DIM), f"{fix.summary}: --fix makes it", indent=2)
+    made = "--fix makes it, " if fix.edits else ""
+    yield line(("edit     ", DIM), f"{fix.summary}: {made}{fix.unchanged}", indent=2, hang=9)
     for row in diff_text([fix], root).splitlines():
         style = GOOD if row.startswith("+") else ERROR if row.startswith("-") else DIM
         yield line((row, style), indent=4)
