@@ -189,10 +189,7 @@ def recurrence(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
     kind = draw("kind", "decay", "recurrent", "gated", weights=(2, 1, 1))
     place.word(f"scan, {kind}")
     u = matrix(place, draw, x, "inp_proj", x.size, True, bias=_bias(draw, "bias"))
-    if kind == "decay":
-        y = _decayed(place, draw, u)
-    else:
-        y = _recurrent(place, draw, x, u, kind == "gated")
+    y = _decayed(place, draw, u) if kind == "decay" else _recurrent(place, draw, x, u, kind == "gated")
     return matrix(place, draw, y, "out_proj", x.size, True, zero=zero)
 
 

@@ -1,16 +1,16 @@
 """What muaudit says about a generated model, held against its equations.
 
-A right model must have no finding that is an error or a warning, and nothing that was not analysed. A model with a mistake must
-have one, and the findings must be exact: taken at their word they repair the model, none of them can be left out, and they
-name no more tensors and lines than the mistake touches. A finding at its word:
+A right model must have no finding that is an error or a warning, and nothing that was not analysed. A model with a
+mistake must have one, and the findings must be exact: taken at their word they repair the model, none of them can be
+left out, and they name no more tensors and lines than the mistake touches. A finding at its word:
 
     MUP1xx  the inits of its tensors may be anything
     MUP2xx  the constants on its tensors, or on the attention logits at its line, may be anything
     MUP3xx  the learning rates of its tensors may be anything
     MUP4xx  all of these
 
-So where two explanations of a mistake are the same network (a constant between two layers with a relu between them), either
-is exact, but nothing that accuses more than it must.
+So where two explanations of a mistake are the same network (a constant between two layers with a relu between them),
+either is exact, but nothing that accuses more than it must.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ NATIVE = tuple(
     for family in (
         "ATEN_", "BLIS_", "C10_", "CUBLAS", "CUDA", "CUDNN", "DNNL_", "DYLD_", "GLIBC_", "GOMP_", "GOTO_", "HIP",
         "HSA_", "KINETO_", "KMP_", "LANG", "LC_", "LD_", "MALLOC_", "MKL", "NCCL_", "NPY_", "NUMPY_", "NVIDIA_",
-        "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH_", "ROCM", "ROCR_", "SYCL_", "TORCH", "TZ", "VECLIB_", "XPU_",
-        "ZE_",
+        "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH_", "ROCM", "ROCR_", "SYCL_", "TORCH", "TZ", "VECLIB_",
+        "XPU_", "ZE_",
     )
 )  # fmt: skip
 """What the interpreter, the dynamic loader, the C library, and torch's and numpy's native code look up."""
