@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..errors import UserError
 from ..targets.options import TargetOptions
 from ..targets.probe import Target
-
-_CUT = re.compile(r"([A-Za-z_][\w.]*) (\d+) → (\d+)")
 
 
 def sizes_at(target: Target, width: int) -> dict[str, int]:
@@ -19,12 +16,6 @@ def sizes_at(target: Target, width: int) -> dict[str, int]:
     if width == main.default and all(axis.default for axis in target.axes):
         return {axis.name: int(axis.default or 0) for axis in target.axes}
     return {axis.name: axis.probes[0] * width // main.probes[0] for axis in target.axes}
-
-
-def cut(target: Target) -> dict[str, int]:
-    """Arguments that were made smaller for the audit, with their own values; empty when the model is whole."""
-    found = [match for note in target.notes if not note.startswith("--width") for match in _CUT.findall(note)]
-    return {name: int(before) for name, before, after in found if int(before) > int(after)}
 
 
 def _first(
@@ -49,15 +40,13 @@ def whole(
     """The target with nothing made smaller, or None and why there is none."""
     if target.own is not None:
         return replace(target, build=target.own.build, inputs=target.own.inputs, notes=()), ""
-    smaller: Mapping[str, int] = cut(target)
-    if not smaller:
+    if not target.cut:
         return target, ""
-    own = replace(options, set={**smaller, **options.set})
+    own = replace(options, set={**target.cut, **options.set})
     try:
         found = _first(resolve, [own, replace(own, widths={})], [axis.name for axis in target.axes])
     except UserError as error:
         return None, f"the whole model cannot be built here: {error.message.splitlines()[0]}"
-    left = cut(found)
-    if left:
-        return None, f"the audited model is smaller than yours ({', '.join(left)})"
+    if found.cut:
+        return None, f"the audited model is smaller than yours ({', '.join(found.cut)})"
     return found, ""

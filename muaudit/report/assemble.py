@@ -55,7 +55,11 @@ def assemble(
     if all(v.severity == "advice" for v in violations):
         violations = judge([*found, *_quality(target, profile, scaling)], profile)
     rows, values = _activations(scaling, prediction)
-    unanalysed = (*_unanalysed(scaling), *unread)
+    unanalysed = (
+        *_unanalysed(scaling),
+        *unread,
+        *(Unanalysed(name, None, None, why, "MUP904") for name, why in target.missing),
+    )
     return Report(
         version=__version__,
         target=target.label,

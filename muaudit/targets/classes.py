@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from muaudit.targets import arguments, names, small
 from muaudit.targets.arguments import Arguments
+from muaudit.targets.depth import covered
 from muaudit.targets.draft import finish
 from muaudit.targets.initialization import of_module
 from muaudit.targets.inputs import Hints
@@ -38,8 +39,25 @@ def target_from_class(
 
 
 def _variants(read: Arguments, given: list[Plan], options: TargetOptions) -> Iterator[Variant]:
-    for plan in given:
-        yield Variant(plan.axes, _build(read, plan), plan.notes, _hints(read, plan))
+    for each in given:
+        found = covered(each, read.knobs, options.set, read.construct)
+        plan = found.plan
+        yield Variant(
+            plan.axes, _build(read, plan), plan.notes, _hints(read, plan), _cut(read, plan, options.set), found.missing
+        )
+
+
+def _cut(read: Arguments, plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that were made smaller, not by the user, with the model's own values."""
+    kept = {name: leaf.value for name, leaf in read.knobs.items() if name in plan.fixed and name not in given}
+    sizes = {name: own for name, own in kept.items() if isinstance(own, (int, list, tuple)) and type(own) is not bool}
+    return {name: own for name, own in sizes.items() if _larger(own, plan.fixed[name])}
+
+
+def _larger(own: Any, used: Any) -> bool:
+    if isinstance(own, (list, tuple)):
+        return isinstance(used, (list, tuple)) and sum(own) > sum(used)
+    return isinstance(used, int) and own > used
 
 
 def _build(read: Arguments, plan: Plan) -> Callable[[Sizes], Any]:

@@ -54,6 +54,8 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         class_line=line,
         scheduler=draft.scheduler or (optimizers.scheduler_of if brings_scheduler else None),
         data=trial.data,
+        cut=trial.variant.cut,
+        missing=trial.variant.missing,
     )
 
 

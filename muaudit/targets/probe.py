@@ -57,6 +57,8 @@ class Target:
     path: the file that was audited; class_file, class_line: where the model is defined.
     scheduler: the user's `scheduler(optimizer)`, or what came with the model's own optimizer; only stepped.
     data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
+    cut: constructor arguments that were made smaller, with the model's own values.
+    missing: kinds of modules that only the whole model has, each with why: they are not analysed.
     own: the model itself, where `build` makes a smaller one of its kind: a published configuration. None otherwise.
     """
 
@@ -76,6 +78,8 @@ class Target:
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
     data: Callable[[Mapping[str, int], int], Iterator[Inputs]] | None = None
     own: Own | None = None
+    cut: Mapping[str, Any] = field(default_factory=dict)
+    missing: tuple[tuple[str, str], ...] = ()
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""

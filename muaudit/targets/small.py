@@ -52,6 +52,16 @@ def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any], label: str)
     )
 
 
+def recut(notes: tuple[str, ...], changed: Mapping[str, tuple[int, int, int]]) -> tuple[str, ...]:
+    """The notes with other small sizes: name → (the model's own, what they say, what they shall say)."""
+    for name, (own, said, now) in changed.items():
+        old, new = f"{name} {own} → {said}", f"{name} {own} → {now}"
+        if own == now:
+            notes = tuple(note.replace(f"{old}, ", "").replace(f", {old}", "").replace(old, "") for note in notes)
+        notes = tuple(note.replace(old, new) for note in notes)
+    return tuple(note for note in notes if not note.startswith("made small: ;"))
+
+
 def _guess(name: str) -> Any:
     """A guess for a required argument, unless it is a width, which is no fixed argument."""
     widths = names.WIDTH + names.FEEDFORWARD + names.ATTENTION_WIDTH

@@ -23,12 +23,18 @@ Sizes = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to probe a draft: its axes, how it is built at their sizes, and what there is to say."""
+    """One way to probe a draft: its axes, how it is built at their sizes, and what there is to say.
+
+    cut: arguments that were made smaller, with the model's own values.
+    missing: kinds of modules that only the whole model has, each with why.
+    """
 
     axes: tuple[WidthAxis, ...]
     build: Callable[[Sizes], Any]
     notes: tuple[str, ...] = ()
     hints: input_forms.Hints = field(default_factory=input_forms.Hints)
+    cut: Mapping[str, Any] = field(default_factory=dict)
+    missing: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
