@@ -47,10 +47,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from subjects import WIDTHS, Subject, at_rate, subjects
 
+from muaudit.analysis.explain import Derivations
 from muaudit.audit import audit
 from muaudit.expect import Expectation, expect
 from muaudit.report.model import ActivationRow, Report
-from muaudit.scaling.explain import Derivations
 from muaudit.targets import Target
 from muaudit.training.loop import moved
 from muaudit.training.recorder import Recorder

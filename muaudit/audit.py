@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .capture.align import align
-from .capture.definitions import definitions
-from .capture.kernels import probe_kernels
-from .capture.recorder import Recording, record
-from .errors import UserError
+from .analysis import SEED, analyse
 from .evidence import caution, require_evidence
 from .other_paths import other_paths
 from .parametrizations.profile_file import get_profile
@@ -19,21 +13,12 @@ from .parametrizations.profiles import Profile
 from .report.assemble import assemble
 from .report.located import located
 from .report.model import Report
-from .scaling import optimizers
-from .scaling.constants import exponent_of
-from .scaling.derive import Scaling, derive
-from .scaling.predict import predict
-from .scaling.result import Discrepancy
-from .scaling.schedule import scheduled
 from .targets.probe import Target
-from .targets.schedulers import walk
-from .targets.usercode import seed_torch
+from .trace.kernels import probe_kernels
 from .unequal import unequal_growth
 
 if TYPE_CHECKING:
     from torch import nn
-
-SEED = 0
 
 
 def audit(
@@ -47,64 +32,21 @@ def audit(
         UserError: the user's code raised, or no hidden layer of the model grows with the width.
     """
     school = get_profile(profile) if isinstance(profile, str) else profile
-    sizes = target.sizes(0), target.sizes(1)
+    known = analyse(target, readout_bound=school.readout_init_bound, seed=seed)
+    found = require_evidence(known.target, known.scaling, known.defined)
     with probe_kernels():
-        with definitions() as defined:
-            narrow = target.build(sizes[0], seed)
-        models = narrow, target.build(sizes[1], seed)
-        recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
-        ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
-        made = target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])
-        trained = optimizers.read(made, models, ratios)
-        of_schedule: list[Discrepancy] = []
-        if target.scheduler is not None:
-            trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
-        analyse = partial(
-            derive, recordings, ratios, models,
-            lambda probe, draw: target.build(target.sizes(probe), seed + 1000 + draw),
-            trained, school.readout_init_bound,
-        )  # fmt: skip
-        scaling = analyse()
-        if scaling.program.irregular and _looked_at_again(target, scaling, seed):
-            scaling = analyse()
-    found = require_evidence(target, scaling, defined.of(models[0]))
-    with probe_kernels():
-        elsewhere = other_paths(target, models, seed, recordings, scaling, ratios, school.readout_init_bound)
+        elsewhere = other_paths(known, seed, school.readout_init_bound)
         alike = (
             []
-            if "MUP506" not in school.advice or elsewhere.discrepancies or of_schedule
-            else unequal_growth(target, models[0], recordings[0], seed, scaling, school.readout_init_bound)
+            if "MUP506" not in school.advice or elsewhere.discrepancies or known.of_schedule
+            else unequal_growth(known, seed, school.readout_init_bound)
         )
-    prediction = predict(scaling.program, scaling.inits, scaling.trained)
-    more = (*of_schedule, *elsewhere.discrepancies, *alike)
-    report = assemble(target, school, scaling, prediction, target_width, more, elsewhere.unanalysed,
-                      caution(found, target.axes[0].name))  # fmt: skip
-    return located(report, target, defined.of(models[0]))
-
-
-def _looked_at_again(target: Target, scaling: Scaling, seed: int) -> bool:
-    """Record a third width, and note on every constant of the first how it goes on from the second to the third."""
-    sizes = target.sizes(2)
-    try:
-        third = record_target(target, target.build(sizes, seed), sizes, seed)
-    except UserError:  # the model cannot be built there: what two probes showed stands
-        return False
-    main = target.axes[0].name
-    step = math.log(sizes[main] / target.sizes(1)[main])
-    narrow = scaling.aligned.narrow
-    later = align(narrow, third, [sizes[axis.name] / target.sizes(0)[axis.name] for axis in target.axes])
-    for op in scaling.aligned.ops:
-        node, wider = op.wide, later.by_node[op.narrow].wide
-        if node is not None and wider is not None:
-            op.narrow.meta["later"] = exponent_of(node.meta.get("rms"), wider.meta.get("rms"), step)
-    return True
-
-
-def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
-    """One recorded forward and backward of `model` on the target's inputs at these sizes."""
-    inputs = target.inputs(sizes)
-    seed_torch(seed)
-    return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))
+    more = (*known.of_schedule, *elsewhere.discrepancies, *alike)
+    report = assemble(
+        known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
+        caution(found, target.axes[0].name),
+    )  # fmt: skip
+    return located(report, target, known.defined)
 
 
 def check(

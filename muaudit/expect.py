@@ -13,11 +13,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .analysis.explain import Derivations
 from .audit import audit
+from .program.values import Value
 from .report.model import Report
-from .scaling.explain import Derivations
 from .scaling.sizes import Estimator
-from .scaling.values import Value
 from .targets.probe import Target
 from .training.first import Courses, measured
 

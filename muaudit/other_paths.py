@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from .capture.recorder import Recording, record
+from .analysis import Analysis
+from .analysis.paths import deviations, on_path, same
+from .findings.discrepancy import Discrepancy
 from .report.model import Unanalysed
-from .scaling.derive import Scaling
-from .scaling.paths import deviations, on_path, same
-from .scaling.result import Discrepancy
 from .targets.paths import EVAL, Path, paths
 from .targets.probe import Target
 from .targets.usercode import attempt, seed_torch
+from .trace.recorder import Recording, record
 
 MOST_PATHS = 10
 
@@ -30,23 +30,16 @@ class Elsewhere:
     unanalysed: tuple[Unanalysed, ...]
 
 
-def other_paths(
-    target: Target,
-    models: tuple[nn.Module, nn.Module],
-    seed: int,
-    recordings: tuple[Recording, Recording],
-    scaling: Scaling,
-    ratios: Sequence[float],
-    readout_bound: float,
-) -> Elsewhere:
-    """Record every path that `models` have besides the first, at both widths, and compare.
+def other_paths(known: Analysis, seed: int, readout_bound: float) -> Elsewhere:
+    """Record every path that the models have besides the first, at both widths, and compare.
 
     A path that does not run (a missing kernel, an output that no longer exists) is none. One that runs the same
     operations with the same constants needs no second look. Nothing is trained and no gradient is taken.
     """
+    target, models, scaling = known.target, known.models, known.scaling
     found: dict[tuple[Any, ...], Discrepancy] = {}
     unread: dict[tuple[Any, ...], Unanalysed] = {}
-    known = {value.note for value in scaling.ideal.unknown}
+    noted = {value.note for value in scaling.ideal.unknown}
     plain = False  # eval mode changes nothing, so neither does it together with something else
     ran: set[str] = set()
     for path in list(paths(models[0], target.inputs(target.sizes(0))))[:MOST_PATHS]:
@@ -54,14 +47,14 @@ def other_paths(
             continue
         taken = _recorded(target, models, seed, path)
         ran |= {path.label} if taken is not None else set()
-        if taken is None or all(same(a, b) for a, b in zip(recordings, taken, strict=True)):
+        if taken is None or all(same(a, b) for a, b in zip(known.recordings, taken, strict=True)):
             plain = plain or (taken is not None and path.label == EVAL)
             continue
-        new, ideal = deviations(scaling, taken, ratios, readout_bound)
+        new, ideal = deviations(scaling, taken, target.axes[0].probes, known.ratios, readout_bound)
         for d in new:
             found.setdefault((d.aspect, d.role, d.tensors, d.file, d.line), on_path(d, path.label))
         for value in ideal.unknown:
-            if value.note not in known:
+            if value.note not in noted:
                 place = Unanalysed(value.op.module or value.op.name, value.op.file, value.op.line,
                                    f"{value.note} ({path.label})", "MUP901")  # fmt: skip
                 unread.setdefault((place.name, value.note), place)

@@ -7,45 +7,46 @@ from dataclasses import replace
 
 from torch import nn
 
-from .capture.recorder import Recording, record
-from .scaling import optimizers
-from .scaling.derive import Scaling, derive
-from .scaling.result import Discrepancy
+from .analysis import Analysis, Probes, analyse
+from .analysis.probes import Probe
+from .findings.discrepancy import Discrepancy
 from .targets.probe import Target, WidthAxis
-from .targets.usercode import attempt, seed_torch
+from .targets.usercode import attempt
 
 _FACTORS = (1.5, 1.25, 1.75)  # on top of the common ratio, by secondary width
 
 
-def unequal_growth(
-    target: Target, narrow: nn.Module, recording: Recording, seed: int, scaling: Scaling, readout_bound: float
-) -> list[Discrepancy]:
+def unequal_growth(known: Analysis, seed: int, readout_bound: float) -> list[Discrepancy]:
     """What is wrong only when widths grow at ratios of their own, of a model that is right while they grow alike.
 
     Nothing where there is one width, where they grow at different ratios already, where something is wrong anyway, or
     where the model cannot be built at such sizes. An argument that is no size of any tensor is a multiplier such as
     width / base_width: it keeps its ratio to the first width.
     """
-    axes = target.axes
-    ratios = [axis.probes[1] / axis.probes[0] for axis in axes]
-    if len(axes) < 2 or max(ratios) - min(ratios) > 1e-9 or scaling.discrepancies or scaling.ideal.unknown:
+    target, axes, scaling = known.target, known.target.axes, known.scaling
+    if len(axes) < 2 or max(known.ratios) - min(known.ratios) > 1e-9 or scaling.discrepancies or scaling.ideal.unknown:
         return []
     try:
         with attempt():
-            own = [axis for axis in axes[1:] if _resizes(target, narrow, axis, seed)]
+            own = [axis for axis in axes[1:] if _resizes(target, known.models[0], axis, seed)]
             if not own:
                 return []
             sizes = _sizes(axes, own)
-            unlike = [sizes[axis.name] / axis.probes[0] for axis in axes]
-            found = _derived(target, narrow, recording, seed, sizes, unlike, readout_bound)
+            grown = tuple(replace(axis, probes=(axis.probes[0], sizes[axis.name])) for axis in axes)
+            unlike = replace(target, axes=grown)
+            narrow = Probe(target.sizes(0), known.models[0], known.recordings[0])
+            probes = Probes(unlike, seed, {0: narrow})
+            found = analyse(unlike, readout_bound=readout_bound, seed=seed, probes=probes)
     except Exception:  # sizes that do not go together: head counts that do not divide, fixed inner shapes
         return []
-    if found.ideal.unknown or found.ideal.unjudged or found.program.irregular:
+    if found.scaling.ideal.unknown or found.scaling.ideal.unjudged or found.scaling.program.irregular:
         return []
-    grown = ", ".join(f"{axis.name} {axis.probes[0]} → {sizes[axis.name]}" for axis in axes)
+    if found.target is not unlike:  # other code runs at these sizes
+        return []
+    in_words = ", ".join(f"{axis.name} {axis.probes[0]} → {axis.probes[1]}" for axis in grown)
     return [
-        replace(d, aspect="equal_growth", detail=grown, values=(), consequence="")
-        for d in found.discrepancies
+        replace(d, aspect="equal_growth", detail=in_words, values=(), consequence="")
+        for d in found.scaling.discrepancies
         if d.aspect in ("init", "lr") and d.tensors
     ]
 
@@ -66,29 +67,3 @@ def _sizes(axes: Sequence[WidthAxis], own: Sequence[WidthAxis]) -> dict[str, int
         unit = 8 if axis.probes[1] % 8 == 0 else 1
         sizes[axis.name] = round(axis.probes[1] * _FACTORS[place % len(_FACTORS)] / unit) * unit
     return sizes
-
-
-def _derived(
-    target: Target,
-    narrow: nn.Module,
-    recording: Recording,
-    seed: int,
-    sizes: dict[str, int],
-    ratios: list[float],
-    readout_bound: float,
-) -> Scaling:
-    at = target.sizes(0), sizes
-    wide = target.build(sizes, seed)
-    inputs = target.inputs(sizes)
-    seed_torch(seed)
-    other = record(wide, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), backward=False)
-    models = narrow, wide
-    made = target.optimizer(narrow, at[0]), target.optimizer(wide, sizes)
-    return derive(
-        (recording, other),
-        ratios,
-        models,
-        lambda probe, draw: target.build(at[min(probe, 1)], seed + 1000 + draw),
-        optimizers.read(made, models, ratios),
-        readout_bound,
-    )

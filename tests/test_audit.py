@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import muaudit
 from muaudit.report.model import Report
-from muaudit.scaling.linear import Expr, System
+from muaudit.solve.linear import Expr, System
 
 X = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
 SEQUENCE = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(0))

@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.audit import audit
-from muaudit.capture.overlap import overlap
-from muaudit.capture.recorder import record
-from muaudit.capture.response import responses
 from muaudit.expect import expect
 from muaudit.scaling.first import come
 from muaudit.scaling.sizes import attended
 from muaudit.targets import from_functions
+from muaudit.trace.overlap import overlap
+from muaudit.trace.recorder import record
+from muaudit.trace.response import responses
 from muaudit.training.first import Descent, measured
 
 LR = 1e-3

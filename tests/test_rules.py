@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import muaudit.rules
 from muaudit.errors import UserError
+from muaudit.findings.discrepancy import Aspect, Discrepancy, Role
 from muaudit.parametrizations import PROFILES, get_profile
 from muaudit.report.model import Violation
 from muaudit.rules import RULES, get_rule, judge
 from muaudit.rules.base import the_one_of
-from muaudit.scaling.result import Aspect, Discrepancy, Role
 
 TP5 = get_profile("tp5")
 SECTIONS = ["What it does", "Why is this bad", "Example", "Fix", "Evidence", "When it is fine"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from muaudit.findings.names import pattern_of
 from muaudit.report.findings import subjects
 from muaudit.report.model import Violation
-from muaudit.scaling.names import pattern_of
 
 
 def without(violation: Violation, names: Collection[str]) -> tuple[Violation | None, Violation | None]:

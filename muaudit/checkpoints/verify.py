@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..capture.recorder import parts
 from ..convert.whole import sizes_at
 from ..errors import UserError
 from ..targets.probe import Target
 from ..targets.usercode import guarded
+from ..trace.recorder import parts
 from .layout import Checkpoint
 from .reading import read_checkpoint
 from .skeleton import Skeleton

@@ -63,9 +63,9 @@ def _table(table: Table, optimizer: str | None) -> Iterator[Line]:
 
 
 def _invariants(optimizer: str | None) -> Iterator[Line]:
+    from muaudit.findings.power import power
     from muaudit.parametrizations.tables import INVARIANTS
     from muaudit.report.layout import BOLD, DIM, columns, line
-    from muaudit.report.power import power
 
     yield line(("What muaudit checks: the invariants that Tables 3, 8 and 9 share", BOLD))
     yield line(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..audit import SEED, record_target
-from ..capture.definitions import definitions
-from ..capture.kernels import probe_kernels
+from .. import analysis
+from ..analysis import SEED
+from ..analysis.derive import Scaling
 from ..errors import UserError
 from ..evidence import require_evidence
 from ..optimizers import UNKNOWN, family_of
-from ..scaling import optimizers
-from ..scaling.derive import Scaling, derive
 from ..targets.probe import Target
 
 if TYPE_CHECKING:
@@ -24,25 +22,9 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
     Raises:
         UserError: the user's code raised, its optimizer is not known, or no hidden layer grows with the width.
     """
-    sizes = target.sizes(0), target.sizes(1)
-    with probe_kernels():
-        with definitions() as defined:
-            narrow = target.build(sizes[0], seed)
-        models = narrow, target.build(sizes[1], seed)
-        recordings = record_target(target, models[0], sizes[0], seed), record_target(target, models[1], sizes[1], seed)
-        ratios = [axis.probes[1] / axis.probes[0] for axis in target.axes]
-        made = target.optimizer(models[0], sizes[0]), target.optimizer(models[1], sizes[1])
-        _refuse_unknown(made[0])
-        scaling = derive(
-            recordings,
-            ratios,
-            models,
-            lambda probe, draw: target.build(target.sizes(probe), seed + 1000 + draw),
-            optimizers.read(made, models, ratios),
-            readout_bound,
-        )
-    require_evidence(target, scaling, defined.of(models[0]))
-    return scaling
+    found = analysis.analyse(target, readout_bound=readout_bound, seed=seed, accepts=_refuse_unknown)
+    require_evidence(found.target, found.scaling, found.defined)
+    return found.scaling
 
 
 def parts(optimizer: Any) -> list[torch.optim.Optimizer]:

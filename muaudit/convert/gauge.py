@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..scaling.blame import Blame
-from ..scaling.derive import Scaling
-from ..scaling.linear import Expr
-from ..scaling.uses import Ideal, Use
-from ..scaling.values import Value
+from ..analysis.derive import Scaling
+from ..judge.blame import Blame
+from ..program.values import Value
+from ..solve.linear import Expr
+from ..solve.uses import Ideal, Use
 
 SMALL = 1e-6
 

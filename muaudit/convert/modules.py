@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..scaling.derive import Scaling
-from ..scaling.operands import parameters_in
-from ..scaling.values import Value
+from ..analysis.derive import Scaling
+from ..program.operands import parameters_in
+from ..program.values import Value
 
 SMALL = 1e-6
 

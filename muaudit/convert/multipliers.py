@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..analysis.derive import Scaling
 from ..errors import UserError
-from ..report.power import fraction
-from ..scaling.derive import Scaling
-from ..scaling.names import pattern_of
-from ..scaling.uses import Use
-from ..scaling.values import Value
+from ..findings.names import pattern_of
+from ..findings.power import fraction
+from ..program.values import Value
+from ..solve.uses import Use
 from .gauge import Unmet
 from .modules import SMALL, Anatomy, anatomies, homes
 from .plan import WHOLE, Hook, Part

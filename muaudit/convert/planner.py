@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from torch import fx
 
+from ..analysis.derive import Scaling
 from ..errors import UserError
+from ..findings.names import pattern_of
+from ..findings.power import power
+from ..judge.blame import Blame, Judged
 from ..optimizers import Law
 from ..parametrizations.profiles import TP5, Profile
-from ..report.power import power
-from ..scaling.blame import Blame, Judged
-from ..scaling.derive import Scaling
-from ..scaling.names import pattern_of
-from ..scaling.values import ZERO
+from ..program.values import ZERO
 from ..targets.probe import Target
 from .analyse import analyse, name_of
 from .formulations import move, wanted

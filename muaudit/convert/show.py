@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from ..findings.power import number, power
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from ..report.model import Report
-from ..report.power import number, power
 from .paste import usage
 from .plan import WHOLE, Entry, Hook, Plan
 

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import fx
 
-from ..scaling.derive import Scaling
-from ..scaling.values import Value
+from ..analysis.derive import Scaling
+from ..program.values import Value
 from .plan import WHOLE, Part
 
 End: TypeAlias = "tuple[Value, int]"  # a value, and which of its arguments

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..capture.frames import user_frame
 from ..targets.probe import Target
 from ..targets.usercode import quiet
+from ..trace.frames import user_frame
 
 Spot = tuple[str, int]
 _DEPTH = 2

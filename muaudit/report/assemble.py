@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from math import isnan
 
 from .. import __version__
+from ..analysis.base_width import base_widths
+from ..analysis.derive import Scaling
+from ..analysis.explain import Derivations
+from ..analysis.left_behind import left_behind
+from ..analysis.no_gradient import frozen_constants, without_gradient, without_group
+from ..analysis.quality import quality_advice
+from ..findings.discrepancy import Discrepancy
+from ..judge.advice import optimizer_discrepancies
+from ..judge.blame import Judged
 from ..optimizers import UNKNOWN
 from ..parametrizations.profiles import Profile
+from ..program.values import ZERO, Value
 from ..rules import judge
-from ..scaling.advice import optimizer_discrepancies
-from ..scaling.base_width import base_widths
-from ..scaling.blame import Judged
-from ..scaling.derive import Scaling
-from ..scaling.explain import Derivations
-from ..scaling.left_behind import left_behind
-from ..scaling.no_gradient import frozen_constants, without_gradient, without_group
-from ..scaling.predict import Prediction
-from ..scaling.quality import quality_advice
-from ..scaling.result import Discrepancy
-from ..scaling.values import ZERO, Value
+from ..solve.predict import Prediction
 from ..targets.probe import Target
 from .model import ActivationRow, Kind, Report, TensorRow, Unanalysed, Verdict
 
@@ -186,7 +186,7 @@ def _known(exponent: float) -> float | None:
 # -- findings that are not about one use -----------------------------------------------------------------
 def _structure(scaling: Scaling) -> list[Discrepancy]:
     """Tensors with three infinite dims, and random matrices with a nonzero mean."""
-    from ..scaling.findings import folded
+    from ..judge.findings import folded
 
     found: list[Discrepancy] = []
     first = {j.use.tensor: j for j in reversed(scaling.judged) if j.use.tensor}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..capture.definitions import Place
 from ..targets.probe import Target
+from ..trace.definitions import Place
 from .model import Report
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from muaudit.report.model import Severity
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Aspect, Discrepancy, Role
+    from muaudit.findings.discrepancy import Aspect, Discrepancy, Role
 
 # How a rule reaches the user: as a violation, in the list of what was not analysed, as a refusal (exit 2), or about
 # the user's answers to findings.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import isinf
 from typing import TYPE_CHECKING, ClassVar
 
+from muaudit.findings.power import power
 from muaudit.optimizers import law_of
-from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.words import WHERE_M, by_m, constant_value, drifts, gap, like, measured, needs, scaled, subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class InitRule(Rule):

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from math import isnan
 from typing import TYPE_CHECKING
 
+from muaudit.findings.power import power
 from muaudit.report.model import SEVERITIES, Severity, Violation
-from muaudit.report.power import power
 from muaudit.rules.base import Rule, the_one_of
 from muaudit.rules.registry import RULES
 
 if TYPE_CHECKING:
+    from muaudit.findings.discrepancy import Discrepancy
     from muaudit.parametrizations.profiles import Profile
-    from muaudit.scaling.result import Discrepancy
 
 
 _WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width", "no_gradient")

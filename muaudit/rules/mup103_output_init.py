@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 from muaudit.rules.families import InitRule
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class OutputInit(InitRule):

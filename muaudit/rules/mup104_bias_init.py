@@ -33,7 +33,7 @@ from muaudit.report.model import Severity
 from muaudit.rules.families import InitRule
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class BiasInit(InitRule):

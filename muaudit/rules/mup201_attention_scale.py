@@ -33,12 +33,12 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import number, power
+from muaudit.findings.power import number, power
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import drifts, gap, needs, place
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class AttentionScale(Rule):

@@ -28,12 +28,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import power
+from muaudit.findings.power import power
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import WHERE_M, by_m, drifts, gap, needs, place
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class ContractionScale(Rule):

@@ -35,13 +35,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.findings.power import power
 from muaudit.report.model import Severity
-from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.words import READOUT_BIAS, WHERE_M, by_m, drifts, gap, needs, scaled, subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class VectorMultiplier(Rule):

@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import power
+from muaudit.findings.power import power
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import place
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class AttentionFactorOnOutput(Rule):

@@ -40,7 +40,7 @@ from muaudit.report.model import Severity
 from muaudit.rules.base import ROLES, Rule, the_one_of
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class PathDiffers(Rule):

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from muaudit.rules.families import LrRule
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class OutputLr(LrRule):

@@ -33,7 +33,7 @@ from muaudit.rules.families import LrRule
 from muaudit.rules.words import READOUT_BIAS
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class ScalarLr(LrRule):

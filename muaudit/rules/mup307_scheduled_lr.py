@@ -33,13 +33,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.findings.power import number, power
 from muaudit.report.model import Severity
-from muaudit.report.power import number, power
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import gap, needs
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 _WHEN = {"floor": " at its floor", "warm-up": " in warm-up", "lr_scale": ", which never uses the groups' lr_scale"}
 

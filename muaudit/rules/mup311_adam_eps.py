@@ -30,12 +30,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import number, power
+from muaudit.findings.power import number, power
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import WHERE_M, by_m, gap, needs, subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class AdamEps(Rule):

@@ -33,7 +33,7 @@ from muaudit.optimizers import families, law_of
 from muaudit.rules.base import Rule, any_role
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class WrongOptimizerTable(Rule):

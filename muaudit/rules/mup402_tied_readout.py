@@ -30,14 +30,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.findings.power import power
 from muaudit.optimizers import law_of
-from muaudit.report.power import power
 from muaudit.rules.base import Rule
 from muaudit.rules.mup202_readout_multiplier_missing import readout_doubled
 from muaudit.rules.words import drifts, gap, needs, scaled, subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 _WHAT = {"multiplier": "multiplier", "init": "init std", "lr": "learning rate"}
 

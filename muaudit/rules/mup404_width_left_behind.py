@@ -30,13 +30,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.findings.power import number
 from muaudit.report.model import Severity
-from muaudit.report.power import number
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class WidthLeftBehind(Rule):

@@ -29,7 +29,7 @@ from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 _WHAT = {"lion": "trained by Lion", "weight_decay": "decoupled weight decay of 0.1 or more"}
 _FIX = {"lion": "use AdamW", "weight_decay": "lower the weight decay"}

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from math import isinf, isnan
 from typing import TYPE_CHECKING
 
-from muaudit.report.power import number, power
+from muaudit.findings.power import number, power
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 READOUT_BIAS = "readout bias"  # the detail of a finding about the bias of a readout that stops learning
 WHERE_M = "with m = width / base_width"

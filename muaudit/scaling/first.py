@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..capture.overlap import Overlap
-from ..capture.response import Product, Response
-from .values import Value
+from ..program.values import Value
+from ..trace.overlap import Overlap
+from ..trace.response import Product, Response
 
 Path = Sequence[Sequence[float]]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from .lower import Program
-from .values import ZERO, Value
+from ..program.lower import Program
+from ..program.values import ZERO, Value
 
 
 def gradient_sizes(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..optimizers import UNKNOWN, Law, known, law_of
 from ..optimizers.orthogonal import adjustment, family_in, mode_of
-from .constants import snap
+from ..program.exponents import snap
 
 if TYPE_CHECKING:
     import torch

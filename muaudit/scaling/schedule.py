@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..findings.discrepancy import Discrepancy
+from ..findings.names import fold
+from ..judge.blame import TOLERANCE
 from ..targets.schedulers import Walk, groups_of
-from .blame import TOLERANCE
-from .names import fold
 from .optimizers import Trained, pending_scale, read
-from .result import Discrepancy
 
 if TYPE_CHECKING:
     from torch import nn

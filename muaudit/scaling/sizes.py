@@ -19,14 +19,14 @@ from functools import cache
 
 import torch
 
-from .derive import Scaling
+from ..analysis.derive import Scaling
+from ..program.lower import Program
+from ..program.values import NUMBER, PER_CHANNEL, ZERO, Value
+from ..solve.predict import Prediction, leaf, plain, summed, tied
 from .first import Course, First, come
 from .fit import FARTHEST, UNFITTED, Fit, added, alignment, summed_up, together_of
 from .gradient_sizes import gradient_sizes
-from .lower import Program
 from .optimizers import Trained
-from .predict import Prediction, leaf, plain, summed, tied
-from .values import NUMBER, PER_CHANNEL, ZERO, Value
 
 SHARED = 0.4  # square of the cosine between two vectors of entries that share a sign (2/π for half-normal ones)
 # Squares of alignments of a change with keys and with a weight, as parts of the largest: what the last weight made goes

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..findings.power import number
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
-from ..report.power import number
 from .data import Measured
 from .ranges import shown
 from .verdict import Status, Verdict, at

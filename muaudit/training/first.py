@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..audit import SEED
-from ..capture.kernels import probe_kernels
-from ..capture.recorder import Recording, record
-from ..capture.response import Response, counterparts, responses
+from ..analysis import SEED
+from ..analysis.explain import Derivations
 from ..errors import UserError
-from ..scaling.explain import Derivations
+from ..program.values import Value
 from ..scaling.first import Course, First, Path, averaged
-from ..scaling.predict import leaf, plain
 from ..scaling.sizes import Estimator
-from ..scaling.values import Value
+from ..solve.predict import leaf, plain
 from ..targets.probe import Inputs, Target
+from ..trace.kernels import probe_kernels
+from ..trace.recorder import Recording, record
+from ..trace.response import Response, counterparts, responses
 
 SEEDS = 4  # initializations that are averaged
 DRAWN = 2  # of them, to follow the loss: fewer, so that what they do not share is not averaged away

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..capture.recorder import parts
+from ..trace.recorder import parts
 from .lineage import Known
 
 # Where people find the functions that attend, and what tells of their logits.

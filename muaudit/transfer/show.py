@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import yaml
 
+from ..findings.power import number, power
 from ..report.layout import BOLD, DIM, WARNING, Line, columns, line
-from ..report.power import number, power
 from .carry import Group, Transfer, as_data
 
 _HEADS = {"lr": "lr", "weight_decay": "weight decay", "eps": "eps"}

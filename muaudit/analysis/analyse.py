@@ -1,0 +1,117 @@
+"""The one way from a target to what is known of it: record → align → lower → solve → judge → predict.
+
+Check, convert and the probe of unequal growth take it; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ..errors import UserError
+from ..findings.discrepancy import Discrepancy
+from ..program.exponents import exponent_of
+from ..scaling import optimizers
+from ..scaling.schedule import scheduled
+from ..solve.predict import Prediction, predict
+from ..targets.probe import Target
+from ..targets.schedulers import walk
+from ..trace.align import align
+from ..trace.definitions import Place
+from ..trace.kernels import probe_kernels
+from ..trace.recorder import Recording
+from .comparable import comparable
+from .derive import Scaling, derive
+from .probes import Probes
+
+SEED = 0
+_DRAWS = 1000  # seeds from here on are for further initializations
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Recordings, program, solution and prediction of one target, at two probes.
+
+    target: the one that was asked for, at the two probes that were compared. ratios: by how much each axis grows from
+    one to the other. defined: the user's line that makes a parameter, by its name. of_schedule: what the scheduler
+    lost of the learning rates.
+    """
+
+    target: Target
+    models: tuple[nn.Module, nn.Module]
+    recordings: tuple[Recording, Recording]
+    ratios: tuple[float, ...]
+    scaling: Scaling
+    prediction: Prediction
+    defined: Mapping[str, Place]
+    of_schedule: tuple[Discrepancy, ...] = ()
+
+
+def analyse(
+    target: Target,
+    *,
+    readout_bound: float = -1.0,
+    seed: int = SEED,
+    probes: Probes | None = None,
+    accepts: Callable[[Any], None] = lambda optimizer: None,
+) -> Analysis:
+    """What is known of the target between two probes.
+
+    readout_bound: the exponent that the init of a readout may have at most. probes: where some are recorded already.
+    accepts: raises where the target's optimizer will not do.
+
+    Raises:
+        UserError: the user's code raised, or `accepts` did.
+    """
+    probes = probes if probes is not None else Probes(target, seed)
+    with probe_kernels():
+        chosen = comparable(target, probes)
+        target = chosen.target
+        narrow, wide = (probes[number] for number in chosen.pair)
+        models, recordings = (narrow.model, wide.model), (narrow.recording, wide.recording)
+        ratios = tuple(axis.probes[1] / axis.probes[0] for axis in target.axes)
+        made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
+        accepts(made[0])
+        trained = optimizers.read(made, models, ratios)
+        of_schedule: list[Discrepancy] = []
+        if target.scheduler is not None:
+            trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
+
+        def derived() -> Scaling:
+            return derive(recordings, ratios, models, redrawn, trained, readout_bound, chosen.alone)
+
+        def redrawn(probe: int, draw: int) -> nn.Module:
+            return target.build(target.sizes(probe), seed + _DRAWS + draw)
+
+        scaling = derived()
+        if scaling.program.irregular and _looked_at_again(scaling, Probes(target, seed)):
+            scaling = derived()
+    prediction = predict(scaling.program, scaling.inits, scaling.trained)
+    return Analysis(
+        target, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model), tuple(of_schedule)
+    )
+
+
+def _looked_at_again(scaling: Scaling, probes: Probes) -> bool:
+    """Record a third width, and note on every constant of the first how it goes on from the second to the third."""
+    target = probes.target
+    try:
+        third = probes[2]
+    except UserError:  # the model cannot be built there: what two probes showed stands
+        return False
+    main = target.axes[0].name
+    step = math.log(third.sizes[main] / target.sizes(1)[main])
+    later = align(scaling.aligned.narrow, third.recording, _ratios(target.sizes(0), third.sizes, target))
+    for op in scaling.aligned.ops:
+        node, wider = op.wide, later.by_node[op.narrow].wide
+        if node is not None and wider is not None:
+            op.narrow.meta["later"] = exponent_of(node.meta.get("rms"), wider.meta.get("rms"), step)
+    return True
+
+
+def _ratios(narrow: Mapping[str, int], wide: Mapping[str, int], target: Target) -> Sequence[float]:
+    return [wide[axis.name] / narrow[axis.name] for axis in target.axes]

@@ -1,0 +1,93 @@
+"""Two probes that run the same operations: what only one of them runs has no exponent.
+
+`if mult != 1: x = x * mult` is absent where a probe is the base width. The constant is then 1 there, which a third
+probe shows: of three, two run the same code, and these are compared. Where no two do, what one runs alone is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import fx
+
+from ..errors import UserError
+from ..findings.names import pattern_of
+from ..program.ops.moves import VIEWS
+from ..targets.probe import Target
+from ..trace.align import op_name
+from ..trace.recorder import Recording
+from .probes import Probes
+
+_PAIRS = ((0, 1), (1, 2), (0, 2))  # in order of preference; probe 2 is built only where 0 and 1 differ
+
+_MOVES = frozenset((*VIEWS, "split", "split_with_sizes", "chunk", "unbind", "getitem"))
+
+_Key = tuple[str, str, str | None, int | None]
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """The numbers of the two probes to compare, the target with just these, and what one of them runs alone: why."""
+
+    pair: tuple[int, int]
+    target: Target
+    alone: Mapping[fx.Node, str] = field(default_factory=dict)
+
+
+def comparable(target: Target, probes: Probes) -> Comparable:
+    """The first two of three probes that run the same operations; the first two of all where none do."""
+    first: Mapping[fx.Node, str] = {}
+    for pair in _PAIRS:
+        try:
+            recordings = probes[pair[0]].recording, probes[pair[1]].recording
+        except UserError:
+            if 2 in pair:  # the model cannot be built or run at the third size
+                continue
+            raise
+        main = target.axes[0].name
+        odd = alone(recordings, [probes[number].sizes[main] for number in pair])
+        if not odd:
+            return Comparable(pair, target if pair == (0, 1) else _at(target, pair, first))
+        first = first or odd
+    return Comparable((0, 1), target, first)
+
+
+def alone(recordings: tuple[Recording, Recording], widths: Sequence[int]) -> dict[fx.Node, str]:
+    """Why the exponent is not known, of every operation on parameters that has no like in the other recording."""
+    keys = _keys(recordings[0]), _keys(recordings[1])
+    found: dict[fx.Node, str] = {}
+    for mine, other, width in ((keys[0], keys[1], widths[0]), (keys[1], keys[0], widths[1])):
+        for key in mine.keys() - other.keys():
+            name = key[0].removeprefix("aten.")
+            found |= dict.fromkeys(mine[key], f"{name} runs at width {width} alone, so its exponent is not known")
+    return found
+
+
+def _keys(recording: Recording) -> dict[_Key, list[fx.Node]]:
+    """Operations by what they are and where: loops that turn more often at a larger width run no other ones.
+
+    Those that only move entries are left out: whether heads are repeated once or not at all, sizes stay as they are.
+    """
+    found: dict[_Key, list[fx.Node]] = {}
+    for node in recording.graph.nodes:
+        name = op_name(node)
+        if node.op == "call_function" and node.meta["weight"] and name.removeprefix("aten.") not in _MOVES:
+            key = name, pattern_of(node.meta["module"]), node.meta.get("file"), node.meta.get("line")
+            found.setdefault(key, []).append(node)
+    return found
+
+
+def _at(target: Target, pair: tuple[int, int], odd: Iterable[fx.Node]) -> Target:
+    """The target, probed at another pair of its sizes."""
+    sizes = [target.sizes(number) for number in pair]
+    axes = tuple(replace(axis, probes=tuple(size[axis.name] for size in sizes)) for axis in target.axes)
+    main, node = axes[0], next(iter(odd))
+    file, line = node.meta.get("file"), node.meta.get("line")
+    where = f" ({Path(file).name}:{line})" if file else ""
+    note = (
+        f"{main.name} {target.axes[0].probes[0]} and {target.axes[0].probes[1]} run different operations{where}, as "
+        f"behind an `if` on the base width: judged at {main.name} {main.probes[0]} → {main.probes[1]}"
+    )
+    return replace(target, axes=axes, notes=(*target.notes, note))

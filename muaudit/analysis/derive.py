@@ -1,0 +1,104 @@
+"""From two recordings to everything the report needs: the pipeline of the analysis, top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import fx, nn
+
+from ..findings.discrepancy import Discrepancy
+from ..judge.blame import Blame, Judged
+from ..judge.findings import discrepancies
+from ..judge.hooks import hook_in_words
+from ..judge.misplaced import factors_in_place
+from ..judge.stray import constants_alone
+from ..judge.tables import table_in_words
+from ..judge.together import united
+from ..program.lower import Program, lower
+from ..scaling.optimizers import Trained
+from ..solve.uses import Ideal, Solver
+from ..trace.align import Aligned, align
+from ..trace.inits import Init, measure
+from ..trace.recorder import Recording
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What is known about a model's scaling with width."""
+
+    aligned: Aligned
+    program: Program
+    ideal: Ideal
+    blame: Blame
+    inits: Mapping[str, Init]
+    trained: Mapping[str, Trained]
+    judged: tuple[Judged, ...]
+    discrepancies: tuple[Discrepancy, ...]
+
+
+def derive(
+    recordings: tuple[Recording, Recording],
+    ratios: Sequence[float],
+    models: tuple[nn.Module, nn.Module],
+    rebuild: Callable[[int, int], nn.Module],
+    trained: Mapping[str, Trained],
+    readout_bound: float,
+    alone: Mapping[fx.Node, str] | None = None,
+) -> Scaling:
+    """Align, lower, solve for ideal exponents, measure the init, choose a gauge, collect discrepancies."""
+    aligned = align(*recordings, ratios, alone)
+    program = lower(aligned)
+    inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
+    trained = canonical(trained, aligned)
+    ideal, blame, judged, found = judged_program(program, inits, trained, readout_bound)
+    return Scaling(aligned, program, ideal, blame, inits, trained, tuple(judged), tuple(found))
+
+
+def judged_program(
+    program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float
+) -> tuple[Ideal, Blame, list[Judged], list[Discrepancy]]:
+    """Solve a program for ideal exponents, choose a gauge, judge every use under it."""
+
+    def once(how: Mapping[str, Trained] = trained) -> tuple[Ideal, Blame, list[Judged], list[Discrepancy]]:
+        ideal = Solver(program).run()
+        blame = Blame(ideal, inits, how, readout_bound, program.gradient_scales())
+        blame.choose()
+        judged = blame.all()
+        return ideal, blame, judged, discrepancies(program, judged, ideal.conflicts, inits, how)
+
+    ideal, blame, judged, found = once()
+    found = factors_in_place(program, judged, found, lambda: once()[3])
+    found = constants_alone(program, found, lambda: once()[3])
+    found = hook_in_words(found, judged)
+    found = table_in_words(found, trained, lambda how: once(how)[3])
+    return ideal, blame, judged, united(found, judged, trained)
+
+
+def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:
+    """Keyed by the one name that the graph uses for a shared parameter."""
+    out: dict[str, T] = {}
+    for name, value in by_name.items():
+        node = aligned.narrow.params.get(name)
+        out.setdefault(node.meta["param"] if node is not None else name, value)
+    return out
+
+
+def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Raw and ideal growth exponents of what an init may go by: the dims that grow, and fan_in + fan_out (Glorot)."""
+    import math
+
+    wide = dict(models[1].named_parameters())
+    out: dict[str, tuple[tuple[float, float], ...]] = {}
+    for name, parameter in models[0].named_parameters():
+        other = wide.get(name)
+        if other is not None and len(other.shape) == len(parameter.shape):
+            pairs = list(zip(parameter.shape, other.shape, strict=True))
+            grown = [(a, b, aligned.sizes(a, b)) for a, b in pairs if b > a > 0]
+            for (a, b), (c, d) in (pairs[:2], pairs[-2:]) if len(pairs) > 1 and len(grown) == 1 else ():
+                grown.append((a + c, b + d, grown[0][2]))
+            out[name] = tuple((math.log(b / a) / aligned.sizes.unit, exponent) for a, b, exponent in grown if b > a)
+    return out

@@ -1,0 +1,87 @@
+"""A size inside the model that was meant to grow with the width and does not: the cause behind several findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..findings.discrepancy import Discrepancy
+from ..findings.names import pattern_of
+from ..judge.blame import Judged
+from ..judge.together import braced
+from ..program.values import Value
+from ..solve.uses import Use
+from .derive import Scaling
+
+_FUSED = (1, 2, 3)  # how many products one matrix makes at once: gate and up; queries, keys and values
+
+
+def left_behind(found: Sequence[Discrepancy], scaling: Scaling, probes: Sequence[int]) -> list[Discrepancy]:
+    """`found`, with one finding for every inner size that stays at a multiple of a probe, in place of what hangs on it.
+
+    An inner size is what a weight contracts that is neither input data nor grown. Where the weights around it are right
+    as they are, the size is fixed on purpose and nothing is said.
+    """
+    kept = list(found)
+    if not any(_reaches_the_ends(j) for j in scaling.judged):
+        return kept
+    for size, tensors in _inner_sizes(scaling).items():
+        width = next((probe for probe in probes[:2] if size % probe == 0), None)
+        hanging = [d for d in kept if d.tensors and set(d.tensors) <= tensors]
+        if width is None or not hanging:
+            continue
+        names = tuple(name for name in scaling.inits if name in tensors)
+        serious = any(d.aspect in ("init", "lr", "multiplier") for d in hanging)
+        first = hanging[0]
+        kept = [d for d in kept if d not in hanging]
+        pattern = braced([pattern_of(name) for name in names])
+        kept.append(Discrepancy("left_behind", None, names, pattern, 0.0, 1.0, first.file, first.line,
+                                values=(float(size), float(width), float(probes[1])),
+                                detail="wrong" if serious else ""))  # fmt: skip
+    return kept
+
+
+def _reaches_the_ends(j: Judged) -> bool:
+    """Whether what grows is the width that input weights produce: other directions of growth are meant as they are."""
+    use = j.use
+    if use.role != "input" or use.kind != "tensor":
+        return False
+    return use.value.kind == "lookup" or any(a.kind == "data" for a in use.value.args)
+
+
+def _inner_sizes(scaling: Scaling) -> dict[int, set[str]]:
+    """Sizes that stay, between two weights: size → the parameters around it."""
+    uses = [j.use for j in scaling.judged if j.use.kind == "tensor" and j.use.value.kind == "contract"]
+    inner: dict[int, set[str]] = {}
+    for use in uses:
+        size = _finite_size(use, scaling)
+        if use.role == "input" and size and any(not a.weight and a.kind != "data" for a in use.value.args):
+            inner.setdefault(size, set()).add(use.tensor)
+    read = _readouts(scaling)
+    for use in uses:
+        size = _finite_size(use, scaling)
+        size = next((size // parts for parts in _FUSED if size % parts == 0 and size // parts in inner), 0)
+        if use.role == "output" and size and use.value not in read:
+            inner[size].add(use.tensor)
+    return inner
+
+
+def _finite_size(use: Use, scaling: Scaling) -> int:
+    """The size of the one dim of a matrix that stays; 0 where there is none."""
+    op = scaling.aligned.by_node[scaling.aligned.narrow.params[use.tensor]]
+    finite = [size for size, e in zip(op.shape, op.dims, strict=True) if e == 0 and size > 1]
+    return finite[-1] if len(op.shape) > 1 and len(finite) in (1, 2) else 0
+
+
+def _readouts(scaling: Scaling) -> set[Value]:
+    """The values that the model returns, and what they are scalings or views of."""
+    found: set[Value] = set()
+    stack = [scaling.program.of.get(node) for node in scaling.aligned.narrow.boundary]
+    while stack:
+        value = stack.pop()
+        value = value[0] if isinstance(value, tuple) else value
+        if value is None or value in found:
+            continue
+        found.add(value)
+        if value.kind in ("scale", "view", "join", "softmax", "loss", "reduce"):
+            stack.extend(value.args)
+    return found

@@ -1,0 +1,84 @@
+"""One more path through a model that was audited already: what is wrong there and not on the first path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import fx
+
+from ..findings.discrepancy import Discrepancy
+from ..judge.blame import TOLERANCE
+from ..program.lower import Program, lower
+from ..program.values import ZERO
+from ..solve.uses import Ideal
+from ..trace.align import align, op_name
+from ..trace.recorder import Recording
+from .comparable import alone
+from .derive import Scaling, judged_program
+
+
+def same(first: Recording, other: Recording) -> bool:
+    """Whether two recordings at one width are the same operations with the same constants in the same order."""
+    return _signature(first.graph) == _signature(other.graph)
+
+
+def _signature(graph: fx.Graph) -> list[tuple[Any, ...]]:
+    numbers = {node: index for index, node in enumerate(graph.nodes)}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            return ("value", numbers[value])
+        if isinstance(value, (list, tuple)):
+            return tuple(plain(each) for each in value)
+        return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+    return [
+        (op_name(node), node.meta["shape"], plain(node.args), plain(tuple(node.kwargs.items()))) for node in graph.nodes
+    ]
+
+
+def deviations(
+    main: Scaling,
+    recordings: tuple[Recording, Recording],
+    widths: Sequence[int],
+    ratios: Sequence[float],
+    readout_bound: float,
+) -> tuple[list[Discrepancy], Ideal]:
+    """What a path asks of tensors and constants that the first path does not ask: new discrepancies only.
+
+    Init and learning rates are those already measured. Where the first path has findings too, another choice of gauge
+    can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as
+    large as what a line of the code multiplies by on one of the two paths only.
+    """
+    program = lower(align(*recordings, ratios, alone(recordings, widths)))
+    ideal, _, _, found = judged_program(program, main.inits, main.trained, readout_bound)
+    blamed = {name for d in main.discrepancies for name in d.tensors}
+    places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
+    new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]
+    if main.discrepancies and len(found) <= len(main.discrepancies):
+        steps = _steps(main.program, program)
+        new = [d for d in new if any(abs(abs(d.found - d.expected) - step) < TOLERANCE for step in steps)]
+    return new, ideal
+
+
+def _steps(first: Program, other: Program) -> set[float]:
+    """What lines that both programs run through multiply by on one of the two only: sizes of the exponents."""
+    a, b = _constants(first), _constants(other)
+    return {abs(c) for line in a.keys() & b.keys() for c in a[line] ^ b[line]}
+
+
+def _constants(program: Program) -> dict[tuple[str, str | None, int | None], set[float]]:
+    """The exponents of the constants, by module and line."""
+    found: dict[tuple[str, str | None, int | None], set[float]] = {}
+    for value in program.values:
+        here = found.setdefault((value.op.module, value.op.file, value.op.line), set())
+        if value.kind == "scale" and value.c not in (0.0, ZERO):
+            here.add(value.c)
+    return found
+
+
+def on_path(d: Discrepancy, label: str) -> Discrepancy:
+    """`d` as something that holds on this path only."""
+    return replace(d, path=label)

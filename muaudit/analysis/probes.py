@@ -1,0 +1,62 @@
+"""The models that an analysis looks at: one built and recorded at each probe, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..targets.probe import Target
+from ..targets.usercode import seed_torch
+from ..trace.definitions import definitions
+from ..trace.recorder import Recording, record
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One model, at `sizes` (from axis name to size), and the recording of one forward and backward of it."""
+
+    sizes: Mapping[str, int]
+    model: nn.Module
+    recording: Recording
+
+
+class Probes:
+    """The probes of one target under one seed, by number, as `Target.sizes` counts them.
+
+    known: probes that are there already.
+
+    Raises, where a probe is asked for:
+        UserError: the user's code raised.
+    """
+
+    def __init__(self, target: Target, seed: int, known: Mapping[int, Probe] | None = None) -> None:
+        self.target = target
+        self.seed = seed
+        self.definitions = definitions()
+        self._made: dict[int, Probe] = dict(known or {})
+        self._models: dict[int, nn.Module] = {}
+
+    def __getitem__(self, number: int) -> Probe:
+        if number not in self._made:
+            sizes, model = self.target.sizes(number), self.model(number)
+            self._made[number] = Probe(sizes, model, record_target(self.target, model, sizes, self.seed))
+        return self._made[number]
+
+    def model(self, number: int) -> nn.Module:
+        """The model of a probe, which may not be recorded yet."""
+        if number in self._made:
+            return self._made[number].model
+        if number not in self._models:
+            sizes = self.target.sizes(number)
+            with self.definitions:
+                self._models[number] = self.target.build(sizes, self.seed)
+        return self._models[number]
+
+
+def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int) -> Recording:
+    """One recorded forward and backward of `model` on the target's inputs at these sizes."""
+    inputs = target.inputs(sizes)
+    seed_torch(seed)
+    return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))

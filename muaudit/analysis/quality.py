@@ -1,0 +1,88 @@
+"""Advice for a model in which nothing is wrong (TP5 App. D, 2203.03466), and what one study saw break transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from ..findings.discrepancy import Discrepancy
+from ..findings.names import pattern_of
+from ..judge.together import united
+from ..optimizers import member
+from ..program.values import ZERO, Value
+from .derive import Scaling
+
+_LEAST_HEAD = 32
+_MUCH_DECAY = 0.1
+
+
+def quality_advice(scaling: Scaling, codes: Collection[str], growth: float | None) -> list[Discrepancy]:
+    """Advice under the rules in `codes`; `growth` is the model's own width / the first probe, where it has one."""
+    found: list[Discrepancy] = []
+    if "MUP501" in codes:
+        found += _random_readouts(scaling)
+    if "MUP502" in codes and growth is not None:
+        found += _small_heads(scaling, growth)
+    if "MUP505" in codes:
+        found += united(list(_seen_to_break(scaling)), scaling.judged)
+    return found
+
+
+def _random_readouts(scaling: Scaling) -> Iterator[Discrepancy]:
+    """Untied weights whose product the model returns, with a random init."""
+    returned = _returned(scaling)
+    roles: dict[str, set[str]] = {}
+    for j in scaling.judged:
+        roles.setdefault(j.use.tensor, set()).add(j.use.role)
+    for j in scaling.judged:
+        use = j.use
+        untied = use.role == "output" and roles[use.tensor] == {"output"}
+        if untied and use.value in returned and j.init_found is not None and j.init_found != ZERO:
+            op = use.value.op
+            yield Discrepancy("zero_readout", "output", (use.tensor,), use.tensor, 0.0, 0.0, op.file, op.line,
+                              module=op.module)  # fmt: skip
+
+
+def _returned(scaling: Scaling) -> set[Value]:
+    """Values that reach an output of the model, or its loss, through scalings, sums and views alone."""
+    boundary = [scaling.program.of.get(node) for node in scaling.aligned.narrow.boundary]
+    stack = [v[0] if isinstance(v, tuple) else v for v in boundary]
+    stack += [a for v in scaling.program.values if v.kind == "loss" for a in v.args]
+    found: set[Value] = set()
+    while stack:
+        value = stack.pop()
+        if value is not None and value not in found:
+            found.add(value)
+            stack.extend(value.args if value.kind in ("scale", "view", "join") else ())
+    return found
+
+
+def _small_heads(scaling: Scaling, growth: float) -> Iterator[Discrepancy]:
+    seen: set[int] = set()
+    for j in scaling.judged:
+        query = j.use.value.args[0] if j.use.kind == "attention" and j.use.e_in > 0 else None
+        if query is None or not query.op.shape:
+            continue
+        own = round(query.op.shape[-1] * growth**j.use.e_in)
+        if own < _LEAST_HEAD and own not in seen:
+            seen.add(own)
+            op = j.use.value.op
+            yield Discrepancy(
+                "d_head", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module), values=(float(own),)
+            )
+
+
+def _seen_to_break(scaling: Scaling) -> Iterator[Discrepancy]:
+    """Trained gains, Lion, strong decoupled weight decay (Lingle, arXiv 2404.05728)."""
+    for j in scaling.judged:
+        how = scaling.trained.get(j.use.tensor)
+        if how is None:
+            continue
+        op, name = j.use.value.op, j.use.tensor
+        base = Discrepancy("study", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module)
+        if j.use.role == "gain":
+            yield replace(base, detail="gain")
+        if member(how.optimizer).names[0] == "lion":
+            yield replace(base, detail="lion")
+        if how.decoupled and how.weight_decay[0] >= _MUCH_DECAY:
+            yield replace(base, detail="weight_decay")

@@ -1,0 +1,78 @@
+"""Findings about optimizer settings other than the learning rate: weight decay and eps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..findings.discrepancy import Discrepancy
+from ..scaling.optimizers import Trained
+from .blame import TOLERANCE, Judged
+from .findings import folded
+from .together import united
+
+
+def optimizer_discrepancies(
+    judged: list[Judged],
+    trained: Mapping[str, Trained],
+    gradients: Mapping[str, float],
+    param_gradients: Mapping[str, float],
+    growth: float,
+    margin: float,
+    decay_targets: Mapping[str, float],
+) -> list[Discrepancy]:
+    """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe.
+
+    margin: by how much eps must stay below the gradient there.
+    """
+    first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
+    wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
+    found: list[Discrepancy] = []
+    for name, j in first.items():
+        how = trained.get(name)
+        if how is None:
+            continue
+        found += _decay(name, j, how, decay_targets)
+        exponent = param_gradients.get(name, 0.0)
+        exponent = max(exponent, j.gradient) if wrong else exponent
+        found += _eps(name, j, how, gradients.get(name, 0.0), exponent, growth, margin)
+    return united(folded(found), judged, trained)
+
+
+def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
+    op = j.use.value.op
+    return Discrepancy(
+        "weight_decay", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, optimizer=how.family, module=op.module
+    )
+
+
+def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> list[Discrepancy]:
+    """lr·wd of weights by role (decoupled), L2 inside Adam's gradient, decay of vectors."""
+    narrow, wide = how.weight_decay
+    if not narrow and not wide:
+        return []
+    base = _base(name, j, how)
+    if how.entrywise and not how.decoupled:
+        return [replace(base, aspect="l2_adam", values=(narrow,))]
+    out: list[Discrepancy] = []
+    if how.decoupled and j.use.role in ("hidden", "input", "output") and how.decay_exponent is not None:
+        target = targets.get(j.use.role, 0.0)
+        if abs(how.decay_exponent - target) > TOLERANCE:
+            out.append(replace(base, found=how.decay_exponent, expected=target, values=(narrow, wide)))
+    elif j.use.role in ("bias", "gain"):
+        out.append(replace(base, aspect="decay_vector", values=(narrow,)))
+    return out
+
+
+def _eps(
+    name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float, margin: float
+) -> list[Discrepancy]:
+    """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
+    if not how.entrywise or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
+        return []
+    slope = how.eps_exponent or 0.0
+    at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)
+    eps = how.eps[0] * growth**slope
+    if eps < at_target / margin or slope <= exponent + TOLERANCE:
+        return []
+    return [replace(_base(name, j, how), aspect="eps", found=slope, expected=exponent, values=(how.eps[0], at_target))]

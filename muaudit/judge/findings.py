@@ -1,0 +1,213 @@
+"""Turn judged uses into discrepancies, folded over repeated blocks and named by what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ..findings.discrepancy import Aspect, Discrepancy
+from ..findings.names import fold, pattern_of
+from ..optimizers import law_of
+from ..program.lower import Program
+from ..program.values import MOVED, ZERO, Value, arguments, beyond, readers_of
+from ..scaling.optimizers import Trained
+from ..solve.uses import Conflict
+from ..trace.inits import Init
+from .blame import TOLERANCE, Judged
+
+
+def power(exponent: float) -> str:
+    """`n^1/2`."""
+    from ..findings.power import power as written
+
+    return written(exponent)
+
+
+def discrepancies(
+    program: Program,
+    judged: list[Judged],
+    conflicts: Iterable[Conflict],
+    inits: Mapping[str, Init],
+    trained: Mapping[str, Trained],
+) -> list[Discrepancy]:
+    """All findings about uses and constants, repeated blocks folded."""
+    consumers = readers_of(program.values)
+    tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
+        j.use.tensor for j in judged if j.use.role == "output"
+    }
+    found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers)]
+    found = _readout_biases(found, judged)
+    found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
+    found += [_of_conflict(c) for c in conflicts]
+    return folded(found)
+
+
+def _once_per_tensor(judged: list[Judged]) -> list[Judged]:
+    """A tensor used twice with the same thing wrong is wrong once."""
+    kept: dict[tuple[object, ...], Judged] = {}
+    blamed: set[tuple[str, str, float]] = set()
+    for j in judged:
+        if not j.aspects:
+            continue
+        if j.use.kind != "tensor":
+            kept[(j.use.value.op.file, j.use.value.op.line, j.use.value.op.module, j.init_off, len(kept))] = j
+            continue
+        keys = [
+            (j.use.tensor, aspect, round(off, 3)) for aspect, off in (("init", j.init_off), ("lr", j.lr_off)) if off
+        ]
+        if len(keys) == 1 and keys[0] in blamed:
+            continue
+        blamed.update(keys)
+        kept.setdefault((j.use.tensor, j.use.role, round(j.init_off, 3), round(j.lr_off, 3)), j)
+    return list(kept.values())
+
+
+def _of_use(
+    j: Judged, inits: Mapping[str, Init], trained: Mapping[str, Trained], consumers: Mapping[Value, list[Value]]
+) -> list[Discrepancy]:
+    if j.use.kind != "tensor":
+        return [_of_contraction(j, consumers)]
+    use, op = j.use, j.use.value.op
+    init, how = inits.get(use.tensor), trained.get(use.tensor)
+    family = how.family if how else ""
+    base = Discrepancy(
+        "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
+        optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
+        detail="added" if use.role == "scalar" and use.value.kind == "join" else "",
+    )  # fmt: skip
+    shift = _multiplier_shift(j, family)
+    if shift is not None:
+        detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
+        mu = round(j.multiplier, 6)
+        return [replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False, values=(),
+                        consequence=_consequence("multiplier", use.role, j.lr_off))]  # fmt: skip
+    out = []
+    if j.init_off:
+        out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
+    if j.lr_off:
+        twice = (
+            use.role == "output" and family == "adam" and max(j.multiplier, j.lr_found or 0.0) <= -use.e_in + TOLERANCE
+        )
+        detail = how.adjust if how and how.law.spectral else "doubled" if twice else base.detail
+        lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False, detail=detail)
+        out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, j.lr_off)))
+    return out
+
+
+def _readout_biases(found: list[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
+    """`found`, with biases of readouts that stop learning marked: the readout's weight can do what they do."""
+    judged = list(judged)
+    readouts = {j.use.value for j in judged if j.use.role == "output"}
+    biases = {j.use.tensor for j in judged if j.use.role == "scalar" and _added_to(j.use.value, readouts)}
+    return [
+        replace(d, detail="readout bias")
+        if d.role == "scalar" and d.aspect in ("lr", "multiplier") and d.found < d.expected and d.tensors[0] in biases
+        else d
+        for d in found
+    ]
+
+
+def _added_to(value: Value, sought: set[Value]) -> bool:
+    """Whether a sum has one of these values as a term, scaled and reshaped as it may be."""
+    return value.kind == "join" and any(arg in sought for arg in beyond(value, arguments))
+
+
+def _multiplier_shift(j: Judged, family: str) -> float | None:
+    """By how much the forward multiplier is off, when that one constant explains init and learning rate together."""
+    by_lr = j.lr_off / law_of(family).slope
+    mu = j.multiplier
+    if j.init_off and j.lr_off:
+        if abs(by_lr - j.init_off) < TOLERANCE:
+            return by_lr
+        return by_lr if j.use.role == "output" and by_lr > 0 and j.init_off > 0 and abs(mu) < TOLERANCE else None
+    if not j.lr_off or abs(mu) < TOLERANCE:
+        return None
+    if j.use.role == "output":  # a smaller readout init is legal, so only the learning rate shows a multiplier too many
+        return by_lr if by_lr < 0 and mu < -j.use.e_in - TOLERANCE else None
+    return by_lr if j.init_found == ZERO and abs(by_lr - mu) < TOLERANCE else None  # right, were there no multiplier
+
+
+def _consequence(aspect: Aspect, role: str | None, off: float) -> str:
+    what = {"output": "outputs", "hidden": "activations", "bias": "biases", "gain": "gains"}.get(
+        role or "", "activations"
+    )
+    size = power(abs(off))
+    if aspect == "init":
+        return f"{what} {'grow' if off > 0 else 'shrink'} like {power(off)} at initialization"
+    if off > 0:
+        return f"the change of {what} per step grows like {size}: training blows up with width"
+    return f"its updates shrink like {power(off)}: it stops learning as width grows ({size} too slow)"
+
+
+def _of_contraction(j: Judged, consumers: Mapping[Value, list[Value]]) -> Discrepancy:
+    use, value = j.use, j.use.value
+    expected, off = -use.e_in, j.init_off
+    found = expected + off
+    op = _constant_after(value, consumers).op
+    aspect: Aspect = "attention" if use.kind == "attention" else "contraction"
+    what = "attention logits" if aspect == "attention" else "values"
+    effect = f"{what} grow like {power(off)} once trained" if off > 0 else f"{what} shrink like {power(off)}"
+    return Discrepancy(
+        aspect, None, (), "", found, expected, op.file, op.line, module=op.module, consequence=effect,
+        detail="1/sqrt(d_head)" if abs(found + use.e_in / 2) < TOLERANCE and use.e_in else "",
+    )  # fmt: skip
+
+
+def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Value:
+    """The first scaling after a contraction, before or after which nothing else happens; else the contraction."""
+    for arg in value.args:
+        while arg.kind == "view" and arg.args:
+            arg = arg.args[0]
+        if arg.kind == "scale" and arg.c:
+            return arg
+    current = value
+    for _ in range(6):
+        followers = consumers.get(current, [])
+        scaled = [v for v in followers if v.kind == "scale" and v.c]
+        if scaled:
+            return scaled[0]
+        following = [v for v in followers if v.kind in ("view", "join", "scale")]
+        if not following:
+            return value
+        current = following[0]
+    return value
+
+
+def _of_conflict(conflict: Conflict) -> Discrepancy:
+    off = abs(conflict.delta)
+    op = _constant_before(conflict.value, off).op
+    return Discrepancy(
+        "join", None, (), "", off, 0.0, op.file, op.line, module=op.module,
+        consequence=f"one branch outgrows the other by {power(off)}",
+    )  # fmt: skip
+
+
+def _constant_before(value: Value, off: float) -> Value:
+    """The only constant of this exponent on the way to where exponents conflict; else where they do."""
+
+    def is_it(v: Value) -> bool:
+        return v.kind == "scale" and abs(abs(v.c) - off) < TOLERANCE
+
+    def passed(v: Value) -> bool:
+        return v.kind in (*MOVED, "reduce") and not v.weight and not is_it(v)
+
+    constants = [v for v in beyond(value, arguments, passed) if is_it(v)]
+    return constants[0] if len(constants) == 1 else value
+
+
+def folded(found: list[Discrepancy]) -> list[Discrepancy]:
+    """Merge discrepancies that differ only in which repeated block they are in."""
+    groups: dict[tuple[object, ...], list[Discrepancy]] = {}
+    for d in found:
+        where = pattern_of(d.tensors[0]) if d.tensors else (d.file, d.line)
+        key = (d.aspect, d.role, where, round(d.found, 3), round(d.expected, 3), d.optimizer, d.detail)
+        groups.setdefault(key, []).append(d)
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: list[Discrepancy]) -> Discrepancy:
+    names = list(dict.fromkeys(name for d in group for name in d.tensors))
+    modules = list(dict.fromkeys(d.module for d in group))
+    return replace(
+        group[0], tensors=tuple(names), pattern=fold(names) if names else "", module=fold(modules) if modules else ""
+    )

@@ -1,0 +1,293 @@
+"""What lowers an operation: a table of handlers, and the builder whose methods they call to make values.
+
+An operation in the table is understood; any other that a parameter flows into becomes an `unknown` value with its
+reason. Nothing is treated as harmless by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import fx
+
+from ..trace.align import Aligned, Op
+from .exponents import CONVERGES, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
+from .pieces import Pieces
+from .values import ZERO, Kind, Value
+
+Result: TypeAlias = "Value | tuple[Value | None, ...]"
+Handler: TypeAlias = "Callable[[Builder, Op], Result]"
+HANDLERS: dict[str, Handler] = {}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A Python number written in the code, at both widths."""
+
+    narrow: float
+    wide: float
+    exponent: float
+
+
+def handles(*names: str) -> Callable[[Handler], Handler]:
+    """Register a handler for ATen operations."""
+
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            HANDLERS[name] = handler
+        return handler
+
+    return register
+
+
+class Builder:
+    """Makes values for one program; handlers call its methods."""
+
+    def __init__(self, aligned: Aligned) -> None:
+        self.aligned = aligned
+        self.unit = aligned.sizes.unit
+        self.values: list[Value] = []
+        self.of: dict[fx.Node, Result] = {}
+        self.irregular: list[tuple[Op, float]] = []
+        self.pieces = Pieces()
+        self.odd_backward: list[Op] = []  # custom functions whose backward is no power of width times the derivative
+        self._leaves: dict[Value, tuple[frozenset[str], bool]] = {}
+        self._odd_data: dict[Op, float] = {}  # constant tensors that follow no power; it matters where they multiply
+
+    # -- making values -------------------------------------------------------------------------------------------
+
+    def make(
+        self, kind: Kind, args: tuple[Value, ...], op: Op, dims: tuple[float, ...] | None = None, **kw: Any
+    ) -> Value:
+        """Append a value; a value made of parameters alone stays one through views, scales, joins and products."""
+        weight = bool(args) and kind not in ("lookup", "norm", "softmax", "loss", "unknown")
+        infinite = sum(e > 0 for e in (op.dims if dims is None else dims))
+        weight = weight and (kind != "act" or infinite > 1)  # a vector's function acts as a bias or a gain does
+        weight = weight and all(a.weight or a.kind == "data" for a in args) and any(a.weight for a in args)
+        if kind == "contract":  # a learned vector times a matrix is an activation, a product of matrices is a matrix
+            weight = weight and all(a.weight for a in args) and infinite > 1
+        weight = (weight and not op.narrow.meta["data"]) or kind == "param"
+        value = Value(kind, args, op.dims if dims is None else dims, op, len(self.values), weight=weight, **kw)
+        if "signed" not in kw and kind in ("view", "scale", "join", "lookup"):
+            value.signed = any(a.signed for a in args) if args else True
+        self.values.append(value)
+        return value
+
+    def data(self, op: Op, node: fx.Node | None = None) -> Value:
+        """A value nothing trainable flows into, with the exponent of its rms."""
+        raw = exponent_of(*op.rms(), self.unit)
+        c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
+        if raw is not None and c not in (0.0, ZERO) and (c is None or abs(raw - c) > SNAP_ADDED):
+            c = self._settled(raw, c, op.narrow.meta.get("later"))
+            if c is None:
+                c = self._odd_data[op] = raw
+        return self.make("data", (), op, c=c or 0.0)
+
+    @staticmethod
+    def _settled(raw: float, c: float | None, later: float | None) -> float | None:
+        """A constant's exponent where two probes leave it in doubt, by the slope between the second and a third.
+
+        A slope that falls off towards zero is that of a constant with a limit (slopes of ALiBi over more heads); one
+        that closes in on a power has that power.
+        """
+        if later is None:
+            return None
+        if abs(later) <= CONVERGES * abs(raw):
+            return 0.0
+        return c if c is not None and abs(later - c) <= CONVERGES * abs(raw - c) else None
+
+    def unknown(self, op: Op, args: tuple[Value, ...], note: str, *, open: bool = False) -> Value:
+        return self.make("unknown", args, op, note=note, open=open)
+
+    def alone(self, op: Op) -> str:
+        """Why an operation that one probe runs alone, or that reads the result of one, has no exponent; else ""."""
+        why = self.aligned.alone
+        read = op.wide.all_input_nodes if op.wide is not None else ()
+        return why.get(op.narrow, "") or next((why[node] for node in read if node in why), "")
+
+    # -- reading arguments ---------------------------------------------------------------------------------------
+
+    def arg(self, op: Op, index: int, name: str = "") -> Any:
+        """Argument `index` (or keyword `name`): a Value, a Number, a list of Values, or a literal."""
+        narrow, wide = self._raw(op.narrow, index, name), None
+        if op.wide is not None:
+            wide = self._raw(op.wide, index, name)
+        return self._read(narrow, wide if op.wide is not None else narrow, op)
+
+    @staticmethod
+    def _raw(node: fx.Node, index: int, name: str) -> Any:
+        if 0 <= index < len(node.args):
+            return node.args[index]
+        return node.kwargs.get(name) if name else None
+
+    def _read(self, narrow: Any, wide: Any, op: Op) -> Any:
+        if isinstance(narrow, fx.Node):
+            result = self.of[narrow]
+            return result[0] if isinstance(result, tuple) else result
+        if isinstance(narrow, bool) or narrow is None:
+            return narrow
+        if isinstance(narrow, (int, float)):
+            return self._number(float(narrow), float(wide) if isinstance(wide, (int, float)) else float(narrow), op)
+        if isinstance(narrow, complex):
+            return Number(abs(narrow), abs(narrow), 0.0)
+        if isinstance(narrow, (list, tuple)) and any(isinstance(item, fx.Node) for item in narrow):
+            return [self._read(item, item, op) if isinstance(item, fx.Node) else None for item in narrow]
+        return narrow
+
+    def _number(self, narrow: float, wide: float, op: Op) -> Number:
+        raw = exponent_of(narrow, wide, self.unit)
+        if raw is None:
+            return Number(narrow, wide, 0.0)
+        snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
+        if snapped is None:
+            self.irregular.append((op, raw))
+            snapped = round(raw * 4) / 4
+        return Number(narrow, wide, snapped)
+
+    def literal(self, op: Op, index: int, name: str = "") -> tuple[Any, Any]:
+        """A literal argument as it stands at both widths."""
+        narrow = self._raw(op.narrow, index, name)
+        return narrow, self._raw(op.wide, index, name) if op.wide is not None else narrow
+
+    # -- small steps that handlers share ---------------------------------------------------------------------------
+
+    def scale(self, x: Value, c: float, op: Op, dims: tuple[float, ...] | None = None) -> Value:
+        return self.make("scale", (x,), op, dims if dims is not None else x.dims, c=c) if c != 0 else x
+
+    def view(self, x: Value, op: Op) -> Value:
+        whole = self.make("view", (x,), op)
+        piece = self.pieces.move(op, whole)
+        if piece is None:
+            return whole
+        self.values.pop()
+        return self.make("view", (piece,), op)
+
+    def join(self, xs: list[Value], op: Op, dims: tuple[float, ...] | None = None) -> Value:
+        """A sum or concatenation; zeros add nothing, nor does the mean of a parameter to the parameter."""
+        kept = [x for x in xs if not (x.kind == "data" and x.c == ZERO)]
+        kept = [x for x in kept if not any(self.is_statistic(x, other) for other in kept if other is not x)] or kept
+        kept = [x for x in kept if len(kept) == 1 or not self._drifts(x, op)]
+        if not kept:
+            return self.make("data", (), op, dims, c=ZERO)
+        return self.make("join", tuple(kept), op, dims) if len(kept) > 1 else self.make("view", (kept[0],), op, dims)
+
+    def _drifts(self, x: Value, op: Op) -> bool:
+        """Whether an added constant changes with width, and not like a power of it: noted, and left out of the sum."""
+        if x.op not in self._odd_data:
+            return False
+        self.irregular.append((op, self._odd_data[x.op]))
+        return True
+
+    def mul(self, x: Value, y: Value, op: Op, dims: tuple[float, ...] | None = None) -> Value:
+        if y.kind == "data" or x.kind == "data":
+            x, y = (y, x) if x.kind == "data" else (x, y)
+            if y.op in self._odd_data:
+                self.irregular.append((op, self._odd_data[y.op]))
+            value = self.make("scale", (x,), op, dims, c=y.c, factor=y.op.rms()[0] or 1.0)
+            value.signed = x.signed or y.signed
+            return value
+        if self.is_statistic(y, x) or self.is_statistic(x, y):
+            x, y = (x, y) if self.is_statistic(y, x) else (y, x)
+            return self.make("scale", (x,), op, dims, c=self.statistic(y), factor=y.op.rms()[0] or 1.0)
+        normalised = self._over_its_norm(x, y, op) or self._over_its_norm(y, x, op)
+        if normalised is not None:
+            return self.make("mul", normalised, op, dims, signed=True)
+        if x is y:
+            return self.make("power", (x,), op, dims, c=2.0, signed=False)
+        return self.make("mul", (x, y), op, dims, signed=x.signed or y.signed)
+
+    def _over_its_norm(self, v: Value, share: Value, op: Op) -> tuple[Value, Value] | None:
+        """v · (g / ‖v‖), as torch writes weight norm over a whole weight: the direction of v, and g."""
+        if not (v.weight and share.weight and share.kind == "mul"):
+            return None
+        for g, inverse in (share.args, share.args[::-1]):
+            size = inverse.args[0] if inverse.kind == "power" and inverse.c == -1 else None
+            if size is not None and self.is_statistic(size, v):
+                c, factor = -self.statistic(size), 1 / (size.op.rms()[0] or 1.0)
+                return self.make("scale", (v,), op, v.dims, c=c, factor=factor), self.norm_of(v, g, op)
+        return None
+
+    def norm_of(self, v: Value, g: Value, op: Op) -> Value:
+        """g where it stands for the norm of v, or of rows of v.
+
+        Norms of the rows of a hidden weight, over its inputs, are of size 1. That of all entries is larger by the root
+        of the number of outputs, and so is the g that is right.
+        """
+        natural = (v.size - g.size - sum(v.dims[1:])) / 2
+        return self.make("scale", (g,), op, g.dims, e=natural) if natural else g
+
+    # -- statistics of parameters --------------------------------------------------------------------------------
+
+    def is_statistic(self, y: Value, x: Value) -> bool:
+        """Whether y sums up the parameters that x is made of, as a norm does: a constant of the step, next to x."""
+        if not x.weight or y.op.narrow.meta["data"] or y.op.rms()[0] is None:
+            return False
+        below, summed = self._below(y)
+        return summed and bool(below) and below <= self._below(x)[0]
+
+    def statistic(self, y: Value) -> float:
+        """The exponent of a statistic, measured at initialization."""
+        raw = exponent_of(*y.op.rms(), self.unit)
+        return 0.0 if raw is None else self.snapped(raw)
+
+    def snapped(self, raw: float) -> float:
+        """A measured exponent as a multiple of 1/2 where it is near one, else of 1/4."""
+        near = snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
+        return round(raw * 4) / 4 if near is None else near
+
+    def backward_exponent(self, op: Op) -> float:
+        """How a custom function's gradient departs from the derivative of its forward; noted where not a power."""
+        raw = exponent_of(op.narrow.meta["backward"], op.wide.meta.get("backward") if op.wide else None, self.unit)
+        found = None if raw is None else snap(raw, 0.25, SNAP_TENSOR, self.aligned.sizes.units)
+        if found is None or found == ZERO:
+            self.odd_backward.append(op)
+            return 0.0
+        return found
+
+    def _below(self, x: Value) -> tuple[frozenset[str], bool]:
+        """The parameters a value is computed from, and whether entries were summed on the way."""
+        if x not in self._leaves:
+            parts = [self._below(a) for a in x.args]
+            names = frozenset({x.name} if x.kind == "param" else ()).union(*(names for names, _ in parts))
+            summed = x.kind in ("reduce", "contract", "norm") or any(was for _, was in parts)
+            self._leaves[x] = (names, summed)
+        return self._leaves[x]
+
+    def power(self, x: Value, p: float, op: Op, signed: bool = False) -> Value:
+        return self.make("power", (x,), op, c=p, signed=signed)
+
+    def contract(
+        self, x: Value, y: Value, e: float, out: tuple[float, float], op: Op, dims: tuple[float, ...] | None = None,
+        *, count: int = 1,
+    ) -> Value:  # fmt: skip
+        """Σ x·y over a dim of exponent e; `out` are the exponents of the dims that only x / only y brings along.
+
+        count: the size of that dim at the first probe.
+        """
+        if any(v.kind == "data" and v.c == ZERO for v in (x, y)):
+            return self.make("data", (), op, dims, c=ZERO)
+        return self.make("contract", (x, y), op, dims, e=e, e_out=out, count=count)
+
+    def act(self, x: Value, low: float, high: float, op: Op, signed: bool = True) -> Value:
+        """A nonlinearity with its own scale: degree `low` near 0 and `high` far out."""
+        value = self.make("act", (x,), op, c=high, low=low, signed=signed)
+        if value.weight and low == 1 and signed and self._keeps_size(x, op):
+            self.values.pop()
+            return self.make("view", (x,), op)  # an odd function of a matrix: entries as random and as large as before
+        return value
+
+    def _keeps_size(self, x: Value, op: Op) -> bool:
+        before, after = size_exponent(x, self.unit), exponent_of(*op.rms(), self.unit)
+        return before is not None and after is not None and abs(before - after) < SNAP_TENSOR
+
+    def bias(self, x: Value, bias: Any, op: Op) -> Value:
+        return self.join([x, bias], op, x.dims) if isinstance(bias, Value) else x
+
+
+def size_exponent(x: Value, unit: float) -> float | None:
+    """Raw exponent of a recorded value's size, seen through views; None where it was not recorded."""
+    while x.kind == "view" and x.op.rms()[0] is None:
+        x = x.args[0]
+    return exponent_of(*x.op.rms(), unit)

@@ -1,0 +1,201 @@
+"""Products: elementwise, contractions, fused attention."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from ...trace.align import Op
+from ..builder import Builder, Number, Result, handles
+from ..exponents import exponent_of
+from ..values import PER_CHANNEL, ZERO, Value
+
+
+# products
+@handles("mul", "multiply")
+def _mul(b: Builder, op: Op) -> Result:
+    return _product(b, b.arg(op, 0), b.arg(op, 1, "other"), op)
+
+
+@handles("div", "divide", "true_divide")
+def _div(b: Builder, op: Op) -> Result:
+    x, y = b.arg(op, 0), b.arg(op, 1, "other")
+    if isinstance(y, Number):
+        return _product(b, x, Number(1 / y.narrow if y.narrow else 1.0, 1.0, -y.exponent), op)
+    if y.kind == "data":
+        return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0, factor=1 / (y.op.rms()[0] or 1.0))
+    if b.is_statistic(y, x):
+        return b.make("scale", (x,), op, op.dims, c=-b.statistic(y), factor=1 / (y.op.rms()[0] or 1.0))
+    return _product(b, x, b.make("power", (y,), op, y.dims, c=-1.0, signed=y.signed), op)
+
+
+def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
+    if isinstance(x, Number):
+        x, y = y, x
+    if isinstance(y, Number):
+        exponent = y.exponent if y.narrow else ZERO
+        return b.make("scale", (x,), op, op.dims, c=exponent, factor=abs(y.narrow))
+    return b.mul(x, y, op, op.dims)
+
+
+@handles("_weight_norm_interface", "_weight_norm")
+def _weight_norm(b: Builder, op: Op) -> Result:
+    """g · v / ‖v‖, the norm over all dims but one, as measured: a constant of the step (arXiv 1602.07868)."""
+    v, g = b.arg(op, 0), b.arg(op, 1)
+    norms = next((n for n in op.narrow.users if n.target is operator.getitem and n.args[1] == 1), None)
+    measured = b.aligned.by_node[norms].rms() if norms is not None else (None, None)
+    raw = exponent_of(*measured, b.unit)
+    if raw is None:
+        return b.unknown(op, (v, g), "the norms of a normalised weight were not recorded")
+    direction = b.make("scale", (v,), op, v.dims, c=-b.snapped(raw), factor=1 / (measured[0] or 1.0))
+    return (b.mul(direction, b.norm_of(v, g, op), op, v.dims), b.make("data", (), op, g.dims, c=raw))
+
+
+@handles("_trilinear")
+def _trilinear(b: Builder, op: Op) -> Result:
+    """Σᵢⱼ xᵢ·Wₒᵢⱼ·yⱼ, the sum of `nn.Bilinear` over all pairs of entries."""
+    x, weight, y = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    if len(weight.dims) != 3 or op.narrow.args[3:7] != ([1, 3], [0], [1, 2], [2, 3]):
+        return b.unknown(op, (x, weight, y), "a trilinear product other than that of nn.Bilinear")
+    e_out, e_in = weight.dims[0], weight.dims[1] + weight.dims[2]
+    pairs = b.make("mul", (x, y), op, (*x.dims, y.dims[-1]), signed=x.signed or y.signed)
+    return b.contract(pairs, weight, e_in, (0.0, e_out), op)
+
+
+@handles("_euclidean_dist", "_cdist_forward", "cdist")
+def _distances(b: Builder, op: Op) -> Result:
+    """sqrt(Σ (x − y)²) over the last dim."""
+    x, y = b.arg(op, 0), b.arg(op, 1)
+    square = b.power(b.join([x, y], op, x.dims), 2.0, op)
+    total = b.make("reduce", (square,), op, e=x.dims[-1], signed=False) if x.dims[-1] else square
+    return b.power(total, 0.5, op)
+
+
+@handles("_fft_r2c", "_fft_c2c", "_fft_c2r")
+def _fft(b: Builder, op: Op) -> Result:
+    """A rotation times sqrt(entries), whatever is transformed (Parseval); mode 1 takes the root out, mode 2 all."""
+    x, dims, mode = b.arg(op, 0), op.narrow.args[1], op.narrow.args[2]
+    assert isinstance(dims, (list, tuple))
+    e = sum(x.dims[int(d)] for d in dims)  # type: ignore[arg-type]
+    entries = math.prod(op.narrow.args[0].meta["shape"][int(d)] for d in dims)  # type: ignore[union-attr, arg-type]
+    power = {0: 0.5, 1: 0.0, 2: -0.5}[int(mode)]  # type: ignore[arg-type]
+    return b.make("scale", (x,), op, c=power * e, factor=entries**power)
+
+
+@handles("linalg_solve_triangular")
+def _solve_triangular(b: Builder, op: Op) -> Result:
+    """A⁻¹·B, as delta rules use it: with ones on the diagonal, A below it has a scale of its own; else 1/A."""
+    a, x = b.arg(op, 0), b.arg(op, 1)
+    shared = a.dims[-1]
+    inverse = b.act(a, 0.0, 0.0, op) if op.narrow.kwargs.get("unitriangular") else b.power(a, -1.0, op, a.signed)
+    inverse.dims = a.dims
+    return b.contract(inverse, x, shared, (a.dims[-2], x.dims[-1]), op)
+
+
+# contractions
+@handles("mm", "bmm", "_grouped_mm")
+def _mm(b: Builder, op: Op) -> Result:
+    """(.., m, k) × (.., k, p)."""
+    return _matmul(b, 0, 1, op)
+
+
+def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
+    x, y = b.arg(op, first), b.arg(op, second)
+    turned = _turned(b, x, y, op)
+    if turned is not None:
+        return turned
+    count = _shape(op, second)[-2]
+    return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims, count=count)
+
+
+def _turned(b: Builder, x: Value, y: Value, op: Op) -> Value | None:
+    """A product with a constant matrix of two growing dims, as a multiple of what it multiplies.
+
+    Training never aligns a constant with anything, but what is trained may align with it: its largest singular value
+    bounds the sizes forwards and backwards, whether it is random, averages or turns.
+    """
+    if (x.kind == "data") == (y.kind == "data"):
+        return None
+    matrix, other = (x, y) if x.kind == "data" else (y, x)
+    wide = op.wide.meta.get("gain") if op.wide is not None else None
+    raw = exponent_of(op.narrow.meta.get("gain"), wide, b.unit)
+    if raw is None or not all(e > 0 for e in matrix.dims[-2:]):
+        return None
+    return b.make("scale", (other,), op, op.dims, c=b.snapped(raw), factor=op.narrow.meta["gain"], signed=True)
+
+
+def _shape(op: Op, index: int) -> tuple[int, ...]:
+    """The shape at the first probe of the tensor that is argument `index`."""
+    node = op.narrow.args[index]
+    return tuple(node.meta["shape"])  # type: ignore[union-attr]
+
+
+@handles("linear")
+def _linear(b: Builder, op: Op) -> Result:
+    """(.., k) × (p, k), as tensors that are not taken apart further (nested ones) have it."""
+    x, weight = b.arg(op, 0), b.arg(op, 1)
+    out = b.contract(x, weight, weight.dims[-1], (0.0, weight.dims[0]), op, op.dims, count=_shape(op, 1)[-1])
+    return b.bias(out, b.arg(op, 2), op)
+
+
+@handles("addmm", "baddbmm", "addbmm")
+def _addmm(b: Builder, op: Op) -> Result:
+    bias = b.arg(op, 0)
+    beta, alpha = b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
+    out = _matmul(b, 1, 2, op)
+    if isinstance(alpha, Number):
+        out = b.scale(out, alpha.exponent, op)
+    if isinstance(beta, Number):
+        bias = b.scale(bias, beta.exponent, op) if beta.narrow else None
+    return b.bias(out, bias, op)
+
+
+@handles("mv", "dot", "vdot")
+def _mv(b: Builder, op: Op) -> Result:
+    x, y = b.arg(op, 0), b.arg(op, 1)
+    outer = x.dims[-2] if len(x.dims) > 1 else 0.0
+    return b.contract(x, y, y.dims[-1], (outer, 0.0), op, count=_shape(op, 1)[-1])
+
+
+@handles("convolution", "_convolution", "mkldnn_convolution")
+def _convolution(b: Builder, op: Op) -> Result:
+    """Weight (out, in / groups, *kernel); transposed (in, out / groups, *kernel). Kernel positions are finite."""
+    x, weight, bias = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    transposed = bool(op.narrow.args[6])
+    groups = b.aligned.sizes(*(int(g) for g in b.literal(op, 8)))
+    first, second = weight.dims[0], weight.dims[1]
+    e_in, e_out = (first - groups, second) if transposed else (second, first)
+    shape = _shape(op, 1)
+    count = shape[0] // int(op.narrow.args[8]) if transposed else math.prod(shape[1:])  # type: ignore[arg-type]
+    out = b.contract(x, weight, e_in, (0.0, e_out), op, count=count)
+    out.note = PER_CHANNEL if groups > 0 and e_in == 0 else ""
+    return b.bias(out, bias, op)
+
+
+_ATTENTION = [
+    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_attention_math", "_scaled_dot_product_fused_attention_overrideable",
+]  # fmt: skip
+
+
+@handles(*_ATTENTION)
+def _attention(b: Builder, op: Op) -> Result:
+    """softmax(q·kᵀ·scale)·v; scale=None means 1/sqrt(d_head)."""
+    q, k, v = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
+    d_head = q.dims[-1]
+    scale = b.arg(op, -1, "scale")
+    logit_dims = (*q.dims[:-1], k.dims[-2])
+    logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims, count=_shape(op, 0)[-1])
+    if isinstance(scale, Number):
+        logits = b.make("scale", (logits,), op, logit_dims, c=scale.exponent, factor=abs(scale.narrow))
+    else:
+        factor, note = _shape(op, 0)[-1] ** -0.5, "1/sqrt(d_head)"
+        logits = b.make("scale", (logits,), op, logit_dims, c=-d_head / 2, factor=factor, note=note)
+    mask = b.arg(op, -1 if "for_cpu" in op.name else 3, "attn_mask")
+    if isinstance(mask, Value) and mask.kind != "data":  # a learned position bias comes in as the mask
+        logits = b.join([logits, mask], op, logit_dims)
+    weights = b.make("softmax", (logits,), op, logit_dims, signed=False)
+    out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op, count=_shape(op, 1)[-2])
+    return (out, *(None for _ in range(8)))

@@ -1,0 +1,130 @@
+"""The small language that recorded operations are lowered to: fifteen kinds of value.
+
+Every rule of the audit (ideal exponents, predicted exponents, gradients) is written once per kind, not per operation.
+
+| kind      | meaning                                                       | fields                               |
+|-----------|---------------------------------------------------------------|--------------------------------------|
+| param     | a parameter                                                   | name                                 |
+| data      | nothing trainable flows in: constant, buffer, input           | c: exponent of its rms, -inf if zero |
+| scale     | arg × a constant of exponent c (e: default size of a norm)    | c, e                                 |
+| view      | the same entries, some of them, repeated or reordered         |                                      |
+| join      | sum, concatenation or selection of the args                   |                                      |
+| lookup    | rows of a table                                               |                                      |
+| contract  | sum over a shared dim of arg0 × arg1                          | e: its exponent                      |
+| mul       | elementwise product                                           |                                      |
+| power     | homogeneous elementwise function of degree p (relu: 1)        | c: p                                 |
+| reduce    | sum (mean=False) or mean over dims of exponent e              | e, mean                              |
+| norm      | arg divided by its own size                                   | e: exponent of the normalised dims   |
+| softmax   | softmax (e: exponent of its dim) or log-softmax               | e                                    |
+| act       | elementwise function with a scale of its own                  | c: degree at large arguments, low    |
+| loss      | a loss function of arg0                                       |                                      |
+| unknown   | not understood                                                | note                                 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..trace.align import Op
+
+Kind = Literal[
+    "param", "data", "scale", "view", "join", "lookup", "contract", "mul", "power", "reduce", "norm", "softmax",
+    "act", "loss", "unknown",
+]  # fmt: skip
+
+ZERO = float("-inf")
+NUMBER = "a number in the code"  # the note of data that is no tensor; `factor` is its size
+PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
+
+
+@dataclass(eq=False)
+class Value:
+    """One value; `dims` are the width exponents of its dims, `op` the recorded operation it comes from."""
+
+    kind: Kind
+    args: tuple[Value, ...]
+    dims: tuple[float, ...]
+    op: Op
+    index: int = -1
+    name: str = ""
+    c: float = 0.0
+    e: float = 0.0
+    e_out: tuple[float, float] = (0.0, 0.0)  # contract: exponent of the dims only arg0 / only arg1 has
+    low: float = 1.0
+    count: int = 1  # contract: how many terms are summed at the first probe
+    factor: float = 1.0  # scale, or data that is a number: the constant itself at the first probe
+    mean: bool = False
+    signed: bool = True  # False: entries share a sign, so sums of them add up
+    weight: bool = field(default=False)  # made of parameters alone
+    back: float = 0.0  # how much further a gradient is scaled on its way back through here than the forward says
+    note: str = ""
+    open: bool = False  # unknown: says nothing about the size of what it reads either
+
+    @property
+    def size(self) -> float:
+        """Exponent of the number of entries."""
+        return sum(self.dims)
+
+    @property
+    def derivative(self) -> bool:
+        """Whether a backward that runs inside the forward computes it."""
+        return bool(self.op.narrow.meta.get("derivative"))
+
+    @property
+    def normalises(self) -> bool:
+        """A product of x and a negative power of a mean of powers of x: a norm layer spelled out."""
+        return self.kind == "mul" and any(
+            _divides(scale, _plain(x)) for x, scale in (self.args, self.args[::-1]) if scale.kind != "data"
+        )
+
+
+def _divides(scale: Value, x: Value) -> bool:
+    negative = False
+    for _ in range(12):
+        if scale.kind == "power" and scale.c < 0:
+            negative = True
+        if scale.kind == "power" and scale.c > 1 and negative:
+            return _plain(scale.args[0]) is x
+        if scale.kind not in ("power", "view", "reduce", "scale", "join") or not scale.args:
+            return False
+        scale = next((a for a in scale.args if a.kind != "data"), scale.args[0])
+    return False
+
+
+def _plain(v: Value) -> Value:
+    while v.kind == "view":
+        v = v.args[0]
+    return v
+
+
+MOVED: Collection[Kind] = ("view", "scale", "join")  # what leaves a value what it is, up to constants and other terms
+
+
+def beyond(
+    start: Value, step: Callable[[Value], Iterable[Value]], through: Callable[[Value], bool] = lambda v: v.kind in MOVED
+) -> Iterator[Value]:
+    """What is one step from `start`, and what is one step from each of these that `through` lets pass; each once."""
+    waiting, seen = [start], {start}
+    while waiting:
+        for value in step(waiting.pop()):
+            if value not in seen:
+                seen.add(value)
+                yield value
+                if through(value):
+                    waiting.append(value)
+
+
+def readers_of(values: Iterable[Value]) -> dict[Value, list[Value]]:
+    """What reads every value that is read."""
+    readers: dict[Value, list[Value]] = {}
+    for value in values:
+        for arg in value.args:
+            readers.setdefault(arg, []).append(value)
+    return readers
+
+
+def arguments(v: Value) -> tuple[Value, ...]:
+    """What a value is computed from: a step for `beyond`."""
+    return v.args

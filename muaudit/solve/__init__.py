@@ -1,0 +1,1 @@
+"""Ideal exponents, which training needs, and predicted ones, which it will show."""

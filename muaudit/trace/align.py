@@ -1,0 +1,180 @@
+"""Align the recordings of two widths: one `Op` per recorded operation, with sizes and constants at both widths.
+
+The structure (which value feeds which) is taken from the narrow recording; the wide one supplies the second size of
+every dim and the second value of every constant. Where routing or loops over heads make the two graphs differ,
+operations are matched within each module call, in order.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any
+
+import torch
+from torch import fx
+
+from .backward import function_input
+from .recorder import Recording, written_alias
+
+# Operations whose output sizes depend on values: such sizes are finite whatever they do between the probes.
+_DATA_SIZED = ("nonzero", "masked_select", "unique", "_unique", "_unique2", "unique_consecutive", "bincount")
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operation at two widths. `wide` is None where the wide recording has no counterpart."""
+
+    index: int
+    name: str  # "aten.mm", "getitem", "written_alias", "placeholder"
+    narrow: fx.Node
+    wide: fx.Node | None
+    dims: tuple[float, ...]  # width exponent of every dim of the (first) output
+
+    @property
+    def module(self) -> str:
+        return str(self.narrow.meta["module"])
+
+    @property
+    def file(self) -> str | None:
+        return self.narrow.meta.get("file")
+
+    @property
+    def line(self) -> int | None:
+        return self.narrow.meta.get("line")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.narrow.meta["shape"])
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        return self.narrow.meta.get("dtype")
+
+    def rms(self) -> tuple[float | None, float | None]:
+        wide = self.wide.meta.get("rms") if self.wide is not None else self.narrow.meta.get("rms")
+        return self.narrow.meta.get("rms"), wide
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Two recordings as one list of operations, and the size exponents they were read with."""
+
+    ops: tuple[Op, ...]
+    by_node: dict[fx.Node, Op]
+    narrow: Recording
+    wide: Recording
+    sizes: SizeExponents
+    alone: Mapping[fx.Node, str] = field(
+        default_factory=dict
+    )  # operations that one of the two runs alone: why not known
+
+
+class SizeExponents:
+    """Turns a size seen at both widths into a width exponent.
+
+    `ratios` are the growth factors of the width arguments, the main one first; exponents are in units of the main one.
+    A size that grows like a·n + b has exponent 1: what counts is large width.
+    """
+
+    def __init__(self, ratios: Sequence[float]) -> None:
+        self.unit = math.log(ratios[0])
+        singles = {round(math.log(r) / self.unit, 9) for r in ratios if r != 1}
+        self.units = tuple(sorted(singles)) or (1.0,)
+        self.known = sorted(singles | {a + b for a in singles for b in singles} | {a / 2 for a in singles})
+        self.data_sized: set[tuple[int, int]] = set()
+        self.seen: dict[int, Counter[float]] = defaultdict(Counter)
+
+    def __call__(self, narrow: int, wide: int) -> float:
+        if narrow == wide or narrow <= 0 or wide <= narrow or (narrow, wide) in self.data_sized:
+            exponent = 0.0
+        else:
+            exact = math.log(wide / narrow) / self.unit
+            near = [e for e in self.known if abs(e - exact) < 1e-6]
+            exponent = near[0] if near else float(max(1, round(exact)))
+        self.seen[narrow][exponent] += 1
+        return exponent
+
+    def guess(self, narrow: int) -> float:
+        """The usual exponent of a size seen at the narrow width only."""
+        counts = self.seen.get(narrow)
+        return counts.most_common(1)[0][0] if counts else 0.0
+
+
+def op_name(node: fx.Node) -> str:
+    """`aten.mm` for an operation of any overload."""
+    target: Any = node.target
+    if node.op == "placeholder":
+        return "placeholder"
+    if target is operator.getitem:
+        return "getitem"
+    if target is written_alias:
+        return "written_alias"
+    if target is function_input:
+        return "function_input"
+    return str(target.overloadpacket) if hasattr(target, "overloadpacket") else str(target)
+
+
+def align(
+    narrow: Recording, wide: Recording, ratios: Sequence[float], alone: Mapping[fx.Node, str] | None = None
+) -> Aligned:
+    """Match two recordings operation by operation; `alone`: what has no like in the other, and the reason to give."""
+    matches = _match(list(narrow.graph.nodes), list(wide.graph.nodes))
+    sizes = SizeExponents(ratios)
+    for node, other in matches.items():
+        if op_name(node).removeprefix("aten.") in _DATA_SIZED:
+            sizes.data_sized |= set(zip(node.meta["shape"], other.meta["shape"], strict=False))
+    ops: list[Op] = []
+    for node in narrow.graph.nodes:  # matched first, so that guesses for the others have something to go by
+        match = matches.get(node)
+        dims = _dims(node, match, sizes) if match is not None else ()
+        ops.append(Op(len(ops), op_name(node), node, match, dims))
+    ops = [op if op.wide is not None else _guessed(op, sizes) for op in ops]
+    by_node = {op.narrow: op for op in ops}
+    return Aligned(tuple(ops), by_node, narrow, wide, sizes, alone or {})
+
+
+def _dims(node: fx.Node, other: fx.Node, sizes: SizeExponents) -> tuple[float, ...]:
+    a, b = node.meta["shape"], other.meta["shape"]
+    return tuple(sizes(x, y) for x, y in zip(a, b, strict=True)) if len(a) == len(b) else tuple(0.0 for _ in a)
+
+
+def _guessed(op: Op, sizes: SizeExponents) -> Op:
+    return Op(op.index, op.name, op.narrow, None, tuple(sizes.guess(size) for size in op.shape))
+
+
+def _match(narrow: list[fx.Node], wide: list[fx.Node]) -> dict[fx.Node, fx.Node]:
+    if [n.target if n.op != "placeholder" else n.op for n in narrow] == [
+        n.target if n.op != "placeholder" else n.op for n in wide
+    ]:
+        return dict(zip(narrow, wide, strict=True))
+    return _match_by_module(narrow, wide)
+
+
+def _match_by_module(narrow: list[fx.Node], wide: list[fx.Node]) -> dict[fx.Node, fx.Node]:
+    groups_narrow, groups_wide = _groups(narrow), _groups(wide)
+    matches: dict[fx.Node, fx.Node] = {}
+    for key, nodes in groups_narrow.items():
+        others = groups_wide.get(key, [])
+        keys, other_keys = [_key(n) for n in nodes], [_key(n) for n in others]
+        for block in SequenceMatcher(None, keys, other_keys, autojunk=False).get_matching_blocks():
+            for offset in range(block.size):
+                matches[nodes[block.a + offset]] = others[block.b + offset]
+    return matches
+
+
+def _groups(nodes: list[fx.Node]) -> dict[tuple[str, int], list[fx.Node]]:
+    groups: dict[tuple[str, int], list[fx.Node]] = defaultdict(list)
+    for node in nodes:
+        groups[(node.meta["module"], node.meta["call"])].append(node)
+    return groups
+
+
+def _key(node: fx.Node) -> tuple[Any, ...]:
+    if node.op == "placeholder":
+        return ("placeholder", node.meta.get("leaf"))
+    return (op_name(node), node.meta.get("line"), len(node.meta["shape"]))

@@ -1,0 +1,198 @@
+"""Exponents of the initialization, measured on really initialised tensors.
+
+The rms of a tensor of N entries over S seeds is known to a relative error of sqrt((κ − 1) / (4·N·S)), κ the kurtosis of
+its entries. Seeds are added until the exponent is known well enough to tell multiples of 1/4 apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from ..program.exponents import snap
+from ..program.values import ZERO
+
+DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width
+ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
+MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
+
+
+@dataclass
+class Moments:
+    """Sums over all seeds of one tensor's entries: count, Σx, Σx², Σx⁴."""
+
+    count: int = 0
+    first: float = 0.0
+    second: float = 0.0
+    fourth: float = 0.0
+    largest: float = 0.0
+    smallest: float = math.inf  # but for zeros
+    draws: list[float] = field(default_factory=list)  # Σx² of every draw
+
+    def add(self, tensor: torch.Tensor) -> None:
+        x = tensor.detach()
+        x = (torch.view_as_real(x) if x.is_complex() else x).double()
+        square = x.square()
+        self.count += x.numel()
+        self.first += float(x.sum())
+        total = float(square.sum())
+        self.second += total
+        self.draws.append(total)
+        sizes = x.abs()
+        self.largest = max(self.largest, float(sizes.max()) if x.numel() else 0.0)
+        self.smallest = min(self.smallest, float(sizes[sizes > 0].min()) if total else math.inf)
+        self.fourth += float(square.square().sum())
+
+    @property
+    def rms(self) -> float:
+        return math.sqrt(self.second / self.count) if self.count else 0.0
+
+    @property
+    def relative_error(self) -> float:
+        """Standard error of rms, relative to it."""
+        if self.count == 0 or self.second == 0 or self.deterministic:
+            return 0.0
+        kurtosis = self.fourth / self.count / (self.second / self.count) ** 2
+        return math.sqrt(max(kurtosis - 1, 0.0) / (4 * self.count))
+
+    @property
+    def deterministic(self) -> bool:
+        """Every draw gave the same tensor: a formula, not a random number."""
+        return len(self.draws) > 1 and max(self.draws) == min(self.draws)
+
+    @property
+    def mean_z(self) -> float:
+        """How many standard errors the mean is from zero."""
+        if self.count == 0 or self.second == 0:
+            return 0.0
+        return abs(self.first / self.count) / (self.rms / math.sqrt(self.count))
+
+    @property
+    def mean_share(self) -> float:
+        """|mean| / rms."""
+        return abs(self.first / self.count) / self.rms if self.second else 0.0
+
+
+@dataclass(frozen=True)
+class Init:
+    """Init exponent of a tensor: `exponent` where it is a recognisable power (−∞: zeros), `raw` ± `error` measured."""
+
+    exponent: float | None
+    raw: float
+    error: float
+    rms: tuple[float, float]
+    mean_share: float
+    mean_significant: bool
+
+
+def measure(
+    models: Sequence[nn.Module],
+    rebuild: Callable[[int, int], nn.Module],
+    unit: float,
+    fans: Mapping[str, tuple[tuple[float, float], ...]],
+) -> dict[str, Init]:
+    """Init exponents of all parameters. `rebuild(probe, seed)` draws again; `fans`: raw and ideal growth of dims.
+
+    Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
+    """
+    moments = [_moments(model, {}) for model in models]
+    seed = 0
+    limit = MAX_SEEDS_SMALL if sum(m.count for m in moments[1].values()) < SMALL else MAX_SEEDS
+    while (open_ := _undecided(moments, unit)) and seed < limit:
+        seed += 1
+        names = open_ if seed > 1 else None  # a second draw of everything tells formulas from random numbers
+        for probe in (0, 1):
+            _moments(rebuild(probe, seed), moments[probe], names)
+    inits = {
+        name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ()))
+        for name in moments[0]
+        if name in moments[1]
+    }
+    odd = [name for name, init in inits.items() if init.exponent is None and all(init.rms)]
+    return inits | _third_probe(odd, inits, moments[1], rebuild, unit) if odd else inits
+
+
+def _third_probe(
+    odd: Sequence[str],
+    inits: Mapping[str, Init],
+    wide: Mapping[str, Moments],
+    rebuild: Callable[[int, int], nn.Module],
+    unit: float,
+) -> dict[str, Init]:
+    """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width."""
+    try:
+        third = _moments(rebuild(2, 0), {})
+    except UserError:  # the model cannot be built at that width: what two probes showed stands
+        return {}
+    found: dict[str, Init] = {}
+    for name in odd:
+        if name in third:
+            wider = _init(wide[name], third[name], unit, ())
+            if wider.exponent is not None and abs(wider.raw - inits[name].raw) <= DRIFT:
+                found[name] = replace(inits[name], exponent=wider.exponent)
+    return found
+
+
+def _moments(model: nn.Module, into: dict[str, Moments], names: Collection[str] | None = None) -> dict[str, Moments]:
+    """Add the entries of all parameters, or of those of these names."""
+    for name, parameter in model.named_parameters():
+        if not parameter.is_meta and (names is None or name in names):
+            into.setdefault(name, Moments()).add(parameter)
+    return into
+
+
+def _undecided(moments: Sequence[dict[str, Moments]], unit: float) -> set[str]:
+    """Parameters whose exponent is not yet known well enough."""
+    shared = moments[0].keys() & moments[1].keys()
+    return {name for name in shared if _error(moments[0][name], moments[1][name], unit) > ENOUGH}
+
+
+def _error(narrow: Moments, wide: Moments, unit: float) -> float:
+    return math.hypot(narrow.relative_error, wide.relative_error) / unit
+
+
+def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[float, float]]) -> Init:
+    error = _error(narrow, wide, unit)
+    share = max(narrow.mean_share, wide.mean_share)
+    significant = min(narrow.mean_z, wide.mean_z) > 6 and share > 0.02
+    sizes = (narrow.rms, wide.rms)
+    if narrow.second == 0 or wide.second == 0:
+        both = narrow.second == 0 and wide.second == 0
+        return Init(ZERO if both else None, ZERO, 0.0, sizes, 0.0, False)
+    raw = math.log(wide.rms / narrow.rms) / unit
+    exponent = 0.0 if _logarithmic(narrow, wide, unit) else _recognise(raw, error, fans)
+    return Init(exponent, raw, error, sizes, share, significant)
+
+
+def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
+    """A formula whose largest entry grows by a multiple of log n, as log(1..n) does: slower than any power of width.
+
+    Its smallest entries do not grow along, unlike those of a formula that is multiplied by a power of width.
+    """
+    if not (narrow.deterministic and wide.deterministic):
+        return False
+    if math.isclose(wide.largest / narrow.largest, wide.smallest / narrow.smallest, rel_tol=1e-3):
+        return False
+    slope = (wide.largest - narrow.largest) / unit
+    return abs(slope) > 0.2 and abs(slope - round(slope * 4) / 4) < 1e-4
+
+
+def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) -> float | None:
+    """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows like it."""
+    tolerance = max(3.5 * error, 0.02)
+    exact = snap(raw, 0.25, min(tolerance, 0.12))
+    if exact is None and tolerance > 0.12:  # a handful of entries: quarters cannot be told apart, halves can
+        exact = snap(raw, 0.5, min(tolerance, 0.24))
+    # A dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n.
+    if exact is not None and abs(raw - exact) <= 2 * error:
+        return exact
+    for grows, exponent in fans:
+        for power in (-1.0, -0.5, 0.5, 1.0):
+            if grows and abs(raw - power * grows) <= (tolerance if exact is None else error):
+                return power * exponent
+    return exact
