@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from muaudit.targets import configs
+from muaudit.targets import configs, names, sentinels, signatures
 
 MISSING: Any = inspect.Parameter.empty
 
@@ -29,13 +28,14 @@ class Branch:
     """Something that is called with arguments, some of which are configs and so branches themselves.
 
     make: from the arguments that were given values to the object.
-    optional: whether it may be left out when none of its own arguments is given.
+    optional: whether it may be left out when none of its own arguments is given. made: the class it makes.
     """
 
     make: Callable[[Mapping[str, Any]], Any]
     children: Mapping[str, Leaf | Branch]
     name: str
     optional: bool = False
+    made: type | None = None
 
     def leaves(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Leaf]]:
         """Every leaf below, with its path."""
@@ -78,32 +78,43 @@ class Arguments:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where the class under construction lives, for looking up its config."""
+    """Where the class under construction lives, for looking up its config.
+
+    spared: a config that is None by default stays None.
+    """
 
     module: ModuleType
     cls: type
     depth: int = 0
     given: Any = field(default=None)
+    spared: bool = True
 
 
 def read(cls: type, module: ModuleType, config: Any = None) -> Arguments:
     """The arguments of a class. `config`, a config class or instance, is used wherever the class takes a config."""
-    scope = _Scope(module, cls, given=config)
+    found = _read(cls, _Scope(module, cls, given=config))
+    if any(names.rank(name.rpartition(".")[2], names.WIDTH) is not None for name in found.knobs):
+        return found
+    return _read(cls, _Scope(module, cls, given=config, spared=False))  # a config that may be None holds the width
+
+
+def _read(cls: type, scope: _Scope) -> Arguments:
     children = dict(_children(cls, scope))
     root = Branch(lambda given: cls(**given), children, cls.__name__)
     knobs: dict[str, Leaf] = {}
     paths: dict[str, tuple[str, ...]] = {}
+    branches = [child for child in children.values() if isinstance(child, Branch)]
+    tested = sentinels.asserted([cls, *(child.made for child in branches if child.made is not None)])
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
-        knobs[name], paths[name] = leaf, path
-    label = next((child.name for child in children.values() if isinstance(child, Branch)), "")
-    return Arguments(root, knobs, paths, label)
+        nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
+        knobs[name], paths[name] = dataclasses.replace(leaf, value=MISSING) if nothing else leaf, path
+    return Arguments(root, knobs, paths, branches[0].name if branches else "")
 
 
 def _children(cls: Callable[..., Any], scope: _Scope) -> Iterator[tuple[str, Leaf | Branch]]:
-    hints = _hints(cls)
-    for name, parameter in _parameters(cls).items():
-        hint = hints.get(name, parameter.annotation)
+    for name, parameter in signatures.parameters(cls).items():
+        hint = parameter.annotation
         branch = _branch(name, hint, parameter.default, scope) if scope.depth < 3 else None
         yield name, branch or Leaf(parameter.default, hint)
 
@@ -113,6 +124,8 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
     optional = default is not MISSING
     if scope.given is not None and scope.depth == 0 and configs.fits(name, hint, scope.given):
         return _of_given(scope.given, scope, optional)
+    if default is None and scope.spared:
+        return None
     found = configs.config_class(hint) or (configs.config_class(default) if default is not MISSING else None)
     if found is not None:
         return _of_class(found, name, scope, optional)
@@ -125,6 +138,9 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
 
 def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
     accessed = configs.accessed_fields(scope.module, name)
+    default = configs.default_of(scope.cls)
+    if default is not None:
+        return _of_given(default, scope, optional)
     given = configs.find(scope.module, scope.cls, accessed)
     if given is not None:
         return _of_given(given, scope, optional, accessed)
@@ -143,13 +159,13 @@ def _of_given(given: Any, scope: _Scope, optional: bool, accessed: configs.Acces
 
 def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
     """A config class: called with keyword arguments, or made and then assigned to where it takes none."""
-    children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1)))
-    if _takes_any_keyword(cls):
+    children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1, spared=scope.spared)))
+    if signatures.takes_any_keyword(cls):
         accessed = accessed or configs.accessed_fields(scope.module, name or "config")
         children.update({field_name: Leaf(getattr(cls, field_name, MISSING)) for field_name in accessed.names
                          if field_name not in children and not callable(getattr(cls, field_name, None))})  # fmt: skip
     if children:
-        return Branch(lambda given: cls(**given), children, cls.__name__, optional)
+        return Branch(lambda given: cls(**given), children, cls.__name__, optional, cls)
     return dataclasses.replace(_of_instance(cls(), optional), name=cls.__name__)
 
 
@@ -168,45 +184,6 @@ def _of_instance(instance: Any, optional: bool) -> Branch:
 
     fields = {name: Leaf(value) for name, value in configs.fields(instance).items()}
     return Branch(make, fields, type(instance).__name__, optional)
-
-
-def _parameters(cls: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The arguments that can be passed by keyword."""
-    try:
-        signature = inspect.signature(cls)
-    except (ValueError, TypeError):
-        return {}
-    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = {name: each for name, each in signature.parameters.items() if each.kind in by_keyword}
-    factories = {
-        each.name: each.default_factory
-        for each in (dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ())
-        if each.default_factory is not dataclasses.MISSING
-    }
-    for name, factory in factories.items():
-        if name in parameters:
-            parameters[name] = parameters[name].replace(default=factory())
-    return parameters
-
-
-def _takes_any_keyword(cls: type) -> bool:
-    try:
-        parameters = inspect.signature(cls).parameters.values()
-    except (ValueError, TypeError):
-        return False
-    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-
-
-def _hints(cls: Callable[..., Any]) -> dict[str, Any]:
-    """The resolved annotations of a constructor; none where they cannot be resolved."""
-    for source in (cls, getattr(cls, "__init__", None)):
-        try:
-            hints = typing.get_type_hints(source) if source is not None else {}
-        except Exception:
-            continue
-        if source is not cls or dataclasses.is_dataclass(cls):
-            return hints
-    return {}
 
 
 def _call(branch: Branch, values: Mapping[tuple[str, ...], Any]) -> str:

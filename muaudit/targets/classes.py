@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from muaudit.targets import arguments, names, small
 from muaudit.targets.arguments import Arguments
+from muaudit.targets.assertions import AssertedError, answered
 from muaudit.targets.depth import covered
 from muaudit.targets.draft import finish
 from muaudit.targets.initialization import of_module
@@ -35,7 +37,15 @@ def target_from_class(
         label=label, call=_call(read, given[0]), variants=_variants(read, given, options), path=path,
         batch=batch, loss=loss, init=of_module(module), notes=(note,) if note else (), defined=cls,
     )  # fmt: skip
-    return finish(draft, options)
+    try:
+        return finish(draft, options)
+    except AssertedError as error:
+        left = {name: None for name in error.without if name not in options.set}
+        if not left:
+            raise
+        said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
+        said = f"{note}; {said}" if note else said
+        return target_from_class(cls, module, replace(options, set={**options.set, **left}), path, said, config)
 
 
 def _variants(read: Arguments, given: list[Plan], options: TargetOptions) -> Iterator[Variant]:
@@ -61,7 +71,14 @@ def _larger(own: Any, used: Any) -> bool:
 
 
 def _build(read: Arguments, plan: Plan) -> Callable[[Sizes], Any]:
-    return lambda sizes: read.construct(plan.values(sizes))
+    def build(sizes: Sizes) -> Any:
+        values = plan.values(sizes)
+        try:
+            return read.construct(values)
+        except AssertionError as error:
+            raise answered(error, f"building {read.root.name}", read.knobs, values) from error
+
+    return build
 
 
 def _hints(read: Arguments, plan: Plan) -> Hints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import inspect
 import re
@@ -22,6 +23,7 @@ _NAMES = (
 _CLASS_NAME = re.compile(
     r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$"
 )
+_DEFAULT = re.compile(r"default_?(config|cfg|conf|params|hparams|args)$")
 _PLAIN = (bool, int, float, str, list, tuple, type(None))
 
 
@@ -79,8 +81,9 @@ def accessed_fields(module: ModuleType, name: str) -> Accessed:
         return Accessed()
     attributes: dict[str, None] = {}
     subscripts: dict[str, None] = {}
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}  # `config.merge(...)`: no field
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and _is_variable(node.value, name):
+        if isinstance(node, ast.Attribute) and _is_variable(node.value, name) and id(node) not in called:
             attributes[node.attr] = None
         elif isinstance(node, ast.Subscript) and _is_variable(node.value, name):
             key = node.slice.value if isinstance(node.slice, ast.Constant) else None
@@ -88,6 +91,16 @@ def accessed_fields(module: ModuleType, name: str) -> Accessed:
     if subscripts:
         return Accessed(tuple(subscripts), subscripts=True)
     return Accessed(tuple(attributes))
+
+
+def default_of(cls: type) -> Any:
+    """What a static `get_default_config()` of a class returns; None where there is none."""
+    for name, held in inspect.getmembers(cls, lambda each: isinstance(each, (types.FunctionType, types.MethodType))):
+        static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
+        if static and _DEFAULT.search(name) and not inspect.signature(held).parameters:
+            with contextlib.suppress(Exception):
+                return held()
+    return None
 
 
 def find(module: ModuleType, cls: type, accessed: Accessed) -> Any:

@@ -13,6 +13,7 @@ from muaudit.targets.heads import Heads, plan_heads
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
+from muaudit.targets.signatures import is_list, may_be_size
 from muaudit.targets.small import plan_fixed
 
 PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
@@ -152,7 +153,7 @@ def _is_width(name: str, leaf: Leaf) -> bool:
 
 def _is_size(leaf: Leaf) -> bool:
     if leaf.value is MISSING:
-        return leaf.annotation in (None, MISSING, int, Any) or "list" in str(leaf.annotation).lower()
+        return may_be_size(leaf.annotation)
     number = _number(leaf.value)
     return number is not None and number > 4
 
@@ -192,4 +193,4 @@ def _shape(leaf: Leaf) -> tuple[int, ...]:
     """The list behind a list-like width; two equal sizes where it has no default."""
     if isinstance(leaf.value, (list, tuple)):
         return tuple(leaf.value)
-    return (1, 1) if leaf.value is MISSING and "list" in str(leaf.annotation).lower() else ()
+    return (1, 1) if leaf.value is MISSING and is_list(leaf.annotation) else ()

@@ -1,0 +1,60 @@
+"""A constructor's own assertion that failed: the flags that it names, and what may be left out instead."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.targets.arguments import Leaf
+from muaudit.targets.sentinels import assignments, compared, named
+from muaudit.targets.source import tree_of
+from muaudit.targets.usercode import RaisedError, user_error
+
+
+class AssertedError(RaisedError):
+    """An assertion in the user's constructor. without: arguments it compares with None, which may be left out."""
+
+    def __init__(self, error: UserError, without: tuple[str, ...]) -> None:
+        super().__init__(error.message, error.hint)
+        self.without = without
+
+
+def answered(error: AssertionError, what: str, knobs: Mapping[str, Leaf], values: Mapping[str, Any]) -> AssertedError:
+    """The error with the arguments that the asserted expression names, and how to give them other values."""
+    found = _asserted(error.__traceback__)
+    if found is None:
+        return AssertedError(user_error(what, error), ())
+    test, assigned = found
+    short = {name.rpartition(".")[2]: name for name in knobs}
+    asked = list(dict.fromkeys(short[name] for name in named(test, assigned) if name in short))
+    shown = [f"{name}={values.get(name, knobs[name].value)!r}" for name in asked]
+    flags = " ".join(f"--set {name}=..." for name in asked)
+    hint = f"what it asserts depends on {', '.join(shown)}; give other values with {flags}" if asked else ""
+    none = {short[name] for name, _ in compared(test, assigned, (None,)) if name in short}
+    without = tuple(name for name in asked if name in none and name not in values and knobs[name].value is not None)
+    return AssertedError(user_error(what, error, hint), without)
+
+
+def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr]] | None:
+    """The innermost assertion that a traceback passes, and what the variables around it were assigned."""
+    found = None
+    for frame in _frames(trace):
+        tree = tree_of(frame.tb_frame.f_code.co_filename)
+        for function in ast.walk(tree) if tree is not None else ():
+            if isinstance(function, ast.FunctionDef) and function.name == frame.tb_frame.f_code.co_name:
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Assert) and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0):
+                        found = node.test, assignments(function)
+    return found
+
+
+def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
+    own = sys.modules[__name__].__file__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename != own:
+            yield trace
+        trace = trace.tb_next

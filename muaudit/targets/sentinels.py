@@ -1,0 +1,98 @@
+"""Defaults that stand for nothing (None, -1), where the constructor asserts that something was given."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from muaudit.targets import names
+from muaudit.targets.source import class_node
+
+_NESTED = 4  # how many assignments an asserted name is followed through
+
+
+def asserted(classes: Iterable[type]) -> set[str]:
+    """The arguments and fields that the constructors of these classes want given: `assert x is not None`, `x > 0`."""
+    found: set[str] = set()
+    for cls in classes:
+        for function in _constructors(cls):
+            assigned = assignments(function)
+            for test, holds in _tests(function):
+                pairs = list(compared(test, assigned, (None, 0, 1)))
+                allowed = {name for name, given in pairs if given is not holds}
+                found |= {name for name, given in pairs if given is holds} - allowed
+    return found
+
+
+def stands_for_nothing(name: str, value: Any, tested: set[str]) -> bool:
+    """Whether a default is no value: None or a negative size that is tested, or a vocabulary of less than nothing."""
+    negative = isinstance(value, int) and not isinstance(value, bool) and value < 0
+    known = names.guess(name) is not None or names.rank(name, names.WIDTH) is not None
+    if negative and names.rank(name, names.VOCAB) is not None:
+        return True
+    return known and name in tested and (value is None or negative)
+
+
+def named(expression: ast.AST, assigned: Mapping[str, ast.expr]) -> Iterator[str]:
+    """The names and attributes in an expression, and in what its variables were assigned."""
+    for node in _reached(expression, assigned):
+        name = _name(node)
+        if name is not None:
+            yield name
+
+
+def compared(
+    expression: ast.AST, assigned: Mapping[str, ast.expr], others: tuple[int | None, ...]
+) -> Iterator[tuple[str, bool]]:
+    """Names compared with one of `others`, and whether that says they were given: `x is not None`, `x > 0` do."""
+    for node in _reached(expression, assigned):
+        if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+            continue
+        name, other = _name(node.left), node.comparators[0]
+        number = other.operand if isinstance(other, ast.UnaryOp) else other
+        if name is not None and isinstance(number, ast.Constant) and number.value in others:
+            yield name, isinstance(node.ops[0], (ast.IsNot, ast.NotEq, ast.Gt, ast.GtE))
+
+
+def assignments(function: ast.AST) -> dict[str, ast.expr]:
+    """What each local variable is assigned first."""
+    found: dict[str, ast.expr] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, node.value)
+    return found
+
+
+def _constructors(cls: type) -> Iterator[ast.FunctionDef]:
+    for base in cls.__mro__:
+        node = class_node(base) if not base.__module__.startswith(("torch.", "builtins")) else None
+        for statement in node.body if node is not None else ():
+            if isinstance(statement, ast.FunctionDef) and statement.name in ("__init__", "__post_init__"):
+                yield statement
+
+
+def _tests(function: ast.FunctionDef) -> Iterator[tuple[ast.expr, bool]]:
+    """What is asserted (True), and what is asked right before an exception is raised (False)."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            yield node.test, True
+        elif isinstance(node, ast.If) and any(isinstance(each, ast.Raise) for each in node.body):
+            yield node.test, False
+
+
+def _reached(expression: ast.AST, assigned: Mapping[str, ast.expr], depth: int = _NESTED) -> Iterator[ast.AST]:
+    for node in ast.walk(expression):
+        yield node
+        if isinstance(node, ast.Name) and depth and node.id in assigned:
+            yield from _reached(assigned[node.id], assigned, depth - 1)
+
+
+def _name(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value)
+    return node.id if isinstance(node, ast.Name) else None

@@ -1,0 +1,138 @@
+"""What a class can be called with, through decorators and subclasses that pass arguments on."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+from muaudit.targets.source import class_node
+
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def parameters(called: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments that can be passed by keyword, each with its default and its annotation resolved.
+
+    Where a constructor passes `**kwargs` on, those that its parent takes are among them.
+    """
+    try:
+        signature = inspect.signature(called)
+    except (ValueError, TypeError):
+        return {}
+    found = {name: each for name, each in signature.parameters.items() if each.kind in _BY_KEYWORD}
+    if inspect.isclass(called) and _any_keyword(signature):
+        found = dict(_through_parents(called)) or found
+    hints = resolved_annotations(called)
+    found = {name: each.replace(annotation=hints.get(name, each.annotation)) for name, each in found.items()}
+    factories = {
+        each.name: each.default_factory
+        for each in (dataclasses.fields(called) if dataclasses.is_dataclass(called) else ())
+        if each.default_factory is not dataclasses.MISSING
+    }
+    made = {name: factory() for name, factory in factories.items() if name in found}
+    return {name: each.replace(default=made[name]) if name in made else each for name, each in found.items()}
+
+
+def takes_any_keyword(called: Callable[..., Any]) -> bool:
+    """Whether arguments that no parameter is named for are taken too."""
+    try:
+        return _any_keyword(inspect.signature(called))
+    except (ValueError, TypeError):
+        return False
+
+
+def resolved_annotations(called: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of what a class or function takes; one that cannot be resolved stays the text it is."""
+    if not inspect.isclass(called):
+        return _of_function(called)
+    found: dict[str, Any] = {}
+    for cls in reversed(called.__mro__):
+        if dataclasses.is_dataclass(cls) or getattr(cls, "_fields", None):
+            space = vars(sys.modules.get(cls.__module__, typing))
+            found |= {name: _resolved(each, space) for name, each in vars(cls).get("__annotations__", {}).items()}
+        init = vars(cls).get("__init__")
+        if callable(init) and cls is not object:
+            found |= _of_function(init)
+    return found
+
+
+def may_be_size(annotation: Any) -> bool:
+    """Whether an argument annotated like this can take a whole number, or a list of them."""
+    if annotation in (None, inspect.Parameter.empty, int, Any):
+        return True
+    if isinstance(annotation, str):
+        return re.search(r"\b(int|[Ll]ist|[Tt]uple|Sequence)\b", annotation) is not None
+    parts = typing.get_args(annotation)
+    return is_list(annotation) or (int in parts) or any(may_be_size(part) for part in parts if part is not type(None))
+
+
+def is_list(annotation: Any) -> bool:
+    """Whether an annotation speaks of a list."""
+    return "list" in str(annotation).lower()
+
+
+def _of_function(function: Callable[..., Any]) -> dict[str, Any]:
+    function = inspect.unwrap(function)
+    space = getattr(function, "__globals__", {})
+    return {name: _resolved(each, space) for name, each in getattr(function, "__annotations__", {}).items()}
+
+
+def _resolved(annotation: Any, space: dict[str, Any]) -> Any:
+    """What the text of an annotation stands for where the file was written; typing's names need no import."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, {**vars(typing), **space})
+    except Exception:
+        return annotation
+
+
+def _any_keyword(signature: inspect.Signature) -> bool:
+    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values())
+
+
+def _through_parents(cls: type) -> Iterator[tuple[str, inspect.Parameter]]:
+    """The arguments of the first constructor and, as long as it passes on what it does not name, of the next ones."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        init = _behind(vars(base).get("__init__"))
+        if init is None or base is object or base.__module__.startswith("torch."):
+            continue
+        own = list(inspect.signature(init).parameters.values())[1:]
+        for each in own:
+            if each.kind in _BY_KEYWORD and each.name not in seen:
+                yield each.name, each
+                seen.add(each.name)
+        if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in own):
+            return
+        seen |= _settled(base, [each.name for each in own])
+
+
+def _behind(init: Any) -> Any:
+    """A constructor, or the one that a decorator without `functools.wraps` keeps in its closure."""
+    if not isinstance(init, FunctionType):
+        return None
+    for cell in init.__closure__ or ():
+        held = cell.cell_contents if cell else None
+        if isinstance(held, FunctionType) and held.__name__ == "__init__" and held is not init:
+            return held
+    return inspect.unwrap(init)
+
+
+def _settled(cls: type, own: list[str]) -> set[str]:
+    """The parent's arguments that a constructor gives itself, by keyword, beside what it passes on."""
+    node = class_node(cls)
+    found: set[str] = set()
+    for call in ast.walk(node) if node is not None else ():
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "__init__":
+            continue
+        if any(keyword.arg is None for keyword in call.keywords):
+            found |= {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+    return found
