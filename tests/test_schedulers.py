@@ -13,9 +13,15 @@ import torch
 from bugs.plant import FIXTURES, load
 
 import muaudit
+from muaudit.audit import audit as audited
+from muaudit.convert.planned import planned
+from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.report.model import Report
-from muaudit.targets.schedulers import MOST_STEPS, walk
+from muaudit.targets import from_functions
+from muaudit.targets.schedulers import MOST_STEPS, stepper, walk
+from muaudit.training.run import measure
+from muaudit.training.settings import Settings as CoordSettings
 
 MODULE = load(FIXTURES / "bugs" / "schedule.py")
 S = torch.optim.lr_scheduler
@@ -139,6 +145,91 @@ class Floored(Lightning):
     def configure_optimizers(self) -> Any:
         optimizer = MODULE.optimizer(self)
         return [optimizer], [S.CosineAnnealingLR(optimizer, 50, eta_min=3e-4)]
+
+
+def _decayed(optimizer: Any) -> Any:
+    return S.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+
+
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "optimizer": lambda o: o,
+    "list of one": lambda o: [o],
+    "two lists": lambda o: ([o], [_decayed(o)]),
+    "two lists with settings": lambda o: ([o], [{"scheduler": _decayed(o), "interval": "step"}]),
+    "dict": lambda o: {"optimizer": o, "lr_scheduler": _decayed(o)},
+    "dict with settings": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": _decayed(o), "frequency": 1}},
+    "dict alone": lambda o: {"optimizer": o},
+    "tuple of dicts": lambda o: ({"optimizer": o, "lr_scheduler": _decayed(o)},),
+    "pair": lambda o: (o, _decayed(o)),
+    "pair with something else": lambda o: (o, True),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_configure_optimizers_works_everywhere(form: str, tmp_path: Any) -> None:
+    """check, convert and the audit of what it makes, a coordinate check, a sweep with the model's own schedule."""
+
+    class Net(MODULE.MLP):  # type: ignore[name-defined,misc]
+        def configure_optimizers(self) -> Any:
+            return FORMS[form](torch.optim.Adam(self.parameters(), lr=1e-2))
+
+    target = from_functions(Net, batch=MODULE.batch, loss=MODULE.loss, widths=MODULE.widths)
+    assert target.optimizer_source == "model method configure_optimizers"
+    brings = form not in ("optimizer", "list of one", "dict alone", "pair with something else")
+    assert (target.scheduler is not None) == brings
+    assert {v.rule for v in audited(target).violations if v.severity == "error"} >= {"MUP301"}
+    converted = planned(target, make_plan(target, 64, 128))
+    assert audited(converted).count("error") == 0
+    assert measure(target, CoordSettings((64, 128), steps=1, seeds=1)).activations
+    if brings:
+        for each in (target, converted):
+            sizes = {"width": 128}
+            optimizer = each.optimizer(each.build(sizes, 0), sizes)
+            built = [group["lr"] for group in optimizer.param_groups]
+            assert each.scheduler is not None
+            step = stepper(each.scheduler, optimizer)
+            step()
+            assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([lr / 2 for lr in built])
+            assert len(set(built)) == (1 if each is target else 2)
+
+
+def test_a_schedule_follows_rates_that_are_set_after_it_was_made() -> None:
+    """A sweep sets the learning rate on the optimizer; the scheduler keeps what it started from."""
+    target = from_functions(Lightning, batch=MODULE.batch, loss=MODULE.loss, widths=MODULE.widths)
+    sizes = target.sizes(0)
+    optimizer = target.optimizer(target.build(sizes, 0), sizes)
+    for group in optimizer.param_groups:
+        group["lr"] *= 3
+    wanted = [group["lr"] / 20 for group in optimizer.param_groups]
+    assert target.scheduler is not None
+    stepper(target.scheduler, optimizer)()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(wanted)
+
+
+def test_a_plan_keeps_what_its_scheduler_writes_by_itself() -> None:
+    """An absolute floor undoes the plan's rates, as it would in training; a lambda a group goes with its group."""
+    target = from_functions(Floored, batch=MODULE.batch, loss=MODULE.loss, widths=MODULE.widths)
+    found = audited(planned(target, make_plan(target, 64, 128))).violations
+    assert [v.rule for v in found if v.severity != "advice"] == ["MUP307"]
+
+    class ByGroup(MODULE.MLP):  # type: ignore[name-defined,misc]
+        def configure_optimizers(self) -> Any:
+            matrices = [p for p in self.parameters() if p.dim() > 1]
+            vectors = [p for p in self.parameters() if p.dim() == 1]
+            optimizer = torch.optim.Adam([{"params": vectors}, {"params": matrices}], lr=1e-2)
+            return [optimizer], [S.LambdaLR(optimizer, [lambda step: 0.5, lambda step: 0.25])]
+
+    target = from_functions(ByGroup, batch=MODULE.batch, loss=MODULE.loss, widths=MODULE.widths)
+    converted = planned(target, make_plan(target, 64, 128))
+    sizes = converted.sizes(1)
+    model = converted.build(sizes, 0)
+    optimizer = converted.optimizer(model, sizes)
+    built = [group["lr"] for group in optimizer.param_groups]
+    assert converted.scheduler is not None
+    stepper(converted.scheduler, optimizer)()
+    for group, lr in zip(optimizer.param_groups, built, strict=True):
+        vectors = all(p.dim() == 1 for p in group["params"])
+        assert group["lr"] == pytest.approx(lr * (0.5 if vectors else 0.25))
 
 
 def test_a_scheduler_that_comes_with_the_models_optimizer() -> None:

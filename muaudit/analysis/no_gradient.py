@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from torch import fx
 
@@ -11,8 +10,6 @@ from ..findings.discrepancy import Discrepancy
 from ..judge.findings import folded
 from ..judge.together import united
 from .derive import Scaling
-
-NO_GROUP = "no group"
 
 
 def without_gradient(scaling: Scaling) -> list[Discrepancy]:
@@ -32,16 +29,17 @@ def without_gradient(scaling: Scaling) -> list[Discrepancy]:
 
 def without_group(scaling: Scaling) -> list[Discrepancy]:
     """Parameters with a gradient in no param group, where the optimizer holds others: nothing ever updates them."""
-    found: dict[str, Discrepancy] = {}
+    found: dict[str, dict[str, Discrepancy]] = {}
     for j in scaling.judged:
         name, op = j.use.tensor, j.use.value.op
         node = scaling.aligned.narrow.params.get(name) if scaling.trained else None
         if node is None or node.meta["frozen"] or name in scaling.trained:
             continue
         if name in scaling.aligned.narrow.grad_rms:
-            d = Discrepancy("no_gradient", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module)
-            found.setdefault(name, replace(d, detail=NO_GROUP))
-    return united(folded(list(found.values())), scaling.judged)
+            d = Discrepancy("no_group", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module)
+            if not any(name in of_role for of_role in found.values()):
+                found.setdefault(j.use.role or "", {})[name] = d
+    return [d for of_role in found.values() for d in united(folded(list(of_role.values())), scaling.judged)]
 
 
 def frozen_constants(scaling: Scaling) -> set[str]:

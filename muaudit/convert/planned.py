@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..targets.carried import carry, snapshot
 from ..targets.probe import Target
 from .analyse import name_of, parts
 from .plan import Plan
@@ -32,7 +33,11 @@ def planned(target: Target, plan: Plan) -> Target:
         return plan.at(sizes[axis]).apply_(target.build(sizes, seed))
 
     def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
-        return _rebuilt(target.optimizer(model, sizes), plan.at(sizes[axis]), model)
+        own = target.optimizer(model, sizes)
+        before = snapshot(own)
+        made = _rebuilt(own, plan.at(sizes[axis]), model)
+        carry(own, before, made, model)
+        return made
 
     return replace(
         target, build=build, optimizer=optimizer, optimizer_name=plan.optimizer, optimizer_source="the plan's groups"

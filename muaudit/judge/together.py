@@ -11,13 +11,14 @@ from ..findings.names import fold, pattern_of
 from ..scaling.optimizers import Trained
 from .blame import Judged
 
-_ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study", "no_gradient")
+_ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study", "no_gradient", "no_group")
 _WHATEVER_ROLE = (
     "l2_adam",
     "decay_vector",
     "eps",
     "study",
     "no_gradient",
+    "no_group",
 )  # settings of the optimizer, and what is not trained
 _LONGEST = 90
 

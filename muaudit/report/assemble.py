@@ -279,11 +279,10 @@ def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
             )
         )
     elif how is not None and how.lr_exponent is None:
-        out.append(
-            Unanalysed(
-                name, None, None, f"its learning rate is not a power of width: n^{how.raw_lr_exponent:.2f}", "MUP902"
-            )
-        )
+        reason = f"its learning rate is not a power of width: n^{how.raw_lr_exponent:.2f}"
+        if how.lr == 0:
+            reason = "its learning rate is 0 where the optimizer is made, and the group has no initial_lr"
+        out.append(Unanalysed(name, None, None, reason, "MUP902"))
     return out
 
 

@@ -3,7 +3,7 @@
 ## What it does
 Lists parameters that take part in the recorded forward pass while the real backward left them without
 a gradient, at both widths: what is computed from them is dropped, detached, or only chooses (an index,
-a mask, the top k). Lists as well what gets a gradient but is in no param group of the optimizer.
+a mask, the top k).
 
 ## Why is this bad
 Such a parameter is never trained. If it was meant to learn, nothing tells: the loss goes down without
@@ -14,11 +14,10 @@ it. No exponent of its own matters, so neither its init nor its learning rate is
     return self.head(h)
 
 ## Fix
-Use what is computed from it, or freeze it (`requires_grad_(False)`) or leave it out. Groups made from
-names must take in every name: one more for what none of the others holds.
+Use what is computed from it, or freeze it (`requires_grad_(False)`) or leave it out.
 
 ## Evidence
-None is needed: its gradient is None, or no step ever changes it.
+None is needed: its gradient is None.
 
 ## When it is fine
 When it is trained by other means (a running average, a loss of its own elsewhere), or is there for
@@ -44,14 +43,10 @@ class NoGradient(Rule):
     keys = any_role("no_gradient")
 
     def message(self, d: Discrepancy) -> str:
-        if d.detail == "no group":
-            return f"{subject(d)}: in no param group of the optimizer, so its learning rate is not judged"
         return f"{subject(d)}: read in the forward pass, but no gradient reaches it, so nothing of it is judged"
 
     def fix(self, d: Discrepancy) -> str:
-        if d.detail == "no group":
-            return "add it to a param group, or freeze it with requires_grad_(False)"
         return "use what is computed from it, freeze it with requires_grad_(False), or leave it out"
 
     def consequence(self, d: Discrepancy) -> str:
-        return d.consequence or ("no step changes it" if d.detail == "no group" else "this loss never trains it")
+        return d.consequence or "this loss never trains it"

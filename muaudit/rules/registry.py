@@ -42,6 +42,7 @@ from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
 from muaudit.rules.mup404_width_left_behind import WidthLeftBehind
 from muaudit.rules.mup405_no_gradient import NoGradient
+from muaudit.rules.mup406_in_no_param_group import InNoParamGroup
 from muaudit.rules.mup501_zero_init_readout import ZeroInitReadout
 from muaudit.rules.mup502_small_head_dim import SmallHeadDim
 from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
@@ -93,6 +94,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     WidthReachesNoParameter(),
     WidthLeftBehind(),
     NoGradient(),
+    InNoParamGroup(),
     ZeroInitReadout(),
     SmallHeadDim(),
     DecayOnVectors(),

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..targets.probe import Inputs
+from ..targets.schedulers import stepper
 from ..targets.usercode import describe, seed_everything, user_error
 from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
@@ -101,9 +102,9 @@ class _Schedule:
     def __init__(self, variant: Variant, optimizer: torch.optim.Optimizer, settings: Settings) -> None:
         self.optimizer, self.settings = optimizer, settings
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
-        self.theirs: Any = None
+        self.theirs: Callable[[], None] | None = None
         if settings.schedule == "own" and variant.target.scheduler is not None:
-            self.theirs = variant.target.scheduler(optimizer)
+            self.theirs = stepper(variant.target.scheduler, optimizer)
 
     def before(self, step: int) -> None:
         """Set the learning rates of this step."""
@@ -114,7 +115,7 @@ class _Schedule:
     def after(self) -> None:
         """Let the user's scheduler know."""
         if self.theirs is not None:
-            self.theirs.step()
+            self.theirs()
 
 
 def _alone(variant: Variant, job: Job, settings: Settings, tick: Step) -> Outcome:

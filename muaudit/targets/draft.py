@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +13,10 @@ from torch import nn
 
 from muaudit.targets import losses, optimizers
 from muaudit.targets.bsh import based
+from muaudit.targets.carried import scheduler_of
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, Target
+from muaudit.targets.returned import name_of
 from muaudit.targets.source import class_node, file_of
 from muaudit.targets.trial import Draft, Trial, first_that_runs
 from muaudit.targets.usercode import guarded
@@ -52,7 +56,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         notes=tuple(note for note in notes if note),
         class_file=file,
         class_line=line,
-        scheduler=draft.scheduler or (optimizers.scheduler_of if brings_scheduler else None),
+        scheduler=_scheduler(draft.scheduler, factory if brings_scheduler else None),
         data=trial.data,
         cut=trial.variant.cut,
         missing=trial.variant.missing,
@@ -110,7 +114,25 @@ def _choose_optimizer(
             source = f"{name} with --lr-group {groups}"
     sizes = {axis.name: axis.probes[0] for axis in trial.variant.axes}
     made = factory(trial.models[0], sizes)
-    return factory, optimizers.name_of(made), source, note, optimizers.scheduler_of(made) is not None
+    return factory, name_of(made), source, note, scheduler_of(made) is not None
+
+
+def _scheduler(user: Callable[[Any], Any] | None, factory: optimizers.Factory | None) -> Callable[[Any], Any] | None:
+    """The user's own, called with what their optimizer function returned, else what comes with the optimizer."""
+    if user is not None:
+
+        @functools.wraps(user)
+        def given(optimizer: Any) -> Any:
+            return user(getattr(optimizer, "returned", optimizer))
+
+        return given
+    if factory is None:
+        return None
+
+    def brought(optimizer: Any) -> Any:
+        return scheduler_of(optimizer)
+
+    return functools.update_wrapper(brought, inspect.unwrap(factory), (), ())
 
 
 def _hint(trial: Trial) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from torch import nn
 
 from muaudit.errors import UserError
 from muaudit.optimizers import law_of, named, torch_classes
+from muaudit.targets.returned import read_returned
 from muaudit.targets.usercode import describe, guarded, quiet
 
 _LR = 1e-3
@@ -27,8 +29,6 @@ _ARGUMENTS: dict[str, Any] = {
     "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100, "num_training_steps": 100,
 }  # fmt: skip
 _CONFIGS = ("config", "train_config", "cfg", "args", "training_config", "hparams", "opt_config", "training_args")
-
-SCHEDULER = "muaudit_scheduler"  # the attribute under which an optimizer keeps the scheduler it came with
 
 Factory = Callable[[nn.Module, Mapping[str, int]], torch.optim.Optimizer]
 
@@ -91,12 +91,12 @@ def from_user(function: Callable[..., Any], where: str) -> Factory:
 
     def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
         with guarded(f"{where}: optimizer(model)"):
-            found = with_scheduler(function(model))
+            found = read_returned(function(model))
         if found is None:
             raise UserError(f"{where}: optimizer(model) returned no optimizer", "expected a torch.optim.Optimizer")
         return found
 
-    return make
+    return _standing_for(function, make)
 
 
 def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
@@ -118,78 +118,12 @@ def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
                 return None, name, "it returns no torch.optim.Optimizer"
     except Exception as error:
         return None, name, describe(error)
-    return make, name, ""
+    return _standing_for(getattr(type(model), name, None), make), name, ""
 
 
-def with_scheduler(returned: Any) -> torch.optim.Optimizer | None:
-    """The optimizer returned, as it was before the scheduler beside it, which it keeps (Lightning's way)."""
-    found, scheduler = unwrap(returned), _scheduler_in(returned)
-    if found is not None and scheduler is not None:
-        setattr(found, SCHEDULER, scheduler)
-        for group in found.param_groups:
-            group["lr"] = group.get("initial_lr", group["lr"])
-    return found
-
-
-def scheduler_of(optimizer: Any) -> Any:
-    """The scheduler that came with an optimizer, None without one."""
-    return getattr(optimizer, SCHEDULER, None)
-
-
-def _scheduler_in(returned: Any) -> Any:
-    if isinstance(returned, Mapping):
-        return returned.get("lr_scheduler")
-    if isinstance(returned, (tuple, list)):
-        parts = [each for each in returned if unwrap(each) is None and each not in (None, [], ())]
-        inner = [found for each in returned if isinstance(each, Mapping) and (found := _scheduler_in(each)) is not None]
-        return parts[0] if parts else inner or None
-    return None
-
-
-class Several:
-    """Several optimizers over one model (Muon for matrices, AdamW for the rest), stepped together.
-
-    returned: what the user's function returned, for the user's scheduler function.
-    """
-
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], returned: Any) -> None:
-        self.optimizers = tuple(optimizers)
-        self.returned = returned
-        self.defaults: dict[str, Any] = {}
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all of them, in order."""
-        return [group for each in self.optimizers for group in each.param_groups]
-
-    def step(self) -> None:
-        for each in self.optimizers:
-            each.step()
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for each in self.optimizers:
-            each.zero_grad(set_to_none=set_to_none)
-
-
-def name_of(optimizer: Any) -> str:
-    """`adamw`, `muon + adamw`."""
-    parts = optimizer.optimizers if isinstance(optimizer, Several) else [optimizer]
-    return " + ".join(dict.fromkeys(type(each).__name__.lower() for each in parts))
-
-
-def unwrap(found: Any) -> torch.optim.Optimizer | None:
-    """The optimizer in what was returned: itself, Lightning's dicts and tuples, or all of a list."""
-    if isinstance(found, torch.optim.Optimizer):
-        return found
-    if isinstance(found, Mapping):
-        return unwrap(found.get("optimizer"))
-    if isinstance(found, (tuple, list)):
-        optimizers = [each for part in found if (each := unwrap(part)) is not None]
-        if len(optimizers) > 1:
-            return Several(optimizers, found)  # type: ignore[return-value]
-        return optimizers[0] if optimizers else None
-    # libraries wrap torch's optimizers in classes of their own; their groups are all that matters
-    return found if hasattr(found, "param_groups") and hasattr(found, "step") else None
+def _standing_for(function: Any, make: Factory) -> Factory:
+    """`make`, with the user's function behind it, whose lines are shown."""
+    return functools.update_wrapper(make, function, (), ()) if inspect.isfunction(function) else make
 
 
 def _exponent(name: str, groups: Sequence[tuple[str, float]]) -> float:
@@ -213,7 +147,7 @@ def _call(method: Callable[..., Any]) -> torch.optim.Optimizer | None:
             arguments[name] = _LR
         else:
             raise TypeError(f"no value is known for its argument {name!r}")
-    return with_scheduler(method(**arguments))
+    return read_returned(method(**arguments))
 
 
 def _check_matrices(model: nn.Module) -> None:

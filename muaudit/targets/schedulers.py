@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,10 +49,7 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
     noted: dict[int, Rates] = {}
     with warnings.catch_warnings(), guarded(_WHERE):
         warnings.simplefilter("ignore")  # torch asks for optimizer.step() first; nothing is trained here
-        made = [make(getattr(each, "returned", each)) for each in optimizers]
-        steppers = [list(_steppers(each)) for each in made]
-        if not all(steppers):
-            raise UserError(f"{_WHERE} returned {type(made[0]).__name__}, which cannot be stepped", _HINT)
+        made, steppers = zip(*(_made(make, each) for each in optimizers), strict=True)
         horizon = max((_horizon(part) for part in _parts(made[0])), default=0) or _USUAL
         for step in _steps(made[0], horizon):
             if not _advance([s for each in steppers for s in each], step):
@@ -63,6 +61,30 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
     name = " + ".join(dict.fromkeys(_name(part) for part in _parts(made[0])))
     file, line = _place(make, name)
     return Walk(name, before, noted, file, line)
+
+
+def stepper(make: Callable[[Any], Any], optimizer: Any) -> Callable[[], None]:
+    """Makes the scheduler for one optimizer; what it returns steps it once. Raises UserError as `walk`."""
+    with guarded(_WHERE):
+        steps = _made(make, optimizer)[1]
+    numbers = itertools.count(1)
+
+    def step() -> None:
+        number = next(numbers)
+        with warnings.catch_warnings(), guarded(_WHERE):
+            warnings.simplefilter("ignore")  # torch asks for optimizer.step() of the optimizer it was made for
+            _advance(steps, number)
+
+    return step
+
+
+def _made(make: Callable[[Any], Any], optimizer: Any) -> tuple[Any, list[Callable[[int], object]]]:
+    """What `make` returned, and what steps it."""
+    made = make(optimizer)
+    steppers = list(_steppers(made))
+    if not steppers:
+        raise UserError(f"{_WHERE} returned {type(made).__name__}, which cannot be stepped", _HINT)
+    return made, steppers
 
 
 def groups_of(optimizer: Any) -> list[dict[str, Any]]:
@@ -188,6 +210,7 @@ def _name(part: Any) -> str:
 
 def _place(make: Callable[[Any], Any], name: str) -> tuple[str | None, int | None]:
     """The line of `make` that names the scheduler, else its first."""
+    make = inspect.unwrap(make)
     try:
         lines, first = inspect.getsourcelines(make)
         file = inspect.getsourcefile(make)

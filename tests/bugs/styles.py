@@ -99,7 +99,7 @@ STYLES = [
     style("B2", "a name that the expression misses", "einsum", "MUP301", ("blocks.wo_?",),
           Edit(SLOW, 'if name.startswith("w") and "wo" not in name]'),
           Edit('startswith("gain")', 'startswith(("gain", "wo"))')),
-    style("B2", "names in no group at all", "einsum", "MUP405", ("blocks.wo_?",),
+    style("B2", "names in no group at all", "einsum", "MUP406", ("blocks.wo_?",),
           Edit(SLOW, 'if name.startswith("w") and "wo" not in name]'), says="in no param group"),
     style("B9", "the last of several heads", "experts", "MUP202", ("heads.2.weight",),
           Edit("[head(x / self.m) for head in self.heads]",

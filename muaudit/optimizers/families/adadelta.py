@@ -10,7 +10,5 @@ FAMILY = Family(
     name="adadelta",
     law=None,
     rule="whether its steps follow the gradient depends on its eps, which stands inside the root",
-    members=(
-        Member(("adadelta",), "Adadelta", {"adadelta": {}}, entrywise=True, state=powers(square_avg=2, acc_delta=0)),
-    ),
+    members=(Member(("adadelta",), "Adadelta", {"adadelta": {}}, entrywise=True, state=powers(square_avg=2)),),
 )
