@@ -33,7 +33,7 @@ from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import subject
 
 if TYPE_CHECKING:
-    from muaudit.scaling.result import Discrepancy
+    from muaudit.findings.discrepancy import Discrepancy
 
 
 class InNoParamGroup(Rule):
