@@ -175,12 +175,16 @@ def _tied(place: Place, draw: Draw, x: Value) -> Value:
     draw = draw.sub("tied")
     full = "emb.weight" if "emb.weight" in place.truth.tensors else "emb"
     tensor = place.truth.tensors[full]
-    x_c = multiply(place, draw.sub("before"), "tied_in", x, {full}, Fraction(-1)) if draw.chance("before", 0.3) else x
+    x_c = (
+        multiply(place, draw.sub("before"), "tied_in", x, {full}, Fraction(-1), None, Fraction(-1))
+        if draw.chance("before", 0.3)
+        else x
+    )
     style = draw("style", "F.linear({x}, self.{w})", "{x} @ self.{w}.T", 'torch.einsum("btn,vn->btv", {x}, self.{w})')
     value = Value(place.assign("y", style.format(x=x_c.var, w=full)), place.truth.value("tied"), False, str(WORDS),
                   frozenset({full}))  # fmt: skip
     place.truth.row({value.phi: 1, x_c.phi: -1, tensor.column: -1}, 1, full)
     if x_c is x:
-        value = multiply(place, draw.sub("behind"), "tied_out", value, {full}, Fraction(-1))
+        value = multiply(place, draw.sub("behind"), "tied_out", value, {full}, Fraction(-1), None, Fraction(-1))
     place.truth.pin(value.phi)
     return value

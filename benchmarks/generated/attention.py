@@ -86,11 +86,11 @@ def _softmax(place: Place, draw: Draw, q: Value, k: Value, v: Value, grows: bool
     tag = f"line {place.scope.fresh('logits')} of {place.scope.name}"
     owner = f"{tag} at {place.instance}"
     wanted = draw("exponent", Fraction(0), Fraction(1, 2), Fraction(-1, 2), weights=(6, 1, 1))
-    site, column = place.site(place.scope.attribute("scale"), wanted - int(grows), {owner})
+    site, column = place.site(place.scope.attribute("scale"), wanted - int(grows), {owner}, Fraction(-int(grows)))
     written_as = draw("written", "matmul", "sdpa", "einsum", "scaled queries", "scaled keys", "sdpa, scaled queries",
                       "both", weights=(3, 2, 1, 1, 1, 1, 1))  # fmt: skip
     logits = place.truth.value("logits")
-    place.truth.row({logits: 1, q.phi: -1, k.phi: -1, column: -1}, int(grows), owner)
+    place.truth.product(logits, (q.phi, k.phi, column), int(grows), owner)
     place.truth.pin(logits)
     mask = draw("mask", "", "causal")
     phi = v.phi
@@ -144,8 +144,8 @@ def linear_attention(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
         var = place.assign("y", f"{weights} @ {v.var}")
     else:
         wanted = draw("exponent", Fraction(0), Fraction(1, 2), Fraction(-1, 2), weights=(6, 1, 1))
-        site, column = place.site(place.scope.attribute("scale"), wanted - 1, {owner})
-        place.truth.row({y: 1, q.phi: -1, k.phi: -1, v.phi: -1, column: -1}, 1, owner)
+        site, column = place.site(place.scope.attribute("scale"), wanted - 1, {owner}, Fraction(-1))
+        place.truth.product(y, (q.phi, k.phi, v.phi, column), 1, owner)
         order = draw("order", "scores", "state", "queries", "after", "state after", "causal after")
         if order in ("scores", "after", "causal after"):
             scores = place.assign("scores", f"{q.var} @ {k.var}.mT", tag)

@@ -54,7 +54,7 @@ def gated(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
     else:
         a = activation(place, draw, a)
     phi = place.truth.value("gated")
-    place.truth.row({phi: 1, a.phi: -1, b.phi: -1})
+    place.truth.product(phi, (a.phi, b.phi))
     terms = b.terms if not (a.terms & b.terms) else frozenset()
     y = Value(place.assign("h", f"{a.var} * {b.var}"), phi, True, x.size, terms)
     y = maybe(place, draw, "on product", y, set(terms), 0.1) if terms else y

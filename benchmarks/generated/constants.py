@@ -35,11 +35,11 @@ def maybe(place: Place, draw: Draw, name: str, value: Value, owners: set[str], p
 
 def multiply(
     place: Place, draw: Draw, name: str, value: Value, owners: set[str], wanted: Fraction | None = None,
-    tag: str | None = None, falls: bool = False,
+    tag: str | None = None, plain: Fraction = Fraction(0),
 ) -> Value:  # fmt: skip
     """`value` times a constant, in one of the ways; the exponent it should have is drawn where none is wanted."""
     aim = draw("exponent", *QUARTERS, weights=OFTEN) if wanted is None else wanted
-    site, column = place.site(place.scope.attribute(name), aim, owners, falls)
+    site, column = place.site(place.scope.attribute(name), aim, owners, plain)
     var = written(place, draw, site, value.var, tag)
     phi = place.truth.value(f"{value.var}·{site.key}")
     place.truth.row({phi: 1, value.phi: -1, column: -1})

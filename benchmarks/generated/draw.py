@@ -16,6 +16,7 @@ class Choices:
 
     seed: int
     off: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()  # options that are never taken, wherever they stand
     made: dict[str, int] = field(default_factory=dict)  # key → index of the option, 0 the plainest
     said: dict[str, object] = field(default_factory=dict)
 
@@ -41,6 +42,8 @@ class Draw:
         if not self.choices.is_off(key):
             stream = random.Random(f"{self.choices.seed}/{key}")
             chances = list(weights) if weights is not None else [1.0] * len(options)
+            chances = [0.0 if o in self.choices.without else c for o, c in zip(options, chances, strict=True)]
+            chances[0] = chances[0] if any(chances) else 1.0
             index = stream.choices(range(len(options)), chances)[0]
         self.choices.made[key], self.choices.said[key] = index, options[index]
         return options[index]

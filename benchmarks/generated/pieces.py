@@ -101,7 +101,7 @@ def _normalised(
             return place.assign("h", f"self.{attribute}({v}.reshape(-1, {v}.shape[-1])).reshape({v}.shape)"), None
         return place.assign("h", f"self.{attribute}({v})"), None
     if kind == "normalize":
-        site, column = place.site(place.scope.attribute("of_norm"), HALF if x.grows else Fraction(0), set())
+        site, column = place.site(place.scope.attribute("of_norm"), HALF * x.grows, set(), HALF * x.grows)
         var = place.assign("h", f"F.normalize({v}, dim=-1, eps=EPS)")
         draw = draw.sub("of norm")
         return written(place, draw, site, var), (site, column)
@@ -151,7 +151,7 @@ def gain(place: Place, draw: Draw, x: Value, name: str, *, scalar: bool = False,
     place.truth.row({vector.phi: 1, tensor.column: -1}, 0, full)
     vector = maybe(place, draw, "on gain", vector, {full}, 0.12)
     phi = place.truth.value(f"{x.var}·{attribute}")
-    place.truth.row({phi: 1, x.phi: -1, vector.phi: -1})
+    place.truth.product(phi, (x.phi, vector.phi))
     how = draw("how", "{x} * {g}", "{g} * {x}", "torch.mul({x}, {g})")
     var = place.assign("h", how.format(x=x.var, g=vector.var))
     return maybe(place, draw, "behind gain", Value(var, phi, x.grows, x.size, frozenset({full})), {full}, 0.08)
@@ -186,7 +186,7 @@ def _interpolated(place: Place, draw: Draw, x: Value, branch: Value, how: str, p
     falls = how != "alpha"
     wanted = draw("exponent", Fraction(0), -HALF, Fraction(-1), Fraction(-1, 4), weights=(4, 1, 1, 0.5))
     name = place.scope.attribute("mix")
-    site, column = place.site(name, wanted, set(branch.terms), falls)
+    site, column = place.site(name, wanted, set(branch.terms), wanted, falls)
     amount = draw("amount", "0.5", "0.3", "0.25")
     place.scope.init.append(f"self.{name} = {amount} * (width / FIRST) ** {exponent(site.key)}")
     place.truth.same(phi, x.phi)

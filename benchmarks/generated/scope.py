@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from .draw import Draw
 from .truth import Tensor, Truth
@@ -125,12 +126,14 @@ class Place:
         if self.instance == 0 and self.visit == 0:
             self.shared.words.append(text)
 
-    def site(self, name: str, wanted: object, owners: set[str], falls: bool = False) -> tuple[Site, int]:
-        """The constant `name` of this class, with a column for this instance."""
+    def site(
+        self, name: str, wanted: Fraction, owners: set[str], plain: Fraction = Fraction(0), falls: bool = False
+    ) -> tuple[Site, int]:
+        """The constant `name` of this class, with a column for this instance; its exponent is `plain` in Table 3."""
         key = f"{self.scope.name}.{name}"
         site = self.shared.sites.setdefault(key, Site(key, falls=falls))
         while len(site.columns) <= self.instance:
-            site.columns.append(self.truth.column("c", key, wanted))  # type: ignore[arg-type]
+            site.columns.append(self.truth.column("c", key, wanted, plain))
             site.owners.append(set())
         site.owners[self.instance] |= owners
         return site, site.columns[self.instance]

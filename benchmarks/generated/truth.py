@@ -69,13 +69,14 @@ class Truth:
     optimizer: Literal["adam", "sgd"] = "adam"
     columns: list[tuple[str, str]] = field(default_factory=list)  # (φ, τ or c; label)
     wanted: dict[int, Fraction] = field(default_factory=dict)  # what a free column is set to
+    plain: dict[int, Fraction] = field(default_factory=dict)  # and in Table 3
     rows: list[Row] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     found: dict[int, Fraction] = field(default_factory=dict)
 
-    def column(self, kind: str, label: str, wanted: Fraction = Fraction(0)) -> int:
+    def column(self, kind: str, label: str, wanted: Fraction = Fraction(0), plain: Fraction = Fraction(0)) -> int:
         self.columns.append((kind, label))
-        self.wanted[len(self.columns) - 1] = wanted
+        self.wanted[len(self.columns) - 1], self.plain[len(self.columns) - 1] = wanted, plain
         return len(self.columns) - 1
 
     def value(self, label: str, wanted: Fraction = Fraction(0)) -> int:
@@ -83,6 +84,13 @@ class Truth:
 
     def row(self, terms: dict[int, int], right: int | Fraction = 0, owner: str | None = None) -> None:
         self.rows.append(Row(dict(terms), Fraction(right), owner))
+
+    def product(self, out: int, factors: Iterable[int], k: int = 0, owner: str | None = None) -> None:
+        """φ of a product is the sum of those of its factors (one of which may be there twice), and k."""
+        terms = {out: 1}
+        for factor in factors:
+            terms[factor] = terms.get(factor, 0) - 1
+        self.row(terms, k, owner)
 
     def pin(self, value: int) -> None:
         self.row({value: 1})
