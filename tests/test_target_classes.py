@@ -190,7 +190,7 @@ class Net(nn.Module):
         ),
         (
             "flag=True", "self.l = nn.Linear(8, 8)", "return x",
-            "Net has no argument that looks like a width, but flag",
+            "Net has no argument that looks like a width; it takes flag",
         ),
         (
             "width=64", "raise ValueError('no swish')", "return x",

@@ -28,7 +28,7 @@ def target_from_class(
     """The target of a model class; `config` is the config class or object the user named, if any."""
     read = with_globals(arguments.read(cls, module, config), module)
     label = f"{cls.__name__}({read.config})" if read.config else cls.__name__
-    given = list(plans(read.knobs, options, cls.__name__))
+    given = list(plans(read.knobs, options, cls.__name__, read.construct, module.__file__))
     unknown = small.unguessable(read.knobs, given[0].values({}), cls.__name__)
     if unknown is not None:
         raise unknown

@@ -94,15 +94,19 @@ def _small(found: _Found) -> tuple[int, int]:
 
 
 def _find(knobs: Mapping[str, Leaf], options: TargetOptions) -> _Found:
-    def named(table: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name for name in knobs if names.rank(name.rpartition(".")[2], table) is not None)
+    def named(table: tuple[str, ...], others: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The arguments called like that, or else those called so after a prefix."""
+        numbers = {name: name.rpartition(".")[2] for name in knobs if not isinstance(knobs[name].value, bool)}
+        exact = tuple(name for name, short in numbers.items() if names.rank(short, table) is not None)
+        ends = (name for name, short in numbers.items() if names.named(short, table) and name not in others)
+        return exact or tuple(ends)
 
     def value(name: str, otherwise: int) -> Any:
         found = options.set.get(name, knobs[name].value)
         return otherwise if found is MISSING else found
 
-    heads = tuple(name for name in named(names.HEADS) if isinstance(value(name, 4), int))
     kv = tuple(name for name in named(names.KV_HEADS) if isinstance(value(name, 2), int) and value(name, 2) > 0)
+    heads = tuple(name for name in named(names.HEADS, kv) if isinstance(value(name, 4), int))
     dims = tuple(
         name for name in named(names.HEAD_DIM) if isinstance(value(name, HEAD_DIM), int) and value(name, HEAD_DIM) > 0
     )

@@ -12,9 +12,18 @@ WIDTH = (
     "hidden_layers_sizes", "widths", "width_per_group", "base_channels", "base_width", "base_ch", "channels",
     "planes", "num_channels", "n_channels", "model_channels", "num_filters", "n_filters", "base_filters", "filters",
     "num_features", "nf", "ngf", "ndf", "n_feat", "features", "dims", "embed_dims", "state_dim", "inner_dim", "nembd",
-    "ninp", "emsize", "h_dim", "feat_dim", "residual_channels", "nz_hidden",
+    "ninp", "emsize", "h_dim", "feat_dim", "residual_channels", "nz_hidden", "channel", "ch", "res_channel",
+    "res_channels", "base_channel", "base_dim", "n_state", "n_audio_state", "n_text_state", "transformer_width",
+    "vision_width", "attn_width", "filter", "hid_dim", "hid_size", "hidden_channel", "start_filts", "init_features",
+    "base_filter", "init_channels", "init_dim", "d_hid", "dim_hid", "num_hiddens",
 )  # fmt: skip
 """Names of the number that grows (DESIGN's width), strongest first."""
+
+DOUBTFUL = (
+    "channels", "num_channels", "n_channels", "num_features", "features", "n_feat", "feat_dim", "planes", "dims",
+    "state_dim", "channel", "ch", "d", "h", "n", "size",
+)  # fmt: skip
+"""Names that are as often those of an input: images, nodes of a graph, states of a game."""
 
 FEEDFORWARD = (
     "d_ff", "ff_dim", "ffn_dim", "dim_ff", "dim_feedforward", "feedforward_dim", "intermediate_size", "mlp_dim",
@@ -108,6 +117,25 @@ def rank(name: str, table: tuple[str, ...]) -> int | None:
         if form in table:
             return table.index(form)
     return None
+
+
+def named(name: str, table: tuple[str, ...]) -> bool:
+    """Whether a name is in a table, or ends in an entry of it after a prefix: `attn_dim_head`, `enc_num_heads`."""
+    short = plain(name)
+    return rank(name, table) is not None or any(len(each) > 3 and short.endswith(f"_{each}") for each in table)
+
+
+_NO_WIDTH = re.compile(
+    r"(^|_)(class(es)?|vocab(ulary)?|tokens?|labels?|heads?|layers?|depths?|blocks?|steps?|seed|batch|kernel|strides?|pad|"
+    r"padding|dilations?|groups?|patch|image|img|rgb|colou?rs?|window|seq|sequence|length|len|positions?|context|ctx|"
+    r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mult|ratio|rate|drop(out)?|in|input|out|output|max|min|"
+    r"freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top)(_|$)"
+)
+
+
+def no_width(name: str) -> bool:
+    """Whether a number of this name is none that hidden layers are as wide as: classes, depth, an image's channels."""
+    return _NO_WIDTH.search(plain(name)) is not None
 
 
 def is_dropout(name: str) -> bool:

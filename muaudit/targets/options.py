@@ -123,6 +123,11 @@ def _parse_width(text: str) -> tuple[str, tuple[int, ...]]:
             f"--width expects NAME=SIZE,SIZE, found {text!r}", "for example --width n_embd=64,128 or --width 64,128"
         )
     parts = [part.strip() for part in sizes.split(",") if part.strip()]
+    if name.strip() and len(parts) > 1 and len(set(parts)) == 1:
+        raise UserError(
+            f"--width {text} does not grow: a width is probed at two sizes or more",
+            f"to hold it fixed: --set {name.strip()}={parts[0]}",
+        )
     return name.strip() or MAIN_AXIS, check_widths(map(_literal, parts), f"--width {text}:")
 
 

@@ -10,9 +10,11 @@ from muaudit.errors import NoWidthError, UserError
 from muaudit.targets import names
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.heads import Heads, plan_heads
+from muaudit.targets.literals import advice
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
+from muaudit.targets.reach import Construct, Reach, reach
 from muaudit.targets.signatures import is_list, may_be_size
 from muaudit.targets.small import plan_fixed
 
@@ -57,14 +59,24 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The main width, and whether what usually scales along with it does (not when the user picked a lesser width)."""
+    """The main width, and whether what usually scales along with it does (not when the user picked a lesser width).
+
+    inputs: arguments that are called like widths and size the input or the output alone. note: how it was found.
+    """
 
     main: str
     together: bool
+    inputs: tuple[str, ...] = ()
+    note: str = ""
 
 
-def plans(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> Iterator[Plan]:
+def plans(
+    knobs: Mapping[str, Leaf], options: TargetOptions, label: str, construct: Construct | None = None,
+    file: str | None = None,
+) -> Iterator[Plan]:  # fmt: skip
     """Plans worth trying, best first: a small model at small probes, larger probes, then nothing made smaller.
+
+    construct: from arguments to a model, to try what names leave in doubt. file: where its widths may be numbers.
 
     Raises UserError where no width is found, a flag names no argument, or an argument cannot be guessed.
     """
@@ -72,6 +84,10 @@ def plans(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> Iter
         if name not in knobs:
             raise UserError(f"{label} has no argument {name!r}", near(name, knobs, "its arguments"))
     chosen = _choose(knobs, options, label)
+    if construct is not None and not options.widths:
+        chosen = _tried(chosen, knobs, options, construct)
+    if chosen is None:
+        raise _no_width(knobs, label, file)
     for shrink in (True, False):
         heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
         for probes in _probes(chosen.main, options, heads.divisor):
@@ -82,11 +98,15 @@ def _plan(
     chosen: _Chosen, probes: tuple[int, ...], knobs: Mapping[str, Leaf], options: TargetOptions, heads: Heads,
     fixed: tuple[dict[str, Any], list[str]],
 ) -> Plan:  # fmt: skip
-    values, notes = fixed
+    values, notes = dict(fixed[0]), [*([chosen.note] if chosen.note else []), *fixed[1]]
+    held: list[str] = []
     base = _number(knobs[chosen.main].value)
     axes = [WidthAxis(chosen.main, probes, base)]
     for name, leaf in knobs.items():
         if name == chosen.main or name in options.set or not (name in options.widths or _is_width(name, leaf)):
+            continue
+        if name in chosen.inputs:
+            values |= _as_input(name, leaf)
             continue
         if name in options.widths:
             axes.append(WidthAxis(name, options.widths[name], _number(leaf.value)))
@@ -95,15 +115,17 @@ def _plan(
             notes.append(f"{name} grows along, at {axes[-1].probes[0] / probes[0]:g} × {chosen.main}")
         elif leaf.value is MISSING:
             values[name] = 64
-            notes.append(f"{name} is held at 64")
+            held.append(name)
+    if held:
+        notes.append(f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held at 64")
     lists = {axis.name: shape for axis in axes if (shape := _shape(knobs[axis.name]))}
     kept = {name: value for name, value in values.items() if name not in heads.derived}
     derived = {name: heads.at(name, probes[0]) for name in heads.derived}
     return Plan(tuple(axes), kept | dict(heads.fixed), derived, lists, (*notes, *heads.notes))
 
 
-def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen:
-    """The width argument: the one named by flag, else the one with the strongest name."""
+def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen | None:
+    """The width argument: the one named by flag, else the one with the strongest name; None without any."""
     ranked = [name for _, name in sorted(_ranked(knobs, options))]
     named = [name for name in options.widths if name != MAIN_AXIS]
     for name in named:
@@ -115,12 +137,74 @@ def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _C
         return _Chosen(ranked[0], together=True)
     if named:
         return _Chosen(named[0], together=not ranked)
-    numbers = [name for name, leaf in knobs.items() if _number(leaf.value) is not None]
-    commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
-    hint = f"name the argument that is:\n{commands}" if numbers else "write a spec beside it:\n" + spec_for(label)
-    raise NoWidthError(
-        f"{label} has no argument that looks like a width, but {', '.join(knobs) or 'none at all'}", hint
+    return None
+
+
+def _tried(
+    chosen: _Chosen | None, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct
+) -> _Chosen | None:
+    """The choice by what the arguments size, where names leave a doubt: of those, the one that makes most matrices."""
+    ranked = [name for _, name in sorted(_ranked(knobs, options))]
+    doubtful = [name for name in ranked if _in_doubt(name, knobs)]
+    if chosen is not None and not doubtful:
+        return chosen
+    others = [name for name in knobs if not ranked and name not in options.set and _may_be_width(name, knobs[name])]
+    found: dict[str, Reach | None] = {}
+    for name in (*doubtful, *others):
+        values = _values_to_try(chosen.main if chosen else name, name, knobs, options)
+        found[name] = reach(construct, values, name)
+    inputs = tuple(name for name, each in found.items() if each is not None and not each.hidden)
+    sure = [name for name in ranked if name not in inputs]
+    if sure:
+        return _Chosen(sure[0], together=True, inputs=inputs)
+    hidden = {
+        name: each.matrices for name, each in found.items() if name in others and each is not None and each.hidden
+    }
+    if not hidden:
+        return None
+    best = max(hidden, key=lambda name: hidden[name])
+    return _Chosen(
+        best, together=True, inputs=inputs, note=f"{best} was tried and sizes hidden layers: it is the width"
     )
+
+
+def _in_doubt(name: str, knobs: Mapping[str, Leaf]) -> bool:
+    """Whether a name is as often that of an input: `channels`, `width` beside `height`; or only ends like a width."""
+    short = name.rpartition(".")[2]
+    beside = short.endswith("width") and f"{short.removesuffix('width')}height" in {n.rpartition(".")[2] for n in knobs}
+    known = names.rank(short, names.WIDTH + names.FEEDFORWARD + names.ATTENTION_WIDTH) is not None
+    return beside or not known or names.rank(short, names.DOUBTFUL) is not None
+
+
+def _may_be_width(name: str, leaf: Leaf) -> bool:
+    short = name.rpartition(".")[2]
+    return _is_size(leaf) and not names.no_width(short) and names.rank(short, _NOT_WIDTH) is None
+
+
+def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: TargetOptions) -> dict[str, Any]:
+    """The arguments of a small model, with a size for the one that is to be doubled."""
+    fixed, _ = plan_fixed(knobs, options, shrink=True)
+    heads = plan_heads(knobs, main, options, shrink=True)
+    plan = _plan(_Chosen(main, together=True), (2 * heads.divisor * 32, 4 * heads.divisor * 32), knobs, options, heads,
+                 (fixed, []))  # fmt: skip
+    return {name: 64} | plan.values({})
+
+
+def _as_input(name: str, leaf: Leaf) -> dict[str, Any]:
+    """A value for an argument that turned out to size the input or the output."""
+    if leaf.value is not MISSING:
+        return {}
+    return {name: 3 if "ch" in name.rpartition(".")[2].lower() else 32}
+
+
+def _no_width(knobs: Mapping[str, Leaf], label: str, file: str | None) -> NoWidthError:
+    numbers = [name for name, leaf in knobs.items() if _may_be_width(name, leaf) and _number(leaf.value) is not None]
+    commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
+    hint = advice(file, label)
+    if not hint:
+        hint = f"name the argument that is:\n{commands}" if numbers else "write a spec beside it:\n" + spec_for(label)
+    takes = f"it takes {', '.join(knobs)}" if knobs else "it takes none"
+    return NoWidthError(f"{label} has no argument that looks like a width; {takes}", hint)
 
 
 def spec_for(call: str) -> str:

@@ -1,0 +1,78 @@
+"""Widths that are numbers in the code: which lines of a file hold them, and how they become an argument."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from muaudit.targets.source import tree_of
+
+# Layers of torch.nn by how many of their leading arguments are sizes of features, what is taken and what is made.
+_LAYERS = {
+    "Linear": 2, "LazyLinear": 1, "Bilinear": 3, "Embedding": 2, "MultiheadAttention": 1, "LSTM": 2, "GRU": 2, "RNN": 2,
+    "LSTMCell": 2, "GRUCell": 2, "RNNCell": 2, "TransformerEncoderLayer": 1, "TransformerDecoderLayer": 1,
+} | {f"{kind}{n}d": 2 for kind in ("Conv", "ConvTranspose") for n in (1, 2, 3)}  # fmt: skip
+_KEYWORDS = (
+    "in_features", "out_features", "in_channels", "out_channels", "embedding_dim", "hidden_size", "input_size",
+    "embed_dim", "d_model", "dim_feedforward",
+)  # fmt: skip
+_SMALLEST = 8  # smaller numbers are colours, kernels, classes
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Literal:
+    """One layer whose sizes are numbers. made, taken: those that it makes, and those that it takes."""
+
+    line: int
+    text: str
+    made: tuple[int, ...]
+    taken: tuple[int, ...]
+
+
+def advice(file: str | None, label: str) -> str:
+    """The lines that hold the widths, and what to write instead; empty where the file has none."""
+    found = list(literals(file))
+    if not found or file is None:
+        return ""
+    name = Path(file).name
+    lines = [f"  {name}:{each.line}: {each.text}" for each in found[:_SHOWN]]
+    more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    made, taken = {n for each in found for n in each.made}, {n for each in found for n in each.taken}
+    inner = sorted(made & taken or made)
+    return "\n".join(
+        ["its widths are numbers in the code:", *lines, *more, f"make them an argument of {label}: {_written(inner)}"]
+    )
+
+
+def literals(file: str | None) -> Iterator[Literal]:
+    """The layers of a file whose sizes are numbers in the code, in the order of its lines."""
+    tree = tree_of(file)
+    own = {node.name: 2 for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} if tree is not None else {}
+    layers = own | _LAYERS
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
+    for call in sorted(calls, key=lambda each: each.lineno):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if name not in layers:
+            continue
+        sizes = call.args[: layers[name]]
+        pairs = [(place, each) for place, each in enumerate(sizes)]
+        pairs += [(int(not key.arg.startswith("in")), key.value) for key in call.keywords if key.arg in _KEYWORDS]
+        made = tuple(n for place, each in pairs if place == layers[name] - 1 and (n := _number(each)))
+        taken = tuple(n for place, each in pairs if place == 0 and (n := _number(each)))
+        if made or taken:
+            yield Literal(call.lineno, ast.unparse(call), made, taken)
+
+
+def _number(node: ast.expr) -> int:
+    value = node.value if isinstance(node, ast.Constant) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= _SMALLEST else 0
+
+
+def _written(numbers: list[int]) -> str:
+    """`width=32, then width for 32, 2 * width for 64`."""
+    base = numbers[0]
+    shown = [f"{'' if n == base else f'{n // base} * '}width for {n}" for n in numbers[:_SHOWN] if n % base == 0]
+    return f"width={base}, with {', '.join(shown)}"

@@ -1,0 +1,57 @@
+"""What an argument sizes: which parameters grow with it, tried on models without values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from muaudit.targets.usercode import attempt
+
+Construct = Callable[[Mapping[str, Any]], Any]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many parameters an argument makes matrix-like, and whether others make and read what it sizes."""
+
+    matrices: int
+    through: bool
+
+    @property
+    def hidden(self) -> bool:
+        """Whether hidden layers may grow with it: image channels are read and never made, classes made and not read."""
+        return self.matrices > 0 or self.through
+
+
+def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach | None:
+    """Double one argument, and compare all shapes. None where the model cannot be built like that."""
+    narrow, wide = _shapes(construct, values), _shapes(construct, {**values, name: _doubled(values[name])})
+    if narrow is None or wide is None:
+        return None
+    grown = [
+        [place for place, (a, b) in enumerate(zip(shape, wide[key], strict=True)) if b > a]
+        for key, shape in narrow.items()
+        if len(shape) > 1 and len(wide.get(key, ())) == len(shape)
+    ]
+    first, later = any(places == [0] for places in grown), any(places and 0 not in places for places in grown)
+    return Reach(sum(len(places) > 1 for places in grown), first and later)
+
+
+def _doubled(value: Any) -> Any:
+    return [2 * each for each in value] if isinstance(value, (list, tuple)) else 2 * value
+
+
+def _shapes(construct: Construct, values: Mapping[str, Any]) -> Shapes | None:
+    """The shapes of a model's parameters: on the meta device, or with values where its constructor needs them."""
+    import torch
+
+    for device in ("meta", "cpu"):
+        try:
+            with attempt(), torch.device(device):
+                model = construct(values)
+            return {name: tuple(each.shape) for name, each in model.named_parameters()}
+        except Exception:
+            continue
+    return None

@@ -1,0 +1,127 @@
+"""Which argument is the width: by name, by what it sizes where names leave a doubt; none where numbers stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from muaudit.audit import audit
+from muaudit.errors import UserError
+from muaudit.targets import Target, parse_widths, resolve
+from muaudit.targets.options import TargetOptions
+
+
+def target(folder: Path, text: str, **options: object) -> Target:
+    file = folder / "model.py"
+    file.write_text("import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n" + dedent(text))
+    return resolve(str(file), TargetOptions(**options))  # type: ignore[arg-type]
+
+
+def refused(folder: Path, text: str, **options: object) -> UserError:
+    with pytest.raises(UserError) as error:
+        target(folder, text, **options)
+    return error.value
+
+
+SEGMENTER = """
+class Block(nn.Module):
+    def __init__(self, taken, made):
+        super().__init__()
+        self.conv = nn.Conv2d(taken, made, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x).relu()
+
+class Segmenter(nn.Module):
+    def __init__(self, n_channels, n_classes, width_on_screen=80):
+        super().__init__()
+        self.first, self.second = Block(n_channels, 24), Block(24, 48)
+        self.last = nn.Conv2d(48, n_classes, 1)
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x)))
+"""
+
+
+def test_image_channels_are_no_width_and_numbers_in_the_code_are_shown(tmp_path: Path) -> None:
+    error = refused(tmp_path, SEGMENTER)
+    assert error.message == (
+        "Segmenter has no argument that looks like a width; it takes n_channels, n_classes, width_on_screen"
+    )
+    assert error.hint.splitlines() == [
+        "its widths are numbers in the code:",
+        "  model.py:16: Block(n_channels, 24)",
+        "  model.py:16: Block(24, 48)",
+        "  model.py:17: nn.Conv2d(48, n_classes, 1)",
+        "make them an argument of Segmenter: width=24, with width for 24, 2 * width for 48",
+    ]
+
+
+NAMED = """
+class Net(nn.Module):
+    def __init__(self, {arguments}):
+        super().__init__()
+        self.first, self.mid = nn.Linear({taken}, {width}), nn.Linear({width}, {width})
+        self.last = nn.Linear({width}, {made})
+
+    def forward(self, x):
+        return self.last(self.mid(self.first(x).relu()).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "taken", "width", "made", "found"),
+    [
+        ("state_dim, action_dim, hidden_dim=32", "state_dim", "hidden_dim", "action_dim", ["hidden_dim"]),
+        ("n_channels=3, width=256, height=8", "n_channels * height", "width", "4", ["width"]),
+        ("num_features, channels", "num_features", "channels", "8", ["channels"]),
+        ("seed=7, num_classes=20, cells=40", "16", "cells", "num_classes", ["cells"]),
+        ("nhid=24, nfeat=16, nclass=7", "nfeat", "nhid", "nclass", ["nhid"]),
+        ("vocab_size=90, res_channel=40", "vocab_size", "res_channel", "vocab_size", ["res_channel"]),
+    ],
+)
+def test_of_the_arguments_the_one_that_sizes_hidden_layers(
+    tmp_path: Path, arguments: str, taken: str, width: str, made: str, found: list[str]
+) -> None:
+    text = NAMED.format(arguments=arguments, taken=taken, width=width, made=made)
+    assert [axis.name for axis in target(tmp_path, text).axes] == found
+
+
+@pytest.mark.parametrize("arguments", ["num_classes=64", "in_channels=16, n_layers=9", "vocab_size=512, image_size=64"])
+def test_what_is_never_a_width_is_never_offered(tmp_path: Path, arguments: str) -> None:
+    error = refused(tmp_path, NAMED.format(arguments=arguments, taken=5, width=7, made=4))
+    assert "--width" not in error.hint
+    assert "but" not in error.message
+
+
+HEADS = """
+class Net(nn.Module):
+    def __init__(self, dim, num_tokens=128, {heads}=4, {size}=32):
+        super().__init__()
+        self.heads, self.inner = {heads}, {heads} * {size}
+        self.embed, self.qkv = nn.Embedding(num_tokens, dim), nn.Linear(dim, 3 * self.inner, bias=False)
+        self.out, self.head = nn.Linear(self.inner, dim, bias=False), nn.Linear(dim, num_tokens, bias=False)
+
+    def forward(self, x):
+        x = self.embed(x)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        return self.head(x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("heads", "size"), [("attn_heads", "attn_dim_head"), ("encoder_num_heads", "encoder_head_dim")]
+)
+def test_heads_after_a_prefix_grow_in_number_as_others_do(tmp_path: Path, heads: str, size: str) -> None:
+    found = target(tmp_path, HEADS.format(heads=heads, size=size))
+    assert any(note.startswith(f"{size} 32 → 16, then held fixed: {heads} grows with dim") for note in found.notes)
+    report = audit(found)
+    assert {row.name for row in report.tensors if row.kind == "matrix"} == {"qkv.weight", "out.weight"}
+    assert "MUP404" not in {violation.rule for violation in report.violations}
+
+
+def test_a_width_that_does_not_grow_points_to_what_holds_it_fixed() -> None:
+    with pytest.raises(UserError, match="--set n_kv_head=2"):
+        parse_widths(["n_kv_head=2,2"])
