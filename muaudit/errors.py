@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+BUG = "This is a bug in muaudit, please report it; --debug shows the traceback."
+
 
 class UserError(Exception):
     """A problem with the input: the command line prints it without a traceback and exits 2.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 # Read when torch is imported. Two workers with a thread per core each wait for one another: some ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
+for name in ("torch", "muaudit.audit", "muaudit.targets.spec", "muaudit.targets.classes"):
+    import_module(name)  # once, rather than in every nursery that a test has forked
 
 
 @pytest.fixture(autouse=True)

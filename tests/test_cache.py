@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from muaudit.audits import cache as cache_module
 from muaudit.audits import run as run_module
 from muaudit.audits.cache import Cache
 from muaudit.audits.stored import report_from, to_data
+from muaudit.isolation import Task
 from muaudit.report.findings import Failure
 
 MODEL = """
@@ -54,13 +55,13 @@ def cache(tmp_path: Path) -> Cache:
 def audits(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs that were really audited."""
     done: list[Job] = []
-    really = run_module.audit_job
+    really = run_module.run_tasks
 
-    def counted(job: Job) -> Any:
-        done.append(job)
-        return really(job)
+    def counted(tasks: Sequence[Task], **settings: Any) -> Any:
+        done.extend(task.args[0] for task in tasks)
+        return really(tasks, **settings)
 
-    monkeypatch.setattr(run_module, "audit_job", counted)
+    monkeypatch.setattr(run_module, "run_tasks", counted)
     return done
 
 
@@ -186,14 +187,14 @@ from muaudit.cli.main import main
 try:
     main()
 except SystemExit as stop:
-    print(stop.code, "torch" in sys.modules, file=sys.stderr)
+    print(stop.code, "muaudit.isolation.nursery" in sys.modules, "torch" in sys.modules, file=sys.stderr)
 """
     environment = {**os.environ, "MUAUDIT_CACHE_DIR": str(project / "elsewhere")}
     runs = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
         for _ in range(2)
     ]
-    assert [run.stderr.split()[-2:] for run in runs] == [["1", "True"], ["1", "False"]]
+    assert [run.stderr.split()[-3:] for run in runs] == [["1", "True", "False"], ["1", "False", "False"]]
     assert runs[0].stdout == runs[1].stdout != ""
 
 
@@ -223,8 +224,6 @@ def test_a_variable_that_user_code_asks_for_counts(
     run_jobs([Job("net.py")], cache)
     run_jobs([Job("net.py")], cache)
     assert len(audits) == 1
-    for module in ("net", "helper"):
-        sys.modules.pop(module, None)
     monkeypatch.setenv("HAS" if how == "item" else "SIZE", "8")
     monkeypatch.setenv("SIZE", "8")
     run_jobs([Job("net.py")], cache)

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import typer.main
+from here import run_here
 
 import muaudit.targets
 from muaudit import __version__
+from muaudit.audits import run as audits
 from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.report.model import Report, Step, Unanalysed, Violation
@@ -109,8 +111,8 @@ def test_the_options_are_frozen() -> None:
             "--base-width", "--baseline", "--bsh", "--config", "--debug", "--diff", "--exit-zero", "--extend-select",
             "--fail-on", "--fix", "--format", "--ignore", "--init", "--input", "--isolated", "--jobs", "--lr-group",
             "--no-cache", "--no-init", "--optimizer", "--output", "--plan", "--profile", "--quiet", "--seed",
-            "--select", "--set", "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors", "--why",
-            "--width", "-q",
+            "--select", "--set", "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors",
+            "--timeout", "--why", "--width", "-q",
         ],
         "convert": [
             "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
@@ -128,7 +130,7 @@ def test_the_options_are_frozen() -> None:
         "version": [],
         "baseline": [
             "--baseline", "--config", "--debug", "--init", "--input", "--isolated", "--jobs", "--lr-group",
-            "--no-cache", "--no-init", "--optimizer", "--profile", "--prune", "--set", "--width",
+            "--no-cache", "--no-init", "--optimizer", "--profile", "--prune", "--set", "--timeout", "--width",
         ],
         "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],
@@ -161,7 +163,8 @@ def test_clean_exits_0_and_strict_minds_what_was_not_analysed(run: Run, engine: 
     assert run("check", "m.py", "--strict")[0] == 1
 
 
-def test_flags_reach_the_engine(run: Run, engine: Engine) -> None:
+def test_flags_reach_the_engine(run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audits, "run_tasks", run_here)
     run(
         "check", "m.py:Net", "--width", "n_embd=64,128", "--width", "d_ff=96,288", "--set", "n_layer=2",
         "--input", "idx=int64[2,32]", "--optimizer", "sgd", "--lr-group", "h.*=-1", "--profile", "lingle",
@@ -177,7 +180,8 @@ def test_flags_reach_the_engine(run: Run, engine: Engine) -> None:
     assert (kwargs["profile"].name, kwargs["target_width"], kwargs["seed"]) == ("lingle", 4096, 7)
 
 
-def test_the_target_may_be_left_out(run: Run, engine: Engine) -> None:
+def test_the_target_may_be_left_out(run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audits, "run_tasks", run_here)
     run("check")
     assert engine.calls[0][0] is None
 
@@ -254,9 +258,12 @@ def test_a_model_that_calls_exit_is_not_clean(run: Run, engine: Engine) -> None:
     assert "sys.exit(0)" in err
 
 
-def test_interrupt(run: Run, engine: Engine) -> None:
+def test_interrupt(run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.report = KeyboardInterrupt()
-    assert run("check", "m.py")[0] == 130
+    code, _, err = run("check", "m.py")
+    assert (code, "the audited code raised KeyboardInterrupt" in err) == (2, True)
+    monkeypatch.setattr(audits, "run_tasks", run_here)
+    assert run("check", "m.py")[0] == 130  # the user's own
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import torch
 
 from muaudit.cli import repair
 from muaudit.cli.main import app
-from muaudit.fixes import apply_edits
+from muaudit.fixes.edits import apply_edits
 from muaudit.report.model import Edit
 from muaudit.writing import locked
 

@@ -88,13 +88,19 @@ class _Watched(os._Environ):  # type: ignore[type-arg]
 
 @contextlib.contextmanager
 def watched() -> Iterator[Lookups]:
-    """Note what is asked of the environment inside."""
+    """Note what is asked of the environment inside, beside what `keep_watching` has noted."""
     before, lookups = _Watched.lookups, Lookups()
+    lookups.asked |= before.asked if before is not None else set()
     _use(lookups)
     try:
         yield lookups
     finally:
         _use(before)
+
+
+def keep_watching() -> None:
+    """Note what is asked from here on: what processes that are forked from this one share, it has imported."""
+    _use(Lookups())
 
 
 def _use(lookups: Lookups | None) -> None:

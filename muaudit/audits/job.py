@@ -23,6 +23,7 @@ class Job:
     """A target with everything that its audit depends on. `name` is that of a configured target.
 
     fixes: work out the source edits too, each tried by an audit of its own. base_width: where these change nothing.
+    why: the name whose derivation is asked for.
     """
 
     text: str | None
@@ -35,6 +36,7 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     fixes: bool = False
     base_width: int | None = None
+    why: str | None = None
 
     @property
     def shown(self) -> str:
@@ -46,14 +48,12 @@ class Job:
 class Audited:
     """A report, the user's source files that it came from, and the stamps of the packages that took part.
 
-    modules: the user's modules that were imported for it in this process. variables: the environment variables that
-    were asked for, prefixes with a `*`.
+    variables: the environment variables that were asked for, prefixes with a `*`.
     """
 
     report: Report
     sources: tuple[str, ...] = ()
     packages: Mapping[str, list[int]] = field(default_factory=dict)
-    modules: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
 
 
@@ -66,7 +66,9 @@ def audit_job(job: Job) -> Report:
         target, report = _audited(job)
         if not job.fixes:
             return report
-        from muaudit.fixes import known_base, propose, verified
+        from muaudit.fixes.base import known_base
+        from muaudit.fixes.propose import propose
+        from muaudit.fixes.verify import verified
 
         fixes = propose(report, target, job.base_width or known_base(target, job.options.bsh, job.plan))
         return verified(report, fixes, lambda: _audited(job)[1], set(sys.modules) - before)

@@ -1,79 +1,116 @@
-"""From jobs to reports: what the cache knows, what is left in this process, and several in parallel ones."""
+"""From jobs to reports: what the cache knows, and what is left in a process each."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
 
 from muaudit.audits.cache import Cache
 from muaudit.audits.environment import watched
 from muaudit.audits.job import Audited, Job, audit_job
-from muaudit.audits.sources import opened, packages, user_files, user_modules
-from muaudit.errors import UserError
+from muaudit.audits.sources import opened, packages, user_files
+from muaudit.errors import BUG, UserError
+from muaudit.isolation import Done, InternalError, LostTarget, Task, run_tasks
+from muaudit.isolation.data import plain, rebuilt
+from muaudit.isolation.task import AUDIT
 from muaudit.report.findings import Failure
+from muaudit.report.model import Report, Step
 
 Outcome = Audited | Failure
+PATIENCE = 1800
+"""Seconds that a target may take, or a training run from one step to the next, unless something else is asked for."""
 
 
-def run_jobs(jobs: Sequence[Job], cache: Cache | None, processes: int | None = None) -> list[Outcome]:
+def run_jobs(
+    jobs: Sequence[Job], cache: Cache | None, processes: int | None = None, timeout: float = PATIENCE
+) -> list[Outcome]:
     """The outcome of every job, in order. processes: at most so many at a time; as many as there are cores if None.
 
+    timeout: seconds that a job may take.
+
     Raises:
-        UserError: the only job there is could not be done. Of several, the others still are.
+        UserError, InternalError: the only job there is could not be done. Of several, the others still are.
     """
     known = [cache.load(job) if cache else None for job in jobs]
     missing = [job for job, found in zip(jobs, known, strict=True) if found is None]
-    workers = min(len(missing), processes or os.cpu_count() or 1)
-    done = iter(_in_processes(missing, workers) if workers > 1 else _here(missing, single=len(jobs) == 1))
+    done = iter(audited_apart(missing, processes or os.cpu_count() or 1, timeout))
     outcomes = [found or next(done) for found in known]
     for job, found, outcome in zip(jobs, known, outcomes, strict=True):
         if cache and found is None and isinstance(outcome, Audited):
             cache.store(job, outcome)
-    return outcomes
+    if len(jobs) == 1 and isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    pairs = zip(jobs, outcomes, strict=True)
+    return [_failure(job, each) if isinstance(each, Exception) else each for job, each in pairs]
+
+
+def audited_apart(jobs: Sequence[Job], workers: int, timeout: float) -> list[Audited | UserError | InternalError]:
+    """Every job in a process of its own."""
+    # Probes are small: starting and joining threads costs more than the arithmetic. Read when torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    tasks = [Task(job.shown, "muaudit.audits.run:audited_data", (job,), _preload(jobs)) for job in jobs]
+    return [
+        _audited(job, each.data) if isinstance(each, Done) else each
+        for job, each in zip(jobs, run_tasks(tasks, workers=workers, patience=timeout), strict=True)
+    ]
+
+
+def reports_with(jobs: Sequence[Job], texts: Mapping[str, str], timeout: float) -> list[Report | None]:
+    """The reports that the jobs would get if the files held these texts; None where there would be none."""
+    tasks = [Task(job.shown, "muaudit.audits.run:edited_data", (job, dict(texts))) for job in jobs]
+    outcomes = run_tasks(tasks, workers=os.cpu_count() or 1, patience=timeout)
+    return [rebuilt(Report, each.data) if isinstance(each, Done) else None for each in outcomes]
+
+
+def _preload(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """What the children share, imported once: transformers too, where several need it."""
+    configs = sum(str(job.text).endswith(".json") or os.path.isdir(str(job.text)) for job in jobs)
+    return (*AUDIT, "muaudit.targets.huggingface") if configs > 1 else AUDIT
+
+
+def _audited(job: Job, data: Any) -> Audited | InternalError:
+    try:
+        return rebuilt(Audited, data)
+    except ValueError as error:
+        return InternalError(f"the process of {job.shown} answered with no report: {error}")
+
+
+def _failure(job: Job, error: Exception) -> Failure:
+    cause = error if isinstance(error, InternalError) else error.__cause__
+    trace = cause.trace if isinstance(cause, InternalError) else ""
+    if isinstance(error, InternalError):
+        return Failure(job.shown, f"internal error: {error}\n{BUG}", trace)
+    return Failure(job.shown, error.what if isinstance(error, LostTarget) else str(error), trace)
+
+
+# -- in the child --------------------------------------------------------------------------------------------------
+def audited_data(job: Job) -> Any:
+    """`audited`, as plain data."""
+    return plain(audited(job))
+
+
+def edited_data(job: Job, texts: Mapping[str, str]) -> Any:
+    """The report of a job whose files hold these texts, as plain data. Raises UserError."""
+    from muaudit.fixes.overlay import overlay
+
+    with overlay(texts, ()):
+        report = audit_job(job)
+    return plain(replace(report, derivations={}))
 
 
 def audited(job: Job) -> Audited:
     """Audit one target in this process and note what was read. Raises UserError."""
-    before = set(sys.modules)
     with watched() as lookups, opened() as read:
         report = audit_job(job)
-    modules = tuple(name for name, _ in user_modules() if name not in before)
-    named = replace(report, name=job.name)
-    return Audited(named, user_files(read.files), packages(), modules, tuple(sorted(lookups.asked)))
+    report = replace(report, name=job.name, derivations=_asked(job.why, report.derivations))
+    return Audited(report, user_files(read.files), packages(), tuple(sorted(lookups.asked)))
 
 
-def _here(jobs: Sequence[Job], single: bool) -> list[Outcome]:
-    return [audited(job) if single else _outcome(job) for job in jobs]
-
-
-def _outcome(job: Job) -> Outcome:
-    try:
-        return audited(job)
-    except UserError as error:
-        return Failure(job.shown, str(error))
-
-
-def _in_processes(jobs: Sequence[Job], workers: int) -> list[Outcome]:
-    """Every job in a process of its own kind: torch does not survive a fork, so they start afresh."""
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    outcomes: list[Outcome] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for job, future in [(job, pool.submit(_work, job)) for job in jobs]:
-            try:
-                outcomes.append(future.result())
-            except BrokenProcessPool:
-                outcomes.append(Failure(job.shown, "the process that audited it died: out of memory, or a crash"))
-    return outcomes
-
-
-def _work(job: Job) -> Outcome:
-    """In a worker: derivations hold the recorded graph, and stay there."""
-    outcome = _outcome(job)
-    if isinstance(outcome, Failure):
-        return outcome
-    return replace(outcome, report=replace(outcome.report, derivations={}))
+def _asked(why: str | None, derivations: Mapping[str, tuple[Step, ...]]) -> dict[str, tuple[Step, ...]]:
+    """The names that have a derivation, and that of those asked for: most are never looked at, and take their time."""
+    if why is None:
+        return {}
+    return {name: derivations[name] if fnmatchcase(name, why) or name == why else () for name in derivations}

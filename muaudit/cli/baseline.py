@@ -35,6 +35,7 @@ def baseline(
     isolated: flag.Isolated = False,
     no_cache: flag.NoCache = False,
     jobs: flag.Jobs = None,
+    timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
     """Write down the findings there are. From then on `check --baseline FILE` reports the others only."""
@@ -51,9 +52,9 @@ def baseline(
     home = wanted.settings.file.parent if wanted.settings.file else Path.cwd()
     path = (file or wanted.settings.baseline or home / DEFAULT_NAME).absolute()
     check_writable([path], ELSEWHERE)
-    run, policies = answered(audit_all(wanted, not no_cache, jobs), wanted)
+    run, policies = answered(audit_all(wanted, not no_cache, jobs, timeout), wanted)
     if run.failures:
-        say_failures(run)
+        say_failures(run, debug)
         return COULD_NOT
     old = load_baseline(path) if path.exists() or prune else []
     compared = compare(run.reports, policies, old, path.parent, whole=wanted.whole)

@@ -92,6 +92,7 @@ def check(
     isolated: flag.Isolated = False,
     no_cache: flag.NoCache = False,
     jobs: flag.Jobs = None,
+    timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
     """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
@@ -108,7 +109,7 @@ def check(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
-            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh,
+            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, why,
             init=init, no_init=no_init,
         )
     )  # fmt: skip
@@ -120,19 +121,19 @@ def check(
     failing = _severity(fail_on or settings.fail_on)
 
     def find() -> tuple[Run, list[Audited | Failure]]:
-        done = audit_all(wanted, use_cache=not no_cache and why is None, processes=1 if why else jobs)
+        done = audit_all(wanted, use_cache=not no_cache and why is None, processes=jobs, timeout=timeout)
         found, _ = answered(done, wanted, baseline or settings.baseline)
         return replace(found, strict=strict or settings.strict, fail_on=failing), done
 
     run, done = find()
     check_outputs(places, [file for each in done if not isinstance(each, Failure) for file in each.sources])
-    if fix and not diff and make_fixes(run, wanted, done):
+    if fix and not diff and make_fixes(run, wanted, done, timeout):
         run, _ = find()
     if diff:
         write(diff_of(run))
     else:
         write_all(run, outputs, Look(tensors, why, statistics, quiet, show_fixes))
-    return _exit_code(run, exit_zero)
+    return _exit_code(run, exit_zero, debug)
 
 
 def _severity(text: str) -> Severity:
@@ -146,11 +147,11 @@ def _severity(text: str) -> Severity:
     raise UserError(f"--fail-on expects a severity, found {text!r}", nearest(text, SEVERITIES, "severities"))
 
 
-def _exit_code(run: Run, exit_zero: bool) -> int:
+def _exit_code(run: Run, exit_zero: bool, debug: bool) -> int:
     """2 when a target could not be audited, whatever the others say."""
     from muaudit.cli.pipeline import say_failures
 
-    say_failures(run)
+    say_failures(run, debug)
     if run.failures:
         return COULD_NOT
     return 0 if exit_zero else max((report.exit_code(run.strict, run.fail_on) for report in run.reports), default=0)

@@ -86,4 +86,10 @@ Ignore = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Audit even where nothing has changed, and keep nothing.")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Targets audited at a time (default: one a core).")]
+Timeout = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SECONDS", min=1, help="The time a target may take, or from one step of training to the next (1800)."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")]

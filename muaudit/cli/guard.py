@@ -10,7 +10,8 @@ from typing import ParamSpec
 import typer
 
 from muaudit.cli.output import say
-from muaudit.errors import UserError
+from muaudit.errors import BUG, UserError
+from muaudit.isolation import InternalError, scope
 from muaudit.visible import visible
 
 P = ParamSpec("P")
@@ -27,7 +28,8 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            code = command(*args, **kwargs)
+            with scope():
+                code = command(*args, **kwargs)
         except typer.Exit:
             raise
         except KeyboardInterrupt:
@@ -41,16 +43,22 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
 
 def _explain(error: BaseException, debug: bool) -> int:
     if debug:
-        import traceback
-
-        print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        print(visible(_trace(error)), end="", file=sys.stderr)
     if isinstance(error, UserError):
         say(f"error: {error}")
     elif isinstance(error, SystemExit):
-        say(f"error: the audited code called sys.exit({error.code!r})\n--debug shows where")
+        say(f"error: something called sys.exit({error.code!r})\n--debug shows where")
     elif not debug:
-        say(
-            f"internal error: {type(error).__name__}: {error}\n"
-            "This is a bug in muaudit, please report it; --debug shows the traceback."
-        )
+        words = error.error if isinstance(error, InternalError) else f"{type(error).__name__}: {error}"
+        say(f"internal error: {words}\n{BUG}")
     return COULD_NOT
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback; that of a child came as text."""
+    cause = error if isinstance(error, InternalError) else error.__cause__
+    if isinstance(cause, InternalError) and cause.trace:
+        return cause.trace
+    import traceback
+
+    return "".join(traceback.format_exception(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from muaudit.cli.progress import progress
 from muaudit.cli.request import Request
 from muaudit.report.findings import Failure, Run
 from muaudit.report.places import repository_root
+from muaudit.visible import visible
 
 
-def audit_all(wanted: Request, use_cache: bool, processes: int | None) -> list[Audited | Failure]:
-    """Every audit of a request, the unchanged ones from the cache."""
+def audit_all(
+    wanted: Request, use_cache: bool, processes: int | None, timeout: int | None = None
+) -> list[Audited | Failure]:
+    """Every audit of a request, the unchanged ones from the cache. timeout: seconds, for the configured ones."""
     cache = Cache.here() if use_cache and wanted.settings.cache else None
     with progress(f"auditing {', '.join(job.shown for job in wanted.jobs)}"):
-        return run_jobs(wanted.jobs, cache, processes)
+        return run_jobs(wanted.jobs, cache, processes, timeout or wanted.settings.timeout)
 
 
 def answered(
@@ -38,7 +42,9 @@ def answered(
     return Run(reports, repository_root(Path.cwd()), failures), policies
 
 
-def say_failures(run: Run) -> None:
+def say_failures(run: Run, debug: bool = False) -> None:
     """Which targets could not be audited, on stderr."""
     for failure in run.failures:
+        if debug:
+            print(visible(failure.trace), end="", file=sys.stderr)
         say(f"error: {failure.target}: {failure.message}")

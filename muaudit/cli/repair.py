@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from muaudit.audits import Audited
-from muaudit.audits.job import Job, audit_job
+from muaudit.audits.job import Job
+from muaudit.audits.run import reports_with
 from muaudit.cli.output import say
 from muaudit.cli.request import Request
 from muaudit.errors import UserError
@@ -39,7 +39,7 @@ def diff_of(run: Run) -> str:
     Raises:
         UserError: a file is no more what was audited, or a base width must be said first.
     """
-    from muaudit.fixes import diff_text
+    from muaudit.fixes.edits import diff_text
 
     check_base(run, "--diff")
     chosen: list[SourceFix] = []
@@ -48,7 +48,7 @@ def diff_of(run: Run) -> str:
     return diff_text(chosen, run.root)
 
 
-def make_fixes(run: Run, wanted: Request, done: Sequence[Audited | Failure]) -> bool:
+def make_fixes(run: Run, wanted: Request, done: Sequence[Audited | Failure], timeout: int | None = None) -> bool:
     """Edit the files; whether there was anything to edit.
 
     Raises:
@@ -60,18 +60,14 @@ def make_fixes(run: Run, wanted: Request, done: Sequence[Audited | Failure]) -> 
     chosen: list[SourceFix] = []
     for report in run.reports:
         more = _new(report, chosen)
-        if more and _safe_for_all(chosen + more, audits):
+        if more and _safe_for_all(chosen + more, audits, timeout or wanted.settings.timeout):
             chosen += more
-    files = _write(chosen)
-    # What is imported holds what the files held before.
-    for name in {*_modules_of(files), *(name for _, each in audits for name in each.modules)}:
-        sys.modules.pop(name, None)
-    return bool(files)
+    return bool(_write(chosen))
 
 
 def _write(chosen: Sequence[SourceFix]) -> list[str]:
     """Make the edits, all of them or none, in the files that were audited."""
-    from muaudit.fixes import edited
+    from muaudit.fixes.edits import edited
 
     files = list(dict.fromkeys(edit.file for fix in chosen for edit in fix.edits))
     check_writable(map(Path, files), READ_ONLY)
@@ -87,7 +83,7 @@ def _write(chosen: Sequence[SourceFix]) -> list[str]:
 
 def _new(report: Report, chosen: Sequence[SourceFix]) -> list[SourceFix]:
     """The report's fixes, unless they clash with those chosen before."""
-    from muaudit.fixes import edited
+    from muaudit.fixes.edits import edited
 
     found = [v.source_fix for v in report.violations if v.source_fix is not None and v.source_fix.verified]
     try:
@@ -97,26 +93,17 @@ def _new(report: Report, chosen: Sequence[SourceFix]) -> list[SourceFix]:
     return found
 
 
-def _safe_for_all(fixes: Sequence[SourceFix], audits: Sequence[tuple[Job, Audited]]) -> bool:
+def _safe_for_all(fixes: Sequence[SourceFix], audits: Sequence[tuple[Job, Audited]], timeout: float) -> bool:
     """Whether no target that reads an edited file has a finding more. One target alone was tried with its audit."""
-    from muaudit.fixes import edited
-    from muaudit.fixes.overlay import overlay
+    from muaudit.fixes.edits import edited
     from muaudit.fixes.verify import keys
 
     texts = edited(fixes)
     readers = [(job, each) for job, each in audits if set(each.sources) & set(texts)]
     if len(readers) < 2:
         return True
-    for job, each in readers:
-        try:
-            with overlay(texts, _modules_of(each.sources)):
-                after = audit_job(replace(job, fixes=False))
-        except UserError:
-            return False
-        if keys(after.violations) - keys(each.report.violations):
-            return False
-    return True
-
-
-def _modules_of(files: Sequence[str]) -> set[str]:
-    return {name for name, module in sys.modules.items() if getattr(module, "__file__", None) in files}
+    after = reports_with([replace(job, fixes=False, why=None) for job, _ in readers], texts, timeout)
+    return all(
+        now is not None and not keys(now.violations) - keys(each.report.violations)
+        for now, (_, each) in zip(after, readers, strict=True)
+    )

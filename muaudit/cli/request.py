@@ -38,6 +38,7 @@ class Flags:
     fixes: bool = False
     base_width: int | None = None
     bsh: Path | None = None
+    why: str | None = None
     init: str | None = None
     no_init: bool = False
 
@@ -113,6 +114,7 @@ def _job(target: Configured, options: TargetOptions, flags: Flags) -> Job:
         policy=_policy(target.policy, flags),
         fixes=flags.fixes,
         base_width=flags.base_width,
+        why=flags.why,
     )
 
 

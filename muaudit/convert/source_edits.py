@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
-from ..fixes import diff_text
+from ..fixes.edits import diff_text
 from ..fixes.places import Factor, Source, called
 from ..fixes.propose import attention_edits, same_calls
 from ..fixes.watch import Watched, watch

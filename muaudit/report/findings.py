@@ -15,10 +15,11 @@ from muaudit.report.source import location
 
 @dataclass(frozen=True)
 class Failure:
-    """A target that could not be audited, and why."""
+    """A target that could not be audited, and why. trace: the traceback, for those who ask for it."""
 
     target: str
     message: str
+    trace: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ TOP = (
     Key("fail-on", "severity", "Exit 1 from this severity on.", "error"),
     Key("baseline", "text", "File of known findings that are not reported, relative to this file.", None),
     Key("cache", "flag", "Keep audits, and answer from them while nothing has changed.", True),
+    Key("timeout", "size", "Seconds that a target may take, or from one step of training to the next.", 1800),
     Key("targets", "targets", "The models to audit, by name.", {}),
 )
 TARGET = (

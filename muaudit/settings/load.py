@@ -45,6 +45,7 @@ class Settings:
     fail_on: Severity = "error"
     baseline: Path | None = None
     cache: bool = True
+    timeout: int = 1800
     targets: Mapping[str, Configured] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +75,7 @@ def load_settings(start: Path, config: Path | None = None, isolated: bool = Fals
         fail_on=top["fail-on"],
         baseline=source.file.parent / baseline if baseline else None,
         cache=top["cache"],
+        timeout=top["timeout"],
         targets=targets,
         values=reader.values,
         origins=reader.origins,

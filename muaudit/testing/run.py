@@ -51,7 +51,9 @@ def audited_target(
         text, profile=profile, seed=seed or None, target_width=target_width, select=list(select), ignore=list(ignore)
     )
     wanted = request(flags)
-    run, _ = answered(run_jobs(wanted.jobs, cache=None), wanted, wanted.settings.baseline)
+    run, _ = answered(
+        run_jobs(wanted.jobs, cache=None, timeout=wanted.settings.timeout), wanted, wanted.settings.baseline
+    )
     return run.reports[0]
 
 

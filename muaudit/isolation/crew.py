@@ -1,0 +1,146 @@
+"""The parent's side: starts tasks, listens to them, ends those that hang, and says what became of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.isolation.links import Event, Events, Launch, Link
+from muaudit.isolation.processes import LINUX
+from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Progress, Task
+from muaudit.isolation.words import exit_words
+
+_LEAVE_SECONDS = 5.0
+"""What a child that has answered may take for what Python does at exit."""
+_LONG = 3600.0
+
+
+class _Running:
+    """A task whose process has been asked for."""
+
+    def __init__(self, task: Task, link: Link, patience: float | None) -> None:
+        self.task, self.link, self.patience = task, link, patience
+        self.answer: dict[str, Any] | None = None
+        self.ended = self.silent = self.late = False  # silent: there is nothing more to be read
+        self.status: int | None = None
+        self.why = ""
+        self.deadline = float("inf")  # from its start on: the nursery has to get ready first
+
+    def heard(self, seconds: float | None) -> None:
+        self.deadline = time.monotonic() + seconds if seconds is not None else float("inf")
+
+    @property
+    def over(self) -> bool:
+        return self.ended and self.silent
+
+    def outcome(self) -> Outcome:
+        name = self.task.name
+        if self.answer is not None:
+            return _answered(name, self.answer)
+        if self.late:
+            return LostTarget(name, f"took longer than {self.patience:g} s", "--timeout SECONDS gives it more")
+        return LostTarget(name, self.why or exit_words(self.status))
+
+
+def _answered(name: str, answer: dict[str, Any]) -> Outcome:
+    """What a child says of itself; user code may have said it, so nothing of it is believed but texts and data."""
+    if "done" in answer:
+        return Done(answer["done"])
+    told = answer["error"] if isinstance(answer.get("error"), dict) else {}
+    kind, message, hint, trace = (str(told.get(key, "")) for key in ("kind", "message", "hint", "trace"))
+    error = UserError(message, hint) if kind == "user" else LostTarget(name, message) if kind == "lost" else None
+    if error is None:
+        return InternalError(message or "its process answered with something else", trace)
+    if trace:
+        error.__cause__ = InternalError(message, trace)
+    return error
+
+
+class Crew:
+    """All tasks of one call of `run_tasks`."""
+
+    def __init__(
+        self, tasks: Sequence[Task], workers: int, patience: float | None, progress: Progress | None, forward: bool
+    ) -> None:
+        self.waiting = list(enumerate(tasks))[::-1]
+        self.workers, self.patience, self.progress = max(1, workers), patience, progress
+        self.forward, self.interrupted = forward, False
+        self.running: dict[int, _Running] = {}
+        self.outcomes: dict[int, Outcome] = {}
+        self.events: Events = SimpleQueue()
+        home = import_module(f"muaudit.isolation.{'forked' if LINUX else 'spawned'}")
+        self.launch: Launch = home.launcher(tasks[0].preload, self.events)
+
+    def work(self) -> list[Outcome]:
+        """Until every task has an outcome. Raises KeyboardInterrupt."""
+        try:
+            while self.waiting or self.running:
+                try:
+                    self._once()
+                except KeyboardInterrupt:
+                    self._interrupt()
+        finally:
+            for each in self.running.values():
+                each.link.kill()
+        return [self.outcomes[number] for number in sorted(self.outcomes)]
+
+    def _once(self) -> None:
+        while self.waiting and len(self.running) < self.workers:
+            number, task = self.waiting.pop()
+            self.running[number] = _Running(task, self.launch(number, task), self.patience)
+        now = time.monotonic()
+        wait = min(each.deadline for each in self.running.values()) - now
+        with suppress(Empty):
+            self._handle(self.events.get(timeout=min(max(wait, 0.0), _LONG)))
+            return
+        for each in self.running.values():
+            if each.deadline <= time.monotonic():
+                each.late = each.answer is None
+                each.heard(None)
+                each.link.kill()
+
+    def _handle(self, event: Event) -> None:
+        each = self.running.get(event.number)
+        if each is None:
+            return
+        if event.kind == "started":
+            each.heard(self.patience)
+        elif event.kind == "message":
+            self._message(each, event.value)
+        elif event.kind == "silent":
+            each.silent = True
+        elif event.kind == "ended":
+            each.ended, each.status = True, event.value
+            each.link.hang_up()
+        elif event.kind == "lost":
+            each.ended, each.why = True, event.value
+            each.link.hang_up()
+        if each.over:
+            each.link.close()
+            self.outcomes[event.number] = each.outcome()
+            del self.running[event.number]
+
+    def _message(self, each: _Running, message: Any) -> None:
+        if not isinstance(message, dict) or each.answer is not None or each.late:
+            return
+        if "progress" in message:
+            each.heard(self.patience)
+            if self.progress is not None and isinstance(message["progress"], list):
+                with suppress(TypeError, ValueError):
+                    self.progress(*message["progress"])
+        else:
+            each.answer = message
+            each.heard(_LEAVE_SECONDS)
+
+    def _interrupt(self) -> None:
+        """The user's Ctrl-C: the children's to answer where their results count, once; else the end."""
+        if self.interrupted or not self.forward:
+            raise KeyboardInterrupt
+        self.interrupted, self.waiting = True, []
+        for each in self.running.values():
+            each.link.interrupt()
