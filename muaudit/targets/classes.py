@@ -13,8 +13,8 @@ from muaudit.targets.arguments import Arguments
 from muaudit.targets.assertions import AssertedError, answered
 from muaudit.targets.depth import covered
 from muaudit.targets.draft import finish
+from muaudit.targets.guesses import Hints
 from muaudit.targets.initialization import of_module
-from muaudit.targets.inputs import Hints
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
@@ -84,14 +84,16 @@ def _build(read: Arguments, plan: Plan) -> Callable[[Sizes], Any]:
 def _hints(read: Arguments, plan: Plan) -> Hints:
     """Length and image size of the input, from the arguments that bound them."""
     values = {name: leaf.value for name, leaf in read.knobs.items()} | plan.values({})
+    values = {name.rpartition(".")[2]: value for name, value in values.items()}
 
     def find(table: tuple[str, ...]) -> int | None:
-        sizes = [value for name, value in values.items()
-                 if isinstance(value, int) and names.rank(name.rpartition(".")[2], table) is not None]  # fmt: skip
+        found = [value[0] if isinstance(value, (tuple, list)) and value else value
+                 for name, value in values.items() if names.rank(name, table) is not None]  # fmt: skip
+        sizes = [value for value in found if type(value) is int]
         return min(sizes) if sizes else None
 
     length = find(names.LENGTH)
-    return Hints(min(32, length) if length and length > 0 else 32, find(names.IMAGE))
+    return Hints(min(32, length) if length and length > 0 else 32, find(names.IMAGE), values)
 
 
 def _call(read: Arguments, plan: Plan) -> str:

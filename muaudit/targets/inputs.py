@@ -1,38 +1,47 @@
-"""What a forward is called with: guesses from its signature and the model's first layers, tried until one runs."""
+"""What a forward is called with: guesses for every argument put together, best first, and the user's own inputs."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from muaudit.targets.guesses import (
+    TARGET_NAMES,
+    Filled,
+    Guess,
+    Hints,
+    Slot,
+    is_known,
+    is_side,
+    main_guesses,
+    side_guesses,
+    target_slots,
+    vocabulary,
+)
 from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
 
-_TOKENS = ("idx", "input_ids", "tokens", "ids", "token_ids", "input_tokens", "src", "tgt", "decoder_input_ids", "trg")
-_IMAGES = ("image", "images", "pixel_values", "img", "imgs", "pixels")
-TARGET_NAMES = ("targets", "target", "labels", "label", "y", "gt", "target_ids")
-_TIMES = ("t", "timestep", "timesteps", "time", "sigma", "noise_level")
-_NOTHING = ("mask", "cache", "past", "state", "hidden", "freqs", "pos_emb")
-_LENGTH, _ROWS, _SEED = 32, 2, 20_220_307
-
-Slot = InputSpec | bool | int | float | None
-"""One argument: a tensor to make, or a plain value."""
+_SEED = 20_220_307
+_MAINS, _VARIED, _COMBINATIONS = 32, 8, 24
 
 
 @dataclass(frozen=True)
 class Form:
-    """The arguments of a call: by position, by name, and targets that the model takes for a loss of its own."""
+    """The arguments of a call: by position, by name, and targets that the model takes for a loss of its own.
+
+    key: what it was made for, the same in models of two widths; empty where nothing was guessed.
+    """
 
     args: tuple[Slot, ...] = ()
     kwargs: Mapping[str, Slot] = field(default_factory=dict)
     targets: frozenset[str] = frozenset()
+    key: tuple[Any, ...] = field(default=(), compare=False)
 
     @property
     def follows_width(self) -> bool:
@@ -49,12 +58,12 @@ class Form:
     def flags(self, batch: int = 1) -> Iterator[str]:
         """The command line's `--input 'int64[2,32]'` for every tensor but the targets, with `batch` times the batch.
 
-        None at all where one of them has a dim for which the command line has no word.
+        None at all where the command line has no word for one of them: a dim, or one value everywhere.
         """
         named = [("", slot) for slot in self.args]
         named += [(f"{name}=", slot) for name, slot in self.kwargs.items() if name not in self.targets]
         tensors = [(name, slot) for name, slot in named if isinstance(slot, InputSpec) and slot.dims]
-        if any(isinstance(dim, tuple) for _, slot in tensors for dim in slot.dims):
+        if any(isinstance(slot, Filled) or isinstance(dim, tuple) for _, slot in tensors for dim in slot.dims):
             return
         for name, slot in tensors:
             first = slot.dims[0] * batch if isinstance(slot.dims[0], int) else slot.dims[0]
@@ -71,26 +80,64 @@ class Form:
         return ", ".join(shown + named) or "nothing"
 
 
-@dataclass(frozen=True)
-class Hints:
-    """What the constructor's arguments tell about the input."""
-
-    length: int = _LENGTH
-    image: int | None = None
-
-
 def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
-    """Calls worth trying, best first; each with the targets that a forward takes, then without."""
+    """Calls worth trying, best first; each with the targets that a forward takes, then without.
+
+    First the likeliest of every argument beside each main input, then the others, then with what may be left out.
+    """
     parameters = _forward_parameters(model)
     required = [each for each in parameters if each.default is inspect.Parameter.empty]
-    optional = [each.name for each in parameters if each.default is None and each.name in TARGET_NAMES]
     if not required and parameters and parameters[0].name not in TARGET_NAMES:
         required = parameters[:1]
-    for primary in itertools.islice(_primaries(model, required, hints), 24):
-        slots = tuple(_slot(each, place, primary, model) for place, each in enumerate(required))
-        for targets in _target_slots(primary, model) if optional else ():
-            yield Form(slots, {optional[0]: targets}, frozenset(optional))
-        yield Form(slots)
+    if not required:
+        yield from (_form(model, parameters, (), (), ("none",), None))
+        return
+    place = next((at for at, each in enumerate(required) if not is_side(each)), 0)
+    mains = list(itertools.islice(_distinct(main_guesses(model, required[place], hints)), _MAINS))
+    left_out = [each for each in parameters if each not in required and each.default is None and is_known(each)]
+    for key, main in mains:
+        yield from _beside(model, parameters, required, place, (key, main), hints, 1)
+    for key, main in mains[:_VARIED] if len(required) > 1 else ():
+        yield from _beside(model, parameters, required, place, (key, main), hints, _COMBINATIONS)
+    for key, main in mains[:_VARIED] if left_out else ():
+        yield from _beside(model, parameters, [*required, *left_out], place, (key, main), hints, _COMBINATIONS)
+
+
+def _beside(
+    model: nn.Module, parameters: list[inspect.Parameter], given: list[inspect.Parameter], place: int,
+    main: tuple[tuple[Any, ...], InputSpec], hints: Hints, most: int,
+) -> Iterator[Form]:  # fmt: skip
+    """Calls with this main input, the arguments beside it varied, the last one fastest."""
+    sides: list[list[Guess]] = [
+        [main] if at == place else list(_distinct(side_guesses(model, each, main[1], hints)))
+        for at, each in enumerate(given)
+    ]
+    for chosen in itertools.islice(itertools.product(*sides), most):
+        keys, slots = [key for key, _ in chosen], [slot for _, slot in chosen]
+        required = [at for at, each in enumerate(given) if each.default is each.empty or at == place]
+        args = tuple(slots[at] for at in required)
+        named = {given[at].name: slot for at, slot in enumerate(slots) if at not in required}
+        yield from _form(model, parameters, args, tuple(named.items()), tuple(keys), main[1])
+
+
+def _form(
+    model: nn.Module, parameters: list[inspect.Parameter], args: tuple[Slot, ...],
+    named: tuple[tuple[str, Slot], ...], key: tuple[Any, ...], main: InputSpec | None,
+) -> Iterator[Form]:  # fmt: skip
+    """A call with the optional targets that the forward takes, then as it is."""
+    optional = [each.name for each in parameters if each.default is None and each.name in TARGET_NAMES]
+    if optional and main is not None and optional[0] not in dict(named):
+        for at, targets in enumerate(target_slots(main, model)):
+            yield Form(args, {**dict(named), optional[0]: targets}, frozenset(optional), (*key, "targets", at))
+    yield Form(args, dict(named), key=(*key, "plain"))
+
+
+def _distinct(guesses: Iterable[tuple[tuple[Any, ...], Any]]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    seen: list[Any] = []
+    for key, slot in guesses:
+        if slot not in seen:
+            seen.append(slot)
+            yield key, slot
 
 
 def given_form(inputs: Mapping[str, InputSpec], model: nn.Module) -> Form:
@@ -109,17 +156,9 @@ def with_targets(form: Form, model: nn.Module) -> Iterator[Form]:
     optional = [each.name for each in _forward_parameters(model) if each.default is None and each.name in TARGET_NAMES]
     primary = next((slot for slot in (*form.args, *form.kwargs.values()) if isinstance(slot, InputSpec)), None)
     if optional and primary is not None and not form.targets and optional[0] not in form.kwargs:
-        for targets in _target_slots(primary, model):
+        for targets in target_slots(primary, model):
             yield Form(form.args, {**form.kwargs, optional[0]: targets}, frozenset(optional))
     yield form
-
-
-def vocabulary(model: nn.Module) -> int:
-    """How many tokens the model knows: the size of its first embedding that is not one of positions."""
-    embeddings = [(name, each) for name, each in model.named_modules() if isinstance(each, nn.Embedding)]
-    tokens = [each for name, each in embeddings if not any(part in name.lower() for part in ("pos", "wpe"))]
-    found = tokens or [each for _, each in embeddings]
-    return int(found[0].num_embeddings) if found else 2
 
 
 def positional_arguments(model: nn.Module) -> int:
@@ -135,111 +174,41 @@ def _forward_parameters(model: nn.Module) -> list[inspect.Parameter]:
     return [each for each in inspect.signature(model.forward).parameters.values() if each.kind in by_name]
 
 
-def _primaries(model: nn.Module, required: list[inspect.Parameter], hints: Hints) -> Iterator[InputSpec]:
-    """The main input: what the first layers take, in the order of the layers; tokens first where the name says so."""
-    first = required[0].name.lower() if required else ""
-    kinds = list(dict.fromkeys(type(each) for each in model.modules()))
-    layers = [next(each for each in model.modules() if type(each) is kind) for kind in kinds]
-    found = list(itertools.chain.from_iterable(_layer_inputs(layer, model, hints) for layer in layers))
-    if first in _TOKENS:
-        found.sort(key=lambda spec: spec.dtype != "int64")
-    elif first in _IMAGES:
-        found.sort(key=lambda spec: len(spec.dims) != 4)
-    yield from dict.fromkeys(found)
-    yield from _bare_inputs(model)
-
-
-def _layer_inputs(layer: nn.Module, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
-    if isinstance(layer, nn.Embedding):
-        for length in dict.fromkeys((hints.length, 16, 8)):
-            yield InputSpec("int64", (_ROWS, min(length, hints.length)), vocabulary(model))
-        yield InputSpec("int64", (_ROWS,), vocabulary(model))
-    elif isinstance(layer, nn.Conv2d):
-        for side in dict.fromkeys(each for each in (hints.image, 32, 28, 64, 224, 96, 128, 16) if each):
-            yield InputSpec("float32", (_ROWS, layer.in_channels, side, side))
-    elif isinstance(layer, nn.Conv1d):
-        for length in (128, hints.length, 1024):
-            yield InputSpec("float32", (_ROWS, layer.in_channels, length))
-    elif isinstance(layer, nn.Conv3d):
-        yield InputSpec("float32", (_ROWS, layer.in_channels, 8, 32, 32))
-    elif isinstance(layer, nn.Linear):
-        yield from _flat_inputs(layer.in_features, hints)
-    elif isinstance(layer, nn.RNNBase):
-        yield InputSpec("float32", (_ROWS, hints.length, layer.input_size))
-    elif isinstance(layer, nn.MultiheadAttention | nn.TransformerEncoderLayer):
-        width = layer.embed_dim if isinstance(layer, nn.MultiheadAttention) else layer.self_attn.embed_dim
-        yield InputSpec("float32", (_ROWS, hints.length, width))
-
-
-def _flat_inputs(features: int, hints: Hints) -> Iterator[InputSpec]:
-    yield InputSpec("float32", (2 * _ROWS, features))
-    yield InputSpec("float32", (_ROWS, hints.length, features))
-    for channels in (1, 3):
-        side = math.isqrt(features // channels)
-        if side * side * channels == features and side > 1:
-            yield InputSpec("float32", (2 * _ROWS, channels, side, side))
-
-
-def _bare_inputs(model: nn.Module) -> Iterator[InputSpec]:
-    """For models of bare parameters: what their first matrix contracts, or looks up."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
-    for matrix in matrices[:1]:
-        for features in (matrix.shape[1], matrix.shape[0]):
-            yield InputSpec("float32", (2 * _ROWS, features))
-        yield InputSpec("int64", (_ROWS, _LENGTH), matrix.shape[0])
-
-
-def _slot(parameter: inspect.Parameter, place: int, primary: InputSpec, model: nn.Module) -> Slot:
-    """One required argument: the first is the main input, the others go by annotation and name."""
-    name = parameter.name.lower()
-    if place == 0:
-        return primary
-    if parameter.annotation in (int, "int") or name in ("start_pos", "offset", "pos", "step"):
-        return 0
-    if parameter.annotation in (bool, "bool", float, "float"):
-        return False
-    if any(part in name for part in _NOTHING):
-        return None
-    if name in _TIMES:
-        return InputSpec("int64", (int(str(primary.dims[0])),), 100)
-    if name in TARGET_NAMES:
-        return next(_target_slots(primary, model))
-    return primary
-
-
-def _target_slots(primary: InputSpec, model: nn.Module) -> Iterator[InputSpec]:
-    """Targets for a loss inside the model: a token for every token, a class for every row, or the input's like."""
-    if primary.dtype == "int64":
-        yield InputSpec("int64", primary.dims, primary.high)
-    linears = [each for each in model.modules() if isinstance(each, nn.Linear)]
-    yield InputSpec("int64", primary.dims[:1], linears[-1].out_features if linears else 2)
-    if primary.dtype != "int64":
-        yield primary
-
-
 def _tensor(slot: Slot, sizes: Mapping[str, int], place: int) -> Any:
     if not isinstance(slot, InputSpec):
         return slot
     generator = torch.Generator().manual_seed(_SEED + place)
     shape, dtype = slot.shape(sizes), getattr(torch, slot.dtype)
+    if isinstance(slot, Filled):
+        return torch.full(shape, slot.value, dtype=dtype)
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)
     return torch.randint(0, slot.high or 2, shape, generator=generator).to(dtype)
 
 
-def grow(form: Form, wider: Form, axis: str, sizes: tuple[int, int]) -> Form:
-    """The form at any width, from the forms at two: dims that differ are dims that go with the width."""
+def grow(form: Form, wider: Form, axis: str, sizes: tuple[int, int]) -> Form | None:
+    """The form at any width, from the forms at two: dims that differ are dims that go with the width.
+
+    None where a dim differs and does not grow as the width does: the two forms are not of one kind.
+    """
+
+    def joined(small: Any, large: Any) -> Any:
+        if small == large:
+            return small
+        if int(small) * sizes[1] != int(large) * sizes[0]:
+            raise ValueError
+        return axis, int(small) / sizes[0]
 
     def join(slot: Slot, other: Slot) -> Slot:
-        if not isinstance(slot, InputSpec) or not isinstance(other, InputSpec) or len(slot.dims) != len(other.dims):
+        if not isinstance(slot, InputSpec) or not isinstance(other, InputSpec):
             return slot
-        dims = tuple(
-            small if small == large else (axis, int(str(small)) / sizes[0])
-            for small, large in zip(slot.dims, other.dims, strict=True)
-        )
+        dims = tuple(joined(small, large) for small, large in zip(slot.dims, other.dims, strict=True))
         high = slot.high if slot.high is None or other.high is None else min(slot.high, other.high)
-        return InputSpec(slot.dtype, dims, high)
+        return replace(slot, dims=dims, high=high)
 
-    args = tuple(itertools.starmap(join, zip(form.args, wider.args, strict=True)))
-    kwargs = {name: join(slot, wider.kwargs[name]) for name, slot in form.kwargs.items()}
-    return Form(args, kwargs, form.targets)
+    try:
+        args = tuple(itertools.starmap(join, zip(form.args, wider.args, strict=True)))
+        kwargs = {name: join(slot, wider.kwargs[name]) for name, slot in form.kwargs.items()}
+    except (ValueError, KeyError):
+        return None
+    return Form(args, kwargs, form.targets, form.key)

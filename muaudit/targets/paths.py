@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .inputs import TARGET_NAMES
+from .guesses import TARGET_NAMES
 from .probe import Inputs
 from .switches import Enter, Rebuild, switches
 

@@ -14,6 +14,7 @@ from torch import nn
 from muaudit.errors import UserError
 from muaudit.targets import initialization, stream
 from muaudit.targets import inputs as input_forms
+from muaudit.targets.guesses import Hints
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
@@ -32,7 +33,7 @@ class Variant:
     axes: tuple[WidthAxis, ...]
     build: Callable[[Sizes], Any]
     notes: tuple[str, ...] = ()
-    hints: input_forms.Hints = field(default_factory=input_forms.Hints)
+    hints: Hints = field(default_factory=Hints)
     cut: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[tuple[str, str], ...] = ()
 
@@ -189,9 +190,7 @@ def _run_forms(
     """Run guessed (or given) inputs until one is accepted at both widths."""
     first: Exception | None = None
     axis = variant.axes[0].name
-    candidates = (list(_forms(draft, variant, options, model)) for model in models)
-    for small, large in zip(*candidates, strict=False):
-        form = input_forms.grow(small, large, axis, (sizes[0][axis], sizes[1][axis]))
+    for form in _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis])):
         try:
             with attempt():
                 outputs = tuple(_call_model(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
@@ -201,6 +200,21 @@ def _run_forms(
         except Exception as error:
             first = first or error
     raise _no_input(draft, options, models[0], first)
+
+
+def _pairs(
+    draft: Draft, variant: Variant, options: TargetOptions, models: tuple[nn.Module, nn.Module], axis: str,
+    sizes: tuple[int, int],
+) -> list[input_forms.Form]:  # fmt: skip
+    """The forms that both models have, as they come; of the guessed ones those that do not go with the width first."""
+    small, large = (
+        {form.key or ("given", at): form for at, form in enumerate(_forms(draft, variant, options, model))}
+        for model in models
+    )
+    joined = [input_forms.grow(form, large[key], axis, sizes) for key, form in small.items() if key in large]
+    found = [form for form in joined if form is not None]
+    found.sort(key=lambda form: bool(form.key) + bool(form.key and form.follows_width))
+    return [form for at, form in enumerate(found) if form not in found[:at]]
 
 
 def _forms(draft: Draft, variant: Variant, options: TargetOptions, model: nn.Module) -> Iterator[input_forms.Form]:

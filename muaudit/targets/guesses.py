@@ -1,0 +1,311 @@
+"""What one argument of a forward may be, best first: by the layer that reads it, its name and its annotation."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from muaudit.targets import names
+from muaudit.targets.options import InputSpec
+from muaudit.targets.readers import Reader, rank, reader
+
+ROWS, LENGTH = 2, 32
+TARGET_NAMES = ("targets", "target", "labels", "label", "y", "gt", "target_ids")
+_TOKENS = re.compile(r"idx|(.*_)?(ids?|tokens?)|src|tgt|trg|tokens?_.*")
+_IMAGES = re.compile(r"(pixel_values|pixels|.*im(g|age)s?|im|frames)(_.*)?")
+_TIMES = re.compile(r"t|ts|(diffusion_)?(time)?_?steps?|times?(_?steps?)?|sigmas?|noise_(levels?|labels)|c_noise|gamma")
+_CLASSES = re.compile(r"y|labels?|class(es|_.*)?|cls|c")
+_LENGTHS = re.compile(r".*(lengths?|lens|_len)")
+_ADJACENT = re.compile(r"adj.*|.*adjacency.*|a_hat|a|g(raph)?_adj|support|laplacian|lap")
+_CONTEXT = re.compile(r".*(context|cond.*|memory|enc(oder)?_(out.*|hidden.*)|(text|prompt)_emb.*|features|xa|cross.*)")
+_STATES = re.compile(r".*(mask|cache|past|states?|hidden|freqs|pos_emb|h0|hx|hc)s?|h|callback|generator")
+_CONTEXT_DIMS = ("context_dim", "cross_attention_dim", "cond_dim", "text_dim", "encoder_dim", "d_context", "ctx_dim")
+_PLACES = ("start_pos", "offset", "pos", "step", "start_index", "layer_idx")
+_SIDES = (32, 28, 64, 224, 96, 128, 16, 256)
+_LARGEST_CLASS = 1000
+
+
+@dataclass(frozen=True)
+class Filled(InputSpec):
+    """A tensor with one value everywhere: lengths, masks that hide nothing, the graph that every node is in."""
+
+    value: int = 0
+
+
+Slot = InputSpec | bool | int | float | str | None
+"""One argument: a tensor to make, or a plain value."""
+Guess = tuple[tuple[Any, ...], Slot]
+"""A slot, and what it was made for: the same in models of two widths."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the constructor's arguments tell about the input. values: all of them, by their short names."""
+
+    length: int = LENGTH
+    image: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def size(self, table: tuple[str, ...]) -> int | None:
+        """The first argument of a table that holds a size."""
+        found = {names.rank(name, table): value for name, value in self.values.items()
+                 if names.rank(name, table) is not None and type(value) is int and value > 0}  # fmt: skip
+        return found[min(found, key=lambda place: place or 0)] if found else None
+
+
+def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) -> Iterator[Guess]:
+    """The main input: what the layer that reads it takes, then what any of the first layers takes."""
+    read = reader(model, argument.name)
+    first = list(_by_reader(read, model, hints, argument.name)) if read is not None else []
+    kinds = list(dict.fromkeys(type(each) for each in model.modules()))
+    layers = [next((name, each) for name, each in model.named_modules() if type(each) is kind) for kind in kinds]
+    others = [guess for name, layer in layers for guess in _layer_inputs(name, layer, model, hints)]
+    name = argument.name.lower()
+    if _TOKENS.fullmatch(name) or "int" in _said(argument) or "long" in _said(argument):
+        others.sort(key=lambda guess: guess[1].dtype != "int64")
+        first.sort(key=lambda guess: guess[1].dtype != "int64")
+    elif _IMAGES.fullmatch(name):
+        others.sort(key=lambda guess: len(guess[1].dims) != 4)
+    dims = _annotated(argument) or rank(model, argument.name)
+    found = [*first, *others, *_bare_inputs(model)]
+    if dims is not None:
+        found.sort(key=lambda guess: len(guess[1].dims) != dims)
+    yield from found
+
+
+def side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec, hints: Hints) -> list[Guess]:
+    """Any other argument, beside a main input of which there are `main.dims[0]`."""
+    found = list(_side_guesses(model, argument, main, hints))
+    dims = _annotated(argument) or rank(model, argument.name)
+    if dims is not None:
+        found.sort(key=lambda guess: isinstance(guess[1], InputSpec) and len(guess[1].dims) != dims)
+    return found
+
+
+def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec, hints: Hints) -> Iterator[Guess]:
+    name, rows = argument.name.lower(), main.dims[0]
+    said = _said(argument)
+    if said in ("int", "bool", "float"):
+        plain = {"int": 0 if name in _PLACES else 1, "bool": False, "float": 1.0}
+        yield ("plain",), 0 if said == "int" else plain[said]
+        return
+    if name in _PLACES:
+        yield ("plain",), 0
+    if _LENGTHS.fullmatch(name):
+        yield ("lengths",), Filled("int64", (rows,), None, _int(main.dims[-1 if len(main.dims) < 3 else 1]))
+    if _STATES.fullmatch(name):
+        yield ("nothing",), None
+        yield from _masks(name, main)
+    read = reader(model, argument.name)
+    if _TIMES.fullmatch(name):
+        yield from _times(rows, read)
+    yield from _graph(name, main, read)
+    if name in TARGET_NAMES or _CLASSES.fullmatch(name):
+        yield from _classes(rows, read, hints)
+    if read is not None:
+        for key, slot in _by_reader(read, model, hints, argument.name):
+            yield key, _of_rows(slot, rows)
+    if _CONTEXT.fullmatch(name) or name == "c":
+        size = hints.size(_CONTEXT_DIMS) or main.dims[-1]
+        yield ("context", 3), InputSpec("float32", (rows, 8, size))
+        yield ("context", 2), InputSpec("float32", (rows, size))
+    yield ("like",), main
+
+
+def _by_reader(
+    read: Reader, model: nn.Module, hints: Hints, argument: str
+) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """What the layer that reads an argument takes; where it was flattened before, an image or a sequence of it."""
+    layer = read.layer
+    if isinstance(layer, nn.Embedding):
+        high = int(layer.num_embeddings)
+        for length in dict.fromkeys((hints.length, 16, 8)):
+            yield (read.path, length), InputSpec("int64", (ROWS, min(length, hints.length)), high)
+        yield (read.path, "row"), InputSpec("int64", (ROWS,), high)
+        return
+    if read.flat or (hints.image and _IMAGES.fullmatch(argument.lower())):
+        yield from _images(hints, ("hints",))
+    linear = isinstance(layer, (nn.Linear, nn.LayerNorm))
+    features = layer.in_features if isinstance(layer, nn.Linear) else getattr(layer, "normalized_shape", [0])[-1]
+    guesses = (
+        list(_layer_inputs(read.path, layer, model, hints))
+        if not linear
+        else list(_flat_inputs(read.path, features, hints))
+    )
+    if linear and any(_mixes(each) for each in model.modules()) and not read.flat:
+        guesses.sort(key=lambda guess: len(guess[1].dims) != 3)  # a sequence, where something mixes its places
+    yield from guesses
+
+
+def _mixes(module: nn.Module) -> bool:
+    known = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase)
+    return isinstance(module, known) or "attention" in type(module).__name__.lower()
+
+
+def _layer_inputs(
+    path: str, layer: nn.Module, model: nn.Module, hints: Hints
+) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    if isinstance(layer, nn.Embedding):
+        high = vocabulary(model)
+        for length in dict.fromkeys((hints.length, 16, 8)):
+            yield (path, "tokens", length), InputSpec("int64", (ROWS, min(length, hints.length)), high)
+        yield (path, "token"), InputSpec("int64", (ROWS,), high)
+    elif isinstance(layer, nn.Conv2d):
+        for side in dict.fromkeys((*_known_sides(hints, layer), *_SIDES)):
+            yield (path, "image", side), InputSpec("float32", (ROWS, layer.in_channels, side, side))
+    elif isinstance(layer, nn.Conv1d):
+        known = hints.size(names.LENGTH)
+        for length in dict.fromkeys(each for each in (known, 128, hints.length, 1024, 8192) if each):
+            yield (path, "sequence", length), InputSpec("float32", (ROWS, layer.in_channels, length))
+        if layer.in_channels == 1:
+            yield (path, "wave"), InputSpec("float32", (ROWS, 8192))
+    elif isinstance(layer, nn.Conv3d):
+        yield (path, "volume"), InputSpec("float32", (ROWS, layer.in_channels, 8, 32, 32))
+        yield (path, "cube"), InputSpec("float32", (ROWS, layer.in_channels, 32, 32, 32))
+    elif isinstance(layer, nn.Linear):
+        yield from _flat_inputs(path, layer.in_features, hints)
+    elif isinstance(layer, nn.RNNBase):
+        shape = (ROWS, hints.length) if layer.batch_first else (hints.length, ROWS)
+        yield (path, "sequence"), InputSpec("float32", (*shape, layer.input_size))
+    elif isinstance(layer, (nn.RNNCellBase, nn.Bilinear)):
+        size = layer.input_size if isinstance(layer, nn.RNNCellBase) else layer.in1_features
+        yield (path, "row"), InputSpec("float32", (ROWS, int(size)))
+    elif isinstance(layer, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
+        width = layer.embed_dim if isinstance(layer, nn.MultiheadAttention) else layer.self_attn.embed_dim
+        yield (path, "sequence"), InputSpec("float32", (ROWS, hints.length, width))
+
+
+def _known_sides(hints: Hints, layer: nn.Conv2d) -> Iterator[int]:
+    """The image's size where the constructor says it; at least four patches of a layer that cuts into patches."""
+    patch = _int(layer.stride[0]) if layer.stride == layer.kernel_size and _int(layer.stride[0]) > 1 else 0
+    if hints.image:
+        yield hints.image
+    if patch >= 4:
+        yield from (side for side in (4 * patch, 2 * patch) if side >= 16)
+
+
+def _images(hints: Hints, key: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Images of the size that the constructor says, with its channels."""
+    if hints.image:
+        known = hints.size((*names.IN_CHANNELS, "channels", "num_channels"))
+        for channels in dict.fromkeys(each for each in (known, 3, 1) if each):
+            yield (*key, channels), InputSpec("float32", (ROWS, channels, hints.image, hints.image))
+
+
+def _flat_inputs(path: str, features: int, hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    yield (path, "rows"), InputSpec("float32", (2 * ROWS, features))
+    yield (path, "sequence"), InputSpec("float32", (ROWS, hints.length, features))
+    yield from _images(hints, (path, "known"))
+    for channels in (1, 3):
+        side = math.isqrt(features // channels)
+        if side * side * channels == features and side > 1:
+            yield (path, "flattened", channels), InputSpec("float32", (2 * ROWS, channels, side, side))
+
+
+def _bare_inputs(model: nn.Module) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """For models of bare parameters: what their first matrix contracts, or looks up."""
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
+    for matrix in matrices[:1]:
+        for place in (1, 0):
+            yield ("bare", place), InputSpec("float32", (2 * ROWS, matrix.shape[place]))
+        yield ("bare", "tokens"), InputSpec("int64", (ROWS, LENGTH), matrix.shape[0])
+
+
+def _times(rows: Any, read: Reader | None) -> Iterator[Guess]:
+    high = read.layer.num_embeddings if read is not None and isinstance(read.layer, nn.Embedding) else 100
+    yield ("times", "int"), InputSpec("int64", (rows,), min(100, int(high)))
+    yield ("times", "float"), InputSpec("float32", (rows,))
+    yield ("times", "column"), InputSpec("float32", (rows, 1))
+
+
+def _classes(rows: Any, read: Reader | None, hints: Hints) -> Iterator[Guess]:
+    """A class for every row; of a forward that embeds them, one that it knows."""
+    known = hints.size(names.CLASSES) or 2
+    high = read.layer.num_embeddings if read is not None and isinstance(read.layer, nn.Embedding) else known
+    if read is not None and isinstance(read.layer, nn.Linear):
+        yield ("class", "vector"), InputSpec("float32", (rows, read.layer.in_features))
+    yield ("class",), InputSpec("int64", (rows,), min(_LARGEST_CLASS, int(high)))
+
+
+def _graph(name: str, main: InputSpec, read: Reader | None) -> Iterator[Guess]:
+    nodes = main.dims[0] if len(main.dims) < 3 else main.dims[-2]
+    edges = 4 * _int(nodes)
+    if "edge_index" in name:
+        yield ("edges",), InputSpec("int64", (2, edges), _int(nodes))
+    elif name.startswith("edge"):
+        yield ("weights",), InputSpec("float32", (edges,))
+        if read is not None and isinstance(read.layer, nn.Linear):
+            yield ("attributes",), InputSpec("float32", (edges, read.layer.in_features))
+    elif name in ("batch", "batch_index", "batch_idx") and len(main.dims) == 2:
+        yield ("graph",), Filled("int64", (nodes,), None, 0)
+    elif _ADJACENT.fullmatch(name):
+        yield ("adjacency",), InputSpec("float32", (nodes, nodes))
+        if len(main.dims) == 3:
+            yield ("adjacencies",), InputSpec("float32", (main.dims[0], nodes, nodes))
+
+
+def _masks(name: str, main: InputSpec) -> Iterator[Guess]:
+    """Masks that hide nothing, where None will not do."""
+    if "mask" in name and len(main.dims) >= 2:
+        rows, length = main.dims[:2]
+        yield ("mask",), Filled("bool", (rows, length), None, 1)
+        yield ("mask", "square"), Filled("bool", (length, length), None, 1)
+        yield ("mask", "heads"), Filled("bool", (rows, 1, length, length), None, 1)
+
+
+def vocabulary(model: nn.Module) -> int:
+    """How many tokens the model knows: the size of its first embedding that is not one of positions."""
+    embeddings = [(name, each) for name, each in model.named_modules() if isinstance(each, nn.Embedding)]
+    tokens = [each for name, each in embeddings if not any(part in name.lower() for part in ("pos", "wpe"))]
+    found = tokens or [each for _, each in embeddings]
+    return int(found[0].num_embeddings) if found else 2
+
+
+def target_slots(main: InputSpec, model: nn.Module) -> Iterator[InputSpec]:
+    """Targets for a loss inside the model: a token for every token, a class for every row, or the input's like."""
+    if main.dtype == "int64":
+        yield InputSpec("int64", main.dims, main.high)
+    linears = [each for each in model.modules() if isinstance(each, nn.Linear)]
+    yield InputSpec("int64", main.dims[:1], linears[-1].out_features if linears else 2)
+    if main.dtype != "int64":
+        yield main
+
+
+def is_side(argument: inspect.Parameter) -> bool:
+    """Whether an argument is called like one that goes beside the main input."""
+    name = argument.name.lower()
+    tables = (_TIMES, _LENGTHS, _STATES, _ADJACENT)
+    return name in _PLACES or name.startswith("edge") or any(each.fullmatch(name) for each in tables)
+
+
+def is_known(argument: inspect.Parameter) -> bool:
+    """Whether an argument that may be left out is one whose name says what it is."""
+    name = argument.name.lower()
+    return any(each.fullmatch(name) for each in (_TIMES, _CONTEXT)) and name not in TARGET_NAMES
+
+
+def _said(argument: inspect.Parameter) -> str:
+    """An annotation as lower text: `int`, `torch.longtensor`."""
+    note = argument.annotation
+    return "" if note is argument.empty else str(getattr(note, "__name__", note)).lower()
+
+
+def _annotated(argument: inspect.Parameter) -> int | None:
+    """How many dims a jaxtyping annotation names: two for `Float[Tensor, "batch time"]`."""
+    text = "" if argument.annotation is argument.empty else str(argument.annotation)
+    found = re.search(r"(?:Float|Int|Shaped|Bool)\w*\[[^'\"]*['\"]([^'\".*]+)['\"]\]", text)
+    return len(found[1].split()) if found else None
+
+
+def _of_rows(slot: InputSpec, rows: Any) -> InputSpec:
+    return InputSpec(slot.dtype, (rows, *slot.dims[1:]), slot.high)
+
+
+def _int(value: Any) -> int:
+    return value if isinstance(value, int) else int(str(value))

@@ -1,0 +1,147 @@
+"""Which layer reads an argument of a forward first, by the forward's own text: `self.embed(idx)` reads `idx`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from muaudit.targets.source import class_node
+
+_DEEP = 6  # forwards that are followed into one another
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A layer with its path in the model. flat: what it reads was flattened, or cut into patches, before."""
+
+    path: str
+    layer: nn.Module
+    flat: bool = False
+
+
+def reader(model: nn.Module, argument: str) -> Reader | None:
+    """The first layer with parameters that reads an argument; None where the text does not tell."""
+    return _in_forward(model, argument, "", _DEEP)
+
+
+def rank(model: nn.Module, argument: str) -> int | None:
+    """How many dims an argument has, where the forward takes its shape apart: `b, t, c = x.shape`."""
+    forward = _forward(model)
+    for node in ast.walk(forward) if forward is not None else ():
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            names = node.targets[0].elts
+            if _shape_of(node.value) == argument and not any(isinstance(each, ast.Starred) for each in names):
+                return len(names)
+    return None
+
+
+def _in_forward(module: nn.Module, argument: str, path: str, depth: int) -> Reader | None:
+    forward = _forward(module)
+    if forward is None or depth == 0:
+        return None
+    names = {argument}
+    for node in _in_order(forward):
+        if isinstance(node, ast.Assign) and _passes_on(node.value, names):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        if not isinstance(node, ast.Call):
+            continue
+        place = next((at for at, given in enumerate(node.args) if _passes_on(given, names)), None)
+        parts = _attributes(node.func)
+        if place is None or parts is None:
+            continue
+        found = _resolve(module, parts)
+        if found is not None:
+            within = _first_layer(found, _joined(path, ".".join(parts)), place, depth)
+            if within is not None:
+                flat = within.flat or any("flat" in ast.dump(given) for given in node.args)
+                return Reader(within.path, within.layer, flat)
+    return None
+
+
+def _first_layer(module: nn.Module, path: str, place: int, depth: int) -> Reader | None:
+    """The layer that reads argument number `place` of a module's call."""
+    if type(module).__module__.startswith("torch."):
+        if not isinstance(module, nn.Sequential):
+            return Reader(path, module) if next(module.parameters(), None) is not None else None
+        flat = False
+        for name, part in module.named_children():
+            found = _first_layer(part, _joined(path, name), 0, depth)
+            if found is not None:
+                return Reader(found.path, found.layer, flat or found.flat)
+            flat = flat or any(word in type(part).__name__ for word in ("Flatten", "Rearrange", "Unfold"))
+        return None
+    names = [each.name for each in inspect.signature(module.forward).parameters.values()]
+    return _in_forward(module, names[place], path, depth - 1) if place < len(names) else None
+
+
+def _forward(module: nn.Module) -> ast.FunctionDef | None:
+    for cls in type(module).__mro__:
+        if "forward" in vars(cls):
+            node = class_node(cls)
+            body = node.body if node is not None else []
+            return next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == "forward"), None)
+    return None
+
+
+def _in_order(forward: ast.FunctionDef) -> Iterator[ast.AST]:
+    """The nodes of the body by their place in the text, an assignment after the calls in it."""
+    nodes = [node for node in ast.walk(forward) if isinstance(node, (ast.Assign, ast.Call))]
+    yield from sorted(nodes, key=lambda node: (node.end_lineno or 0, node.end_col_offset or 0))
+
+
+def _passes_on(node: ast.expr, names: set[str]) -> bool:
+    """Whether an expression is one of these values in another form: `x.float()`, `rearrange(x, ...)`, `x[:, 0]`."""
+    if isinstance(node, ast.Name):
+        return node.id in names
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute) and _root(node.func) not in ("self", None):
+            inner = node.func.value
+            return _passes_on(inner, names) or (bool(node.args) and _passes_on(node.args[0], names))
+        return isinstance(node.func, ast.Name) and bool(node.args) and _passes_on(node.args[0], names)
+    if isinstance(node, ast.Subscript):
+        return _passes_on(node.value, names)
+    return isinstance(node, ast.BinOp) and (_passes_on(node.left, names) or _passes_on(node.right, names))
+
+
+def _attributes(node: ast.expr) -> list[str] | None:
+    """`self.stem.conv` as its parts; numbers in brackets too. None for anything else."""
+    if isinstance(node, ast.Name):
+        return [] if node.id == "self" else None
+    if isinstance(node, ast.Attribute):
+        before = _attributes(node.value)
+        return None if before is None else [*before, node.attr]
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        before = _attributes(node.value)
+        return None if before is None else [*before, str(node.slice.value)]
+    return None
+
+
+def _root(node: ast.expr) -> str | None:
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _resolve(module: nn.Module, parts: list[str]) -> nn.Module | None:
+    if not parts:
+        return None
+    try:
+        return module.get_submodule(".".join(parts))
+    except AttributeError:
+        return None
+
+
+def _shape_of(node: ast.expr) -> str | None:
+    """`x` of `x.shape` and `x.size()`."""
+    node = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Attribute) and node.attr in ("shape", "size") and isinstance(node.value, ast.Name):
+        return node.value.id
+    return None
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
