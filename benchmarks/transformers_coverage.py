@@ -29,6 +29,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pointing.tables import BEGIN, END
+
 MAPPINGS = {
     "encoder-decoder": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
     "speech to text": "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
@@ -166,6 +168,13 @@ def table(rows: dict[str, dict[str, Any]], version: str) -> str:
     return "\n".join(lines)
 
 
+def section(page: str) -> str:
+    """What benchmarks/pointing.py keeps on the same page, with the line before it."""
+    if BEGIN not in page:
+        return ""
+    return f"\n{BEGIN}{page.partition(BEGIN)[2].partition(END)[0]}{END}\n"
+
+
 def why(row: dict[str, Any]) -> str:
     text = row.get("reason") or "not analysed: " + ", ".join(sorted(set(row["unanalysed"]))[:4] or [row["verdict"]])
     return " ".join(text.replace("|", "/").split())[:300]
@@ -209,7 +218,8 @@ def main() -> int:
     done = sum(map(covered, rows.values()))
     print(f"{done} of {len(rows)} families covered, {done / max(1, len(rows)):.1%}")
     if options.write:
-        options.write.write_text(table(rows, transformers.__version__))
+        before = options.write.read_text() if options.write.exists() else ""
+        options.write.write_text(table(rows, transformers.__version__) + section(before))
     return 0
 
 

@@ -14,8 +14,8 @@ HALVES = ("written", "packages")
 REASONS = {
     "literals": r"literal",
     "nothing to judge": r"nothing to judge",
-    "no model": r"no model",
-    "method": r"has no forward",
+    "no width": r"no argument that looks like a width",
+    "method": r"has no forward|does not define forward",
 }
 """What a right refusal has to say, by the kind of refusal that the tables name."""
 
@@ -26,7 +26,7 @@ class Expected:
 
     name: how it is told and selected. source: the file to copy, None where `target` is a dotted path. target: what is
     given to `muaudit check`. roots, widths, verdicts: any of them is right. refused: keys of REASONS, any of which is right,
-    where no verdict is. why: how it was derived.
+    where no verdict is. rules: errors that the report must hold. why: how it was derived.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Expected:
     widths: tuple[str, ...]
     verdicts: tuple[str, ...]
     refused: tuple[str, ...]
+    rules: tuple[str, ...]
     why: str
     flags: tuple[str, ...] = ()
 
@@ -73,7 +74,7 @@ def _row(half: str, name: str, row: dict[str, Any]) -> Expected | None:
         raise ValueError(f"{name}: refused: {', '.join(unknown)} is none of {', '.join(REASONS)}")
     return Expected(
         name, half, source, target, _words(row.get("root")), _words(row.get("width")), _words(row.get("verdict")),
-        _words(row.get("refused")), row["why"],
+        _words(row.get("refused")), _words(row.get("rules")), row["why"],
     )  # fmt: skip
 
 

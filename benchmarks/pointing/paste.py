@@ -9,39 +9,42 @@ from pathlib import Path
 
 _COMMAND = re.compile(r"^\s*(?:\$ )?muaudit check (?P<rest>\S.*)$")
 _FLAGS = re.compile(r"^\s+(?P<rest>--[a-z][\w-]* .+)$")
-_INLINE = re.compile(r"--(?:set|width|input|init|method|optimizer|depth)[ =](?:'[^']+'|[^\s,;]+)")
+_INLINE = re.compile(r"--[a-z][\w-]*[ =](?:'[^']+'|[^\s,;]+)")
 _SPEC_STARTS = re.compile(r"^\s+(?:import |from \w|def \w|class \w|@|widths\b)")
 _FILE = re.compile(r"[\w./-]+\.py\b")
+_OURS = ("--no-cache", "--format", "--strict", "--debug")
+_SPEC = "audit_spec.py"
 
 
 def pasted(said: str, arguments: list[str], folder: Path, roots: tuple[str, ...]) -> list[str] | None:
-    """The arguments of the next `muaudit check`, None where nothing printed can be pasted as it stands.
+    """The arguments of the next `muaudit check`; None where nothing that was printed can be pasted as it stands.
 
-    Of several commands that are offered, the one that names the model is taken: who owns a file knows its model. A
-    placeholder (`...`) cannot be pasted.
+    Of several commands that are offered, the one that names the model is taken: who owns a file knows its model. Then
+    a spec, then any command, then flags. A placeholder (`...`) cannot be pasted. A spec that imports the model is a
+    file of its own, the one that is named where one is; one that does not belongs at the end of the model's file.
     """
     lines = said.splitlines()
     commands = [match["rest"] for line in lines if (match := _COMMAND.match(line)) and "..." not in match["rest"]]
+    for command in commands:
+        if any(re.search(rf":{root}\b", command) for root in roots):
+            return shlex.split(command, comments=True)
     spec = _spec(lines)
-    named = next((each for each in commands if any(re.search(rf":{root}\b", each) for root in roots)), None)
-    if named is None and spec is not None and "..." not in spec[1]:
-        written = _written(spec, commands, arguments, folder)
-        if written != arguments:
-            return written
-    if named or commands:
-        return _known_target(shlex.split(named or commands[0]), arguments)
+    if spec and "..." not in spec:
+        return _written(spec, commands, arguments, folder)
+    if commands:
+        return shlex.split(commands[0], comments=True)
     flags = [match["rest"] for line in lines if (match := _FLAGS.match(line)) and "..." not in match["rest"]]
-    inline = [each for each in _INLINE.findall(said) if "..." not in each]
-    if flags or inline:
-        return [*arguments, *shlex.split(_comment_off(flags[0]) if flags else " ".join(dict.fromkeys(inline)))]
-    return None
+    inline = [each for each in _INLINE.findall(said) if "..." not in each and not each.startswith(_OURS)]
+    if flags:
+        return [*arguments, *shlex.split(flags[0], comments=True)]
+    return [*arguments, *shlex.split(" ".join(dict.fromkeys(inline)))] if inline else None
 
 
-def _spec(lines: list[str]) -> tuple[int, str] | None:
-    """(where it starts, the code) of the indented block that holds build(width) or build(...)."""
+def _spec(lines: list[str]) -> str:
+    """The code of the indented block that defines build, empty where there is none."""
     start = next((place for place, line in enumerate(lines) if _SPEC_STARTS.match(line)), None)
     if start is None:
-        return None
+        return ""
     indent = len(lines[start]) - len(lines[start].lstrip())
     block = []
     for line in lines[start:]:
@@ -49,31 +52,21 @@ def _spec(lines: list[str]) -> tuple[int, str] | None:
             break
         block.append(line)
     code = textwrap.dedent("\n".join(block)).strip() + "\n"
-    return (start, code) if re.search(r"\bdef build\(", code) else None
+    return code if re.search(r"^def build\(", code, re.MULTILINE) else ""
 
 
-def _written(spec: tuple[int, str], commands: list[str], arguments: list[str], folder: Path) -> list[str]:
-    """Write the spec where the line above it says (this file, or the file it names), and the command that runs it."""
-    start, code = spec
-    lines = code.splitlines()
+def _written(spec: str, commands: list[str], arguments: list[str], folder: Path) -> list[str]:
+    """Write the spec where it belongs, and the arguments that audit it."""
     target = folder / arguments[0].partition(":")[0]
-    alone = any(re.match(r"(?:from|import) ", line) and "torch" not in line for line in lines)
+    alone = any(re.match(r"(?:from|import) (?!torch\b)", line) for line in spec.splitlines())
     if not alone and target.is_file():
-        target.write_text(target.read_text(encoding="utf-8") + "\n\n" + code, encoding="utf-8")
-        return [str(target.relative_to(folder)), *arguments[1:], "--no-cache"]
-    named = next((found[0] for command in commands if (found := _FILE.findall(command))), None)
-    beside = folder / named if named else target.with_name("audit_spec.py")
-    if beside == target:
-        beside = target.with_name("audit_spec.py")
-    beside.write_text(code, encoding="utf-8")
-    command = next((each for each in commands if named and named in each), None)
-    return shlex.split(command) if command else [str(beside.relative_to(folder))]
-
-
-def _known_target(words: list[str], arguments: list[str]) -> list[str]:
-    """The printed command; what stood on the command line before and is not said anew stays."""
-    return words
-
-
-def _comment_off(line: str) -> str:
-    return re.split(r"\s+#|\s{3,}", line)[0]
+        target.write_text(target.read_text(encoding="utf-8") + "\n\n" + spec, encoding="utf-8")
+        return [str(target.relative_to(folder))]
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        if _FILE.fullmatch(words[0]) and folder / words[0] != target:
+            (folder / words[0]).write_text(spec, encoding="utf-8")
+            return words
+    beside = (target if target.is_file() else folder / _SPEC).with_name(_SPEC)
+    beside.write_text(spec, encoding="utf-8")
+    return [str(beside.relative_to(folder))]

@@ -65,10 +65,9 @@ def _run(
         following = pasted(ran.err, arguments, place, expected.roots) if outcome.outcome == REFUSED else None
         if following is None or following == arguments or turn == PASTES:
             return
-        before, arguments = arguments, following
+        arguments = following
         target = place / arguments[0].partition(":")[0]
         spec = target.read_text(encoding="utf-8") if target.suffix == ".py" and target.is_file() else ""
-        del before
 
 
 def judged(expected: Expected, ran: Ran, outcome: Outcome, spec: str = "") -> tuple[str, str]:
@@ -89,10 +88,11 @@ def judged(expected: Expected, ran: Ran, outcome: Outcome, spec: str = "") -> tu
     outcome.width, outcome.verdict = report["width"]["name"], report["verdict"]
     if expected.refused:
         return WRONG, f"a verdict ({outcome.verdict}, {outcome.root}, {outcome.width}) where none is right"
-    return _compared(expected, outcome, spec)
+    found = {each["rule"] for each in report["violations"] if each["severity"] == "error"}
+    return _compared(expected, outcome, spec, found)
 
 
-def _compared(expected: Expected, outcome: Outcome, spec: str) -> tuple[str, str]:
+def _compared(expected: Expected, outcome: Outcome, spec: str, found: set[str]) -> tuple[str, str]:
     root, width = outcome.root, outcome.width.rpartition(".")[2]
     if "def build(" in spec:
         root = next((each for each in expected.roots if re.search(rf"\b{each}\b", _build_of(spec))), root)
@@ -106,6 +106,8 @@ def _compared(expected: Expected, outcome: Outcome, spec: str) -> tuple[str, str
         return NONE, f"no verdict where {' or '.join(expected.verdicts)} is right"
     if outcome.verdict not in expected.verdicts:
         return WRONG, f"verdict {outcome.verdict}, not {' or '.join(expected.verdicts)}"
+    if lacking := set(expected.rules) - found:
+        return WRONG, f"{', '.join(sorted(lacking))} not found"
     return RIGHT, ""
 
 
