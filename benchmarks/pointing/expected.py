@@ -25,8 +25,8 @@ class Expected:
     """One file and what is right for it.
 
     name: how it is told and selected. source: the file to copy, None where `target` is a dotted path. target: what is
-    given to `muaudit check`. roots, widths, verdicts: any of them is right. refused: keys of REASONS, any of which is right,
-    where no verdict is. rules: errors that the report must hold. why: how it was derived.
+    given to `muaudit check`. roots, widths, verdicts: any of them is right. refused: keys of REASONS, any of which
+    is right, where no verdict is. rules: errors that the report must hold. why: how it was derived.
     """
 
     name: str

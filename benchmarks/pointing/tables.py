@@ -67,8 +67,8 @@ def page(rows: Sequence[Expected], outcomes: Sequence[Outcome], absent: Sequence
     lines = [
         "## Pointed at code that it has not seen", "",
         "`muaudit check FILE` with no flags, on files laid out as public code is (written for this) and on sources of",
-        "installed packages as they are, each alone in an empty folder or by its dotted name. Where the first command is",
-        "refused, what it printed is pasted and run. What is right, root, width and verdict or a refusal that says why,",
+        "installed packages as they are, each alone in an empty folder or by its dotted name. Where the first is",
+        "refused, what it printed is pasted and run. What is right (root, width, verdict, or a refusal that says why)",
         "was derived by reading each model, before it was audited, and read a second time with the model built at two",
         "widths. Wrong is any verdict that differs, a verdict where none is right, a crash and a hang.", "",
         "| | files | right at the first command | right after pasting | wrong | refused | no verdict |",
