@@ -15,7 +15,7 @@ from muaudit.errors import UserError
 from muaudit.targets import TargetOptions, resolve
 
 QUICK = (
-    "language/char_gpt.py", "language/moe_lm.py", "language/mup_decoder.py", "language/masked_lm.py",
+    "language/char_gpt.py", "language/mup_decoder.py", "language/masked_lm.py",
     "language/bigram.py", "vision/vit_keywords.py", "diffusion/diffusion_transformer.py", "vision/windowed.py",
     "language/half_mup.py", "science/mup_regressor.py",
 )  # fmt: skip
