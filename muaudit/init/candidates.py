@@ -22,11 +22,10 @@ _LARGEST = 2_000_000  # bytes of a source file that is read
 class Candidate:
     """A file that defines modules with a forward, a `build(width)`, or a Hugging Face config.
 
-    file: from the folder that is looked through. script: why importing it would do more than define things.
+    file: from the folder that is looked through.
     """
 
     file: str
-    script: str = ""
 
 
 def candidates(folder: Path) -> list[Candidate]:
@@ -70,7 +69,7 @@ def _candidate(folder: Path, file: str) -> Candidate | None:
         tree = ast.parse(data)
     except (OSError, ValueError, SyntaxError, RecursionError):
         return None
-    return Candidate(file, _script(tree)) if any(map(_holds_model, tree.body)) else None
+    return Candidate(file) if any(map(_holds_model, tree.body)) else None
 
 
 def _holds_model(node: ast.stmt) -> bool:
@@ -79,11 +78,3 @@ def _holds_model(node: ast.stmt) -> bool:
     return isinstance(node, ast.ClassDef) and bool(node.bases) and any(
         isinstance(each, ast.FunctionDef) and each.name == "forward" for each in node.body
     )  # fmt: skip
-
-
-def _script(tree: ast.Module) -> str:
-    """Loops at the top level are work, such as training: such a file is not imported to see what happens."""
-    for node in tree.body:
-        if isinstance(node, ast.For | ast.While | ast.AsyncFor):
-            return f"line {node.lineno} runs a loop when the file is imported"
-    return ""

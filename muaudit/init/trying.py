@@ -73,8 +73,6 @@ def attempt(folder: str, candidate: Candidate, seconds: int) -> list[Found | Ref
     """Everything that one file has to audit. Changes the working directory of the process: meant for a worker."""
     os.chdir(folder)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if candidate.script:
-        return [Refused(candidate.file, f"{candidate.script}; it was not tried")]
     silent = io.StringIO()
     try:
         with _limit(seconds), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):

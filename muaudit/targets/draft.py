@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from muaudit.targets import losses, optimizers
+from muaudit.targets import losses, optimizers, scripts
 from muaudit.targets.bsh import based
 from muaudit.targets.carried import scheduler_of
 from muaudit.targets.options import TargetOptions
@@ -40,7 +41,8 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
     widths = ", ".join(f"{axis.name} {' → '.join(map(str, axis.probes))}" for axis in axes)
     wide = trial.form is not None and trial.form.follows_width
     input_note = "the input is as wide as the model, so its data differ between widths" if wide else ""
-    notes = (*draft.notes, *trial.variant.notes, *trial.notes, input_note, loss_note, optimizer_note, _hint(trial))
+    run = (*draft.notes, _script(draft))
+    notes = (*run, *trial.variant.notes, *trial.notes, input_note, loss_note, optimizer_note, _hint(trial))
     file, line = _definition(draft, trial.models[0])
     return Target(
         label=draft.label,
@@ -133,6 +135,12 @@ def _scheduler(user: Callable[[Any], Any] | None, factory: optimizers.Factory | 
         return scheduler_of(optimizer)
 
     return functools.update_wrapper(brought, inspect.unwrap(factory), (), ())
+
+
+def _script(draft: Draft) -> str:
+    """What there is to say about how the file that holds the model was run."""
+    module = sys.modules.get(getattr(draft.defined, "__module__", ""))
+    return scripts.note_of(vars(module)) if module is not None else ""
 
 
 def _hint(trial: Trial) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
 import importlib
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
+from muaudit.targets import scripts
 from muaudit.targets.source import read_source
 from muaudit.targets.usercode import describe, quiet, where
 from muaudit.targets.userfiles import claim
@@ -143,7 +145,8 @@ def _import_dotted(dotted: str, path: Path) -> ModuleType:
 
 
 def _execute(path: Path, source: bytes, finder: _FolderFinder) -> ModuleType:
-    """Run the file as a module of its own name, unless that name is taken by something else.
+    """Run the file as a module of its own name, unless that name is taken by something else; of a script, and of a
+    file that fails, the definitions alone.
 
     Compiled here rather than through the import system, whose cache goes by a time stamp in whole seconds.
     """
@@ -151,12 +154,39 @@ def _execute(path: Path, source: bytes, finder: _FolderFinder) -> ModuleType:
     taken = sys.modules.get(name)
     if name in sys.stdlib_module_names or (taken is not None and getattr(taken, "__file__", None) != str(path)):
         name = f"_{name}"
+    code = compile(source, str(path), "exec", dont_inherit=True)
+    tree = ast.parse(source)
+    finder.found.add(name)
+    why = scripts.work_in(tree)
+    module = _new_module(name, path)
+    if why:
+        scripts.run_definitions(tree, str(path), module.__dict__, f"{why} when it is imported")
+        return module
+    try:
+        exec(code, module.__dict__)
+    except (Exception, SystemExit) as error:
+        return _definitions(tree, name, path, error)
+    return module
+
+
+def _definitions(tree: ast.Module, name: str, path: Path, error: BaseException) -> ModuleType:
+    """The definitions of a file that fails when it is run whole; its own failure where they hold no model either."""
+    why = "run whole it exits" if isinstance(error, SystemExit) else f"run whole it raises {describe(error)}"
+    module = _new_module(name, path)
+    try:
+        found = scripts.run_definitions(tree, str(path), module.__dict__, why)
+    except Exception:
+        found = False
+    if not found:
+        raise error
+    return module
+
+
+def _new_module(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    finder.found.add(name)
-    exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     return module
 
 

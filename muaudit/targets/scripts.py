@@ -1,0 +1,158 @@
+"""Files that do more than define things when they are run: a training script with the model in it.
+
+A file whose text shows that it works when it is imported (a loop, a call of its own main, a download) is not
+run whole, and one that fails when it is run whole is run again without that: its imports, classes, functions and
+constants alone, statement by statement.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+_NOTE = "__muaudit_note__"
+_LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.With, ast.AsyncWith)
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_WORK = frozenset((
+    "backward", "fit", "train_model", "DataLoader", "load_dataset", "urlretrieve", "urlopen", "download", "system",
+    "init_process_group", "Popen", "hf_hub_download", "snapshot_download", "input", "check_output", "mkdir", "makedirs",
+))  # fmt: skip
+_CALLS = frozenset((
+    "device", "is_available", "ArgumentParser", "add_argument", "add_argument_group", "parse_args", "parse_known_args",
+    "set_defaults", "getenv", "join", "dirname", "abspath", "realpath", "Path", "getLogger", "namedtuple",
+    "TypeVar", "NewType", "ParamSpec", "partial", "SimpleNamespace", "OrderedDict", "defaultdict", "field", "sqrt",
+    "log", "append", "insert", "dataclass", "Enum", "version_info", "cpu_count", "device_count", "Namespace",
+))  # fmt: skip
+
+
+class _Missing:
+    """Stands for something that could not be imported: fine until it is used."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self._error
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._error
+
+    def __mro_entries__(self, bases: Any) -> Any:
+        raise self._error
+
+
+def work_in(tree: ast.Module) -> str:
+    """What a file does when it is run besides defining things, with its line; empty where its text shows nothing."""
+    own = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    for node in tree.body:
+        if isinstance(node, _LOOPS):
+            return f"line {node.lineno} runs a {_kind(node)}"
+        if isinstance(node, _DEFINITIONS) or _is_main(node):
+            continue
+        if isinstance(node, ast.Expr) and _called(node.value) in own:
+            return f"line {node.lineno} calls {_called(node.value)}()"
+        for call in (each for each in ast.walk(node) if isinstance(each, ast.Call)):
+            loads = any(each.arg == "download" for each in call.keywords)
+            if loads or _called(call) in _WORK:
+                return f"line {call.lineno} calls {_called(call)}()"
+    return ""
+
+
+def run_definitions(tree: ast.Module, file: str, space: dict[str, Any], why: str) -> bool:
+    """Run the definitions of a file in `space`, which keeps a note on it; whether there is a model among them.
+
+    Raises whatever kept the file from defining one.
+    """
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and not _is_module(node)}
+    failed: list[Exception] = []
+    for node in _definitions(tree.body, classes):
+        try:
+            exec(compile(ast.Module([node], []), file, "exec", dont_inherit=True), space)
+        except ImportError as error:
+            space.update((name, _Missing(error)) for name in _imported(node))
+            failed.append(error)
+        except (Exception, SystemExit) as error:
+            if isinstance(node, _DEFINITIONS) and isinstance(error, Exception):
+                failed.append(error)
+    found = _holds_model(space)
+    if failed and not found:
+        raise failed[-1]
+    space[_NOTE] = f"only the definitions in this file were run: {why}"
+    return found
+
+
+def note_of(space: dict[str, Any]) -> str:
+    """What there is to say about how a module was run; empty where it was run whole."""
+    return str(space.get(_NOTE, ""))
+
+
+def _definitions(body: list[ast.stmt], classes: set[str]) -> Iterator[ast.stmt]:
+    for node in body:
+        if isinstance(node, _DEFINITIONS) or _is_plain(node, classes):
+            inner = []
+        elif isinstance(node, ast.Try):
+            inner = [*node.body, *node.orelse, *node.finalbody, *(each for part in node.handlers for each in part.body)]
+        elif isinstance(node, ast.If) and not _is_main(node) and _harmless(node.test, classes):
+            inner = [*node.body, *node.orelse]
+        else:
+            continue
+        if all(isinstance(each, (*_DEFINITIONS, ast.Pass)) or _is_plain(each, classes) for each in inner):
+            yield node
+
+
+def _is_plain(node: ast.stmt, classes: set[str]) -> bool:
+    """A constant or a setting: an assignment, or a call, of what does no work."""
+    if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)):
+        return node.value is None or _harmless(node.value, classes)
+    return isinstance(node, ast.Pass)
+
+
+def _harmless(value: ast.expr, classes: set[str]) -> bool:
+    calls = (each for each in ast.walk(value) if isinstance(each, ast.Call))
+    simple = {name for name in vars(builtins) if name not in ("open", "input", "exec", "eval", "compile", "print")}
+    known = simple | _CALLS | classes
+    return all(_called(call) in known or ast.unparse(call.func) == "os.environ.get" for call in calls)
+
+
+def _called(node: ast.expr) -> str:
+    """The last name of what is called: `fit` of `trainer.fit(...)`."""
+    if not isinstance(node, ast.Call):
+        return ""
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _is_main(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and any(
+        isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(node.test)
+    )
+
+
+def _is_module(node: ast.ClassDef) -> bool:
+    """Whether a class may be a model, which is no setting to be made at once."""
+    return any("Module" in ast.dump(base) for base in node.bases)
+
+
+def _imported(node: ast.stmt) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in each.names if alias.name != "*")
+
+
+def _holds_model(space: dict[str, Any]) -> bool:
+    import torch
+
+    kinds = [value for value in space.values() if isinstance(value, type)]
+    with suppress(TypeError):
+        return "build" in space or any(issubclass(each, torch.nn.Module) for each in kinds
+                                       if not each.__module__.startswith("torch."))  # fmt: skip
+    return False
+
+
+def _kind(node: ast.stmt) -> str:
+    return "block of with" if isinstance(node, (ast.With, ast.AsyncWith)) else "loop"

@@ -1,0 +1,111 @@
+"""Files that train, parse arguments or download when they are run: their definitions alone are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from models.driving import drive, write
+
+from muaudit.errors import UserError
+from muaudit.targets import resolve
+
+MODEL = """
+
+class Net(nn.Module):
+    def __init__(self, width=WIDTH):
+        super().__init__()
+        self.up, self.mid, self.head = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 4)
+
+    def forward(self, x):
+        return self.head(self.mid(self.up(x).relu()).relu())
+
+"""
+START = "import torch\nfrom torch import nn\n\nWIDTH = 64\n"
+LOOP = "net = Net()\nfor step in range(10**12):\n    open('touched', 'w')\n"
+MAIN = "def main():\n    open('touched', 'w')\n    while True:\n        pass\n\nmain()\n"
+DOWNLOAD = "import urllib.request\nurllib.request.urlretrieve('http://localhost:1/data', 'touched')\n"
+DATA = "data = torch.utils.data.DataLoader([open('touched', 'w')])\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        (LOOP, "line 16 runs a loop"),
+        (MAIN, "line 20 calls main()"),
+        (DOWNLOAD, "line 16 calls urlretrieve()"),
+        (DATA, "line 15 calls DataLoader()"),
+    ],
+)
+def test_what_works_when_it_is_imported_is_not_run(
+    after: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = resolve(write(tmp_path, START + MODEL + after))
+    drive(target)
+    assert target.axes[0].default == 64
+    assert f"only the definitions in this file were run: {why} when it is imported" in target.notes
+    assert not (tmp_path / "touched").exists()
+
+
+ARGUMENTS = """\
+import argparse
+import torch
+from torch import nn
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", required={needed})
+parser.add_argument("--width", type=int, default=64)
+args = parser.parse_args()
+WIDTH = args.width
+"""
+
+
+def test_arguments_with_defaults_are_parsed_and_the_file_is_run_whole(tmp_path: Path) -> None:
+    target = resolve(write(tmp_path, ARGUMENTS.format(needed=False) + MODEL))
+    assert not any("definitions" in note for note in target.notes)
+
+
+def test_arguments_that_are_needed_end_a_whole_run_and_the_definitions_that_do_without_are_taken(
+    tmp_path: Path,
+) -> None:
+    text = ARGUMENTS.format(needed=True).replace("WIDTH = args.width", "WIDTH = 64") + MODEL + "train(Net())\n"
+    target = resolve(write(tmp_path, text))
+    assert "only the definitions in this file were run: run whole it exits" in target.notes
+
+
+def test_a_package_that_only_the_training_needs(tmp_path: Path) -> None:
+    target = resolve(write(tmp_path, "import no_such_logger as log\n" + START + MODEL))
+    assert any("No module named 'no_such_logger'" in note for note in target.notes)
+    drive(target)
+
+
+def test_a_package_that_the_model_needs_is_asked_for(tmp_path: Path) -> None:
+    text = "import no_such_layers\n" + START + MODEL.replace("nn.Linear(8, width)", "no_such_layers.Linear(8, width)")
+    with pytest.raises(UserError, match="No module named 'no_such_layers'"):
+        resolve(write(tmp_path, text))
+
+
+def test_a_failure_in_a_file_without_models_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"spec.py cannot be imported: ZeroDivisionError"):
+        resolve(write(tmp_path, "x = 1 / 0\n"))
+
+
+def test_a_default_config_made_at_the_top_counts_as_a_definition(tmp_path: Path) -> None:
+    text = """\
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class Config:
+    width: int = 96
+
+
+config = Config(width=48)
+WIDTH = config.width
+"""
+    target = resolve(write(tmp_path, text + MODEL + LOOP))
+    assert target.axes[0].default == 48
