@@ -89,6 +89,19 @@ def test_pastes_flags_but_no_placeholder(tmp_path: Path) -> None:
     assert pasted(FLAGS.replace("2", "...").replace("fast", "..."), ["m.py"], tmp_path, ()) is None
 
 
+@pytest.mark.parametrize(
+    "line", ["name the argument that does, --width NAME=64,128", "usage: m.py [-h] --data DATA [--lr LR]"]
+)
+def test_pastes_nothing_that_is_no_answer(line: str, tmp_path: Path) -> None:
+    assert pasted(f"muaudit: error: nothing to judge\n{line}\n", ["m.py"], tmp_path, ()) is None
+
+
+def test_pastes_all_of_a_flag(tmp_path: Path) -> None:
+    assert pasted("try --width dim=64,128, or --set depth=2.", ["m.py"], tmp_path, ()) == [
+        "m.py", "--width", "dim=64,128", "--set", "depth=2",
+    ]  # fmt: skip
+
+
 def test_writes_a_spec_where_it_belongs(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text("class Net: ...\n")
     assert pasted(SPEC, ["m.py"], tmp_path, ()) == ["m_spec.py"]
@@ -126,7 +139,7 @@ def said(root: str = "Net(Config)", width: str = "config.dim", verdict: str = "s
         (NET, ran(-11), WRONG),
         (NET, ran(-9, late=True), WRONG),
         (NET, ran(2, err="muaudit: internal error: KeyError"), WRONG),
-        (LITERALS, ran(2, err="muaudit: error: widths of Net are literals at m.py:3"), RIGHT),
+        (LITERALS, ran(2, err="muaudit: error: widths of Net are numbers in the code:\n  m.py:3: nn.Linear"), RIGHT),
         (LITERALS, ran(2, err="muaudit: error: no"), REFUSED),
         (LITERALS, ran(1, said()), WRONG),
     ],

@@ -12,7 +12,7 @@ import yaml
 FOLDER = Path(__file__).resolve().parent
 HALVES = ("written", "packages")
 REASONS = {
-    "literals": r"literal",
+    "literals": r"(?:literal|numbers in the code|constants? of the module)[\s\S]*\.py:\d+",
     "nothing to judge": r"nothing to judge",
     "no width": r"no argument that looks like a width",
     "method": r"has no forward|does not define forward",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 _COMMAND = re.compile(r"^\s*(?:\$ )?muaudit check (?P<rest>\S.*)$")
 _FLAGS = re.compile(r"^\s+(?P<rest>--[a-z][\w-]* .+)$")
-_INLINE = re.compile(r"--[a-z][\w-]*[ =](?:'[^']+'|[^\s,;]+)")
+_INLINE = re.compile(r"--(?:set|width|input|init|method|depth|optimizer)[ =](?:'[^']+'|[^\s;]+)")
 _SPEC_STARTS = re.compile(r"^\s+(?:import |from \w|def \w|class \w|@|widths\b)")
 _FILE = re.compile(r"[\w./-]+\.py\b")
-_OURS = ("--no-cache", "--format", "--strict", "--debug")
+_PLACEHOLDER = re.compile(r"\.\.\.|\bNAME=")
 _SPEC = "audit_spec.py"
 
 
@@ -20,11 +20,12 @@ def pasted(said: str, arguments: list[str], folder: Path, roots: tuple[str, ...]
     """The arguments of the next `muaudit check`; None where nothing that was printed can be pasted as it stands.
 
     Of several commands that are offered, the one that names the model is taken: who owns a file knows its model. Then
-    a spec, then any command, then flags. A placeholder (`...`) cannot be pasted. A spec that imports the model is a
-    file of its own, the one that is named where one is; one that does not belongs at the end of the model's file.
+    a spec, then any command, then flags. A placeholder (`...`, `NAME=`) cannot be pasted. A spec that imports the model
+    is a file of its own, the one that is named where one is; another belongs at the end of the model's file.
     """
     lines = said.splitlines()
-    commands = [match["rest"] for line in lines if (match := _COMMAND.match(line)) and "..." not in match["rest"]]
+    commands = [match["rest"] for line in lines if (match := _COMMAND.match(line))]
+    commands = [each for each in commands if not _PLACEHOLDER.search(each)]
     for command in commands:
         if any(re.search(rf":{root}\b", command) for root in roots):
             return shlex.split(command, comments=True)
@@ -33,8 +34,9 @@ def pasted(said: str, arguments: list[str], folder: Path, roots: tuple[str, ...]
         return _written(spec, commands, arguments, folder)
     if commands:
         return shlex.split(commands[0], comments=True)
-    flags = [match["rest"] for line in lines if (match := _FLAGS.match(line)) and "..." not in match["rest"]]
-    inline = [each for each in _INLINE.findall(said) if "..." not in each and not each.startswith(_OURS)]
+    flags = [match["rest"] for line in lines if (match := _FLAGS.match(line))]
+    flags = [each for each in flags if not _PLACEHOLDER.search(each)]
+    inline = [each.rstrip(",.:)") for each in _INLINE.findall(said) if not _PLACEHOLDER.search(each)]
     if flags:
         return [*arguments, *shlex.split(flags[0], comments=True)]
     return [*arguments, *shlex.split(" ".join(dict.fromkeys(inline)))] if inline else None

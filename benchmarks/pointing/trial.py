@@ -63,7 +63,7 @@ def _run(
         if outcome.outcome == RIGHT and turn:
             outcome.outcome = PASTED
         following = pasted(ran.err, arguments, place, expected.roots) if outcome.outcome == REFUSED else None
-        if following is None or following == arguments or turn == PASTES:
+        if following is None or turn == PASTES:
             return
         arguments = following
         target = place / arguments[0].partition(":")[0]
