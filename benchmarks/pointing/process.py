@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_MEASURED = Path(__file__).with_name("measured.py")
 
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended. seconds: by the clock; processor: of all its threads; mib: the most memory held at once."""
+    """How a command ended. seconds: by the clock; processor: of all its processes; mib: the most that one held."""
 
     code: int
     out: str
@@ -32,27 +33,28 @@ def muaudit(folder: Path, *arguments: str, limit: float, checkout: Path = ROOT) 
     """Run muaudit of `checkout` in `folder`, as a new user would; end it, with all that it started, after `limit` s."""
     path = os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryDirectory(prefix="measured-") as kept:
+        used, out, err = (Path(kept) / name for name in ("used", "out", "err"))
+        command = [sys.executable, str(_MEASURED), str(used), sys.executable, "-m", "muaudit", *arguments]
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "muaudit", *arguments], cwd=folder, env=env, stdout=out, stderr=err,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        late = threading.Event()
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                command, cwd=folder, env=env, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+            late = threading.Event()
 
-        def end() -> None:
-            late.set()
-            os.killpg(process.pid, signal.SIGKILL)
+            def end() -> None:
+                late.set()
+                os.killpg(process.pid, signal.SIGKILL)
 
-        clock = threading.Timer(limit, end)
-        clock.start()
-        _, status, used = os.wait4(process.pid, 0)
-        clock.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
+            clock = threading.Timer(limit, end)
+            clock.start()
+            code = process.wait()
+            clock.cancel()
         seconds = time.perf_counter() - start
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode(errors="replace"))
-    processor = used.ru_utime + used.ru_stime
-    return Ran(process.returncode, *texts, seconds, processor, used.ru_maxrss / 1024, late.is_set())
+        processor, kib = 0.0, 0.0
+        if used.exists():
+            code, processor, kib = (float(each) for each in used.read_text(encoding="utf-8").split())
+        texts = [each.read_bytes().decode(errors="replace") for each in (out, err)]
+    return Ran(int(code), *texts, seconds, processor, kib / 1024, late.is_set())
