@@ -66,19 +66,20 @@ def of_mistake(mistake: Mistake, folder: Path) -> Said:
     if not found:
         return Said("not analysed" if report.unanalysed else "missed", words)
     edits = [_edits(v, mistake.model.lines(text)) for v in found]
-    exact = not report.unanalysed and is_exact(mistake.model.truth, edits, len(_places(mistake.names)))
+    named = {name for v in found for name in v.tensors or (f"line {v.line}",)}
+    exact = not report.unanalysed and len(named) <= len(_places(mistake.names))
+    exact = exact and is_exact(mistake.model.truth, edits)
     return Said("exact" if exact else "beside", words)
 
 
-def is_exact(truth: Truth, edits: list[frozenset[Edit]], most: int) -> bool:
-    """Whether findings, each a set of edits, repair the model, need each other and name at most so many places."""
-    every = frozenset().union(*edits)
-    if len(_places({name for _, name in every})) > most or not all(edits) or not truth.explains(every):
+def is_exact(truth: Truth, edits: list[frozenset[Edit]]) -> bool:
+    """Whether findings, each a set of edits, repair the model and need each other."""
+    if not all(edits) or not truth.explains(frozenset().union(*edits)):
         return False
     return not any(truth.explains(frozenset().union(*edits[:i], *edits[i + 1 :])) for i in range(len(edits)))
 
 
-def _places(names: frozenset[str] | set[str]) -> set[str]:
+def _places(names: frozenset[str]) -> set[str]:
     """A line counts once, however often it runs."""
     return {name.split(" at ")[0] if name.startswith("line ") else name for name in names}
 
