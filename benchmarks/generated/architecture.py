@@ -13,7 +13,7 @@ from .pieces import activation, norm, residual
 from .products import Bias, matrix
 from .scope import Place, Scope, Value
 
-BATCH, POSITIONS, FEATURES, WORDS, CLASSES, LAYERS = 8, 6, 5, 11, 3, 2
+BATCH, POSITIONS, FEATURES, WORDS, CLASSES, LAYERS, SHIFTS = 8, 6, 5, 11, 3, 2, 400
 
 
 def network(place: Place, draw: Draw, source: str) -> str:
@@ -34,6 +34,8 @@ def _input(place: Place, draw: Draw, source: str) -> Value:
         x = _embedding(place, draw)
     if source != "vector" and draw.chance("positions", 0.4):
         x = _positions(place, draw.sub("positions"), x)
+    if draw.chance("many shifts", 0.01):
+        x = _shifted(place, x)
     if draw.chance("norm", 0.15):
         x = norm(place, draw, x, "norm")
     return activation(place, draw, x) if draw.chance("activation", 0.3) else x
@@ -73,6 +75,20 @@ def _positions(place: Place, draw: Draw, x: Value) -> Value:
     place.truth.same(table.phi, x.phi)
     value = Value(place.assign("x", f"{x.var} + {table.var}"), x.phi, True, "width", x.terms | table.terms)
     return maybe(place, draw, "on both", value, set(value.terms), 0.2)
+
+
+def _shifted(place: Place, x: Value) -> Value:
+    """x plus the mean of very many vectors."""
+    place.word(f"{SHIFTS} shifts")
+    name = place.scope.attribute("shifts")
+    make = f"nn.ParameterList([nn.Parameter(torch.empty({x.size})) for _ in range({SHIFTS})])"
+    place.scope.init.append(f"self.{name} = {make}")
+    names = [f"{name}.{i}" for i in range(SHIFTS)]
+    for full in names:
+        tensor = place.truth.tensor(full, 0, 1, "zero", Fraction(0))
+        tensor.start = "zero"
+        place.truth.row({x.phi: 1, tensor.column: -1}, 0, full)
+    return replace(x, var=place.assign("x", f"{x.var} + sum(self.{name}) / {SHIFTS}"), terms=x.terms | set(names))
 
 
 def _segment(place: Place, draw: Draw, x: Value, positions: bool) -> Value:

@@ -64,7 +64,8 @@ def _projections(place: Place, draw: Draw, x: Value, grows: bool) -> tuple[Value
         repeated = pairs if few else view
         made = []
         for i, name in enumerate("qkv"):
-            y = matrix(place, draw, x, name, x.size if name == "q" else size, True, bias=bias)
+            own = bias if name != "k" else None  # a softmax takes away what a bias of the keys adds
+            y = matrix(place, draw, x, name, x.size if name == "q" else size, True, bias=own)
             made.append(headed(y, names[i], view if name == "q" else repeated))
     return made[0], made[1], made[2], how
 

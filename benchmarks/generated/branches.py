@@ -8,7 +8,7 @@ from fractions import Fraction
 from .attention import attention, linear_attention
 from .constants import maybe
 from .draw import Draw
-from .pieces import activation, gain
+from .pieces import activation, gain, norm
 from .products import Bias, law_of, matrix, pay
 from .scope import Place, Value
 
@@ -31,7 +31,9 @@ def perceptron(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
     draw = draw.sub("perceptron")
     size = draw("size", x.size, f"2 * {x.size}", "6", weights=(3, 2, 1))
     place.word("bottleneck" if size == "6" else "perceptron")
-    y = matrix(place, draw, x, "up", size, size != "6", bias=_bias(draw, "bias"))
+    normed = draw.chance("normed", 0.3 if size == "6" else 0.08)
+    y = matrix(place, draw, x, "up", size, size != "6", bias=_bias(draw, "bias"), normed=normed)
+    y = norm(place, draw, y, "norm_mid") if normed else y
     y = activation(place, draw, y)
     return matrix(place, draw, y, "down", x.size, True, bias=_bias(draw, "down bias"), zero=zero)
 
@@ -137,6 +139,28 @@ def stacked(place: Place, draw: Draw, x: Value, name: str, layout: str, zero: bo
     phi = place.truth.value(full)
     place.truth.row({phi: 1, x.phi: -1, tensor.column: -1}, 1, full)
     return f"self.{attribute}{place.index}", Value("", phi, True, x.size, frozenset({full}))
+
+
+def many_experts(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
+    """Through a finite layer, to as many small experts as the width says: their softmax shares make a mean of them."""
+    draw = draw.sub("many experts")
+    place.word("as many experts as the width")
+    h = activation(place, draw, matrix(place, draw, x, "narrow", "6", False), "tanh")
+    logits = matrix(place, draw, h, "router", "width", True)
+    place.truth.pin(logits.phi)
+    shares = place.assign("p", f"{logits.var}.softmax(-1)")
+    attribute = place.scope.attribute("experts")
+    full = f"{place.prefix}{attribute}"
+    more = "LAYERS, " if place.index else ""
+    place.scope.init.append(f"self.{attribute} = nn.Parameter(torch.empty({more}width, 6, 6))")
+    tensor = place.truth.tensor(full, 0, 1, "equal", Fraction(0))
+    tensor.size = 0.4
+    phi = place.truth.value(full)
+    place.truth.row({phi: 1, h.phi: -1, tensor.column: -1}, 0, full)
+    y = place.assign("y", f'torch.einsum("...i,eio->...eo", {h.var}, self.{attribute}{place.index})')
+    mixed = draw("mixed", 'torch.einsum("...e,...eo->...o", {p}, {y})', "({p}.unsqueeze(-1) * {y}).sum(-2)")
+    value = Value(place.assign("y", mixed.format(p=shares, y=y)), phi, False, "6", frozenset({full}))
+    return matrix(place, draw, value, "wide", x.size, True, zero=zero)
 
 
 def convolution(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
@@ -246,7 +270,7 @@ def scaled_only(place: Place, draw: Draw, x: Value, zero: bool) -> Value:
 
 ANYWHERE: dict[str, tuple[Branch, float]] = {
     "single": (single, 2), "perceptron": (perceptron, 4), "gated": (gated, 2), "experts": (experts, 1.5),
-    "elementwise": (scaled_only, 0.3),
+    "elementwise": (scaled_only, 0.3), "many experts": (many_experts, 0.4),
 }  # fmt: skip
 OVER_POSITIONS: dict[str, tuple[Branch, float]] = ANYWHERE | {
     "attention": (attention, 5), "linear attention": (linear_attention, 2), "convolution": (convolution, 1.5),

@@ -38,12 +38,35 @@ def mistake(model: Model) -> Mistake | None:
 
 
 def _drawn(model: Model, draw: Draw) -> Mistake | None:
-    kind = draw("kind", "rate", "init", "constant", "line", weights=(3, 3, 4, 1))
+    kinds = ("rate", "init", "constant", "line", "every hidden rate", "eps")
+    kind = draw("kind", *kinds, weights=(3, 3, 4, 1, 0.6, 0.4))
     power = draw("power", *POWERS)
     changed = model.copy()
     if kind in ("rate", "init"):
         return _of_tensor(changed, draw, kind, power)
-    return _of_constant(changed, draw, power, lines=kind == "line")
+    if kind == "every hidden rate":
+        return _of_hidden(changed, power)
+    return _of_eps(changed, draw) if kind == "eps" else _of_constant(changed, draw, power, lines=kind == "line")
+
+
+def _of_hidden(model: Model, power: Fraction) -> Mistake | None:
+    """The learning rates of all hidden matrices."""
+    hidden = [t for t in model.truth.tensors.values() if t.k and t.p]
+    for tensor in hidden:
+        tensor.rate += power
+    names = [t.name for t in hidden]
+    return Mistake(f"rate of every hidden matrix × m^{float(power):+g}", model, tuple(("rate", n) for n in names))
+
+
+def _of_eps(model: Model, draw: Draw) -> Mistake | None:
+    """An eps far above the gradient, which is the same at every width while the gradient is not."""
+    if model.truth.optimizer != "adam":
+        return None
+    tensor = model.truth.tensors[draw("tensor", *sorted(model.truth.tensors))]
+    if tensor.gradient == 0:
+        return None
+    tensor.eps = 1.0
+    return Mistake(f"eps of {tensor.name} is 1", model, (("eps", tensor.name),))
 
 
 def _of_tensor(model: Model, draw: Draw, kind: str, power: Fraction) -> Mistake | None:

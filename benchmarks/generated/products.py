@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .constants import OFTEN, QUARTERS, maybe, multiply, scaled
+from .constants import OFTEN, QUARTERS, exponent, maybe, multiply, scaled
 from .draw import Draw
 from .scope import Place, Value
 from .truth import Law, Tensor
@@ -32,7 +32,12 @@ IN_OUT = {
     "bmm": "torch.bmm({x}.reshape(1, -1, {x}.shape[-1]), {w}.unsqueeze(0)).reshape(*{x}.shape[:-1], -1)",
     "mm": "torch.mm({x}.reshape(-1, {x}.shape[-1]), {w}).reshape(*{x}.shape[:-1], -1)",
 }
-STYLES = ("layer", *OUT_IN, *IN_OUT, "addmm", "baddbmm")
+# weights divided by the length of their rows: only lr relative to init counts
+NORMALISED = {
+    "weight norm": "F.linear({x}, F.normalize({w}, dim=-1, eps=EPS))",
+    "weight norm written out": "F.linear({x}, {w} / {w}.norm(dim=-1, keepdim=True))",
+}
+STYLES = ("layer", *OUT_IN, *IN_OUT, "addmm", "baddbmm", *NORMALISED, "forward only")
 ODDS = (6.0, 2.0, *[1.0] * (len(STYLES) - 2))
 STACKED = (*OUT_IN, *IN_OUT)
 
@@ -68,7 +73,7 @@ def matrix(
     k, p = int(x.grows), int(out_grows)
     law, offset = law_of(k, p, zero, normed)
     style = style or (draw("style", *STACKED) if place.index else draw("style", *STYLES, weights=ODDS))
-    if style == "halves" and not x.grows:
+    if (style == "halves" and not x.grows) or (style in NORMALISED and (zero or not p)):
         style = "functional"
     attribute = place.scope.attribute(name)
     full = f"{place.prefix}{attribute}" + (".weight" if style == "layer" else "")
@@ -79,8 +84,14 @@ def matrix(
     before = maybe(place, draw, "before", x, owners, chance)
     out = Value("", place.truth.value(full), out_grows, out_size, frozenset(owners))
     terms = {out.phi: 1, before.phi: -1, tensor.column: -1}
+    summed = k
+    if style in NORMALISED:
+        place.truth.wanted[tensor.column] = place.truth.plain[tensor.column] = Fraction(-k)
+        terms, summed = {out.phi: 1, before.phi: -1}, 0
     if style in ("addmm", "baddbmm"):
         var = _with_alpha(place, draw, style, before, attribute, out_size, terms, owners, chance)
+    elif style == "forward only":
+        var = _forward_only(place, draw, before, attribute, out_size, terms, tensor)
     elif style == "layer":
         has_bias = bias is not None and draw.chance("bias inside", 0.7) and multiplier is None
         place.scope.init.append(f"self.{attribute} = nn.Linear({x.size}, {out_size}, bias={has_bias})")
@@ -96,11 +107,12 @@ def matrix(
         scale = draw.sub("on weight")
         if scale.chance("there", chance):
             site, column = place.site(place.scope.attribute("on_weight"), _drawn(scale), owners)
-            terms[column] = -1
+            if style not in NORMALISED:  # which takes it away again
+                terms[column] = -1
             weight = f"({scaled(place, scale, site, weight)})"
-        var = place.assign("y", (OUT_IN | IN_OUT)[style].format(x=before.var, w=weight))
+        var = place.assign("y", (OUT_IN | IN_OUT | NORMALISED)[style].format(x=before.var, w=weight))
     if terms:
-        place.truth.row(terms, k, full)
+        place.truth.row(terms, summed, full)
     out = Value(var, out.phi, out.grows, out.size, out.terms)
     if multiplier is not None:
         out = multiply(place, draw.sub("behind"), "behind", out, owners, multiplier)
@@ -146,6 +158,21 @@ def _with_alpha(
     else:
         made = f"torch.baddbmm({zeros}, {flat}.unsqueeze(0), self.{attribute}.unsqueeze(0), beta=0{alpha})"
     return place.assign("y", f"{made}.reshape(*{x.var}.shape[:-1], -1)")
+
+
+def _forward_only(
+    place: Place, draw: Draw, x: Value, attribute: str, out_size: str, terms: dict[int, int], tensor: Tensor
+) -> str:
+    """x W c, where the gradient of x is multiplied by c as it should, and that of W is not (unit scaling)."""
+    place.shared.helpers.add("forward only")
+    place.scope.init.append(f"self.{attribute} = nn.Parameter(torch.empty({out_size}, {x.size}))")
+    draw = draw.sub("forward only")
+    site, column = place.site(place.scope.attribute("forward_only"), _drawn(draw), {tensor.name})
+    terms[column] = -1
+    if column not in tensor.forward_only:
+        tensor.forward_only.append(column)
+    c = place.assign("c", f"(self.width / BASE) ** {exponent(site.key)}")
+    return place.assign("y", f"Forward.apply(F.linear(Backward.apply({x.var}, {c}), self.{attribute}), {c})")
 
 
 def add_vector(place: Place, out: Value, name: str, bias: Bias, product: dict[int, int], k: int) -> Value:

@@ -20,6 +20,11 @@ from torch import nn
 BASE, FIRST, LAYERS, EPS = {base}, {first}, {layers}, {eps}
 '''
 HELPERS = {
+    "forward only": "class Forward(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x, c):\n"
+    "        return x * c\n\n    @staticmethod\n    def backward(ctx, g):\n        return g, None\n\n\n"
+    "class Backward(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x, c):\n"
+    "        ctx.c = c\n        return x.view_as(x)\n\n    @staticmethod\n    def backward(ctx, g):\n"
+    "        return g * ctx.c, None\n",
     "scale": "def scale(x, factor):\n    return x * factor\n",
     "Scale": "class Scale(nn.Module):\n    def __init__(self, factor):\n        super().__init__()\n"
     "        self.factor = factor\n\n    def forward(self, x):\n        return x * self.factor\n",
@@ -109,6 +114,7 @@ def _class(scope: Scope, returned: str, exponents: dict[str, list[Fraction]]) ->
 
 def _tail(shared: Shared, returned: str, kind: str, draw: Draw, widths: tuple[int, int], base: int) -> str:
     starts, rates = [], []
+    eps = {t.name: t.eps for t in shared.truth.tensors.values() if t.eps is not None}
     plain = 0.1 if shared.truth.optimizer == "sgd" else 0.001
     for t in shared.truth.tensors.values():
         size = t.size * base ** (-0.5 * t.k if t.p or t.law == "equal" else -1.0 * t.k)
@@ -121,7 +127,7 @@ def _tail(shared: Shared, returned: str, kind: str, draw: Draw, widths: tuple[in
         "tokens": f"return torch.randint({WORDS}, ({BATCH}, {POSITIONS}), generator=torch.Generator().manual_seed(0))",
     }[kind]
     return TAIL.format(starts="".join(starts), rates="".join(rates), batch=data, loss=_loss(returned),
-                       optimizer=_optimizer(shared.truth.optimizer, draw), widths=widths)  # fmt: skip
+                       optimizer=_optimizer(shared.truth.optimizer, draw, eps), widths=widths)  # fmt: skip
 
 
 def _loss(returned: str) -> str:
@@ -135,7 +141,7 @@ def _loss(returned: str) -> str:
     return "\n    ".join([*lines, "return total"])
 
 
-def _optimizer(family: str, draw: Draw) -> str:
+def _optimizer(family: str, draw: Draw, eps: dict[str, float]) -> str:
     if family == "sgd":
         call = draw("sgd", "SGD(groups, lr=0.1)", "SGD(groups, lr=0.1, momentum=0.9)")
     else:
@@ -143,7 +149,11 @@ def _optimizer(family: str, draw: Draw) -> str:
                     "NAdam(groups, lr=0.001, eps=1e-16)", "RMSprop(groups, lr=0.001, eps=1e-16)",
                     "Adamax(groups, lr=0.001, eps=1e-16)", weights=(4, 3, 0.5, 0.5, 0.5))  # fmt: skip
     style = draw("groups", "each", "alike")
-    if style == "each":
+    if eps:
+        rate = '"lr": RATES[n][0] * m ** RATES[n][1]'
+        groups = [f"eps = {eps}", f'groups = [{{"params": [p], {rate}, "eps": eps.get(n, 1e-16)}}',
+                  "          for n, p in model.named_parameters()]"]  # fmt: skip
+    elif style == "each":
         groups = [
             'groups = [{"params": [p], "lr": RATES[n][0] * m ** RATES[n][1]} for n, p in model.named_parameters()]'
         ]

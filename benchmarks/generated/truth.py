@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["init", "rate", "use"]  # what a finding asks to be changed
+Kind = Literal["init", "rate", "use", "eps"]  # what a finding asks to be changed
 Edit = tuple[Kind, str]  # (kind, tensor) or ("use", line)
 Law = Literal["equal", "at most", "zero"]
 LIMIT = Fraction(5, 2)
@@ -48,9 +48,21 @@ class Tensor:
     lr_power: Fraction = Fraction(1)  # 1: Adam, 2: SGD
     init: Fraction = Fraction(0)
     rate: Fraction = Fraction(0)
+    forward_only: list[int] = field(default_factory=list)  # columns of constants that its gradient is not multiplied by
+    eps: float | None = None  # of its param group, where that is a mistake
 
-    def needed_rate(self, tau: Fraction) -> Fraction:
-        return tau if self.lr_power == 1 else 2 * tau + self.k + self.p
+    def needed_rate(self, tau: Fraction, missing: Fraction) -> Fraction:
+        """missing: the sum of the constants that its gradient is not multiplied by."""
+        return tau if self.lr_power == 1 else 2 * tau + self.k + self.p + missing
+
+    def tau_of_rate(self, missing: Fraction) -> Fraction:
+        return self.rate if self.lr_power == 1 else (self.rate - self.k - self.p - missing) / 2
+
+    @property
+    def gradient(self) -> Fraction:
+        """The exponent of its gradient, where the loss has size 1."""
+        tau = self.tau_of_rate(Fraction(0))
+        return -(tau + self.k + self.p)
 
 
 @dataclass(frozen=True)
@@ -130,9 +142,12 @@ class Truth:
                 self.found[column] = right - sum((v * self.found[i] for i, v in terms.items()), Fraction(0))
         for tensor in self.tensors.values():
             tau = self.found[tensor.column]
-            tensor.init, tensor.rate = tau + tensor.offset, tensor.needed_rate(tau)
+            tensor.init, tensor.rate = tau + tensor.offset, tensor.needed_rate(tau, self.missing(tensor))
         sizes = [v for i, v in self.found.items() if self.columns[i][0] != "φ"]
         return all(abs(v) <= LIMIT for v in sizes)
+
+    def missing(self, tensor: Tensor) -> Fraction:
+        return sum((self.found[c] for c in tensor.forward_only), Fraction(0))
 
     def explains(self, edits: Iterable[Edit] = ()) -> bool:
         """Whether the model is right once what `edits` name may be anything: with none, whether it is right as it is.
@@ -150,9 +165,11 @@ class Truth:
                 system.append(({i: v for i, v in row.terms.items() if i not in known}, right))
         bounds: list[tuple[int, Fraction]] = []
         for t in self.tensors.values():
-            if ("rate", t.name) not in dropped:
-                tau = t.rate if t.lr_power == 1 else (t.rate - t.k - t.p) / 2
-                system.append(({t.column: 1}, tau))
+            if t.eps is not None and ("eps", t.name) not in dropped:
+                return False
+            unknown = t.lr_power == 2 and t.forward_only and ("use", t.name) in dropped
+            if ("rate", t.name) not in dropped and not unknown:
+                system.append(({t.column: 1}, t.tau_of_rate(self.missing(t))))
             if ("init", t.name) not in dropped and t.law == "equal":
                 system.append(({t.column: 1}, t.init - t.offset))
             if ("init", t.name) not in dropped and t.law == "at most":
