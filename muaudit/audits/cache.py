@@ -1,9 +1,9 @@
 """The cache of audits: an unchanged target answers without importing torch.
 
-An entry is one JSON file, named by what was asked (target, flags, profile, plan, versions of muaudit, torch and
-Python) and good as long as every file that the audit read is unchanged. It lies in `.muaudit_cache` at the root of the
-repository, or where MUAUDIT_CACHE_DIR says. An entry that cannot be read counts as none; a folder that cannot be
-written to does without.
+An entry is one JSON file, named by what was asked (target, flags, profile, plan) and by what surrounds every audit
+(`surroundings`, versions), and good as long as all that the audit read is unchanged (`inputs`). It lies in
+`.muaudit_cache` at the root of the repository, or where MUAUDIT_CACHE_DIR says. An entry that cannot be read counts as
+none; a folder that cannot be written to does without.
 """
 
 from __future__ import annotations
@@ -12,33 +12,40 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import muaudit
-from muaudit.audits import environment
+from muaudit.audits import environment, facts
 from muaudit.audits.job import Audited, Job
-from muaudit.audits.sources import digest, unchanged
-from muaudit.audits.stored import report_from, to_data
+from muaudit.audits.stored import inputs_from, report_from, to_data
+from muaudit.audits.surroundings import surroundings
 from muaudit.parametrizations.profile_file import is_profile_file
 from muaudit.report.places import repository_root
 
-SCHEMA = "muaudit.cache/2"
+SCHEMA = "muaudit.cache/3"
 FOLDER = ".muaudit_cache"
 VARIABLE = "MUAUDIT_CACHE_DIR"
 _KEPT = 200
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A job's key and the environment, as they were before an audit has set anything."""
+
+    key: str
+    environment: dict[str, str]
+
+
 class Cache:
-    """The entries of one folder."""
+    """The entries of one folder. `load` comes before the audit and `store` after it, of the same object."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._environment = dict(os.environ)  # as it was before an audit has set anything
+        self._asked: dict[int, _Asked] = {}
 
     @classmethod
     def here(cls) -> Cache:
@@ -48,33 +55,31 @@ class Cache:
 
     def load(self, job: Job) -> Audited | None:
         """The audit as it was done before; None where there is none, or where anything has changed."""
-        self._environment = dict(os.environ)
-        path = self.folder / f"{key(job)}.json"
+        asked = self._asked[id(job)] = _Asked(key(job), dict(os.environ))
         try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
-            if entry["schema"] != SCHEMA or not unchanged(entry["files"], entry["packages"]):
-                return None
-            if entry["environment"] != environment.state(entry["variables"], self._environment):
+            entry = json.loads(self._path(asked).read_text(encoding="utf-8"))
+            inputs = inputs_from(entry["inputs"])
+            if entry["schema"] != SCHEMA or not inputs.unchanged(asked.environment, entry["environment"]):
                 return None
             report = replace(report_from(entry["report"]), name=job.name)
-            return Audited(report, tuple(entry["files"]))
+            return Audited(report, inputs)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def store(self, job: Job, audited: Audited) -> None:
-        """Keep an audit; silently not, where the folder cannot be written to."""
-        files = {file: digest(file) for file in audited.sources}
+        """Keep an audit; silently not, where the folder cannot be written to or where it read what was not seen."""
+        asked = self._asked.pop(id(job), None) or _Asked(key(job), dict(os.environ))
+        if audited.inputs.unseen:
+            return
         entry = {
             "schema": SCHEMA,
-            "files": files,
-            "packages": dict(audited.packages),
-            "variables": list(audited.variables),
-            "environment": environment.state(audited.variables, self._environment),
+            "inputs": to_data(audited.inputs),
+            "environment": environment.state(audited.inputs.variables, asked.environment),
             "report": to_data(audited.report),
         }
         with contextlib.suppress(OSError):
             self._prepare()
-            path = self.folder / f"{key(job)}.json"
+            path = self._path(asked)
             temporary = path.with_suffix(f".{os.getpid()}.tmp")
             try:
                 temporary.write_text(json.dumps(entry), encoding="utf-8")
@@ -82,6 +87,9 @@ class Cache:
             finally:
                 temporary.unlink(missing_ok=True)
             self._prune()
+
+    def _path(self, asked: _Asked) -> Path:
+        return self.folder / f"{asked.key}.json"
 
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,20 +105,25 @@ class Cache:
 
 def key(job: Job) -> str:
     """The name of a job's entry. Selecting rules and answering findings come after the audit, and are no part of it."""
-    text = json.dumps([*_versions(), _asked(job)], sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+    text = json.dumps([*_versions(), surroundings(), _wanted(job)], sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
-def _asked(job: Job) -> list[Any]:
-    plan, bsh = (digest(str(file)) if file else None for file in (job.plan, job.options.bsh))
-    # Without a target the choice depends on which files there are.
-    beside = sorted(file.name for file in Path.cwd().glob("*.py")) if job.text is None else None
+def _wanted(job: Job) -> list[Any]:
+    files = (job.plan, job.options.bsh, job.profile if is_profile_file(job.profile) else None)
+    contents = [facts.answer("file", str(file)) if file else None for file in files]
     options = {name: repr(value) for name, value in vars(job.options).items()}
-    profile = digest(job.profile) if is_profile_file(job.profile) else None
     return [
-        os.getcwd(), job.text, options, job.profile, profile, plan, bsh, job.target_width, job.seed, job.fixes,
-        job.base_width, beside,
-    ]  # fmt: skip
+        job.text,
+        options,
+        job.profile,
+        str(job.plan),
+        contents,
+        job.target_width,
+        job.seed,
+        job.fixes,
+        job.base_width,
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -119,12 +132,12 @@ def _versions() -> tuple[str, ...]:
     home = Path(muaudit.__file__).parent
     own = sorted((str(file.relative_to(home)), *_stamp(file)) for file in home.rglob("*.py"))
     digested = hashlib.sha256(repr(own).encode()).hexdigest()
-    return muaudit.__version__, digested, _version("torch"), sys.version
+    return muaudit.__version__, digested, _version("torch")
 
 
 def _stamp(file: Path) -> tuple[int, int]:
     status = file.stat()
-    return status.st_mtime_ns, status.st_size
+    return status.st_ctime_ns, status.st_size
 
 
 def _version(package: str) -> str:

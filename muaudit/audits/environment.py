@@ -24,16 +24,15 @@ from typing import Any
 from muaudit.targets.userfiles import is_user_file
 
 EVERYTHING = "*"
-NATIVE = tuple(
-    f"{family}*"
-    for family in (
-        "ATEN_", "BLIS_", "C10_", "CUBLAS", "CUDA", "CUDNN", "DNNL_", "DYLD_", "GLIBC_", "GOMP_", "GOTO_", "HIP",
-        "HSA_", "KINETO_", "KMP_", "LANG", "LC_", "LD_", "MALLOC_", "MKL", "NCCL_", "NPY_", "NUMPY_", "NVIDIA_",
-        "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH_", "ROCM", "ROCR_", "SYCL_", "TORCH", "TZ", "VECLIB_",
-        "XPU_", "ZE_",
-    )
-)  # fmt: skip
-"""What the interpreter, the dynamic loader, the C library, and torch's and numpy's native code look up."""
+_FAMILIES = """
+    ATEN_ BLIS_ C10_ CUBLAS CUDA CUDNN DNNL_ DYLD_ FBGEMM_ GLIBC_ GOMP_ GOTO_ HIP HSA_ INTEL_ KINETO_ KMP_ LANG LC_ LD_
+    MALLOC_ MKL NCCL_ NPY_ NUMPY_ NVIDIA_ OMP_ ONEDNN_ OPENBLAS_ PYTHON PYTORCH_ ROCM ROCR_ SYCL_ THP_ TORCH TZ VECLIB_
+    XPU_ ZE_ COMPILE_ FX_ TQDM HOME _PYTHON HF_ HUGGINGFACE_ TRANSFORMERS_ XDG_ XLA_ USE_ SYMPY_ MPMATH_ INDUCTOR_ AOT
+    TMP TEMP
+"""
+NATIVE = tuple(f"{family}*" for family in _FAMILIES.split())
+"""What the interpreter, the dynamic loader, the C library, and torch's and numpy's native code look up, and what
+torch and transformers look up while they are imported, which may be before there is a target."""
 
 
 class Lookups:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muaudit.answers.policy import Policy
+from muaudit.audits.inputs import Inputs
 from muaudit.report.model import Report
 from muaudit.targets.options import TargetOptions
 
@@ -46,15 +47,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Audited:
-    """A report, the user's source files that it came from, and the stamps of the packages that took part.
-
-    variables: the environment variables that were asked for, prefixes with a `*`.
-    """
+    """A report, and everything that it came from."""
 
     report: Report
-    sources: tuple[str, ...] = ()
-    packages: Mapping[str, list[int]] = field(default_factory=dict)
-    variables: tuple[str, ...] = ()
+    inputs: Inputs = field(default_factory=Inputs)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The user's own files that were read."""
+        return self.inputs.sources()
 
 
 def audit_job(job: Job) -> Report:

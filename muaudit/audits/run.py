@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from muaudit.audits.cache import Cache
-from muaudit.audits.environment import watched
+from muaudit.audits.inputs import gather
 from muaudit.audits.job import Audited, Job, audit_job
-from muaudit.audits.sources import opened, packages, user_files
+from muaudit.audits.recorder import recording
 from muaudit.errors import BUG, UserError
 from muaudit.isolation import Done, InternalError, LostTarget, Task, run_tasks
 from muaudit.isolation.data import plain, rebuilt
@@ -103,10 +104,11 @@ def edited_data(job: Job, texts: Mapping[str, str]) -> Any:
 
 def audited(job: Job) -> Audited:
     """Audit one target in this process and note what was read. Raises UserError."""
-    with watched() as lookups, opened() as read:
+    before = frozenset(sys.modules)
+    with recording() as recorder:
         report = audit_job(job)
-    report = replace(report, name=job.name, derivations=_asked(job.why, report.derivations))
-    return Audited(report, user_files(read.files), packages(), tuple(sorted(lookups.asked)))
+        inputs = gather(recorder, before)
+    return Audited(replace(report, name=job.name, derivations=_asked(job.why, report.derivations)), inputs)
 
 
 def _asked(why: str | None, derivations: Mapping[str, tuple[Step, ...]]) -> dict[str, tuple[Step, ...]]:

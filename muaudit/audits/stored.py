@@ -1,4 +1,4 @@
-"""Reports as plain data and back, for the cache and between processes. Derivations stay behind."""
+"""Reports and inputs as plain data and back, for the cache and between processes. Derivations stay behind."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from muaudit.audits.inputs import Inputs
 from muaudit.report.model import (
     ActivationRow,
     Answered,
@@ -22,9 +23,18 @@ def to_data(value: Any) -> Any:
     """Dataclasses as dicts, tuples as lists."""
     if is_dataclass(value):
         return {f.name: to_data(getattr(value, f.name)) for f in fields(value) if f.name != "derivations"}
+    if isinstance(value, Mapping):
+        return {key: to_data(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
         return [to_data(each) for each in value]
     return value
+
+
+def inputs_from(data: Mapping[str, Any]) -> Inputs:
+    """The inputs that `to_data` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    stamped = {folder: tuple(names) for folder, names in data["stamped"].items()}
+    lists = {name: tuple(data[name]) for name in ("variables", "unseen")}
+    return Inputs(**{**data, **lists, "stamped": stamped})
 
 
 def report_from(data: Mapping[str, Any]) -> Report:

@@ -9,7 +9,7 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType
 from typing import Any
 
-from ..audits.sources import user_modules
+from ..audits.inputs import user_modules
 from ..targets import source
 
 

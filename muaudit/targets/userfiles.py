@@ -25,9 +25,10 @@ def claim(file: str | Path) -> None:
     _OWN.update({os.path.abspath(file), os.path.realpath(file)})
 
 
+@functools.lru_cache(maxsize=4096)
 def is_installed(filename: str) -> bool:
     """Whether a file lies in a folder that packages are installed into."""
-    return _below(filename, _installed_folders(tuple(sys.path)))
+    return not filename.startswith("<") and _below(filename, _installed_folders(tuple(sys.path)))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,0 +1,56 @@
+"""What nothing tells of, or what answers differently each time: never kept."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+from ambient.case import Case
+from ambient.changes import native
+
+TENSOR = b'{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}'
+WEIGHTS = struct.pack("<Q", len(TENSOR)) + TENSOR + struct.pack("<q", 4)
+
+
+def _case(name: str, model: str, files: Mapping[str, str | bytes] | None = None) -> Case:
+    return Case(name, model + "\nSIZE = 4", files=files or {}, kept=False)
+
+
+UNSEEN = [
+    _case("safetensors", "from safetensors.torch import load_file\nload_file('a.safetensors')",
+          {"a.safetensors": WEIGHTS}),
+    _case("sqlite", "import sqlite3\nsqlite3.connect('a.db').close()"),
+    _case("subprocess", "import subprocess\nsubprocess.run(['true'])"),
+    _case("os.system", "import os\nos.system('true')"),
+    _case("os.fork", "import os\nif not os.fork(): os._exit(0)"),
+    _case("multiprocessing", "import multiprocessing as m\np = m.get_context('fork').Process(target=list)\n"
+          "p.start(); p.join()"),
+    _case("a socket", "import socket\ns = socket.socket()\ntry: s.connect(('127.0.0.1', 9))\nexcept OSError: pass"),
+    _case("a host's address", "import socket\nsocket.getaddrinfo('127.0.0.1', 9)"),
+    _case("the host's name", "import socket\nsocket.gethostname()"),
+    _case("the machine's name", "import platform\nplatform.node()"),
+    _case("ctypes", "import ctypes\nctypes.CDLL(None).getpid()"),
+    Case("native code of the user's own", "import sys; sys.modules.pop('_csv', None)\nimport _csv as q\n"
+         "import importlib.util as u\nspec = u.spec_from_file_location('_csv', './_csv.so')\n"
+         "u.module_from_spec(spec)\nSIZE = 4", prepare=native("_csv.so"), kept=False),
+    _case("/proc", "open('/proc/self/status').read()"),
+    _case("/dev/urandom", "open('/dev/urandom', 'rb').read(1)"),
+    _case("a pipe", "import os, threading\nos.mkfifo('fifo')\n"
+          "threading.Thread(target=lambda: open('fifo', 'w').close()).start()\nopen('fifo').read()\nos.remove('fifo')"),
+    _case("time.time", "import time\ntime.time()"),
+    _case("time.time, held", "from time import time\ntime()"),
+    _case("time.strftime", "import time\ntime.strftime('%Y')"),
+    _case("datetime.now", "from datetime import datetime\ndatetime.now()"),
+    _case("date.today", "import datetime\ndatetime.date.today()"),
+    _case("uuid4", "import uuid\nuuid.uuid4()"),
+    _case("os.urandom", "import os\nos.urandom(1)"),
+    _case("secrets", "import secrets\nsecrets.randbelow(9)"),
+    _case("random seeded from the system", "import random\nrandom.seed()"),
+    _case("a generator of random's own seed", "import random\nrandom.Random().random()"),
+    _case("a generator of numpy's own seed", "import numpy as np\nnp.random.default_rng().random()"),
+    _case("torch.seed", "import torch\ntorch.seed()"),
+    _case("os.getpid", "import os\nos.getpid()"),
+    _case("the users of the system", "import pwd\npwd.getpwuid(0)"),
+    _case("limits of the process", "import resource\nresource.getrlimit(resource.RLIMIT_NOFILE)"),
+    _case("free space", "import shutil\nshutil.disk_usage('.')"),
+]  # fmt: skip
