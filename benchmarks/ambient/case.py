@@ -67,19 +67,19 @@ def tried(case: Case, root: Path) -> Outcome:
     if case.prepare:
         case.prepare(root)
     with _variables(dict.fromkeys(case.set)):
-        size, inputs = _apart(root, case.during)
+        size, inputs = _apart(root, lambda: _recorded(root, case.during))
         state = environment.state(inputs.variables, os.environ)
         steady = inputs.unchanged(os.environ, state)
         if case.change:
             case.change(root)
         with _variables(case.set):
             hit = inputs.unchanged(os.environ, state)
-            after, _ = _apart(root, None)
+            after = _apart(root, lambda: _computed(root))
     return Outcome(inputs.unseen, size, after, hit, steady)
 
 
-def _apart(root: Path, during: Change | None) -> tuple[Any, Inputs]:
-    """What the model computes, and what was recorded, in a process of its own."""
+def _apart(root: Path, work: Callable[[], Any]) -> Any:
+    """What it returns, in a process of its own."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -87,7 +87,7 @@ def _apart(root: Path, during: Change | None) -> tuple[Any, Inputs]:
         try:
             os.chdir(root)
             with os.fdopen(writing, "wb") as pipe:
-                pickle.dump(_recorded(root, during), pipe)
+                pickle.dump(work(), pipe)
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -99,15 +99,18 @@ def _apart(root: Path, during: Change | None) -> tuple[Any, Inputs]:
     _, status = os.waitpid(child, 0)
     if status:
         raise RuntimeError(f"the process of {root} ended with {status}")
-    found: tuple[Any, Inputs] = pickle.loads(data)
-    return found
+    return pickle.loads(data)
+
+
+def _computed(root: Path) -> Any:
+    module: Any = load_file(root / "model.py")
+    return module.size() if hasattr(module, "size") else module.SIZE
 
 
 def _recorded(root: Path, during: Change | None) -> tuple[Any, Inputs]:
     before = set(sys.modules)
     with recording() as recorder:
-        module: Any = load_file(root / "model.py")
-        size = module.size() if hasattr(module, "size") else module.SIZE
+        size = _computed(root)
         if during:
             during(root)
         return size, gather(recorder, before)
