@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from muaudit.targets import arguments, names, small
+from muaudit.targets import arguments, names, paste, small
 from muaudit.targets.arguments import Arguments
 from muaudit.targets.assertions import AssertedError, answered
 from muaudit.targets.depth import covered
@@ -29,13 +29,16 @@ def target_from_class(
     read = with_globals(arguments.read(cls, module, config), module)
     label = f"{cls.__name__}({read.config})" if read.config else cls.__name__
     given = list(plans(read.knobs, options, cls.__name__, read.construct, module.__file__))
-    unknown = small.unguessable(read.knobs, given[0].values({}), cls.__name__)
-    if unknown is not None:
-        raise unknown
+    missing = small.unguessable(read.knobs, given[0].values({}))
+    if missing:
+        build = paste.construction(read, given[0], missing)
+        raise small.missing_values(missing, cls.__name__, paste.spec(build, paste.imports(build, module)))
     batch, loss = _partial_spec(module)
+    call = paste.construction(read, given[0])
     draft = Draft(
-        label=label, call=_call(read, given[0]), variants=_variants(read, given, options), path=path,
-        batch=batch, loss=loss, init=of_module(module), notes=(note,) if note else (), defined=cls,
+        label=label, call=call, imports=tuple(paste.imports(call, module)),
+        variants=_variants(read, given, options), path=path, batch=batch, loss=loss, init=of_module(module),
+        notes=(note,) if note else (), defined=cls,
     )  # fmt: skip
     try:
         return finish(draft, options)
@@ -94,15 +97,6 @@ def _hints(read: Arguments, plan: Plan) -> Hints:
 
     length = find(names.LENGTH)
     return Hints(min(32, length) if length and length > 0 else 32, find(names.IMAGE), values)
-
-
-def _call(read: Arguments, plan: Plan) -> str:
-    """The construction as source to paste, with `width` where the width goes."""
-    widths = {axis.name: "width" if place == 0 else f"width * {axis.probes[0]} // {plan.axes[0].probes[0]}"
-              for place, axis in enumerate(plan.axes)}  # fmt: skip
-    needed = {name: repr(plan.fixed[name]) for name, leaf in read.knobs.items()
-              if leaf.value is arguments.MISSING and name in plan.fixed}  # fmt: skip
-    return read.call(needed | widths)
 
 
 def _partial_spec(module: ModuleType) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:

@@ -38,16 +38,17 @@ def plan_fixed(knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool) 
     return fixed, _notes(guessed, smaller, dropped)
 
 
-def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any], label: str) -> UserError | None:
-    """The error for required arguments that nothing is known about, None when there are none."""
-    missing = [name for name, leaf in knobs.items() if leaf.value is MISSING and name not in known]
-    if not missing:
-        return None
+def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any]) -> list[str]:
+    """The required arguments that nothing is known about."""
+    return [name for name, leaf in knobs.items() if leaf.value is MISSING and name not in known]
+
+
+def missing_values(missing: list[str], label: str, spec: str) -> UserError:
+    """The error for arguments that nothing is known about. spec: what is known, to be completed."""
     flags = " ".join(f"--set {name}=..." for name in missing)
-    spec = f"  def build(width):\n      return {label}(...)  # at this width"
     return MissingValuesError(
         f"{label} needs a value for {', '.join(missing)}: there is no default, and none could be guessed",
-        f"give it with {flags}, or write a spec beside it:\n{spec}",
+        f"give it with {flags}, or paste this into the file with a value in place of every `...`:\n\n{spec}\n",
         missing,
     )
 

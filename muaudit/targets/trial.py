@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.targets import initialization, stream
+from muaudit.targets import initialization, paste, stream
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.guesses import Hints
-from muaudit.targets.options import TargetOptions
+from muaudit.targets.options import InputSpec, TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
 
@@ -42,7 +42,8 @@ class Variant:
 class Draft:
     """A target before anything was run. variants: in order of preference, made as needed.
 
-    call: the model's construction as source, for messages. forms: calls to try before the guessed ones.
+    call: the model's construction as source, for messages, and imports: the lines it wants.
+    forms: calls to try before the guessed ones.
     init: the user's `init(model)`, run after every build. spec: what builds the model was written for this.
     """
 
@@ -60,6 +61,7 @@ class Draft:
     defined: type | Callable[..., Any] | None = None
     init: Callable[[nn.Module], Any] | None = None
     spec: bool = False
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,8 @@ def _run_forms(
     """Run guessed (or given) inputs until one is accepted at both widths."""
     first: Exception | None = None
     axis = variant.axes[0].name
-    for form in _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis])):
+    candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
+    for form in candidates:
         try:
             with attempt():
                 outputs = tuple(_call_model(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
@@ -199,7 +202,7 @@ def _run_forms(
             raise
         except Exception as error:
             first = first or error
-    raise _no_input(draft, options, models[0], first)
+    raise _no_input(draft, options, models[0], candidates[:1], axis, first)
 
 
 def _pairs(
@@ -230,10 +233,21 @@ def _call_model(model: nn.Module, made: Inputs) -> Any:
     return model(*made.args, **made.kwargs)
 
 
-def _no_input(draft: Draft, options: TargetOptions, model: nn.Module, error: Exception | None) -> UserError:
-    flag = f"the forward takes {_signature(model)}; say which tensors with --input, for example --input 'int64[2,32]'"
-    batch = "  def batch(width):\n      return torch.randint(0, 256, (2, 32))"
-    hint = f"{flag}\nor in a spec:\n  def build(width):\n      return {draft.call}\n\n{batch}"
+def _no_input(
+    draft: Draft, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form], axis: str,
+    error: Exception | None,
+) -> UserError:  # fmt: skip
+    """What the forward takes, and the spec to which only the right tensors are missing."""
+    form = tried[0] if tried else input_forms.Form((InputSpec("float32", (2, 32)),))
+    flags = " ".join(form.flags()) or "--input 'float32[2,32]'"
+    names = [name for name in inspect.signature(model.forward).parameters if name not in form.kwargs]
+    made = paste.batch(form, names or ["x"], axis)
+    text = paste.spec("" if draft.spec else draft.call, () if draft.spec else draft.imports, made)
+    where = draft.path.name if draft.path is not None else "a file"
+    hint = (
+        f"the forward takes {_signature(model)}; say which tensors with --input, as in {flags},\n"
+        f"or paste this into {where} and make the tensors those that the model takes:\n\n{text}\n"
+    )
     if options.inputs:
         shown = ", ".join(str(spec) for spec in options.inputs.values())
         what = f"--input {shown} does not fit {draft.label}: forward"
