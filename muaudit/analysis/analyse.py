@@ -6,9 +6,8 @@ Check, convert and the probe of unequal growth take it; nothing is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -16,10 +15,11 @@ from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
 from ..program.exponents import exponent_of
 from ..scaling import optimizers
+from ..scaling.group_factors import assumed_factors
 from ..scaling.schedule import scheduled
 from ..solve.predict import Prediction, predict
 from ..targets.probe import Target
-from ..targets.schedulers import walk
+from ..targets.schedulers import place, walk
 from ..trace.align import align
 from ..trace.definitions import Place
 from ..trace.kernels import probe_kernels
@@ -57,15 +57,13 @@ def analyse(
     readout_bound: float = -1.0,
     seed: int = SEED,
     probes: Probes | None = None,
-    accepts: Callable[[Any], None] = lambda optimizer: None,
 ) -> Analysis:
     """What is known of the target between two probes.
 
     readout_bound: the exponent that the init of a readout may have at most. probes: where some are recorded already.
-    accepts: raises where the target's optimizer will not do.
 
     Raises:
-        UserError: the user's code raised, or `accepts` did.
+        UserError: the user's code raised.
     """
     probes = probes if probes is not None else Probes(target, seed)
     with probe_kernels():
@@ -75,10 +73,11 @@ def analyse(
         models, recordings = (narrow.model, wide.model), (narrow.recording, wide.recording)
         ratios = tuple(axis.probes[1] / axis.probes[0] for axis in target.axes)
         made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
-        accepts(made[0])
         trained = optimizers.read(made, models, ratios)
         of_schedule: list[Discrepancy] = []
-        if target.scheduler is not None:
+        if target.scheduler is None:
+            of_schedule = assumed_factors(trained, *place(target.optimizer, "lr_"))
+        else:
             trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
 
         def derived() -> Scaling:

@@ -9,7 +9,7 @@ from ..analysis import SEED
 from ..analysis.derive import Scaling
 from ..errors import UserError
 from ..evidence import require_evidence
-from ..optimizers import UNKNOWN, family_of
+from ..optimizers import UNKNOWN
 from ..targets.probe import Target
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
     Raises:
         UserError: the user's code raised, its optimizer is not known, or no hidden layer grows with the width.
     """
-    found = analysis.analyse(target, readout_bound=readout_bound, seed=seed, accepts=_refuse_unknown)
+    found = analysis.analyse(target, readout_bound=readout_bound, seed=seed)
+    _refuse_unknown(found.scaling)
     require_evidence(found.target, found.scaling, found.defined)
     return found.scaling
 
@@ -40,10 +41,11 @@ def name_of(optimizer: Any) -> str:
     return "+".join(dict.fromkeys(type(part).__name__.lower() for part in parts(optimizer)))
 
 
-def _refuse_unknown(optimizer: torch.optim.Optimizer) -> None:
-    for part in parts(optimizer):
-        if family_of(part) == UNKNOWN:
+def _refuse_unknown(scaling: Scaling) -> None:
+    for how in scaling.trained.values():
+        if how.family == UNKNOWN:
+            because = f" ({how.reason})" if how.reason else ""
             raise UserError(
-                f"do not know how {type(part).__name__} turns a learning rate into a step, so no plan can be made",
+                f"do not know how {how.optimizer} turns a learning rate into a step{because}, so no plan can be made",
                 "plan for a known one with --optimizer, e.g. --optimizer adamw",
             )

@@ -36,7 +36,7 @@ def table_in_words(
     wanted = _other(family)
     if not wanted:
         return found
-    other = again({name: replace(how, family=wanted) for name, how in trained.items()})
+    other = again({name: replace(how, family=wanted, measured=None) for name, how in trained.items()})
     if any(d.aspect in ("lr", "multiplier") for d in other) or len(other) >= len(found) - 1:
         return found
     first = wrong[0]

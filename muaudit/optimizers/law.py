@@ -37,7 +37,8 @@ class Law:
         return (
             (self.gradient * gradient if self.gradient else 0.0)
             + (self.size * size if self.size else 0.0)
-            + (factor - spread / 2 if self.spectral else 0.0)
+            + factor
+            - (spread / 2 if self.spectral else 0.0)
         )
 
     @property

@@ -21,6 +21,8 @@ from typing import Any
 
 from .registry import named
 
+MODES = ("original", "none", "rms", "spectral")
+
 
 @dataclass(frozen=True)
 class Option:

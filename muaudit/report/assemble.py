@@ -274,7 +274,7 @@ def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
                 name,
                 None,
                 None,
-                f"do not know the optimizer {how.optimizer}: its learning rate is not judged",
+                f"do not know the optimizer {how.optimizer}: its learning rate is not judged{_because(how.reason)}",
                 "MUP903",
             )
         )
@@ -284,6 +284,10 @@ def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
             reason = "its learning rate is 0 where the optimizer is made, and the group has no initial_lr"
         out.append(Unanalysed(name, None, None, reason, "MUP902"))
     return out
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
 
 
 # -- the verdict -----------------------------------------------------------------------------------------

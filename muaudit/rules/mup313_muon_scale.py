@@ -2,8 +2,8 @@
 
 ## What it does
 Looks at parameters that an orthogonalising optimizer updates and at its scale mode: torch.optim.Muon's
-adjust_lr_fn, Keller Jordan's, Moonlight's, Dion's and pytorch_optimizer's options. The spectral norm
-of an update must be ∝ sqrt(fan_out/fan_in).
+adjust_lr_fn, the options of Keller Jordan's, Moonlight's, Dion's, Megatron's, timm's and pytorch_optimizer's; any
+implementation with a step of its own is run on a copy. The spectral norm of an update must be ∝ sqrt(fan_out/fan_in).
 
 ## Why is this bad
 Muon normalises its update by the spectral norm, so hidden weights need no 1/m. The mode that matches
@@ -56,9 +56,9 @@ class MuonScale(Rule):
         return d.aspect == "lr" and law_of(d.optimizer).spectral
 
     def message(self, d: Discrepancy) -> str:
-        mode = _MODES.get(d.detail, "scaled")
+        mode = _MODES.get(d.detail, "scaled by its shape")
         rates = f"learning rate ∝ {power(d.found)}, needs {needs(d)}{measured(d)}"
-        return f"{subject(d)}: Muon's update is {mode}: {rates}"
+        return f"{subject(d)}: the orthogonalised update is {mode}: {rates}"
 
     def fix(self, d: Discrepancy) -> str:
         if d.detail == "rms" and gap(d) == -0.5:

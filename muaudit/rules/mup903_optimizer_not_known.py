@@ -1,8 +1,10 @@
 """An optimizer whose update rule the audit does not know.
 
 ## What it does
-Knows the optimizers of torch and some well-known others by class. Learning rates under any other
-are listed as not judged.
+Knows torch's optimizers. Any other class is measured: a copy of the optimizer takes a few steps with
+parameters and gradients of known sizes and shapes. Where that shows no law (steps that depend on how
+large the gradient is or on its rank, on curvature, steps that cannot be taken alone) and the class is not known
+by its name either, its learning rates are listed as not judged, with the reason.
 
 ## Why is this bad
 Which power of width a learning rate needs depends on how the optimizer sizes its update: 1/n under

@@ -32,6 +32,7 @@ from muaudit.rules.mup304_bias_lr import BiasLr
 from muaudit.rules.mup305_gain_lr import GainLr
 from muaudit.rules.mup306_scalar_lr import ScalarLr
 from muaudit.rules.mup307_scheduled_lr import ScheduledLr
+from muaudit.rules.mup308_unused_group_factor import UnusedGroupFactor
 from muaudit.rules.mup310_weight_decay_exponent import WeightDecayExponent
 from muaudit.rules.mup311_adam_eps import AdamEps
 from muaudit.rules.mup312_l2_in_adam import L2InAdam
@@ -84,6 +85,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     GainLr(),
     ScalarLr(),
     ScheduledLr(),
+    UnusedGroupFactor(),
     WeightDecayExponent(),
     AdamEps(),
     L2InAdam(),

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..optimizers import UNKNOWN, Law, known, law_of
-from ..optimizers.orthogonal import adjustment, family_in, mode_of
+import torch
+from torch import nn
+
+from ..optimizers import UNKNOWN, Law, law_of
+from ..optimizers.orthogonal import adjustment
+from ..optimizers.steps import Steps, steps_of
 from ..program.exponents import snap
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+from .group_factors import NO_FACTORS, Factors, factors
 
 
 @dataclass(frozen=True)
 class Trained:
     """How one parameter is trained. Exponents are of the settings of its group; None where one is zero or absent.
 
-    family: a name in `optimizers.families`, or "unknown". adjust: a Muon variant's scale mode.
+    family: a name in `optimizers.families`, "measured" or "unknown"; reason: why that. adjust: a Muon variant's mode.
+    measured, shape: the law and what a shape gives an entry of a step, where these were measured.
+    factors: on the group's learning rate, all of which `lr` and its exponents hold.
     """
 
     family: str
@@ -34,20 +37,24 @@ class Trained:
     eps_exponent: float | None = None
     decoupled: bool = False
     adjust: str = ""
+    measured: Law | None = None
+    shape: float = 0.0
+    reason: str = ""
+    factors: Factors = NO_FACTORS
 
     @property
     def law(self) -> Law:
         """How its steps follow from the learning rate; Adam's where that is not known."""
-        return law_of(self.family)
+        return self.measured or law_of(self.family)
 
     @property
     def entrywise(self) -> bool:
         """Whether it is known that an entry moves by the learning rate, as under Adam."""
-        return self.family != UNKNOWN and self.law == Law()
+        return self.family != UNKNOWN and self.law == Law() and not self.shape
 
     def factor(self, dims: Sequence[float]) -> float:
-        """The exponent of what an orthogonalising optimizer multiplies the rate of a parameter of these dims by."""
-        return adjustment(self.adjust, dims)
+        """The exponent that the shape of a parameter of these dims brings into its steps, beside that of its law."""
+        return self.shape if self.measured is not None else adjustment(self.adjust, dims)
 
 
 def read(
@@ -58,43 +65,49 @@ def read(
     """The settings of every parameter name, from the optimizers of both probes; `ratios` of the width arguments."""
     unit = math.log(ratios[0])
     units = [math.log(r) / unit for r in ratios if r != 1]
-    groups = [_groups_by_name(o, m) for o, m in zip(optimizers, models, strict=True)]
-    out: dict[str, Trained] = {}
-    for name, narrow in groups[0].items():
-        wide = groups[1].get(name)
-        if wide is not None:
-            out[name] = _trained(narrow, wide, unit, units)
-    return out
+    held = [holders(o, m) for o, m in zip(optimizers, models, strict=True)]
+    steps = {id(each.optimizer): steps_of(each.optimizer, unit) for each in held[0].values()}
+    both = {name: (narrow, held[1][name]) for name, narrow in held[0].items() if name in held[1]}
+    found = factors(both, steps)
+    return {
+        name: _trained(*pair, found[name], steps[id(pair[0].optimizer)], unit, units) for name, pair in both.items()
+    }
 
 
-def _groups_by_name(optimizer: Any, model: nn.Module) -> dict[str, tuple[Any, dict[str, Any], float]]:
+@dataclass(frozen=True)
+class Holder:
+    """What holds a parameter: the optimizer, its group, and the parameter itself."""
+
+    optimizer: Any
+    number: int
+    parameter: torch.Tensor
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The param group."""
+        return self.optimizer.param_groups[self.number]  # type: ignore[no-any-return]
+
+    @property
+    def lr(self) -> float:
+        """The group's learning rate; 1 for an optimizer that finds its own."""
+        rate = self.group.get("lr")
+        return 1.0 if rate is None else float(rate)
+
+
+def holders(optimizer: Any, model: nn.Module) -> dict[str, Holder]:
+    """By the name of every parameter that is trained."""
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
     parts = getattr(optimizer, "optimizers", None)  # wrappers that hold several optimizers
-    found: dict[str, tuple[Any, dict[str, Any], float]] = {}
-    for part in parts if isinstance(parts, (list, tuple)) else [optimizer]:
-        for group, factor in zip(part.param_groups, pending_scale(part.param_groups), strict=True):
-            for parameter in group["params"]:
-                for name in names.get(id(parameter), ()) if parameter.requires_grad else ():
-                    found[name] = (part, group, factor)
-    return found
-
-
-def pending_scale(groups: list[dict[str, Any]]) -> list[float]:
-    """The factor on each group's `lr` that its `lr_scale` (or `lr_mult`) holds and `lr` does not hold yet."""
-    if _scale_already_applied(groups):
-        return [1.0] * len(groups)
-    return [float(group.get("lr_scale", group.get("lr_mult", 1.0))) for group in groups]
-
-
-def _scale_already_applied(groups: list[dict[str, Any]]) -> bool:
-    """Whether `lr` holds `lr_scale` already: lr / lr_scale is then the same in all groups."""
-    pairs = [(float(g["lr"]), float(g.get("lr_scale", g.get("lr_mult", 1.0)))) for g in groups]
-    if len({scale for _, scale in pairs}) <= 1:
-        return len({lr for lr, _ in pairs}) > 1
-    bases = [lr / scale for lr, scale in pairs if scale]
-    return max(bases) - min(bases) <= 1e-6 * max(bases) if bases else True
+    return {
+        name: Holder(part, number, parameter)
+        for part in (parts if isinstance(parts, (list, tuple)) else [optimizer])
+        for number, group in enumerate(part.param_groups)
+        for parameter in group["params"]
+        if parameter.requires_grad
+        for name in names.get(id(parameter), ())
+    }
 
 
 def _exponent(narrow: float, wide: float, unit: float, units: Sequence[float]) -> tuple[float | None, float]:
@@ -105,42 +118,27 @@ def _exponent(narrow: float, wide: float, unit: float, units: Sequence[float]) -
 
 
 def _trained(
-    narrow: tuple[Any, dict[str, Any], float],
-    wide: tuple[Any, dict[str, Any], float],
-    unit: float,
-    units: Sequence[float],
+    narrow: Holder, wide: Holder, found: Factors, steps: Steps, unit: float, units: Sequence[float]
 ) -> Trained:
-    (optimizer, g1, f1), (_, g2, f2) = narrow, wide
-    lr1, lr2 = float(g1["lr"]) * f1, float(g2["lr"]) * f2
+    g1, g2 = narrow.group, wide.group
+    lr1, lr2 = (each.lr * factor for each, factor in zip((narrow, wide), found.both, strict=True))
     exponent, raw = _exponent(lr1, lr2, unit, units)
     wd1, wd2 = float(g1.get("weight_decay", 0.0) or 0.0), float(g2.get("weight_decay", 0.0) or 0.0)
     eps1, eps2 = _eps(g1), _eps(g2)
-    family, mode = _family(optimizer, g1)
-    decoupled = _decoupled(optimizer, g1)
-    decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if decoupled else _exponent(wd1, wd2, unit, units)[0]
+    shapes = tuple(narrow.parameter.shape), tuple(wide.parameter.shape)
+    how = steps.of(narrow.number, shapes, tuple(_grown(*sizes, unit) for sizes in zip(*shapes, strict=True)))
+    decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if how.decoupled else _exponent(wd1, wd2, unit, units)[0]
     return Trained(
-        family, type(optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay,
-        (eps1, eps2), _exponent(eps1, eps2, unit, units)[0], decoupled, mode,
+        how.family, type(narrow.optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay, (eps1, eps2),
+        _exponent(eps1, eps2, unit, units)[0], how.decoupled, how.mode, how.law, how.shape, how.reason, found,
     )  # fmt: skip
+
+
+def _grown(narrow: int, wide: int, unit: float) -> float:
+    """The exponent of a dim, to a quarter."""
+    return round(4 * math.log(wide / narrow) / unit) / 4 if wide > narrow > 0 else 0.0
 
 
 def _eps(group: Mapping[str, Any]) -> float:
     eps = group.get("eps", 0.0)
     return float(eps) if isinstance(eps, (int, float)) else 0.0
-
-
-def _family(optimizer: Any, group: Mapping[str, Any]) -> tuple[str, str]:
-    """(family, scale mode) of one group; not known where the mode of an orthogonalising optimizer cannot be read."""
-    found = known(optimizer)
-    if found is None or found[0].law is None:
-        return UNKNOWN, ""
-    name = family_in(group) if found[0].law.spectral else found[0].name
-    if not law_of(name).spectral:
-        return name, ""
-    mode = mode_of(optimizer, group)
-    return (name, mode) if mode else (UNKNOWN, "")
-
-
-def _decoupled(optimizer: Any, group: Mapping[str, Any]) -> bool:
-    found = known(optimizer)
-    return bool(group.get("decoupled_weight_decay")) or (found is not None and found[1].decoupled)

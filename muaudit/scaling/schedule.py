@@ -15,7 +15,7 @@ from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold
 from ..judge.blame import TOLERANCE
 from ..targets.schedulers import Walk, groups_of
-from .optimizers import Trained, pending_scale, read
+from .optimizers import Trained, read
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,8 +33,7 @@ def scheduled(
     """
     built = read(optimizers, models, ratios)
     owners = _owners(optimizers[0], models[0]), _owners(optimizers[1], models[1])
-    pending = _pending(optimizers[0]), _pending(optimizers[1])
-    steps = {step: _exponents(rates, owners, pending, ratios) for step, rates in walk.rates.items()}
+    steps = {step: _exponents(rates, owners, built, ratios) for step, rates in walk.rates.items()}
     steps = {step: found for step, found in steps.items() if found}
     if not steps:
         return built, []
@@ -51,33 +50,24 @@ def _peak(walk: Walk, steps: Mapping[int, object]) -> int:
 
 def _owners(optimizer: Any, model: nn.Module) -> dict[str, int]:
     """The number of the param group that holds each parameter."""
-    from ..targets.schedulers import groups_of
-
     numbers = {id(p): index for index, group in enumerate(groups_of(optimizer)) for p in group["params"]}
     return {name: numbers[id(p)] for name, p in model.named_parameters() if id(p) in numbers}
-
-
-def _pending(optimizer: Any) -> list[float]:
-    """The factors that the optimizer itself will apply to its groups; torch's apply none."""
-    groups = groups_of(optimizer)
-    if type(optimizer).__module__.startswith("torch."):
-        return [1.0] * len(groups)
-    return pending_scale(groups)
 
 
 def _exponents(
     rates: tuple[tuple[float, ...], ...],
     owners: tuple[dict[str, int], dict[str, int]],
-    pending: tuple[list[float], list[float]],
+    built: Mapping[str, Trained],
     ratios: Sequence[float],
 ) -> dict[str, float]:
     unit = math.log(ratios[0])
     out: dict[str, float] = {}
     for name, group in owners[0].items():
         other = owners[1].get(name)
-        if other is None:
+        if other is None or name not in built:
             continue
-        narrow, wide = rates[0][group] * pending[0][group], rates[1][other] * pending[1][other]
+        used = built[name].factors.used  # what the step itself multiplies by
+        narrow, wide = rates[0][group] * used[0], rates[1][other] * used[1]
         if narrow > 0 and wide > 0:
             out[name] = math.log(wide / narrow) / unit
     return out
@@ -112,18 +102,15 @@ def _discrepancy(
     return Discrepancy(
         "schedule", None, tuple(names), fold(names) if len(names) < 2 else "",
         round(steps[worst][first], 3) + 0.0, round(built[first].raw_lr_exponent, 3) + 0.0, walk.file, walk.line,
-        optimizer=walk.name, detail=_kind(lost, steps, _peak(walk, steps), optimizers), values=(float(worst), *rates),
+        optimizer=walk.name, detail=_kind(lost, steps, _peak(walk, steps), built), values=(float(worst), *rates),
     )  # fmt: skip
 
 
-def _kind(lost: Mapping[int, object], steps: Mapping[int, object], peak: int, optimizers: tuple[Any, Any]) -> str:
+def _kind(lost: Mapping[int, object], steps: Mapping[int, object], peak: int, built: Mapping[str, Trained]) -> str:
     """When it is lost: where learning rates are largest, only at the end, or only at the start."""
-    from ..targets.schedulers import groups_of
-
     order = sorted(steps)
     if peak in lost:
-        keys = {key for group in groups_of(optimizers[0]) for key in group}
-        return SCALE_UNUSED if keys & {"lr_scale", "lr_mult"} else EVERYWHERE
+        return SCALE_UNUSED if any(each.factors.key for each in built.values()) else EVERYWHERE
     return FLOOR if order[-1] in lost else WARMUP if order[0] in lost else EVERYWHERE
 
 
@@ -131,8 +118,6 @@ def _at(
     walk: Walk, step: int, optimizers: tuple[Any, Any], models: tuple[nn.Module, nn.Module], ratios: Sequence[float]
 ) -> dict[str, Trained]:
     """The settings with the learning rates of that step; the optimizers stay as they are."""
-    from ..targets.schedulers import groups_of
-
     kept = [[group["lr"] for group in groups_of(each)] for each in optimizers]
     try:
         for each, rates in zip(optimizers, walk.rates[step], strict=True):

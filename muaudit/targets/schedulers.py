@@ -59,7 +59,7 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
         for group, settings in zip(groups_of(each), groups, strict=True):
             group.update(settings)
     name = " + ".join(dict.fromkeys(_name(part) for part in _parts(made[0])))
-    file, line = _place(make, name)
+    file, line = place(make, name)
     return Walk(name, before, noted, file, line)
 
 
@@ -208,7 +208,7 @@ def _name(part: Any) -> str:
     return f"{own}({names})" if names else str(own)
 
 
-def _place(make: Callable[[Any], Any], name: str) -> tuple[str | None, int | None]:
+def place(make: Callable[..., Any], name: str) -> tuple[str | None, int | None]:
     """The line of `make` that names the scheduler, else its first."""
     make = inspect.unwrap(make)
     try:

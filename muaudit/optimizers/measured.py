@@ -1,0 +1,116 @@
+"""The step law of an optimizer, measured by running it: for classes whose step is not one of torch's.
+
+Runs differ in one thing each: the size of the gradient, the size of the parameter, the learning rate, the shape. How
+the last step answers, along the gradient, gives the powers of the law. Where an answer is no power that a law can have,
+or depends on where it is asked, nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from .law import Law
+from .running import CannotRun, Setup, Stepped, grown, run
+
+FACTOR = 4.0
+SMALL = 1e-3  # a second size of gradients: an eps or a clip that decides shows between the two
+CLOSE = 0.06  # by how much a measured power may miss one that a law can have
+STILL = 0.01  # of a step, what may move without a gradient
+ALIKE = 0.95  # cosine of a step to the polar factor of its gradient: 0.98 after five Newton-Schulz steps
+OTHERWISE = 2.0  # by how much what does not go along with the gradient may exceed what does
+
+
+class Measurement:
+    """What the steps of one group of an optimizer follow, for parameters of one shape, at two widths.
+
+    shapes: at both widths. unit: log of the width ratio. All methods raise CannotRun where nothing can be read off.
+    """
+
+    def __init__(
+        self, optimizer: Any, group: int, shapes: tuple[tuple[int, ...], tuple[int, ...]], unit: float
+    ) -> None:
+        self.optimizer, self.group, self.unit = optimizer, group, unit
+        self.narrow, self.wide = grown(*shapes)
+
+    def law(self) -> Law:
+        """How a step follows the gradient and the parameter."""
+        base = Setup(self.narrow)
+        if self._run(replace(base, gradient=0.0)).rms > STILL * self._run(base).rms:
+            raise CannotRun("it moves parameters that have no gradient")
+        own_rate = self.optimizer.param_groups[self.group].get("lr") is None  # it finds its own
+        by_rate = 1.0 if own_rate else self._answer(base, replace(base, rate=FACTOR * base.rate))
+        if abs(by_rate - 1) > CLOSE:
+            raise CannotRun(f"its steps follow the learning rate to the power {by_rate:.2f}")
+        gradient = _near(self._answer(base, replace(base, gradient=FACTOR)), 2, "the size of the gradient")
+        lower = self._answer(replace(base, gradient=SMALL / FACTOR), replace(base, gradient=SMALL))
+        if abs(lower - gradient) > CLOSE:
+            raise CannotRun("whether its steps follow the gradient depends on how large that is")
+        size = self._answer(replace(base, size=base.size / FACTOR), base)
+        return Law(gradient, _near(size, 2, "the size of the parameter"))
+
+    def shape(self) -> float:
+        """The exponent of an entry of a step that the shape alone gives it.
+
+        What holds for a gradient of rank one must hold for one of full rank too, of the largest singular value.
+        """
+        if self.narrow == self.wide:
+            return 0.0
+        narrow, wide = (self._run(Setup(shape)) for shape in (self.narrow, self.wide))
+        spread = math.log(narrow.change.numel() / wide.change.numel()) / 2 / self.unit
+        found = _near(math.log(_moved(wide) / _moved(narrow)) / self.unit, 4, "the shape", "n^")
+        if found and len(self.narrow) > 1:
+            full = [self._run(Setup(shape, full=True)).norm for shape in (self.narrow, self.wide)]
+            if abs(math.log(full[1] / full[0]) / self.unit - (found - spread)) > 2 * CLOSE:
+                raise CannotRun("how large its steps are depends on the rank of the gradient")
+        return found
+
+    def orthogonal(self) -> bool:
+        """Whether every direction of the gradient is moved by the same amount."""
+        if len(self.narrow) < 2:
+            return False
+        step = self._run(Setup(self.narrow, full=True))
+        left, _, right = torch.linalg.svd(step.gradient.flatten(1), full_matrices=False)
+        polar = left @ right
+        alike = float((step.change.flatten(1) * polar).sum()) / (float(step.change.norm()) * float(polar.norm()))
+        return abs(alike) > ALIKE
+
+    def power_of(self, key: str) -> float:
+        """The power of a group's setting in its steps: 1 for a factor that multiplies them, 0 for one they ignore."""
+        value = float(self.optimizer.param_groups[self.group][key])
+        base = Setup(self.narrow)
+        other = replace(base, settings={key: value * FACTOR if value else 1.0})
+        return _near(self._answer(base, other), 1, f"the group's {key}")
+
+    def decays_weights(self) -> bool:
+        """Whether weight decay is taken off the parameter: without a gradient, all of it loses the same share."""
+        found = self._run(Setup(self.narrow, gradient=0.0, decayed=True))
+        shares = found.change / found.before
+        return found.rms > 0 and bool(torch.allclose(shares, shares.mean(), rtol=1e-3))
+
+    def _run(self, setup: Setup) -> Stepped:
+        return run(self.optimizer, self.group, setup)
+
+    def _answer(self, before: Setup, after: Setup) -> float:
+        """The power with which a step answers a factor."""
+        return math.log(_moved(self._run(after)) / _moved(self._run(before))) / math.log(FACTOR)
+
+
+def _moved(step: Stepped) -> float:
+    size = step.along
+    if size == 0:
+        raise CannotRun("its steps leave a parameter with a gradient where it is")
+    if step.change.dim() > 1 and step.norm > OTHERWISE * size * step.change.numel() ** 0.5:
+        raise CannotRun("its steps do not go along with the gradient")
+    return size
+
+
+def _near(found: float, parts: int, what: str, sign: str = "to the power ") -> float:
+    """The multiple of 1/parts that a power is."""
+    near = round(parts * found) / parts
+    if abs(found - near) > CLOSE:
+        raise CannotRun(f"its steps follow {what} {sign}{found:.2f}")
+    return near + 0.0

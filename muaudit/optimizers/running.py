@@ -1,0 +1,209 @@
+"""Steps of the user's optimizer on a copy, with parameters and gradients of our own; nothing of the user's is touched.
+
+The copy has the settings of the optimizer as it was built. One parameter, of a shape that is asked for, stands for
+those of one group. It gets the same gradient at every step, of rank one in every unfolding (what training adds up to
+along one direction), and the last of some steps shows what the optimizer makes of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import io
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+STEPS = 12  # the rectified ones (RAdam from its 6th), those that only set up state (ADOPT's first) are past then
+SPREAD = 1.5  # powers of ten from the largest to the smallest singular value of a gradient of full rank
+RATE, SIZE = 1e-5, 0.02  # so small against a parameter that its size stays; 0.02 is a usual init
+DECAYS = ("weight_decay", "wd", "weight_decay_rate")
+
+
+class CannotRun(Exception):
+    """The optimizer cannot be copied or stepped by itself; the text says why."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one run has of its own. gradient, size: root mean squares; rate: the group's lr, None where it has none.
+
+    settings: of the group, in place of its own. full: a gradient of full rank, its singular values far apart.
+    decayed: with the group's own weight decay.
+    """
+
+    shape: tuple[int, ...]
+    gradient: float = 1.0
+    size: float = SIZE
+    rate: float = RATE
+    settings: Mapping[str, Any] | None = None
+    full: bool = False
+    decayed: bool = False
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """gradient, before, change: of the parameter in the last step, of the shape that was asked for."""
+
+    gradient: torch.Tensor
+    before: torch.Tensor
+    change: torch.Tensor
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of the change."""
+        return float(self.change.square().mean().sqrt())
+
+    @property
+    def along(self) -> float:
+        """The same of its part along the gradient."""
+        direction = self.gradient / self.gradient.norm()
+        return abs(float((self.change * direction).sum())) / math.sqrt(self.change.numel())
+
+    @property
+    def norm(self) -> float:
+        """The largest singular value of the change, rows against all further dims."""
+        return float(torch.linalg.matrix_norm(self.change.flatten(1), 2)) if self.change.dim() > 1 else self.rms
+
+
+def run(optimizer: Any, group: int, setup: Setup) -> Stepped:
+    """Step a copy of `optimizer` with a parameter of the setup's shape in its group number `group`.
+
+    Raises:
+        CannotRun: it raised, or nothing that is finite came of it.
+    """
+    try:
+        with _alone():
+            return _run(optimizer, group, setup)
+    except CannotRun:
+        raise
+    except Exception as error:  # the user's code, in a way that nobody may have run before
+        raise CannotRun(f"a step by itself raised {type(error).__name__}: {error}") from error
+
+
+def _run(optimizer: Any, group: int, setup: Setup) -> Stepped:
+    generator = torch.Generator().manual_seed(0)
+    held = optimizer.param_groups[group]["params"]
+    chosen = next(p for p in held if p.dim() == len(setup.shape))
+    parameter = _parameter(setup, generator)
+    gradient = _gradient(setup, generator)
+    replaced = {id(p): nn.Parameter(torch.ones([2] * p.dim(), dtype=torch.float64))
+                for each in optimizer.param_groups for p in each["params"]}  # fmt: skip
+    others = list(replaced.values())
+    replaced[id(chosen)] = parameter
+    made = copied(optimizer, replaced | _state(optimizer, chosen, setup.shape))
+    own = made.param_groups[group]
+    own.update({key: 0.0 for key in DECAYS if key in own and not setup.decayed})
+    if own.get("lr") is not None:
+        own["lr"] = setup.rate
+    own.update(setup.settings or {})
+    if callable(getattr(made, "train", None)):  # schedule-free ones average where they evaluate
+        made.train()
+    before = parameter.detach().clone()
+    for _ in range(STEPS):
+        before = parameter.detach().clone()
+        for each in others:
+            each.grad = torch.zeros_like(each)
+        parameter.grad = gradient.clone()
+        _step(made, parameter, gradient)
+    change = parameter.detach() - before
+    if not bool(change.isfinite().all()):
+        raise CannotRun("its steps are not finite")
+    return Stepped(gradient, before, change)
+
+
+def _state(optimizer: Any, chosen: nn.Parameter, shape: Sequence[int]) -> dict[int, Any]:
+    """State that was set up with the optimizer for the chosen parameter, in the other shape; it is all one number."""
+    kept = getattr(optimizer, "state", {}).get(chosen, {})
+    found = {}
+    for value in kept.values() if isinstance(kept, Mapping) else ():
+        if isinstance(value, torch.Tensor) and value.shape == chosen.shape and value.dim():
+            if not bool((value == value.flatten()[0]).all()):
+                raise CannotRun("it has state of its own before the first step")
+            found[id(value)] = torch.full(tuple(shape), float(value.flatten()[0]), dtype=torch.float64)
+    return found
+
+
+def _step(optimizer: Any, parameter: nn.Parameter, gradient: torch.Tensor) -> None:
+    def closure() -> torch.Tensor:
+        parameter.grad = gradient.clone()
+        return torch.zeros(())
+
+    required = [p for p in inspect.signature(optimizer.step).parameters.values() if p.default is p.empty]
+    required = [p for p in required if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    optimizer.step(*[closure for _ in required[:1]])
+
+
+def _parameter(setup: Setup, generator: torch.Generator) -> nn.Parameter:
+    values = torch.randn(setup.shape, generator=generator, dtype=torch.float64)
+    return nn.Parameter(setup.size * values / values.square().mean().sqrt())
+
+
+def _gradient(setup: Setup, generator: torch.Generator) -> torch.Tensor:
+    """Without entries near zero, of the root mean square that is asked for."""
+    if setup.full:
+        values = torch.randn(setup.shape, generator=generator, dtype=torch.float64)
+        if values.dim() > 1:
+            left, sizes, right = torch.linalg.svd(values.flatten(1), full_matrices=False)
+            spread = torch.logspace(0, -SPREAD, len(sizes), dtype=torch.float64)
+            values = ((left * spread) @ right).view(setup.shape)
+    else:
+        values = torch.ones((), dtype=torch.float64)
+        for size in setup.shape:
+            signs = torch.randint(0, 2, (size,), generator=generator) * 2 - 1
+            along = signs * (0.5 + torch.rand(size, generator=generator, dtype=torch.float64))
+            values = values[..., None] * along
+    return setup.gradient * values / values.square().mean().sqrt() if values.numel() else values
+
+
+def copied(optimizer: Any, memo: dict[int, Any]) -> Any:
+    """A copy without the original's hooks and schedulers. memo: what stands for objects in the copy, by their id.
+
+    torch's own way of copying an optimizer leaves out what a subclass keeps on itself, and a scheduler's wrapper around
+    `step` would step the original.
+    """
+    if id(optimizer) in memo:
+        return memo[id(optimizer)]
+    made = object.__new__(type(optimizer))
+    memo[id(optimizer)] = made
+    for inner in _inner(optimizer):
+        copied(inner, memo)
+    for key, value in vars(optimizer).items():
+        if key != "step":
+            made.__dict__[key] = type(value)() if key.endswith("_hooks") else copy.deepcopy(value, memo)
+    return made
+
+
+def _inner(optimizer: Any) -> Iterator[Any]:
+    """Optimizers that one holds: what a wrapper wraps, or several at once."""
+    for value in vars(optimizer).values():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if hasattr(each, "param_groups") and hasattr(each, "step"):
+                yield each
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No output, no trace in the random state, and nothing compiled: a copy takes a few small steps."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+def grown(shape: Sequence[int], wider: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two shapes between which to measure: those of the probes, made small where they are large."""
+    small = min([size for size, other in zip(shape, wider, strict=True) if other > size], default=1)
+    cut = max(1, small // 32)
+    first = tuple(size // cut if other > size else min(size, 4) for size, other in zip(shape, wider, strict=True))
+    second = tuple(round(new * other / size) for new, size, other in zip(first, shape, wider, strict=True))
+    return first, second

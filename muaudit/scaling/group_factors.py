@@ -1,0 +1,112 @@
+"""Factors on a learning rate that a param group holds beside it (`lr_scale`, `lr_mult`, a key of one's own).
+
+Whether one counts is found out, not read off its name: the optimizer's step is run with another value (`Steps`), a
+scheduler is stepped and the rates that it writes are read. Where neither multiplies by a factor that goes by a usual
+name, and no scheduler was given, the training loop may: the rates are then judged as if it did, and that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..findings.discrepancy import Discrepancy
+from ..findings.names import fold
+from ..optimizers.running import DECAYS
+from ..optimizers.steps import Steps
+
+if TYPE_CHECKING:
+    from .optimizers import Holder, Trained
+
+Pairs = Mapping[str, "tuple[Holder, Holder]"]
+
+USUAL = ("lr_scale", "lr_mult")
+_OTHERS = ("lr", "initial_lr", "eps", "momentum", *DECAYS)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """On the group's learning rate at both widths. used: by the optimizer's step. assumed: by nothing that was seen.
+
+    key: of the group, that holds what is assumed.
+    """
+
+    used: tuple[float, float] = (1.0, 1.0)
+    assumed: tuple[float, float] = (1.0, 1.0)
+    key: str = ""
+
+    @property
+    def both(self) -> tuple[float, float]:
+        """used · assumed."""
+        return self.used[0] * self.assumed[0], self.used[1] * self.assumed[1]
+
+
+NO_FACTORS = Factors()
+
+
+def factors(pairs: Pairs, steps: Mapping[int, Steps]) -> dict[str, Factors]:
+    """By parameter; `steps` by the id of the narrow optimizer."""
+    out: dict[str, Factors] = {}
+    for part in {id(narrow.optimizer): narrow.optimizer for narrow, _ in pairs.values()}:
+        own = {name: pair for name, pair in pairs.items() if id(pair[0].optimizer) == part}
+        keys = _differing(own)
+        counted = {name: _used(pair, keys, steps[part]) for name, pair in own.items()}
+        unused = [key for key in USUAL if key in keys and not any(key in each for each in counted.values())]
+        key = next((key for key in unused if not all(_held_by_lr(own, key, probe) for probe in (0, 1))), "")
+        for name, pair in own.items():
+            used = _product(pair, counted[name])
+            out[name] = Factors(used, _product(pair, {key: 1.0}), key) if key else Factors(used)
+    return out
+
+
+def assumed_factors(trained: Mapping[str, Trained], file: str | None, line: int | None) -> list[Discrepancy]:
+    """At most one discrepancy: what was judged as if a factor counted that nothing which was seen multiplies by."""
+    names = [name for name, how in trained.items() if how.factors.key and how.raw_lr_exponent]
+    if not names:
+        return []
+    first = trained[names[0]]
+    meant, pattern = round(first.raw_lr_exponent, 3), fold(names) if len(names) < 2 else ""
+    return [Discrepancy("group_factor", None, tuple(names), pattern, 0.0, meant, file, line,
+                        optimizer=first.optimizer, detail=first.factors.key)]  # fmt: skip
+
+
+def _differing(pairs: Pairs) -> list[str]:
+    """Keys with a number that is not the same in all groups at both widths."""
+    groups = [each.group for pair in pairs.values() for each in pair]
+    keys = dict.fromkeys(key for group in groups for key in group if key not in _OTHERS)
+    numbers = {key: {group.get(key, 1.0) for group in groups if _is_number(group.get(key, 1.0))} for key in keys}
+    return [key for key, values in numbers.items() if len(values) > 1]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _used(pair: tuple[Holder, Holder], keys: Iterable[str], steps: Steps) -> dict[str, float]:
+    """The keys that the optimizer's step follows, with their powers."""
+    narrow, wide = pair
+    shapes = tuple(narrow.parameter.shape), tuple(wide.parameter.shape)
+    here = [key for key in keys if _is_number(narrow.group.get(key)) and _is_number(wide.group.get(key))]
+    found = {key: steps.power_of(narrow.number, shapes, key) for key in here}
+    return {key: power for key, power in found.items() if power}
+
+
+def _product(pair: tuple[Holder, Holder], powers: Mapping[str, float]) -> tuple[float, float]:
+    sizes = [1.0, 1.0]
+    for key, power in powers.items():
+        for probe, each in enumerate(pair):
+            value = float(each.group.get(key, 1.0))
+            sizes[probe] *= value**power if value else 0.0
+    return sizes[0], sizes[1]
+
+
+def _held_by_lr(pairs: Pairs, key: str, probe: int) -> bool:
+    """Whether `lr` holds a factor already: lr / factor is then the same in all groups."""
+    rates: Sequence[tuple[float, float]] = [
+        (pair[probe].lr, float(pair[probe].group.get(key, 1.0))) for pair in pairs.values()
+    ]
+    if len({factor for _, factor in rates}) <= 1:
+        return len({lr for lr, _ in rates}) > 1
+    bases = [lr / factor for lr, factor in rates if factor]
+    return max(bases) - min(bases) <= 1e-6 * max(bases) if bases else True

@@ -1,0 +1,244 @@
+"""Optimizers that no table knows, judged by what they do: planted classes whose step law is plain to see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, audit, groups
+
+from muaudit.optimizers import Law
+from muaudit.optimizers.running import CannotRun, Setup, run
+from muaudit.optimizers.steps import Steps
+from muaudit.report.model import Report
+
+Rule = Callable[[torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor]
+
+
+def stepping(rule: Rule, name: str = "Mine", **defaults: Any) -> type[torch.optim.Optimizer]:
+    """An optimizer that takes `lr · rule(gradient, parameter, group)` off every parameter."""
+
+    class Made(torch.optim.Optimizer):
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {"lr": 1e-3, **defaults})
+            self.count = 0  # torch's own copy of an optimizer would leave this out
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            self.count += 1
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(group["lr"] * rule(p.grad, p, group))
+
+    Made.__name__ = name
+    return Made
+
+
+def polar(gradient: torch.Tensor) -> torch.Tensor:
+    if gradient.dim() < 2 or not gradient.any():
+        return gradient.sign()
+    left, _, right = torch.linalg.svd(gradient, full_matrices=False)
+    return left @ right
+
+
+def longest(p: torch.Tensor) -> int:
+    return max(p.shape) if p.dim() > 1 else 1
+
+
+def rms(x: torch.Tensor) -> torch.Tensor:
+    return x.square().mean().sqrt()
+
+
+RULES: dict[str, tuple[Rule, tuple[float, float, float, float]]] = {
+    "sign": (lambda g, p, group: g.sign(), ADAM_LIKE),
+    "gradient": (lambda g, p, group: g, SGD),
+    "normalised, relative": (lambda g, p, group: g.sign() * rms(p), NORM_SCALED),
+    # hidden (n, n), readout (4, n): the spectral norm must be sqrt(fan_out/fan_in), so n^-1/2 for the readout
+    "orthogonal": (lambda g, p, group: polar(g), (0.5, 0.0, -0.5, 0.0)),
+    "orthogonal, rms": (
+        lambda g, p, group: polar(g) * longest(p) ** 0.5,
+        (0.0, -0.5, -1.0, 0.0),
+    ),
+    # the root of the gradient: λ + gradient/2 = ideal step, the gradient being n^-1 but n^0 at the readout
+    "root": (lambda g, p, group: g.sign() * g.abs().sqrt(), (0.5, -0.5, -1.0, 0.0)),
+}
+
+
+def exponents_of(rule: Rule, exponents: tuple[float, float, float, float]) -> Report:
+    """Vectors as Adam's where the update of a matrix is orthogonalised: their sign is what moves them."""
+
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        made = groups(model, exponents)
+        if "polar" in rule.__code__.co_names:
+            m = model.gain.numel() / 64
+            made = [{"params": [p for g in made for p in g["params"] if p.dim() < 2], "lr": 1e-3}] + [
+                {"params": [p], "lr": g["lr"]} for g in made for p in g["params"] if p.dim() > 1
+            ]
+            assert m >= 1
+        return stepping(rule)(made)
+
+    return audit(optimizer)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_right_rates_of_a_measured_law_pass(name: str) -> None:
+    rule, exponents = RULES[name]
+    report = exponents_of(rule, exponents)
+    wrong = [v for v in report.violations if v.severity != "advice"]
+    if name == "normalised, relative":  # relative to a bias that starts at zero nothing can be said
+        wrong = [v for v in wrong if not set(v.tensors) <= {"embed.bias", "hidden.bias", "head.bias"}]
+    assert not wrong, [(v.rule, v.tensors, v.found, v.expected) for v in wrong]
+    assert report.verdict == "mup"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_measured_law_blames_the_rate_that_is_off(name: str) -> None:
+    rule, exponents = RULES[name]
+    report = exponents_of(rule, (exponents[0], exponents[1] - 0.5, *exponents[2:]))
+    found = [v for v in report.violations if v.rule in ("MUP301", "MUP313")]
+    assert [(v.tensors, v.found_exponent, v.expected_exponent) for v in found] == [
+        (("hidden.weight",), exponents[1] - 0.5, exponents[1])
+    ]
+
+
+AMBIGUOUS: dict[str, tuple[Rule, str]] = {
+    "clipped": (lambda g, p, group: g / max(1.0, float(g.norm())), "depends on how large that is"),
+    "large eps": (lambda g, p, group: g / (g.abs() + 1e-3), "depends on how large that is"),
+    "noise": (lambda g, p, group: torch.randn_like(g), "parameters that have no gradient"),
+    "own pace": (lambda g, p, group: g.sign() / group["lr"], "learning rate to the power 0.00"),
+    "nothing": (lambda g, p, group: 0 * g, "leave a parameter with a gradient where it is"),
+    "raises": (lambda g, p, group: g.nonsense, "raised AttributeError"),
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_what_cannot_be_told_is_said(name: str) -> None:
+    rule, reason = AMBIGUOUS[name]
+    report = audit(lambda model: stepping(rule)(groups(model, ADAM_LIKE)))
+    assert not [v for v in report.violations if v.rule.startswith("MUP30")]
+    matrices = {"embed.weight", "hidden.weight", "head.weight"}
+    assert {u.rule for u in report.unanalysed} == {"MUP903"}
+    assert matrices <= {u.name for u in report.unanalysed}
+    assert any(f"do not know the optimizer Mine: its learning rate is not judged ({reason}"[:60] in u.reason
+               and reason in u.reason for u in report.unanalysed)  # fmt: skip
+
+
+def test_the_norm_of_a_whole_gradient_says_nothing_about_a_matrix_of_high_rank() -> None:
+    """g / |g|: the spectral norm of a step is 1 where the gradient has rank one, and falls where it has full rank."""
+    rates = (0.5, 0.0, -0.5, 0.0)
+    report = audit(lambda model: stepping(lambda g, p, group: g / (g.norm() + 1e-30))(groups(model, rates)))
+    assert not [v for v in report.violations if v.severity != "advice"]
+    assert [(u.name, "depends on the rank of the gradient" in u.reason) for u in report.unanalysed] == [
+        ("hidden.weight", True)
+    ]
+
+
+def test_a_name_does_not_count_where_the_step_says_otherwise() -> None:
+    for name, rule, exponents in (("SGD", RULES["sign"][0], ADAM_LIKE), ("AdamW", RULES["gradient"][0], SGD)):
+        assert audit(lambda model, n=name, r=rule, e=exponents: stepping(r, n)(groups(model, e))).verdict == "mup"
+
+
+@pytest.mark.parametrize("key", ["lr_scale", "of_the_width"])
+def test_a_factor_that_the_step_multiplies_by_counts_by_any_name(key: str) -> None:
+    def made(model: MLP, rule: Rule) -> torch.optim.Optimizer:
+        scaled = [{**g, "lr": 1e-3, key: g["lr"] / 1e-3} for g in groups(model, ADAM_LIKE)]
+        return stepping(rule)(scaled)
+
+    used = audit(lambda model: made(model, lambda g, p, group: g.sign() * group[key]))
+    assert (used.verdict, [v for v in used.violations if v.severity != "advice"]) == ("mup", [])
+    ignored = audit(lambda model: made(model, lambda g, p, group: g.sign()))
+    rules = {v.rule for v in ignored.violations if v.severity != "advice"}
+    assert rules == ({"MUP308"} if key == "lr_scale" else {"MUP301", "MUP303"})
+
+
+def test_a_factor_in_the_rate_that_the_step_multiplies_by_again_counts_twice() -> None:
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        scaled = [{**g, "lr_scale": g["lr"] / 1e-3} for g in groups(model, ADAM_LIKE)]
+        return stepping(lambda g, p, group: g.sign() * group["lr_scale"])(scaled)
+
+    found = {v.tensors: v.found_exponent for v in audit(optimizer).violations if v.severity == "error"}
+    assert found == {("hidden.weight",): -2.0, ("head.weight",): -2.0}
+
+
+def test_a_subclass_that_ignores_a_factor_is_not_taken_to_use_it() -> None:
+    class Ours(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            return super().step(closure)
+
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        made = [{**g, "lr": 1e-3, "lr_scale": g["lr"] / 1e-3} for g in groups(model, ADAM_LIKE)]
+        return Ours(made, weight_decay=0.0)
+
+    assert "MUP308" in {v.rule for v in audit(optimizer).violations}
+
+
+def test_nothing_of_the_users_is_touched() -> None:
+    weight = torch.nn.Parameter(torch.randn(8, 8))
+    optimizer = stepping(lambda g, p, group: g)([weight])
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    optimizer.register_step_pre_hook(lambda *given: pytest.fail("a hook of the user's ran"))
+    before, random = weight.detach().clone(), torch.get_rng_state()
+    run(optimizer, 0, Setup((8, 8)))
+    assert torch.equal(weight, before)
+    assert weight.grad is None
+    assert torch.equal(random, torch.get_rng_state())
+    assert (optimizer.count, scheduler.last_epoch, len(optimizer.state)) == (0, 0, 0)  # type: ignore[attr-defined]
+
+
+def test_decay_is_found_where_it_is_taken_off_the_weights() -> None:
+    def law(rule: Rule) -> bool:
+        optimizer = stepping(rule, weight_decay=0.1)([torch.nn.Parameter(torch.randn(64, 64))])
+        return Steps(optimizer, math.log(2)).of(0, ((64, 64), (128, 128)), (1.0, 1.0)).decoupled
+
+    assert law(lambda g, p, group: g.sign() + group["weight_decay"] * p)
+    assert not law(lambda g, p, group: (g + group["weight_decay"] * p).sign())
+
+
+def test_a_wrapper_steps_what_it_wraps_on_a_copy() -> None:
+    class Wrapper:
+        """Holds another optimizer, as samplers and precision wrappers do, and needs a closure."""
+
+        def __init__(self, inner: torch.optim.Optimizer) -> None:
+            self.inner = inner
+
+        @property
+        def param_groups(self) -> Any:
+            return self.inner.param_groups
+
+        def step(self, closure: Any) -> None:
+            closure()
+            self.inner.step()
+
+    weight = torch.nn.Parameter(torch.randn(64, 64))
+    before = weight.detach().clone()
+    wrapper = Wrapper(torch.optim.Adam([weight]))
+    how = Steps(wrapper, math.log(2)).of(0, ((64, 64), (128, 128)), (1.0, 1.0))
+    assert (how.family, how.law) == ("adam", Law())
+    assert torch.equal(weight, before)
+
+
+def test_state_that_is_set_up_before_the_first_step() -> None:
+    class Summed(torch.optim.Optimizer):
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {"lr": 1e-3})
+            for group in self.param_groups:
+                for p in group["params"]:
+                    self.state[p]["sum"] = torch.full_like(p, self.start)
+
+        start: Any = 0.0
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    self.state[p]["sum"] += p.grad.square()
+                    p.sub_(group["lr"] * p.grad / (self.state[p]["sum"].sqrt() + 1e-10))
+
+    optimizer = Summed([torch.nn.Parameter(torch.randn(64, 64))])
+    assert Steps(optimizer, math.log(2)).of(0, ((64, 64), (128, 128)), (1.0, 1.0)).law == Law()
+    optimizer.state[optimizer.param_groups[0]["params"][0]]["sum"] += torch.rand(64, 64)
+    with pytest.raises(CannotRun, match="state of its own before the first step"):
+        run(optimizer, 0, Setup((8, 8)))
