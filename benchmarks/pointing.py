@@ -78,11 +78,11 @@ def main() -> int:
         for expected, outcome in zip(rows, pool.map(lambda each: tried(each, given.seconds), rows), strict=True):
             outcomes.append(outcome)
             report(expected, outcome, given.show)
+            if given.json:
+                given.json.write_text(json.dumps([asdict(each) for each in outcomes], indent=1), encoding="utf-8")
     if absent:
         print(f"\nnot installed, left out: {', '.join(absent)}")
     print("\n" + summary(outcomes))
-    if given.json:
-        given.json.write_text(json.dumps([asdict(each) for each in outcomes], indent=1), encoding="utf-8")
     if given.write:
         written(given.write, page(rows, outcomes, absent))
     return int(Counter(each.outcome for each in outcomes)["wrong"] > 0)

@@ -139,6 +139,7 @@ def said(root: str = "Net(Config)", width: str = "config.dim", verdict: str = "s
         (NET, ran(-11), WRONG),
         (NET, ran(-9, late=True), WRONG),
         (NET, ran(2, err="muaudit: internal error: KeyError"), WRONG),
+        (NET, ran(2, err="RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"), WRONG),
         (LITERALS, ran(2, err="muaudit: error: widths of Net are numbers in the code:\n  m.py:3: nn.Linear"), RIGHT),
         (LITERALS, ran(2, err="muaudit: error: no"), REFUSED),
         (LITERALS, ran(1, said()), WRONG),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+GIB = 12
+"""More address space than this is refused to a process: torch alone asks for some three."""
 _MEASURED = Path(__file__).with_name("measured.py")
 
 
@@ -35,7 +37,7 @@ def muaudit(folder: Path, *arguments: str, limit: float, checkout: Path = ROOT) 
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="measured-") as kept:
         used, out, err = (Path(kept) / name for name in ("used", "out", "err"))
-        command = [sys.executable, str(_MEASURED), str(used), sys.executable, "-m", "muaudit", *arguments]
+        command = [sys.executable, str(_MEASURED), str(used), str(GIB), sys.executable, "-m", "muaudit", *arguments]
         start = time.perf_counter()
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(

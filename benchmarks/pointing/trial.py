@@ -12,11 +12,13 @@ from typing import Any
 
 from pointing.expected import REASONS, Expected
 from pointing.paste import pasted
-from pointing.process import ROOT, Ran, muaudit
+from pointing.process import GIB, ROOT, Ran, muaudit
 
 RIGHT, PASTED, WRONG, REFUSED, NONE = "right", "right after pasting", "wrong", "refused", "no verdict"
 PASTES = 2
 """How often what was printed is pasted: a class or a method chosen first, then the flags that it needs."""
+
+_OUT_OF_MEMORY = re.compile(r"SIGKILL|can't allocate memory|not enough memory|MemoryError|Cannot allocate memory")
 
 
 @dataclass
@@ -120,6 +122,8 @@ def _crash(ran: Ran) -> str:
         return f"did not end in {ran.seconds:.0f} s"
     if ran.code not in (0, 1, 2):
         return f"ended with {ran.code}"
+    if _OUT_OF_MEMORY.search(ran.err):
+        return f"needed more than {GIB} GiB"
     if "internal error" in ran.err or re.search(r"^Traceback", ran.err, re.MULTILINE):
         return next(line for line in ran.err.splitlines() if "internal error" in line or "Traceback" in line)
     return ""
