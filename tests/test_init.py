@@ -51,6 +51,9 @@ def pixels(*, image_size, channels, dim, num_classes):
     flat = nn.Linear(channels * image_size**2, dim)
     return nn.Sequential(nn.Flatten(), flat, nn.ReLU(), nn.Linear(dim, num_classes))
 
+"""
+NEVER = """
+import torch.nn as nn
 
 class Never(nn.Module):
     def __init__(self, dim, net):
@@ -194,9 +197,11 @@ def test_a_dry_run_prints_what_would_be_written(project: Path, init: Init) -> No
 
 # -- all of it -----------------------------------------------------------------------------------------------
 def test_a_repository_gets_a_configuration_that_works(project: Path, init: Init) -> None:
-    (project / "factory.py").write_text(FACTORY)
+    (project / "factory.py").write_text(FACTORY + NEVER)
+    (project / "never.py").write_text(NEVER)
     (project / "needs.py").write_text(
-        "import not_installed_anywhere as needed\n" + PARTS.replace("nn.Linear(dim", "needed.Linear(dim")
+        "import not_installed_anywhere as needed
+" + PARTS.replace("nn.Linear(dim", "needed.Linear(dim")
     )
     package = {"__init__": "", "blocks": PARTS, "nets/deep": MODEL.replace("from parts", "from ..blocks")}
     for name, text in package.items():
@@ -206,9 +211,9 @@ def test_a_repository_gets_a_configuration_that_works(project: Path, init: Init)
     assert code == 0
     assert "model.py:Net" in out
     assert "parts.py:Block: a part of model.py:Net" in out
-    assert "factory.py:Never: set = { net = ... }" in out
+    assert "never.py:Never: set = { net = ... }" in out
     assert "package not_installed_anywhere: not installed; needs.py" in out
-    assert "wrote 3 targets to muaudit.yaml, of 6 files" in out
+    assert "wrote 3 targets to muaudit.yaml, of 7 files" in out
     assert list(load_settings(project).targets) == ["pixels", "net", "deep-net"]
     code, out, _ = init("--format", "jsonl", "--jobs", "1", command="check")
     assert code == 1

@@ -55,7 +55,7 @@ def test_image_channels_are_no_width_and_numbers_in_the_code_are_shown(tmp_path:
         "  model.py:16: Block(n_channels, 24)",
         "  model.py:16: Block(24, 48)",
         "  model.py:17: nn.Conv2d(48, n_classes, 1)",
-        "make them an argument of Segmenter: width=24, with width for 24, 2 * width for 48",
+        "make them an argument: width=24, with width for 24, 2 * width for 48",
     ]
 
 

@@ -107,8 +107,9 @@ def _outcomes(file: str) -> list[Found | Refused]:
     module = loader.load_file(Path(file))
     if hasattr(module, "build"):
         return [_one(file)]
-    classes = [_one(f"{file}:{name}") for name in _roots(module, file)]
-    built = [_one(f"{file}:{name}", options) for name, options in factories(module)]
+    roots = _roots(module, file)
+    classes = [_one(f"{file}:{name}") for name in roots]
+    built = [_one(f"{file}:{name}", options) for name, options in factories(module) if name not in roots]
     # Many a helper takes a width and builds no model: only what works counts.
     return [*classes, *(each for each in built if isinstance(each, Found))]
 

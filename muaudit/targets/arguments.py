@@ -84,27 +84,36 @@ class _Scope:
     """
 
     module: ModuleType
-    cls: type
+    cls: Callable[..., Any]
     depth: int = 0
     given: Any = field(default=None)
     spared: bool = True
 
+    @property
+    def name(self) -> str:
+        return str(getattr(self.cls, "__name__", "model"))
 
-def read(cls: type, module: ModuleType, config: Any = None) -> Arguments:
-    """The arguments of a class. `config`, a config class or instance, is used wherever the class takes a config."""
+
+def read(cls: Callable[..., Any], module: ModuleType, config: Any = None) -> Arguments:
+    """The arguments of a class, or of a function that builds a model.
+
+    config: a config class or instance that is used wherever a config is taken.
+    """
     found = _read(cls, _Scope(module, cls, given=config))
     if any(names.rank(name.rpartition(".")[2], names.WIDTH) is not None for name in found.knobs):
         return found
     return _read(cls, _Scope(module, cls, given=config, spared=False))  # a config that may be None holds the width
 
 
-def _read(cls: type, scope: _Scope) -> Arguments:
+def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     children = dict(_children(cls, scope))
-    root = Branch(lambda given: cls(**given), children, cls.__name__)
+    root = Branch(lambda given: cls(**given), children, scope.name)
     knobs: dict[str, Leaf] = {}
     paths: dict[str, tuple[str, ...]] = {}
     branches = [child for child in children.values() if isinstance(child, Branch)]
-    tested = sentinels.asserted([cls, *(child.made for child in branches if child.made is not None)])
+    tested = sentinels.asserted(
+        [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
+    )
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)

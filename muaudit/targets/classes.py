@@ -23,16 +23,21 @@ from muaudit.targets.widths import Plan, plans
 
 
 def target_from_class(
-    cls: type, module: ModuleType, options: TargetOptions, path: Path | None, note: str = "", config: Any = None
-) -> Target:
-    """The target of a model class; `config` is the config class or object the user named, if any."""
+    cls: Callable[..., Any], module: ModuleType, options: TargetOptions, path: Path | None, note: str = "",
+    config: Any = None, method: str = "",
+) -> Target:  # fmt: skip
+    """The target of a model class, or of a function that builds a model.
+
+    config: the config class or object the user named, if any. method: what its forward was before, if not that.
+    """
+    called = f"{cls.__name__}.{method}" if method else cls.__name__
     read = with_globals(arguments.read(cls, module, config), module)
-    label = f"{cls.__name__}({read.config})" if read.config else cls.__name__
-    given = list(plans(read.knobs, options, cls.__name__, read.construct, module.__file__))
+    label = f"{called}({read.config})" if read.config else called
+    given = list(plans(read.knobs, options, called, read.construct, module.__file__))
     missing = small.unguessable(read.knobs, given[0].values({}))
     if missing:
         build = paste.construction(read, given[0], missing)
-        raise small.missing_values(missing, cls.__name__, paste.spec(build, paste.imports(build, module)))
+        raise small.missing_values(missing, called, paste.spec(build, paste.imports(build, module)))
     batch, loss = _partial_spec(module)
     call = paste.construction(read, given[0])
     draft = Draft(
@@ -48,7 +53,7 @@ def target_from_class(
             raise
         said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
         said = f"{note}; {said}" if note else said
-        return target_from_class(cls, module, replace(options, set={**options.set, **left}), path, said, config)
+        return target_from_class(cls, module, replace(options, set={**options.set, **left}), path, said, config, method)
 
 
 def _variants(read: Arguments, given: list[Plan], options: TargetOptions) -> Iterator[Variant]:

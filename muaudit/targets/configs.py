@@ -93,7 +93,7 @@ def accessed_fields(module: ModuleType, name: str) -> Accessed:
     return Accessed(tuple(attributes))
 
 
-def default_of(cls: type) -> Any:
+def default_of(cls: Any) -> Any:
     """What a static `get_default_config()` of a class returns; None where there is none."""
     for name, held in inspect.getmembers(cls, lambda each: isinstance(each, (types.FunctionType, types.MethodType))):
         static = isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod))
@@ -103,7 +103,7 @@ def default_of(cls: type) -> Any:
     return None
 
 
-def find(module: ModuleType, cls: type, accessed: Accessed) -> Any:
+def find(module: ModuleType, cls: Any, accessed: Accessed) -> Any:
     """The config class, object or dict in a module that has what a class reads; None when there is none."""
     values = [(name, value) for name, value in vars(module).items() if not name.startswith("__")]
     if accessed.subscripts:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from muaudit.errors import AmbiguousModelError, UserError
 from muaudit.targets import arguments, names
+from muaudit.targets.factories import Factory, factories, handed
+from muaudit.targets.methods import forwardless, no_forward
 from muaudit.targets.source import class_node
 
 _PREFERRED = re.compile(
@@ -18,26 +21,73 @@ _PREFERRED = re.compile(
 _NO_MODEL = re.compile(r"(Loss|Criterion|Metric|Wrapper|Mixin)$")
 
 
-def find_root(module: ModuleType, target: str) -> tuple[type, str]:
-    """The model class of a module and a note on the choice (empty when there was none to make).
+def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]:
+    """The model of a module, a class or a function that builds it, and a note on the choice (empty without one).
 
     Raises UserError when the module holds no `nn.Module`, or several that may be the model.
     """
     candidates = module_classes(module)
-    if not candidates:
+    without = forwardless(module)
+    if not candidates and len(without) == 1:
+        raise no_forward(next(iter(without.values())), module, target)
+    built = factories(module, candidates)
+    composed = {name: each for name, each in built.items() if not each.returns and each.uses}
+    if not candidates and not composed:
         raise UserError(
             f"{target} holds no model: no class that derives from torch.nn.Module and no build(width)",
             "name a model in another file, or add to this one:\n" + SPEC,
         )
-    parts = {name: used_classes(cls) & set(candidates) - {name} for name, cls in candidates.items()}
+    parts = _parts(module, candidates, built)
     inner = set().union(*parts.values())
-    roots = [name for name in candidates if name not in inner] or list(candidates)
-    best = _strongest({name: _score(candidates[name], module, parts, name) for name in roots})
+    roots = [name for name in parts if name not in inner] or list(candidates)
+    callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
+    returned = {each.returns for each in built.values()}
+    best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
     if len(best) > 1:
         raise ambiguous(target, best)
-    others = [name for name in roots if name != best[0]]
-    note = f"{best[0]} was taken for the model, not {', '.join(others)}; {target}:NAME picks another" if others else ""
-    return candidates[best[0]], note
+    chosen = _preset(best[0], callables, built, module) or best[0]
+    others = [name for name in roots if name not in (best[0], chosen)]
+    others += [name for name, each in built.items() if chosen != best[0] and each.returns == best[0] and name != chosen]
+    note = f"{chosen} was taken for the model, not {', '.join(others)}; {target}:NAME picks another" if others else ""
+    return built[chosen].function if chosen in built else candidates[chosen], note
+
+
+def _parts(module: ModuleType, classes: dict[str, type], built: Mapping[str, Factory]) -> dict[str, set[str]]:
+    """What every class and function that may be the model makes use of, also by way of functions that build it."""
+    composed = {name for name, each in built.items() if not each.returns and each.uses}
+    behind = {name: {each.returns} if each.returns else {name} for name, each in built.items()}
+    uses = {name: used_classes(cls) for name, cls in classes.items()}
+    uses |= {name: set(each.uses) for name, each in built.items() if name in composed}
+    for name, part in handed(module, classes):
+        uses[name].add(part)
+    known = {*classes, *composed}
+    through = {name: used.union(*(behind[each] for each in used if each in behind)) for name, used in uses.items()}
+    return {name: used & known - {name} for name, used in through.items()}
+
+
+def _preset(
+    name: str, callables: Mapping[str, Callable[..., Any]], built: Mapping[str, Factory], module: ModuleType
+) -> str | None:
+    """A function that builds a class which wants what nobody can guess, such as a class of blocks."""
+    if name in built or not _wants_unknown(callables[name], module):
+        return None
+    presets = [
+        each for each in built if built[each].returns == name and not _wants_unknown(built[each].function, module)
+    ]
+    wide = [each for each in presets if _wide(built[each].function, module)]
+    return next(iter(wide or presets), None)
+
+
+def _wants_unknown(model: Callable[..., Any], module: ModuleType) -> bool:
+    knobs = arguments.read(model, module).knobs
+    return any(
+        leaf.value is arguments.MISSING and names.guess(name) is None and not _is_width(name)
+        for name, leaf in ((name.rpartition(".")[2], leaf) for name, leaf in knobs.items())
+    )
+
+
+def _is_width(name: str) -> bool:
+    return names.rank(name, names.WIDTH + names.FEEDFORWARD + names.ATTENTION_WIDTH) is not None
 
 
 def module_classes(module: ModuleType) -> dict[str, type]:
@@ -59,12 +109,11 @@ def is_model_class(value: Any) -> bool:
 
 
 def used_classes(cls: type) -> set[str]:
-    """The names that a class mentions in its body: the classes it instantiates are among them."""
-    definition = class_node(cls)
-    body = definition.body if definition is not None else []
-    return {node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)} | {
-        base.__name__ for base in cls.__mro__[1:]
-    }
+    """The names that a class and its parents mention: the classes they instantiate are among them, and the parents."""
+    own = [base for base in cls.__mro__ if base is cls or base.__module__ == cls.__module__]
+    bodies = [node.body for node in map(class_node, own) if node is not None]
+    mentioned = (node for body in bodies for statement in body for node in ast.walk(statement))
+    return {node.id for node in mentioned if isinstance(node, ast.Name)} | {base.__name__ for base in cls.__mro__[1:]}
 
 
 def ambiguous(target: str, candidates: list[str]) -> AmbiguousModelError:
@@ -82,14 +131,19 @@ SPEC = """  def build(width):
 """The smallest spec, for messages to show."""
 
 
-def _score(cls: type, module: ModuleType, parts: dict[str, set[str]], name: str) -> tuple[bool, bool, bool]:
-    """What speaks for a class: an argument for the width, parts of its own, a model's name."""
-    knobs = arguments.read(cls, module).knobs
-    wide = any(names.rank(knob, names.WIDTH) is not None for knob in knobs)
-    return wide, bool(parts[name]), _PREFERRED.search(name) is not None
+def _score(
+    model: Callable[..., Any], module: ModuleType, parts: dict[str, set[str]], name: str
+) -> tuple[bool, bool, bool]:
+    """What speaks for a model: an argument for the width, parts of its own, a model's name."""
+    composed = not inspect.isclass(model)
+    return _wide(model, module), composed or bool(parts[name]), _PREFERRED.search(name) is not None
 
 
-def _strongest(scores: dict[str, tuple[bool, bool, bool]]) -> list[str]:
+def _wide(model: Callable[..., Any], module: ModuleType) -> bool:
+    return any(names.rank(knob, names.WIDTH) is not None for knob in arguments.read(model, module).knobs)
+
+
+def _strongest(scores: dict[str, tuple[bool, ...]]) -> list[str]:
     models = {name: score for name, score in scores.items() if not _NO_MODEL.search(name)} or scores
     best = max(models.values())
     return [name for name, score in models.items() if score == best]

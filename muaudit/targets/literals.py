@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ _KEYWORDS = (
     "in_features", "out_features", "in_channels", "out_channels", "embedding_dim", "hidden_size", "input_size",
     "embed_dim", "d_model", "dim_feedforward",
 )  # fmt: skip
+_MAKES = re.compile(r"make_?.*(layer|block|stage)")
 _SMALLEST = 8  # smaller numbers are colours, kernels, classes
 _SHOWN = 4
 
@@ -32,7 +34,7 @@ class Literal:
     taken: tuple[int, ...]
 
 
-def advice(file: str | None, label: str) -> str:
+def advice(file: str | None) -> str:
     """The lines that hold the widths, and what to write instead; empty where the file has none."""
     found = list(literals(file))
     if not found or file is None:
@@ -41,9 +43,9 @@ def advice(file: str | None, label: str) -> str:
     lines = [f"  {name}:{each.line}: {each.text}" for each in found[:_SHOWN]]
     more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     made, taken = {n for each in found for n in each.made}, {n for each in found for n in each.taken}
-    inner = sorted(made & taken or made)
+    inner = sorted(made & taken or made or taken)
     return "\n".join(
-        ["its widths are numbers in the code:", *lines, *more, f"make them an argument of {label}: {_written(inner)}"]
+        ["its widths are numbers in the code:", *lines, *more, f"make them an argument: {_written(inner)}"]
     )
 
 
@@ -56,9 +58,11 @@ def literals(file: str | None) -> Iterator[Literal]:
     for call in sorted(calls, key=lambda each: each.lineno):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if name not in layers:
+            if isinstance(call.func, ast.Attribute) and _MAKES.search(name):  # self._make_layer(block, 64, 2)
+                sizes = tuple(n for each in call.args[:3] if (n := _number(each)))
+                yield from [Literal(call.lineno, ast.unparse(call), sizes, sizes)] if sizes else []
             continue
-        sizes = call.args[: layers[name]]
-        pairs = [(place, each) for place, each in enumerate(sizes)]
+        pairs = list(enumerate(call.args[: layers[name]]))
         pairs += [(int(not key.arg.startswith("in")), key.value) for key in call.keywords if key.arg in _KEYWORDS]
         made = tuple(n for place, each in pairs if place == layers[name] - 1 and (n := _number(each)))
         taken = tuple(n for place, each in pairs if place == 0 and (n := _number(each)))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.targets import configs, loader
+from muaudit.targets import configs, loader, methods
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
 
+_OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _FORMS = "expected file.py, file.py:Name, package.module:Name or a Hugging Face config.json"
 
 
@@ -53,8 +55,8 @@ def _from_module(
     from muaudit.targets.classes import target_from_class
     from muaudit.targets.discover import find_root
 
-    cls, note = find_root(module, source)
-    return target_from_class(cls, _home(cls, module), options, path, note)
+    model, note = find_root(module, source)
+    return target_from_class(model, _home(model, module), options, path, note)
 
 
 def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptions, path: Path | None) -> Target:
@@ -71,12 +73,20 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
     if hugging_face is not None:
         target: Target = hugging_face.target_from_object(found, options, path)
         return target
-    if inspect.isclass(found) and issubclass(found, torch.nn.Module):
-        from muaudit.targets.classes import target_from_class
+    from muaudit.targets.classes import target_from_class
 
+    if inspect.isclass(found) and issubclass(found, torch.nn.Module):
+        if found.forward is torch.nn.Module.forward and methods.runnable(found):
+            raise methods.no_forward(found, _home(found, module), str(path or module.__name__))
         return target_from_class(found, _home(found, module), options, path)
+    owner = methods.is_method_of(found, name, module)
+    if owner is not None:
+        method = name.rpartition(".")[2]
+        return target_from_class(methods.bound(owner, method), _home(owner, module), options, path, method=method)
     if configs.is_config_instance(found) or configs.config_class(found) is not None or isinstance(found, dict):
         return _from_config(found, module, where, options, path)
+    if inspect.isfunction(found) and not _takes_width_alone(found) and not hasattr(module, "build"):
+        return target_from_class(found, _home(found, module), options, path)
     if callable(found) and not inspect.isclass(found):
         from muaudit.targets.spec import target_from_module
 
@@ -85,13 +95,21 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
                     "that builds one", loader.near(name, loader.public_names(module), f"{where} has"))  # fmt: skip
 
 
+def _takes_width_alone(function: Callable[..., Any]) -> bool:
+    """Whether a function is called as a spec's `build(width)` is: with one argument, whatever else it could take."""
+    every = inspect.signature(function).parameters.values()
+    open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in every)
+    required = [each for each in every if each.default is each.empty and each.kind not in _OPEN]
+    return open_ended or (len(required) == 1 and required[0].name == "width") or (len(required) == len(every) == 1)
+
+
 def _from_config(config: Any, module: ModuleType, where: str, options: TargetOptions, path: Path | None) -> Target:
     """A config the user named: the model is the root of the module that the config stands in."""
     from muaudit.targets.classes import target_from_class
     from muaudit.targets.discover import find_root
 
-    cls, note = find_root(module, where)
-    return target_from_class(cls, _home(cls, module), options, path, note, config)
+    model, note = find_root(module, where)
+    return target_from_class(model, _home(model, module), options, path, note, config)
 
 
 def _from_folder(path: Path, options: TargetOptions) -> Target:
@@ -144,7 +162,7 @@ def _speaks_of_models(file: Path) -> bool:
     return own and (b"nn.Module" in text or b"def build(" in text or b"(Module)" in text)
 
 
-def _home(cls: type, module: ModuleType) -> ModuleType:
+def _home(cls: Callable[..., Any], module: ModuleType) -> ModuleType:
     """The module a class was written in, where its config is found too."""
     return sys.modules.get(cls.__module__, module)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
@@ -84,7 +84,7 @@ def plans(
         if name not in knobs:
             raise UserError(f"{label} has no argument {name!r}", near(name, knobs, "its arguments"))
     chosen = _choose(knobs, options, label)
-    if construct is not None and not options.widths:
+    if construct is not None:
         chosen = _tried(chosen, knobs, options, construct)
     if chosen is None:
         raise _no_width(knobs, label, file)
@@ -145,21 +145,23 @@ def _tried(
 ) -> _Chosen | None:
     """The choice by what the arguments size, where names leave a doubt: of those, the one that makes most matrices."""
     ranked = [name for _, name in sorted(_ranked(knobs, options))]
-    doubtful = [name for name in ranked if _in_doubt(name, knobs)]
+    doubtful = [name for name in ranked if name not in options.widths and _in_doubt(name, knobs)]
     if chosen is not None and not doubtful:
         return chosen
-    others = [name for name in knobs if not ranked and name not in options.set and _may_be_width(name, knobs[name])]
-    found: dict[str, Reach | None] = {}
-    for name in (*doubtful, *others):
-        values = _values_to_try(chosen.main if chosen else name, name, knobs, options)
-        found[name] = reach(construct, values, name)
+
+    def sizes(name: str) -> Reach | None:
+        return reach(construct, _values_to_try(chosen.main if chosen else name, name, knobs, options), name)
+
+    found = {name: sizes(name) for name in doubtful}
     inputs = tuple(name for name, each in found.items() if each is not None and not each.hidden)
+    if chosen is not None and chosen.main in options.widths:
+        return replace(chosen, inputs=inputs)
     sure = [name for name in ranked if name not in inputs]
     if sure:
         return _Chosen(sure[0], together=True, inputs=inputs)
-    hidden = {
-        name: each.matrices for name, each in found.items() if name in others and each is not None and each.hidden
-    }
+    others = [name for name in knobs if name not in (*inputs, *options.set) and _may_be_width(name, knobs[name])]
+    tried = {name: sizes(name) for name in others}
+    hidden = {name: each.matrices for name, each in tried.items() if each is not None and each.hidden}
     if not hidden:
         return None
     best = max(hidden, key=lambda name: hidden[name])
@@ -200,7 +202,7 @@ def _as_input(name: str, leaf: Leaf) -> dict[str, Any]:
 def _no_width(knobs: Mapping[str, Leaf], label: str, file: str | None) -> NoWidthError:
     numbers = [name for name, leaf in knobs.items() if _may_be_width(name, leaf) and _number(leaf.value) is not None]
     commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
-    hint = advice(file, label)
+    hint = advice(file)
     if not hint:
         hint = f"name the argument that is:\n{commands}" if numbers else "write a spec beside it:\n" + spec_for(label)
     takes = f"it takes {', '.join(knobs)}" if knobs else "it takes none"

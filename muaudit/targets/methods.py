@@ -1,0 +1,60 @@
+"""Modules without a forward: which of their methods take tensors, and one of them in its place."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.targets.literals import advice
+
+_NO_FORWARD = re.compile(
+    r"^(_|(load|save|reset|init|set|configure|training|validation|test|predict|from|to|on|build|make|add|freeze)(_|$))"
+)
+
+
+def bound(cls: type, method: str) -> type:
+    """The class with one of its methods for a forward. It goes by the class's own name and place."""
+    place = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls,), {"forward": getattr(cls, method), **place})
+
+
+def forwardless(module: ModuleType) -> dict[str, type]:
+    """The file's own modules that define no forward, and have methods that may stand in for it."""
+    import torch
+
+    classes = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
+    own: list[type[torch.nn.Module]] = [each for each in classes if issubclass(each, torch.nn.Module)]
+    return {each.__name__: each for each in own if each.forward is torch.nn.Module.forward and runnable(each)}
+
+
+def runnable(cls: type) -> list[str]:
+    """The public methods of a class that take an argument, and are not called like setters or steps of training."""
+    return [
+        name for base in reversed(cls.__mro__) if not base.__module__.startswith(("torch.", "builtins"))
+        for name, value in vars(base).items()
+        if inspect.isfunction(value) and not _NO_FORWARD.match(name) and len(inspect.signature(value).parameters) > 1
+    ]  # fmt: skip
+
+
+def no_forward(cls: type, module: ModuleType, target: str) -> UserError:
+    """The error that asks which method to audit."""
+    methods = runnable(cls)
+    commands = "\n".join(f"  muaudit check {target}:{cls.__name__}.{name}" for name in methods)
+    numbers = advice(module.__file__)
+    return UserError(
+        f"{cls.__name__} is a torch.nn.Module without a forward: say which of its methods to audit",
+        f"name one of them:\n{commands}" + (f"\n{numbers}" if numbers else ""),
+    )
+
+
+def is_method_of(found: Any, name: str, module: ModuleType) -> type | None:
+    """The module class that a named function is a method of; None where it is no method of one."""
+    import torch
+
+    owner: Any = module
+    for part in name.split(".")[:-1]:
+        owner = getattr(owner, part, None)
+    return owner if inspect.isclass(owner) and issubclass(owner, torch.nn.Module) and callable(found) else None

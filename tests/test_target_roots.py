@@ -1,0 +1,160 @@
+"""Which class or function of a file is the model: what nothing else in it uses, however it is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from muaudit.audit import audit
+from muaudit.errors import UserError
+from muaudit.targets import Target, resolve
+
+RESIDUAL = """
+class Residual(nn.Module):
+    def __init__(self, dim, inner):
+        super().__init__()
+        self.norm, self.inner = nn.LayerNorm(dim), inner
+
+    def forward(self, x):
+        return x + self.inner(self.norm(x))
+"""
+COMPOSED = (
+    RESIDUAL
+    + """
+def dense(dim):
+    return nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+
+def mixer(*, vocab=64, dim=48, depth=2, num_classes=10):
+    blocks = [Residual(dim, dense(dim)) for _ in range(depth)]
+    return nn.Sequential(nn.Embedding(vocab, dim), *blocks, nn.LayerNorm(dim), nn.Linear(dim, num_classes))
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+"""
+)
+BLOCKS = """
+class Plain(nn.Module):
+    def __init__(self, taken, planes):
+        super().__init__()
+        self.conv = nn.Conv2d(taken, planes, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x).relu()
+
+class Double(Plain):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+class Tower(nn.Module):
+    def __init__(self, block, num_blocks, {width}num_classes=10):
+        super().__init__()
+        self.first, self.rest = block(3, {size}), nn.Sequential(*(block({size}, {size}) for _ in range(num_blocks[0])))
+        self.head = nn.Linear({size}, num_classes)
+
+    def forward(self, x):
+        return self.head(self.rest(self.first(x)).mean((2, 3)))
+
+def tower18({argument}):
+    return Tower(Plain, [2]{given})
+
+def tower34({argument}):
+    net = Tower(Double, [3]{given})
+    return net
+"""
+AGENT = """
+class Agent(nn.Module):
+    def __init__(self, {arguments}):
+        super().__init__()
+        self.critic = nn.Sequential(nn.Linear(8, {size}), nn.Tanh(), nn.Linear({size}, {size}), nn.Linear({size}, 1))
+        self.actor = nn.Sequential(nn.Linear(8, {size}), nn.Tanh(), nn.Linear({size}, 4))
+
+    def load(self, path):
+        raise NotImplementedError
+
+    def get_value(self, x):
+        return self.critic(x)
+
+    def get_action(self, x, action=None):
+        return self.actor(x).softmax(-1), self.critic(x)
+"""
+
+
+def written(folder: Path, text: str, name: str = "") -> str:
+    file = folder / "model.py"
+    file.write_text("import torch\nimport torch.nn as nn\n" + dedent(text))
+    return f"{file}:{name}" if name else str(file)
+
+
+def refused(text: str) -> UserError:
+    with pytest.raises(UserError) as error:
+        resolve(text)
+    return error.value
+
+
+def widths(target: Target) -> list[str]:
+    return [axis.name for axis in target.axes]
+
+
+@pytest.mark.parametrize("name", ["", "mixer"])
+def test_a_function_that_puts_a_files_parts_together_is_its_model(tmp_path: Path, name: str) -> None:
+    target = resolve(written(tmp_path, COMPOSED, name))
+    assert (target.label, widths(target)) == ("mixer", ["dim"])
+    assert target.axes[0].default == 48
+    assert {row.kind for row in audit(target).tensors if row.name.endswith("inner.0.weight")} == {"matrix"}
+
+
+def test_a_named_function_still_builds_at_a_width_of_its_own(tmp_path: Path) -> None:
+    text = "def net(n):\n    return nn.Sequential(nn.Linear(16, n), nn.ReLU(), nn.Linear(n, n), nn.Linear(n, 4))\n"
+    assert widths(resolve(written(tmp_path, text, "net"))) == ["n"]
+
+
+def test_a_class_that_takes_a_class_of_blocks_is_built_by_the_functions_of_its_file(tmp_path: Path) -> None:
+    text = BLOCKS.format(width="width=32, ", size="width", argument="width=32", given=", width=width")
+    target = resolve(written(tmp_path, text))
+    assert (target.label, widths(target)) == ("tower18", ["width"])
+    assert any(note.startswith("tower18 was taken for the model, not tower34") for note in target.notes)
+
+
+def test_its_widths_are_shown_where_they_are_numbers(tmp_path: Path) -> None:
+    error = refused(written(tmp_path, BLOCKS.format(width="", size="24", argument="", given="")))
+    assert error.message == "tower18 has no argument that looks like a width; it takes none"
+    assert "model.py:20: nn.Linear(24, num_classes)" in error.hint
+
+
+def test_a_class_used_by_way_of_a_function_is_a_part(tmp_path: Path) -> None:
+    text = (
+        RESIDUAL
+        + """
+def wrapped(dim):
+    return Residual(dim, nn.Linear(dim, dim))
+
+class Stack(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.up, self.mid, self.down = nn.Linear(16, dim), wrapped(dim), nn.Linear(dim, 4)
+
+    def forward(self, x):
+        return self.down(self.mid(self.up(x)))
+"""
+    )
+    assert resolve(written(tmp_path, text)).label == "Stack"
+
+
+def test_a_module_without_a_forward_asks_which_of_its_methods(tmp_path: Path) -> None:
+    path = written(tmp_path, AGENT.format(arguments="envs", size="64"))
+    error = refused(path)
+    assert error.message == "Agent is a torch.nn.Module without a forward: say which of its methods to audit"
+    assert error.hint.splitlines()[1:3] == [
+        f"  muaudit check {path}:Agent.get_value", f"  muaudit check {path}:Agent.get_action"
+    ]  # fmt: skip
+    assert "nn.Linear(8, 64)" in error.hint
+    assert "load" not in error.hint
+
+
+@pytest.mark.parametrize(("method", "judged"), [("get_value", {"critic"}), ("get_action", {"critic", "actor"})])
+def test_the_method_that_is_named_is_audited(tmp_path: Path, method: str, judged: set[str]) -> None:
+    target = resolve(written(tmp_path, AGENT.format(arguments="hidden=32", size="hidden"), f"Agent.{method}"))
+    assert (target.label, widths(target)) == (f"Agent.{method}", ["hidden"])
+    assert {row.name.partition(".")[0] for row in audit(target).tensors if row.roles} == judged
