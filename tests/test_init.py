@@ -200,8 +200,7 @@ def test_a_repository_gets_a_configuration_that_works(project: Path, init: Init)
     (project / "factory.py").write_text(FACTORY + NEVER)
     (project / "never.py").write_text(NEVER)
     (project / "needs.py").write_text(
-        "import not_installed_anywhere as needed
-" + PARTS.replace("nn.Linear(dim", "needed.Linear(dim")
+        "import not_installed_anywhere as needed\n" + PARTS.replace("nn.Linear(dim", "needed.Linear(dim")
     )
     package = {"__init__": "", "blocks": PARTS, "nets/deep": MODEL.replace("from parts", "from ..blocks")}
     for name, text in package.items():
