@@ -17,6 +17,7 @@ from muaudit.report.layout import coloured, columns, line, plain
 from muaudit.report.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Verdict, Violation
 from muaudit.report.render import render
 from muaudit.report.tensors import folded
+from muaudit.report.terminal import report_lines
 
 SOURCE = "import torch\n\nself.up = nn.Linear(d, 4 * d)\nself.attn = x['[bold]']\n"
 ANSI = re.compile(r"\x1b\[")
@@ -289,3 +290,43 @@ def test_a_wrapped_line_keeps_every_word_and_its_first_row_is_full() -> None:
     words = "the quick brown fox jumps over the lazy dog"
     text = re.sub(r"\x1b\[[0-9;]*m", "", coloured([line(words, indent=2, hang=4)], 26))
     assert text.splitlines() == ["  the quick brown fox", "      jumps over the lazy", "      dog"]
+
+
+# -- one cause, told once -----------------------------------------------------------------------------------
+def alike(number: int, rule: str = "MUP104", **more: Any) -> Violation:
+    found = Violation(
+        rule, "bias-init", "warning", f"bias layer{number}.bias: init std ∝ n^-1/2", "model.py", 10 + number,
+        (f"layer{number}.bias",), "n^-1/2", "n^0", "multiply its init std by m**0.5", "biases shrink",
+        pattern=f"layer{number}.bias",
+    )  # fmt: skip
+    return replace(found, **more)
+
+
+def test_findings_of_one_init_are_folded_into_the_first(report: Report) -> None:
+    nine = replace(report, violations=tuple(alike(n) for n in range(9)))
+    text = shown(nine)
+    assert text.count("MUP104 bias-init") == 1
+    same = "8 more: layer1.bias at model.py:11, layer2.bias at model.py:12, layer3.bias at model.py:13, layer4.bias at "
+    assert f"  same     {same}model.py:14 and 4 others; --tensors lists them all" in text
+    assert "9 warnings" in text
+    assert shown(nine, tensors=True).count("MUP104 bias-init") == 9
+
+
+def test_what_differs_in_its_cause_or_is_an_expression_of_its_own_is_not_folded(report: Report) -> None:
+    told = [alike(0), alike(1), alike(2, found="n^-1"), *(alike(n, "MUP202") for n in range(3, 6))]
+    assert shown(replace(report, violations=tuple(told))).count("bias-init") == 6
+
+
+def test_what_was_not_analysed_for_one_reason_is_one_row(report: Report) -> None:
+    reason = "do not know the optimizer Ours: its learning rate is not judged"
+    items = tuple(Unanalysed(f"layer{n}.weight", None, None, reason, "MUP903") for n in range(21))
+    text = shown(replace(report, unanalysed=items))
+    row = "  MUP903 layer0.weight, layer1.weight, layer2.weight, layer3.weight and 17 others: " + reason
+    assert row in text
+    assert text.count("MUP903") == 1
+    assert "21 not analysed" in text
+    assert shown(replace(report, unanalysed=items), tensors=True).count("MUP903") == 21
+
+
+def shown(report: Report, tensors: bool = False) -> str:
+    return plain(report_lines(report, tensors))

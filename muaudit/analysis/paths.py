@@ -80,5 +80,6 @@ def _constants(program: Program) -> dict[tuple[str, str | None, int | None], set
 
 
 def on_path(d: Discrepancy, label: str) -> Discrepancy:
-    """`d` as something that holds on this path only."""
-    return replace(d, path=label)
+    """`d` as something that holds on this path only, which may never be trained on."""
+    size, _, trained = d.consequence.partition(": training ")
+    return replace(d, path=label, consequence=f"{size}: what this path returns does too" if trained else d.consequence)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from muaudit.report.folding import folded, folded_unanalysed, others
 from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, line
 from muaudit.report.model import Report, Severity, SourceFix, Step, Unanalysed, Violation
 from muaudit.report.source import excerpt, location
@@ -19,6 +20,7 @@ def report_lines(
 ) -> Iterator[Line]:
     """Header, verdict, violations worst first, what was not analysed, notes, summary.
 
+    tensors: with the table of tensors, and nothing folded.
     quiet: without the notes. root: show source edits, with paths from there.
     """
     yield line(*([(f"{report.name}: ", BOLD)] if report.name else []), (report.describe, BOLD), hang=2)
@@ -27,14 +29,14 @@ def report_lines(
     if report.caution:
         yield line((f"! {report.caution}", WARNING), hang=2)
     yield line(verdict(report), hang=2)
-    for violation in report.violations:
+    for violation, more in folded(report.violations, tensors):
         yield Line()
-        yield from _violation(violation)
+        yield from _violation(violation, more)
         if root is not None and violation.source_fix is not None:
             yield from _edits(violation.source_fix, root)
     if report.unanalysed:
         yield Line()
-        yield from _unanalysed(report.unanalysed, strict)
+        yield from _unanalysed(folded_unanalysed(report.unanalysed, tensors), strict)
     if tensors:
         yield Line()
         yield from tensor_table(report.tensors)
@@ -95,7 +97,7 @@ def derivation_lines(name: str, steps: Iterable[Step]) -> Iterator[Line]:
             yield line((f"by {step.rule}", DIM), indent=5, hang=3)
 
 
-def _violation(v: Violation) -> Iterator[Line]:
+def _violation(v: Violation, more: tuple[Violation, ...] = ()) -> Iterator[Line]:
     change = f"  {v.found} → {v.expected}" if v.found or v.expected else ""
     yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}{change}")
     yield line(v.message, indent=2, hang=2)
@@ -104,6 +106,8 @@ def _violation(v: Violation) -> Iterator[Line]:
         yield line(("happens  ", DIM), v.consequence, indent=2, hang=9)
     if v.fix:
         yield line(("fix      ", DIM), v.fix, indent=2, hang=9)
+    if more:
+        yield line(("same     ", DIM), others(more), indent=2, hang=9)
 
 
 def _edits(fix: SourceFix, root: Path) -> Iterator[Line]:
@@ -128,7 +132,7 @@ def _excerpt(file: str | None, number: int | None) -> Iterator[Line]:
         yield line((f"{'>' if here else ' '} {row:>{gutter}} │ ", ERROR if here else DIM), (text, CODE), indent=4)
 
 
-def _unanalysed(items: tuple[Unanalysed, ...], strict: bool) -> Iterator[Line]:
+def _unanalysed(items: Iterable[Unanalysed], strict: bool) -> Iterator[Line]:
     weight = "counts as an error under --strict" if strict else "not counted as fine; --strict makes it an error"
     yield line((f"not analysed ({weight})", WARNING))
     for item in items:
