@@ -109,3 +109,17 @@ WIDTH = config.width
 """
     target = resolve(write(tmp_path, text + MODEL + LOOP))
     assert target.axes[0].default == 48
+
+
+SETUP = """
+import sys
+
+for name in ("no_such_kernels", "no_such_kernels.ops"):
+    sys.modules.setdefault(name, type(sys)(name))
+import no_such_kernels.ops
+"""
+
+
+def test_a_loop_that_prepares_the_imports_is_no_work(tmp_path: Path) -> None:
+    target = resolve(write(tmp_path, START + SETUP + MODEL))
+    assert not any("definitions" in note for note in target.notes)

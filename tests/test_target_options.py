@@ -82,9 +82,3 @@ def test_the_flags_of_an_input_say_it_again() -> None:
     given = parse_inputs([text for _, text in flags])
     assert {name: str(spec) for name, spec in given.items()} == {"0": "int64[4, 32]", "mask": "float32[4, width]"}
     assert list(Form((InputSpec("float32", (2, ("width", 2.0))),)).flags()) == []
-
-
-def test_a_width_at_one_size_points_to_set() -> None:
-    with pytest.raises(UserError) as caught:
-        parse_widths(["n_kv_head=2,2"])
-    assert caught.value.hint == "--set n_kv_head=2 holds it at one size"

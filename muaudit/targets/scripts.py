@@ -50,7 +50,7 @@ def work_in(tree: ast.Module) -> str:
     """What a file does when it is run besides defining things, with its line; empty where its text shows nothing."""
     own = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
     for node in tree.body:
-        if isinstance(node, _LOOPS):
+        if isinstance(node, _LOOPS) and not _is_small(node):
             return f"line {node.lineno} runs a {_kind(node)}"
         if isinstance(node, _DEFINITIONS) or _is_main(node):
             continue
@@ -151,6 +151,17 @@ def _holds_model(space: dict[str, Any]) -> bool:
     with suppress(TypeError):
         return "build" in space or any(issubclass(each, torch.nn.Module) for each in kinds
                                        if not each.__module__.startswith("torch."))  # fmt: skip
+    return False
+
+
+def _is_small(node: ast.stmt) -> bool:
+    """Whether a loop goes over what is written out there, or over a dict, or a block of with reads a file."""
+    if isinstance(node, ast.For):
+        over = _called(node.iter)
+        return isinstance(node.iter, (ast.Tuple, ast.List, ast.Set, ast.Dict)) or over in ("items", "keys", "values")
+    if isinstance(node, ast.With):
+        opened = [item.context_expr for item in node.items]
+        return all(_called(each) == "open" and "w" not in ast.unparse(each).rpartition(",")[2] for each in opened)
     return False
 
 
