@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .analysis import SEED, analyse
+from .analysis.few_updates import dead_paths, late_gradients
 from .evidence import caution, require_evidence
 from .other_paths import other_paths
 from .parametrizations.profile_file import get_profile
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 def audit(
     target: Target, *, profile: Profile | str = "tp5", seed: int = SEED, target_width: int | None = None
 ) -> Report:
-    """Audit a target. Never trains: two recordings, a few initializations, and algebra.
+    """Audit a target: two recordings, a few initializations, and algebra. Nothing is trained.
+
+    Only where gradients are zero at first does the narrow probe take a few updates, for their size.
 
     target_width: the width that Adam's eps is judged at; the model's own, else 64 times the first probe, by default.
 
@@ -41,10 +44,11 @@ def audit(
             if "MUP506" not in school.advice or elsewhere.discrepancies or known.of_schedule
             else unequal_growth(known, seed, school.readout_init_bound)
         )
-    more = (*known.of_schedule, *elsewhere.discrepancies, *alike)
+        late = late_gradients(known, seed)
+    more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *dead_paths(known, late))
     report = assemble(
         known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
-        caution(found, target.axes[0].name),
+        caution(found, target.axes[0].name), late,
     )  # fmt: skip
     return located(report, target, known.defined)
 

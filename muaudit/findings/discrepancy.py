@@ -24,6 +24,7 @@ Aspect = Literal[
     "base_width",  # factors of the optimizer and of the model that are 1 at different widths
     "left_behind",  # a size inside the model that does not grow with the width
     "no_gradient",  # read, but no gradient reaches it
+    "dead_path",  # weights that start at zero and never get a gradient, each because of the other
     "no_group",  # gets a gradient, but no param group of the optimizer holds it
     "study",  # advice of one school: `detail` = "gain" | "lion" | "weight_decay"
     "eps",  # Adam eps against the gradient

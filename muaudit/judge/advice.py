@@ -20,10 +20,12 @@ def optimizer_discrepancies(
     growth: float,
     margin: float,
     decay_targets: Mapping[str, float],
+    late: Mapping[str, float],
 ) -> list[Discrepancy]:
     """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe.
 
-    margin: by how much eps must stay below the gradient there.
+    margin: by how much eps must stay below the gradient there. late: gradients after a few updates, of those that are
+    zero at first; they grow with width as those of a model that is right.
     """
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
     wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
@@ -35,7 +37,10 @@ def optimizer_discrepancies(
         found += _decay(name, j, how, decay_targets)
         exponent = param_gradients.get(name, 0.0)
         exponent = max(exponent, j.gradient) if wrong else exponent
-        found += _eps(name, j, how, gradients.get(name, 0.0), exponent, growth, margin)
+        gradient = gradients.get(name, 0.0)
+        if not gradient:
+            gradient, exponent = late.get(name, 0.0), j.gradient
+        found += _eps(name, j, how, gradient, exponent, growth, margin)
     return united(folded(found), judged, trained)
 
 

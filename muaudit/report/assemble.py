@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isnan
+from types import MappingProxyType
 
 from .. import __version__
 from ..analysis.base_width import base_widths
@@ -35,10 +36,11 @@ def assemble(
     more: Iterable[Discrepancy] = (),
     unread: Iterable[Unanalysed] = (),
     caution: str = "",
+    late: Mapping[str, float] = MappingProxyType({}),
 ) -> Report:
     """The report of one target; `more` and `unread`: findings from outside the recorded path, and what is not known.
 
-    caution: what is said above the verdict.
+    caution: what is said above the verdict. late: gradients after a few updates, of those that are zero at first.
     """
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]
@@ -49,7 +51,7 @@ def assemble(
         *_structure(scaling),
         *without_gradient(scaling),
         *without_group(scaling),
-        *_settings(target, profile, scaling, prediction, width / axis.probes[0], margin),
+        *_settings(target, profile, scaling, prediction, width / axis.probes[0], margin, late),
     ]
     violations = judge(found, profile)
     if all(v.severity == "advice" for v in violations):
@@ -219,13 +221,14 @@ def _structure(scaling: Scaling) -> list[Discrepancy]:
 
 
 def _settings(
-    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float, margin: float
-) -> list[Discrepancy]:
+    target: Target, profile: Profile, scaling: Scaling, prediction: Prediction, growth: float, margin: float,
+    late: Mapping[str, float],
+) -> list[Discrepancy]:  # fmt: skip
     if target.optimizer_source.startswith("default"):
         return []
     return optimizer_discrepancies(
         list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
-        growth, margin, {"hidden": profile.weight_decay_target, **profile.weight_decay_targets},
+        growth, margin, {"hidden": profile.weight_decay_target, **profile.weight_decay_targets}, late,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from muaudit.parametrizations.profiles import Profile
 
 
-_WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width", "no_gradient", "no_group")
+_WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path")
 
 
 def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:

@@ -44,6 +44,7 @@ from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParame
 from muaudit.rules.mup404_width_left_behind import WidthLeftBehind
 from muaudit.rules.mup405_no_gradient import NoGradient
 from muaudit.rules.mup406_in_no_param_group import InNoParamGroup
+from muaudit.rules.mup407_dead_path import DeadPath
 from muaudit.rules.mup501_zero_init_readout import ZeroInitReadout
 from muaudit.rules.mup502_small_head_dim import SmallHeadDim
 from muaudit.rules.mup503_decay_on_vectors import DecayOnVectors
@@ -97,6 +98,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     WidthLeftBehind(),
     NoGradient(),
     InNoParamGroup(),
+    DeadPath(),
     ZeroInitReadout(),
     SmallHeadDim(),
     DecayOnVectors(),

@@ -1,0 +1,80 @@
+"""What a zero readout hides at the first step: eps against gradients, and weights that wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import muaudit
+from muaudit.report.model import Report
+
+X = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Net(nn.Module):
+    """µP (Table 3) with a zero readout; `zeros` names further weights that start at zero."""
+
+    zeros: tuple[str, ...] = ()
+    skip = False
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, width, bias=False)
+        self.up = nn.Linear(width, width, bias=False)
+        self.down = nn.Linear(width, width, bias=False)
+        self.head = nn.Linear(width, 4, bias=False)
+        nn.init.normal_(self.embed.weight, std=0.3)
+        for layer in (self.up, self.down):
+            nn.init.normal_(layer.weight, std=width**-0.5)
+        for name in (*self.zeros, "head"):
+            nn.init.zeros_(getattr(self, name).weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.embed(x))
+        out = self.down(torch.tanh(self.up(h)))
+        return self.head(h + out if self.skip else out)
+
+
+def audit(model: type[nn.Module], eps: float | Callable[[float], float] = 1e-8, width: int = 8192) -> Report:
+    def optimizer(net: Any) -> torch.optim.Optimizer:
+        m = net.up.in_features / 64
+        of = eps if callable(eps) else lambda m: eps
+        hidden = {"params": [net.up.weight, net.down.weight], "lr": 1e-3 / m, "eps": of(m)}
+        embed = {"params": [net.embed.weight], "lr": 1e-3, "eps": of(m)}
+        return torch.optim.Adam([hidden, embed, {"params": [net.head.weight], "lr": 1e-3 / m, "eps": 1e-8}])
+
+    return muaudit.check(
+        model, batch=lambda width: X, loss=lambda out, batch: F.cross_entropy(out, torch.zeros(16, dtype=torch.long)),
+        optimizer=optimizer, widths=(64, 128), target_width=width,
+    )  # fmt: skip
+
+
+def test_a_large_eps_behind_a_zero_readout_is_found() -> None:
+    report = audit(Net, eps=1e-3)
+    found = [v for v in report.violations if v.rule == "MUP311"]
+    assert {name for v in found for name in v.tensors} == {"embed.weight", "up.weight", "down.weight"}
+    assert "MUP311" not in {v.rule for v in audit(Net, eps=1e-3, width=64).violations} or found
+
+
+def test_a_small_eps_and_one_that_falls_with_the_gradients_are_fine() -> None:
+    for eps in (1e-12, lambda m: 1e-5 / m):
+        report = audit(Net, eps=eps)  # type: ignore[arg-type]
+        assert (report.verdict, [v for v in report.violations if v.severity != "advice"]) == ("mup", [])
+
+
+@pytest.mark.parametrize(("zeros", "skip", "dead"), [
+    (("down",), False, {"down.weight", "head.weight"}),
+    (("down",), True, set()),  # the readout hears of the stream beside it
+    ((), False, set()),
+])  # fmt: skip
+def test_weights_that_wait_for_each_other(zeros: tuple[str, ...], skip: bool, dead: set[str]) -> None:
+    report = audit(type("Net", (Net,), {"zeros": zeros, "skip": skip}), eps=1e-12)
+    found = [v for v in report.violations if v.rule == "MUP407"]
+    assert {name for v in found for name in v.tensors} == dead
+    assert len(found) == (1 if dead else 0)
+    assert (report.count("error") == 0) == (not dead)
