@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_optimizers import ADAM_LIKE, MLP, audit, groups
+from test_optimizers import ADAM_LIKE, MLP, SGD, audit, groups
 
 from muaudit.report.model import Report
 
@@ -82,3 +82,26 @@ def test_rates_of_zero_without_any_beside_them_are_said() -> None:
     report = audit(optimizer)
     assert report.verdict == "unknown"
     assert all("its learning rate is 0 where the optimizer is made" in u.reason for u in report.unanalysed)
+
+
+def test_settings_that_change_with_width_are_told() -> None:
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        m = model.gain.numel() / 64
+        made = groups(model, ADAM_LIKE)
+        made[1]["betas"] = (0.9, 1 - 0.05 / m)
+        return torch.optim.Adam(made, betas=(0.9, 0.95))
+
+    report = audit(optimizer)
+    (found,) = [v for v in report.violations if v.severity != "advice"]
+    assert (found.rule, found.severity, found.tensors) == ("MUP315", "warning", ("hidden.weight",))
+    assert found.found_exponent == pytest.approx(-1.0)
+    assert "betas[1] of hidden.weight changes with width (0.95 → 0.975, ∝ n^-1)" in found.message
+
+
+def test_settings_that_differ_between_groups_alone_are_fine() -> None:
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        made = groups(model, SGD)
+        made[1]["momentum"] = 0.5
+        return torch.optim.SGD(made, momentum=0.9)
+
+    assert not [v for v in audit(optimizer).violations if v.severity != "advice"]

@@ -28,6 +28,7 @@ Aspect = Literal[
     "no_group",  # gets a gradient, but no param group of the optimizer holds it
     "study",  # advice of one school: `detail` = "gain" | "lion" | "weight_decay"
     "eps",  # Adam eps against the gradient
+    "setting",  # another setting of the optimizer changes with width; `detail` = its name
     "group_factor",  # a factor of the groups that nothing multiplies by; `detail` = its key, `optimizer` = the class
     "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient

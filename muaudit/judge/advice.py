@@ -37,6 +37,7 @@ def optimizer_discrepancies(
         found += _decay(name, j, how, decay_targets)
         exponent = param_gradients.get(name, 0.0)
         exponent = max(exponent, j.gradient) if wrong else exponent
+        found += _settings(name, j, how)
         gradient = gradients.get(name, 0.0)
         if not gradient:
             gradient, exponent = late.get(name, 0.0), j.gradient
@@ -67,6 +68,12 @@ def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> 
     elif j.use.role in ("bias", "gain"):
         out.append(replace(base, aspect="decay_vector", values=(narrow,)))
     return out
+
+
+def _settings(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
+    """Settings that stay as they are over width (TP5 Table 2, App. B.3) and do not."""
+    base = replace(_base(name, j, how), aspect="setting")
+    return [replace(base, detail=each.name, found=each.exponent, values=each.values) for each in how.varying]
 
 
 def _eps(

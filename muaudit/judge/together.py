@@ -11,11 +11,23 @@ from ..findings.names import fold, pattern_of
 from ..scaling.optimizers import Trained
 from .blame import Judged
 
-_ASPECTS = ("lr", "init", "weight_decay", "l2_adam", "decay_vector", "eps", "study", "no_gradient", "no_group")
+_ASPECTS = (
+    "lr",
+    "init",
+    "weight_decay",
+    "l2_adam",
+    "decay_vector",
+    "eps",
+    "setting",
+    "study",
+    "no_gradient",
+    "no_group",
+)
 _WHATEVER_ROLE = (
     "l2_adam",
     "decay_vector",
     "eps",
+    "setting",
     "study",
     "no_gradient",
     "no_group",

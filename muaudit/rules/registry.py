@@ -38,6 +38,7 @@ from muaudit.rules.mup311_adam_eps import AdamEps
 from muaudit.rules.mup312_l2_in_adam import L2InAdam
 from muaudit.rules.mup313_muon_scale import MuonScale
 from muaudit.rules.mup314_wrong_optimizer_table import WrongOptimizerTable
+from muaudit.rules.mup315_setting_varies import SettingVaries
 from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
 from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
@@ -92,6 +93,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     L2InAdam(),
     MuonScale(),
     WrongOptimizerTable(),
+    SettingVaries(),
     ThreeInfiniteDims(),
     TiedReadout(),
     WidthReachesNoParameter(),

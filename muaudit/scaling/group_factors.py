@@ -29,12 +29,13 @@ _OTHERS = ("lr", "initial_lr", "eps", "momentum", *DECAYS)
 class Factors:
     """On the group's learning rate at both widths. used: by the optimizer's step. assumed: by nothing that was seen.
 
-    key: of the group, that holds what is assumed.
+    key: of the group, that holds what is assumed. keys: those that the step multiplies by.
     """
 
     used: tuple[float, float] = (1.0, 1.0)
     assumed: tuple[float, float] = (1.0, 1.0)
     key: str = ""
+    keys: tuple[str, ...] = ()
 
     @property
     def both(self) -> tuple[float, float]:
@@ -56,7 +57,8 @@ def factors(pairs: Pairs, steps: Mapping[int, Steps]) -> dict[str, Factors]:
         key = next((key for key in unused if not all(_held_by_lr(own, key, probe) for probe in (0, 1))), "")
         for name, pair in own.items():
             used = _product(pair, counted[name])
-            out[name] = Factors(used, _product(pair, {key: 1.0}), key) if key else Factors(used)
+            assumed = _product(pair, {key: 1.0}) if key else (1.0, 1.0)
+            out[name] = Factors(used, assumed, key, tuple(counted[name]))
     return out
 
 

@@ -15,6 +15,7 @@ from ..optimizers.orthogonal import adjustment
 from ..optimizers.steps import Steps, steps_of
 from ..program.exponents import snap
 from .group_factors import NO_FACTORS, Factors, factors
+from .varying import Setting, varying
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Trained:
 
     family: a name in `optimizers.families`, "measured" or "unknown"; reason: why that. adjust: a Muon variant's mode.
     measured, shape: the law and what a shape gives an entry of a step, where these were measured.
-    factors: on the group's learning rate, all of which `lr` and its exponents hold.
+    factors: on the group's learning rate, all of which `lr` and its exponents hold. varying: further settings of its
+    group that change with width.
     """
 
     family: str
@@ -41,6 +43,7 @@ class Trained:
     shape: float = 0.0
     reason: str = ""
     factors: Factors = NO_FACTORS
+    varying: tuple[Setting, ...] = ()
 
     @property
     def law(self) -> Law:
@@ -131,6 +134,7 @@ def _trained(
     return Trained(
         how.family, type(narrow.optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay, (eps1, eps2),
         _exponent(eps1, eps2, unit, units)[0], how.decoupled, how.mode, how.law, how.shape, how.reason, found,
+        varying(narrow, wide, found, unit),
     )  # fmt: skip
 
 
