@@ -9,14 +9,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_optimizers import MLP, NORM_SCALED, X, audit, groups
+from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, X, audit, groups
 
 from muaudit.audit import audit as audited
 from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
-from muaudit.optimizers import Law, families, family_of, known, law_of, member, named, torch_classes
+from muaudit.optimizers import Law, families, family_of, known, law_of, member, named, state_power, torch_classes
 from muaudit.optimizers.orthogonal import adjustment
+from muaudit.optimizers.steps import Steps
 from muaudit.targets import from_functions
+from muaudit.training.run import measure
+from muaudit.training.settings import Settings
 
 EXPONENTS = st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0])
 TWO = (64, 256)
@@ -165,3 +168,51 @@ def test_a_subclass_is_what_its_base_class_is_whoever_was_made_first() -> None:
         found = known(optimizer)
         assert found is not None
         assert found[1].torch == "NAdam"
+
+
+class AdamWScheduleFree(torch.optim.Optimizer):
+    """Schedule-free AdamW as its paper has it (arXiv 2405.15682, Algorithm 1), in training mode only once told so."""
+
+    def __init__(self, params: Any, lr: float = 1e-3) -> None:
+        super().__init__(params, {"lr": lr, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0})
+        self.training = False
+
+    def train(self) -> None:
+        self.training = True
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        assert self.training, "call train() first"
+        for group in self.param_groups:
+            beta, beta2 = group["betas"]
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state.update(step=0, z=p.clone(), x=p.clone(), exp_avg_sq=torch.zeros_like(p))
+                state["step"] += 1
+                state["exp_avg_sq"].lerp_(p.grad.square(), 1 - beta2)
+                scale = (state["exp_avg_sq"] / (1 - beta2 ** state["step"])).sqrt() + group["eps"]
+                state["z"].sub_(group["lr"] * p.grad / scale)
+                state["x"].lerp_(state["z"], 1 / state["step"])
+                p.copy_(state["z"].lerp(state["x"], beta))
+
+
+def test_one_file_adds_an_optimizer() -> None:
+    """Its name, its steps and what its state follows are known from `families/schedule_free.py` alone."""
+    weight = torch.nn.Parameter(torch.randn(64, 64))
+    optimizer = AdamWScheduleFree([weight])
+    how = Steps(optimizer, math.log(2)).of(0, ((64, 64), (128, 128)), (1.0, 1.0))
+    assert (how.family, how.law) == ("schedule-free adam", Law())
+    assert state_power("adamwschedulefree", "z") == -1
+    assert state_power("adamwschedulefree", "exp_avg_sq") == 2
+    assert audit(lambda model: AdamWScheduleFree(groups(model, ADAM_LIKE))).verdict == "mup"
+    wrong = audit(lambda model: AdamWScheduleFree(groups(model, SGD))).violations
+    assert any("schedule-free adam learning rate" in v.message for v in wrong if "hidden.weight" in v.tensors)
+
+
+def test_an_optimizer_that_has_modes_is_trained_in_its_training_mode() -> None:
+    target = from_functions(
+        MLP, batch=lambda width: X, widths=(64, 128), optimizer=lambda model: AdamWScheduleFree(model.parameters()),
+        loss=lambda out, batch: torch.nn.functional.cross_entropy(out, torch.zeros(16, dtype=torch.long)),
+    )  # fmt: skip
+    assert measure(target, Settings((64, 128), steps=1, seeds=1)).activations

@@ -24,6 +24,9 @@ def read_returned(returned: Any) -> torch.optim.Optimizer | None:
     found, schedulers = unwrap(returned), list(_schedulers_in(returned))
     if found is None:
         return None
+    for part in getattr(found, "optimizers", None) or [found]:
+        if callable(getattr(part, "train", None)):  # schedule-free ones step in training mode only
+            part.train()
     if schedulers:
         setattr(found, SCHEDULER, schedulers[0] if len(schedulers) == 1 else schedulers)
     for group in found.param_groups:
