@@ -1,7 +1,7 @@
 """Adadelta: its eps decides what its steps follow, so they follow no one law.
 
-Zeiler 2012, arXiv 1212.5701: a step is the root of (past steps² + eps) over the root of (past gradients² + eps), times
-the gradient. At torch's eps of 1e-6 gradients below 1e-3 are not normalised.
+Zeiler 2012, arXiv 1212.5701: a step is the gradient times the root of (past steps² + eps) over the root of (past
+gradients² + eps). At torch's eps of 1e-6 gradients below 1e-3 are not normalised.
 """
 
 from ..family import Family, Member, powers
