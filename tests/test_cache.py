@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from muaudit.audits import Audited, Job, run_jobs
 from muaudit.audits import cache as cache_module
 from muaudit.audits import run as run_module
 from muaudit.audits.cache import Cache
 from muaudit.audits.stored import report_from, to_data
+from muaudit.cli.main import app
 from muaudit.isolation import Task
 from muaudit.report.findings import Failure
 
@@ -231,3 +233,42 @@ def test_a_variable_that_nothing_asks_for_does_not_count(
     monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # asked for by native code
     run_jobs([Job("net.py")], cache)
     assert len(audits) == 2
+
+
+def test_what_a_module_draws_while_it_is_imported_is_the_same_each_time(project: Path) -> None:
+    drawn = "import random, numpy, torch\nDRAWN = random.random(), numpy.random.rand(), torch.rand(1).item()\n"
+    (project / "helper.py").write_text(f"{drawn}open('drawn.txt', 'a').write(str(DRAWN) + '\\n')\n" + HELPER)
+    for _ in range(2):
+        run_jobs([Job("net.py")], None)
+    first, second = (project / "drawn.txt").read_text().splitlines()
+    assert first == second
+
+
+def test_verbose_says_what_came_from_the_cache_and_what_is_not_kept(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUAUDIT_CACHE_DIR", str(project / "elsewhere"))
+    check = ["check", "net.py", "--isolated", "--verbose", "--exit-zero", "--format", "concise"]
+    said = []
+    for text in (HELPER, HELPER, "import uuid\nRUN = uuid.uuid4()\n" + HELPER):
+        (project / "helper.py").write_text(text)
+        said.append([line for line in CliRunner().invoke(app, check).stderr.splitlines() if "cache" in line])
+    assert said[:2] == [[], ["muaudit: net.py: unchanged, from the cache"]]
+    assert said[2] == ["muaudit: net.py: not kept in the cache: os.urandom answers differently each time"]
+
+
+@pytest.mark.parametrize("flags", [["-O"], ["-X", "utf8"], ["-W", "error"], ["-X", "int_max_str_digits=5000"]])
+def test_how_python_was_started_counts(flags: list[str]) -> None:
+    code = "import sys, json; from muaudit.audits.surroundings import surroundings; print(json.dumps(surroundings()))"
+    plain, flagged = (
+        subprocess.run([sys.executable, *each, "-c", code], capture_output=True, text=True, check=True).stdout
+        for each in ([], flags)
+    )
+    assert plain != flagged
+
+
+def test_the_working_directory_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = cache_module.key(Job("net.py"))
+    (project / "below").mkdir()
+    monkeypatch.chdir(project / "below")
+    assert cache_module.key(Job("net.py")) != here

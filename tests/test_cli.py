@@ -112,7 +112,7 @@ def test_the_options_are_frozen() -> None:
             "--fail-on", "--fix", "--format", "--ignore", "--init", "--input", "--isolated", "--jobs", "--lr-group",
             "--no-cache", "--no-init", "--optimizer", "--output", "--plan", "--profile", "--quiet", "--seed",
             "--select", "--set", "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors",
-            "--timeout", "--why", "--width", "-q",
+            "--timeout", "--verbose", "--why", "--width", "-q",
         ],
         "convert": [
             "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
@@ -130,7 +130,8 @@ def test_the_options_are_frozen() -> None:
         "version": [],
         "baseline": [
             "--baseline", "--config", "--debug", "--init", "--input", "--isolated", "--jobs", "--lr-group",
-            "--no-cache", "--no-init", "--optimizer", "--profile", "--prune", "--set", "--timeout", "--width",
+            "--no-cache", "--no-init", "--optimizer", "--profile", "--prune", "--set", "--timeout", "--verbose",
+            "--width",
         ],
         "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],

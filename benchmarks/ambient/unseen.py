@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import textwrap
 from collections.abc import Mapping
 
 from ambient.case import Case
@@ -13,7 +14,8 @@ WEIGHTS = struct.pack("<Q", len(TENSOR)) + TENSOR + struct.pack("<q", 4)
 
 
 def _case(name: str, model: str, files: Mapping[str, str | bytes] | None = None) -> Case:
-    return Case(name, model + "\nSIZE = 4", files=files or {}, kept=False)
+    body = textwrap.indent(f"{model}\nreturn 4", "    ")
+    return Case(name, f"def size():\n{body}", files=files or {}, kept=False)
 
 
 UNSEEN = [

@@ -62,7 +62,7 @@ class Cache:
             if entry["schema"] != SCHEMA or not inputs.unchanged(asked.environment, entry["environment"]):
                 return None
             report = replace(report_from(entry["report"]), name=job.name)
-            return Audited(report, inputs)
+            return Audited(report, inputs, cached=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 

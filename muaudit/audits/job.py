@@ -47,10 +47,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Audited:
-    """A report, and everything that it came from."""
+    """A report, and everything that it came from. cached: whether it was done before."""
 
     report: Report
     inputs: Inputs = field(default_factory=Inputs)
+    cached: bool = False
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -79,7 +80,9 @@ def _audited(job: Job) -> tuple[Target, Report]:
     from muaudit.audit import audit
     from muaudit.parametrizations.profile_file import get_profile
     from muaudit.targets import resolve
+    from muaudit.targets.usercode import seed_everything
 
+    seed_everything(job.seed)  # what the user's modules draw while they are imported is the same each time
     profile = get_profile(job.profile)
     target = resolve(job.text, job.options)
     if job.options.bsh is not None:

@@ -36,6 +36,7 @@ def baseline(
     no_cache: flag.NoCache = False,
     jobs: flag.Jobs = None,
     timeout: flag.Timeout = None,
+    verbose: flag.Verbose = False,
     debug: flag.Debug = False,
 ) -> int:
     """Write down the findings there are. From then on `check --baseline FILE` reports the others only."""
@@ -52,7 +53,7 @@ def baseline(
     home = wanted.settings.file.parent if wanted.settings.file else Path.cwd()
     path = (file or wanted.settings.baseline or home / DEFAULT_NAME).absolute()
     check_writable([path], ELSEWHERE)
-    run, policies = answered(audit_all(wanted, not no_cache, jobs, timeout), wanted)
+    run, policies = answered(audit_all(wanted, not no_cache, jobs, timeout, verbose), wanted)
     if run.failures:
         say_failures(run, debug)
         return COULD_NOT

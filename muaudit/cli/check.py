@@ -93,6 +93,7 @@ def check(
     no_cache: flag.NoCache = False,
     jobs: flag.Jobs = None,
     timeout: flag.Timeout = None,
+    verbose: flag.Verbose = False,
     debug: flag.Debug = False,
 ) -> int:
     """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
@@ -121,7 +122,9 @@ def check(
     failing = _severity(fail_on or settings.fail_on)
 
     def find() -> tuple[Run, list[Audited | Failure]]:
-        done = audit_all(wanted, use_cache=not no_cache and why is None, processes=jobs, timeout=timeout)
+        done = audit_all(
+            wanted, use_cache=not no_cache and why is None, processes=jobs, timeout=timeout, verbose=verbose
+        )
         found, _ = answered(done, wanted, baseline or settings.baseline)
         return replace(found, strict=strict or settings.strict, fail_on=failing), done
 

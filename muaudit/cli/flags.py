@@ -92,4 +92,7 @@ Timeout = Annotated[
         metavar="SECONDS", min=1, help="The time a target may take, or from one step of training to the next (1800)."
     ),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Say what came from the cache, and why a result is not kept there.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")]

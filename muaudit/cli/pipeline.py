@@ -8,7 +8,7 @@ from pathlib import Path
 
 from muaudit.answers.apply import apply_answers, apply_baseline
 from muaudit.answers.policy import Policy
-from muaudit.audits import Audited, run_jobs
+from muaudit.audits import Audited, Job, run_jobs
 from muaudit.audits.cache import Cache
 from muaudit.cli.output import say
 from muaudit.cli.progress import progress
@@ -19,12 +19,27 @@ from muaudit.visible import visible
 
 
 def audit_all(
-    wanted: Request, use_cache: bool, processes: int | None, timeout: int | None = None
+    wanted: Request, use_cache: bool, processes: int | None, timeout: int | None = None, verbose: bool = False
 ) -> list[Audited | Failure]:
-    """Every audit of a request, the unchanged ones from the cache. timeout: seconds, for the configured ones."""
+    """Every audit of a request, the unchanged ones from the cache. timeout: seconds, for the configured ones.
+
+    verbose: say on stderr what the cache did.
+    """
     cache = Cache.here() if use_cache and wanted.settings.cache else None
     with progress(f"auditing {', '.join(job.shown for job in wanted.jobs)}"):
-        return run_jobs(wanted.jobs, cache, processes, timeout or wanted.settings.timeout)
+        found = run_jobs(wanted.jobs, cache, processes, timeout or wanted.settings.timeout)
+    if cache and verbose:
+        for job, each in zip(wanted.jobs, found, strict=True):
+            if isinstance(each, Audited):
+                _say_kept(job, each)
+    return found
+
+
+def _say_kept(job: Job, audited: Audited) -> None:
+    if audited.cached:
+        say(f"{job.shown}: unchanged, from the cache")
+    for reason in audited.inputs.unseen:
+        say(f"{job.shown}: not kept in the cache: {reason}")
 
 
 def answered(
