@@ -97,6 +97,8 @@ FILES = [
          "SIZE = [r.get_record(n) for n in r.get_all_records() if n.startswith('data/')]", write("a.pt", weights(8)),
          {"a.pt": weights(4)}),
     Case("a file of more than 64 MiB", "SIZE = open('large.bin', 'rb').read(8)", _overwrite, {"large.bin": _large(4)}),
+    Case("a file that the code adds to and reads",
+         "def size():\n    print('x', file=open('log', 'a'))\n    return len(open('log').read())", kept=False),
     Case("a file that is saved while the audit runs", "SIZE = open('size.txt').read()", during=write("size.txt", "8"),
          files={"size.txt": "4"}, kept=False),
     Case("the model's file, saved while the audit runs", "SIZE = 4", during=write("model.py", "SIZE = 8"), kept=False),

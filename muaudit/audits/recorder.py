@@ -45,9 +45,8 @@ class Recorder:
     """The notes on one audit.
 
     facts: answers by kind and path. imports: names by folder that was searched. folders: those of Python and of
-    installed packages that were searched. written: what the audited code itself has written. native: packages
-    whose native code was loaded while the user's waited. start: nanoseconds since
-    the epoch.
+    installed packages that were searched. written: what the audited code has written itself, and extended: what it has
+    added to. native: packages whose native code was loaded while the user's waited. start: nanoseconds since the epoch.
     """
 
     def __init__(self, variables: Lookups) -> None:
@@ -57,6 +56,7 @@ class Recorder:
         self.folders: set[str] = set()
         self.unseen: dict[str, None] = {}
         self.written: set[str] = set()
+        self.extended: set[str] = set()
         self.native: set[str] = set()
         self.start = time.time_ns()
 
@@ -66,6 +66,8 @@ class Recorder:
         noted = self.facts[kind]
         if text in noted or text in self.written:
             return
+        if text in self.extended:
+            self.cannot_see(f"{text} is read after it was added to")
         if len(noted) >= _MOST:
             self.cannot_see(f"it reads more than {_MOST} files")
             return
@@ -100,7 +102,7 @@ class Recorder:
             if whose()[0] is Whose.USER and text != os.devnull:
                 self.cannot_see(f"{text} is read")
         elif _only_writes(mode, flags):
-            self.written.add(text)
+            (self.written if _from_nothing(mode, flags) else self.extended).add(text)
         elif is_user_file(text) or not text.endswith((".py", ".pyc")):
             self.note("file", text)
 
@@ -147,6 +149,11 @@ def _only_writes(mode: Any, flags: Any) -> bool:
     if isinstance(mode, str):
         return "r" not in mode and "+" not in mode
     return isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) == os.O_WRONLY
+
+
+def _from_nothing(mode: Any, flags: Any) -> bool:
+    """Whether nothing is left of what a file held that is opened for writing."""
+    return "a" not in mode if isinstance(mode, str) else bool(flags & os.O_TRUNC)
 
 
 def _is_users_folder(folder: str) -> bool:
