@@ -158,3 +158,20 @@ def test_the_method_that_is_named_is_audited(tmp_path: Path, method: str, judged
     target = resolve(written(tmp_path, AGENT.format(arguments="hidden=32", size="hidden"), f"Agent.{method}"))
     assert (target.label, widths(target)) == (f"Agent.{method}", ["hidden"])
     assert {row.name.partition(".")[0] for row in audit(target).tensors if row.roles} == judged
+
+
+@pytest.mark.parametrize("root", [True, False], ids=["in a repository", "below the working directory"])
+def test_modules_at_the_root_of_a_repository_are_found_from_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
+) -> None:
+    folder = tmp_path / "training" / "nets"
+    folder.mkdir(parents=True)
+    (tmp_path / "helpers_of_this_repository.py").write_text("size = 16\n")
+    if root:
+        (tmp_path / "pyproject.toml").write_text("")
+    else:
+        monkeypatch.chdir(tmp_path)
+    text = "from helpers_of_this_repository import size\n" + RESIDUAL.replace("dim, inner", "dim").replace(
+        ", inner\n", ", nn.Linear(dim, size)\n"
+    ).replace("x + self.inner(self.norm(x))", "self.inner(self.norm(x))")
+    assert resolve(written(folder, text)).label == "Residual"

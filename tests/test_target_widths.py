@@ -9,7 +9,7 @@ import pytest
 
 from muaudit.audit import audit
 from muaudit.errors import UserError
-from muaudit.targets import Target, parse_widths, resolve
+from muaudit.targets import Target, names, parse_widths, resolve
 from muaudit.targets.options import TargetOptions
 
 
@@ -94,6 +94,29 @@ def test_what_is_never_a_width_is_never_offered(tmp_path: Path, arguments: str) 
     error = refused(tmp_path, NAMED.format(arguments=arguments, taken=5, width=7, made=4))
     assert "--width" not in error.hint
     assert "but" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mlp_mult", 4),
+        ("encoder_num_layers", 2),
+        ("nfeat", 32),
+        ("attn_heads", 4),
+        ("temperature", None),
+        ("rank", None),
+    ],
+)
+def test_a_name_after_a_prefix_is_guessed_as_the_name_itself(name: str, value: object) -> None:
+    assert names.guess(name) == value
+
+
+def test_every_number_in_the_code_is_put_in_terms_of_one_width(tmp_path: Path) -> None:
+    layers = "nn.Linear(16, 84), nn.Linear(84, 120), nn.Linear(120, 168), nn.Linear(168, 4)"
+    text = f"class Net(nn.Sequential):\n    def __init__(self):\n        super().__init__({layers})\n"
+    assert refused(tmp_path, text).hint.endswith(
+        "width=84, with width for 84, 120 * width // 84 for 120, 2 * width for 168"
+    )
 
 
 HEADS = """

@@ -20,6 +20,7 @@ _KEYWORDS = (
     "embed_dim", "d_model", "dim_feedforward",
 )  # fmt: skip
 _MAKES = re.compile(r"make_?.*(layer|block|stage)")
+_NO_LAYER = re.compile(r"Pool|Drop|Norm|Upsample|Pad|Error|Config|Exception")
 _SMALLEST = 8  # smaller numbers are colours, kernels, classes
 _SHOWN = 4
 
@@ -52,19 +53,19 @@ def advice(file: str | None) -> str:
 def literals(file: str | None) -> Iterator[Literal]:
     """The layers of a file whose sizes are numbers in the code, in the order of its lines."""
     tree = tree_of(file)
-    own = {node.name: 2 for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} if tree is not None else {}
-    layers = own | _LAYERS
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
     for call in sorted(calls, key=lambda each: each.lineno):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if name not in layers:
+        own = isinstance(call.func, ast.Name) and name[:1].isupper() and not _NO_LAYER.search(name)  # DoubleConv(3, 64)
+        if name not in _LAYERS and not own:
             if isinstance(call.func, ast.Attribute) and _MAKES.search(name):  # self._make_layer(block, 64, 2)
                 sizes = tuple(n for each in call.args[:3] if (n := _number(each)))
                 yield from [Literal(call.lineno, ast.unparse(call), sizes, sizes)] if sizes else []
             continue
-        pairs = list(enumerate(call.args[: layers[name]]))
+        count = _LAYERS.get(name, 2)
+        pairs = list(enumerate(call.args[:count]))
         pairs += [(int(not key.arg.startswith("in")), key.value) for key in call.keywords if key.arg in _KEYWORDS]
-        made = tuple(n for place, each in pairs if place == layers[name] - 1 and (n := _number(each)))
+        made = tuple(n for place, each in pairs if place == count - 1 and (n := _number(each)))
         taken = tuple(n for place, each in pairs if place == 0 and (n := _number(each)))
         if made or taken:
             yield Literal(call.lineno, ast.unparse(call), made, taken)
@@ -76,7 +77,10 @@ def _number(node: ast.expr) -> int:
 
 
 def _written(numbers: list[int]) -> str:
-    """`width=32, then width for 32, 2 * width for 64`."""
+    """`width=32, with width for 32, 2 * width for 64`."""
     base = numbers[0]
-    shown = [f"{'' if n == base else f'{n // base} * '}width for {n}" for n in numbers[:_SHOWN] if n % base == 0]
+    shown = [
+        f"{n} * width // {base} for {n}" if n % base else f"{'' if n == base else f'{n // base} * '}width for {n}"
+        for n in numbers[:_SHOWN]
+    ]
     return f"width={base}, with {', '.join(shown)}"

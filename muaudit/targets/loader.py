@@ -23,6 +23,7 @@ from muaudit.targets.userfiles import claim
 
 # What was imported before any target is no target's: muaudit and torch stand on it.
 _BEFORE = frozenset(sys.modules)
+_ROOTS = (".git", "pyproject.toml", "setup.py")
 
 
 class _FolderFinder:
@@ -46,6 +47,35 @@ class _FolderFinder:
             return None
         self.found.add(name)
         return spec
+
+
+class _AboveFinder:
+    """Finds what nothing else does in the folders above the target's: a repository's root, where its scripts are run.
+
+    They are searched last, and no further than the root of the repository, or of what lies below the working directory.
+    """
+
+    def __init__(self, below: _FolderFinder) -> None:
+        self.below = below
+        self.folders = [str(folder) for folder in _folders_above(Path(below.folder))]
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a top-level module or package in one of the folders, the nearest first."""
+        if path is not None or "." in name:
+            return None
+        spec = PathFinder.find_spec(name, self.folders)
+        if spec is not None:
+            self.below.found.add(name)
+        return spec
+
+
+def _folders_above(folder: Path) -> list[Path]:
+    above = list(folder.parents)
+    root = next((each for each in (folder, *above) if any((each / mark).exists() for mark in _ROOTS)), None)
+    root = root or (Path.cwd() if Path.cwd() in above else folder)
+    return [each for each in above if each.is_relative_to(root)]
 
 
 def load_file(path: Path) -> ModuleType:
@@ -196,12 +226,14 @@ def _make_importable(folder: Path) -> _FolderFinder:
         if finder.folder == str(folder):
             return finder
         sys.meta_path.remove(finder)
+        sys.meta_path[:] = [each for each in sys.meta_path if getattr(each, "below", None) is not finder]
         for name in [name for name in sys.modules if name.partition(".")[0] in finder.found]:
             del sys.modules[name]
         if finder.folder in sys.path:
             sys.path.remove(finder.folder)
     finder = _FolderFinder(folder)
     sys.meta_path.insert(0, finder)
+    sys.meta_path.append(_AboveFinder(finder))
     sys.path.append(str(folder))
     return finder
 

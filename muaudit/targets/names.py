@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 WIDTH = (
@@ -87,7 +88,8 @@ IN_CHANNELS = (
 )
 INPUTS = (
     "in_dim", "input_dim", "d_in", "dim_in", "in_features", "input_size", "n_in", "input_features", "obs_dim",
-    "num_inputs", "n_inputs", "n_features", "observation_dim",
+    "num_inputs", "n_inputs", "n_features", "observation_dim", "nfeat", "nfeats", "in_feats", "in_feat", "num_feats",
+    "num_node_features", "num_input_features", "obs_size", "nin",
 )  # fmt: skip
 
 GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
@@ -148,7 +150,6 @@ def guess(name: str) -> object | None:
     """A sensible value for a required argument of this name, None when there is nothing to go by."""
     if is_dropout(name):
         return 0.0
-    for table, value in GUESSES:
-        if rank(name, table) is not None:
-            return value
-    return None
+    exact = (value for table, value in GUESSES if rank(name, table) is not None)
+    ending = (value for table, value in GUESSES if named(name, table))
+    return next(itertools.chain(exact, ending), None)
