@@ -51,7 +51,7 @@ def written(place: Place, draw: Draw, site: Site, expression: str, tag: str | No
     """Writes `expression` times the constant; returns the variable that holds it."""
     way = draw("way", *WAYS)
     if way in ("guarded", "nested"):
-        attribute = defined(place, draw, site)
+        attribute = defined(place, draw, site, "guarded")
         var = place.assign("z", expression, tag)
         test = f"self.{attribute} != 1" if way == "guarded" else f"abs(self.{attribute} - 1) > 1e-6"
         place.say(f"if {test}:", tag)
@@ -85,7 +85,8 @@ def scaled(place: Place, draw: Draw, site: Site, expression: str, way: str | Non
 def defined(place: Place, draw: Draw, site: Site, way: str = "attribute") -> str:
     """Defines the constant in the class; returns its name."""
     name = site.key.split(".")[-1]
-    number = f"{factor(draw)}(width / BASE) ** {exponent(site.key)}"
+    plain = factor(draw) if way != "guarded" else ""  # with a factor, 1 means nothing
+    number = f"{plain}(width / BASE) ** {exponent(site.key)}"
     if way == "buffer":
         persistent = draw("persistent", "", ", persistent=False")
         place.scope.init.append(f'self.register_buffer("{name}", torch.tensor({number}){persistent})')
