@@ -50,15 +50,10 @@ class Model:
                 if line.tag is not None:
                     owned = {r.owner for r in self.truth.rows if r.owner and r.owner.startswith(line.tag + " at ")}
                     found[first + offset + 1] = frozenset(owned)
-        return found | self._helpers(rows, found)
-
-    def _helpers(self, rows: list[str], tagged: dict[int, frozenset[str]]) -> dict[int, frozenset[str]]:
-        """The lines of the helpers that multiply, which are the innermost ones of the user's: they stand for all."""
-        calls = {"    return x * factor": "scale(", "        return x * self.factor": "_scale("}
-        return {
-            number: frozenset().union(*(own for n, own in tagged.items() if calls[row] in rows[n - 1]))
-            for number, row in enumerate(rows, 1) if row in calls
-        }  # fmt: skip
+        # A helper's line is the innermost of the user's wherever it is called from: it stands for any.
+        every = frozenset(r.owner for r in self.truth.rows if r.owner and r.owner.startswith("line "))
+        helpers = ("    return x * factor", "        return x * self.factor")
+        return found | {number: every for number, row in enumerate(rows, 1) if row in helpers}
 
     def copy(self) -> Model:
         return copy.deepcopy(self)
