@@ -14,6 +14,7 @@ from .parametrizations.profiles import Profile
 from .report.assemble import assemble
 from .report.located import located
 from .report.model import Report
+from .targets.eager import eagerly
 from .targets.probe import Target
 from .trace.kernels import probe_kernels
 from .unequal import unequal_growth
@@ -77,7 +78,8 @@ def check(
     """
     from .targets import from_functions
 
-    target = from_functions(
-        build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths, init=init
-    )
-    return audit(target, profile=profile, seed=seed, target_width=target_width)
+    with eagerly():
+        target = from_functions(
+            build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths, init=init
+        )
+        return audit(target, profile=profile, seed=seed, target_width=target_width)

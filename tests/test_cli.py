@@ -118,11 +118,11 @@ def test_the_options_are_frozen() -> None:
             "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
             "--from", "--function-preserving", "--init", "--input", "--isolated", "--keep", "--no-init",
             "--optimizer", "--optimizer-state", "--out", "--probes", "--profile", "--seed", "--set", "--state-dict",
-            "--verify", "--width",
+            "--timeout", "--verify", "--width",
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--init", "--input", "--no-init", "--optimizer", "--output",
-            "--plan", "--set", "--to", "--width",
+            "--plan", "--set", "--timeout", "--to", "--width",
         ],
         "rules": [],
         "explain": [],
@@ -138,14 +138,14 @@ def test_the_options_are_frozen() -> None:
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--init",
             "--input", "--lr", "--no-init", "--optimizer", "--output", "--plan", "--plot", "--seed", "--seeds",
-            "--set", "--steps", "--width", "--widths",
+            "--set", "--steps", "--timeout", "--width", "--widths",
         ],
         "sweep": [
             "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",
             "--dtype", "--format", "--hp", "--init", "--input", "--lost", "--lr", "--near", "--no-init",
             "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus", "--ray-gpus",
-            "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--together", "--tolerance",
-            "--warmup", "--width", "--widths",
+            "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--timeout", "--together",
+            "--tolerance", "--warmup", "--width", "--widths",
         ],
     }  # fmt: skip
 

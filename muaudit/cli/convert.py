@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,17 +15,11 @@ from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
 from muaudit.cli.progress import bar, progress
 from muaudit.errors import UserError
+from muaudit.isolation import Task, run_task
 
 if TYPE_CHECKING:
     from muaudit.audits.job import Job
-    from muaudit.checkpoints.verify import Verified
     from muaudit.cli.request import Flags
-    from muaudit.convert.base_shapes import Base
-    from muaudit.convert.output import Output, Wanted
-    from muaudit.convert.plan import Hook
-    from muaudit.report.layout import Line
-    from muaudit.report.model import Report, SourceFix
-    from muaudit.targets import Target
 
 
 @guarded
@@ -102,11 +95,15 @@ def convert(
     ] = False,
     config: flag.Config = None,
     isolated: flag.Isolated = False,
+    timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
     """Plan the conversion to µP, and convert checkpoints. Scales are applied from outside: no model is rewritten."""
+    from muaudit.cli.pipeline import patience
     from muaudit.cli.request import Flags
     from muaudit.convert.output import Wanted
+    from muaudit.isolation.data import rebuilt
+    from muaudit.report.layout import Line
 
     job = _job(
         Flags(
@@ -121,13 +118,31 @@ def convert(
         emit_python, emit_bsh,
     )  # fmt: skip
     wanted.check()
-    # What the user's model prints while it is built must not spoil the output.
-    with progress(f"converting {job.shown}"), redirect_stdout(sys.stderr):
-        output, after, edits = _plan(job, base_width, width, formulation, wanted)
-    with redirect_stdout(sys.stderr), bar(f"writing {out}", output.total) as advance:
-        verified = output.write(advance)
-    show(_lines(output, after, verified, edits))
-    return after.exit_code(False)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
+    task = Task(job.shown, "muaudit.convert.carry_out:converted", (job, base_width, width, formulation, wanted))
+    with _shown(f"converting {job.shown}", f"writing {out}") as told:
+        done = run_task(task, patience=patience(timeout, config, isolated), progress=told)
+    show(rebuilt(Line, each) for each in done["lines"])
+    return int(done["code"])
+
+
+@contextmanager
+def _shown(first: str, then: str) -> Iterator[Callable[[int, int], None]]:
+    """A spinner, and a bar once there is a number of bytes to write; what it yields is told how many are done."""
+    with ExitStack() as stack:
+        stack.enter_context(progress(first))
+        advance: Callable[[int], None] | None = None
+        written = 0
+
+        def told(done: int, total: int) -> None:
+            nonlocal advance, written
+            if advance is None:
+                stack.close()
+                advance = stack.enter_context(bar(then, total))
+            advance(done - written)
+            written = done
+
+        yield told
 
 
 def _job(flags: Flags) -> Job:
@@ -139,58 +154,3 @@ def _job(flags: Flags) -> Job:
         names = ", ".join(job.name for job in jobs)
         raise UserError(f"several targets are configured: {names}", f"name one: muaudit convert {jobs[0].name} ...")
     return jobs[0]
-
-
-def _plan(
-    job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted
-) -> tuple[Output, Report, Mapping[Hook, SourceFix]]:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from muaudit.audit import audit
-    from muaudit.convert.output import prepare_output
-    from muaudit.convert.planned import planned
-    from muaudit.convert.planner import make_plan
-    from muaudit.convert.source_edits import source_fixes
-    from muaudit.convert.whole import whole
-    from muaudit.parametrizations.profile_file import get_profile
-    from muaudit.targets import resolve
-
-    profile, target = get_profile(job.profile), resolve(job.text, job.options)
-    if job.options.bsh is not None:
-        from muaudit.convert.base_shapes import base_of
-
-        base_width = _agreed(base_width, base_of(job.options.bsh, target))
-    assert base_width is not None
-    plan = make_plan(
-        target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation, profile=profile
-    )
-    after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
-    full, why_not = whole(target, job.options, lambda changed: resolve(job.text, changed))
-    return prepare_output(target, full, why_not, plan, wanted), after, source_fixes(target, plan)
-
-
-def _lines(output: Output, after: Report, verified: Verified | None, edits: Mapping[Hook, SourceFix]) -> Iterator[Line]:
-    from muaudit.convert.show import paste_lines, plan_lines
-    from muaudit.convert.source_edits import source_diff
-
-    plan, out = output.plan, output.wanted.out
-    yield from plan_lines(plan, after, edits, source_diff(edits))
-    if output.transfer is None:
-        yield from paste_lines(plan, out, output.starts, output.why_not)
-    else:
-        from muaudit.convert.loading import loading_lines
-
-        yield from loading_lines(plan, output.transfer, out, verified)
-
-
-def _agreed(given: int | None, base: Base) -> int:
-    if given not in (None, base.width):
-        raise UserError(f"--base-width is {given}, the base width of {base.path} is {base.width}", "leave one out")
-    return base.width
-
-
-def _own_width(target: Target) -> int:
-    own = target.axes[0].default
-    if own is None:
-        raise UserError(f"the model has no width of its own: {target.axes[0].name} has no default",
-                        "say which to train at with --width N")  # fmt: skip
-    return own

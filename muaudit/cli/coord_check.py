@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from muaudit.cli import flags as flag
-from muaudit.cli.guard import guarded
+from muaudit.cli.guard import COULD_NOT, explain, guarded
 from muaudit.cli.output import terminal_width, write
 from muaudit.cli.outputs import check_outputs
 from muaudit.errors import UserError
+from muaudit.isolation import InternalError, Task, run_task
+from muaudit.isolation.task import AUDIT
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
     from muaudit.targets.options import TargetOptions
-    from muaudit.targets.probe import Target
     from muaudit.training.data import Measurement
+    from muaudit.training.judge import Verdict
     from muaudit.training.run import Progress
-    from muaudit.training.settings import Settings
 
 FORMATS = ("rich", "json", "csv")
+PRELOAD = (*AUDIT, "muaudit.training.run")
 STEPS, SEEDS, DEVICE, DTYPE = 4, 3, "cpu", "fp32"
 
 
@@ -82,6 +83,7 @@ def coord_check(
     compare_plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Check the target as it is, and below it as this plan has it.")
     ] = None,
+    timeout: flag.Timeout = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Train a few steps at several widths and measure. Does every activation, and its change, keep its size?"""
@@ -104,6 +106,7 @@ def coord_check(
         )
     if from_ is not None and target is not None:
         raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
+    from muaudit.cli.pipeline import patience
     from muaudit.training.settings import Settings, be_frugal, check_settings, parse_width_list
 
     chosen = parse_width_list(widths) if widths is not None else ()
@@ -111,14 +114,20 @@ def coord_check(
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
-    options, jobs = _options(width, set_, input_, optimizer, init, no_init), []
-    with redirect_stdout(sys.stderr):  # everything that can be refused is, before anything is trained
-        jobs.append(_stored(from_) if from_ is not None else _target(target, options, plan))
-        if compare is not None:
-            jobs.append(_stored(Path(compare)) if _is_report(compare) else _target(compare, options))
-        if compare_plan is not None:
-            jobs.append(_target(target, options, compare_plan))
-    return _report(list(_measured(jobs, settings)), format_, output, plot)
+    options = _options(width, set_, input_, optimizer, init, no_init)
+
+    def task(text: str | None, by: Path | None = None) -> Task:
+        name = text or "the model here"
+        return Task(name, "muaudit.training.carry_out:measured", (text, options, by, settings), PRELOAD)
+
+    jobs: list[Task | Measurement] = [task(target, plan) if from_ is None else _stored(from_)]
+    if compare is not None:
+        jobs.append(_stored(Path(compare)) if _is_report(compare) else task(compare))
+    if compare_plan is not None:
+        jobs.append(task(target, compare_plan))
+    seconds = patience(timeout)
+    _check_others(jobs[1:], seconds)
+    return _report(jobs, seconds, debug, format_, output, plot)
 
 
 def _check_places(output: Path | None, plot: Path | None, read: Sequence[str | Path | None]) -> None:
@@ -137,12 +146,24 @@ def _check_places(output: Path | None, plot: Path | None, read: Sequence[str | P
         check_plot(plot)
 
 
-def _report(runs: list[Measurement], format_: str, output: Path | None, plot: Path | None) -> int:
-    """Write what was asked for. The exit code is that of the first run."""
+def _report(
+    jobs: Sequence[Task | Measurement], seconds: int, debug: bool, format_: str, output: Path | None, plot: Path | None
+) -> int:
+    """Train, and write what was asked for. The exit code is that of the first run; 2 where there is one without."""
     from muaudit.training.judge import judge
 
-    rows = [(run, judge(run)) for run in runs]
-    run, verdict = rows[0]
+    found = list(_measured(jobs, seconds))
+    failures = [each for each in found if isinstance(each, Exception)]
+    rows = [(run, judge(run)) for run in found if not isinstance(run, Exception)]
+    if not rows:
+        raise failures[0]
+    _write(rows, format_, output, plot)
+    for failure in failures:
+        explain(failure, debug)
+    return COULD_NOT if failures else rows[0][1].exit_code
+
+
+def _write(rows: Sequence[tuple[Measurement, Verdict]], format_: str, output: Path | None, plot: Path | None) -> None:
     if format_ == "rich":
         from muaudit.report.render import to_text
         from muaudit.training.show import check_lines
@@ -152,13 +173,12 @@ def _report(runs: list[Measurement], format_: str, output: Path | None, plot: Pa
     else:
         from muaudit.training import store
 
-        text = store.to_json(run, verdict) if format_ == "json" else store.to_csv(run)
+        text = store.to_json(*rows[0]) if format_ == "json" else store.to_csv(rows[0][0])
     write(text, output)
     if plot is not None:
         from muaudit.training.plot import plot as draw
 
         draw(rows, plot)
-    return verdict.exit_code
 
 
 def _stored(path: Path) -> Measurement:
@@ -193,31 +213,32 @@ def _options(
     )
 
 
-def _target(target: str | None, options: TargetOptions, plan: Path | None = None) -> Target:
-    from muaudit.targets import resolve
-
-    found = resolve(target, options)
-    if plan is None:
-        return found
-    from muaudit.convert.plan import load_plan
-    from muaudit.convert.planned import planned
-
-    found = planned(found, load_plan(plan))
-    return replace(found, label=f"{found.label} converted by {plan.name}")
+def _check_others(jobs: Sequence[Task | Measurement], seconds: int) -> None:
+    """Everything that can be refused is, before anything is trained. The first target tells by itself."""
+    for job in jobs:
+        if isinstance(job, Task):
+            run_task(Task(job.name, "muaudit.training.carry_out:checked", job.args[:3], PRELOAD), patience=seconds)
 
 
-def _measured(jobs: Sequence[Target | Measurement], settings: Settings) -> Iterator[Measurement]:
+def _measured(jobs: Sequence[Task | Measurement], seconds: int) -> Iterator[Measurement | UserError | InternalError]:
     """What is stored as it is, targets after training them; nothing after an interrupt."""
+    from muaudit.isolation.data import rebuilt
     from muaudit.training.data import Measurement
 
     for job in jobs:
         if isinstance(job, Measurement):
             yield job
             continue
-        from muaudit.training.run import measure
-
-        with redirect_stdout(sys.stderr), _bar() as progress:
-            run = measure(job, settings, progress)
+        try:
+            with _bar() as progress:
+                found = run_task(job, patience=seconds, progress=progress, forward_interrupt=True)
+            run = rebuilt(Measurement, found)
+        except (UserError, InternalError) as error:
+            yield error
+            continue
+        except ValueError as error:
+            yield InternalError(f"the process of {job.name} answered with no measurement: {error}")
+            continue
         yield run
         if run.interrupted:
             return

@@ -35,13 +35,14 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         except KeyboardInterrupt:
             code = INTERRUPTED
         except (Exception, SystemExit) as error:
-            code = _explain(error, debug=bool(kwargs.get("debug")))
+            code = explain(error, debug=bool(kwargs.get("debug")))
         raise typer.Exit(code)
 
     return run
 
 
-def _explain(error: BaseException, debug: bool) -> int:
+def explain(error: BaseException, debug: bool) -> int:
+    """Say what went wrong. Returns the exit code."""
     if debug:
         print(visible(_trace(error)), end="", file=sys.stderr)
     if isinstance(error, UserError):

@@ -15,7 +15,13 @@ from muaudit.cli.progress import progress
 from muaudit.cli.request import Request
 from muaudit.report.findings import Failure, Run
 from muaudit.report.places import repository_root
+from muaudit.settings import load_settings
 from muaudit.visible import visible
+
+
+def patience(timeout: int | None, config: Path | None = None, isolated: bool = False) -> int:
+    """The seconds that were asked for, else the configured ones. Raises UserError for a faulty configuration."""
+    return timeout or load_settings(Path.cwd(), config, isolated).timeout
 
 
 def audit_all(

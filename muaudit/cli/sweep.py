@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ from muaudit.cli.guard import guarded
 from muaudit.cli.output import say, terminal_width, write
 from muaudit.cli.outputs import check_outputs
 from muaudit.errors import UserError
+from muaudit.isolation import Task, run_task
+from muaudit.isolation.task import AUDIT
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from muaudit.sweep.run import Progress
 
 FORMATS = ("rich", "json", "csv")
+PRELOAD = (*AUDIT, "muaudit.sweep.carry_out")
 
 
 @guarded
@@ -123,6 +126,7 @@ def sweep(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
     ] = None,
+    timeout: flag.Timeout = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Train every width with every learning rate. Does the best one stay where it is?"""
@@ -145,18 +149,22 @@ def sweep(
         from muaudit.training.plot import check_plot
 
         check_plot(plot)
-    return _run(request, plot, format_, output)
+    return _run(request, plot, format_, output, timeout)
 
 
-def _run(request: Request, plot: Path | None, format_: str, output: Path | None) -> int:
+def _run(request: Request, plot: Path | None, format_: str, output: Path | None, timeout: int | None) -> int:
     from muaudit.sweep.request import frugal
 
     frugal(request)
-    from muaudit.sweep.carry_out import carry_out
-    from muaudit.sweep.verdict import judge
+    from muaudit.cli.pipeline import patience
+    from muaudit.isolation.data import rebuilt
+    from muaudit.sweep.data import Measured
+    from muaudit.sweep.verdict import Tolerance, judge
 
-    with redirect_stdout(sys.stderr), _bar() as progress:
-        measured, tolerance = carry_out(request, progress)
+    task = Task(request.target or "the model here", "muaudit.sweep.carry_out:swept", (request,), PRELOAD)
+    with _bar() as progress:
+        found = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)
+    measured, tolerance = rebuilt(Measured, found), Tolerance(request.tolerance, request.lost)
     verdicts = [judge(curves, tolerance) for curves in measured.curves]
     if plot is not None:
         from muaudit.sweep.plot import plot as draw

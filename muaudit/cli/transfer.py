@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,11 +14,9 @@ from muaudit.cli.output import terminal_width, write
 from muaudit.cli.outputs import check_outputs
 from muaudit.cli.progress import progress
 from muaudit.errors import UserError
+from muaudit.isolation import Task, run_task
 from muaudit.suggest import nearest
 from muaudit.transfer.given import parse_values
-
-if TYPE_CHECKING:
-    from muaudit.convert.plan import Plan
 
 FORMATS = ("table", "yaml", "json")
 
@@ -57,6 +53,7 @@ def transfer(
     no_init: flag.NoInit = False,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="table, yaml or json.")] = "table",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
+    timeout: flag.Timeout = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
     """Print every hyperparameter at another width. Tensor by tensor, upwards or downwards."""
@@ -66,37 +63,24 @@ def transfer(
         raise UserError(f"--plan holds the exponents, and {target} would be audited for them: give one of them")
     check_outputs([output], [target, plan])
     given = parse_values(set_ or ())
+    columns = terminal_width() if output is None else None
     if plan is not None:
         from muaudit.convert.plan import load_plan
+        from muaudit.transfer.carry_out import text_of
 
-        found = load_plan(plan)
-    else:
-        with progress(f"auditing {target or 'the model here'}"), redirect_stdout(sys.stderr):
-            found = _planned(target, width or [], arguments or [], input_ or [], optimizer, start, to, init, no_init)
-    from muaudit.report.render import to_text
-    from muaudit.transfer import show
-    from muaudit.transfer.carry import carry
-
-    done = carry(found, start, to, given)
-    if format_ == "table":
-        text = to_text(show.transfer_lines(done), terminal_width() if output is None else None)
-    else:
-        text = show.to_yaml(done) if format_ == "yaml" else show.to_json(done)
-    write(text, output)
-    return 0
-
-
-def _planned(
-    target: str | None, width: list[str], arguments: list[str], inputs: list[str], optimizer: str | None, start: int,
-    to: int, init: str | None, no_init: bool,
-) -> Plan:  # fmt: skip
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from muaudit.convert.planner import make_plan
-    from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
-    from muaudit.targets.options import check_init
+        write(text_of(load_plan(plan), start, to, given, format_, columns), output)
+        return 0
+    from muaudit.cli.pipeline import patience
+    from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 
     check_init(init, no_init)
-    options = TargetOptions(
-        parse_widths(width), parse_set(arguments), parse_inputs(inputs), optimizer, init=init, no_init=no_init
-    )
-    return make_plan(resolve(target, options), start, to)
+    widths, values, inputs = parse_widths(width or ()), parse_set(arguments or ()), parse_inputs(input_ or ())
+    options = TargetOptions(widths, values, inputs, optimizer, init=init, no_init=no_init)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
+    shown = target or "the model here"
+    entry = "muaudit.transfer.carry_out:transferred"
+    task = Task(shown, entry, (target, options, start, to, given, format_, columns))
+    with progress(f"auditing {shown}"):
+        text = run_task(task, patience=patience(timeout))
+    write(str(text), output)
+    return 0

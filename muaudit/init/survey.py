@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from muaudit.init.candidates import Candidate
-from muaudit.init.trying import Found, Refused, attempt
+from muaudit.init.trying import Found, Refused, outcomes_of
+from muaudit.isolation import Done, LostTarget, Task, run_tasks
+from muaudit.isolation import Outcome as Ended
 
 Outcome = Found | Refused
 
@@ -92,19 +91,15 @@ def _kebab(name: str) -> str:
 
 
 def _tried(folder: str, found: Sequence[Candidate], seconds: int, workers: int) -> list[Outcome]:
-    """In order. A candidate that kills its process is told, and the rest goes on, one at a time, in a new one."""
-    outcomes: list[Outcome] = []
-    waiting = list(found)
-    while waiting:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            running = [(each, pool.submit(attempt, folder, each, seconds)) for each in waiting]
-            try:
-                for each, future in running:
-                    outcomes += future.result()
-                    waiting.remove(each)
-            except BrokenProcessPool:
-                if workers == 1:  # with others beside it there is no telling whose fault it was
-                    died = waiting.pop(0)
-                    outcomes.append(Refused(died.file, "the process that tried it died: out of memory, or a crash"))
-                workers = 1
-    return outcomes
+    """In order, a process each: a candidate that ends or hangs its process is told, and the rest goes on."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    tasks = [Task(each.file, "muaudit.init.trying:attempted", (folder, each), silent=True) for each in found]
+    ended = run_tasks(tasks, workers=workers, patience=seconds)
+    return [outcome for each, end in zip(found, ended, strict=True) for outcome in _outcomes(each, end)]
+
+
+def _outcomes(candidate: Candidate, ended: Ended) -> list[Outcome]:
+    if isinstance(ended, Done):
+        return outcomes_of(ended.data)
+    what = ended.what if isinstance(ended, LostTarget) else str(ended)
+    return [Refused(candidate.file, "; ".join(what.splitlines()))]

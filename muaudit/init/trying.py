@@ -1,11 +1,9 @@
-"""Trying a candidate in a worker: resolved, its widths pinned, audited as the configuration will have it audited."""
+"""Trying a candidate in a child: resolved, its widths pinned, audited as the configuration will have it audited."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from muaudit.errors import AmbiguousModelError, MissingValuesError, NoWidthError, UserError
 from muaudit.init.candidates import Candidate
+from muaudit.isolation.data import plain, rebuilt
 from muaudit.targets.options import TargetOptions
 
 if TYPE_CHECKING:
@@ -65,21 +64,22 @@ class Refused:
     no_model: bool = False
 
 
-class OutOfTime(BaseException):
-    """Not an Exception: the code that is tried must not be able to swallow it."""
+def attempted(folder: str, candidate: Candidate) -> Any:
+    """`attempt`, as plain data."""
+    return [plain(each) for each in attempt(folder, candidate)]
 
 
-def attempt(folder: str, candidate: Candidate, seconds: int) -> list[Found | Refused]:
-    """Everything that one file has to audit. Changes the working directory of the process: meant for a worker."""
+def outcomes_of(data: Any) -> list[Found | Refused]:
+    """What `attempted` returned. Raises ValueError for anything else."""
+    return [rebuilt(Found, each) if "model" in each else rebuilt(Refused, each) for each in data]
+
+
+def attempt(folder: str, candidate: Candidate) -> list[Found | Refused]:
+    """Everything that one file has to audit. Changes the working directory of the process: meant for a child."""
     os.chdir(folder)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    silent = io.StringIO()
+    warnings.simplefilter("ignore")
     try:
-        with _limit(seconds), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-            warnings.simplefilter("ignore")
-            return _outcomes(candidate.file)
-    except OutOfTime:
-        return [Refused(candidate.file, f"took longer than {seconds} s; --timeout gives it more")]
+        return _outcomes(candidate.file)
     except Exception as error:
         return [_refused(candidate.file, error)]
 
@@ -168,22 +168,3 @@ def _follows_width(target: Target) -> bool:
 def _shapes(target: Target, probe: int) -> list[Any]:
     made = target.inputs(target.sizes(probe))
     return [getattr(each, "shape", None) for each in (*made.args, *made.kwargs.values())]
-
-
-@contextlib.contextmanager
-def _limit(seconds: int) -> Iterator[None]:
-    """Raise OutOfTime inside the block after so many seconds, where the system has alarms."""
-    if not hasattr(signal, "SIGALRM"):
-        yield
-        return
-
-    def ring(*args: Any) -> None:
-        raise OutOfTime
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)

@@ -10,6 +10,6 @@ every target gets a fresh interpreter instead (`spawned.py`).
 Importing this costs nothing: sockets and threads come with the first task.
 """
 
-from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Task, run_tasks, scope
+from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Task, run_task, run_tasks, scope
 
-__all__ = ["Done", "InternalError", "LostTarget", "Outcome", "Task", "run_tasks", "scope"]
+__all__ = ["Done", "InternalError", "LostTarget", "Outcome", "Task", "run_task", "run_tasks", "scope"]

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -54,9 +55,24 @@ def tell(*values: Any) -> None:
         _channel.send({"progress": values})
 
 
+def alive() -> None:
+    """Tell the parent that something gets on, without saying how far it is."""
+    tell()
+
+
 def interrupted_by_user() -> bool:
     """Whether it was the user's Ctrl-C, and no KeyboardInterrupt of the audited code's own. True outside a child."""
     return _channel is None or _channel.interrupted
+
+
+def prepare(preload: Iterable[str]) -> None:
+    """Import modules, and call functions that are named `module:function`."""
+    for name in preload:
+        with suppress(Exception, SystemExit):  # the task meets it again, and says so
+            module, _, function = name.partition(":")
+            found = importlib.import_module(module)
+            if function:
+                getattr(found, function)()
 
 
 def work(payload: bytes, descriptor: int, output: int | None, parent: int) -> NoReturn:

@@ -17,6 +17,8 @@ from muaudit.isolation.words import exit_words
 
 _LEAVE_SECONDS = 5.0
 """What a child that has answered may take for what Python does at exit."""
+_CLEAR_UP_SECONDS = 2.0
+"""What children that are interrupted may take to clear up."""
 _LONG = 3600.0
 
 
@@ -84,6 +86,8 @@ class Crew:
                     self._once()
                 except KeyboardInterrupt:
                     self._interrupt()
+            if self.interrupted and not all(isinstance(each, Done) for each in self.outcomes.values()):
+                raise KeyboardInterrupt
         finally:
             for each in self.running.values():
                 each.link.kill()
@@ -130,7 +134,7 @@ class Crew:
             return
         if "progress" in message:
             each.heard(self.patience)
-            if self.progress is not None and isinstance(message["progress"], list):
+            if self.progress is not None and isinstance(message["progress"], list) and message["progress"]:
                 with suppress(TypeError, ValueError):
                     self.progress(*message["progress"])
         else:
@@ -139,8 +143,18 @@ class Crew:
 
     def _interrupt(self) -> None:
         """The user's Ctrl-C: the children's to answer where their results count, once; else the end."""
-        if self.interrupted or not self.forward:
+        if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted, self.waiting = True, []
         for each in self.running.values():
             each.link.interrupt()
+        if not self.forward:
+            self._let_clear_up()
+            raise KeyboardInterrupt
+
+    def _let_clear_up(self) -> None:
+        """Half-written files are taken away by what writes them."""
+        until = time.monotonic() + _CLEAR_UP_SECONDS
+        while self.running and time.monotonic() < until:
+            with suppress(Empty):
+                self._handle(self.events.get(timeout=_CLEAR_UP_SECONDS / 20))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cache
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -20,7 +21,7 @@ def plain(value: Any) -> Any:
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, tuple | list | frozenset | set):
         return [plain(each) for each in value]
-    if isinstance(value, PurePath):
+    if isinstance(value, PurePath | Fraction):
         return str(value)
     if hasattr(value, "tolist"):
         return {"shape": list(value.shape), "entries": value.ravel().tolist()}
@@ -54,7 +55,7 @@ def _value(hint: Any, data: Any) -> Any:
         return _collection(origin, inner, data)
     if hint is float:  # JSON knows no difference
         return float(_expected(type(data) in (int, float), hint, data))
-    if issubclass(hint, PurePath):
+    if issubclass(hint, PurePath | Fraction):
         return hint(_expected(isinstance(data, str), hint, data))
     return _expected(type(data) is hint or (hint is type(None) and data is None), hint, data)
 

@@ -8,7 +8,6 @@ that have started and ended, as JSON, a line each. The end of the socket is the 
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import pickle
@@ -41,12 +40,7 @@ def serve(control: socket.socket, parent: int, preload: Sequence[str]) -> NoRetu
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.dup2(2, 1)
-    for name in preload:
-        with suppress(Exception, SystemExit):  # the child meets it again, and says so
-            module, _, function = name.partition(":")
-            found = importlib.import_module(module)
-            if function:
-                getattr(found, function)()
+    child.prepare(preload)
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, all that is here
     outlive_parent()  # from here on the end of the socket tells, and there is time to end the others

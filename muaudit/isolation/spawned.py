@@ -82,6 +82,7 @@ def main() -> NoReturn:
         sys.path[:] = path
         threading.Thread(target=_watch, args=(os.dup(0),), daemon=True).start()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        child.prepare(task.preload)
         child.carry_out(task, messages)
         status = 0
     finally:

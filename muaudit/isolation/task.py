@@ -10,13 +10,9 @@ from typing import Any
 from muaudit.errors import UserError
 
 AUDIT = (
-    "muaudit.audits.environment:keep_watching",
-    "torch",
-    "muaudit.audit",
-    "muaudit.targets.resolution",
-    "muaudit.targets.spec",
-    "muaudit.targets.classes",
-)
+    "muaudit.audits.environment:keep_watching", "torch", "muaudit.audit", "muaudit.targets.resolution",
+    "muaudit.targets.spec", "muaudit.targets.classes", "muaudit.targets.eager:for_good",
+)  # fmt: skip
 """What an audit imports in any case."""
 
 
@@ -85,6 +81,19 @@ def run_tasks(
 
     with scope():
         return Crew(tasks, workers, patience, progress, forward_interrupt).work()
+
+
+def run_task(task: Task, **settings: Any) -> Any:
+    """What the function of one task returned; settings as for `run_tasks`.
+
+    Raises:
+        UserError, InternalError: it raised, or its process ended without a result.
+        KeyboardInterrupt: the user's.
+    """
+    (outcome,) = run_tasks([task], **settings)
+    if isinstance(outcome, Done):
+        return outcome.data
+    raise outcome
 
 
 @contextmanager

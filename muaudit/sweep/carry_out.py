@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
+from ..isolation import LostTarget
+from ..isolation.child import interrupted_by_user, tell
+from ..isolation.data import plain
 from ..training.beforehand import check_device
 from . import prepare
 from .budget import Clock, parse_budget
@@ -19,6 +23,14 @@ from .swept import variants_of
 from .together import automatic
 from .variant import Variant
 from .verdict import Tolerance
+
+
+def swept(request: Request) -> Any:
+    """`carry_out` in a child, as plain data. Raises UserError."""
+    measured, _ = carry_out(request, tell)
+    if measured.interrupted and not interrupted_by_user():
+        raise LostTarget(measured.describe, "the audited code raised KeyboardInterrupt", "finished runs are kept")
+    return plain(measured)
 
 
 def carry_out(request: Request, progress: Progress = quiet) -> tuple[Measured, Tolerance]:

@@ -12,6 +12,7 @@ from .curves import Curves
 from .verdict import Verdict, at
 
 SCHEMA = "muaudit.sweep-report/1"
+INTERRUPTED = "interrupted after "  # how the notice begins
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Measured:
     curves: tuple[Curves, ...]
     results: str
     notices: tuple[str, ...] = ()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return any(notice.startswith(INTERRUPTED) for notice in self.notices)
 
 
 def to_json(measured: Measured, verdicts: Sequence[Verdict]) -> str:

@@ -23,6 +23,7 @@ import muaudit
 
 from ..convert.plan import Plan
 from ..errors import UserError
+from ..isolation.child import alive
 from .jobs import Outcome, Unit
 from .request import Request
 from .run import Sweep, Trainer
@@ -130,6 +131,7 @@ def _train(
         last = time.monotonic()
         while running:
             done, _ = ray.wait(list(running), timeout=1.0)
+            alive()
             if sweep.clock.over:
                 raise OutOfTime
             for reference in done:

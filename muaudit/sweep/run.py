@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import UserError
+from ..isolation.child import alive
 from ..training.loop import out_of_memory
 from .budget import Clock
 from .curves import all_curves, best_rates
-from .data import Measured
+from .data import INTERRUPTED, Measured
 from .jobs import Grid, Job, Outcome, Settings, Unit, units
 from .near import most, near_jobs
 from .store import Results
@@ -54,7 +55,7 @@ class Sweep:
             for name in self.grid.hps:
                 self._phase(self.grid.hp_jobs(name, best))
         except KeyboardInterrupt:
-            self.notices.append(f"interrupted after {self._done} of {self._count} runs")
+            self.notices.append(f"{INTERRUPTED}{self._done} of {self._count} runs")
         except OutOfTime:
             self.notices.append(f"the budget ended after {self._done} of {self._count} runs")
         finally:
@@ -131,6 +132,7 @@ class Sweep:
             self.notices.append(text)
 
     def _tick(self) -> None:
+        alive()
         if self.clock.over:
             raise OutOfTime
 

@@ -125,11 +125,24 @@ def _form(
     named: tuple[tuple[str, Slot], ...], key: tuple[Any, ...], main: InputSpec | None,
 ) -> Iterator[Form]:  # fmt: skip
     """A call with the optional targets that the forward takes, then as it is."""
+
+    def typed(slot: Slot) -> Slot:
+        if isinstance(slot, InputSpec) and slot.dtype == "float32":
+            return replace(slot, dtype=_floating(model))
+        return slot
+
+    args, named = tuple(map(typed, args)), tuple((name, typed(slot)) for name, slot in named)
     optional = [each.name for each in parameters if each.default is None and each.name in TARGET_NAMES]
     if optional and main is not None and optional[0] not in dict(named):
         for at, targets in enumerate(target_slots(main, model)):
-            yield Form(args, {**dict(named), optional[0]: targets}, frozenset(optional), (*key, "targets", at))
+            yield Form(args, {**dict(named), optional[0]: typed(targets)}, frozenset(optional), (*key, "targets", at))
     yield Form(args, dict(named), key=(*key, "plain"))
+
+
+def _floating(model: nn.Module) -> str:
+    """The type of the model's numbers, which its inputs share: of its first parameter, else torch's default."""
+    dtypes = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
+    return str(next(dtypes, torch.get_default_dtype())).removeprefix("torch.")
 
 
 def _distinct(guesses: Iterable[tuple[tuple[Any, ...], Any]]) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets import scripts
+from muaudit.targets.devices import same_device
 from muaudit.targets.source import read_source
 from muaudit.targets.usercode import describe, quiet, where
 from muaudit.targets.userfiles import claim
@@ -243,7 +244,7 @@ def _importing(name: str, path: Path | None) -> Iterator[None]:
     """Import quietly, with a command line of its own, and say whose fault a failure is."""
     argv, sys.argv = sys.argv, [str(path) if path else name]
     try:
-        with quiet():
+        with quiet(), same_device():
             yield
     except UserError:
         raise

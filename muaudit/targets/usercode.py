@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 
 from muaudit.errors import UserError
+from muaudit.targets.devices import same_device
 from muaudit.targets.userfiles import is_user_file
 
 
@@ -38,7 +39,7 @@ def attempt() -> Iterator[None]:
 def guarded(what: str, hint: str = "") -> Iterator[None]:
     """Run user code quietly; whatever it raises becomes `what raised ...` with the user's line, and `hint`."""
     try:
-        with quiet():
+        with quiet(), same_device():
             yield
     except UserError:
         raise
