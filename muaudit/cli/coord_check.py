@@ -42,7 +42,7 @@ def coord_check(
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates to take.")] = STEPS,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = SEEDS,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = DEVICE,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")] = DEVICE,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = DTYPE,
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")

@@ -98,7 +98,7 @@ def sweep(
     together: Annotated[
         int, typer.Option(metavar="N", min=0, help="Values trained as one ensemble; 0: as many as pay off.")
     ] = 0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or mps.")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")] = "cpu",
     dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Send the runs to this Ray cluster (needs the extra 'ray').")

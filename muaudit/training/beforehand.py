@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,10 @@ def lr_factor(target: Target, lr: float | None) -> float:
 def check_device(device: str) -> None:
     """Raise UserError unless this machine has the device."""
     kind = device.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
-    if not there:
+    asked: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available,
+    }  # fmt: skip
+    if kind in asked and not asked[kind]():
         raise UserError(f"device {device!r} is not there", "--device cpu works everywhere")
     if kind == "cuda" and ":" in device and int(device.partition(":")[2]) >= torch.cuda.device_count():
         raise UserError(f"device {device!r} is not there", f"there are {torch.cuda.device_count()} cuda devices")

@@ -11,7 +11,7 @@ from muaudit.errors import UserError
 from muaudit.suggest import nearest
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp64": "float64"}
-DEVICES = ("cpu", "cuda", "mps")
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 @dataclass(frozen=True)
