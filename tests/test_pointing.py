@@ -72,6 +72,22 @@ write this to m_spec.py and run muaudit check m_spec.py:
 
   muaudit check m_spec.py
 """
+AT_THE_MARGIN = """muaudit: error: no input was found that Net accepts: forward raised TypeError
+the forward takes (x); say which tensors with --input, as in --input 'int64[2,32]',
+or paste this into m.py and make the tensors those that the model takes:
+
+import torch
+from m import Net
+
+
+def build(width):
+    return Net(dim=width)
+
+
+def batch(width):
+    return torch.randn(2, 3)
+
+"""
 BELONGS_THERE = """muaudit: error: nothing fits
 add to this file:
   def build(width):
@@ -106,6 +122,12 @@ def test_writes_a_spec_where_it_belongs(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text("class Net: ...\n")
     assert pasted(SPEC, ["m.py"], tmp_path, ()) == ["m_spec.py"]
     assert (tmp_path / "m_spec.py").read_text().startswith("from m import Net\n")
+    assert pasted(AT_THE_MARGIN, ["m.py"], tmp_path, ()) == ["m.py"]
+    assert (
+        (tmp_path / "m.py")
+        .read_text()
+        .endswith("Net(dim=width)\n\n\ndef batch(width):\n    return torch.randn(2, 3)\n")
+    )
     assert pasted(BELONGS_THERE, ["m.py:Net"], tmp_path, ()) == ["m.py"]
     assert (tmp_path / "m.py").read_text().endswith("def build(width):\n    return Net(dim=width)\n")
 

@@ -114,7 +114,7 @@ def _compared(expected: Expected, outcome: Outcome, spec: str, found: set[str]) 
 
 
 def _build_of(spec: str) -> str:
-    return spec[spec.index("def build(") :]
+    return spec[spec.rindex("def build(") :]
 
 
 def _crash(ran: Ran) -> str:
