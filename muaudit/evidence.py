@@ -152,6 +152,9 @@ def _read(v: Value, made: Mapping[Value, frozenset[Value]], sums: Collection[Val
         beneath = _beneath(v.args[0]) if v.kind == "reduce" else v
         found = [made.get(a, frozenset()) for a in beneath.args]
         return frozenset().union(*found) if v.e > 0 and all(found) else frozenset()
+    if v.kind == "contract" and v.e > 0 and not any(a.weight for a in v.args):  # experts, weighed by their shares
+        found = [made.get(_weighed(a), frozenset()) for a in v.args]
+        return frozenset().union(*found) if all(found) else frozenset()
     if v.kind == "unknown" or (v.kind == "contract" and v.e > 0):
         weights = [a for a in v.args if a.weight]
         if v.kind == "contract" and len(weights) == 2:  # a learned vector that a learned matrix reads
@@ -162,6 +165,13 @@ def _read(v: Value, made: Mapping[Value, frozenset[Value]], sums: Collection[Val
 
 def _beneath(v: Value) -> Value:
     while v.kind in ("view", "scale") and v.args:
+        v = v.args[0]
+    return v
+
+
+def _weighed(v: Value) -> Value:
+    """What shares are a softmax of."""
+    while v.kind in ("view", "scale", "softmax") and v.args:
         v = v.args[0]
     return v
 

@@ -6,21 +6,19 @@ Check, convert and the probe of unequal growth take it; nothing is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
-from ..program.exponents import exponent_of
 from ..scaling import optimizers
 from ..scaling.group_factors import assumed_factors
 from ..scaling.schedule import scheduled
 from ..solve.predict import Prediction, predict
 from ..targets.probe import Target
 from ..targets.schedulers import place, walk
-from ..trace.align import align
 from ..trace.definitions import Place
 from ..trace.kernels import probe_kernels
 from ..trace.recorder import Recording
@@ -80,37 +78,26 @@ def analyse(
         else:
             trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
 
-        def derived() -> Scaling:
-            return derive(recordings, ratios, models, redrawn, trained, readout_bound, chosen.alone)
+        def derived(third: tuple[Recording, float] | None = None) -> Scaling:
+            return derive(recordings, ratios, models, redrawn, trained, readout_bound, chosen.alone, third)
 
         def redrawn(probe: int, draw: int) -> nn.Module:
             return target.build(target.sizes(probe), seed + _DRAWS + draw)
 
         scaling = derived()
-        if scaling.program.irregular and _looked_at_again(scaling, Probes(target, seed)):
-            scaling = derived()
+        third = _third(target, seed) if scaling.program.irregular else None
+        scaling = derived(third) if third is not None else scaling
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     return Analysis(
         target, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model), tuple(of_schedule)
     )
 
 
-def _looked_at_again(scaling: Scaling, probes: Probes) -> bool:
-    """Record a third width, and note on every constant of the first how it goes on from the second to the third."""
-    target = probes.target
+def _third(target: Target, seed: int) -> tuple[Recording, float] | None:
+    """A recording at a third width, and the log of that over the second; None where the model cannot be built there."""
     try:
-        third = probes[2]
-    except UserError:  # the model cannot be built there: what two probes showed stands
-        return False
+        probe = Probes(target, seed)[2]
+    except UserError:  # what two probes showed stands
+        return None
     main = target.axes[0].name
-    step = math.log(third.sizes[main] / target.sizes(1)[main])
-    later = align(scaling.aligned.narrow, third.recording, _ratios(target.sizes(0), third.sizes, target))
-    for op in scaling.aligned.ops:
-        node, wider = op.wide, later.by_node[op.narrow].wide
-        if node is not None and wider is not None:
-            op.narrow.meta["later"] = exponent_of(node.meta.get("rms"), wider.meta.get("rms"), step)
-    return True
-
-
-def _ratios(narrow: Mapping[str, int], wide: Mapping[str, int], target: Target) -> Sequence[float]:
-    return [wide[axis.name] / narrow[axis.name] for axis in target.axes]
+    return probe.recording, math.log(probe.sizes[main] / target.sizes(1)[main])

@@ -20,7 +20,7 @@ from ..trace.align import op_name
 from ..trace.recorder import Recording
 from .probes import Probes
 
-_PAIRS = ((0, 1), (1, 2), (0, 2))  # in order of preference; probe 2 is built only where 0 and 1 differ
+_PAIRS = ((0, 1), (1, 2), (0, 2), (1, 3), (2, 3))  # by preference; a later probe is built where 0 and 1 differ
 
 _MOVES = frozenset((*VIEWS, "split", "split_with_sizes", "chunk", "unbind", "getitem"))
 
@@ -37,13 +37,13 @@ class Comparable:
 
 
 def comparable(target: Target, probes: Probes) -> Comparable:
-    """The first two of three probes that run the same operations; the first two of all where none do."""
+    """Two probes of up to four that run the same operations; the first two where none do."""
     first: Mapping[fx.Node, str] = {}
     for pair in _PAIRS:
         try:
             recordings = probes[pair[0]].recording, probes[pair[1]].recording
         except UserError:
-            if 2 in pair:  # the model cannot be built or run at the third size
+            if max(pair) > 1:  # the model cannot be built or run at that size
                 continue
             raise
         main = target.axes[0].name

@@ -48,9 +48,10 @@ def derive(
     trained: Mapping[str, Trained],
     readout_bound: float,
     alone: Mapping[fx.Node, str] | None = None,
+    third: tuple[Recording, float] | None = None,
 ) -> Scaling:
     """Align, lower, solve for ideal exponents, measure the init, choose a gauge, collect discrepancies."""
-    aligned = align(*recordings, ratios, alone)
+    aligned = align(*recordings, ratios, alone, third)
     program = lower(aligned)
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
     trained = canonical(trained, aligned)

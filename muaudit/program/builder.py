@@ -6,14 +6,15 @@ reason. Nothing is treated as harmless by default.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import fx
 
 from ..trace.align import Aligned, Op
-from .exponents import CONVERGES, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
+from .exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
 from .pieces import Pieces
 from .values import ZERO, Kind, Value
 
@@ -78,12 +79,22 @@ class Builder:
     def data(self, op: Op, node: fx.Node | None = None) -> Value:
         """A value nothing trainable flows into, with the exponent of its rms."""
         raw = exponent_of(*op.rms(), self.unit)
+        if raw is not None and math.isfinite(raw) and abs(raw - round(raw * 4) / 4) < EXACT:
+            return self.make("data", (), op, c=round(raw * 4) / 4)
         c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
         if raw is not None and c not in (0.0, ZERO) and (c is None or abs(raw - c) > SNAP_ADDED):
-            c = self._settled(raw, c, op.narrow.meta.get("later"))
+            c = self._settled(raw, c, self._later(op))
             if c is None:
                 c = self._odd_data[op] = raw
         return self.make("data", (), op, c=c or 0.0)
+
+    def _later(self, op: Op) -> float | None:
+        """The exponent of a constant between the second probe and a third one, where there is one."""
+        third = self.aligned.third
+        node = third.by_node.get(op.narrow) if third is not None else None
+        if third is None or node is None or op.wide is None:
+            return None
+        return exponent_of(op.wide.meta.get("rms"), node.meta.get("rms"), third.unit)
 
     @staticmethod
     def _settled(raw: float, c: float | None, later: float | None) -> float | None:
@@ -111,36 +122,49 @@ class Builder:
 
     def arg(self, op: Op, index: int, name: str = "") -> Any:
         """Argument `index` (or keyword `name`): a Value, a Number, a list of Values, or a literal."""
-        narrow, wide = self._raw(op.narrow, index, name), None
-        if op.wide is not None:
-            wide = self._raw(op.wide, index, name)
-        return self._read(narrow, wide if op.wide is not None else narrow, op)
+        narrow, wide, third = (self._raw(node, index, name) for node in self._probes(op))
+        return self._read(narrow, wide, third, op)
+
+    def _probes(self, op: Op) -> tuple[fx.Node, fx.Node, fx.Node | None]:
+        """An operation at both probes, and at a third where there is one."""
+        third = self.aligned.third
+        wide = op.wide if op.wide is not None else op.narrow
+        return op.narrow, wide, third.by_node.get(op.narrow) if third is not None and op.wide is not None else None
 
     @staticmethod
-    def _raw(node: fx.Node, index: int, name: str) -> Any:
+    def _raw(node: fx.Node | None, index: int, name: str) -> Any:
+        if node is None:
+            return None
         if 0 <= index < len(node.args):
             return node.args[index]
         return node.kwargs.get(name) if name else None
 
-    def _read(self, narrow: Any, wide: Any, op: Op) -> Any:
+    def _read(self, narrow: Any, wide: Any, third: Any, op: Op) -> Any:
         if isinstance(narrow, fx.Node):
             result = self.of[narrow]
             return result[0] if isinstance(result, tuple) else result
         if isinstance(narrow, bool) or narrow is None:
             return narrow
         if isinstance(narrow, (int, float)):
-            return self._number(float(narrow), float(wide) if isinstance(wide, (int, float)) else float(narrow), op)
+            numbers = [float(each) for each in (narrow, wide, third) if isinstance(each, (int, float))]
+            return self._number(numbers, op)
         if isinstance(narrow, complex):
             return Number(abs(narrow), abs(narrow), 0.0)
         if isinstance(narrow, (list, tuple)) and any(isinstance(item, fx.Node) for item in narrow):
-            return [self._read(item, item, op) if isinstance(item, fx.Node) else None for item in narrow]
+            return [self._read(item, item, None, op) if isinstance(item, fx.Node) else None for item in narrow]
         return narrow
 
-    def _number(self, narrow: float, wide: float, op: Op) -> Number:
+    def _number(self, numbers: Sequence[float], op: Op) -> Number:
+        """numbers: at the first probe, and at the second and a third where they are known."""
+        narrow, wide = numbers[0], numbers[min(1, len(numbers) - 1)]
         raw = exponent_of(narrow, wide, self.unit)
         if raw is None:
             return Number(narrow, wide, 0.0)
         snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
+        third = self.aligned.third
+        if snapped is None and third is not None and len(numbers) > 2:
+            nearest = round(raw * 4) / 4
+            snapped = self._settled(raw, nearest, exponent_of(wide, numbers[2], third.unit))
         if snapped is None:
             self.irregular.append((op, raw))
             snapped = round(raw * 4) / 4
@@ -169,9 +193,29 @@ class Builder:
         kept = [x for x in xs if not (x.kind == "data" and x.c == ZERO)]
         kept = [x for x in kept if not any(self.is_statistic(x, other) for other in kept if other is not x)] or kept
         kept = [x for x in kept if len(kept) == 1 or not self._drifts(x, op)]
+        kept = self._collected(kept)
         if not kept:
             return self.make("data", (), op, dims, c=ZERO)
         return self.make("join", tuple(kept), op, dims) if len(kept) > 1 else self.make("view", (kept[0],), op, dims)
+
+    def _collected(self, terms: list[Value]) -> list[Value]:
+        """x + c·(y − x) as the sum of x and c·y: of one value in several terms, the largest multiple counts.
+
+        A sum is opened only where a value in it stands in another term too, at another size.
+        """
+        if not any(term.kind == "scale" and term.c not in (0.0, ZERO) for term in terms):
+            return terms
+        parts = [list(_summands(term)) for term in terms]
+        largest: dict[Value, float] = {}
+        for root, c in (part for each in parts for part in each):
+            largest[root] = max(c, largest.get(root, ZERO))
+        out: list[Value] = []
+        for term, own in zip(terms, parts, strict=True):
+            if len(own) > 1 and any(c < largest[root] for root, c in own):
+                out += [self.scale(root, c, term.op) for root, c in own if c == largest[root]]
+            elif len(own) > 1 or len(terms) == 1 or own[0][1] == largest[own[0][0]]:
+                out.append(term)
+        return list(dict.fromkeys(out))
 
     def _drifts(self, x: Value, op: Op) -> bool:
         """Whether an added constant changes with width, and not like a power of it: noted, and left out of the sum."""
@@ -284,6 +328,19 @@ class Builder:
 
     def bias(self, x: Value, bias: Any, op: Op) -> Value:
         return self.join([x, bias], op, x.dims) if isinstance(bias, Value) else x
+
+
+def _summands(x: Value, c: float = 0.0) -> Iterator[tuple[Value, float]]:
+    """What a value is the sum of, each with the exponent of the constants on it."""
+    waiting = [(x, c)]
+    while waiting:
+        x, c = waiting.pop()
+        if x.kind == "scale" and x.c != ZERO and not x.weight and x.args[0].kind != "data" and x.args[0].dims == x.dims:
+            waiting.append((x.args[0], c + x.c))
+        elif x.kind == "join" and not x.weight and all(a.dims == x.dims for a in x.args):
+            waiting.extend((a, c) for a in reversed(x.args))
+        else:
+            yield x, c
 
 
 def size_exponent(x: Value, unit: float) -> float | None:

@@ -11,6 +11,7 @@ SNAP_SCALAR = 0.03  # a scalar written in code is exact but for a head_dim or gr
 SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) varies a little with its size
 
 SNAP_ADDED = 0.05  # further than this from a power other than 0, a constant tensor is looked at a third time
+EXACT = 1e-4  # constants that are the same number in every entry follow a power of width to this, or none
 CONVERGES = 0.7  # a slope that falls by this factor or more from one doubling to the next is on its way to a limit
 
 

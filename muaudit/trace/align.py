@@ -61,6 +61,14 @@ class Op:
 
 
 @dataclass(frozen=True)
+class Third:
+    """A third recording, for constants that two leave in doubt. unit: log of its width over that of the second."""
+
+    by_node: Mapping[fx.Node, fx.Node]  # from nodes of the first
+    unit: float
+
+
+@dataclass(frozen=True)
 class Aligned:
     """Two recordings as one list of operations, and the size exponents they were read with."""
 
@@ -69,9 +77,8 @@ class Aligned:
     narrow: Recording
     wide: Recording
     sizes: SizeExponents
-    alone: Mapping[fx.Node, str] = field(
-        default_factory=dict
-    )  # operations that one of the two runs alone: why not known
+    alone: Mapping[fx.Node, str] = field(default_factory=dict)  # what one of the two runs alone: why it is not known
+    third: Third | None = None
 
 
 class SizeExponents:
@@ -120,9 +127,17 @@ def op_name(node: fx.Node) -> str:
 
 
 def align(
-    narrow: Recording, wide: Recording, ratios: Sequence[float], alone: Mapping[fx.Node, str] | None = None
+    narrow: Recording,
+    wide: Recording,
+    ratios: Sequence[float],
+    alone: Mapping[fx.Node, str] | None = None,
+    third: tuple[Recording, float] | None = None,
 ) -> Aligned:
-    """Match two recordings operation by operation; `alone`: what has no like in the other, and the reason to give."""
+    """Match two recordings operation by operation.
+
+    alone: what has no like in the other recording, and the reason to give. third: a wider recording, and the log of its
+    width over that of `wide`.
+    """
     matches = _match(list(narrow.graph.nodes), list(wide.graph.nodes))
     sizes = SizeExponents(ratios)
     for node, other in matches.items():
@@ -135,7 +150,8 @@ def align(
         ops.append(Op(len(ops), op_name(node), node, match, dims))
     ops = [op if op.wide is not None else _guessed(op, sizes) for op in ops]
     by_node = {op.narrow: op for op in ops}
-    return Aligned(tuple(ops), by_node, narrow, wide, sizes, alone or {})
+    later = Third(_match(list(narrow.graph.nodes), list(third[0].graph.nodes)), third[1]) if third else None
+    return Aligned(tuple(ops), by_node, narrow, wide, sizes, alone or {}, later)
 
 
 def _dims(node: fx.Node, other: fx.Node, sizes: SizeExponents) -> tuple[float, ...]:

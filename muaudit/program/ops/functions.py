@@ -7,6 +7,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, cast
 
+from torch import fx
+
 from ...trace.align import Op
 from ..builder import HANDLERS, Builder, Number, Result, handles
 from ..exponents import exponent_of
@@ -14,12 +16,17 @@ from ..values import Value
 
 
 # reductions
-def _reduced(b: Builder, op: Op, x: Value, position: int) -> float:
+def _axes(op: Op, x: Value, position: int) -> tuple[int, ...]:
+    """The dims that a reduction goes over, counted from the first."""
     dims = op.narrow.args[position] if len(op.narrow.args) > position else op.narrow.kwargs.get("dim")
     if dims is None or dims == []:
-        return x.size
+        return tuple(range(len(x.dims)))
     chosen: list[Any] = [dims] if isinstance(dims, int) else list(cast(Any, dims))
-    return sum(x.dims[int(d)] for d in chosen)
+    return tuple(int(d) % max(1, len(x.dims)) for d in chosen)
+
+
+def _reduced(b: Builder, op: Op, x: Value, position: int) -> float:
+    return sum(x.dims[d] for d in _axes(op, x, position)) if x.dims else 0.0
 
 
 def _reduce(b: Builder, x: Value, e: float, mean: bool, op: Op) -> Value:
@@ -28,16 +35,38 @@ def _reduce(b: Builder, x: Value, e: float, mean: bool, op: Op) -> Value:
     return b.make("reduce", (x,), op, e=e, mean=mean, signed=x.signed)
 
 
+def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
+    """Σ x₀·x₁ over dims that both factors have: the contraction that einsum spells in one word.
+
+    None where x is no plain product of two different values, or where one factor alone has a growing dim that is
+    summed. Dims that both have and that stay are a batch.
+    """
+    nodes = [node for node in x.op.narrow.args[:2] if isinstance(node, fx.Node)]
+    if x.kind != "mul" or x.op.name != "aten.mul" or x.normalises or [b.of.get(n) for n in nodes] != list(x.args):
+        return None
+    one, other = x.args
+    axes, rank = _axes(op, x, 1), len(x.dims)
+    shapes = [(1,) * (rank - len(n.meta["shape"])) + tuple(n.meta["shape"]) for n in nodes]
+    both = [all(shape[d] > 1 for shape in shapes) for d in range(rank)]
+    if not any(both[d] for d in axes) or any(x.dims[d] > 0 and not both[d] for d in axes):
+        return None
+    kept = [d for d in range(rank) if d not in axes]
+    first, second = (sum((x.dims[d] for d in kept if shapes[1 - i][d] == 1), 0.0) for i in (0, 1))
+    e, count = sum((x.dims[d] for d in axes), 0.0), math.prod(shapes[0][d] for d in axes)
+    out = b.contract(one, other, e, (first, second), op, op.dims, count=count)
+    return b.make("scale", (out,), op, op.dims, c=-e, factor=1 / count) if mean else out
+
+
 @handles("sum", "nansum")
 def _sum_dims(b: Builder, op: Op) -> Result:
     x = b.arg(op, 0)
-    return _reduce(b, x, _reduced(b, op, x, 1), False, op)
+    return _sum_of_products(b, op, x, False) or _reduce(b, x, _reduced(b, op, x, 1), False, op)
 
 
 @handles("mean", "nanmean")
 def _mean(b: Builder, op: Op) -> Result:
     x = b.arg(op, 0)
-    return _reduce(b, x, _reduced(b, op, x, 1), True, op)
+    return _sum_of_products(b, op, x, True) or _reduce(b, x, _reduced(b, op, x, 1), True, op)
 
 
 @handles("var", "std")
@@ -202,8 +231,9 @@ def _pow(b: Builder, op: Op) -> Result:
     x, p = b.arg(op, 0), b.arg(op, 1)
     if isinstance(x, Value) and isinstance(p, Number):
         return b.power(x, p.narrow, op, signed=x.signed and p.narrow % 2 == 1)
-    base = p if isinstance(p, Value) else x
-    return b.act(base, 0.0, 0.0, op, False)
+    operands = [v for v in (x, p) if isinstance(v, Value) and v.kind != "data"]
+    powers = [b.act(v, 0.0, 0.0, op, False) for v in operands]  # of size 1 where base and exponent are
+    return b.join(powers, op, op.dims) if powers else b.make("data", (), op, c=0.0)
 
 
 # backward of a function: what comes in times the derivative, which is of size 1 where the function is of use

@@ -231,11 +231,13 @@ def _addcmul(b: Builder, op: Op) -> Result:
 
 @handles("lerp")
 def _lerp(b: Builder, op: Op) -> Result:
-    """x + w·(y − x)."""
+    """x + w·(y − x) = (1 − w)·x + w·y; where w falls with the width, what is left of x is x."""
     x, y, weight = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
     if isinstance(weight, Value):
-        return _sum(b, [x, b.mul(y, weight, op), b.mul(x, weight, op)], op)
-    return _sum(b, [x, y], op)
+        rest = x if weight.kind == "data" and weight.c < 0 else b.mul(x, weight, op)
+        return _sum(b, [x, b.mul(y, weight, op), rest], op)
+    share = b.scale(y, weight.exponent if weight.narrow else ZERO, op)
+    return _sum(b, [x, share] if weight.exponent <= 0 else [b.scale(x, weight.exponent, op), share], op)
 
 
 @handles("cat", "stack", "hstack", "vstack", "concat")
