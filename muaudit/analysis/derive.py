@@ -9,7 +9,8 @@ from typing import TypeVar
 from torch import fx, nn
 
 from ..findings.discrepancy import Discrepancy
-from ..judge.blame import Blame, Judged
+from ..judge.blame import Blame
+from ..judge.edits import Judged
 from ..judge.findings import discrepancies
 from ..judge.hooks import hook_in_words
 from ..judge.misplaced import factors_in_place

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import isinf
 
 from ..findings.power import power
-from ..judge.blame import Judged
+from ..judge.edits import Judged
 from ..optimizers import families
 from ..program.values import Value, readers_of
 from ..report.model import Step

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import pattern_of
-from ..judge.blame import Judged
+from ..judge.edits import Judged
 from ..judge.together import braced
 from ..program.values import Value
 from ..solve.uses import Use

@@ -9,7 +9,7 @@ from typing import Any
 from torch import fx
 
 from ..findings.discrepancy import Discrepancy
-from ..judge.blame import TOLERANCE
+from ..judge.edits import TOLERANCE
 from ..program.lower import Program, lower
 from ..program.values import ZERO
 from ..solve.uses import Ideal

@@ -12,7 +12,8 @@ from ..analysis.derive import Scaling
 from ..errors import UserError
 from ..findings.names import pattern_of
 from ..findings.power import power
-from ..judge.blame import Blame, Judged
+from ..judge.blame import Blame
+from ..judge.edits import Judged
 from ..optimizers import Law
 from ..parametrizations.profiles import TP5, Profile
 from ..program.values import ZERO

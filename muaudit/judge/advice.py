@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..findings.discrepancy import Discrepancy
 from ..scaling.optimizers import Trained
-from .blame import TOLERANCE, Judged
+from .edits import TOLERANCE, Judged
 from .findings import folded
 from .together import united
 

@@ -13,7 +13,7 @@ from ..program.values import MOVED, ZERO, Value, arguments, beyond, readers_of
 from ..scaling.optimizers import Trained
 from ..solve.uses import Conflict
 from ..trace.inits import Init
-from .blame import TOLERANCE, Judged
+from .edits import TOLERANCE, Judged
 
 
 def power(exponent: float) -> str:

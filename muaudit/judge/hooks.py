@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..findings.discrepancy import Discrepancy
-from .blame import TOLERANCE, Judged
+from .edits import TOLERANCE, Judged
 
 
 def hook_in_words(found: list[Discrepancy], judged: Sequence[Judged]) -> list[Discrepancy]:

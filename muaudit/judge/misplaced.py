@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..findings.discrepancy import Discrepancy
 from ..program.lower import Program
 from ..program.values import Value, readers_of
-from .blame import Judged
+from .edits import Judged
 from .findings import folded
 
 _ON_THE_WAY = ("view", "scale", "join", "softmax")

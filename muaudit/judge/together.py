@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold, pattern_of
 from ..scaling.optimizers import Trained
-from .blame import Judged
+from .edits import Judged
 
 _ASPECTS = (
     "lr",

@@ -194,6 +194,8 @@ class Builder:
         kept = [x for x in kept if not any(self.is_statistic(x, other) for other in kept if other is not x)] or kept
         kept = [x for x in kept if len(kept) == 1 or not self._drifts(x, op)]
         kept = self._collected(kept)
+        if all(x.weight for x in kept):  # a long sum of parameters is one sum, not one inside the other
+            kept = [part for x in kept for part in (x.args if x.kind == "join" and x.dims == op.dims else (x,))]
         if not kept:
             return self.make("data", (), op, dims, c=ZERO)
         return self.make("join", tuple(kept), op, dims) if len(kept) > 1 else self.make("view", (kept[0],), op, dims)
@@ -234,7 +236,8 @@ class Builder:
             return value
         if self.is_statistic(y, x) or self.is_statistic(x, y):
             x, y = (x, y) if self.is_statistic(y, x) else (y, x)
-            return self.make("scale", (x,), op, dims, c=self.statistic(y), factor=y.op.rms()[0] or 1.0)
+            c, factor = self.statistic(y)
+            return self.make("scale", (x,), op, dims, c=c, factor=factor)
         normalised = self._over_its_norm(x, y, op) or self._over_its_norm(y, x, op)
         if normalised is not None:
             return self.make("mul", normalised, op, dims, signed=True)
@@ -249,8 +252,8 @@ class Builder:
         for g, inverse in (share.args, share.args[::-1]):
             size = inverse.args[0] if inverse.kind == "power" and inverse.c == -1 else None
             if size is not None and self.is_statistic(size, v):
-                c, factor = -self.statistic(size), 1 / (size.op.rms()[0] or 1.0)
-                return self.make("scale", (v,), op, v.dims, c=c, factor=factor), self.norm_of(v, g, op)
+                c, factor = self.statistic(size)
+                return self.make("scale", (v,), op, v.dims, c=-c, factor=1 / factor), self.norm_of(v, g, op)
         return None
 
     def norm_of(self, v: Value, g: Value, op: Op) -> Value:
@@ -266,15 +269,24 @@ class Builder:
 
     def is_statistic(self, y: Value, x: Value) -> bool:
         """Whether y sums up the parameters that x is made of, as a norm does: a constant of the step, next to x."""
-        if not x.weight or y.op.narrow.meta["data"] or y.op.rms()[0] is None:
+        if not x.weight or y.op.narrow.meta["data"] or self._recorded(y).op.rms()[0] is None:
             return False
         below, summed = self._below(y)
         return summed and bool(below) and below <= self._below(x)[0]
 
-    def statistic(self, y: Value) -> float:
-        """The exponent of a statistic, measured at initialization."""
-        raw = exponent_of(*y.op.rms(), self.unit)
-        return 0.0 if raw is None else self.snapped(raw)
+    def statistic(self, y: Value) -> tuple[float, float]:
+        """The exponent of a statistic, and its size at the first probe, as measured at initialization."""
+        recorded = self._recorded(y)
+        raw = exponent_of(*recorded.op.rms(), self.unit)
+        size = recorded.op.rms()[0] or 1.0
+        return (0.0 if raw is None else self.snapped(raw)), size
+
+    @staticmethod
+    def _recorded(y: Value) -> Value:
+        """What a value is a view of, where views of it have no size of their own."""
+        while y.kind == "view" and y.args and y.op.rms()[0] is None:
+            y = y.args[0]
+        return y
 
     def snapped(self, raw: float) -> float:
         """A measured exponent as a multiple of 1/2 where it is near one, else of 1/4."""

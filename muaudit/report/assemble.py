@@ -15,7 +15,7 @@ from ..analysis.no_gradient import frozen_constants, without_gradient, without_g
 from ..analysis.quality import quality_advice
 from ..findings.discrepancy import Discrepancy
 from ..judge.advice import optimizer_discrepancies
-from ..judge.blame import Judged
+from ..judge.edits import Judged
 from ..optimizers import UNKNOWN
 from ..parametrizations.profiles import Profile
 from ..program.values import ZERO, Value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold
-from ..judge.blame import TOLERANCE
+from ..judge.edits import TOLERANCE
 from ..targets.schedulers import Walk, groups_of
 from .optimizers import Trained, read
 

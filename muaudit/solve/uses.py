@@ -57,11 +57,13 @@ class Use:
     dims: tuple[float, ...] = ()  # of the parameter as it is stored
     c: float = 0.0  # exponent of the constants that multiply the parameter itself, before it is used
     free: bool = False  # a standardised weight whose product is normalised: only the change relative to the init counts
+    normalised: bool = False  # a norm alone reads the product, so only its change relative to its size counts
+    with_other: bool = False  # a factor of a weight whose init is judged with another factor
     natural: float = 0.0  # exponent that an entry has by default, for parameters that are sizes of others
 
     @property
     def slack(self) -> float:
-        return self.e_in / 2 if self.e_out > 0 and self.e_in > 0 else 0.0
+        return self.e_in / 2 if (self.e_out > 0 or self.normalised) and self.e_in > 0 else 0.0
 
 
 @dataclass
@@ -147,6 +149,8 @@ class Solver:
             return self._product_of_matrices(x, at, e_in, e_out, axis)
         if x.kind not in ("scale", "view", "join", "mul"):
             return self._function_of_weights(x, at, e_in)
+        if x.kind == "mul" and all(a.weight and a.size >= x.size > 1 for a in x.args):
+            return self._product_by_entries(x, at, (e_in, e_out), role, axis)
         below, first = axis_below(x, axis), len(self.uses)
         parts = [a for a in x.args if not is_zero(a) and not (x.kind == "join" and is_fixed_matrix(a))]
         inner = [self._inner(a, x, at, (e_in, e_out), role, below) for a in parts]
@@ -203,6 +207,25 @@ class Solver:
         if x.kind == "mul" and a.size < x.size:
             return self.operator(a, at, 0.0, a.size, "gain" if a.size > 0 else "scalar")
         return self.operator(a, at, *sums, role, axis)
+
+    def _product_by_entries(self, x: Value, at: Value, sums: tuple[float, float], role: Role, axis: int | None) -> Expr:
+        """x₀ ∘ x₁ used as one weight: each factor's change counts times the size that the other one starts with.
+
+        The change of a factor goes along the other one entry by entry, so it adds up as a change of the product does.
+        The init is that of the product: it is judged once, with the first factor.
+        """
+        sizes = [self.program.exponent(a) for a in x.args]
+        if None in sizes or ZERO in sizes:
+            return self._not_judged(x, at, x.op, "a factor of an elementwise product of weights of no known size")
+        found: list[Expr] = []
+        for a, other in zip(x.args, sizes[::-1], strict=True):
+            first = len(self.uses)
+            found.append(self.operator(a, at, *sums, role, axis) + float(other or 0.0))
+            for use in self.uses[first:]:
+                use.c += float(other or 0.0)
+                use.with_other = len(found) > 1
+        self._equal(found[0], found[1], at)
+        return found[0]
 
     def _product_of_matrices(self, x: Value, at: Value, e_in: float, e_out: float, axis: int) -> Expr:
         """x₀·x₁ used as one matrix (merged adapters): the factor that is summed first, and what it makes, next."""
@@ -310,6 +333,7 @@ class Solver:
                 used = self.operator(weight, v, v.e, e_out, role, axis_at(v, weight))
             for use in self.uses[first:]:
                 use.free = use.free and self._only_normalised(v)
+                use.normalised = use.value is v and self._alone_in_norm(v)
             return None if phi is None else phi + used + v.e
         return self._contract_activations(v)
 
@@ -317,6 +341,15 @@ class Solver:
         """Whether norms alone read what is made of v by moves, constants and sums."""
         found = list(beyond(v, self._readers))
         return bool(found) and all(r.kind == "norm" or (r.kind in MOVED and self._readers(r)) for r in found)
+
+    def _alone_in_norm(self, v: Value) -> bool:
+        """Whether norms alone read what moves, constants and biases make of v, and nothing else is in the sum."""
+
+        def alone(r: Value) -> bool:
+            return r.kind in MOVED and sum(not a.weight for a in r.args) == 1
+
+        found = list(beyond(v, self._readers, alone))
+        return bool(found) and all(r.kind == "norm" or (alone(r) and self._readers(r)) for r in found)
 
     def _contract_weights(self, v: Value) -> Expr | None:
         """A parameter times a parameter: the one with no infinite dim besides the shared one is a source."""

@@ -26,7 +26,8 @@ def _div(b: Builder, op: Op) -> Result:
     if y.kind == "data":
         return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0, factor=1 / (y.op.rms()[0] or 1.0))
     if b.is_statistic(y, x):
-        return b.make("scale", (x,), op, op.dims, c=-b.statistic(y), factor=1 / (y.op.rms()[0] or 1.0))
+        c, factor = b.statistic(y)
+        return b.make("scale", (x,), op, op.dims, c=-c, factor=1 / factor)
     return _product(b, x, b.make("power", (y,), op, y.dims, c=-1.0, signed=y.signed), op)
 
 

@@ -1,0 +1,147 @@
+"""The gauge under which the least has to be changed: a local search over the anchors that the equations leave open.
+
+A move takes an anchor, or the like anchors of all blocks, to where some use becomes exactly right. It is followed by
+the best moves of what it touches, and kept where all together cost less (see `cost`). The search starts from three
+gauges: values of size 1, every learning rate right as far as they agree, every init right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..solve.linear import Expr
+from .cost import Tally
+from .edits import Edit
+
+SHIFT = 1e-3  # of two gauges that cost the same, the nearer to values of size 1
+LOOKAHEAD = 3  # moves that may follow one that by itself costs more
+ROUNDS = 6
+
+Move = tuple[int, ...]  # anchors that are moved together
+Shifts = dict[int, float]
+
+
+@dataclass
+class Problem:
+    """What the search needs to know of a model.
+
+    exprs: the exponent of every use, of the anchors. edits: of use number i at an exponent. right: exponents at which
+    it would be right in one respect. alike: anchors that stand in the same place of repeated blocks.
+    """
+
+    exprs: Sequence[Expr]
+    edits: Callable[[int, float], tuple[Edit, ...]]
+    right: Callable[[int, float], Iterable[float]]
+    alike: Sequence[Sequence[int]]
+    tally: Callable[[], Tally]
+    starts: Sequence[Shifts] = field(default_factory=list)
+
+
+def search(problem: Problem) -> Shifts:
+    """Shifts of the anchors under which the uses cost least."""
+    best = _Searcher(problem, {})
+    if best.cost <= 0:
+        return {}
+    best.run()
+    for start in problem.starts:
+        other = _Searcher(problem, start)
+        if other.cost < best.cost + LOOKAHEAD:
+            other.run()
+            best = other if other.cost < best.cost - 1e-9 else best
+    return {anchor: shift for anchor, shift in best.shifts.items() if shift}
+
+
+class _Searcher:
+    def __init__(self, problem: Problem, start: Shifts) -> None:
+        self.problem = problem
+        self.shifts: Shifts = dict(start)
+        self.tally = problem.tally()
+        self.now: list[tuple[Edit, ...]] = []
+        self.holders: dict[int, list[int]] = {}
+        for index, expr in enumerate(problem.exprs):
+            for anchor in expr.terms:
+                self.holders.setdefault(anchor, []).append(index)
+            self.now.append(problem.edits(index, self._phi(index)))
+            self.tally.add(self.now[-1])
+        anchors = [(anchor,) for anchor in self.holders]
+        self.moves: list[Move] = [*(tuple(each) for each in problem.alike if len(each) > 1), *anchors]
+        self.near: dict[Move, list[Move]] = {}
+
+    @property
+    def cost(self) -> float:
+        return self.tally.cost + SHIFT * sum(map(abs, self.shifts.values()))
+
+    def run(self) -> None:
+        for _ in range(ROUNDS):
+            moved = [self._improve(move) for move in self.moves]
+            if not any(moved):
+                return
+
+    def _phi(self, index: int) -> float:
+        expr = self.problem.exprs[index]
+        return expr.const + sum(c * self.shifts.get(v, 0.0) for v, c in expr.terms.items())
+
+    def _improve(self, move: Move) -> bool:
+        """Take the best move of these anchors, with what may follow it, if there is one that costs less."""
+        before, best, kept = self.cost, self.cost - 1e-9, None
+        for step in list(self._steps(move)):
+            taken = [(move, step)]
+            self._take(move, step)
+            for _ in range(LOOKAHEAD):
+                if self.cost < before - 1e-9:
+                    break
+                following = self._best_near(move, {each for each, _ in taken})
+                if following is None:
+                    break
+                taken.append(following)
+                self._take(*following)
+            if self.cost < best:
+                best, kept = self.cost, list(taken)
+            for each, by in reversed(taken):
+                self._take(each, -by)
+        for each, by in kept or ():
+            self._take(each, by)
+        return kept is not None
+
+    def _best_near(self, move: Move, taken: set[Move]) -> tuple[Move, float] | None:
+        """The move of what shares a use with these anchors that costs least, if it costs less than none."""
+        best, found = self.cost - 1e-9, None
+        for other in self._neighbours(move):
+            if other in taken:
+                continue
+            for step in list(self._steps(other)):
+                self._take(other, step)
+                if self.cost < best:
+                    best, found = self.cost, (other, step)
+                self._take(other, -step)
+        return found
+
+    def _neighbours(self, move: Move) -> list[Move]:
+        if move not in self.near:
+            touched = {i for anchor in move for i in self.holders[anchor]}
+            anchors = {anchor for i in touched for anchor in self.problem.exprs[i].terms} - set(move)
+            wide = len(move) > 1
+            self.near[move] = [m for m in self.moves if set(m) <= anchors and (wide or len(m) == 1)]
+        return self.near[move]
+
+    def _steps(self, move: Move) -> Iterator[float]:
+        """By how much to shift these anchors for some use of the first one to be right in some respect."""
+        steps: set[float] = set()
+        for index in self.holders[move[0]]:
+            slope = sum(self.problem.exprs[index].terms.get(anchor, 0.0) for anchor in move)
+            if slope and self.now[index]:
+                phi = self._phi(index)
+                steps |= {round((wanted - phi) / slope, 6) for wanted in self.problem.right(index, phi)}
+        yield from sorted(steps - {0.0}, key=abs)
+
+    def _take(self, move: Move, step: float) -> None:
+        for anchor in move:
+            shift = round(self.shifts.get(anchor, 0.0) + step, 6)
+            self.shifts[anchor] = shift if shift else 0.0
+        for index in {i for anchor in move for i in self.holders[anchor]}:
+            found = self.problem.edits(index, self._phi(index))
+            if found != self.now[index]:
+                self.tally.add(self.now[index], -1)
+                self.tally.add(found)
+                self.now[index] = found
