@@ -148,7 +148,7 @@ def _read(v: Value, made: Mapping[Value, frozenset[Value]], sums: Collection[Val
     """
     if v.weight:
         return frozenset()
-    if v in sums:
+    if v in sums and not any(a.weight for a in v.args):
         beneath = _beneath(v.args[0]) if v.kind == "reduce" else v
         found = [made.get(a, frozenset()) for a in beneath.args]
         return frozenset().union(*found) if v.e > 0 and all(found) else frozenset()

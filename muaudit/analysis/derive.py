@@ -11,15 +11,13 @@ from torch import fx, nn
 from ..findings.discrepancy import Discrepancy
 from ..judge.blame import Blame
 from ..judge.edits import Judged
-from ..judge.findings import discrepancies
+from ..judge.explain import explain
+from ..judge.explanation import Explanation, Measured
 from ..judge.hooks import hook_in_words
-from ..judge.misplaced import factors_in_place
-from ..judge.stray import constants_alone
-from ..judge.tables import table_in_words
 from ..judge.together import united
 from ..program.lower import Program, lower
 from ..scaling.optimizers import Trained
-from ..solve.uses import Ideal, Solver
+from ..solve.uses import Ideal
 from ..trace.align import Aligned, align
 from ..trace.inits import Init, measure
 from ..trace.recorder import Recording
@@ -56,28 +54,14 @@ def derive(
     program = lower(aligned)
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
     trained = canonical(trained, aligned)
-    ideal, blame, judged, found = judged_program(program, inits, trained, readout_bound)
-    return Scaling(aligned, program, ideal, blame, inits, trained, tuple(judged), tuple(found))
+    found, discrepancies = judged_program(program, Measured(inits, trained, readout_bound))
+    return Scaling(aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies))
 
 
-def judged_program(
-    program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float
-) -> tuple[Ideal, Blame, list[Judged], list[Discrepancy]]:
-    """Solve a program for ideal exponents, choose a gauge, judge every use under it."""
-
-    def once(how: Mapping[str, Trained] = trained) -> tuple[Ideal, Blame, list[Judged], list[Discrepancy]]:
-        ideal = Solver(program).run()
-        blame = Blame(ideal, inits, how, readout_bound, program.gradient_scales())
-        blame.choose()
-        judged = blame.all()
-        return ideal, blame, judged, discrepancies(program, judged, ideal.conflicts, inits, how)
-
-    ideal, blame, judged, found = once()
-    found = factors_in_place(program, judged, found, lambda: once()[3])
-    found = constants_alone(program, found, lambda: once()[3])
-    found = hook_in_words(found, judged)
-    found = table_in_words(found, trained, lambda how: once(how)[3])
-    return ideal, blame, judged, united(found, judged, trained)
+def judged_program(program: Program, measured: Measured) -> tuple[Explanation, list[Discrepancy]]:
+    """A program judged as it stands, and what is wrong with it, one mistake made everywhere told once."""
+    plain, found = explain(program, measured)
+    return plain, united(hook_in_words(list(found), plain.judged), plain.judged, measured.trained)
 
 
 def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:

@@ -10,6 +10,7 @@ from torch import fx
 
 from ..findings.discrepancy import Discrepancy
 from ..judge.edits import TOLERANCE
+from ..judge.explanation import Measured
 from ..program.lower import Program, lower
 from ..program.values import ZERO
 from ..solve.uses import Ideal
@@ -53,14 +54,14 @@ def deviations(
     large as what a line of the code multiplies by on one of the two paths only.
     """
     program = lower(align(*recordings, ratios, alone(recordings, widths)))
-    ideal, _, _, found = judged_program(program, main.inits, main.trained, readout_bound)
+    plain, found = judged_program(program, Measured(main.inits, main.trained, readout_bound))
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
     new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]
     if main.discrepancies and len(found) <= len(main.discrepancies):
         steps = _steps(main.program, program)
         new = [d for d in new if any(abs(abs(d.found - d.expected) - step) < TOLERANCE for step in steps)]
-    return new, ideal
+    return new, plain.ideal
 
 
 def _steps(first: Program, other: Program) -> set[float]:

@@ -23,7 +23,7 @@ from ..solve.linear import Expr, System
 from ..solve.uses import Ideal, Use
 from ..trace.inits import Init
 from .cost import Tally
-from .edits import TOLERANCE, Judged, edits, kind_of
+from .edits import TOLERANCE, Judged, edits, kind_of, owner
 from .search import Problem, search
 
 
@@ -41,6 +41,7 @@ class Blame:
         self.gradient_scales = gradient_scales or {}
         self.exprs = [ideal.system.reduce(use.phi) for use in ideal.uses]
         self.shifts: dict[int, float] = {}
+        self.cost = 0.0  # of what has to be changed (`cost`)
 
     # -- judging one use ---------------------------------------------------------------------------------------------
 
@@ -114,16 +115,29 @@ class Blame:
             if j.lr_off and j.slope:
                 yield phi + j.lr_off / j.slope
 
-        roles: dict[str, set[str]] = {}
-        for use in self.ideal.uses:
-            if use.tensor:
-                roles.setdefault(use.role, set()).add(use.tensor)
+        groups = self._owners()
+        everywhere: dict[tuple[str, str], set[str]] = {}
+        for group in groups:
+            main = self.ideal.uses[group[0]]
+            everywhere.setdefault(("use", main.role), set()).add(owner(main))
+            for use in (self.ideal.uses[i] for i in group):
+                for aspect in ("init", "lr"):
+                    everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
-        self.shifts = search(Problem(
-            self.exprs, lambda index, phi: edits(judged(index, phi)), right, self._alike(),
-            lambda: Tally({role: frozenset(names) for role, names in roles.items()}, normalised),
+        self.shifts, self.cost = search(Problem(
+            self.exprs, groups,
+            lambda number, phis: edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)]),
+            right, self._alike(), self.ideal.sized,
+            lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
+
+    def _owners(self) -> list[list[int]]:
+        """The uses by what a constant would stand on: a module with a weight and a bias, else each by itself."""
+        groups: dict[str, list[int]] = {}
+        for index, use in enumerate(self.ideal.uses):
+            groups.setdefault(owner(use) if use.tensor else f"line {index}", []).append(index)
+        return list(groups.values())
 
     def _alike(self) -> list[list[int]]:
         """Anchors that stand in the same place of repeated blocks."""

@@ -1,35 +1,43 @@
 """What an explanation costs: one formula for all of them.
 
-An explanation is a set of edits. Those of one aspect, role and exponent have one cause. Then
+An explanation is a set of edits, and a gauge. Edits of one aspect, role and exponent have one cause. Then
 
-    cost = Σ over causes (CAUSE + places) + TENSOR · edits + INIT_BEFORE_NORM · inits that a norm removes
+    cost = Σ over causes (CAUSE + places) + OWNER · edits + INIT_BEFORE_NORM · inits that a norm removes
+           + Σ over shifts of the gauge (SIZE where a homogeneous function reads the value) + SHIFT · |shift|
+           + Σ over constants that are taken out of a line (CAUSE + 1 + LINE)
 
 `places` is the number of places that the edits of a cause stand in, repeated blocks counted once, or 1 where they are
-all tensors of their role: a rule that was got wrong is one mistake, however many tensors follow it. The small terms
-decide between explanations of equally many mistakes: fewer tensors, and an init that no later value depends on stays.
-Occam's razor is all the source it has; the mutations of benchmarks/mutate.py and benchmarks/generated.py measure it.
+all there are of their role: a rule that was got wrong is one mistake, however many tensors follow it. A gauge whose
+activations are not of size 1 is a claim of its own: no published table has one (TP5 Tables 3, 8 and 9), so it has to
+explain as much as two edits do, unless it leaves nothing to explain. Like shifts of like anchors in repeated blocks
+count once. The small terms decide between explanations of equally many mistakes: values nearer to size 1, then fewer
+tensors; and an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from .edits import Edit
 
 CAUSE = 1.0
-TENSOR = 0.01
+SIZE = 2.05
+LINE = 0.5  # a constant on a line that belongs to no tensor, over one that does
 INIT_BEFORE_NORM = 0.05
+SHIFT = 0.01
+OWNER = 0.001
 
 
 class Tally:
     """The cost of a set of edits that changes a little at a time. Edits are counted, so each may come several times.
 
-    roles: the tensors of every role. free: those whose product is normalised before anything else reads it.
+    everywhere: all names that edits of an aspect and role can have. free: those whose product is normalised before
+    anything else reads it.
     """
 
-    def __init__(self, roles: Mapping[str, frozenset[str]], free: frozenset[str]) -> None:
+    def __init__(self, everywhere: Mapping[tuple[str, str], frozenset[str]], free: frozenset[str]) -> None:
         self.cost = 0.0
-        self._roles, self._free = roles, free
+        self._everywhere, self._free = everywhere, free
         self._causes: dict[tuple[str, str, float], dict[Edit, int]] = {}
 
     def add(self, found: Iterable[Edit], times: int = 1) -> None:
@@ -47,8 +55,18 @@ class Tally:
             return 0.0
         places = len({edit.place for edit in group})
         if places > 1:
-            tensors = {edit.tensor for edit in group}
-            everywhere = self._roles.get(next(iter(group)).kind)
-            places = 1 if everywhere and tensors >= everywhere else places
-        lost = sum(edit.aspect == "init" and edit.tensor in self._free for edit in group)
-        return CAUSE + places + TENSOR * len(group) + INIT_BEFORE_NORM * lost
+            first = next(iter(group))
+            all_of_them = self._everywhere.get((first.aspect, first.kind))
+            places = 1 if all_of_them and {edit.name for edit in group} >= all_of_them else places
+        lost = sum(edit.aspect == "init" and edit.name in self._free for edit in group)
+        return CAUSE + places + OWNER * len(group) + INIT_BEFORE_NORM * lost
+
+
+def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], sized: Collection[int]) -> float:
+    """What a gauge costs by itself.
+
+    alike: a number for every anchor, the same in the same place of repeated blocks. sized: the anchors that are sizes
+    of activations which a homogeneous function reads.
+    """
+    taken = {(alike.get(anchor, anchor), shift, anchor in sized) for anchor, shift in shifts.items() if shift}
+    return sum(SHIFT * abs(shift) + (SIZE if is_size else 0.0) for _, shift, is_size in taken)

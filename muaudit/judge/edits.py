@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..findings.names import pattern_of
+from ..program.values import ZERO
 from ..solve.uses import Use
 
 TOLERANCE = 0.06  # exponents closer than this are the same: a quarter of the step that they come in
@@ -42,14 +44,18 @@ class Judged:
         return int(self.init_off != 0) + int(self.lr_off != 0)
 
     @property
+    def by_rate(self) -> float:
+        """The exponent of the constant on this use whose absence makes the learning rate right."""
+        return self.lr_off / self.slope if self.slope else 0.0
+
+    @property
     def one_constant(self) -> float | None:
         """The exponent of the one constant on this use whose absence makes init and learning rate right; else None."""
-        if not (self.init_off and self.lr_off and self.slope):
+        if not (self.init_off and self.by_rate):
             return None
-        by_lr = self.lr_off / self.slope
         bounded = self.use.role == "output" and not self.use.normalised
-        legal = bounded and by_lr > 0 and self.init_off > 0  # a smaller readout is
-        return by_lr if (legal and self.init_off <= by_lr) or abs(by_lr - self.init_off) < TOLERANCE else None
+        legal = bounded and self.by_rate > 0 and 0 < self.init_off <= self.by_rate  # a smaller readout is
+        return self.by_rate if legal or abs(self.by_rate - self.init_off) < TOLERANCE else None
 
 
 Aspect = Literal["init", "lr", "use", "line"]
@@ -57,38 +63,21 @@ Aspect = Literal["init", "lr", "use", "line"]
 
 @dataclass(frozen=True)
 class Edit:
-    """One change: of an init, a learning rate, the constant on a use, or that on a line without a tensor.
+    """One change: of an init, a learning rate, the constant on what a module makes, or that on a line of its own.
 
-    place: where, repeated blocks as one; tensor: the very one; off: by which exponent of width; kind: its role.
+    place: where, repeated blocks as one; name: the very tensor or module; off: by which exponent; kind: its role.
     """
 
     aspect: Aspect
     kind: str
     place: str
-    tensor: str
+    name: str
     off: float
 
     @property
     def cause(self) -> tuple[Aspect, str, float]:
         """What edits of one mistake, made in several places, have in common."""
         return self.aspect, self.kind, self.off
-
-
-def edits(judged: Judged) -> tuple[Edit, ...]:
-    """What would have to be changed for this use to be right; nothing where it is."""
-    use = judged.use
-    if use.kind != "tensor":
-        where = f"{use.value.op.file}:{use.value.op.line}"
-        return (
-            (Edit("line", use.kind, where, use.value.op.module, round(judged.init_off, 3)),) if judged.init_off else ()
-        )
-    constant = judged.one_constant
-    if constant is not None:
-        place = pattern_of(owner(use))
-        return (Edit("use", use.role, place, use.tensor, round(constant, 3)),)
-    place = pattern_of(use.tensor)
-    both: list[tuple[Aspect, float]] = [("init", judged.init_off), ("lr", judged.lr_off)]
-    return tuple(Edit(aspect, use.role, place, use.tensor, round(off, 3)) for aspect, off in both if off)
 
 
 def owner(use: Use) -> str:
@@ -102,3 +91,38 @@ def kind_of(use: Use) -> tuple[str, str | None, int | None]:
     if use.tensor:
         return pattern_of(use.tensor), None, None
     return "", use.value.op.file, use.value.op.line
+
+
+def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
+    """What would have to be changed for the uses of one owner to be right; nothing where they are.
+
+    A constant on what a module makes is one change, however many of its tensors it stands on. Where one of them starts
+    at zero, its learning rate alone shows the constant.
+    """
+    found: list[Edit] = []
+    constants = {round(j.one_constant, 3) for j in judged if j.one_constant is not None}
+    for j in judged:
+        use = j.use
+        if use.kind != "tensor":
+            op = use.value.op
+            found += (
+                [Edit("line", use.kind, f"{op.file}:{op.line}", op.module, round(j.init_off, 3))] if j.aspects else []
+            )
+        elif j.one_constant is not None:
+            found.append(_of_module(judged, round(j.one_constant, 3)))
+        elif not j.init_off and round(j.by_rate, 3) in constants and j.init_found in (None, ZERO):
+            found.append(_of_module(judged, round(j.by_rate, 3)))
+        else:
+            both: list[tuple[Aspect, float]] = [("init", j.init_off), ("lr", j.lr_off)]
+            place = pattern_of(use.tensor)
+            found += [Edit(aspect, use.role, place, use.tensor, round(off, 3)) for aspect, off in both if off]
+    return tuple(dict.fromkeys(found))
+
+
+def _of_module(judged: Sequence[Judged], off: float) -> Edit:
+    """A constant is written on a line, which runs for every block, however that is called."""
+    main, name = judged[0].use, owner(judged[0].use)
+    op = main.value.op
+    last = name.rpartition(".")[2].rstrip("0123456789")
+    place = pattern_of(name) if op.line is None else f"{op.file}:{op.line} {last}"
+    return Edit("use", main.role, place, name, off)

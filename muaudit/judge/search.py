@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..solve.linear import Expr
-from .cost import Tally
+from .cost import Tally, of_gauge
 from .edits import Edit
 
-SHIFT = 1e-3  # of two gauges that cost the same, the nearer to values of size 1
 LOOKAHEAD = 3  # moves that may follow one that by itself costs more
 ROUNDS = 6
 
@@ -26,30 +25,36 @@ Shifts = dict[int, float]
 class Problem:
     """What the search needs to know of a model.
 
-    exprs: the exponent of every use, of the anchors. edits: of use number i at an exponent. right: exponents at which
-    it would be right in one respect. alike: anchors that stand in the same place of repeated blocks.
+    exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. edits: what makes
+    a group right, its uses at these exponents. right: exponents at which a use would be right in one respect. alike:
+    anchors in the same place of repeated blocks; sized: those of values that a homogeneous function reads.
     """
 
     exprs: Sequence[Expr]
-    edits: Callable[[int, float], tuple[Edit, ...]]
+    groups: Sequence[Sequence[int]]
+    edits: Callable[[int, Sequence[float]], tuple[Edit, ...]]
     right: Callable[[int, float], Iterable[float]]
     alike: Sequence[Sequence[int]]
+    sized: frozenset[int]
     tally: Callable[[], Tally]
     starts: Sequence[Shifts] = field(default_factory=list)
 
 
-def search(problem: Problem) -> Shifts:
-    """Shifts of the anchors under which the uses cost least."""
+def search(problem: Problem) -> tuple[Shifts, float]:
+    """Shifts of the anchors under which the uses cost least, and what they cost then."""
     best = _Searcher(problem, {})
-    if best.cost <= 0:
-        return {}
+    if best.complete:
+        return {}, 0.0
     best.run()
     for start in problem.starts:
+        if best.complete:
+            break
         other = _Searcher(problem, start)
-        if other.cost < best.cost + LOOKAHEAD:
-            other.run()
-            best = other if other.cost < best.cost - 1e-9 else best
-    return {anchor: shift for anchor, shift in best.shifts.items() if shift}
+        other.run()
+        if other.complete or other.cost < best.cost - 1e-9:
+            best = other
+    shifts = {anchor: shift for anchor, shift in best.shifts.items() if shift}
+    return shifts, 0.0 if best.complete else best.cost
 
 
 class _Searcher:
@@ -59,18 +64,27 @@ class _Searcher:
         self.tally = problem.tally()
         self.now: list[tuple[Edit, ...]] = []
         self.holders: dict[int, list[int]] = {}
+        self.group_of: dict[int, int] = {}
+        for number, group in enumerate(problem.groups):
+            self.group_of |= dict.fromkeys(group, number)
+            self.now.append(self._edits(number))
+            self.tally.add(self.now[-1])
         for index, expr in enumerate(problem.exprs):
             for anchor in expr.terms:
                 self.holders.setdefault(anchor, []).append(index)
-            self.now.append(problem.edits(index, self._phi(index)))
-            self.tally.add(self.now[-1])
         anchors = [(anchor,) for anchor in self.holders]
         self.moves: list[Move] = [*(tuple(each) for each in problem.alike if len(each) > 1), *anchors]
+        self.places = {anchor: number for number, group in enumerate(problem.alike) for anchor in group}
         self.near: dict[Move, list[Move]] = {}
 
     @property
     def cost(self) -> float:
-        return self.tally.cost + SHIFT * sum(map(abs, self.shifts.values()))
+        return self.tally.cost + of_gauge(self.shifts, self.places, self.problem.sized)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to explain."""
+        return not any(self.now)
 
     def run(self) -> None:
         for _ in range(ROUNDS):
@@ -89,15 +103,16 @@ class _Searcher:
             taken = [(move, step)]
             self._take(move, step)
             for _ in range(LOOKAHEAD):
-                if self.cost < before - 1e-9:
+                if self.complete or self.cost < before - 1e-9:
                     break
                 following = self._best_near(move, {each for each, _ in taken})
                 if following is None:
                     break
                 taken.append(following)
                 self._take(*following)
-            if self.cost < best:
-                best, kept = self.cost, list(taken)
+            cost = 0.0 if self.complete else self.cost
+            if cost < best:
+                best, kept = cost, list(taken)
             for each, by in reversed(taken):
                 self._take(each, -by)
         for each, by in kept or ():
@@ -130,7 +145,7 @@ class _Searcher:
         steps: set[float] = set()
         for index in self.holders[move[0]]:
             slope = sum(self.problem.exprs[index].terms.get(anchor, 0.0) for anchor in move)
-            if slope and self.now[index]:
+            if slope and self.now[self.group_of[index]]:
                 phi = self._phi(index)
                 steps |= {round((wanted - phi) / slope, 6) for wanted in self.problem.right(index, phi)}
         yield from sorted(steps - {0.0}, key=abs)
@@ -139,9 +154,12 @@ class _Searcher:
         for anchor in move:
             shift = round(self.shifts.get(anchor, 0.0) + step, 6)
             self.shifts[anchor] = shift if shift else 0.0
-        for index in {i for anchor in move for i in self.holders[anchor]}:
-            found = self.problem.edits(index, self._phi(index))
-            if found != self.now[index]:
-                self.tally.add(self.now[index], -1)
+        for number in {self.group_of[i] for anchor in move for i in self.holders[anchor]}:
+            found = self._edits(number)
+            if found != self.now[number]:
+                self.tally.add(self.now[number], -1)
                 self.tally.add(found)
-                self.now[index] = found
+                self.now[number] = found
+
+    def _edits(self, number: int) -> tuple[Edit, ...]:
+        return self.problem.edits(number, [self._phi(i) for i in self.problem.groups[number]])

@@ -13,6 +13,7 @@ another gauge explains the whole model and the default does not.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..findings.discrepancy import Role
@@ -85,6 +86,7 @@ class Ideal:
     conflicts: list[Conflict]
     unknown: list[Value]
     unjudged: dict[str, tuple[Op, str]] = field(default_factory=dict)
+    sized: frozenset[int] = frozenset()  # the anchors that are sizes of values which a homogeneous function reads
 
     def number(self, expr: Expr, shifts: dict[int, float]) -> float:
         """The value of an exponent under the given anchor shifts."""
@@ -93,10 +95,14 @@ class Ideal:
 
 
 class Solver:
-    """Walks a program once, collecting equations; then anchors what they leave open."""
+    """Walks a program once, collecting equations; then anchors what they leave open.
 
-    def __init__(self, program: Program) -> None:
+    without: scalings that are read as if their constant did not grow. right: sums whose constant is not asked for.
+    """
+
+    def __init__(self, program: Program, without: Collection[Value] = (), right: Collection[Value] = ()) -> None:
         self.program = program
+        self.without, self.right = without, right
         self.system = System()
         self.phi: dict[Value, Expr] = {}
         self.uses: list[Use] = []
@@ -107,6 +113,7 @@ class Solver:
         self.zero: set[Value] = set()
         self.tainted: set[Value] = set()  # made from what is not understood: says nothing about its operands
         self.between: list[tuple[Expr, float]] = []  # first factors of products of matrices: what they make is size 1
+        self.sized: set[int] = set()  # anchors of values that a homogeneous function reads
         self.derived: set[Value] = set()  # made from derivatives that the forward computes
         self._first: dict[str, Expr] = {}  # φ of the first use of every parameter
         self._used: set[str] = set()  # the parameters with a use that is not a derivative
@@ -275,11 +282,12 @@ class Solver:
             if op.meta["param"] not in self._used:
                 reason = "only a derivative that the forward computes depends on it"
                 self.unjudged.setdefault(op.meta["param"], (self.program.aligned.by_node[op], reason))
-        return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.unjudged)
+        return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.unjudged,
+                     frozenset(self.sized))  # fmt: skip
 
     def _scale(self, v: Value) -> Expr | None:
         phi = self.act(v.args[0], v)
-        return None if phi is None or v.c == ZERO else phi + v.c
+        return None if phi is None or v.c == ZERO else phi + (0.0 if v in self.without else v.c)
 
     def _view(self, v: Value) -> Expr | None:
         return self.act(v.args[0], v)
@@ -388,7 +396,8 @@ class Solver:
     def _carries_constant(self, v: Value) -> Expr:
         """The constant that a product of two activations, summed, is off by: judged like a use, blamed on its line."""
         slack = Expr(0.0, {self.system.unknown(): 1.0})
-        self.uses.append(Use("", "scalar", v.e, 0.0, slack, v, kind="contraction"))
+        if v not in self.right:
+            self.uses.append(Use("", "scalar", v.e, 0.0, slack, v, kind="contraction"))
         return slack
 
     def _mul(self, v: Value) -> Expr | None:
@@ -494,7 +503,9 @@ class Solver:
         for priority, value in sorted(self.wishes, key=lambda w: w[0]):
             target = before_scales(value) if priority in (2, 4) else value
             if target in self.phi:
-                self._close(self.phi[target], anchors)
+                anchor = self._close(self.phi[target], anchors)
+                if anchor is not None and priority == 3:
+                    self.sized.add(anchor)
         for inner, e_in in self.between:
             self._close(inner + e_in, anchors)
         rank = {"contraction": 2, "attention": 2, "tensor": 1}
@@ -503,10 +514,11 @@ class Solver:
             self._close(use.phi + (use.e_in - use.natural) if use.kind == "tensor" else use.phi, anchors)
         return anchors
 
-    def _close(self, expr: Expr, anchors: list[int]) -> None:
+    def _close(self, expr: Expr, anchors: list[int]) -> int | None:
         reduced = self.system.reduce(expr)
         if not any(v > 0 for v in reduced.terms):
-            return
+            return None
         shift = self.system.parameter()
         self.system.equate(reduced + Expr(0.0, {shift: -1.0}))
         anchors.append(shift)
+        return shift

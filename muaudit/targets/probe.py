@@ -87,4 +87,5 @@ class Target:
 
 
 def _size(probes: tuple[int, ...], probe: int) -> int:
-    return probes[probe] if probe < len(probes) else round(probes[-1] * probes[1] / probes[0])
+    further = probe - len(probes) + 1
+    return probes[probe] if further <= 0 else round(probes[-1] * (probes[1] / probes[0]) ** further)

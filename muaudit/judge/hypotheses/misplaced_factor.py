@@ -7,40 +7,25 @@ factor in the wrong place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
-from ..findings.discrepancy import Discrepancy
-from ..program.lower import Program
-from ..program.values import Value, readers_of
-from .edits import Judged
-from .findings import folded
+from ...findings.discrepancy import Discrepancy
+from ...program.values import Value, readers_of
+from ..cost import CAUSE
+from ..explanation import Edited, Explanation
+from ..findings import folded
 
 _ON_THE_WAY = ("view", "scale", "join", "softmax")
 
 
-def factors_in_place(
-    program: Program, judged: Iterable[Judged], found: list[Discrepancy], again: Callable[[], list[Discrepancy]]
-) -> list[Discrepancy]:
-    """`found`, with factors on attention outputs told as what they are. `again` judges `program` anew."""
-    unscaled = [j.use.value for j in judged if j.use.kind == "attention" and j.init_off > 0]
-    if not unscaled:
-        return found
-    consumers = readers_of(program.values)
+def misplaced_factors(plain: Explanation) -> Iterator[Edited]:
+    """The program without the shrinking constants behind the softmax of logits that lack their factor."""
+    unscaled = [j.use.value for j in plain.judged if j.use.kind == "attention" and j.init_off > 0]
+    consumers = readers_of(plain.program.values) if unscaled else {}
     factors = {factor: logits for logits in unscaled for factor in _after_softmax(logits, consumers)}
-    if not factors:
-        return found
-    constants = {factor: factor.c for factor in factors}
-    try:
-        for factor in factors:
-            factor.c = 0.0
-        without = again()
-    finally:
-        for factor, c in constants.items():
-            factor.c = c
-    modules = {logits.op.module for logits in factors.values()}
-    kept = [d for d in without if not (d.aspect == "attention" and _within(d.module, modules))]
-    placed = folded([_discrepancy(factor, logits) for factor, logits in factors.items()])
-    return [*kept, *placed] if len(kept) + len(placed) < len(found) else found
+    if factors:
+        found = folded([_discrepancy(factor, logits) for factor, logits in factors.items()])
+        yield Edited(tuple(found), CAUSE + len(found), frozenset(factors), frozenset(factors.values()))
 
 
 def _after_softmax(logits: Value, consumers: Mapping[Value, list[Value]]) -> list[Value]:
@@ -57,12 +42,6 @@ def _after_softmax(logits: Value, consumers: Mapping[Value, list[Value]]) -> lis
                 found.append(follower)
             stack.append((follower, normalised or follower.kind == "softmax"))
     return found
-
-
-def _within(folded_module: str, modules: set[str]) -> bool:
-    from ..findings.names import pattern_of
-
-    return folded_module in modules or folded_module in {pattern_of(each) for each in modules}
 
 
 def _discrepancy(factor: Value, logits: Value) -> Discrepancy:

@@ -1,0 +1,41 @@
+"""From a program to what is wrong with it: of all explanations, the one that costs least."""
+
+from __future__ import annotations
+
+from ..findings.discrepancy import Discrepancy
+from ..program.lower import Program
+from ..solve.uses import Solver
+from .blame import Blame
+from .cost import CAUSE, LINE
+from .explanation import Edited, Explanation, Measured
+from .findings import discrepancies
+from .hypotheses import HYPOTHESES
+
+
+def explain(program: Program, measured: Measured) -> tuple[Explanation, tuple[Discrepancy, ...]]:
+    """The program judged as it stands, and the findings of the explanation of lowest cost.
+
+    That is what stands, or what is left of it under the edit of a hypothesis, and the finding that says the edit.
+    """
+    plain = best = explained(program, measured, Edited())
+    if plain.cost:
+        for hypothesis in HYPOTHESES:
+            for edited in hypothesis(plain):
+                other = explained(program, measured, edited)
+                spared = not any(d.aspect in edited.spares for d in other.discrepancies)
+                if spared and other.cost < best.cost - 1e-9:
+                    best = other
+    return plain, best.discrepancies
+
+
+def explained(program: Program, measured: Measured, edited: Edited) -> Explanation:
+    """What is wrong with a program under one edit: solved, its gauge chosen, every use judged."""
+    trained = measured.trained if edited.trained is None else edited.trained
+    ideal = Solver(program, edited.without, edited.right).run()
+    blame = Blame(ideal, measured.inits, trained, measured.readout_bound, program.gradient_scales())
+    blame.choose()
+    judged = blame.all()
+    found = discrepancies(program, judged, ideal.conflicts, measured.inits, trained)
+    joins = len({(conflict.value.op.file, conflict.value.op.line) for conflict in ideal.conflicts})
+    cost = blame.cost + joins * (CAUSE + 1 + LINE) + edited.cost
+    return Explanation(program, measured, ideal, blame, tuple(judged), (*found, *edited.found), cost, edited)

@@ -1,0 +1,54 @@
+"""One explanation of what is wrong with a program, and the edits under which another one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..findings.discrepancy import Discrepancy
+from ..program.lower import Program
+from ..program.values import Value
+from ..scaling.optimizers import Trained
+from ..solve.uses import Ideal
+from ..trace.inits import Init
+from .blame import Blame
+from .edits import Judged
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a program is held against: inits and training of its parameters by name, the bound on readout inits."""
+
+    inits: Mapping[str, Init]
+    trained: Mapping[str, Trained]
+    readout_bound: float
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A program without some constants, or trained by other rules, and the finding that says so.
+
+    without: scalings whose constant is taken out. right: sums of activations that are taken to be right. trained: None
+    for the settings as they are. cost: of the edit itself (`cost`). spares: aspects of findings that must be gone then.
+    """
+
+    found: tuple[Discrepancy, ...] = ()
+    cost: float = 0.0
+    without: frozenset[Value] = frozenset()
+    right: frozenset[Value] = frozenset()
+    trained: Mapping[str, Trained] | None = None
+    spares: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The ideal exponents and the gauge under some edit, the uses judged by them, and all that is then found."""
+
+    program: Program
+    measured: Measured
+    ideal: Ideal
+    blame: Blame
+    judged: tuple[Judged, ...]
+    discrepancies: tuple[Discrepancy, ...]
+    cost: float
+    edited: Edited = field(default_factory=Edited)
