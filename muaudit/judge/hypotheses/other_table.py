@@ -35,5 +35,5 @@ def other_table(plain: Explanation) -> Iterator[Edited]:
         first, names = wrong[0], tuple(dict.fromkeys(name for d in wrong for name in d.tensors))
         found = Discrepancy("table", None, names, "", first.found, first.expected, first.file, first.line,
                             optimizer=family, detail=wanted)  # fmt: skip
-        other = {name: replace(how, family=wanted) for name, how in trained.items()}
+        other = {name: replace(how, family=wanted, measured=None) for name, how in trained.items()}
         yield Edited((found,), CAUSE + 1, trained=other, spares=_SPARED)

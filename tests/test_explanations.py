@@ -1,0 +1,257 @@
+"""The same function written in another way has the same verdict, and one mistake has one explanation.
+
+Every right answer is derived by hand: TP5 Table 3 with what Lemma J.1 (arXiv 2203.03466) leaves open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import muaudit
+from muaudit.report.model import Report
+
+BASE = 32
+Errors = set[tuple[str, tuple[str, ...]]]
+
+
+class Net(nn.Module):
+    """Weights by name with their exponents of init and learning rate; `run(p, x, n)` is the forward."""
+
+    def __init__(self, n: int, tensors: dict[str, tuple[tuple[int, ...], float]], run: Callable[..., object]) -> None:
+        super().__init__()
+        self.n, self.run = n, run
+        for name, (shape, init) in tensors.items():
+            sizes = [n if size == 0 else size for size in shape]
+            self.register_parameter(name, nn.Parameter(torch.randn(sizes) * (n / BASE) ** init * BASE**-0.5))
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.run(self, x, self.n)
+
+
+Tensors = dict[str, tuple[tuple[int, ...], float, float]]  # shape (0: the width), exponents of init and learning rate
+INP: Tensors = {"inp": ((5, 0), 0.0, 0.0)}
+HID: Tensors = {"hid": ((0, 0), -0.5, -1.0)}
+OUT: Tensors = {"out": ((0, 3), -1.0, -1.0)}
+
+
+def audit(tensors: Tensors, run: Callable[..., object], optimizer: str = "Adam", rows: int = 8) -> Report:
+    def adam(model: Net) -> torch.optim.Optimizer:
+        m = model.n / BASE
+        groups = [{"params": [p], "lr": 1e-3 * m ** tensors[name][2]} for name, p in model.named_parameters()]
+        return getattr(torch.optim, optimizer)(groups, lr=1e-3)
+
+    def loss(out: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(out.reshape(-1, out.shape[-1]), torch.arange(out[..., 0].numel()) % 3)
+
+    x = torch.randn(rows, 6, 5, generator=torch.Generator().manual_seed(0))
+    shapes = {name: (shape, init) for name, (shape, init, _) in tensors.items()}
+    return muaudit.check(
+        lambda width: Net(width, shapes, run), batch=lambda width: x, loss=loss, optimizer=adam, widths=(64, 128)
+    )
+
+
+def found(report: Report) -> Errors:
+    assert not report.unanalysed
+    return {(v.rule, v.tensors) for v in report.violations if v.severity == "error"}
+
+
+# -- a product and a sum is the contraction that it spells -----------------------------------------
+PRODUCTS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "matmul": lambda x, w: x @ w,
+    "einsum": lambda x, w: torch.einsum("bti,io->bto", x, w),
+    "product and sum": lambda x, w: (x.unsqueeze(-1) * w).sum(-2),
+    "product and mean": lambda x, w: (x.unsqueeze(-1) * w).mean(-2) * w.shape[0],
+}
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("rate", [-1.0, 0.0])
+def test_a_product_and_a_sum(product: str, rate: float) -> None:
+    by = PRODUCTS[product]
+    report = audit(
+        INP | {"hid": ((0, 0), -0.5, rate)} | OUT,
+        lambda p, x, n: torch.tanh(by(torch.tanh(x @ p.inp), p.hid)) @ p.out,
+    )
+    assert found(report) == (set() if rate == -1.0 else {("MUP301", ("hid",))})
+
+
+def test_shares_of_experts_sum_to_one() -> None:
+    """Σ softmax over a number of experts that grows is a mean, as a product and a sum too."""
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        h = torch.tanh(x @ p.inp)
+        made = torch.einsum("btd,edf->btef", h, p.experts)
+        return ((h @ p.router).softmax(-1).unsqueeze(-1) * made).sum(-2) @ p.head
+
+    kept: Tensors = {"inp": ((5, 16), 0.0, 0.0), "head": ((16, 3), 0.0, 0.0)}
+    grown: Tensors = {"router": ((16, 0), 0.0, 0.0), "experts": ((0, 16, 16), 0.0, 0.0)}
+    assert not found(audit(kept | grown, run))
+
+
+# -- sums -----------------------------------------
+MIXES: dict[str, Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]] = {
+    "sum": lambda x, y, c: x + c * y,
+    "interpolation": lambda x, y, c: x + (y - x) * c,
+    "shares": lambda x, y, c: (1 - c) * x + c * y,
+    "lerp": lambda x, y, c: torch.lerp(x, y, c),
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("falls", [False, True])
+def test_an_interpolation(mix: str, falls: bool) -> None:
+    """With c = 8/n what the branch adds shrinks like 1/n: that is all that is wrong, however the sum is written."""
+    by = MIXES[mix]
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        x = torch.relu(x @ p.inp)
+        return torch.relu(by(x, x @ p.hid, 8 / n if falls else 0.125)) @ p.out
+
+    assert found(audit(INP | HID | OUT, run)) == ({("MUP205", ("hid",))} if falls else set())
+
+
+def test_a_long_sum_of_parameters() -> None:
+    shifts: Tensors = {f"shift{i}": ((0,), float("-inf"), 0.0) for i in range(300)}
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        return torch.relu(x @ p.inp + sum(getattr(p, name) for name in shifts) / len(shifts)) @ p.out
+
+    assert not found(audit(INP | OUT | shifts, run))
+
+
+# -- constants that belong to what stands further away -----------------------------------------
+def linear_attention(after: bool) -> Callable[..., object]:
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        x = x @ p.inp
+        h = F.layer_norm(x, x.shape[-1:])
+        q, k, v = F.relu(h @ p.q), F.relu(h @ p.k), h @ p.v
+        mixed = (q @ k.mT).tril() @ v * (4 / n) if after else (q @ k.mT * (4 / n)).tril() @ v
+        return (x + mixed @ p.o) @ p.out
+
+    return run
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_the_factor_of_linear_attention_behind_the_values(after: bool) -> None:
+    hidden: Tensors = dict.fromkeys("qkvo", ((0, 0), -0.5, -1.0))
+    assert not found(audit(INP | hidden | OUT, linear_attention(after)))
+    wrong = hidden | {"v": ((0, 0), -0.5, 0.0)}
+    assert found(audit(INP | wrong | OUT, linear_attention(after))) == {("MUP301", ("v",))}
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("names", [("q", "k", "v", "o"), ("q", "o"), ("v",)])
+def test_one_rate_wrong_for_several_neighbours(names: tuple[str, ...], optimizer: str) -> None:
+    """Every hidden weight N(0, 1) times n^-1/2 (neural tangent form): Adam needs n^-1/2, SGD n^1, of each."""
+    right = -0.5 if optimizer == "Adam" else 1.0
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        x = x @ p.inp
+        h = F.layer_norm(x, x.shape[-1:])
+        q, k, v = (h @ w * n**-0.5 for w in (p.q, p.k, p.v))
+        y = F.scaled_dot_product_attention(q, k, v, scale=1 / n)
+        return F.layer_norm(x + y @ p.o * n**-0.5, x.shape[-1:]) @ p.out / n
+
+    hidden: Tensors = {name: ((0, 0), 0.0, right + 0.5 if name in names else right) for name in "qkvo"}
+    ends: Tensors = {"inp": ((5, 0), 0.0, 0.0 if optimizer == "Adam" else 1.0)}
+    out: Tensors = {"out": ((0, 3), 0.0, 0.0 if optimizer == "Adam" else 1.0)}
+    report = audit(ends | hidden | out, run, optimizer)
+    assert {rule for rule, _ in found(report)} == {"MUP301"}
+    assert {name for _, tensors in found(report) for name in tensors} == set(names)
+
+
+def test_the_readout_is_to_blame_across_a_relu() -> None:
+    """Input weights by fan_out, and a readout as PyTorch starts it: two mistakes, neither of which moves over."""
+    tensors: Tensors = {"inp": ((5, 0), -0.5, 0.0), "out": ((0, 3), 0.0, 0.0)}
+    report = audit(tensors, lambda p, x, n: torch.relu(x @ p.inp) @ p.out)
+    assert found(report) == {("MUP102", ("inp",)), ("MUP202", ("out",))}
+
+
+def test_a_gauge_that_is_open_moves_no_constant() -> None:
+    """alpha·m with alpha at 1/m, applied twice, is right; the readout's missing factor is the one mistake."""
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        x = x @ p.inp
+        for _ in range(2):
+            x = x + torch.relu(x @ p.hid) @ p.down * (p.alpha * (n / BASE))
+        return F.layer_norm(x, x.shape[-1:]) @ p.out
+
+    loop: Tensors = {"down": ((0, 0), -0.5, -1.0), "alpha": ((1,), -1.0, -1.0)}
+    assert not found(audit(INP | HID | loop | OUT, run))
+    wrong = audit(INP | HID | loop | {"out": ((0, 3), 0.0, 0.0)}, run)
+    assert found(wrong) == {("MUP202", ("out",))}
+
+
+# -- what a norm removes -----------------------------------------
+@pytest.mark.parametrize(("init", "rate"), [(-0.5, -1.0), (0.0, -0.5), (-1.0, -1.5), (0.0, 0.0), (-1.0, -1.0)])
+def test_a_finite_product_that_is_normalised(init: float, rate: float) -> None:
+    """From growing to finite, then a norm: only λ − s = −1/2 counts (s/n^-1/2 is what the norm divides by)."""
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        y = torch.relu(x @ p.inp) @ p.down
+        return torch.relu((y - y.mean(0)) / (y.var(0) + 1e-12).sqrt() if n < 0 else F.layer_norm(y, (16,))) @ p.head
+
+    tensors: Tensors = INP | {"down": ((0, 16), init, rate), "head": ((16, 3), 0.0, 0.0)}
+    assert found(audit(tensors, run)) == (set() if rate - init == -0.5 else {("MUP303", ("down",))})
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_a_constant_before_a_norm_is_no_finding(scale: float) -> None:
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        h = torch.tanh(x @ p.inp)
+        scores = (h @ p.q) @ (h @ p.k).mT * n**-scale
+        return F.layer_norm(scores.tril() @ (h @ p.v), (n,)) @ p.out
+
+    hidden: Tensors = dict.fromkeys("qkv", ((0, 0), -0.5, -1.0))
+    assert not found(audit(INP | hidden | OUT, run))
+
+
+NORMED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "normalize": lambda w: F.normalize(w, dim=0),
+    "norm": lambda w: w / w.norm(dim=0, keepdim=True),
+    "square root": lambda w: w * (w.square().sum(0, keepdim=True) + 1e-12).rsqrt(),
+}
+
+
+@pytest.mark.parametrize("way", NORMED)
+@pytest.mark.parametrize(("init", "rate"), [(-0.5, -1.0), (0.0, -0.5), (-0.5, 0.0)])
+def test_a_weight_over_its_norm(way: str, init: float, rate: float) -> None:
+    """Entries are n^-1/2 whatever the init; a step moves them by n^(λ − s − 1/2), which has to be n^-1."""
+    report = audit(
+        INP | {"hid": ((0, 0), init, rate)} | OUT,
+        lambda p, x, n: torch.relu(torch.relu(x @ p.inp) @ NORMED[way](p.hid)) @ p.out,
+    )
+    assert found(report) == (set() if rate - init == -0.5 else {("MUP301", ("hid",))})
+
+
+# -- functions of parameters -----------------------------------------
+def test_a_weight_that_is_a_product_by_entries() -> None:
+    """w ∘ g: the init of the product counts; a step of one factor counts times the size of the other."""
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        return torch.tanh(torch.tanh(x @ p.inp) @ (p.w * p.g)) @ p.out
+
+    def errors(**tensors: tuple[float, float]) -> Errors:
+        return found(audit(INP | {name: ((0, 0), *each) for name, each in tensors.items()} | OUT, run))
+
+    assert not errors(w=(0.0, -0.5), g=(-0.5, -1.0))
+    assert errors(w=(0.0, 0.0), g=(-0.5, -1.0)) == {("MUP301", ("w",))}
+    assert errors(w=(0.0, -0.5), g=(-0.5, 0.0)) == {("MUP301", ("g",))}
+    assert {rule for rule, _ in errors(w=(0.0, -1.0), g=(0.0, -1.0))} == {"MUP101"}
+
+
+def test_a_tensor_as_exponent() -> None:
+    """A decay to the power of a position is of size 1, and its parameter is a scalar."""
+
+    def run(p: Net, x: torch.Tensor, n: int) -> torch.Tensor:
+        decay = torch.exp(-torch.exp(p.decay)).unsqueeze(-1) ** torch.arange(6)
+        return torch.tanh(x @ p.inp * decay.mean(0).unsqueeze(-1)) @ p.out
+
+    assert not found(audit(INP | {"decay": ((4,), 0.0, 0.0)} | OUT, run))
+    wrong = {"decay": ((4,), 0.0, -1.0)}
+    assert {tensors for _, tensors in found(audit(INP | wrong | OUT, run))} == {("decay",)}
