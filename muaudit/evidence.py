@@ -153,8 +153,8 @@ def _read(v: Value, made: Mapping[Value, frozenset[Value]], sums: Collection[Val
         found = [made.get(a, frozenset()) for a in beneath.args]
         return frozenset().union(*found) if v.e > 0 and all(found) else frozenset()
     if v.kind == "contract" and v.e > 0 and not any(a.weight for a in v.args):  # experts, weighed by their shares
-        found = [made.get(_weighed(a), frozenset()) for a in v.args]
-        return frozenset().union(*found) if all(found) else frozenset()
+        shares, values = (made.get(_weighed(a), frozenset()) for a in v.args)
+        return shares | values if shares and values and not shares & values else frozenset()
     if v.kind == "unknown" or (v.kind == "contract" and v.e > 0):
         weights = [a for a in v.args if a.weight]
         if v.kind == "contract" and len(weights) == 2:  # a learned vector that a learned matrix reads

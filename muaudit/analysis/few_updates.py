@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..findings.discrepancy import Discrepancy
-from ..judge.blame import Judged
+from ..judge.edits import Judged
 from ..program.values import ZERO
 from ..scaling.optimizers import Trained
 from ..targets.usercode import attempt, seed_torch

@@ -23,7 +23,7 @@ from ..solve.linear import Expr, System
 from ..solve.uses import Ideal, Use
 from ..trace.inits import Init
 from .cost import Tally
-from .edits import TOLERANCE, Judged, edits, kind_of, owner
+from .edits import TOLERANCE, Judged, edits, kind_of, owner, role_of_constant
 from .search import Problem, search
 
 
@@ -118,9 +118,9 @@ class Blame:
         groups = self._owners()
         everywhere: dict[tuple[str, str], set[str]] = {}
         for group in groups:
-            main = self.ideal.uses[group[0]]
-            everywhere.setdefault(("use", main.role), set()).add(owner(main))
-            for use in (self.ideal.uses[i] for i in group):
+            uses = [self.ideal.uses[i] for i in group]
+            for use in uses:
+                everywhere.setdefault(("use", role_of_constant(use, uses)), set()).add(owner(use))
                 for aspect in ("init", "lr"):
                     everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)

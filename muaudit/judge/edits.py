@@ -109,9 +109,9 @@ def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
                 [Edit("line", use.kind, f"{op.file}:{op.line}", op.module, round(j.init_off, 3))] if j.aspects else []
             )
         elif j.one_constant is not None:
-            found.append(_of_module(judged, round(j.one_constant, 3)))
+            found.append(_of_module(j.use, judged, round(j.one_constant, 3)))
         elif not j.init_off and round(j.by_rate, 3) in constants and j.init_found in (None, ZERO):
-            found.append(_of_module(judged, round(j.by_rate, 3)))
+            found.append(_of_module(j.use, judged, round(j.by_rate, 3)))
         else:
             both: list[tuple[Aspect, float]] = [("init", j.init_off), ("lr", j.lr_off)]
             place = pattern_of(use.tensor)
@@ -119,10 +119,15 @@ def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _of_module(judged: Sequence[Judged], off: float) -> Edit:
+def role_of_constant(use: Use, group: Sequence[Use]) -> str:
+    """The role of what a constant on a use multiplies: of the weight, where that has a bias beside it."""
+    return use.role if use.tensor == group[0].tensor else group[0].role
+
+
+def _of_module(use: Use, judged: Sequence[Judged], off: float) -> Edit:
     """A constant is written on a line, which runs for every block, however that is called."""
-    main, name = judged[0].use, owner(judged[0].use)
-    op = main.value.op
+    group = [j.use for j in judged]
+    name, op = owner(use), use.value.op if use.tensor == group[0].tensor else group[0].value.op
     last = name.rpartition(".")[2].rstrip("0123456789")
     place = pattern_of(name) if op.line is None else f"{op.file}:{op.line} {last}"
-    return Edit("use", main.role, place, name, off)
+    return Edit("use", role_of_constant(use, group), place, name, off)
