@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import muaudit.rules
@@ -174,6 +174,7 @@ def test_worst_first() -> None:
 numbers = st.sampled_from([-inf, -2.0, -1.5, -1.0, -0.5, -0.25, 0.0, 0.5, 1.0, 0.37])
 
 
+@settings(deadline=None)  # the first example reads the tables of all optimizers
 @given(st.sampled_from(PAIRS), numbers, numbers, st.booleans(), st.lists(st.floats(0, 1), max_size=3))
 def test_every_finding_can_be_put_into_words(
     pair: tuple[Any, Any], found: float, expected: float, tied: bool, values: list[float]

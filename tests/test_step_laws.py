@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, X, audit, groups
 
@@ -69,6 +69,7 @@ def test_the_law_of_a_family_is_what_torch_does(option: str) -> None:
     assert by_width == pytest.approx(shape, abs=0.05)
 
 
+@settings(deadline=None)
 @given(EXPONENTS, EXPONENTS, EXPONENTS, st.lists(EXPONENTS, max_size=3), EXPONENTS, st.sampled_from([*families()]))
 def test_a_rate_gives_the_step_that_it_was_asked_for(
     step: float, gradient: float, size: float, dims: list[float], factor: float, family: str
@@ -78,6 +79,7 @@ def test_a_rate_gives_the_step_that_it_was_asked_for(
     assert law.step(rate, gradient, size, dims, factor) == pytest.approx(step)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*families()]), EXPONENTS)
 def test_a_gauge_moves_rates_as_its_lemma_says(family: str, theta: float) -> None:
     """TP5 Lemma J.1: with a multiplier θ, parameter and steps are θ times smaller, the gradient θ times larger."""
