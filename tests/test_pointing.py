@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pointing.expected import FOLDER, Expected, table
 from pointing.paste import pasted
-from pointing.process import Ran
+from pointing.process import MEASURED, Ran
 from pointing.tables import page, summary
 from pointing.trial import NONE, PASTED, REFUSED, RIGHT, WRONG, Outcome, judged
 
@@ -185,3 +187,12 @@ def test_figures_and_page() -> None:
     text = page([NET], outcomes, ["absent.py"])
     assert "| written for this | 4 | 1 (25%) | 2 (50%) | 1 | 1 | 0 |" in text
     assert text.count("| m.py |") == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children of ended processes are found on Linux")
+def test_everything_that_a_command_starts_ends_with_its_time(tmp_path: Path) -> None:
+    starts = "import subprocess as s; print(s.Popen(['sleep', '60'], start_new_session=True).pid, flush=True)"
+    command = [sys.executable, MEASURED, tmp_path / "used", "4", "0.5", sys.executable, "-c", starts]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=30)
+    assert (tmp_path / "used").read_text().split()[::3] == ["0", "1"]
+    assert not Path(f"/proc/{done.stdout.strip()}").exists()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 12
 """More address space than this is refused to a process: torch alone asks for some three."""
-_MEASURED = Path(__file__).with_name("measured.py")
+MEASURED = Path(__file__).with_name("measured.py")
 
 
 @dataclass(frozen=True)
@@ -37,26 +35,14 @@ def muaudit(folder: Path, *arguments: str, limit: float, checkout: Path = ROOT) 
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory(prefix="measured-") as kept:
         used, out, err = (Path(kept) / name for name in ("used", "out", "err"))
-        command = [sys.executable, str(_MEASURED), str(used), str(GIB), sys.executable, "-m", "muaudit", *arguments]
+        command = [sys.executable, str(MEASURED), str(used), str(GIB), str(limit)]
         start = time.perf_counter()
         with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = subprocess.Popen(
-                command, cwd=folder, env=env, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
-                start_new_session=True,
+            subprocess.run(
+                [*command, sys.executable, "-m", "muaudit", *arguments], cwd=folder, env=env, stdout=stdout,
+                stderr=stderr, stdin=subprocess.DEVNULL, start_new_session=True, check=True,
             )  # fmt: skip
-            late = threading.Event()
-
-            def end() -> None:
-                late.set()
-                os.killpg(process.pid, signal.SIGKILL)
-
-            clock = threading.Timer(limit, end)
-            clock.start()
-            code = process.wait()
-            clock.cancel()
         seconds = time.perf_counter() - start
-        processor, kib = 0.0, 0.0
-        if used.exists():
-            code, processor, kib = (float(each) for each in used.read_text(encoding="utf-8").split())
+        code, processor, kib, late = (float(each) for each in used.read_text(encoding="utf-8").split())
         texts = [each.read_bytes().decode(errors="replace") for each in (out, err)]
-    return Ran(int(code), *texts, seconds, processor, kib / 1024, late.is_set())
+    return Ran(int(code), *texts, seconds, processor, kib / 1024, bool(late))
