@@ -248,7 +248,7 @@ BAD = {
     "no plan": (["--only-plan"], "--only-plan needs a plan"),
     "plan not there": (["--plan", "nowhere.yaml"], "cannot read nowhere.yaml"),
     "all diverged": (["--lr", "1e8..1e9"], "every run diverged"),
-    "no folder for the plot": (["--plot", "nowhere/a.png"], "no such folder"),
+    "no folder for the plot": (["--plot", "nowhere/a.png"], "No such file or directory"),
     "results are a folder": (["--results", "."], "cannot write .: Is a directory"),
 }
 
