@@ -49,7 +49,7 @@ HIDDEN_NAMES = {
     "spectral norm": "layer.parametrizations.weight.original", "spectral norm, old": "layer.weight_orig",
     "symmetric": "layer.parametrizations.weight.original",
     "weight standardisation": "layer.parametrizations.weight.original",
-    "product of matrices": "layer.first layer.second", "compiled": "layer._orig_mod.weight",
+    "product of matrices": "layer.first layer.second",
     "adapter": "", "adapter, merged": "",
 }  # fmt: skip
 
@@ -59,6 +59,18 @@ def test_a_layer_in_the_middle(name: str) -> None:
     """Adapters train `down` alone at the wrong rate: width → rank is a readout (LoRA+, arXiv 2402.12354, with Adam)."""
     readouts = "head.weight layer.down" if name.startswith("adapter") else "head.weight"
     assert errors(audit(zoo.MIDDLE[name], ROWS)) == expected(HIDDEN_NAMES.get(name, "layer.weight"), readouts)
+
+
+def test_what_was_compiled_before_runs_without_its_kernels() -> None:
+    """It goes by the names that the compiler's wrapper gives."""
+
+    def fails(graph: Any, inputs: Any) -> Any:
+        raise AssertionError("compiled")
+
+    compiles = torch.compile  # which an audit replaces
+    compiles(nn.Identity())  # brings the compiler in
+    report = audit(lambda n: zoo.Middle(n, compiles(nn.Linear(n, n), backend=fails)), ROWS)
+    assert errors(report) == expected("layer._orig_mod.weight", "head.weight")
 
 
 KINDS = ("plain", "grouped", "multi-query", "latent", "relative", "relative keys", "alibi", "qk norm", "soft cap",

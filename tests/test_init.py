@@ -234,15 +234,22 @@ def test_nothing_to_configure_is_said_with_a_spec_to_paste(project: Path, init: 
     assert "no such folder: gone" in init("gone")[2]
 
 
-def test_code_that_hangs_or_dies_does_not_stop_the_rest(project: Path) -> None:
-    (project / "hangs.py").write_text(PARTS + "\n\nimport time\n\ntime.sleep(60)\n")
+def test_code_that_dies_does_not_stop_the_rest(project: Path) -> None:
     (project / "dies.py").write_text(PARTS + "\n\nimport os\n\nos._exit(3)\n")
     only = [each for each in candidates(project) if each.file != "parts.py"]
-    result = survey(project, only, seconds=8, processes=1)
-    said = {each.text: each.message for each in result.refused}
+    result = survey(project, only, seconds=600, processes=1)
     assert list(result.targets) == ["net"]
-    assert said["hangs.py"] == "took longer than 8 s; --timeout SECONDS gives it more"
-    assert "exit status 3" in said["dies.py"]
+    assert {each.text: "exit status 3" in each.message for each in result.refused} == {"dies.py": True}
+
+
+def test_code_that_hangs_does_not_stop_the_rest(project: Path) -> None:
+    """Which hangs too: whatever else there is has to end within the same time, and no machine is sure to."""
+    for name in ("first.py", "second.py"):
+        (project / name).write_text(PARTS + "\n\nimport time\n\ntime.sleep(600)\n")
+    only = [each for each in candidates(project) if each.file in ("first.py", "second.py")]
+    result = survey(project, only, seconds=1, processes=1)
+    message = "took longer than 1 s; --timeout SECONDS gives it more"
+    assert {each.text: each.message for each in result.refused} == {"first.py": message, "second.py": message}
 
 
 def test_a_package_that_cannot_be_imported_fails_for_all_its_files(project: Path) -> None:
@@ -252,7 +259,7 @@ def test_a_package_that_cannot_be_imported_fails_for_all_its_files(project: Path
     (project / "package" / "net.py").write_text(PARTS)
     (project / "package" / "wants.py").write_text("import not_installed\n" + PARTS)
     inside = [each for each in candidates(project) if each.file.startswith("package/")]
-    result = survey(project, [*inside, *inside], seconds=30, processes=1)
+    result = survey(project, [*inside, *inside], seconds=600, processes=1)
     needed = {each.text: each.module for each in result.refused}
     assert needed == {"package/net.py": "not_installed", "package/wants.py": "not_installed"}
     assert (result.targets, result.left) == ({}, ())

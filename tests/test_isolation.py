@@ -202,7 +202,7 @@ def started(folder: Path) -> list[int]:
     return [int(file.suffix[1:]) for file in folder.glob("[0-9]*.[0-9]*")]
 
 
-def gone(pids: list[int], seconds: float = 10) -> bool:
+def gone(pids: list[int], seconds: float = 120) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids):
@@ -235,7 +235,7 @@ def test_everything_ends_with_muaudit(folder: Path, number: int) -> None:
         time.sleep(0.05)
     target = int(next(folder.glob("[0-9]*.[0-9]*")).name.partition(".")[0])
     process.send_signal(number)
-    assert process.wait(20) == (130 if number == signal.SIGINT else -number)
+    assert process.wait(120) == (130 if number == signal.SIGINT else -number)
     assert gone([target, *started(folder)])
 
 
@@ -336,9 +336,9 @@ COMPILED = {
 
 @pytest.mark.parametrize("how", COMPILED)
 def test_what_is_compiled_is_audited_as_it_is_written(folder: Path, how: str) -> None:
-    head = "import sys\n"
+    head = "import sys\nbefore = set(sys.modules)\ndef more(): return set(sys.modules) - before\n"
     batch = "\n\ndef batch(width):\n    return torch.ones(4, 16)\n"
-    loads = "\n\ndef loss(out, batch):\n    assert 'torch._dynamo' not in sys.modules\n    return out.sum()\n"
+    loads = "\n\ndef loss(out, batch):\n    assert 'torch._dynamo' not in more()\n    return out.sum()\n"
     (folder / "fast.py").write_text(head + NET + COMPILED[how] + batch + loads)
     (folder / "plain.py").write_text(head + NET + "def build(width):\n    return Net(width)\n" + batch + loads)
     fast, other = outcomes("fast.py", "plain.py")

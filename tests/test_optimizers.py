@@ -120,6 +120,23 @@ def test_lr_scale_counts_where_it_is_not_applied_yet() -> None:
     ]
 
 
+@pytest.mark.parametrize("base", [64, 32])
+@pytest.mark.parametrize("several", [True, False])
+def test_lr_scale_does_not_count_again_where_the_learning_rate_holds_it(base: int, several: bool) -> None:
+    """At the base width, which may be a probe, every factor is 1 whether the learning rate holds it or not."""
+
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        m = model.gain.numel() / base
+        slow = [model.hidden.weight, model.head.weight]
+        fast = [p for p in model.parameters() if all(p is not each for each in slow)]
+        rest = [{"params": fast, "lr": 1e-3, "lr_scale": 1.0}]
+        return torch.optim.Adam([{"params": slow, "lr": 1e-3 / m, "lr_scale": 1 / m}, *(rest if several else [])])
+
+    found = {v.rule for v in audit(optimizer).violations}
+    assert "MUP308" not in found
+    assert not found & {"MUP301", "MUP303"}
+
+
 def test_adafactor_is_judged_relative_to_the_parameter() -> None:
     """torch's Adafactor scales the step by max(eps2, rms of the parameter)."""
     report = audit(lambda model: torch.optim.Adafactor(groups(model, NORM_SCALED), weight_decay=0.0))

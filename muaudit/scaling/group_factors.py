@@ -54,7 +54,7 @@ def factors(pairs: Pairs, steps: Mapping[int, Steps]) -> dict[str, Factors]:
         keys = _differing(own)
         counted = {name: _used(pair, keys, steps[part]) for name, pair in own.items()}
         unused = [key for key in USUAL if key in keys and not any(key in each for each in counted.values())]
-        key = next((key for key in unused if not all(_held_by_lr(own, key, probe) for probe in (0, 1))), "")
+        key = next((key for key in unused if not _held_by_lr(own, key)), "")
         for name, pair in own.items():
             used = _product(pair, counted[name])
             assumed = _product(pair, {key: 1.0}) if key else (1.0, 1.0)
@@ -103,12 +103,22 @@ def _product(pair: tuple[Holder, Holder], powers: Mapping[str, float]) -> tuple[
     return sizes[0], sizes[1]
 
 
-def _held_by_lr(pairs: Pairs, key: str, probe: int) -> bool:
-    """Whether `lr` holds a factor already: lr / factor is then the same in all groups."""
-    rates: Sequence[tuple[float, float]] = [
-        (pair[probe].lr, float(pair[probe].group.get(key, 1.0))) for pair in pairs.values()
-    ]
-    if len({factor for _, factor in rates}) <= 1:
-        return len({lr for lr, _ in rates}) > 1
-    bases = [lr / factor for lr, factor in rates if factor]
-    return max(bases) - min(bases) <= 1e-6 * max(bases) if bases else True
+def _held_by_lr(pairs: Pairs, key: str) -> bool:
+    """Whether `lr` holds a factor already: lr / factor is then the same in all groups.
+
+    At the base width all factors are 1 and that says nothing: a probe tells where they differ. Where they differ at
+    neither, lr / factor is then the same at both widths.
+    """
+    probes = [[(pair[probe].lr, _number(pair[probe].group.get(key))) for pair in pairs.values()] for probe in (0, 1)]
+    telling = [rates for rates in probes if len({factor for _, factor in rates}) > 1]
+    if telling:
+        return all(_even([lr / factor for lr, factor in rates if factor]) for rates in telling)
+    return all(_even([lr / factor for lr, factor in each if factor]) for each in zip(*probes, strict=True))
+
+
+def _number(value: Any) -> float:
+    return float(value) if _is_number(value) else 1.0
+
+
+def _even(values: Sequence[float]) -> bool:
+    return not values or max(values) - min(values) <= 1e-6 * max(values)
