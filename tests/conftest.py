@@ -10,6 +10,7 @@ import pytest
 
 # Read when torch is imported. Two workers with a thread per core each wait for one another: some ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MUAUDIT_VERIFY"] = "1"  # a parameter that the engine loses is an error, not a line of the report
 for name in ("torch", "muaudit.audit", "muaudit.targets.spec", "muaudit.targets.classes"):
     import_module(name)  # once, rather than in every nursery that a test has forked
 

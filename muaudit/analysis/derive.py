@@ -21,6 +21,7 @@ from ..solve.uses import Ideal
 from ..trace.align import Aligned, align
 from ..trace.inits import Init, measure
 from ..trace.recorder import Recording
+from .verifier import Account, accounts
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class Scaling:
     trained: Mapping[str, Trained]
     judged: tuple[Judged, ...]
     discrepancies: tuple[Discrepancy, ...]
+    accounts: Mapping[str, Account]  # what became of every parameter
 
 
 def derive(
@@ -55,7 +57,10 @@ def derive(
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
     trained = canonical(trained, aligned)
     found, discrepancies = judged_program(program, Measured(inits, trained, readout_bound))
-    return Scaling(aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies))
+    return Scaling(
+        aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
+        accounts(program, found.ideal),
+    )  # fmt: skip
 
 
 def judged_program(program: Program, measured: Measured) -> tuple[Explanation, list[Discrepancy]]:

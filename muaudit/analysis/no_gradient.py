@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from torch import fx
-
 from ..findings.discrepancy import Discrepancy
 from ..judge.findings import folded
 from ..judge.together import united
@@ -14,16 +10,13 @@ from .derive import Scaling
 
 def without_gradient(scaling: Scaling) -> list[Discrepancy]:
     """Trainable parameters that are read, that have no role, and that the real backward left without a gradient."""
-    sizes = (scaling.aligned.narrow.grad_rms, scaling.aligned.wide.grad_rms)
-    if not all(sizes):
-        return []
     found = []
-    for name, node in _read_without_role(scaling):
-        if node.meta["frozen"] or any(name in gradients for gradients in sizes):
-            continue
-        reader = next(iter(node.users))
-        where = reader.meta.get("file"), reader.meta.get("line")
-        found.append(Discrepancy("no_gradient", None, (name,), name, 0.0, 0.0, *where, module=reader.meta["module"]))
+    for name, node in scaling.aligned.narrow.params.items():
+        if name in scaling.accounts and scaling.accounts[name].standing == "no gradient":
+            reader = next(iter(node.users))
+            where = reader.meta.get("file"), reader.meta.get("line")
+            module = reader.meta["module"]
+            found.append(Discrepancy("no_gradient", None, (name,), name, 0.0, 0.0, *where, module=module))
     return united(folded(found), ())
 
 
@@ -40,16 +33,3 @@ def without_group(scaling: Scaling) -> list[Discrepancy]:
             if not any(name in of_role for of_role in found.values()):
                 found.setdefault(j.use.role or "", {})[name] = d
     return [d for of_role in found.values() for d in united(folded(list(of_role.values())), scaling.judged)]
-
-
-def frozen_constants(scaling: Scaling) -> set[str]:
-    """Names of frozen parameters that are read, but not as weights: tables of positions, for example."""
-    return {name for name, node in _read_without_role(scaling) if node.meta["frozen"]}
-
-
-def _read_without_role(scaling: Scaling) -> Iterator[tuple[str, fx.Node]]:
-    judged = {j.use.tensor for j in scaling.judged}
-    for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
-        name = node.meta["param"]
-        if name not in judged and name not in scaling.ideal.unjudged and node.users:
-            yield name, node

@@ -172,8 +172,7 @@ def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tens
     shape = _shape(target, scaling, name)
     tensor = tensors.get(name)
     if tensor is None:
-        why = scaling.ideal.unjudged.get(name)
-        return Entry(name, (), shape, note=f"left alone: {why[1] if why else 'not used in the forward pass'}")
+        return Entry(name, (), shape, note=f"left alone: {scaling.accounts[name].in_words}")
     judged = tensor.judged
     how, init = scaling.trained.get(name), scaling.inits.get(name)
     found = None if init is None else init.raw if init.exponent is None else init.exponent

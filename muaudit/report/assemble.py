@@ -11,7 +11,7 @@ from ..analysis.base_width import base_widths
 from ..analysis.derive import Scaling
 from ..analysis.explain import Derivations
 from ..analysis.left_behind import left_behind
-from ..analysis.no_gradient import frozen_constants, without_gradient, without_group
+from ..analysis.no_gradient import without_gradient, without_group
 from ..analysis.quality import quality_advice
 from ..findings.discrepancy import Discrepancy
 from ..judge.advice import optimizer_discrepancies
@@ -252,15 +252,11 @@ def _unanalysed(scaling: Scaling) -> tuple[Unanalysed, ...]:
         reason = "the backward of a custom autograd.Function here could not be compared with its forward"
         ops = scaling.program.odd_backward
         out += [Unanalysed(op.module or op.name, op.file, op.line, reason) for op in ops]
-    reached = {j.use.tensor for j in scaling.judged} | frozen_constants(scaling)
-    reached |= {name for d in without_gradient(scaling) for name in d.tensors}
-    for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
-        name = node.meta["param"]
-        if name in scaling.ideal.unjudged:
-            op, reason = scaling.ideal.unjudged[name]
-            out.append(Unanalysed(name, op.file, op.line, reason, "MUP901"))
-        elif name not in reached:
-            out.append(Unanalysed(name, None, None, "never used in the recorded forward pass", "MUP904"))
+    for name, account in scaling.accounts.items():
+        if account.reason:
+            where = (account.op.file, account.op.line) if account.op is not None else (None, None)
+            rule = "MUP904" if account.standing == "not reached" else "MUP901"
+            out.append(Unanalysed(name, *where, account.reason, rule))
         out += _unknown_settings(scaling, name)
     return tuple(dict.fromkeys(out))
 
