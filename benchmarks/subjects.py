@@ -24,9 +24,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from bugs.plant import FIXTURES, Edit, Fixture, Mutation, fixture, init, load, lr, positive, zero  # noqa: E402
 
-Kind = Literal["µP", "standard", "one bug", "library", "converted", "held out"]
-WIDTHS = (64, 128, 256, 512, 1024, 2048)
-CHANNELS = (16, 32, 64, 128, 256, 512)  # a residual net of three stages: 64 to 2048 channels at the end
+Kind = Literal["µP", "standard", "one bug", "library", "converted"]
+WIDEST = 2048  # what conversions are planned for
+CHANNELS = 4  # of the last of a residual net's three stages, as a multiple of its width, those of the first
 TOKENS = (2, 9)
 # Of transformers under AdamW: Llama's (arXiv 2302.13971, Table 2), between GPT-3's at widths 1536 and 2048 (2005.14165,
 # Table 2.1: 2.5e-4 and 2e-4) and at 768 (6e-4).
@@ -43,19 +43,22 @@ SHALLOW = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One model. make: given a folder for edited sources, its target at probe widths. seeds: how many it needs."""
+    """One model. make: given a folder for edited sources, its target at probe widths. seeds: how many it needs.
+
+    multiple: of its width, how wide it is where it is widest.
+    """
 
     name: str
     kind: Kind
     make: Callable[[Path], Target]
-    widths: tuple[int, ...] = WIDTHS
+    multiple: int = 1
     seeds: int = 4
 
 
 def subjects() -> list[Subject]:
     """All of them, in the order of the table."""
     shipped = [*_handmade(), *_libraries()]
-    return [*_right(), *_standard(), *_bugs(), *shipped, *(_converted(each) for each in shipped), *_held_out()]
+    return [*_right(), *_standard(), *_bugs(), *shipped, *(_converted(each) for each in shipped)]
 
 
 def _converted(subject: Subject) -> Subject:
@@ -63,7 +66,7 @@ def _converted(subject: Subject) -> Subject:
 
     def make(folder: Path) -> Target:
         target = subject.make(folder)
-        return planned(target, make_plan(target, target.axes[0].probes[0], max(subject.widths)))
+        return planned(target, make_plan(target, target.axes[0].probes[0], WIDEST))
 
     return dataclasses.replace(subject, name=f"{subject.name}, converted", kind="converted", make=make, seeds=2)
 
@@ -111,8 +114,9 @@ def _planted(name: str, kind: Kind, base: str, *edits: Edit, mutation: Mutation 
         return _target(mutation(subject) if mutation else subject)
 
     label = base if name == base else f"{base}, {name}"
-    widths = CHANNELS if base.startswith("resnet") else WIDTHS
-    return Subject(label, kind, make, widths, SEEDS if base.startswith("mlp") else 4)
+    return Subject(
+        label, kind, make, CHANNELS if base.startswith("resnet") else 1, SEEDS if base.startswith("mlp") else 4
+    )
 
 
 def _target(subject: Fixture) -> Target:
@@ -139,7 +143,7 @@ def _standard() -> list[Subject]:
              ("llama", torch.optim.AdamW, adam), ("resnet", torch.optim.SGD, sgd)]  # fmt: skip
     return [
         Subject(f"{family}/sp, {cls.__name__}", "standard", lambda _, f=family, c=cls, o=options: _plain(f, c, o),
-                CHANNELS if family == "resnet" else WIDTHS, SEEDS if family == "mlp" else 4)
+                CHANNELS if family == "resnet" else 1, SEEDS if family == "mlp" else 4)
         for family, cls, options in table
     ]  # fmt: skip
 
@@ -239,31 +243,22 @@ def _libraries() -> list[Subject]:
     deep = {"gpt2": "n_layer", "mixtral": "num_hidden_layers", "bert": "num_hidden_layers", "t5": "num_layers"}
     text = InputSpec("int64", (2, 8), 256)
     both = {"input_ids": text, "decoder_input_ids": InputSpec("int64", (2, 6), 256)}
-    wide = WIDTHS
-    table: list[tuple[str, str, dict[str, InputSpec], tuple[int, ...]]] = [
-        ("gpt2", "fixtures/hf/gpt2", {"input_ids": text}, wide),
-        ("llama", "fixtures/hf/llama", {"input_ids": text}, wide),
-        ("gemma2", "fixtures/hf/gemma2", {"input_ids": text}, wide),
-        ("mixtral", "fixtures/hf/mixtral", {"input_ids": text}, wide),
-        ("mamba", "fixtures/hf/mamba", {"input_ids": text}, wide),
-        ("falcon_h1", "fixtures/hf/falcon_h1", {"input_ids": text}, wide),
-        ("bert", "transformers:BertForMaskedLM", {"input_ids": text}, wide),
-        ("t5", "transformers:T5ForConditionalGeneration", both, wide),
+    table: list[tuple[str, str, dict[str, InputSpec]]] = [
+        ("gpt2", "fixtures/hf/gpt2", {"input_ids": text}),
+        ("llama", "fixtures/hf/llama", {"input_ids": text}),
+        ("gemma2", "fixtures/hf/gemma2", {"input_ids": text}),
+        ("mixtral", "fixtures/hf/mixtral", {"input_ids": text}),
+        ("mamba", "fixtures/hf/mamba", {"input_ids": text}),
+        ("falcon_h1", "fixtures/hf/falcon_h1", {"input_ids": text}),
+        ("bert", "transformers:BertForMaskedLM", {"input_ids": text}),
+        ("t5", "transformers:T5ForConditionalGeneration", both),
     ]
-    return [Subject(f"transformers {name}", "library", _family(where, inputs, deep.get(name)), widths)
-            for name, where, inputs, widths in table]  # fmt: skip
-
-
-def _held_out() -> list[Subject]:
-    """Families that no constant of `muaudit.expect` was chosen with."""
-    text = {"input_ids": InputSpec("int64", (2, 8), 256)}
-    classes = (
+    table += [(name, f"transformers:{name}", {"input_ids": text}) for name in (
         "OPTForCausalLM", "GPTNeoXForCausalLM", "Qwen2ForCausalLM", "Olmo2ForCausalLM", "PhiForCausalLM",
         "StableLmForCausalLM", "RobertaForMaskedLM", "ElectraForMaskedLM",
-    )  # fmt: skip
-    return [
-        Subject(f"transformers {name}", "held out", _family(f"transformers:{name}", text, None)) for name in classes
-    ]
+    )]  # fmt: skip
+    return [Subject(f"transformers {name}", "library", _family(where, inputs, deep.get(name)))
+            for name, where, inputs in table]  # fmt: skip
 
 
 def _family(where: str, inputs: dict[str, InputSpec], depth: str | None) -> Callable[[Path], Target]:

@@ -315,16 +315,12 @@ class Builder:
         return self.make("power", (x,), op, c=p, signed=signed)
 
     def contract(
-        self, x: Value, y: Value, e: float, out: tuple[float, float], op: Op, dims: tuple[float, ...] | None = None,
-        *, count: int = 1,
-    ) -> Value:  # fmt: skip
-        """Σ x·y over a dim of exponent e; `out` are the exponents of the dims that only x / only y brings along.
-
-        count: the size of that dim at the first probe.
-        """
+        self, x: Value, y: Value, e: float, out: tuple[float, float], op: Op, dims: tuple[float, ...] | None = None
+    ) -> Value:
+        """Σ x·y over a dim of exponent e; `out` are the exponents of the dims that only x / only y brings along."""
         if any(v.kind == "data" and v.c == ZERO for v in (x, y)):
             return self.make("data", (), op, dims, c=ZERO)
-        return self.make("contract", (x, y), op, dims, e=e, e_out=out, count=count)
+        return self.make("contract", (x, y), op, dims, e=e, e_out=out)
 
     def act(self, x: Value, low: float, high: float, op: Op, signed: bool = True) -> Value:
         """A nonlinearity with its own scale: degree `low` near 0 and `high` far out."""

@@ -35,7 +35,6 @@ Kind = Literal[
 ]  # fmt: skip
 
 ZERO = float("-inf")
-NUMBER = "a number in the code"  # the note of data that is no tensor; `factor` is its size
 PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
 
 
@@ -53,8 +52,7 @@ class Value:
     e: float = 0.0
     e_out: tuple[float, float] = (0.0, 0.0)  # contract: exponent of the dims only arg0 / only arg1 has
     low: float = 1.0
-    count: int = 1  # contract: how many terms are summed at the first probe
-    factor: float = 1.0  # scale, or data that is a number: the constant itself at the first probe
+    factor: float = 1.0  # scale: the constant itself at the first probe
     mean: bool = False
     signed: bool = True  # False: entries share a sign, so sums of them add up
     weight: bool = field(default=False)  # made of parameters alone

@@ -36,15 +36,10 @@ NOTHING = Size(ZERO, ZERO, ZERO)
 
 @dataclass(frozen=True)
 class Prediction:
-    """Sizes and gradient exponents by value; parameters by name."""
+    """Sizes by value, exponents of the gradients of parameters by name."""
 
     sizes: Mapping[Value, Size]
-    gradients: Mapping[Value, float]
-    steps: Mapping[str, float]  # exponent of one step of each parameter
     param_gradients: Mapping[str, float]
-    # For a factor of a product of activations: exponents of the parts of its change that go along with what it meets,
-    # of what its own weight made (below 0 for few rows of a fused weight) and of what came from before.
-    shares: Mapping[tuple[Value, int], tuple[float, float]] = field(default_factory=dict)
 
 
 def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, Trained]) -> Prediction:
@@ -54,14 +49,13 @@ def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, T
     sgd = {name for name, t in trained.items() if t.law.gradient}
     gradients: Mapping[Value, float] = {}
     for _ in range(4):
-        forward = _Forward(program, inits, steps, gradients, sgd)
-        sizes = forward.run()
+        sizes = _Forward(program, inits, steps, gradients, sgd).run()
         old, (gradients, by_param) = gradients, _Backward(program, sizes).run()
         new = {n: _step(t, inits.get(n), by_param.get(n, ZERO), dims.get(n, ())) for n, t in trained.items()}
         if new == steps and gradients == old:
             break
         steps = new
-    return Prediction(sizes, gradients, steps, by_param, forward.shares)
+    return Prediction(sizes, by_param)
 
 
 def _step(trained: Trained, init: Init | None, gradient: float, dims: Sequence[float]) -> float:
@@ -89,7 +83,6 @@ class _Forward:
         self.gradients = gradients
         self.plain_steps = plain_steps  # parameters whose step is as large as their gradient
         self.sizes: dict[Value, Size] = {}
-        self.shares: dict[tuple[Value, int], tuple[float, float]] = {}
         self.tied = tied(program)
 
     def run(self) -> dict[Value, Size]:
@@ -185,7 +178,6 @@ class _Forward:
             rows = min(0.0, gradient - self.gradients.get(made, gradient))
         back = gradient + self.sizes[weight].init + summed(made, made.args.index(weight)) / 2
         part = min(0.0, back - self.gradients.get(plain(x), back)) if back != ZERO else 0.0
-        self.shares[v, index] = (rows, part)
         return change + max(k + fresh + rows, k + part, k / 2)
 
     def _source(self, a: Value) -> tuple[Value | None, float]:

@@ -33,9 +33,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
-from .overlap import overlaps
-
-MASKED = -9e3  # what attention masks write, -10000 in BERT's time, −∞ or the least float since
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,6 @@ def rms_of(tensor: torch.Tensor) -> float | None:
         return float(finite.square().mean().sqrt()) if finite.numel() else None
 
 
-def _unmasked(tensor: torch.Tensor) -> torch.Tensor:
-    """The entries that no attention mask has hidden behind a huge negative number."""
-    if not tensor.is_floating_point() or tensor.is_meta:
-        return tensor
-    hidden = tensor.detach() <= MASKED
-    return tensor.detach()[~hidden] if bool(hidden.any()) else tensor
-
-
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The dispatch mode that turns executed operations into nodes."""
 
@@ -91,10 +80,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch would otherwise import torch._dynamo, which takes longer than the whole audit
 
-    def __init__(self, model: nn.Module, names: Mapping[int, str], sizes: bool = False, values: bool = False) -> None:
+    def __init__(self, model: nn.Module, names: Mapping[int, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
-        self.sizes, self.values = sizes, values
         self.module_names = names
         self.stack: list[tuple[str, int]] = [("", 0)]
         self.arguments: list[fx.Node | None] = [None]  # of the modules on the stack
@@ -153,8 +141,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "in_loss": self.returned,
             "derivative": torch._C._current_autograd_node() is not None,  # computed by a backward inside the forward
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
-            **({"size": rms_of(_unmasked(tensor))} if self.sizes else {}),
-            **({"value": tensor.detach().clone()} if self.values else {}),
             **extra,
         }
 
@@ -183,8 +169,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return out
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
         node.meta["gain"] = gain_of_constant(func, args, [not (n.meta["weight"] or n.meta["data"]) for n in operands])
-        if self.sizes:
-            node.meta["overlaps"] = overlaps(func, args)
         if isinstance(out, torch.Tensor):  # a parameter that was clipped to where it was already stays what it is
             same = [id(t) for t in written if id(t) in before and torch.equal(before[id(t)], t)]
             self._rebind(out, node, [t for t in written if id(t) not in same])
@@ -368,20 +352,14 @@ def _hooks(recorder: Recorder) -> Iterator[None]:
             handle.remove()
 
 
-def record(
-    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, sizes: bool = False, values: bool = False,
-    backward: bool = True,
-) -> Recording:  # fmt: skip
+def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, backward: bool = True) -> Recording:
     """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward, unless it is not wanted.
 
-    sizes: keep the root mean square of every value, as `size` in a node's `meta`, also where parameters flow in, and
-        `overlaps` of the factors of products.
-    values: keep a copy of every value, as `value` in a node's `meta`.
     The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
     Exceptions of the user's code pass through unchanged.
     """
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
-    recorder = Recorder(model, names, sizes, values)
+    recorder = Recorder(model, names)
     params = _bind_leaves(recorder, model, args, kwargs)
     with _hooks(recorder), function_calls(recorder), recorder:
         output = model(*args, **kwargs)

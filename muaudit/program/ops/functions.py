@@ -53,7 +53,7 @@ def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
     kept = [d for d in range(rank) if d not in axes]
     first, second = (sum((x.dims[d] for d in kept if shapes[1 - i][d] == 1), 0.0) for i in (0, 1))
     e, count = sum((x.dims[d] for d in axes), 0.0), math.prod(shapes[0][d] for d in axes)
-    out = b.contract(one, other, e, (first, second), op, op.dims, count=count)
+    out = b.contract(one, other, e, (first, second), op, op.dims)
     return b.make("scale", (out,), op, op.dims, c=-e, factor=1 / count) if mean else out
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...trace.align import Op
 from ..builder import HANDLERS, Builder, Number, Result, handles
-from ..values import NUMBER, ZERO, Value
+from ..values import ZERO, Value
 
 NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero
 OUT_OF_REACH = 1e3  # a bound this large guards against overflow; a tensor of this size, added, is a mask
@@ -203,7 +203,7 @@ def _sum(b: Builder, terms: list[Any], op: Op) -> Value:
         if isinstance(term, Number):
             if abs(term.narrow) > NEGLIGIBLE or term.exponent != 0:
                 c = term.exponent if term.narrow else ZERO
-                kept.append(b.make("data", (), op, (), c=c, factor=abs(term.narrow), note=NUMBER))
+                kept.append(b.make("data", (), op, (), c=c))
         elif term is not None and not _negligible(term):
             kept.append(term)
     return b.join(kept, op, op.dims)

@@ -106,8 +106,7 @@ def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
     turned = _turned(b, x, y, op)
     if turned is not None:
         return turned
-    count = _shape(op, second)[-2]
-    return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims, count=count)
+    return b.contract(x, y, y.dims[-2], (x.dims[-2], y.dims[-1]), op, op.dims)
 
 
 def _turned(b: Builder, x: Value, y: Value, op: Op) -> Value | None:
@@ -136,7 +135,7 @@ def _shape(op: Op, index: int) -> tuple[int, ...]:
 def _linear(b: Builder, op: Op) -> Result:
     """(.., k) × (p, k), as tensors that are not taken apart further (nested ones) have it."""
     x, weight = b.arg(op, 0), b.arg(op, 1)
-    out = b.contract(x, weight, weight.dims[-1], (0.0, weight.dims[0]), op, op.dims, count=_shape(op, 1)[-1])
+    out = b.contract(x, weight, weight.dims[-1], (0.0, weight.dims[0]), op, op.dims)
     return b.bias(out, b.arg(op, 2), op)
 
 
@@ -156,7 +155,7 @@ def _addmm(b: Builder, op: Op) -> Result:
 def _mv(b: Builder, op: Op) -> Result:
     x, y = b.arg(op, 0), b.arg(op, 1)
     outer = x.dims[-2] if len(x.dims) > 1 else 0.0
-    return b.contract(x, y, y.dims[-1], (outer, 0.0), op, count=_shape(op, 1)[-1])
+    return b.contract(x, y, y.dims[-1], (outer, 0.0), op)
 
 
 @handles("convolution", "_convolution", "mkldnn_convolution")
@@ -167,9 +166,7 @@ def _convolution(b: Builder, op: Op) -> Result:
     groups = b.aligned.sizes(*(int(g) for g in b.literal(op, 8)))
     first, second = weight.dims[0], weight.dims[1]
     e_in, e_out = (first - groups, second) if transposed else (second, first)
-    shape = _shape(op, 1)
-    count = shape[0] // int(op.narrow.args[8]) if transposed else math.prod(shape[1:])  # type: ignore[arg-type]
-    out = b.contract(x, weight, e_in, (0.0, e_out), op, count=count)
+    out = b.contract(x, weight, e_in, (0.0, e_out), op)
     out.note = PER_CHANNEL if groups > 0 and e_in == 0 else ""
     return b.bias(out, bias, op)
 
@@ -188,7 +185,7 @@ def _attention(b: Builder, op: Op) -> Result:
     d_head = q.dims[-1]
     scale = b.arg(op, -1, "scale")
     logit_dims = (*q.dims[:-1], k.dims[-2])
-    logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims, count=_shape(op, 0)[-1])
+    logits = b.contract(q, k, d_head, (q.dims[-2], k.dims[-2]), op, logit_dims)
     if isinstance(scale, Number):
         logits = b.make("scale", (logits,), op, logit_dims, c=scale.exponent, factor=abs(scale.narrow))
     else:
@@ -198,5 +195,5 @@ def _attention(b: Builder, op: Op) -> Result:
     if isinstance(mask, Value) and mask.kind != "data":  # a learned position bias comes in as the mask
         logits = b.join([logits, mask], op, logit_dims)
     weights = b.make("softmax", (logits,), op, logit_dims, signed=False)
-    out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op, count=_shape(op, 1)[-2])
+    out = b.contract(weights, v, k.dims[-2], (q.dims[-2], v.dims[-1]), op)
     return (out, *(None for _ in range(8)))
