@@ -34,8 +34,8 @@ from bugs.plant import fixture  # noqa: E402
 from test_fixtures import plain_builder  # noqa: E402
 
 from muaudit.audit import audit  # noqa: E402
-from muaudit.convert.planned import planned  # noqa: E402
 from muaudit.convert.planner import make_plan  # noqa: E402
+from muaudit.plan.planned import planned  # noqa: E402
 from muaudit.targets import Target, from_functions  # noqa: E402
 
 SUBJECTS = [("gpt", "adamw"), ("llama", "adamw"), ("mlp", "adamw"), ("mlp", "sgd")]

@@ -56,12 +56,11 @@ def subjects() -> dict[str, Callable[[str], Any]]:
 def row(make: Callable[[str], Any], optimizer: str) -> dict[str, str]:
     """By formulation: how the model as converted is judged."""
     from muaudit.audit import audit
-    from muaudit.convert.files import write_plan
-    from muaudit.convert.moves import FORMULATIONS
-    from muaudit.convert.plan import load_plan
-    from muaudit.convert.planned import planned
     from muaudit.convert.planner import make_plans
     from muaudit.errors import UserError
+    from muaudit.plan.file import load_plan, write_plan
+    from muaudit.plan.planned import planned
+    from muaudit.plan.scales import FORMULATIONS
 
     try:
         target = make(optimizer)
@@ -90,10 +89,10 @@ def row(make: Callable[[str], Any], optimizer: str) -> dict[str, str]:
 
 def fits(target: Any, plan: Any) -> None:
     """Hold the plan against the whole model, without its weights. Raises UserError where it does not fit."""
-    from muaudit.checkpoints.skeleton import skeleton
-    from muaudit.convert.apply import match, modules_of
-    from muaudit.convert.whole import whole
+    from muaudit.plan.apply import match, modules_of
     from muaudit.targets import TargetOptions
+    from muaudit.targets.skeleton import skeleton
+    from muaudit.targets.whole import whole
 
     if target.own is not None and target.axes[0].default:
         full, _ = whole(target, TargetOptions(), lambda changed: target)

@@ -38,8 +38,8 @@ def write_checkpoint(folder: Path, layers: int, shard_bytes: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from muaudit.checkpoints.skeleton import skeleton_of
     from muaudit.targets.loader import load_file
+    from muaudit.targets.skeleton import skeleton_of
 
     module = load_file(TARGET)
     with torch.device("meta"):
@@ -68,9 +68,9 @@ def convert(source: Path | None, out: Path, layers: int) -> None:
     """In a process of its own: convert, and print how long the writing took."""
     from muaudit.convert.output import Wanted, prepare_output
     from muaudit.convert.planner import make_plan
-    from muaudit.convert.whole import whole
     from muaudit.targets import TargetOptions, resolve
     from muaudit.targets.options import parse_set
+    from muaudit.targets.whole import whole
 
     options = TargetOptions(set=parse_set(settings(layers)))
     target = resolve(str(TARGET), options)

@@ -33,7 +33,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from bugs.catalogue import BUGS, Bug  # noqa: E402
 from bugs.plant import Edit, Fixture, fixture  # noqa: E402
 
-from muaudit.convert.planned import planned  # noqa: E402
+from muaudit.plan.planned import planned  # noqa: E402
 from muaudit.targets import from_functions, resolve  # noqa: E402
 from muaudit.targets.options import TargetOptions, parse_set  # noqa: E402
 from muaudit.targets.probe import Target  # noqa: E402

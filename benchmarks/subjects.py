@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
+from muaudit.plan.planned import planned
 from muaudit.targets import InputSpec, Target, TargetOptions, from_functions, resolve
 
 ROOT = Path(__file__).parent.parent

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from muaudit.audit import check as check
-    from muaudit.convert.plan import Plan as Plan
-    from muaudit.convert.plan import load_plan as load_plan
     from muaudit.errors import UserError as UserError
+    from muaudit.plan.file import load_plan as load_plan
+    from muaudit.plan.plan import Plan as Plan
     from muaudit.report.model import Report as Report
 
 __version__ = "0.1.0"
@@ -20,8 +20,8 @@ __all__ = ["Plan", "Report", "UserError", "__version__", "check", "load_plan"]
 
 _HOMES = {
     "check": "muaudit.audit",
-    "Plan": "muaudit.convert.plan",
-    "load_plan": "muaudit.convert.plan",
+    "Plan": "muaudit.plan.plan",
+    "load_plan": "muaudit.plan.file",
     "Report": "muaudit.report.model",
     "UserError": "muaudit.errors",
 }

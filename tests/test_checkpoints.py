@@ -17,9 +17,10 @@ from torch import nn
 
 from muaudit.checkpoints.layout import MARK
 from muaudit.convert.output import Output, Wanted, prepare_output
-from muaudit.convert.plan import Plan, load_plan
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
+from muaudit.plan.file import load_plan
+from muaudit.plan.plan import Plan
 from muaudit.targets import Target
 
 WIDTH = 128

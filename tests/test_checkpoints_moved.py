@@ -17,11 +17,11 @@ from test_fixtures import plain_builder
 from torch import nn
 
 from muaudit.checkpoints.layout import Scaling
-from muaudit.convert.files import write_plan
-from muaudit.convert.moves import FORMULATIONS
-from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plans
 from muaudit.errors import UserError
+from muaudit.plan.file import write_plan
+from muaudit.plan.plan import Plan
+from muaudit.plan.scales import FORMULATIONS
 from muaudit.targets import Target, from_functions
 
 WIDTH, LR = 96, 0.01

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 import muaudit
 from muaudit.audit import audit
-from muaudit.convert.files import write_plan
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
+from muaudit.plan.file import write_plan
+from muaudit.plan.planned import planned
 from muaudit.targets import Target, from_functions
 
 BASE = 64

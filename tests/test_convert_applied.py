@@ -17,8 +17,8 @@ from test_convert import BASE, target_of, tied_target
 from torch import nn
 from torch.nn import functional as F
 
-from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
+from muaudit.plan.plan import Plan
 from muaudit.targets import Target
 
 WIDTH, STEPS, LR = 128, 4, 0.01

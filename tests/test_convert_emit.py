@@ -14,12 +14,12 @@ import torch
 from bugs.plant import FIXTURES, load
 from test_convert import BASE, losses, target_of, tied_target
 
-from muaudit.convert.base_shapes import base_of, bsh_text
-from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
 from muaudit.convert.python_module import module_text
 from muaudit.errors import UserError
+from muaudit.plan.plan import Plan
 from muaudit.targets import Target, TargetOptions, resolve
+from muaudit.targets.base_shapes import base_of, bsh_text
 
 WIDTH = 192
 SUBJECTS = [

@@ -12,8 +12,8 @@ from test_convert import losses, target_of
 from torch import nn
 
 from muaudit.audit import audit
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
+from muaudit.plan.planned import planned
 from muaudit.targets import TargetOptions, resolve
 
 BASE, WIDTH = 64, 192

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.audit import audit
-from muaudit.convert.moves import FORMULATIONS
-from muaudit.convert.plan import Part, Plan
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan, make_plans
 from muaudit.errors import UserError
+from muaudit.plan.plan import Plan
+from muaudit.plan.planned import planned
+from muaudit.plan.scales import FORMULATIONS, Part
 from muaudit.targets import Target, from_functions
 
 WIDTH = 128

@@ -17,13 +17,13 @@ from torch import nn
 
 import muaudit
 from muaudit.audit import audit
-from muaudit.convert.files import write_plan
-from muaudit.convert.moves import FORMULATIONS
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan, make_plans
 from muaudit.convert.python_module import module_text
 from muaudit.errors import UserError
 from muaudit.parametrizations.profiles import PROFILES, TP5
+from muaudit.plan.file import write_plan
+from muaudit.plan.planned import planned
+from muaudit.plan.scales import FORMULATIONS
 from muaudit.targets import Target, from_functions
 
 WIDTH = 256

@@ -10,14 +10,14 @@ import pytest
 import torch
 from bugs.plant import FIXTURES
 
-from muaudit.checkpoints.skeleton import skeleton
 from muaudit.cli.main import app
-from muaudit.convert.apply import match, modules_of
 from muaudit.convert.planner import make_plans
-from muaudit.convert.whole import whole
 from muaudit.errors import UserError
+from muaudit.plan.apply import match, modules_of
 from muaudit.targets import Target, resolve
 from muaudit.targets.options import TargetOptions
+from muaudit.targets.skeleton import skeleton
+from muaudit.targets.whole import whole
 
 transformers = pytest.importorskip("transformers")
 LLAMA = {

@@ -11,11 +11,11 @@ from bugs.plant import FIXTURES
 from test_convert import losses
 
 from muaudit.audit import audit
-from muaudit.convert.plan import Plan
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.convert.show import plan_lines
 from muaudit.convert.source_edits import source_diff, source_fixes
+from muaudit.plan.plan import Plan
+from muaudit.plan.planned import planned
 from muaudit.report.layout import plain
 from muaudit.targets import Target, TargetOptions, resolve
 

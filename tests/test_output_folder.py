@@ -19,9 +19,9 @@ from test_convert import BASE, target_of
 from muaudit.checkpoints import folder as folders
 from muaudit.checkpoints import stream
 from muaudit.checkpoints.folder import replaced
-from muaudit.convert.plan import Plan
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
+from muaudit.plan.plan import Plan
 from muaudit.targets import Target
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.audit import audit
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
+from muaudit.plan.planned import planned
 from muaudit.report.model import Report
 from muaudit.targets import from_functions, resolve
 from muaudit.targets.paths import paths

@@ -14,9 +14,9 @@ from bugs.plant import FIXTURES, load
 
 import muaudit
 from muaudit.audit import audit as audited
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
+from muaudit.plan.planned import planned
 from muaudit.report.model import Report
 from muaudit.targets import from_functions
 from muaudit.targets.schedulers import MOST_STEPS, stepper, walk

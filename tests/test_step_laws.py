@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, X, audit, groups
 
 from muaudit.audit import audit as audited
-from muaudit.convert.planned import planned
 from muaudit.convert.planner import make_plan
 from muaudit.optimizers import Law, families, family_of, known, law_of, member, named, state_power, torch_classes
 from muaudit.optimizers.orthogonal import adjustment
 from muaudit.optimizers.steps import Steps
+from muaudit.plan.planned import planned
 from muaudit.targets import from_functions
 from muaudit.training.run import measure
 from muaudit.training.settings import Settings

@@ -86,12 +86,12 @@ def _audited(job: Job) -> tuple[Target, Report]:
     profile = get_profile(job.profile)
     target = resolve(job.text, job.options)
     if job.options.bsh is not None:
-        from muaudit.convert.base_shapes import base_of
+        from muaudit.targets.base_shapes import base_of
 
         base_of(job.options.bsh, target)
     if job.plan is not None:
-        from muaudit.convert.plan import load_plan
-        from muaudit.convert.planned import planned
+        from muaudit.plan.file import load_plan
+        from muaudit.plan.planned import planned
 
         target = planned(target, load_plan(job.plan))
     return target, audit(target, profile=profile, target_width=job.target_width, seed=job.seed)

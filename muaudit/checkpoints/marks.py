@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..convert.plan import Plan
 from ..errors import UserError
+from ..plan.plan import Plan
 from .layout import Checkpoint
 
 FRESH, MOVED = "fresh", "function-preserving"

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from ..convert.analyse import parts
-from ..convert.plan import Plan
 from ..errors import UserError
-from .skeleton import Skeleton, unwrapped
+from ..optimizers.several import parts
+from ..plan.plan import Plan
+from ..targets.skeleton import Skeleton, unwrapped
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from ..convert.apply import match
-from ..convert.moves import move_of
-from ..convert.plan import Plan
 from ..errors import UserError
+from ..plan.apply import match
+from ..plan.move import move_of
+from ..plan.plan import Plan
+from ..targets.skeleton import Skeleton
 from .layout import Scaling, spoilt
 from .numbering import Numbering, numbering
-from .skeleton import Skeleton
 from .torch_archive import Archive, read_archive, write_archive
 from .torch_file import Keys, TorchFile, at, optimizer_keys, replaced_at
 

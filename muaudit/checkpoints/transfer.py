@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..convert.moves import move_of
-from ..convert.plan import Plan, missing
 from ..errors import UserError
+from ..plan.move import move_of
+from ..plan.plan import Plan
+from ..plan.scales import missing
+from ..targets.skeleton import Skeleton
 from .folder import need_room
 from .layout import Checkpoint, Scaling
 from .marks import FRESH, MOVED, check_fresh, check_moved, mark_of
 from .naming import match_names
 from .optimizer_state import OptimizerFile, read_optimizer_file
 from .reading import read_checkpoint
-from .skeleton import Skeleton
 from .torch_file import TorchFile, optimizer_keys
 
 

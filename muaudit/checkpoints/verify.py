@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..convert.whole import sizes_at
 from ..errors import UserError
 from ..targets.probe import Target
+from ..targets.skeleton import Skeleton
 from ..targets.usercode import guarded
+from ..targets.whole import sizes_at
 from ..trace.recorder import parts
 from .layout import Checkpoint
 from .reading import read_checkpoint
-from .skeleton import Skeleton
 from .torch_file import TorchFile
 from .transfer import Transfer
 

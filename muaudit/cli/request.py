@@ -122,8 +122,8 @@ def _profile_of(plan: Path | None) -> str | None:
     """The school that a plan was made by, where it is not the default; a model is judged by the same."""
     if plan is None:
         return None
-    from muaudit.convert.plan import load_plan
     from muaudit.parametrizations.profiles import PROFILES, TP5
+    from muaudit.plan.file import load_plan
 
     with suppress(UserError):  # the audit reads it again, and says so
         name = load_plan(plan).profile

@@ -65,7 +65,7 @@ def transfer(
     given = parse_values(set_ or ())
     columns = terminal_width() if output is None else None
     if plan is not None:
-        from muaudit.convert.plan import load_plan
+        from muaudit.plan.file import load_plan
         from muaudit.transfer.carry_out import text_of
 
         write(text_of(load_plan(plan), start, to, given, format_, columns), output)

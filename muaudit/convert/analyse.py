@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .. import analysis
 from ..analysis import SEED
 from ..analysis.derive import Scaling
@@ -11,9 +9,6 @@ from ..errors import UserError
 from ..evidence import require_evidence
 from ..optimizers import UNKNOWN
 from ..targets.probe import Target
-
-if TYPE_CHECKING:
-    import torch
 
 
 def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) -> Scaling:
@@ -26,19 +21,6 @@ def analyse(target: Target, *, readout_bound: float = -1.0, seed: int = SEED) ->
     _refuse_unknown(found.scaling)
     require_evidence(found.target, found.scaling, found.defined)
     return found.scaling
-
-
-def parts(optimizer: Any) -> list[torch.optim.Optimizer]:
-    """The optimizers behind one: itself, those that a list or a wrapper holds, or none."""
-    if optimizer is None:
-        return []
-    held = optimizer if isinstance(optimizer, (list, tuple)) else getattr(optimizer, "optimizers", None)
-    return list(held) if isinstance(held, (list, tuple)) else [optimizer]
-
-
-def name_of(optimizer: Any) -> str:
-    """`adamw`; `muon+adamw` for several."""
-    return "+".join(dict.fromkeys(type(part).__name__.lower() for part in parts(optimizer)))
 
 
 def _refuse_unknown(scaling: Scaling) -> None:

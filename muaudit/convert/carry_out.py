@@ -14,18 +14,18 @@ from ..errors import UserError
 from ..isolation.child import alive, tell
 from ..isolation.data import plain
 from ..parametrizations.profile_file import get_profile
+from ..plan.planned import planned
+from ..plan.scales import Hook
 from ..report.layout import Line
 from ..report.model import Report, SourceFix
 from ..targets import Target, resolve
-from .base_shapes import Base, base_of
+from ..targets.base_shapes import Base, base_of
+from ..targets.whole import whole
 from .loading import loading_lines
 from .output import Output, Wanted, prepare_output
-from .plan import Hook
-from .planned import planned
 from .planner import make_plan
 from .show import paste_lines, plan_lines
 from .source_edits import source_diff, source_fixes
-from .whole import whole
 
 
 def converted(job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from ..checkpoints.marks import FRESH
 from ..checkpoints.transfer import Transfer
 from ..checkpoints.verify import Verified
+from ..plan.plan import Plan
 from ..report.layout import BOLD, GOOD, Line, line
 from .paste import refined, usage
-from .plan import Plan
 
 
 def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verified | None) -> Iterator[Line]:

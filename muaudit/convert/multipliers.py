@@ -8,11 +8,11 @@ from ..analysis.derive import Scaling
 from ..errors import UserError
 from ..findings.names import pattern_of
 from ..findings.power import fraction
+from ..plan.scales import WHOLE, Hook, Part
 from ..program.values import Value
 from ..solve.uses import Use
 from .gauge import Unmet
 from .modules import SMALL, Anatomy, anatomies, homes
-from .plan import WHOLE, Hook, Part
 from .sides import Side, Sides
 
 SHARED = "{} is shared: the multiplier cannot go into it"

@@ -12,14 +12,14 @@ import yaml
 
 from ..checkpoints.folder import replaced
 from ..errors import UserError
+from ..plan.file import SCHEMA, load_plan, write_plan
+from ..plan.plan import Plan
 from ..targets.probe import Target
-from .files import read_plan, write_plan
-from .plan import SCHEMA, Plan
 
 if TYPE_CHECKING:
-    from ..checkpoints.skeleton import Skeleton
     from ..checkpoints.transfer import Transfer
     from ..checkpoints.verify import Verified
+    from ..targets.skeleton import Skeleton
 
 _LARGEST = 300_000_000
 """Parameters of a published configuration above which no initialization is written."""
@@ -78,7 +78,7 @@ class Wanted:
                 "--function-preserving needs the plan that the checkpoint was trained by",
                 "--from mup/plan.yaml names it, or put it beside the checkpoint",
             )
-        return read_plan(self.old_plan or folder / PLAN)
+        return load_plan(self.old_plan or folder / PLAN)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Output:
 
                     verified = verify(self.transfer, self.full, staging, self.model)
             elif self.full is not None and self.starts:
-                from .state import write_fresh
+                from .initial_weights import write_fresh
 
                 write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed, self.wanted.out)
             self._emit(staging)
@@ -132,7 +132,7 @@ class Output:
 
             (folder / MODULE).write_text(module_text(self.plan, Path(MODULE).stem), encoding="utf-8")
         if self.wanted.emit_bsh:
-            from .base_shapes import bsh_text
+            from ..targets.base_shapes import bsh_text
 
             text = bsh_text(self.full or self.target, self.plan.base_width, BASE_SHAPES)
             (folder / BASE_SHAPES).write_text(text, encoding="utf-8")
@@ -161,8 +161,8 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
         return Output(target, full, why_not or _too_large(full, plan), plan, wanted)
     if full is None:
         raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
-    from ..checkpoints.skeleton import skeleton
     from ..checkpoints.transfer import Request, prepare
+    from ..targets.skeleton import skeleton
 
     model = skeleton(full, plan.width)
     request = Request(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
@@ -174,7 +174,7 @@ def _too_large(full: Target | None, plan: Plan) -> str:
     """Why no initialization of a published configuration is written, where none is: it may be of any size."""
     if full is None or full.own is None:
         return ""
-    from ..checkpoints.skeleton import skeleton
+    from ..targets.skeleton import skeleton
 
     try:
         count = sum(math.prod(shape) for shape in skeleton(full, plan.width).parameters.values())

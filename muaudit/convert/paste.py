@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..optimizers import member, named
-from .plan import Plan
+from ..plan.plan import Plan
 
 
 def usage(plan: Plan, groups: str = "plan.param_groups", decay: str = "") -> list[str]:

@@ -15,15 +15,16 @@ from ..findings.power import power
 from ..judge.blame import Blame
 from ..judge.edits import Judged
 from ..optimizers import Law
+from ..optimizers.several import name_of
 from ..parametrizations.profiles import TP5, Profile
+from ..plan.plan import Plan
+from ..plan.scales import FORMULATIONS, Entry
 from ..program.values import ZERO
 from ..targets.probe import Target
-from .analyse import analyse, name_of
+from .analyse import analyse
 from .formulations import move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
-from .moves import FORMULATIONS
 from .multipliers import Hooks
-from .plan import Entry, Plan
 from .shapes import as_own, dim, own_shapes
 
 _DIGITS = 6

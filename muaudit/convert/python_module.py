@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .groups import default_eps
+from ..plan.groups import default_eps
+from ..plan.plan import Plan
+from ..plan.scales import Entry
 from .paste import usage
-from .plan import Entry, Plan
 
 _CHECK = """\
     if optimizer not in {names!r}:

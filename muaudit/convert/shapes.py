@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..errors import UserError
+from ..plan.scales import Entry
 from ..targets.probe import Target
-from .plan import Entry
 
 Shapes = Mapping[tuple[str, ...], tuple[int, ...]]
 
@@ -26,7 +26,7 @@ def own_shapes(target: Target) -> Shapes:
     width = target.axes[0].default
     if target.own is None or width is None:
         return {}
-    from ..checkpoints.skeleton import skeleton
+    from ..targets.skeleton import skeleton
 
     try:
         return skeleton(replace(target, build=target.own.build), width).parameters

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from ..findings.power import number, power
+from ..plan.plan import Plan
+from ..plan.scales import WHOLE, Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from ..report.model import Report
 from .paste import usage
-from .plan import WHOLE, Entry, Hook, Plan
 
 
 def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:

@@ -16,8 +16,8 @@ import torch
 from torch import fx
 
 from ..analysis.derive import Scaling
+from ..plan.scales import WHOLE, Part
 from ..program.values import Value
-from .plan import WHOLE, Part
 
 End: TypeAlias = "tuple[Value, int]"  # a value, and which of its arguments
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..convert.base_shapes import base_of
-from ..convert.plan import load_plan
+from ..plan.file import load_plan
+from ..targets.base_shapes import base_of
 from ..targets.probe import Target
 
 

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..convert.analyse import analyse
-from ..convert.apply import Multiplier
 from ..errors import UserError
+from ..plan.apply import Multiplier
 from ..targets.probe import Target
 
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..convert.plan import Plan
 from ..convert.planner import make_plan
+from ..plan.plan import Plan
 from ..targets.probe import Target
 from .forward import Places, find_places
 from .jobs import Grid, Settings

@@ -21,9 +21,9 @@ import torch
 
 import muaudit
 
-from ..convert.plan import Plan
 from ..errors import UserError
 from ..isolation.child import alive
+from ..plan.plan import Plan
 from .jobs import Outcome, Unit
 from .request import Request
 from .run import Sweep, Trainer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..convert.plan import Plan, load_plan
+from ..plan.file import load_plan
+from ..plan.plan import Plan
 from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 from ..targets.probe import Target
 from ..training.settings import parse_width_list

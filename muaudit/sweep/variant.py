@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..convert.plan import Plan
-from ..convert.planned import planned
 from ..errors import UserError
+from ..plan.plan import Plan
+from ..plan.planned import planned
 from ..targets.probe import Target
 from ..training.beforehand import sizes_at
 from .forward import Places, install

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from muaudit.optimizers.several import parts
 from muaudit.targets.returned import SCHEDULER
 
 _OF_GROUPS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")  # torch's schedulers write them there
@@ -33,7 +34,7 @@ Groups = Sequence[Sequence[Mapping[str, Any]]]
 
 def snapshot(optimizer: Any) -> Groups:
     """The groups as they are, for `carry` once they are others."""
-    return [[{**group, "params": list(group["params"])} for group in part.param_groups] for part in _parts(optimizer)]
+    return [[{**group, "params": list(group["params"])} for group in part.param_groups] for part in parts(optimizer)]
 
 
 def carry(own: Any, before: Groups, made: Any, model: nn.Module) -> None:
@@ -44,7 +45,7 @@ def carry(own: Any, before: Groups, made: Any, model: nn.Module) -> None:
     if made is not own:
         scheduler = copy.deepcopy(scheduler, {id(own): made, id(model): model} | _themselves(before))
     setattr(made, SCHEDULER, scheduler)
-    for part, groups in zip(_parts(made), before, strict=True):
+    for part, groups in zip(parts(made), before, strict=True):
         origin = [_origin(group, groups) for group in part.param_groups]
         for group, index in zip(part.param_groups, origin, strict=True):
             group.update({key: groups[index][key] for key in _OF_GROUPS if key in groups[index]})
@@ -58,11 +59,6 @@ def _reindex(scheduler: Any, count: int, origin: Sequence[int]) -> None:
     for key, value in vars(scheduler).items():
         if isinstance(value, list) and len(value) == count:
             setattr(scheduler, key, [value[index] for index in origin])
-
-
-def _parts(optimizer: Any) -> Sequence[Any]:
-    held = getattr(optimizer, "optimizers", None)
-    return held if isinstance(held, (list, tuple)) else [optimizer]
 
 
 def _origin(group: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> int:
@@ -79,8 +75,7 @@ def _all(scheduler: Any) -> Iterable[Any]:
     """The schedulers in what was returned, those inside of others included."""
     if isinstance(scheduler, Mapping):
         scheduler = scheduler.get("scheduler")
-    parts = scheduler if isinstance(scheduler, (list, tuple)) else [scheduler]
-    for part in parts:
+    for part in scheduler if isinstance(scheduler, (list, tuple)) else [scheduler]:
         if isinstance(part, Mapping):
             yield from _all(part)
         elif part is not None:

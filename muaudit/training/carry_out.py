@@ -32,8 +32,8 @@ def _target(text: str | None, options: TargetOptions, plan: Path | None) -> Targ
     found = resolve(text, options)
     if plan is None:
         return found
-    from ..convert.plan import load_plan
-    from ..convert.planned import planned
+    from ..plan.file import load_plan
+    from ..plan.planned import planned
 
     found = planned(found, load_plan(plan))
     return replace(found, label=f"{found.label} converted by {plan.name}")

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..convert.plan import SETTINGS, Entry, Plan
 from ..optimizers import member
+from ..plan.plan import Plan
+from ..plan.scales import SETTINGS, Entry
 from .given import check_family
 
 SCHEMA = "muaudit.transfer/1"

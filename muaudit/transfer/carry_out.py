@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..convert.plan import Plan
 from ..convert.planner import make_plan
+from ..plan.plan import Plan
 from ..report.render import to_text
 from ..targets import TargetOptions, resolve
 from . import show

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..errors import UserError
-from ..targets.options import TargetOptions
-from ..targets.probe import Target
+from .options import TargetOptions
+from .probe import Target
 
 
 def sizes_at(target: Target, width: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .plan import WHOLE, Entry, Hook, Part, Plan, missing, name_regex
+from .scales import WHOLE, Entry, Hook, Part, Scales, missing, name_regex
 
 MARK = "_muaudit_plan"
 """Attribute of the root module that says a plan was applied; copied with the module, not part of its state dict."""
@@ -50,7 +50,7 @@ class Multiplier:
         return torch.cat(pieces, -1).flatten(-2)
 
 
-def apply_(plan: Plan, model: nn.Module) -> nn.Module:
+def apply_(plan: Scales, model: nn.Module) -> nn.Module:
     """Scale the initialization and install the multipliers."""
     _refuse_twice(model)
     matched = match(plan, model)
@@ -64,7 +64,7 @@ def apply_(plan: Plan, model: nn.Module) -> nn.Module:
     return model
 
 
-def install_hooks(plan: Plan, model: nn.Module) -> nn.Module:
+def install_hooks(plan: Scales, model: nn.Module) -> nn.Module:
     """Install the multipliers alone."""
     _refuse_twice(model)
     match(plan, model)
@@ -72,7 +72,7 @@ def install_hooks(plan: Plan, model: nn.Module) -> nn.Module:
     return model
 
 
-def scale_(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> None:
+def scale_(plan: Scales, tensors: Mapping[str, torch.Tensor]) -> None:
     """Scale named tensors in place, aliases of one storage once."""
     seen: set[tuple[int, int]] = set()
     with torch.no_grad():
@@ -84,7 +84,7 @@ def scale_(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> None:
                 seen.add(key)
 
 
-def match(plan: Plan, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
+def match(plan: Scales, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
     """Every parameter once, with its entry. Raises UserError where names or shapes differ."""
     names: dict[int, list[str]] = {}
     parameters: dict[int, nn.Parameter] = {}
@@ -119,7 +119,7 @@ def _plain(name: str) -> str:
     return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
 
 
-def _check_shape(plan: Plan, entry: Entry, name: str, parameter: nn.Parameter) -> None:
+def _check_shape(plan: Scales, entry: Entry, name: str, parameter: nn.Parameter) -> None:
     shape = tuple(parameter.shape)
     expected = f"expected ({', '.join(entry.shape)}) with n = {plan.width}, found {shape}"
     if len(shape) != len(entry.shape):
@@ -130,7 +130,7 @@ def _check_shape(plan: Plan, entry: Entry, name: str, parameter: nn.Parameter) -
             raise UserError(f"this plan is for width {plan.width}: {name} has another shape", hint)
 
 
-def modules_of(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
+def modules_of(plan: Scales, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
     """Every module that gets a multiplier, with it. Raises UserError where one is not there."""
     found: list[tuple[nn.Module, Hook]] = []
     for hook in plan.hooks:
@@ -147,7 +147,7 @@ def modules_of(plan: Plan, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
     return found
 
 
-def install(plan: Plan, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
+def install(plan: Scales, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
     """Hang the multipliers on their modules and mark the model."""
     for module, hook in found:
         # installed at the base width too: a product with 1.0 is exact, and graphs of all widths are the same

@@ -1,20 +1,21 @@
-"""plan.yaml, read and written, and the state dict beside it: complete or not there at all."""
+"""plan.yaml, read and written: complete or not there at all."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from ..errors import UserError
-from .plan import SCHEMA, SETTINGS, WHOLE, Entry, Hook, Part, Plan
+from ..writing import write_file
+from .plan import Plan
+from .scales import SETTINGS, WHOLE, Entry, Hook, Part
 
-if TYPE_CHECKING:
-    import torch
+SCHEMA = "muaudit.plan/1"
+_ELSEWHERE = "--out names another folder"
 
 _HEADER = """\
 # How to turn {target} into µP at width {width}, with hyperparameters tuned at width {base}.
@@ -91,8 +92,13 @@ def _short(scale: float) -> float:
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
-def read_plan(path: Path) -> Plan:
-    """Read and check a plan.yaml."""
+def load_plan(path: str | Path) -> Plan:
+    """Read and check a plan.yaml.
+
+    Raises:
+        UserError: the file cannot be read, is no plan, or has another version.
+    """
+    path = Path(path)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -185,42 +191,8 @@ def _check_scales(plan: Plan, data: Mapping[str, Any]) -> None:
 # -- writing -----------------------------------------------------------------------------------------------------------
 def write_plan(plan: Plan, path: Path, applied: Mapping[str, Any] | None = None) -> None:
     """Write plan.yaml in one step, with what it was applied to. Raises UserError where it cannot be written."""
-    text = plan_text(plan, applied)
-    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
-
-
-def write_state_dict(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write tensors as safetensors in one step, tied ones once. Raises UserError where it cannot be written."""
-    from safetensors.torch import save_file
-
-    seen: set[tuple[int, int]] = set()
-    kept: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        key = (tensor.data_ptr(), tensor.numel())
-        if key in seen and tensor.numel():
-            continue
-        seen.add(key)
-        kept[name] = tensor.detach().contiguous().clone()
-    _replace(path, lambda temporary: save_file(kept, temporary, metadata={"format": "pt", **metadata}))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())  # safetensors makes its files for their owner alone
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except Exception as error:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"cannot write {path}: {reason}", "--out names another folder") from error
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}", _ELSEWHERE) from error
+    write_file(path, plan_text(plan, applied).encode(), _ELSEWHERE)

@@ -10,11 +10,11 @@ from torch import nn
 from ..errors import UserError
 from ..optimizers import member
 from .apply import match
-from .plan import Entry, Plan
+from .scales import Entry, Scales
 
 
 def param_groups(
-    plan: Plan, model: nn.Module, *, lr: float, weight_decay: float, eps: float | None, optimizer: str | None
+    plan: Scales, model: nn.Module, *, lr: float, weight_decay: float, eps: float | None, optimizer: str | None
 ) -> list[dict[str, Any]]:
     """All parameters that train (with this optimizer), merged by equal scales."""
     name = _chosen(plan, optimizer)
@@ -27,7 +27,7 @@ def param_groups(
     return refine(plan, model, [group])
 
 
-def _chosen(plan: Plan, optimizer: str | None) -> str:
+def _chosen(plan: Scales, optimizer: str | None) -> str:
     """The optimizer whose groups are asked for. Raises UserError for none of the plan's."""
     names = plan.optimizers or (plan.optimizer,)
     if optimizer is None and len(names) > 1:
@@ -46,7 +46,7 @@ def default_eps(optimizer: str) -> float | None:
     return member(optimizer).eps
 
 
-def refine(plan: Plan, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def refine(plan: Scales, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each of the user's groups, split where scales differ."""
     entries = {id(parameter): entry for parameter, entry in match(plan, model)}
     given = [{**group, "params": _listed(group["params"])} for group in groups]
@@ -83,7 +83,7 @@ def _check_known(groups: Iterable[Mapping[str, Any]], entries: Mapping[int, Entr
             raise UserError(f"group {number} has no lr to scale", "give every group the lr tuned at the base width")
 
 
-def _scales(plan: Plan, entry: Entry) -> tuple[float, float, float]:
+def _scales(plan: Scales, entry: Entry) -> tuple[float, float, float]:
     return plan.scale(entry.lr), plan.scale(entry.weight_decay), plan.scale(entry.eps)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from ..errors import UserError
-from ..targets.bsh import BaseShapes, read_bsh
-
-if TYPE_CHECKING:
-    from ..targets.probe import Target
+from .bsh import BaseShapes, read_bsh
+from .probe import Target
+from .skeleton import skeleton
 
 _HEADER = """\
 # Base shapes for microsoft/mup: set_base_shapes(model, "{name}"). Of {target}, {width_name} = {base}.
@@ -26,8 +24,6 @@ def base_shapes(target: Target, base_width: int) -> dict[str, tuple[int | None, 
     Raises:
         UserError: the target cannot be built at these widths.
     """
-    from ..checkpoints.skeleton import skeleton
-
     base, delta = (skeleton(target, width).shapes for width in (base_width, 2 * base_width))
     return {
         name: tuple(size if size != other else None for size, other in zip(shape, delta[name], strict=True))

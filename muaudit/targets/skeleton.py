@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..convert.whole import sizes_at
 from ..errors import UserError
-from ..targets.probe import Target
+from .probe import Target
+from .whole import sizes_at
 
 _WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
 

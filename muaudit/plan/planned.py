@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..optimizers.several import name_of, parts
 from ..targets.carried import carry, snapshot
 from ..targets.probe import Target
-from .analyse import name_of, parts
 from .plan import Plan
 
 _LR = 1e-3

@@ -1,0 +1,1 @@
+"""Plans: scales for every tensor as plain data, and beside them what applies, groups, moves, reads and writes them."""

@@ -1,0 +1,82 @@
+"""The plan as scripts use it: the scales of every tensor, with what is done to a model and its optimizer by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .apply import apply_, install_hooks, scale_
+from .groups import param_groups, refine
+from .move import move_
+from .scales import Scales
+
+
+class Plan(Scales):
+    """How a model's initialization, forward multipliers and optimizer settings change. Made by `muaudit convert`."""
+
+    def apply_(self, model: nn.Module) -> nn.Module:
+        """Scale the initialization of `model` in place and install the forward multipliers. Returns the model.
+
+        Raises:
+            UserError: the model's names or shapes are not the plan's, or a plan has been applied to it before.
+        """
+        return apply_(self, model)
+
+    def install_hooks(self, model: nn.Module) -> nn.Module:
+        """Install the forward multipliers alone: for a model whose weights are scaled already (a loaded checkpoint).
+
+        Raises:
+            UserError: as `apply_`.
+        """
+        return install_hooks(self, model)
+
+    def param_groups(
+        self,
+        model: nn.Module,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        eps: float | None = None,
+        optimizer: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Parameter groups for the plan's optimizer, merged by equal scales: `torch.optim.AdamW(groups, lr=lr)`.
+
+        lr, weight_decay, eps: as tuned at the base width; eps is the optimizer's own default where left out. Every
+        group has a `name` and its `lr_scale`; its `lr` holds that scale already, so that schedulers keep it.
+        optimizer: of a plan for several ("muon+adamw"), the one whose groups these are.
+
+        Raises:
+            UserError: the model's names or shapes are not the plan's, or `optimizer` is not one of the plan's.
+        """
+        return param_groups(self, model, lr=lr, weight_decay=weight_decay, eps=eps, optimizer=optimizer)
+
+    def refine(self, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """A user's own groups (decay and no decay, layer-wise lr), each split and scaled as the plan says.
+
+        Their settings are those tuned at the base width; every other entry of a group is kept.
+
+        Raises:
+            UserError: the model's names or shapes are not the plan's.
+        """
+        return refine(self, model, groups)
+
+    def move_(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None, *, to: Plan
+    ) -> nn.Module:
+        """Move a model that this plan was applied to, and its optimizer in mid-training, to another formulation.
+
+        Its outputs stay the same and training goes on as it would have (TP5 Lemma J.1). Groups whose settings differ
+        now are split: make a learning rate scheduler anew afterwards, its `last_epoch` being the epoch reached.
+
+        Raises:
+            UserError: the plans differ in more than their formulation, the model is not as this plan left it, or the
+                optimizer keeps state that is not known. Nothing is changed then.
+        """
+        return move_(self, to, model, optimizer)
+
+    def scale_(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Scale named tensors in place, as `apply_` does with a model's."""
+        scale_(self, tensors)

@@ -1,0 +1,136 @@
+"""What every tensor of a model is scaled by: exponents of m = width / base width, as plain data.
+
+They can be evaluated at any width (`at(width)`); at m = 1 every scale is exactly 1 (parametrization backward
+compatibility, TP5 App. H).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TypeVar
+
+from ..errors import UserError
+
+_Scales = TypeVar("_Scales", bound="Scales")
+
+SETTINGS = ("init", "lr", "weight_decay", "eps")
+
+FORMULATIONS = ("absorbed", "table3", "table8", "table9")
+"""TP5's tables, and the one whose forward multipliers are in the weights."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor, or all tensors of repeated blocks: its name with `*` for the block's number.
+
+    shape: "n" for a dim that is the width, "3n" for one that grows along, "fixed" for one that stays.
+    init, lr, weight_decay, eps: exponents of m.
+    gauge: exponent of m by which the tensor is stored larger than under Table 3; forward multipliers make up for it.
+    optimizer: which of the plan's optimizers trains it, where these are several ("muon", "adamw").
+    """
+
+    pattern: str
+    roles: tuple[str, ...]
+    shape: tuple[str, ...]
+    init: float = 0.0
+    lr: float = 0.0
+    weight_decay: float = 0.0
+    eps: float = 0.0
+    gauge: float = 0.0
+    note: str = ""
+    optimizer: str = ""
+
+    @property
+    def exponents(self) -> tuple[float, float, float, float]:
+        """Those of init, learning rate, weight decay and eps."""
+        return self.init, self.lr, self.weight_decay, self.eps
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern covers a parameter's name; `*` stands for a number."""
+        return name_regex(self.pattern).fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The columns from `start` to `stop` (fractions) of each of `groups` equal groups of a tensor's last dim."""
+
+    groups: int = 1
+    start: Fraction = Fraction(0)
+    stop: Fraction = Fraction(1)
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A forward multiplier m**exponent on (a part of) the input or the output of the modules that a pattern covers.
+
+    where: the line of the source that it could stand on instead: what uses the module or, for attention logits, makes
+    them; known while the plan is made.
+    """
+
+    module: str
+    on: str  # "input" | "output"
+    exponent: float
+    note: str = ""
+    part: Part = WHOLE
+    where: tuple[str, int] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Those of every tensor of a model, from its parametrization to µP.
+
+    optimizer: torch's class in lower case; "muon+adamw" where each trains a part of the tensors. profile: the school
+    whose targets these are.
+    """
+
+    target: str
+    width_name: str
+    base_width: int
+    width: int
+    optimizer: str
+    entries: tuple[Entry, ...]
+    hooks: tuple[Hook, ...] = ()
+    formulation: str = "absorbed"
+    profile: str = "tp5"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def m(self) -> float:
+        """Width over base width."""
+        return self.width / self.base_width
+
+    def scale(self, exponent: float) -> float:
+        """m**exponent; exactly 1 at the base width."""
+        return float(self.m**exponent)
+
+    def at(self: _Scales, width: int) -> _Scales:
+        """The same for another width."""
+        return replace(self, width=width)
+
+    def entry(self, names: Iterable[str]) -> Entry | None:
+        """The entry for a parameter that goes by these names; an exact name beats a pattern."""
+        listed = list(names)
+        exact = next((e for e in self.entries if e.pattern in listed), None)
+        return exact or next((e for e in self.entries for name in listed if e.matches(name)), None)
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The names that tell the tensors of a split plan apart ("muon", "adamw"); none where one trains them all."""
+        return tuple(dict.fromkeys(entry.optimizer for entry in self.entries if entry.optimizer))
+
+
+def name_regex(pattern: str) -> re.Pattern[str]:
+    """`h.*.attn.weight` as a regular expression, `*` being a whole number between dots."""
+    return re.compile(r"\d+".join(re.escape(part) for part in pattern.split("*")))
+
+
+def missing(kind: str, names: list[str]) -> UserError:
+    """The error for names that do not fit."""
+    shown = "\n".join(f"  {name}" for name in names[:8]) + (f"\n  and {len(names) - 8} more" if len(names) > 8 else "")
+    return UserError(f"this plan is for another model: {kind}", shown)
