@@ -6,6 +6,7 @@ left out, and they name no more tensors and lines than the mistake touches. A fi
 
     MUP1xx  the inits of its tensors may be anything
     MUP2xx  the constants on its tensors, or on the attention logits at its line, may be anything
+    MUP203  of its tensors, the constants or the learning rates may be anything: scaled down twice, once is right
     MUP3xx  the learning rates of its tensors (MUP311: the eps) may be anything
     MUP4xx  all of these
 
@@ -94,6 +95,8 @@ def _edits(violation: Any, lines: dict[int, frozenset[str]]) -> frozenset[Edit]:
         return frozenset(("use", o) for o in owners) if violation.rule.startswith("MUP2") else frozenset()
     if violation.rule == "MUP311":
         return frozenset(("eps", n) for n in violation.tensors)
+    if violation.rule == "MUP203":
+        return frozenset((kind, n) for kind in ("use", "rate") for n in violation.tensors)
     kinds: dict[str, tuple[str, ...]] = {
         "1": ("init",), "2": ("use",), "3": ("rate",), "4": ("init", "use", "rate"),
     }  # fmt: skip

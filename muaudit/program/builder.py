@@ -16,7 +16,7 @@ from torch import fx
 from ..trace.align import Aligned, Op
 from .exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
 from .pieces import Pieces
-from .values import ZERO, Kind, Value
+from .values import SUMMED, ZERO, Kind, Value
 
 Result: TypeAlias = "Value | tuple[Value | None, ...]"
 Handler: TypeAlias = "Callable[[Builder, Op], Result]"
@@ -307,7 +307,7 @@ class Builder:
         if x not in self._leaves:
             parts = [self._below(a) for a in x.args]
             names = frozenset({x.name} if x.kind == "param" else ()).union(*(names for names, _ in parts))
-            summed = x.kind in ("reduce", "contract", "norm") or any(was for _, was in parts)
+            summed = x.kind in ("reduce", "contract", "norm") or x.note == SUMMED or any(was for _, was in parts)
             self._leaves[x] = (names, summed)
         return self._leaves[x]
 

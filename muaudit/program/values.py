@@ -35,6 +35,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 ZERO = float("-inf")
+SUMMED = "summed"  # the note of a view that is a sum or a mean over dims that do not grow
 PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
 
 

@@ -37,6 +37,7 @@ from ..program.operands import (
 )
 from ..program.values import MOVED, PER_CHANNEL, ZERO, Value, beyond, readers_of
 from ..trace.align import Op
+from .degrees import normalised
 from .linear import Expr, System
 
 
@@ -119,6 +120,7 @@ class Solver:
         self._used: set[str] = set()  # the parameters with a use that is not a derivative
         self._sources: dict[tuple[Value, Value], Expr] = {}
         self.readers = readers_of(program.values)
+        self.live = program.reaching_outputs()
 
     # -- reading operands ----------------------------------------------------------------------------------------
 
@@ -189,6 +191,9 @@ class Solver:
     def _readers(self, v: Value) -> list[Value]:
         return self.readers.get(v, [])
 
+    def _live_readers(self, v: Value) -> list[Value]:
+        return [reader for reader in self._readers(v) if reader in self.live]
+
     def _makes_matrix(self, v: Value, largest: float) -> bool:
         """Whether the product of widths that v has as one dim is taken apart into dims that grow."""
         if largest <= max(1.0, *self.program.aligned.sizes.units):
@@ -258,7 +263,7 @@ class Solver:
     # -- the rules, one per kind -----------------------------------------------------------------------------------
 
     def run(self) -> Ideal:
-        live = self.program.reaching_outputs()
+        live = self.live
         pinned = False
         for value in self.program.values:
             if value.weight or value.kind == "data" or value not in live:
@@ -340,24 +345,10 @@ class Solver:
             else:
                 used = self.operator(weight, v, v.e, e_out, role, axis_at(v, weight))
             for use in self.uses[first:]:
-                use.free = use.free and self._only_normalised(v)
-                use.normalised = use.value is v and self._alone_in_norm(v)
+                use.free = use.free and normalised(v, self._live_readers, alone=False)
+                use.normalised = use.value is v and normalised(v, self._live_readers)
             return None if phi is None else phi + used + v.e
         return self._contract_activations(v)
-
-    def _only_normalised(self, v: Value) -> bool:
-        """Whether norms alone read what is made of v by moves, constants and sums."""
-        found = list(beyond(v, self._readers))
-        return bool(found) and all(r.kind == "norm" or (r.kind in MOVED and self._readers(r)) for r in found)
-
-    def _alone_in_norm(self, v: Value) -> bool:
-        """Whether norms alone read what moves, constants and biases make of v, and nothing else is in the sum."""
-
-        def alone(r: Value) -> bool:
-            return r.kind in MOVED and sum(not a.weight for a in r.args) == 1
-
-        found = list(beyond(v, self._readers, alone))
-        return bool(found) and all(r.kind == "norm" or (alone(r) and self._readers(r)) for r in found)
 
     def _contract_weights(self, v: Value) -> Expr | None:
         """A parameter times a parameter: the one with no infinite dim besides the shared one is a source."""

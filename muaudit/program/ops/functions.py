@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from torch import fx
@@ -12,7 +12,7 @@ from torch import fx
 from ...trace.align import Op
 from ..builder import HANDLERS, Builder, Number, Result, handles
 from ..exponents import exponent_of
-from ..values import Value
+from ..values import SUMMED, Value
 
 
 # reductions
@@ -31,7 +31,7 @@ def _reduced(b: Builder, op: Op, x: Value, position: int) -> float:
 
 def _reduce(b: Builder, x: Value, e: float, mean: bool, op: Op) -> Value:
     if e == 0:
-        return b.make("view", (x,), op)
+        return b.make("view", (x,), op, note=SUMMED)
     return b.make("reduce", (x,), op, e=e, mean=mean, signed=x.signed)
 
 
@@ -42,9 +42,10 @@ def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
     summed. Dims that both have and that stay are a batch.
     """
     nodes = [node for node in x.op.narrow.args[:2] if isinstance(node, fx.Node)]
-    if x.kind != "mul" or x.op.name != "aten.mul" or x.normalises or [b.of.get(n) for n in nodes] != list(x.args):
+    factors = [b.of.get(node) for node in nodes]
+    if x.op.name != "aten.mul" or len(factors) < 2 or not _is_product_of(x, factors):
         return None
-    one, other = x.args
+    one, other = cast("list[Value]", factors)
     axes, rank = _axes(op, x, 1), len(x.dims)
     shapes = [(1,) * (rank - len(n.meta["shape"])) + tuple(n.meta["shape"]) for n in nodes]
     both = [all(shape[d] > 1 for shape in shapes) for d in range(rank)]
@@ -55,6 +56,14 @@ def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
     e, count = sum((x.dims[d] for d in axes), 0.0), math.prod(shapes[0][d] for d in axes)
     out = b.contract(one, other, e, (first, second), op, op.dims)
     return b.make("scale", (out,), op, op.dims, c=-e, factor=1 / count) if mean else out
+
+
+def _is_product_of(x: Value, factors: Sequence[Result | None]) -> bool:
+    """Whether x is the plain product of these two, of which one may be data where the other is a weight."""
+    one, other = factors
+    if x.kind == "scale" and isinstance(one, Value) and isinstance(other, Value):
+        return {one.kind == "data", other.kind == "data"} == {True, False} and (one.weight or other.weight)
+    return x.kind == "mul" and not x.normalises and list(factors) == list(x.args)
 
 
 @handles("sum", "nansum")

@@ -1,0 +1,60 @@
+"""Of what degree values are in one that they are made of: what is of degree 0 does not depend on its size.
+
+x / ‖x‖ is of degree 0 in x, however the norm is written: as a layer, by `F.normalize`, or as a product with the inverse
+root of a mean of squares.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+
+from ..program.values import Value
+
+_SAME = ("view", "scale", "reduce")
+
+
+def normalised(v: Value, readers: Callable[[Value], Iterable[Value]], *, alone: bool = True) -> bool:
+    """Whether everything that reads v makes it a value of degree 0 in v, before anything else reads that.
+
+    readers: what reads a value, later values with larger indices. alone: only biases are added to it on the way; else
+    other terms may be.
+    """
+    degrees: dict[Value, float] = {v: 1.0}
+    made = {v}
+    waiting = [(v.index, v)]
+    while waiting:
+        _, value = heapq.heappop(waiting)
+        if value is not v:
+            degree = _degree(value, degrees, alone)
+            if degree is None:
+                return False
+            degrees[value] = degree
+        if not degrees[value]:
+            continue
+        following = list(readers(value))
+        if not following:  # it is returned as it is
+            return False
+        for reader in following:
+            if reader not in made:
+                made.add(reader)
+                heapq.heappush(waiting, (reader.index, reader))
+    return True
+
+
+def _degree(value: Value, degrees: Mapping[Value, float], alone: bool) -> float | None:
+    """The degree of a value in what `degrees` starts from; None where it has none."""
+    of_args = [degrees.get(a) for a in value.args]
+    known = [d for d in of_args if d is not None]
+    if value.kind == "norm":
+        return 0.0
+    if value.kind in _SAME:
+        return known[0]
+    if value.kind == "power":
+        return round(known[0] * value.c, 6)
+    if value.kind == "mul":
+        return round(sum(known), 6)
+    if value.kind == "join":
+        others = [a for a, d in zip(value.args, of_args, strict=True) if d is None and not a.weight]
+        return known[0] if len(set(known)) == 1 and not (alone and others) else None
+    return None
