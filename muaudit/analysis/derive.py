@@ -53,8 +53,8 @@ def derive(
 ) -> Scaling:
     """Align, lower, solve for ideal exponents, measure the init, choose a gauge, collect discrepancies."""
     aligned = align(*recordings, ratios, alone, third)
-    program = lower(aligned)
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
+    program = lower(aligned, starts_of(inits))
     trained = canonical(trained, aligned)
     found, discrepancies = judged_program(program, Measured(inits, trained, readout_bound))
     return Scaling(
@@ -67,6 +67,11 @@ def judged_program(program: Program, measured: Measured) -> tuple[Explanation, l
     """A program judged as it stands, and what is wrong with it, one mistake made everywhere told once."""
     plain, found = explain(program, measured)
     return plain, united(hook_in_words(list(found), plain.judged), plain.judged, measured.trained)
+
+
+def starts_of(inits: Mapping[str, Init]) -> dict[str, float | None]:
+    """The exponents that parameters start with."""
+    return {name: init.exponent for name, init in inits.items()}
 
 
 def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:

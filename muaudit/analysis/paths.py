@@ -17,7 +17,7 @@ from ..solve.uses import Ideal
 from ..trace.align import align, op_name
 from ..trace.recorder import Recording
 from .comparable import alone
-from .derive import Scaling, judged_program
+from .derive import Scaling, judged_program, starts_of
 
 
 def same(first: Recording, other: Recording) -> bool:
@@ -53,7 +53,7 @@ def deviations(
     can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as
     large as what a line of the code multiplies by on one of the two paths only.
     """
-    program = lower(align(*recordings, ratios, alone(recordings, widths)))
+    program = lower(align(*recordings, ratios, alone(recordings, widths)), starts_of(main.inits))
     plain, found = judged_program(program, Measured(main.inits, main.trained, readout_bound))
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}

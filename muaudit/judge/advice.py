@@ -80,7 +80,7 @@ def _eps(
     name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float, margin: float
 ) -> list[Discrepancy]:
     """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
-    if not how.entrywise or j.use.role not in ("hidden", "input") or not gradient or not how.eps[0]:
+    if not how.entrywise or not gradient or not how.eps[0]:
         return []
     slope = how.eps_exponent or 0.0
     at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)

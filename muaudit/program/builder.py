@@ -16,6 +16,7 @@ from torch import fx
 from ..trace.align import Aligned, Op
 from .exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
 from .pieces import Pieces
+from .starts import Starts, start_of
 from .values import SUMMED, ZERO, Kind, Value
 
 Result: TypeAlias = "Value | tuple[Value | None, ...]"
@@ -46,8 +47,9 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
 class Builder:
     """Makes values for one program; handlers call its methods."""
 
-    def __init__(self, aligned: Aligned) -> None:
+    def __init__(self, aligned: Aligned, starts: Starts | None = None) -> None:
         self.aligned = aligned
+        self.starts = starts or {}
         self.unit = aligned.sizes.unit
         self.values: list[Value] = []
         self.of: dict[fx.Node, Result] = {}
@@ -275,11 +277,12 @@ class Builder:
         return summed and bool(below) and below <= self._below(x)[0]
 
     def statistic(self, y: Value) -> tuple[float, float]:
-        """The exponent of a statistic, and its size at the first probe, as measured at initialization."""
+        """The exponent of a statistic at initialization, and its size at the first probe."""
         recorded = self._recorded(y)
         raw = exponent_of(*recorded.op.rms(), self.unit)
-        size = recorded.op.rms()[0] or 1.0
-        return (0.0 if raw is None else self.snapped(raw)), size
+        derived = start_of(y, self.starts)
+        c = derived if derived is not None else 0.0 if raw is None else self.snapped(raw)
+        return c, recorded.op.rms()[0] or 1.0
 
     @staticmethod
     def _recorded(y: Value) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import fx
 
@@ -11,6 +11,7 @@ from ..trace.align import Aligned, Op
 from . import ops  # noqa: F401  (fills HANDLERS)
 from .builder import HANDLERS, Builder, Result, size_exponent
 from .exponents import SNAP_TENSOR, snap
+from .starts import Starts, start_of
 from .values import ZERO, Value
 
 
@@ -23,10 +24,13 @@ class Program:
     aligned: Aligned
     irregular: tuple[tuple[Op, float], ...]  # constants that follow no simple power of width, with their raw exponent
     odd_backward: tuple[Op, ...] = ()  # custom functions whose gradient could not be compared with their forward
+    starts: Starts = field(default_factory=dict)  # exponents of the inits, by parameter
 
     def exponent(self, x: Value) -> float | None:
-        """Exponent of the size at initialization of a value made of parameters alone, a multiple of 1/4."""
-        sizes = self.aligned.sizes
+        """Exponent of the size at initialization of a value made of parameters alone, a multiple of 1/4 if measured."""
+        derived, sizes = start_of(x, self.starts), self.aligned.sizes
+        if derived is not None:
+            return derived
         raw = size_exponent(x, sizes.unit)
         return None if raw is None else snap(raw, 0.25, SNAP_TENSOR, sizes.units)
 
@@ -59,14 +63,15 @@ class Program:
         return reached
 
 
-def lower(aligned: Aligned) -> Program:
-    """Lower every operation of an aligned recording."""
-    builder = Builder(aligned)
+def lower(aligned: Aligned, starts: Starts | None = None) -> Program:
+    """Lower every operation of an aligned recording; `starts` are the exponents of the inits, by parameter."""
+    builder = Builder(aligned, starts)
     for op in aligned.ops:
         builder.of[op.narrow] = _lower_op(builder, op)
     unread = builder.pieces.unread(builder.values, _returned(builder, aligned))
     values = tuple(value for value in builder.values if value not in unread)
-    return Program(values, builder.of, aligned, tuple(builder.irregular), tuple(builder.odd_backward))
+    return Program(values, builder.of, aligned, tuple(builder.irregular), tuple(builder.odd_backward),
+                   builder.starts)  # fmt: skip
 
 
 def _returned(b: Builder, aligned: Aligned) -> set[Value]:

@@ -7,25 +7,25 @@ root of a mean of squares.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ..program.values import Value
 
 _SAME = ("view", "scale", "reduce")
 
 
-def normalised(v: Value, readers: Callable[[Value], Iterable[Value]], *, alone: bool = True) -> bool:
-    """Whether everything that reads v makes it a value of degree 0 in v, before anything else reads that.
+def normalised(products: Collection[Value], readers: Callable[[Value], Iterable[Value]], *, alone: bool = True) -> bool:
+    """Whether everything that reads the products of a weight makes it of degree 0 in them, before anything else does.
 
-    readers: what reads a value, later values with larger indices. alone: only biases are added to it on the way; else
-    other terms may be.
+    readers: what reads a value, later values with larger indices. alone: only biases are added to them on the way;
+    else other terms may be.
     """
-    degrees: dict[Value, float] = {v: 1.0}
-    made = {v}
-    waiting = [(v.index, v)]
+    degrees: dict[Value, float] = dict.fromkeys(products, 1.0)
+    made = set(products)
+    waiting = [(v.index, v) for v in sorted(made, key=lambda v: v.index)]
     while waiting:
         _, value = heapq.heappop(waiting)
-        if value is not v:
+        if value not in degrees:
             degree = _degree(value, degrees, alone)
             if degree is None:
                 return False

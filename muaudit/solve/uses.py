@@ -114,6 +114,7 @@ class Solver:
         self.zero: set[Value] = set()
         self.tainted: set[Value] = set()  # made from what is not understood: says nothing about its operands
         self.between: list[tuple[Expr, float]] = []  # first factors of products of matrices: what they make is size 1
+        self.products: list[tuple[Value, list[Use]]] = []  # of a weight and an activation, with the uses in the weight
         self.sized: set[int] = set()  # anchors of values that a homogeneous function reads
         self.derived: set[Value] = set()  # made from derivatives that the forward computes
         self._first: dict[str, Expr] = {}  # φ of the first use of every parameter
@@ -282,6 +283,7 @@ class Solver:
                 self.phi[value] = phi
         if not pinned:
             self._pin_outputs()
+        self._mark_normalised()
         anchors = self._anchor()
         for op in (node.narrow for node in self.program.aligned.ops if node.narrow.meta.get("param") in self._first):
             if op.meta["param"] not in self._used:
@@ -344,11 +346,24 @@ class Solver:
                 used = self.operator(weight, v, 0.0, weight.size, role) + self._carries_constant(v)
             else:
                 used = self.operator(weight, v, v.e, e_out, role, axis_at(v, weight))
-            for use in self.uses[first:]:
-                use.free = use.free and normalised(v, self._live_readers, alone=False)
-                use.normalised = use.value is v and normalised(v, self._live_readers)
+            self.products.append((v, self.uses[first:]))
             return None if phi is None else phi + used + v.e
         return self._contract_activations(v)
+
+    def _mark_normalised(self) -> None:
+        """Which weights are read by norms alone, whatever slices of them are multiplied one by one."""
+        products: dict[str, set[Value]] = {}
+        for v, uses in self.products:
+            for use in uses:
+                products.setdefault(use.tensor, set()).add(v)
+        in_norm, but_for_sums = (
+            {name for name, made in products.items() if normalised(made, self._live_readers, alone=alone)}
+            for alone in (True, False)
+        )
+        for v, uses in self.products:
+            for use in uses:
+                use.free = use.free and use.tensor in but_for_sums
+                use.normalised = use.value is v and use.tensor in in_norm
 
     def _contract_weights(self, v: Value) -> Expr | None:
         """A parameter times a parameter: the one with no infinite dim besides the shared one is a source."""

@@ -9,6 +9,7 @@ from typing import Any
 from ...trace.align import Op
 from ..builder import Builder, Number, Result, handles
 from ..exponents import exponent_of
+from ..starts import start_of
 from ..values import PER_CHANNEL, ZERO, Value
 
 
@@ -49,7 +50,9 @@ def _weight_norm(b: Builder, op: Op) -> Result:
     raw = exponent_of(*measured, b.unit)
     if raw is None:
         return b.unknown(op, (v, g), "the norms of a normalised weight were not recorded")
-    direction = b.make("scale", (v,), op, v.dims, c=-b.snapped(raw), factor=1 / (measured[0] or 1.0))
+    start = start_of(v, b.starts)
+    size = b.snapped(raw) if start is None else start + (v.size - g.size) / 2
+    direction = b.make("scale", (v,), op, v.dims, c=-size, factor=1 / (measured[0] or 1.0))
     return (b.mul(direction, b.norm_of(v, g, op), op, v.dims), b.make("data", (), op, g.dims, c=raw))
 
 
