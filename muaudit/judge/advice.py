@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import median
 
 from ..findings.discrepancy import Discrepancy
 from ..scaling.optimizers import Trained
 from .edits import TOLERANCE, Judged
 from .findings import folded
 from .together import united
+
+# Of the median gradient, below which something downstream removes what a parameter does: a batch norm the gain before
+# it (2e-5 were measured, of its eps), a softmax the bias of keys (1e-7, rounding). What it does is then no matter.
+WITHOUT_EFFECT = 1e-4
 
 
 def optimizer_discrepancies(
@@ -30,6 +35,7 @@ def optimizer_discrepancies(
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
     wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
     found: list[Discrepancy] = []
+    least = WITHOUT_EFFECT * median([each for each in gradients.values() if each] or [0.0])
     for name, j in first.items():
         how = trained.get(name)
         if how is None:
@@ -41,7 +47,8 @@ def optimizer_discrepancies(
         gradient = gradients.get(name, 0.0)
         if not gradient:
             gradient, exponent = late.get(name, 0.0), j.gradient
-        found += _eps(name, j, how, gradient, exponent, growth, margin)
+        if gradient > least:
+            found += _eps(name, j, how, gradient, exponent, growth, margin)
     return united(folded(found), judged, trained)
 
 
