@@ -13,9 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
-from ..scaling import optimizers
-from ..scaling.group_factors import assumed_factors
-from ..scaling.schedule import scheduled
+from ..optimizers.trained import trained_by
 from ..solve.predict import Prediction, predict
 from ..targets.probe import Target
 from ..targets.schedulers import place, walk
@@ -25,6 +23,7 @@ from ..trace.recorder import Recording
 from .comparable import comparable
 from .derive import Scaling, derive
 from .probes import Probes
+from .schedule import assumed_factors, scheduled
 
 SEED = 0
 _DRAWS = 1000  # seeds from here on are for further initializations
@@ -71,7 +70,7 @@ def analyse(
         models, recordings = (narrow.model, wide.model), (narrow.recording, wide.recording)
         ratios = tuple(axis.probes[1] / axis.probes[0] for axis in target.axes)
         made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
-        trained = optimizers.read(made, models, ratios)
+        trained = trained_by(made, models, ratios)
         of_schedule: list[Discrepancy] = []
         if target.scheduler is None:
             of_schedule = assumed_factors(trained, *place(target.optimizer, "lr_"))

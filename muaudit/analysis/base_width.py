@@ -9,8 +9,8 @@ from typing import Any
 from torch import fx
 
 from ..findings.discrepancy import Discrepancy
+from ..optimizers.trained import Trained
 from ..program.values import Value
-from ..scaling.optimizers import Trained
 from ..trace.align import op_name
 from .derive import Scaling
 

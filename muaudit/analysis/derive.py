@@ -15,8 +15,8 @@ from ..judge.explain import explain
 from ..judge.explanation import Explanation, Measured
 from ..judge.hooks import hook_in_words
 from ..judge.together import united
+from ..optimizers.trained import Trained
 from ..program.lower import Program, lower
-from ..scaling.optimizers import Trained
 from ..solve.uses import Ideal
 from ..trace.align import Aligned, align
 from ..trace.inits import Init, measure

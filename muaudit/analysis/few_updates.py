@@ -14,8 +14,8 @@ from torch import nn
 
 from ..findings.discrepancy import Discrepancy
 from ..judge.edits import Judged
+from ..optimizers.trained import Trained
 from ..program.values import ZERO
-from ..scaling.optimizers import Trained
 from ..targets.usercode import attempt, seed_torch
 from .analyse import Analysis
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 from ..findings.discrepancy import Discrepancy
-from ..scaling.optimizers import Trained
+from ..optimizers.trained import Trained
 from .edits import TOLERANCE, Judged
 from .findings import folded
 from .together import united

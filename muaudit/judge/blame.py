@@ -17,8 +17,8 @@ import math
 from collections.abc import Iterator, Mapping
 
 from ..optimizers import UNKNOWN
+from ..optimizers.trained import Trained
 from ..program.values import ZERO
-from ..scaling.optimizers import Trained
 from ..solve.linear import Expr, System
 from ..solve.uses import Ideal, Use
 from ..trace.inits import Init

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..findings.discrepancy import Discrepancy
+from ..optimizers.trained import Trained
 from ..program.lower import Program
 from ..program.values import Value
-from ..scaling.optimizers import Trained
 from ..solve.uses import Ideal
 from ..trace.inits import Init
 from .blame import Blame

@@ -8,9 +8,9 @@ from dataclasses import replace
 from ..findings.discrepancy import Aspect, Discrepancy
 from ..findings.names import fold, pattern_of
 from ..optimizers import law_of
+from ..optimizers.trained import Trained
 from ..program.lower import Program
 from ..program.values import MOVED, ZERO, Value, arguments, beyond, readers_of
-from ..scaling.optimizers import Trained
 from ..solve.uses import Conflict
 from ..trace.inits import Init
 from .edits import TOLERANCE, Judged

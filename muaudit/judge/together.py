@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold, pattern_of
-from ..scaling.optimizers import Trained
+from ..optimizers.trained import Trained
 from .edits import Judged
 
 _ASPECTS = (

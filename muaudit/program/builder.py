@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from torch import fx
 
+from ..findings.exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
 from ..trace.align import Aligned, Op
-from .exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
 from .pieces import Pieces
 from .starts import Starts, start_of
 from .values import SUMMED, ZERO, Kind, Value

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
+from ..findings.exponents import SNAP_TENSOR, snap
 from ..trace.align import Aligned, Op
 from . import ops  # noqa: F401  (fills HANDLERS)
 from .builder import HANDLERS, Builder, Result, size_exponent
-from .exponents import SNAP_TENSOR, snap
 from .starts import Starts, start_of
 from .values import ZERO, Value
 

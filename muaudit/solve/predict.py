@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from ..optimizers.trained import Trained
 from ..program.lower import Program
 from ..program.values import PER_CHANNEL, ZERO, Value
-from ..scaling.optimizers import Trained
 from ..trace.inits import Init
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..program.exponents import snap
+from ..findings.exponents import snap
 from ..program.values import ZERO
 
 DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width

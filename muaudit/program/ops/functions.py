@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from torch import fx
 
+from ...findings.exponents import exponent_of
 from ...trace.align import Op
 from ..builder import HANDLERS, Builder, Number, Result, handles
-from ..exponents import exponent_of
 from ..values import SUMMED, Value
 
 

@@ -6,9 +6,9 @@ import math
 import operator
 from typing import Any
 
+from ...findings.exponents import exponent_of
 from ...trace.align import Op
 from ..builder import Builder, Number, Result, handles
-from ..exponents import exponent_of
 from ..starts import start_of
 from ..values import PER_CHANNEL, ZERO, Value
 

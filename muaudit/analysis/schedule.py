@@ -1,8 +1,10 @@
-"""Whether the width exponents of the learning rates survive the scheduler.
+"""Learning rates as training will see them: whether their width exponents survive the scheduler.
 
 A schedule multiplies learning rates by a factor of the step. One that writes a learning rate of its own (an absolute
 one, a shared floor) instead, or drops a factor that only the group's `lr_scale` held, makes groups equal that µP needs
 apart. So the exponent of every parameter's learning rate is read at every noted step and must stay what it was.
+Without a scheduler, a factor that a group holds and nothing multiplies by is taken to be the training loop's, and that
+is said.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold
 from ..judge.edits import TOLERANCE
+from ..optimizers.trained import Trained, trained_by
 from ..targets.schedulers import Walk, groups_of
-from .optimizers import Trained, read
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +33,7 @@ def scheduled(
     Where all groups were built with one learning rate and the scheduler is what sets them apart, its largest
     learning rates are what counts.
     """
-    built = read(optimizers, models, ratios)
+    built = trained_by(optimizers, models, ratios)
     owners = _owners(optimizers[0], models[0]), _owners(optimizers[1], models[1])
     steps = {step: _exponents(rates, owners, built, ratios) for step, rates in walk.rates.items()}
     steps = {step: found for step, found in steps.items() if found}
@@ -42,6 +44,17 @@ def scheduled(
         return _at(walk, peak, optimizers, models, ratios), []
     lost = _lost(built, steps)
     return built, [_discrepancy(walk, built, steps, lost, owners, optimizers)] if lost else []
+
+
+def assumed_factors(trained: Mapping[str, Trained], file: str | None, line: int | None) -> list[Discrepancy]:
+    """At most one discrepancy: what was judged as if a factor counted that nothing which was seen multiplies by."""
+    names = [name for name, how in trained.items() if how.factors.key and how.raw_lr_exponent]
+    if not names:
+        return []
+    first = trained[names[0]]
+    meant, pattern = round(first.raw_lr_exponent, 3), fold(names) if len(names) < 2 else ""
+    return [Discrepancy("group_factor", None, tuple(names), pattern, 0.0, meant, file, line,
+                        optimizer=first.optimizer, detail=first.factors.key)]  # fmt: skip
 
 
 def _peak(walk: Walk, steps: Mapping[int, object]) -> int:
@@ -123,7 +136,7 @@ def _at(
         for each, rates in zip(optimizers, walk.rates[step], strict=True):
             for group, rate in zip(groups_of(each), rates, strict=True):
                 group["lr"] = rate
-        return read(optimizers, models, ratios)
+        return trained_by(optimizers, models, ratios)
     finally:
         for each, olds in zip(optimizers, kept, strict=True):
             for group, old in zip(groups_of(each), olds, strict=True):

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..optimizers import UNKNOWN, Law, law_of
-from ..optimizers.orthogonal import adjustment
-from ..optimizers.steps import Steps, steps_of
-from ..program.exponents import snap
+from ..findings.exponents import snap
+from . import UNKNOWN, Law, law_of
 from .group_factors import NO_FACTORS, Factors, factors
+from .holders import Holder, holders
+from .orthogonal import adjustment
+from .steps import Steps, steps_of
 from .varying import Setting, varying
 
 
@@ -60,7 +61,7 @@ class Trained:
         return self.shape if self.measured is not None else adjustment(self.adjust, dims)
 
 
-def read(
+def trained_by(
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
     models: tuple[nn.Module, nn.Module],
     ratios: Sequence[float],
@@ -74,42 +75,6 @@ def read(
     found = factors(both, steps)
     return {
         name: _trained(*pair, found[name], steps[id(pair[0].optimizer)], unit, units) for name, pair in both.items()
-    }
-
-
-@dataclass(frozen=True)
-class Holder:
-    """What holds a parameter: the optimizer, its group, and the parameter itself."""
-
-    optimizer: Any
-    number: int
-    parameter: torch.Tensor
-
-    @property
-    def group(self) -> dict[str, Any]:
-        """The param group."""
-        return self.optimizer.param_groups[self.number]  # type: ignore[no-any-return]
-
-    @property
-    def lr(self) -> float:
-        """The group's learning rate; 1 for an optimizer that finds its own."""
-        rate = self.group.get("lr")
-        return 1.0 if rate is None else float(rate)
-
-
-def holders(optimizer: Any, model: nn.Module) -> dict[str, Holder]:
-    """By the name of every parameter that is trained."""
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    parts = getattr(optimizer, "optimizers", None)  # wrappers that hold several optimizers
-    return {
-        name: Holder(part, number, parameter)
-        for part in (parts if isinstance(parts, (list, tuple)) else [optimizer])
-        for number, group in enumerate(part.param_groups)
-        for parameter in group["params"]
-        if parameter.requires_grad
-        for name in names.get(id(parameter), ())
     }
 
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..findings.discrepancy import Discrepancy
-from ..findings.names import fold
-from ..optimizers.running import DECAYS
-from ..optimizers.steps import Steps
+from .holders import Holder
+from .running import DECAYS
+from .steps import Steps
 
-if TYPE_CHECKING:
-    from .optimizers import Holder, Trained
-
-Pairs = Mapping[str, "tuple[Holder, Holder]"]
+Pairs = Mapping[str, tuple[Holder, Holder]]
 
 USUAL = ("lr_scale", "lr_mult")
 _OTHERS = ("lr", "initial_lr", "eps", "momentum", *DECAYS)
@@ -60,17 +56,6 @@ def factors(pairs: Pairs, steps: Mapping[int, Steps]) -> dict[str, Factors]:
             assumed = _product(pair, {key: 1.0}) if key else (1.0, 1.0)
             out[name] = Factors(used, assumed, key, tuple(counted[name]))
     return out
-
-
-def assumed_factors(trained: Mapping[str, Trained], file: str | None, line: int | None) -> list[Discrepancy]:
-    """At most one discrepancy: what was judged as if a factor counted that nothing which was seen multiplies by."""
-    names = [name for name, how in trained.items() if how.factors.key and how.raw_lr_exponent]
-    if not names:
-        return []
-    first = trained[names[0]]
-    meant, pattern = round(first.raw_lr_exponent, 3), fold(names) if len(names) < 2 else ""
-    return [Discrepancy("group_factor", None, tuple(names), pattern, 0.0, meant, file, line,
-                        optimizer=first.optimizer, detail=first.factors.key)]  # fmt: skip
 
 
 def _differing(pairs: Pairs) -> list[str]:

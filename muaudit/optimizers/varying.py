@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..optimizers.running import DECAYS
 from .group_factors import USUAL, Factors
-
-if TYPE_CHECKING:
-    from .optimizers import Holder
+from .holders import Holder
+from .running import DECAYS
 
 _SCALED = ("lr", "eps", *DECAYS, *USUAL)
 _AVERAGES = ("beta", "momentum", "rho", "alpha")  # how much of a running average is kept: what is left of 1 scales

@@ -1,1 +1,0 @@
-"""Exponents: the algebra of width scaling, from aligned recordings to discrepancies."""
