@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
-from ..optimizers.trained import trained_by
+from ..optimizers.trained import Trained, trained_by
 from ..solve.predict import Prediction, predict
 from ..targets.probe import Target
 from ..targets.schedulers import place, walk
@@ -24,6 +25,7 @@ from .comparable import comparable
 from .derive import Scaling, derive
 from .probes import Probes
 from .schedule import assumed_factors, scheduled
+from .third_rates import with_third
 
 SEED = 0
 _DRAWS = 1000  # seeds from here on are for further initializations
@@ -77,6 +79,8 @@ def analyse(
         else:
             trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
 
+        trained = with_third(trained, lambda: _rates_beyond(target, seed, made[1], models[1]))
+
         def derived(third: tuple[Recording, float] | None = None) -> Scaling:
             return derive(recordings, ratios, models, redrawn, trained, readout_bound, chosen.alone, third)
 
@@ -90,6 +94,18 @@ def analyse(
     return Analysis(
         target, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model), tuple(of_schedule)
     )
+
+
+def _rates_beyond(target: Target, seed: int, optimizer: Any, model: nn.Module) -> dict[str, Trained]:
+    """How parameters are trained between the second probe and a third.
+
+    Raises:
+        UserError: there is none.
+    """
+    probes = Probes(target, seed)
+    sizes, wider = target.sizes(2), probes.model(2)
+    ratios = [sizes[axis.name] / axis.probes[1] for axis in target.axes]
+    return trained_by((optimizer, target.optimizer(wider, sizes)), (model, wider), ratios)
 
 
 def _third(target: Target, seed: int) -> tuple[Recording, float] | None:

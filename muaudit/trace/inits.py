@@ -19,6 +19,7 @@ from ..program.values import ZERO
 
 DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width
 ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
+FINE = 0.012  # the same for multiples of 1/12
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
 
 
@@ -124,17 +125,28 @@ def _third_probe(
     rebuild: Callable[[int, int], nn.Module],
     unit: float,
 ) -> dict[str, Init]:
-    """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width."""
+    """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width.
+
+    One that stays is a power, whichever it is: thirds arise behind cubes.
+    """
+    third: dict[str, Moments] = {}
     try:
-        third = _moments(rebuild(2, 0), {})
+        _moments(rebuild(2, 0), third)
+        for draw in range(1, MAX_SEEDS):
+            rough = {name for name in odd if name in third and _error(wide[name], third[name], unit) > FINE}
+            if not rough:
+                break
+            _moments(rebuild(2, draw), third, rough)
     except UserError:  # the model cannot be built at that width: what two probes showed stands
         return {}
     found: dict[str, Init] = {}
     for name in odd:
         if name in third:
-            wider = _init(wide[name], third[name], unit, ())
-            if wider.exponent is not None and abs(wider.raw - inits[name].raw) <= DRIFT:
-                found[name] = replace(inits[name], exponent=wider.exponent)
+            first, wider = inits[name], _init(wide[name], third[name], unit, ())
+            if wider.exponent is not None and abs(wider.raw - first.raw) <= DRIFT:
+                found[name] = replace(first, exponent=wider.exponent)
+            elif abs(wider.raw - first.raw) <= 3 * math.hypot(first.error, wider.error) < DRIFT:
+                found[name] = replace(first, exponent=round((first.raw + wider.raw) * 6) / 12)
     return found
 
 
