@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 from .analysis import Analysis
 from .analysis.paths import deviations, on_path, same
+from .errors import UserError
 from .findings.discrepancy import Discrepancy
 from .report.model import Unanalysed
 from .targets.paths import EVAL, Path, paths
@@ -45,12 +47,13 @@ def other_paths(known: Analysis, seed: int, readout_bound: float) -> Elsewhere:
     for path in list(paths(models[0], target.inputs(target.sizes(0))))[:MOST_PATHS]:
         if path.label in ran or (plain and path.label.startswith(EVAL)):
             continue
-        taken = _recorded(target, models, seed, path)
+        taken = _recorded(target, dict(enumerate(models)), seed, path)
         ran |= {path.label} if taken is not None else set()
         if taken is None or all(same(a, b) for a, b in zip(known.recordings, taken, strict=True)):
             plain = plain or (taken is not None and path.label == EVAL)
             continue
-        new, ideal = deviations(scaling, taken, target.axes[0].probes, known.ratios, readout_bound)
+        new, ideal = deviations(scaling, (taken[0], taken[1]), target.axes[0].probes, known.ratios, readout_bound,
+                                lambda path=path: _wider(target, seed, path))  # type: ignore[misc]  # fmt: skip
         for d in new:
             found.setdefault((d.aspect, d.role, d.tensors, d.file, d.line), on_path(d, path.label))
         for value in ideal.unknown:
@@ -61,19 +64,27 @@ def other_paths(known: Analysis, seed: int, readout_bound: float) -> Elsewhere:
     return Elsewhere(tuple(found.values()), tuple(unread.values()))
 
 
-def _recorded(
-    target: Target, models: tuple[nn.Module, nn.Module], seed: int, path: Path
-) -> tuple[Recording, Recording] | None:
-    """The path at both widths; None where it does not run."""
+def _recorded(target: Target, models: Mapping[int, nn.Module], seed: int, path: Path) -> list[Recording] | None:
+    """The path through these models, by the number of their probe; None where it does not run."""
     taken: list[Recording] = []
-    for probe, model in enumerate(models):
+    for probe, model in models.items():
         sizes = target.sizes(probe)
         try:
             with attempt(), _silent(), path.enter(model, lambda sizes=sizes: target.build(sizes, seed)) as subject:  # type: ignore[misc]
                 taken.append(_record(target, subject, sizes, seed, path))
         except Exception:  # the user's code, in a way that nobody may have run before
             return None
-    return taken[0], taken[1]
+    return taken
+
+
+def _wider(target: Target, seed: int, path: Path) -> tuple[Recording, float] | None:
+    """The path at a third width, and the log of that over the second; None where it does not run there."""
+    try:
+        model = target.build(target.sizes(2), seed)
+    except UserError:
+        return None
+    taken, main = _recorded(target, {2: model}, seed, path), target.axes[0].name
+    return (taken[0], math.log(target.sizes(2)[main] / target.sizes(1)[main])) if taken else None
 
 
 def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int, path: Path) -> Recording:

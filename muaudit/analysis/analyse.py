@@ -88,7 +88,7 @@ def analyse(
             return target.build(target.sizes(probe), seed + _DRAWS + draw)
 
         scaling = derived()
-        third = _third(target, seed) if scaling.program.irregular else None
+        third = _third(target, seed) if scaling.program.doubtful else None
         scaling = derived(third) if third is not None else scaling
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     return Analysis(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,14 +46,19 @@ def deviations(
     widths: Sequence[int],
     ratios: Sequence[float],
     readout_bound: float,
+    third: Callable[[], tuple[Recording, float] | None] = lambda: None,
 ) -> tuple[list[Discrepancy], Ideal]:
     """What a path asks of tensors and constants that the first path does not ask: new discrepancies only.
 
-    Init and learning rates are those already measured. Where the first path has findings too, another choice of gauge
+    Init and learning rates are those already measured. third: records the path at a third width, for constants that two
+    leave in doubt. Where the first path has findings too, another choice of gauge
     can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as
     large as what a line of the code multiplies by on one of the two paths only.
     """
-    program = lower(align(*recordings, ratios, alone(recordings, widths)), starts_of(main.inits))
+    odd, starts = alone(recordings, widths), starts_of(main.inits)
+    program = lower(align(*recordings, ratios, odd), starts)
+    wider = third() if program.doubtful else None
+    program = program if wider is None else lower(align(*recordings, ratios, odd, wider), starts)
     plain, found = judged_program(program, Measured(main.inits, main.trained, readout_bound))
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}

@@ -10,6 +10,7 @@ SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) va
 
 SNAP_ADDED = 0.05  # further than this from a power other than 0, a constant tensor is looked at a third time
 EXACT = 1e-4  # constants that are the same number in every entry follow a power of width to this, or none
+SAME_STEPS = 0.01  # exponents of the differences of numbers of seven digits, which are a few tenths of the numbers
 CONVERGES = 0.7  # a slope that falls by this factor or more from one doubling to the next is on its way to a limit
 
 
@@ -23,6 +24,27 @@ def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float 
     if narrow == 0 or wide == 0 or math.isinf(narrow) or math.isinf(wide):
         return None
     return math.log(wide / narrow) / unit
+
+
+def of_sum(numbers: Sequence[float], units: tuple[float, float]) -> float | None:
+    """The exponent of a + b·n^p, a number in the code at three widths: p, or 0 where p < 0; None for anything else.
+
+    The steps from one width to the next are those of n^p alone: of (1 − 1/sqrt(n)), say, which has a limit, the second
+    is 1/sqrt(2) of the first where the width doubles. units: the logs of the two ratios of widths, which must agree.
+    """
+    if len(numbers) < 3 or abs(units[0] - units[1]) > 0.05 * units[0]:
+        return None
+    first, second = numbers[1] - numbers[0], numbers[2] - numbers[1]
+    if not first or second / first <= 0:
+        return None
+    p = math.log(second / first) / units[0]
+    near = round(4 * p) / 4
+    if not near or abs(p - near) > SAME_STEPS:
+        return None
+    limit = numbers[0] - first / (math.exp(near * units[0]) - 1)  # where near < 0; else what is added to the power
+    if abs(limit) < EXACT * max(map(abs, numbers)):
+        return None  # a power alone
+    return max(near, 0.0)
 
 
 def snap(exponent: float, step: float, tolerance: float, units: Sequence[float] = (1.0,)) -> float | None:

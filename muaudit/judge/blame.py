@@ -152,10 +152,12 @@ class Blame:
         return list(groups.values())
 
     def _jointly(self, aspect: str) -> dict[int, float]:
-        """The shifts at which every use's lr (or init) is right, as far as they agree."""
+        """The shifts at which every use's lr (or init) is right, as far as they agree; then no constant on lines."""
         system, variables = System(), {anchor: number for number, anchor in enumerate(self.ideal.anchors, 1)}
-        for index, (use, expr) in enumerate(zip(self.ideal.uses, self.exprs, strict=True)):
-            wanted = self._wanted_phi(index, aspect) if use.tensor else None
+        order = sorted(range(len(self.exprs)), key=lambda index: not self.ideal.uses[index].tensor)
+        for index in order:
+            expr = self.exprs[index]
+            wanted = self._wanted_phi(index, aspect) if self.ideal.uses[index].tensor else 0.0
             if wanted is not None:
                 terms = {variables[v]: c for v, c in expr.terms.items() if v in variables}
                 system.equate(Expr(expr.const - wanted, terms))

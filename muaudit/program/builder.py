@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from torch import fx
 
-from ..findings.exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, snap
+from ..findings.exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, of_sum, snap
 from ..trace.align import Aligned, Op
 from .pieces import Pieces
 from .starts import Starts, start_of
@@ -54,6 +54,7 @@ class Builder:
         self.values: list[Value] = []
         self.of: dict[fx.Node, Result] = {}
         self.irregular: list[tuple[Op, float]] = []
+        self.doubtful = False  # whether there is a constant that is near a power of width, and none exactly
         self.pieces = Pieces()
         self.odd_backward: list[Op] = []  # custom functions whose backward is no power of width times the derivative
         self._leaves: dict[Value, tuple[frozenset[str], bool]] = {}
@@ -164,9 +165,16 @@ class Builder:
             return Number(narrow, wide, 0.0)
         snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
         third = self.aligned.third
+        if third is not None and len(numbers) > 2 and snapped and abs(raw - snapped) > EXACT:
+            limit = of_sum(numbers, (self.unit, third.unit))
+            snapped = snapped if limit is None else limit
+        elif snapped and abs(raw - snapped) > EXACT:
+            self.doubtful = True
         if snapped is None and third is not None and len(numbers) > 2:
             nearest = round(raw * 4) / 4
-            snapped = self._settled(raw, nearest, exponent_of(wide, numbers[2], third.unit))
+            snapped = of_sum(numbers, (self.unit, third.unit))
+            if snapped is None:
+                snapped = self._settled(raw, nearest, exponent_of(wide, numbers[2], third.unit))
         if snapped is None:
             self.irregular.append((op, raw))
             snapped = round(raw * 4) / 4

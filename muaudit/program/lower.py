@@ -24,6 +24,7 @@ class Program:
     aligned: Aligned
     irregular: tuple[tuple[Op, float], ...]  # constants that follow no simple power of width, with their raw exponent
     odd_backward: tuple[Op, ...] = ()  # custom functions whose gradient could not be compared with their forward
+    doubtful: bool = False  # whether a third probe may show that a constant is no power of width, or that one is
     starts: Starts = field(default_factory=dict)  # exponents of the inits, by parameter
 
     def exponent(self, x: Value) -> float | None:
@@ -71,6 +72,7 @@ def lower(aligned: Aligned, starts: Starts | None = None) -> Program:
     unread = builder.pieces.unread(builder.values, _returned(builder, aligned))
     values = tuple(value for value in builder.values if value not in unread)
     return Program(values, builder.of, aligned, tuple(builder.irregular), tuple(builder.odd_backward),
+                   builder.doubtful or bool(builder.irregular),
                    builder.starts)  # fmt: skip
 
 

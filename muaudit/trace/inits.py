@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..findings.exponents import snap
+from ..findings.exponents import EXACT, snap
 from ..program.values import ZERO
 
 DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width
@@ -145,7 +145,7 @@ def _third_probe(
             first, wider = inits[name], _init(wide[name], third[name], unit, ())
             if wider.exponent is not None and abs(wider.raw - first.raw) <= DRIFT:
                 found[name] = replace(first, exponent=wider.exponent)
-            elif abs(wider.raw - first.raw) <= 3 * math.hypot(first.error, wider.error) < DRIFT:
+            elif abs(wider.raw - first.raw) <= 3 * math.hypot(first.error, wider.error) + EXACT < DRIFT:
                 found[name] = replace(first, exponent=round((first.raw + wider.raw) * 6) / 12)
     return found
 
