@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Mapping
 from .edits import Edit
 
 CAUSE = 1.0
-SIZE = 2.05
+SIZE = 1.55
 LINE = 0.5  # a constant on a line that belongs to no tensor, over one that does
 INIT_BEFORE_NORM = 0.05
 SHIFT = 0.01
