@@ -29,11 +29,12 @@ from muaudit.targets import from_functions, resolve
 from muaudit.targets.options import TargetOptions, parse_inputs
 from muaudit.targets.probe import Target
 from muaudit.targets.usercode import seed_everything
-from muaudit.training import loop, run
+from muaudit.training import loop
+from muaudit.training import measure as measuring
 from muaudit.training.beforehand import sizes_at
 from muaudit.training.loop import Work, train
-from muaudit.training.run import measure
-from muaudit.training.settings import Settings
+from muaudit.training.measure import measure
+from muaudit.training.run_settings import RunSettings
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -61,7 +62,7 @@ def compared(label: str, ours: Callable[[], Any], theirs: Callable[[], Any], arg
     return middle
 
 
-def bare(target: Target, width: int, settings: Settings, last: bool) -> None:
+def bare(target: Target, width: int, settings: RunSettings, last: bool) -> None:
     """The training loop without any measurement; `last`: with the forward pass after the last update."""
     for seed in range(settings.seeds):
         work = Work(target, sizes_at(target, width), settings)
@@ -79,7 +80,7 @@ def bare(target: Target, width: int, settings: Settings, last: bool) -> None:
 def overhead(args: argparse.Namespace) -> None:
     target = resolve(str(FIXTURES / f"{args.fixture}.py"), TargetOptions(inputs=parse_inputs(args.input)))
     for width in args.widths:
-        settings = Settings(steps=args.steps, seeds=1, device=args.device)
+        settings = RunSettings(steps=args.steps, seeds=1, device=args.device)
         work = Work(target, sizes_at(target, width), settings)
         for text, last in (("the loop it contains", True), ("without its last forward pass", False)):
             compared(
@@ -88,7 +89,7 @@ def overhead(args: argparse.Namespace) -> None:
                 lambda width=width, settings=settings, last=last: bare(target, width, settings, last),
                 args,
             )
-    whole = Settings(tuple(args.widths), args.steps, args.seeds, device=args.device, together=False)
+    whole = RunSettings(tuple(args.widths), args.steps, args.seeds, device=args.device, together=False)
     compared(
         f"{args.fixture}: whole check, audit and all / bare",
         lambda: measure(target, whole),
@@ -102,7 +103,9 @@ def seeds(args: argparse.Namespace) -> None:
     loop.TOGETHER = dict.fromkeys(loop.TOGETHER, 2**62)
     many = list(range(args.seeds))
     for width in args.widths:
-        work = Work(target, sizes_at(target, width), Settings(steps=args.steps, seeds=args.seeds, device=args.device))
+        work = Work(
+            target, sizes_at(target, width), RunSettings(steps=args.steps, seeds=args.seeds, device=args.device)
+        )
         together, apart = loop.train_together(work, many, check=True), [train(work, seed) for seed in many]
         worst = max(
             abs(a.values[place] - b.values[place]) / (abs(b.values[place]) + 1e-12)
@@ -175,14 +178,17 @@ def mup(args: argparse.Namespace) -> None:
         optimizer=lambda model: MuAdam(model.parameters(), lr=1e-3),
         widths=tuple(args.widths[:2]),
     )
-    settings = Settings(tuple(args.widths), steps, count, device=args.device)
+    settings = RunSettings(tuple(args.widths), steps, count, device=args.device)
 
     def ours() -> None:
         found["ours"] = measure(target, settings)
 
-    audited, run._prediction = run._prediction, lambda target, notices: None  # neither side derives anything
+    audited, measuring._prediction = (
+        measuring._prediction,
+        lambda target, notices: None,
+    )  # neither side derives anything
     compared("coord-check without its audit / get_coord_data", ours, theirs, args)
-    run._prediction = audited
+    measuring._prediction = audited
     compared("coord-check with its audit / get_coord_data", ours, theirs, args)
     worst, table = 0.0, found["theirs"]
     for each in found["ours"].activations:

@@ -37,10 +37,10 @@ from muaudit.plan.planned import planned  # noqa: E402
 from muaudit.targets import from_functions, resolve  # noqa: E402
 from muaudit.targets.options import TargetOptions, parse_set  # noqa: E402
 from muaudit.targets.probe import Target  # noqa: E402
-from muaudit.training import run, store  # noqa: E402
-from muaudit.training.judge import Verdict, judge  # noqa: E402
+from muaudit.training import document, measure  # noqa: E402
 from muaudit.training.predicted import predicted  # noqa: E402
-from muaudit.training.settings import Settings  # noqa: E402
+from muaudit.training.run_settings import RunSettings  # noqa: E402
+from muaudit.training.verdict import CheckVerdict, judge  # noqa: E402
 
 FIXTURES = ROOT / "fixtures"
 FIRST = 3
@@ -117,9 +117,9 @@ def plant(bug: Bug, folder: Path) -> Fixture:
     return fixture(bug.fixture, (bug.plant,) if isinstance(bug.plant, Edit) else bug.plant, folder)
 
 
-def verdicts(subject: Subject, args: argparse.Namespace) -> list[Verdict]:
+def verdicts(subject: Subject, args: argparse.Namespace) -> list[CheckVerdict]:
     """Under every base seed; the target is made and audited once, and only if something is still to be trained."""
-    found: list[Verdict] = []
+    found: list[CheckVerdict] = []
     target, report = None, None
     for seed in range(args.base_seeds):
         kept = args.keep / f"{subject.name.replace('/', '.')} {seed}.json" if args.keep else None
@@ -128,42 +128,44 @@ def verdicts(subject: Subject, args: argparse.Namespace) -> list[Verdict]:
                 raise OutOfTime
             if target is None:
                 target = subject.make()
-                report = run._prediction(target, [])
+                report = measure._prediction(target, [])
             measured = trained(subject, target, report, seed * SEED_APART, args)
             if kept is not None:
                 keep(kept, measured)
         else:
-            measured = store.from_file(kept)
+            measured = document.from_file(kept)
             if args.audit_again:
                 if target is None:
                     target = subject.make()
-                    report = run._prediction(target, [])
+                    report = measure._prediction(target, [])
                 measured = replace(measured, activations=predicted(measured.activations, target, report))
                 keep(kept, measured)
         found.append(judge(measured))
     return found
 
 
-def keep(path: Path, measured: run.Measurement) -> None:
-    path.with_suffix(".part").write_text(store.to_json(measured, judge(measured)), encoding="utf-8")
+def keep(path: Path, measured: measure.Measurement) -> None:
+    path.with_suffix(".part").write_text(document.to_json(measured, judge(measured)), encoding="utf-8")
     path.with_suffix(".part").rename(path)
 
 
-def trained(subject: Subject, target: Target, report: object, seed: int, args: argparse.Namespace) -> run.Measurement:
+def trained(
+    subject: Subject, target: Target, report: object, seed: int, args: argparse.Namespace
+) -> measure.Measurement:
     seeds = max([args.seeds, *(more for start, more in MORE_SEEDS.items() if subject.name.startswith(start))])
     first = target.axes[0].probes[0]
-    settings = Settings(tuple(first * 2**power for power in range(args.widths)), args.steps, seeds, seed)
-    audited, run._prediction = run._prediction, lambda target, notices: report  # type: ignore[assignment,return-value]
+    settings = RunSettings(tuple(first * 2**power for power in range(args.widths)), args.steps, seeds, seed)
+    audited, measure._prediction = measure._prediction, lambda target, notices: report  # type: ignore[assignment,return-value]
     try:
-        return run.measure(target, settings)
+        return measure.measure(target, settings)
     finally:
-        run._prediction = audited
+        measure._prediction = audited
 
 
 TIED = {"transformer.wte": ("lm_head", "output")}  # one tensor, two uses
 
 
-def place(bug: Bug, found: Verdict) -> int:
+def place(bug: Bug, found: CheckVerdict) -> int:
     """The rank of the first offender at the planted place: the tensor's module, or the attention's logits."""
     modules = [pattern.rpartition(".")[0] for pattern in bug.tensors if not pattern.endswith(".*")]
     modules += [pattern for pattern in bug.tensors if pattern.endswith(".*")]
@@ -178,7 +180,7 @@ def place(bug: Bug, found: Verdict) -> int:
     return 10**6
 
 
-def told(subject: Subject, found: list[Verdict]) -> tuple[bool, str]:
+def told(subject: Subject, found: list[CheckVerdict]) -> tuple[bool, str]:
     """Whether the verdicts are right, and what to print of them."""
     states = [each.status for each in found]
     if subject.bug is None:

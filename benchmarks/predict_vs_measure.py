@@ -52,9 +52,9 @@ from muaudit.audit import audit
 from muaudit.report.model import ActivationRow, Report
 from muaudit.targets import Target
 from muaudit.training import fit
+from muaudit.training.listener import Listener
 from muaudit.training.loop import moved
-from muaudit.training.recorder import Recorder
-from muaudit.training.statistics import Statistics
+from muaudit.training.sizes import Sizes
 
 WIDTHS = (512, 1024, 2048)
 NEAR = 0.25  # half way between an exponent and the next: they come in steps of 1/2
@@ -67,12 +67,12 @@ WRONG = {"standard": "standard", "one bug": "one bug planted", "library": "from 
 
 
 # -- measuring -----------------------------------------------------------------------------------------------
-Sizes = dict[str, tuple[float, float]]  # name of an activation → its size at initialization, that of its change
+Found = dict[str, tuple[float, float]]  # name of an activation → its size at initialization, that of its change
 
 
 def measured(
     subject: Subject, widths: Sequence[int], results: Path, folder: Path, may_train: bool = True
-) -> list[list[Sizes]] | None:
+) -> list[list[Found]] | None:
     """Sizes of every activation at [width][seed]: read where they are kept, trained for where not. None without."""
     path = results / ("".join(c if c.isalnum() else "_" for c in subject.name) + ".jsonl")
     kept = _kept(path)
@@ -90,8 +90,8 @@ def measured(
     return [[kept[width, seed] for seed in range(subject.seeds)] for width in widths]
 
 
-def _kept(path: Path) -> dict[tuple[int, int], Sizes]:
-    found: dict[tuple[int, int], Sizes] = {}
+def _kept(path: Path) -> dict[tuple[int, int], Found]:
+    found: dict[tuple[int, int], Found] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             width, seed, sizes = json.loads(line)
@@ -101,7 +101,7 @@ def _kept(path: Path) -> dict[tuple[int, int], Sizes]:
     return found
 
 
-def train(target: Target, width: int, seed: int) -> Sizes:
+def train(target: Target, width: int, seed: int) -> Found:
     """Root mean square of every activation at initialization, and of its change after the last step."""
     axes = target.axes
     sizes = {axis.name: max(1, round(axis.probes[0] * width / axes[0].probes[0])) for axis in axes}
@@ -116,11 +116,11 @@ def train(target: Target, width: int, seed: int) -> Sizes:
             group["eps"] = EPS
         if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
             group["foreach"], group["fused"] = False, True
-    recorder, numbers = Recorder(model), Statistics()
+    listener, numbers = Listener(model), Sizes()
     with Wholly(torch.float64):
-        _steps(target, model, inputs, optimizer, recorder, numbers)
+        _steps(target, model, inputs, optimizer, listener, numbers)
     found: dict[str, list[float]] = {}
-    recorder.close()
+    listener.close()
     for place, (number,) in numbers.fetch():
         if place.column == 0 and place.step == 0:
             found.setdefault(place.name, [0.0, 0.0])[0] = number
@@ -130,18 +130,18 @@ def train(target: Target, width: int, seed: int) -> Sizes:
 
 
 def _steps(
-    target: Target, model: nn.Module, inputs: Any, optimizer: torch.optim.Optimizer, recorder: Recorder,
-    numbers: Statistics,
+    target: Target, model: nn.Module, inputs: Any, optimizer: torch.optim.Optimizer, listener: Listener,
+    numbers: Sizes,
 ) -> None:  # fmt: skip
     for step in range(STEPS + 1):
         if 0 < step < STEPS:
             output = model(*inputs.args, **inputs.kwargs)
         else:
-            recorder.copy = step == 0
-            with recorder:
+            listener.copy = step == 0
+            with listener:
                 output = model(*inputs.args, **inputs.kwargs)
-            shares = {slot: share[None] for slot, share in recorder.shares.items()}
-            numbers.activations(step, recorder.seen, [value[None] for value in recorder.values], shares)
+            shares = {slot: share[None] for slot, share in listener.shares.items()}
+            numbers.activations(step, listener.seen, [value[None] for value in listener.values], shares)
         if step < STEPS:
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(target.loss(output, inputs))
@@ -206,7 +206,7 @@ def class_of(exponent: float) -> str:
     return "grows" if exponent > NEAR else "shrinks" if exponent < -NEAR else "flat"
 
 
-def compare(subject: Subject, widths: Sequence[int], found: list[list[Sizes]], folder: Path) -> Iterator[Point]:
+def compare(subject: Subject, widths: Sequence[int], found: list[list[Found]], folder: Path) -> Iterator[Point]:
     """Every activation that the audit predicts and that was measured."""
     report = audit(subject.make(folder))
     assert isinstance(report.derivations, Derivations)

@@ -15,23 +15,23 @@ from torch import nn
 
 from muaudit.cli.main import app
 from muaudit.targets import from_functions, resolve
-from muaudit.training import run as training
-from muaudit.training import store
-from muaudit.training.data import Measurement
+from muaudit.training import document
+from muaudit.training import measure as training
 from muaudit.training.fit import fit
-from muaudit.training.judge import Verdict, judge
-from muaudit.training.loop import Run, Work
-from muaudit.training.run import measure
-from muaudit.training.settings import Settings
+from muaudit.training.loop import RunNumbers, Work
+from muaudit.training.measure import measure
+from muaudit.training.measurement import Measurement
+from muaudit.training.run_settings import RunSettings
 from muaudit.training.show import check_lines
+from muaudit.training.verdict import CheckVerdict, judge
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-def checked(name: str, **settings: Any) -> tuple[Measurement, Verdict]:
+def checked(name: str, **settings: Any) -> tuple[Measurement, CheckVerdict]:
     run = measure(
         resolve(str(FIXTURES / f"{name}.py")),
-        Settings(**{"widths": (64, 128, 256), "steps": 3, **settings}),
+        RunSettings(**{"widths": (64, 128, 256), "steps": 3, **settings}),
     )
     return run, judge(run)
 
@@ -66,13 +66,13 @@ def test_attention_logits_are_measured_inside_fused_attention() -> None:
 
 def test_same_seed_same_numbers_and_the_file_judges_alike(tmp_path: Path) -> None:
     (run, verdict), (again, _) = (checked("mlp/table8", steps=2, seeds=2) for _ in range(2))
-    text = store.to_json(run, verdict)
-    assert text == store.to_json(again, judge(again))
+    text = document.to_json(run, verdict)
+    assert text == document.to_json(again, judge(again))
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
-    loaded = store.from_file(tmp_path / "run.json")
-    assert store.to_json(loaded, judge(loaded)) == text
+    loaded = document.from_file(tmp_path / "run.json")
+    assert document.to_json(loaded, judge(loaded)) == text
     assert json.loads(text)["schema"] == "muaudit.coord-check/1"
-    assert len(store.to_csv(run).splitlines()) == 1 + len(run.activations) * 3 * 2 * 3
+    assert len(document.to_csv(run).splitlines()) == 1 + len(run.activations) * 3 * 2 * 3
 
 
 def test_a_fit_knows_its_error() -> None:
@@ -109,7 +109,7 @@ def small(build: Any, optimizer: str | None = None, **settings: Any) -> Measurem
         loss=lambda output, batch: nn.functional.cross_entropy(output, batch[:, :4].argmax(-1)),
         widths=(32, 64),
     )
-    return measure(target, Settings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
+    return measure(target, RunSettings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
 
 
 def test_a_module_used_twice_counts_twice_and_zero_outputs_have_no_slope() -> None:
@@ -144,7 +144,7 @@ def test_out_of_memory_drops_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupt_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = training.train_together
 
-    def interrupted(work: Work, *args: Any, **settings: Any) -> list[Run]:
+    def interrupted(work: Work, *args: Any, **settings: Any) -> list[RunNumbers]:
         if 128 in work.sizes.values():
             raise KeyboardInterrupt
         return trained(work, *args, **settings)
@@ -246,7 +246,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
 def test_a_damaged_file_is_refused(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = a_run()
     change, message = DAMAGES[damage]
-    (tmp_path / "run.json").write_text(change(json.loads(store.to_json(run, judge(run)))), encoding="utf-8")
+    (tmp_path / "run.json").write_text(change(json.loads(document.to_json(run, judge(run)))), encoding="utf-8")
     with pytest.raises(SystemExit) as stop:
         app(["coord-check", "--from", str(tmp_path / "run.json")], prog_name="muaudit")
     out, err = capsys.readouterr()
@@ -265,7 +265,7 @@ def test_data_that_change_are_refused() -> None:
     from muaudit.errors import UserError
 
     with pytest.raises(UserError, match="different data"):
-        measure(target, Settings(widths=(32, 64)))
+        measure(target, RunSettings(widths=(32, 64)))
 
 
 def test_the_numbers_of_microsoft_mup() -> None:
@@ -290,7 +290,7 @@ def test_the_numbers_of_microsoft_mup() -> None:
         optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=1e-2),
         widths=(32, 64),
     )
-    ours = measure(target, Settings(widths=(32, 64), steps=3, seeds=1))
+    ours = measure(target, RunSettings(widths=(32, 64), steps=3, seeds=1))
     compared = 0
     for each in ours.activations:
         for place, width in enumerate(ours.widths):

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from muaudit.report.render import to_text
 from muaudit.targets import resolve
-from muaudit.training.data import STATISTICS, Activation, Kind, Measurement
-from muaudit.training.judge import judge
 from muaudit.training.lineage import Known
-from muaudit.training.recorder import Recorder
-from muaudit.training.run import measure
-from muaudit.training.settings import Settings
+from muaudit.training.listener import Listener
+from muaudit.training.measure import measure
+from muaudit.training.measurement import STATISTICS, Activation, Kind, Measurement
+from muaudit.training.run_settings import RunSettings
 from muaudit.training.show import check_lines
+from muaudit.training.verdict import judge
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 WIDTHS = (64, 128, 256)
@@ -48,7 +48,7 @@ class Attention(nn.Module):
 def test_the_graph_tells_what_the_loss_reads_and_how(fused: bool) -> None:
     model = nn.Sequential(Attention(fused))
     known = Known()
-    recorder = Recorder(model, known)
+    recorder = Listener(model, known)
     with recorder:
         y, _ = model(torch.randn(2, 5, 8))
     known.trace(y.square().sum(), recorder.nodes, recorder.logit_nodes)
@@ -158,7 +158,7 @@ def test_one_seed_cannot_tell_that_wider_is_worse(seeds: int, wider: str) -> Non
 
 
 def test_a_gain_that_absorbs_the_readouts_factor_may_shrink() -> None:
-    run = measure(resolve(str(FIXTURES / "gpt/absorbed.py")), Settings(widths=(64, 128, 256), steps=2, seeds=2))
+    run = measure(resolve(str(FIXTURES / "gpt/absorbed.py")), RunSettings(widths=(64, 128, 256), steps=2, seeds=2))
     gain = next(each for each in judge(run).judged if each.activation.name == "transformer.ln_f")
     assert gain.slopes[0].fit.slope == pytest.approx(-1.0, abs=0.02)
     assert gain.status == "pass"
@@ -166,7 +166,7 @@ def test_a_gain_that_absorbs_the_readouts_factor_may_shrink() -> None:
 
 def test_a_module_that_only_multiplies_may_shrink_what_the_readout_reads() -> None:
     """The factor 1/m of Table 8 as a module of its own: what it returns is n^-1 by design, and nothing else is."""
-    run = measure(resolve(str(FIXTURES / "styles" / "sequential.py")), Settings(widths=WIDTHS, steps=2))
+    run = measure(resolve(str(FIXTURES / "styles" / "sequential.py")), RunSettings(widths=WIDTHS, steps=2))
     assert {a.name: a.ideal for a in run.activations if a.ideal} == {"5": -1.0}
     verdict = judge(run)
     assert verdict.status == "pass"

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from muaudit.targets import from_functions, resolve
 from muaudit.training import loop
-from muaudit.training import run as training
-from muaudit.training.data import Measurement
+from muaudit.training import measure as training
+from muaudit.training.listener import Listener
 from muaudit.training.loop import Single
-from muaudit.training.recorder import Recorder
-from muaudit.training.run import measure
-from muaudit.training.settings import Settings
-from muaudit.training.statistics import Statistics, many_at_once
+from muaudit.training.measure import measure
+from muaudit.training.measurement import Measurement
+from muaudit.training.run_settings import RunSettings
+from muaudit.training.sizes import Sizes, many_at_once
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 own_softmax, own_attention = F.softmax, F.scaled_dot_product_attention  # names of the user's own
@@ -60,7 +60,7 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS)
 def test_attention_is_seen_once_however_it_is_written(way: str) -> None:
     model, x = nn.Sequential(Attends(way)), torch.randn(2, 5, 8)
-    recorder = Recorder(model)
+    recorder = Listener(model)
     for recorder.copy in (True, False):
         with recorder:
             model(x)
@@ -84,7 +84,7 @@ def test_what_a_mask_hides_does_not_count() -> None:
             return F.scaled_dot_product_attention(q, q, q, is_causal=True)
 
     model, q = nn.Sequential(Masked()), torch.randn(2, 3, 5, 4)
-    recorder, numbers = Recorder(model), Statistics()
+    recorder, numbers = Listener(model), Sizes()
     with recorder:
         model(q)
     shares = {slot: share[None] for slot, share in recorder.shares.items()}
@@ -112,7 +112,7 @@ def small(build: Any, **settings: Any) -> Measurement:
         loss=lambda output, batch: F.cross_entropy(output, batch[:, :4].argmax(-1)),
         widths=(32, 64),
     )
-    return measure(target, Settings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
+    return measure(target, RunSettings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -162,7 +162,7 @@ def test_seeds_together_are_seeds_apart(name: str, monkeypatch: pytest.MonkeyPat
     target = resolve(str(FIXTURES / f"{name}.py"))
     first = target.axes[0].probes[0]
     runs = [
-        measure(target, Settings(widths=(first, 2 * first), steps=2, seeds=3, dtype="fp64", together=together))
+        measure(target, RunSettings(widths=(first, 2 * first), steps=2, seeds=3, dtype="fp64", together=together))
         for together in (True, False)
     ]
     assert not runs[0].notices
@@ -208,7 +208,7 @@ def test_an_accelerators_way_gives_the_same_numbers() -> None:
     values[1] = torch.randn(5, 1, 3).permute(2, 1, 0)
     values[2], then[2] = values[2].double(), then[2].double()
     for earlier in (None, then):
-        numbers = Statistics()
+        numbers = Sizes()
         for (norm, total), (other_norm, other_total) in zip(
             many_at_once(values, earlier), numbers._one_by_one(values, earlier), strict=True
         ):
@@ -218,7 +218,7 @@ def test_an_accelerators_way_gives_the_same_numbers() -> None:
 
 def test_gradients_and_updates() -> None:
     torch.manual_seed(0)
-    model, numbers = nn.Linear(4, 3), Statistics()
+    model, numbers = nn.Linear(4, 3), Sizes()
     nn.init.zeros_(model.bias)
     trainee = Single(model, torch.optim.SGD(model.parameters(), lr=0.5))
     before = model.weight.detach().clone()

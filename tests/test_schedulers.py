@@ -20,8 +20,8 @@ from muaudit.plan.planned import planned
 from muaudit.report.model import Report
 from muaudit.targets import from_functions
 from muaudit.targets.schedulers import MOST_STEPS, stepper, walk
-from muaudit.training.run import measure
-from muaudit.training.settings import Settings as CoordSettings
+from muaudit.training.measure import measure
+from muaudit.training.run_settings import RunSettings as CoordSettings
 
 MODULE = load(FIXTURES / "bugs" / "schedule.py")
 S = torch.optim.lr_scheduler

@@ -18,8 +18,8 @@ from muaudit.optimizers.orthogonal import adjustment
 from muaudit.optimizers.steps import Steps
 from muaudit.plan.planned import planned
 from muaudit.targets import from_functions
-from muaudit.training.run import measure
-from muaudit.training.settings import Settings
+from muaudit.training.measure import measure
+from muaudit.training.run_settings import RunSettings
 
 EXPONENTS = st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0])
 TWO = (64, 256)
@@ -217,4 +217,4 @@ def test_an_optimizer_that_has_modes_is_trained_in_its_training_mode() -> None:
         MLP, batch=lambda width: X, widths=(64, 128), optimizer=lambda model: AdamWScheduleFree(model.parameters()),
         loss=lambda out, batch: torch.nn.functional.cross_entropy(out, torch.zeros(16, dtype=torch.long)),
     )  # fmt: skip
-    assert measure(target, Settings((64, 128), steps=1, seeds=1)).activations
+    assert measure(target, RunSettings((64, 128), steps=1, seeds=1)).activations

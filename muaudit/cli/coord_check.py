@@ -21,12 +21,12 @@ from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
     from muaudit.targets.options import TargetOptions
-    from muaudit.training.data import Measurement
-    from muaudit.training.judge import Verdict
-    from muaudit.training.run import Progress
+    from muaudit.training.measure import Progress
+    from muaudit.training.measurement import Measurement
+    from muaudit.training.verdict import CheckVerdict
 
 FORMATS = ("rich", "json", "csv")
-PRELOAD = (*AUDIT, "muaudit.training.run")
+PRELOAD = (*AUDIT, "muaudit.training.measure")
 STEPS, SEEDS, DEVICE, DTYPE = 4, 3, "cpu", "fp32"
 
 
@@ -107,10 +107,10 @@ def coord_check(
     if from_ is not None and target is not None:
         raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
     from muaudit.cli.pipeline import patience
-    from muaudit.training.settings import Settings, be_frugal, check_settings, parse_width_list
+    from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
 
     chosen = parse_width_list(widths) if widths is not None else ()
-    settings = check_settings(Settings(chosen, steps, seeds, seed, device, dtype, lr))
+    settings = check_settings(RunSettings(chosen, steps, seeds, seed, device, dtype, lr))
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
@@ -141,7 +141,7 @@ def _check_places(output: Path | None, plot: Path | None, read: Sequence[str | P
             raise UserError(f"cannot write {path}: it is a folder")
     check_outputs([output, plot], read)
     if plot is not None:
-        from muaudit.training.plot import check_plot
+        from muaudit.training.picture import check_plot
 
         check_plot(plot)
 
@@ -150,7 +150,7 @@ def _report(
     jobs: Sequence[Task | Measurement], seconds: int, debug: bool, format_: str, output: Path | None, plot: Path | None
 ) -> int:
     """Train, and write what was asked for. The exit code is that of the first run; 2 where there is one without."""
-    from muaudit.training.judge import judge
+    from muaudit.training.verdict import judge
 
     found = list(_measured(jobs, seconds))
     failures = [each for each in found if isinstance(each, Exception)]
@@ -163,7 +163,9 @@ def _report(
     return COULD_NOT if failures else rows[0][1].exit_code
 
 
-def _write(rows: Sequence[tuple[Measurement, Verdict]], format_: str, output: Path | None, plot: Path | None) -> None:
+def _write(
+    rows: Sequence[tuple[Measurement, CheckVerdict]], format_: str, output: Path | None, plot: Path | None
+) -> None:
     if format_ == "rich":
         from muaudit.report.render import to_text
         from muaudit.training.show import check_lines
@@ -171,18 +173,18 @@ def _write(rows: Sequence[tuple[Measurement, Verdict]], format_: str, output: Pa
         columns = terminal_width() if output is None else None
         text = "\n".join(to_text(check_lines(*row), columns) for row in rows)
     else:
-        from muaudit.training import store
+        from muaudit.training import document
 
-        text = store.to_json(*rows[0]) if format_ == "json" else store.to_csv(rows[0][0])
+        text = document.to_json(*rows[0]) if format_ == "json" else document.to_csv(rows[0][0])
     write(text, output)
     if plot is not None:
-        from muaudit.training.plot import plot as draw
+        from muaudit.training.picture import plot as draw
 
         draw(rows, plot)
 
 
 def _stored(path: Path) -> Measurement:
-    from muaudit.training.store import from_file
+    from muaudit.training.document import from_file
 
     return from_file(path)
 
@@ -223,7 +225,7 @@ def _check_others(jobs: Sequence[Task | Measurement], seconds: int) -> None:
 def _measured(jobs: Sequence[Task | Measurement], seconds: int) -> Iterator[Measurement | UserError | InternalError]:
     """What is stored as it is, targets after training them; nothing after an interrupt."""
     from muaudit.isolation.data import rebuilt
-    from muaudit.training.data import Measurement
+    from muaudit.training.measurement import Measurement
 
     for job in jobs:
         if isinstance(job, Measurement):

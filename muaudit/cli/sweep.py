@@ -146,7 +146,7 @@ def sweep(
     check_request(request)
     check_outputs([output, plot], [target, plan, compare, results])
     if plot is not None:
-        from muaudit.training.plot import check_plot
+        from muaudit.training.picture import check_plot
 
         check_plot(plot)
     return _run(request, plot, format_, output, timeout)

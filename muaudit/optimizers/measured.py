@@ -24,7 +24,7 @@ ALIKE = 0.95  # cosine of a step to the polar factor of its gradient: 0.98 after
 OTHERWISE = 2.0  # by how much what does not go along with the gradient may exceed what does
 
 
-class Measurement:
+class MeasuredSteps:
     """What the steps of one group of an optimizer follow, for parameters of one shape, at two widths.
 
     shapes: at both widths. unit: log of the width ratio. All methods raise CannotRun where nothing can be read off.

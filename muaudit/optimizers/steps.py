@@ -15,7 +15,7 @@ from typing import Any
 from .classes import has_own_step, known
 from .family import Family
 from .law import Law
-from .measured import Measurement
+from .measured import MeasuredSteps
 from .orthogonal import MODES, adjustment, family_in, mode_of
 from .registry import UNKNOWN, families, law_of
 from .running import CannotRun
@@ -102,7 +102,7 @@ class Steps:
         place = group, len(shapes[0]), key
         if place not in self._powers:
             try:
-                self._powers[place] = Measurement(self.optimizer, group, shapes, self.unit).power_of(key)
+                self._powers[place] = MeasuredSteps(self.optimizer, group, shapes, self.unit).power_of(key)
             except CannotRun:
                 self._powers[place] = 0.0
         return self._powers[place]
@@ -120,7 +120,7 @@ class Steps:
         return How(name, mode, decoupled=decoupled)
 
     def _measure(self, group: int, shapes: Shapes, dims: tuple[float, ...]) -> How | CannotRun:
-        asked = Measurement(self.optimizer, group, shapes, self.unit)
+        asked = MeasuredSteps(self.optimizer, group, shapes, self.unit)
         try:
             law, shape = asked.law(), asked.shape()
             orthogonal = law == Law() and asked.orthogonal()

@@ -58,7 +58,7 @@ def check_request(request: Request) -> None:
     """Raise UserError for whatever can be seen to be wrong without a model."""
     from muaudit.sweep.budget import parse_budget
     from muaudit.targets.options import check_init
-    from muaudit.training.settings import Settings, check_settings, parse_width_list
+    from muaudit.training.run_settings import RunSettings, check_settings, parse_width_list
 
     if request.widths is not None:
         parse_width_list(request.widths)
@@ -67,7 +67,7 @@ def check_request(request: Request) -> None:
     parse_hps(request.hp)
     if request.budget is not None:
         parse_budget(request.budget)
-    check_settings(Settings(device=request.device, dtype=request.dtype))
+    check_settings(RunSettings(device=request.device, dtype=request.dtype))
     for name, value, choices in (("schedule", request.schedule, SCHEDULES), ("data", request.data, DATA)):
         if value is not None and value not in choices:
             raise UserError(f"unknown {name} {value!r}", nearest(value, choices, f"--{name} takes"))
@@ -94,7 +94,7 @@ def _check_variants(request: Request) -> None:
 
 def frugal(request: Request) -> None:
     """One thread for small models on a CPU; must come before torch is imported."""
-    from muaudit.training.settings import be_frugal, parse_width_list
+    from muaudit.training.run_settings import be_frugal, parse_width_list
 
     widest = max(parse_width_list(request.widths)) if request.widths is not None else SMALL_WIDTH
     if request.device == "cpu" and widest <= SMALL_WIDTH:

@@ -8,7 +8,7 @@ from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 from ..targets.probe import Target
-from ..training.settings import parse_width_list
+from ..training.run_settings import parse_width_list
 from . import prepare
 from .jobs import Settings
 from .request import Request

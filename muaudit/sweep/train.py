@@ -18,7 +18,7 @@ from ..targets.usercode import describe, seed_everything, user_error
 from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
-from ..training.settings import DTYPES
+from ..training.run_settings import DTYPES
 from .jobs import Job, Outcome, Settings, Unit
 from .variant import Variant
 

@@ -10,8 +10,8 @@ import torch
 
 from ..errors import UserError
 from ..targets.probe import Inputs, Target
+from .listener import tensors
 from .loop import out_of_memory
-from .recorder import tensors
 
 _LIGHT = 2**23  # entries that are initialized in less time than torch takes to get ready for tensors without memory
 

@@ -10,8 +10,8 @@ from ..isolation import LostTarget
 from ..isolation.child import interrupted_by_user, tell
 from ..isolation.data import plain
 from ..targets import Target, TargetOptions, resolve
-from .run import measure
-from .settings import Settings
+from .measure import measure
+from .run_settings import RunSettings
 
 
 def checked(text: str | None, options: TargetOptions, plan: Path | None) -> str:
@@ -19,7 +19,7 @@ def checked(text: str | None, options: TargetOptions, plan: Path | None) -> str:
     return _target(text, options, plan).label
 
 
-def measured(text: str | None, options: TargetOptions, plan: Path | None, settings: Settings) -> Any:
+def measured(text: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings) -> Any:
     """The measurement as plain data. plan: by which the target is converted. Raises UserError."""
     target = _target(text, options, plan)
     run = measure(target, settings, tell)

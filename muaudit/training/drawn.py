@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .data import Array, Measurement
-from .judge import Judged, Verdict
+from .measurement import Array, Measurement
+from .verdict import CheckVerdict, JudgedActivation
 
 LABELLED = 7
 PANELS = 8
@@ -21,12 +21,12 @@ def shown_steps(steps: int) -> list[int]:
     return [0, *sorted({round(steps ** (place / (PANELS - 2))) for place in range(PANELS - 1)})]
 
 
-def sizes_of(judged: Judged, step: int) -> Array:
+def sizes_of(judged: JudgedActivation, step: int) -> Array:
     """The value at initialization, later the change since: [width], the geometric mean over seeds."""
     return _typical(judged.activation.values["change_l2" if step else "l2"][:, :, step])
 
 
-def limits(rows: Sequence[tuple[Measurement, Verdict]]) -> tuple[float, float]:
+def limits(rows: Sequence[tuple[Measurement, CheckVerdict]]) -> tuple[float, float]:
     """The y-axis of all panels: everything that is drawn, with a little room."""
     found = [
         sizes_of(judged, step)
@@ -43,7 +43,7 @@ def limits(rows: Sequence[tuple[Measurement, Verdict]]) -> tuple[float, float]:
     return float(10 ** (low - room)), float(10 ** (high + room))
 
 
-def named(verdict: Verdict) -> list[Judged]:
+def named(verdict: CheckVerdict) -> list[JudgedActivation]:
     """What gets a name: the offenders, else the steepest lines."""
     lines = distinct(verdict.judged)
     if verdict.offenders:
@@ -52,9 +52,9 @@ def named(verdict: Verdict) -> list[Judged]:
     return sorted(sloped, key=lambda judged: -max(abs(slope.fit.slope) for slope in judged.slopes))[:LABELLED]
 
 
-def distinct(judged: Sequence[Judged]) -> list[Judged]:
+def distinct(judged: Sequence[JudgedActivation]) -> list[JudgedActivation]:
     """One line for values that are the same: a block returns what its last layer does, or a constant times it."""
-    found: list[Judged] = []
+    found: list[JudgedActivation] = []
     for each in judged:
         twin = next((other for other in found if _same(other, each)), None)
         if twin is not None and each.activation.module == "":
@@ -64,7 +64,7 @@ def distinct(judged: Sequence[Judged]) -> list[Judged]:
     return found
 
 
-def entry(judged: Judged) -> str:
+def entry(judged: JudgedActivation) -> str:
     """`name: init +1.00, change +1.81`, the slopes of the value and of its change after the last step."""
     name = judged.activation.name
     name = name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
@@ -75,7 +75,7 @@ def entry(judged: Judged) -> str:
     return f"{name}: {slopes}" + (f", {judged.non_finite}" if judged.non_finite else "")
 
 
-def by_design(judged: Judged) -> str:
+def by_design(judged: JudgedActivation) -> str:
     """` (-1 by design)` where a constant of the readout, or of an embedding, is in the value or still to follow."""
     carried = judged.activation.by_design
     slope = judged.slopes[-1].fit.slope if judged.slopes else 0.0
@@ -105,7 +105,7 @@ def _reach(block: tuple[float, list[int]], gap: float) -> tuple[float, float]:
     return block[0] - half, block[0] + half
 
 
-def _same(a: Judged, b: Judged) -> bool:
+def _same(a: JudgedActivation, b: JudgedActivation) -> bool:
     """Whether two activations differ by nothing, or outputs by no more than a constant for each width."""
     x, y = a.activation.values["l2"], b.activation.values["l2"]
     if np.array_equal(x, y, equal_nan=True):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .data import Array
+from .measurement import Array
 
 LOCAL = 3  # the slope that counts is that of the widest so many: near a crossover of two terms the others mislead
 

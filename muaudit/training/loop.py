@@ -16,9 +16,9 @@ from ..targets.probe import Inputs, Target
 from ..targets.usercode import seed_everything, user_error
 from .ensemble import CannotStack, Ensemble
 from .lineage import Known
-from .recorder import Recorder
-from .settings import DTYPES, Settings
-from .statistics import Statistics
+from .listener import Listener
+from .run_settings import DTYPES, RunSettings
+from .sizes import Sizes
 
 Tick = Callable[[int], None]  # called before every step
 # What a model may have for its seeds to be trained together: above, one model keeps the device busy by itself.
@@ -26,7 +26,7 @@ TOGETHER = {"cpu": 2**18, "cuda": 2**25}
 
 
 @dataclass
-class Run:
+class RunNumbers:
     """The numbers of one run, by name, column of the statistics, and step; an interrupted one ends early.
 
     sizes: how many entries every activation had in the last pass; reshaped: names of those whose shape changed.
@@ -51,7 +51,7 @@ class Work:
 
     target: Target
     sizes: Mapping[str, int]
-    settings: Settings
+    settings: RunSettings
     lr_factor: float = 1.0
     tick: Tick = lambda step: None
     known: Known = field(default_factory=Known)
@@ -112,14 +112,14 @@ def look(work: Work, seed: int) -> None:
     """One pass that shows what all others need not find out. Raises as `train` does."""
     with _explained(work):
         model, _ = work.built(seed)
-        recorder = Recorder(model, work.known)
+        listener = Listener(model, work.known)
         seed_everything(seed)
-        _forward(work, model, work.inputs(), recorder)
-        recorder.close()
+        _forward(work, model, work.inputs(), listener)
+        listener.close()
         work.known.looked = True
 
 
-def train(work: Work, seed: int) -> Run:
+def train(work: Work, seed: int) -> RunNumbers:
     """One seed by itself. Raises UserError where the user's code raises."""
     with _explained(work):
         return _train(work, Single(*work.built(seed)), seed, 1)[0]
@@ -138,7 +138,7 @@ def _explained(work: Work) -> Iterator[None]:
         raise user_error(f"training {work.target.label} at {shown} on {work.settings.device}", error) from error
 
 
-def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[Run]:
+def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[RunNumbers]:
     """All seeds as one; `check`: make sure that they compute what they compute one by one.
 
     Raises:
@@ -162,20 +162,20 @@ def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[Run]:
         raise CannotStack(f"{type(error).__name__}: {text[:160]}") from error
 
 
-def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> list[Run]:
+def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> list[RunNumbers]:
     """Measure before each of `settings.steps` updates on one batch, and after the last."""
     inputs, steps = work.inputs(), work.settings.steps
-    recorder, numbers = Recorder(trainee.models[0], work.known), Statistics()
+    listener, numbers = Listener(trainee.models[0], work.known), Sizes()
     interrupted = False
     try:
         for step in range(steps + 1):
             work.tick(step)
             seed_everything(seed)  # dropout masks stay the same from step to step
-            recorder.copy = step == 0 and not work.known.looked
-            losses, values, shares = trainee.run(lambda model: _forward(work, model, inputs, recorder))
-            numbers.activations(step, recorder.seen, values, shares, trainee.stored if step == 0 else ())
+            listener.copy = step == 0 and not work.known.looked
+            losses, values, shares = trainee.run(lambda model: _forward(work, model, inputs, listener))
+            numbers.activations(step, listener.seen, values, shares, trainee.stored if step == 0 else ())
             numbers.loss(step, losses)
-            recorder.values.clear()
+            listener.values.clear()
             del values, shares
             if step < steps:
                 trainee.backward(losses)
@@ -187,27 +187,27 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
     runs = _filed(numbers, count)
     for run in runs:
         run.interrupted = interrupted
-    recorder.close()
+    listener.close()
     return runs
 
 
-def _forward(work: Work, model: nn.Module, inputs: Inputs, recorder: Recorder) -> tuple[Any, Any, Any]:
+def _forward(work: Work, model: nn.Module, inputs: Inputs, listener: Listener) -> tuple[Any, Any, Any]:
     """Loss, values, and shares by slot."""
-    with recorder:
+    with listener:
         output = model(*inputs.args, **inputs.kwargs)
     loss = work.target.loss(output, inputs)
-    work.known.trace(loss, recorder.nodes, recorder.logit_nodes)
-    recorder.nodes, recorder.logit_nodes = {}, []
-    return loss, list(recorder.values), dict(recorder.shares)
+    work.known.trace(loss, listener.nodes, listener.logit_nodes)
+    listener.nodes, listener.logit_nodes = {}, []
+    return loss, list(listener.values), dict(listener.shares)
 
 
 def _fingerprint(work: Work, inputs: Inputs) -> Callable[[nn.Module], torch.Tensor]:
     """All that one forward pass computes, as sizes in one tensor."""
 
     def call(model: nn.Module) -> torch.Tensor:
-        recorder = Recorder(model, work.known)
-        loss, values, _ = _forward(work, model, inputs, recorder)
-        recorder.close()
+        listener = Listener(model, work.known)
+        loss, values, _ = _forward(work, model, inputs, listener)
+        listener.close()
         sizes = [torch.linalg.vector_norm(value.double()) / value.numel() ** 0.5 for value in values]
         return torch.stack([loss.double(), *sizes])
 
@@ -222,12 +222,12 @@ def _with_member(found: Any) -> Any:
     return type(found)(_with_member(value) for value in found)
 
 
-def _filed(numbers: Statistics, count: int) -> list[Run]:
+def _filed(numbers: Sizes, count: int) -> list[RunNumbers]:
     modules = {name: each.module for name, each in numbers.seen.items()}
     sizes = {name: each.size for name, each in numbers.seen.items()}
     logits = frozenset(name for name, each in numbers.seen.items() if each.logits)
     reshaped = frozenset(numbers.reshaped)
-    runs = [Run(sizes=sizes, modules=modules, logits=logits, reshaped=reshaped) for _ in range(count)]
+    runs = [RunNumbers(sizes=sizes, modules=modules, logits=logits, reshaped=reshaped) for _ in range(count)]
     for number, found in numbers.fetch():
         for run, value in zip(runs, found, strict=True):
             if number.kind == "loss":

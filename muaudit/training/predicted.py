@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..report.model import Report
 from ..targets.probe import Target
-from .data import Activation, Kind
+from .measurement import Activation, Kind
 
 
 def predicted(activations: Iterable[Activation], target: Target, report: Report | None) -> tuple[Activation, ...]:

@@ -7,9 +7,9 @@ from math import inf
 from os.path import relpath
 
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
-from .data import Activation, Measurement
 from .drawn import by_design, distinct
-from .judge import Judged, Status, Verdict
+from .measurement import Activation, Measurement
+from .verdict import CheckVerdict, JudgedActivation, Status
 
 SHOWN = 10
 CHARTED = 40
@@ -21,7 +21,7 @@ _WORDS: dict[Status, str] = {
 }
 
 
-def check_lines(run: Measurement, verdict: Verdict) -> Iterator[Line]:
+def check_lines(run: Measurement, verdict: CheckVerdict) -> Iterator[Line]:
     """The report for people."""
     yield line((run.describe, BOLD), hang=2)
     widths = ", ".join(map(str, run.widths))
@@ -45,7 +45,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + "s" * (number != 1)
 
 
-def _table(title: str, judged: list[Judged]) -> Iterator[Line]:
+def _table(title: str, judged: list[JudgedActivation]) -> Iterator[Line]:
     """Blocks that return what their last layer does are in the counts, not in the table."""
     if not judged:
         return
@@ -69,7 +69,7 @@ def _short(file: str) -> str:
     return here if not here.startswith("..") else installed
 
 
-def _disagreements(judged: list[Judged]) -> Iterator[Line]:
+def _disagreements(judged: list[JudgedActivation]) -> Iterator[Line]:
     if not judged:
         return
     yield line()
@@ -80,7 +80,7 @@ def _disagreements(judged: list[Judged]) -> Iterator[Line]:
         yield line((f"and {len(judged) - SHOWN} more", DIM), indent=2)
 
 
-def _chart(verdict: Verdict, steps: int) -> Iterator[Line]:
+def _chart(verdict: CheckVerdict, steps: int) -> Iterator[Line]:
     """One row an activation, in the order of the forward pass: where its last slope lies between −1 and +1."""
     changing = (each for each in distinct(verdict.judged) if each.slopes and each.slopes[-1].step)
     named = [(each, each.slopes[-1]) for each in changing]
@@ -101,7 +101,7 @@ def _chart(verdict: Verdict, steps: int) -> Iterator[Line]:
         yield line((f"and {len(named) - CHARTED} more", DIM), indent=2)
 
 
-def _why(each: Judged) -> tuple[str, str]:
+def _why(each: JudgedActivation) -> tuple[str, str]:
     """`step 4: +1.81 ±0.05` and the slopes that are allowed."""
     worst = each.worst
     if each.non_finite or worst is None:
@@ -111,11 +111,11 @@ def _why(each: Judged) -> tuple[str, str]:
     return f"{what}: {worst.fit.slope:+.2f} ±{worst.fit.half_width:.2f}", allowed
 
 
-def _at(each: Judged, step: int) -> str:
+def _at(each: JudgedActivation, step: int) -> str:
     return next((f"{slope.fit.slope:+.2f}" for slope in each.slopes if slope.step == step), "-")
 
 
-def _change(each: Judged) -> str:
+def _change(each: JudgedActivation) -> str:
     """The change's slope at the first step that has one: the linear response that the audit predicts."""
     return next((f"{slope.fit.slope:+.2f}" for slope in each.slopes if slope.step > 0), "-")
 

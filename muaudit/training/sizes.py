@@ -12,14 +12,14 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from .recorder import Seen
+from .listener import Seen
 
 _CHUNK = 2**24  # entries whose differences an accelerator holds at once
 _BLOCK = 2**18  # entries that a processor handles at once
 Tensors = Sequence[torch.Tensor]
 
 
-class Number(NamedTuple):
+class Cell(NamedTuple):
     """Where one number is to be found: row · scale / divisor^power, and what it is of."""
 
     kind: Literal["loss", "activation", "parameter"]
@@ -32,10 +32,10 @@ class Number(NamedTuple):
     power: float = 1.0
 
 
-class Statistics:
+class Sizes:
     """Numbers (K,) of every step.
 
-    Activations have the columns of `data.STATISTICS`, parameters those of `data.PARAMETER_STATISTICS`.
+    Activations have the columns of `measurement.STATISTICS`, parameters those of `measurement.PARAMETER_STATISTICS`.
     seen: activations by name. reshaped: names of those that had another shape in a later pass, or were not in it, like
     the tokens that are routed to an expert.
     """
@@ -43,7 +43,7 @@ class Statistics:
     def __init__(self) -> None:
         self._blocks: list[torch.Tensor] = []  # (rows, K)
         self._rows = 0
-        self._numbers: list[Number] = []
+        self._numbers: list[Cell] = []
         self._first: dict[str, torch.Tensor] = {}
         self.seen: dict[str, Seen] = {}
         self.reshaped: set[str] = set()
@@ -101,7 +101,7 @@ class Statistics:
             self._before_rows = self._norms(self._before)
         for (name, gradient), row in zip(gradients.items(), rows, strict=True):
             scale = (gradient.numel() / len(gradient)) ** -0.5
-            self._numbers.append(Number("parameter", name, 0, step, row, scale))
+            self._numbers.append(Cell("parameter", name, 0, step, row, scale))
 
     @torch.no_grad()
     def updates(self, step: int, parameters: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> None:
@@ -114,13 +114,13 @@ class Statistics:
             torch._foreach_sub_(self._before, held)
             changes = self._norms(self._before)
         for name, size, change in zip(gradients, self._before_rows, changes, strict=True):
-            self._numbers.append(Number("parameter", name, 1, step, change, divisor=size))
+            self._numbers.append(Cell("parameter", name, 1, step, change, divisor=size))
 
     def loss(self, step: int, losses: torch.Tensor) -> None:
         """Losses (K,)."""
-        self._numbers.append(Number("loss", "", 0, step, self._store([losses.detach()])[0]))
+        self._numbers.append(Cell("loss", "", 0, step, self._store([losses.detach()])[0]))
 
-    def fetch(self) -> Iterator[tuple[Number, list[float]]]:
+    def fetch(self) -> Iterator[tuple[Cell, list[float]]]:
         """Everything, in one transfer. What is relative to zero is nowhere to be found: NaN."""
         self._first, self._before, self._scratch = {}, [], None
         if not self._blocks:
@@ -138,7 +138,7 @@ class Statistics:
     def _size(self, each: Seen, column: int, step: int, rows: tuple[int, int], share: int | None) -> None:
         for offset, (row, power) in enumerate(zip(rows, (0.5, 1.0), strict=True)):
             scale = each.size**-power
-            self._numbers.append(Number("activation", each.name, column + offset, step, row, scale, share, power))
+            self._numbers.append(Cell("activation", each.name, column + offset, step, row, scale, share, power))
 
     def _store(self, rows: Iterable[torch.Tensor]) -> range:
         """Keep rows (K,); their numbers."""

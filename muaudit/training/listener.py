@@ -32,7 +32,7 @@ _Logits = tuple[torch.Tensor, torch.Tensor] | None  # with zeros for hidden entr
 
 @dataclass(frozen=True)
 class Seen:
-    """One activation of one forward pass; `slot` is its place in the recorder's values, which others may share.
+    """One activation of one forward pass; `slot` is its place in the listener's values, which others may share.
 
     size: how many entries it has.
     """
@@ -44,8 +44,8 @@ class Seen:
     logits: bool = False
 
 
-class Recorder(TorchFunctionMode):
-    """Watches a model while it runs inside `with recorder:`.
+class Listener(TorchFunctionMode):
+    """Watches a model while it runs inside `with listener:`.
 
     seen, values: what the last pass computed; a block that returns what its last layer returned shares its value.
     shares: slot of logits → the part of the entries that no mask hides, a scalar tensor; hidden entries are zero.
@@ -81,7 +81,7 @@ class Recorder(TorchFunctionMode):
         self._undo = []
         self._clear()
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Listener:
         self._clear()
         self._kept = [(owner, name, vars(owner).get(name)) for owner, name in _PLACES]
         for owner, name in _PLACES:

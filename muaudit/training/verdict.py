@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from ..optimizers import named
-from .data import Activation, Array, Measurement
 from .fit import Fit, fit, student
+from .measurement import Activation, Array, Measurement
 
 Status = Literal["pass", "fail", "undecided"]
 RANK: dict[Status, int] = {"pass": 0, "undecided": 1, "fail": 2}
@@ -56,7 +56,7 @@ class Slope:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedActivation:
     """An activation with its verdict. own: how much worse than everything that ran before it.
 
     disagreement: where the audit's prediction and the measurement differ in kind.
@@ -81,27 +81,27 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckVerdict:
     """The result. judged: in the order of the forward pass; wider: whether the loss gets better with width."""
 
     status: Status
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedActivation, ...]
     wider: Status
     wider_detail: str
 
     @property
-    def offenders(self) -> list[Judged]:
+    def offenders(self) -> list[JudgedActivation]:
         """What failed: first where it starts, then what inherits it."""
         failed = [each for each in self.judged if each.status == "fail"]
         return sorted(failed, key=lambda j: (-round(j.own, 2), -j.excess))
 
     @property
-    def undecided(self) -> list[Judged]:
+    def undecided(self) -> list[JudgedActivation]:
         """What needs more widths or seeds, the most suspect first."""
         return sorted((j for j in self.judged if j.status == "undecided"), key=lambda j: -j.excess)
 
     @property
-    def disagreements(self) -> list[Judged]:
+    def disagreements(self) -> list[JudgedActivation]:
         """Where prediction and measurement differ."""
         return [each for each in self.judged if each.disagreement]
 
@@ -111,14 +111,14 @@ class Verdict:
         return int(self.status == "fail")
 
 
-def judge(run: Measurement) -> Verdict:
+def judge(run: Measurement) -> CheckVerdict:
     """The verdict on a measurement."""
     before = _Before()
     judged = [before.judged(run, activation, tuple(_slopes(run, activation))) for activation in run.activations]
     enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
     status = _worst([each.status for each in judged]) if enough else "undecided"
     wider, detail = _wider(run)
-    return Verdict(status, tuple(judged), wider, detail)
+    return CheckVerdict(status, tuple(judged), wider, detail)
 
 
 @dataclass
@@ -128,7 +128,7 @@ class _Before:
     excess: dict[int, float] = field(default_factory=dict)
     broken: bool = False
 
-    def judged(self, run: Measurement, activation: Activation, slopes: tuple[Slope, ...]) -> Judged:
+    def judged(self, run: Measurement, activation: Activation, slopes: tuple[Slope, ...]) -> JudgedActivation:
         """The next activation, judged."""
         non_finite = _non_finite(run, activation)
         own = max((s.excess - self.excess.get(s.step, 0.0) for s in slopes if s.status == "fail"), default=0.0)
@@ -137,7 +137,7 @@ class _Before:
         for slope in slopes:
             self.excess[slope.step] = max(self.excess.get(slope.step, 0.0), slope.excess)
         status = _worst([*_telling(slopes), "fail" if non_finite else "pass"])
-        return Judged(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes))
+        return JudgedActivation(activation, slopes, status, own, non_finite, _disagreement(run, activation, slopes))
 
 
 def _slopes(run: Measurement, activation: Activation) -> Iterator[Slope]:

@@ -15,7 +15,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """The run. `widths` is empty for the target's own first probe times 1, 2, 4 and 8; `lr` None keeps the target's.
 
     together: train the seeds of a width as one ensemble where that works and pays.
@@ -57,7 +57,7 @@ def check_width_list(widths: Sequence[int], where: str) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def check_settings(settings: Settings) -> Settings:
+def check_settings(settings: RunSettings) -> RunSettings:
     """The settings, if names and numbers are legal. Raises UserError."""
     if settings.device.partition(":")[0] not in DEVICES:
         raise UserError(f"unknown device {settings.device!r}", nearest(settings.device, DEVICES, "devices"))

@@ -13,15 +13,15 @@ import numpy as np
 
 from .. import __version__
 from ..errors import UserError
-from .data import STATISTICS, Activation, Array, Kind, Measurement
-from .judge import Judged, Slope, Verdict
-from .settings import DTYPES, check_width_list
+from .measurement import STATISTICS, Activation, Array, Kind, Measurement
+from .run_settings import DTYPES, check_width_list
+from .verdict import CheckVerdict, JudgedActivation, Slope
 
 SCHEMA = "muaudit.coord-check/1"
 _ARRAYS = ("activations", "loss", "parameters")
 
 
-def to_json(run: Measurement, verdict: Verdict) -> str:
+def to_json(run: Measurement, verdict: CheckVerdict) -> str:
     """The document. Arrays are [width][seed][step]; null was not measured, "inf" was not finite."""
     plain = {f.name: getattr(run, f.name) for f in fields(run) if f.name not in _ARRAYS}
     document = {
@@ -78,7 +78,7 @@ def to_csv(run: Measurement) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _activation(judged: Judged) -> dict[str, Any]:
+def _activation(judged: JudgedActivation) -> dict[str, Any]:
     each = judged.activation
     return {
         "name": each.name, "module": each.module, "kind": each.kind, "file": each.file, "line": each.line,

@@ -11,17 +11,17 @@ from ..errors import UserError
 from ..report.model import Report
 from ..targets.probe import Target
 from .beforehand import check_device, check_widths, data_notices, lr_factor, sizes_at
-from .data import INTERRUPTED, PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .ensemble import CannotStack
 from .lineage import Known
-from .loop import Run, Work, look, out_of_memory, train, train_together
+from .loop import RunNumbers, Work, look, out_of_memory, train, train_together
+from .measurement import INTERRUPTED, PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .predicted import predicted
-from .settings import Settings, check_settings
+from .run_settings import RunSettings, check_settings
 
 Progress = Callable[[int, int, int], None]  # done, total, width
 
 
-def measure(target: Target, settings: Settings, progress: Progress = lambda done, total, width: None) -> Measurement:
+def measure(target: Target, settings: RunSettings, progress: Progress = lambda done, total, width: None) -> Measurement:
     """Train at every width and seed. Out of memory drops a width, an interrupt keeps what was measured.
 
     Raises:
@@ -44,7 +44,7 @@ class _Runner:
     """Trains one width after another, the seeds of each together where that works and pays."""
 
     def __init__(
-        self, target: Target, settings: Settings, factor: float, collected: _Collected, progress: Progress
+        self, target: Target, settings: RunSettings, factor: float, collected: _Collected, progress: Progress
     ) -> None:
         self.target, self.settings, self.factor = target, settings, factor
         self.collected, self.progress = collected, progress
@@ -88,7 +88,7 @@ class _Runner:
         gc.collect()  # a model often holds itself in a circle, and the next one needs its memory
         return True
 
-    def _all_seeds(self, place: int, seeds: list[int]) -> list[Run]:
+    def _all_seeds(self, place: int, seeds: list[int]) -> list[RunNumbers]:
         """The runs of all seeds trained together; none where that does not work or does not pay."""
         if not self.together:
             return []
@@ -137,7 +137,7 @@ class _Collected:
     """Arrays that fill up run by run."""
 
     widths: tuple[int, ...]
-    settings: Settings
+    settings: RunSettings
     notices: list[str] = field(default_factory=list)
     values: dict[str, dict[str, Array]] = field(default_factory=dict)
     parameters: dict[str, dict[str, Array]] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class _Collected:
     def _empty(self) -> Array:
         return empty(len(self.widths), self.settings.seeds, self.settings.steps)
 
-    def add(self, place: int, seed: int, run: Run) -> None:
+    def add(self, place: int, seed: int, run: RunNumbers) -> None:
         """File the numbers of one run."""
         for (name, column, step), number in run.values.items():
             found = self.values.setdefault(name, {key: self._empty() for key in STATISTICS})

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .data import Measurement
 from .drawn import distinct, entry, limits, named, shown_steps, sizes_of, spread
-from .judge import Judged, Verdict
+from .measurement import Measurement
+from .verdict import CheckVerdict, JudgedActivation
 
 FORMATS = (".png", ".svg", ".pdf")
 STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":"}
@@ -27,7 +27,7 @@ _SETTINGS: Any = {
     "font.size": 9, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit",
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "legend.fontsize": 8,
 }  # fmt: skip
-Drawn = tuple[Measurement, Verdict]
+Drawn = tuple[Measurement, CheckVerdict]
 
 
 def check_plot(path: Path) -> None:
@@ -65,7 +65,9 @@ def plot(rows: Sequence[Drawn], path: Path) -> None:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _row(part: Any, axes: Any, run: Measurement, verdict: Verdict, extent: tuple[float, float], columns: int) -> None:
+def _row(
+    part: Any, axes: Any, run: Measurement, verdict: CheckVerdict, extent: tuple[float, float], columns: int
+) -> None:
     """The panels of one run, its verdict above and the names of lines below."""
     part.suptitle(
         f"{run.target}: {_WORDS[verdict.status]}", fontsize=10, fontweight="bold", x=0.01, ha="left",
@@ -105,7 +107,9 @@ def _prepare(panel: Any, run: Measurement, step: int, extent: tuple[float, float
     panel.set_xlabel(run.width_name)
 
 
-def _line(panel: Any, run: Measurement, judged: Judged, step: int, depth: float, number: int, many: bool) -> Any:
+def _line(
+    panel: Any, run: Measurement, judged: JudgedActivation, step: int, depth: float, number: int, many: bool
+) -> Any:
     """One activation. Offenders are thick, the rest recedes."""
     from matplotlib import colormaps
 
@@ -119,7 +123,9 @@ def _line(panel: Any, run: Measurement, judged: Judged, step: int, depth: float,
     return drawn
 
 
-def _numbers(panel: Any, run: Measurement, marked: dict[int, Judged], step: int, extent: tuple[float, float]) -> None:
+def _numbers(
+    panel: Any, run: Measurement, marked: dict[int, JudgedActivation], step: int, extent: tuple[float, float]
+) -> None:
     """The legend's numbers beside the lines' last points, far enough from each other to be read."""
     ends = {}
     for number, judged in marked.items():
