@@ -8,7 +8,11 @@ from typing import Any
 
 from torch import fx
 
+from .. import ops
 from ..findings.discrepancy import Discrepancy
+from ..ops.moves import Moves
+from ..ops.products import Multiplies
+from ..ops.sums import Adds
 from ..optimizers.trained import Trained
 from ..program.values import Value
 from ..trace.align import op_name
@@ -17,20 +21,6 @@ from .derive import Scaling
 Values = Mapping[fx.Node, Any]  # what every recorded operation makes: a value, or several
 
 _EXACT = 1e-3
-_SCALINGS = ("mul", "div")
-_VIEWS = (
-    "view",
-    "_unsafe_view",
-    "t",
-    "transpose",
-    "permute",
-    "reshape",
-    "slice",
-    "select",
-    "add",
-    "expand",
-    "unsqueeze",
-)
 
 
 def base_widths(scaling: Scaling, width: int) -> list[Discrepancy]:
@@ -71,7 +61,7 @@ def _of_multiplier(readout: Value, scaling: Scaling, width: int) -> int | None:
     narrow, exponent = 1.0, 0.0
     for each in (*_before(node, of), *_after(node, of)):
         value = of.get(each)
-        if _name(each) in _SCALINGS and isinstance(value, Value) and value.kind == "scale":
+        if _scales(each) and isinstance(value, Value) and value.kind == "scale":
             narrow, exponent = narrow * value.factor, exponent + value.c
     return _whole(width * narrow) if abs(exponent + 1) < _EXACT else None
 
@@ -97,13 +87,14 @@ def _after(node: fx.Node, of: Values) -> Iterator[fx.Node]:
 def _scaled(node: fx.Node, of: Values) -> fx.Node | None:
     """What a scaling or a view reads, besides the constant; None where the node is something else."""
     inputs = list(node.all_input_nodes)
-    if len(inputs) == 2 and _name(node) in _SCALINGS:
+    if len(inputs) == 2 and _scales(node):
         inputs = [each for each in inputs if getattr(of.get(each), "kind", "") != "data"]
-    return inputs[0] if len(inputs) == 1 and _name(node) in _SCALINGS + _VIEWS else None
+    passes = _scales(node) or isinstance(ops.of(op_name(node)), (Moves, Adds))  # a number that is added is no tensor
+    return inputs[0] if len(inputs) == 1 and passes else None
 
 
-def _name(node: fx.Node) -> str:
-    return op_name(node).removeprefix("aten.").rstrip("_")
+def _scales(node: fx.Node) -> bool:
+    return isinstance(ops.of(op_name(node)), Multiplies)
 
 
 def _whole(number: float) -> int | None:

@@ -12,17 +12,16 @@ from pathlib import Path
 
 from torch import fx
 
+from .. import ops
 from ..errors import UserError
 from ..findings.names import pattern_of
-from ..program.ops.moves import VIEWS
+from ..ops.moves import Moves
 from ..targets.probe import Target
 from ..trace.align import op_name
 from ..trace.recorder import Recording
 from .probes import Probes
 
 _PAIRS = ((0, 1), (1, 2), (0, 2), (1, 3), (2, 3))  # by preference; a later probe is built where 0 and 1 differ
-
-_MOVES = frozenset((*VIEWS, "split", "split_with_sizes", "chunk", "unbind", "getitem"))
 
 _Key = tuple[str, str, str | None, int | None]
 
@@ -59,7 +58,7 @@ def alone(recordings: tuple[Recording, Recording], widths: Sequence[int]) -> dic
     keys = _keys(recordings[0]), _keys(recordings[1])
     found: dict[fx.Node, str] = {}
     for mine, other, width in ((keys[0], keys[1], widths[0]), (keys[1], keys[0], widths[1])):
-        for key in mine.keys() - other.keys():
+        for key in (key for key in mine if key not in other):
             name = key[0].removeprefix("aten.")
             found |= dict.fromkeys(mine[key], f"{name} runs at width {width} alone, so its exponent is not known")
     return found
@@ -73,7 +72,7 @@ def _keys(recording: Recording) -> dict[_Key, list[fx.Node]]:
     found: dict[_Key, list[fx.Node]] = {}
     for node in recording.graph.nodes:
         name = op_name(node)
-        if node.op == "call_function" and node.meta["weight"] and name.removeprefix("aten.") not in _MOVES:
+        if node.op == "call_function" and node.meta["weight"] and not isinstance(ops.of(name), Moves):
             key = name, pattern_of(node.meta["module"]), node.meta.get("file"), node.meta.get("line")
             found.setdefault(key, []).append(node)
     return found

@@ -1,7 +1,7 @@
-"""What lowers an operation: a table of handlers, and the builder whose methods they call to make values.
+"""What lowers an operation: a function for every way of treating sizes, and the builder whose methods they call.
 
-An operation in the table is understood; any other that a parameter flows into becomes an `unknown` value with its
-reason. Nothing is treated as harmless by default.
+An operation that is declared in `ops` is understood; any other that a parameter flows into becomes an `unknown` value
+with its reason. Nothing is treated as harmless by default.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from torch import fx
 
 from ..findings.exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, of_sum, snap
+from ..ops import Operation
 from ..trace.align import Aligned, Op
 from .pieces import Pieces
 from .starts import Starts, start_of
 from .values import SUMMED, ZERO, Kind, Value
 
 Result: TypeAlias = "Value | tuple[Value | None, ...]"
-Handler: TypeAlias = "Callable[[Builder, Op], Result]"
-HANDLERS: dict[str, Handler] = {}
+Declared = TypeVar("Declared", bound=Operation)
+LOWERINGS: dict[type[Operation], Callable[[Builder, Op, Any], Result]] = {}
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,14 @@ class Number:
     exponent: float
 
 
-def handles(*names: str) -> Callable[[Handler], Handler]:
-    """Register a handler for ATen operations."""
+def lowers(
+    declared: type[Declared],
+) -> Callable[[Callable[[Builder, Op, Declared], Result]], Callable[[Builder, Op, Declared], Result]]:
+    """Register how operations that are declared as this class are lowered."""
 
-    def register(handler: Handler) -> Handler:
-        for name in names:
-            HANDLERS[name] = handler
-        return handler
+    def register(lowering: Callable[[Builder, Op, Declared], Result]) -> Callable[[Builder, Op, Declared], Result]:
+        LOWERINGS[declared] = lowering
+        return lowering
 
     return register
 

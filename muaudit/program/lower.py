@@ -1,4 +1,4 @@
-"""Lower recorded operations to the small language of `values`, one by one, by the handlers of `ops`."""
+"""Lower recorded operations to the small language of `values`, one by one, by what each of them is declared as."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from torch import fx
 
+from .. import ops
 from ..findings.exponents import SNAP_TENSOR, snap
 from ..trace.align import Aligned, Op
-from . import ops  # noqa: F401  (fills HANDLERS)
-from .builder import HANDLERS, Builder, Result, size_exponent
+from . import lowering  # noqa: F401  (fills LOWERINGS)
+from .builder import LOWERINGS, Builder, Result, size_exponent
 from .starts import Starts, start_of
 from .values import ZERO, Value
 
@@ -97,12 +98,11 @@ def _lower_op(b: Builder, op: Op) -> Result:
         return b.unknown(op, args, reason, open=True)
     if node.target is operator.getitem:
         return _getitem(b, op)
-    if op.dtype is not None and not (op.dtype.is_floating_point or op.dtype.is_complex) and op.name != "aten.topk":
+    if op.dtype is not None and not (op.dtype.is_floating_point or op.dtype.is_complex):
         return b.make("data", (), op, c=0.0)  # comparisons and indices carry no gradient
-    name = op.name.removeprefix("aten.")
-    handler = HANDLERS.get(name) or (HANDLERS.get(name[:-1]) if name.endswith("_") else None)
-    if handler is not None:
-        return handler(b, op)
+    declared = ops.of(op.name)
+    if declared is not None and type(declared) in LOWERINGS:
+        return LOWERINGS[type(declared)](b, op, declared)
     args = tuple(v for v in (_first(b.of[n]) for n in node.all_input_nodes) if v is not None)
     if not any(a.kind != "data" for a in args):
         return b.make("data", (), op, c=0.0)

@@ -6,27 +6,27 @@ from collections.abc import Iterable
 
 import torch
 
+from .. import ops
 from ..findings.discrepancy import Role
-from .pieces import MOVES
+from ..ops.moves import Moves
+from ..ops.products import Contracts
 from .values import ZERO, Value
 
 
 def axis_at(v: Value, weight: Value) -> int | None:
     """Which of the last two dims of the matrix a plain product sums over."""
-    if v.op.name.removeprefix("aten.") not in ("mm", "bmm", "addmm", "baddbmm"):
-        return None
-    return 0 if v.args[1] is weight else 1
+    return (0 if v.args[1] is weight else 1) if isinstance(ops.of(v.op.name), Contracts) else None
 
 
 def axis_below(x: Value, axis: int | None) -> int | None:
     """The same dim, seen before a view: found by moving the numbers of rows; None where rows and columns mix."""
     if axis is None or x.kind != "view" or x.op.index == x.args[0].op.index:
         return axis
-    op, name = x.op.narrow, x.op.name.removeprefix("aten.")
-    if name in ("_to_copy", "to", "lift_fresh") or (x.op.shape == x.args[0].op.shape and name not in MOVES):
+    op, declared, shape = x.op.narrow, ops.of(x.op.name), x.args[0].op.shape
+    exact = isinstance(declared, Moves) and declared.exact
+    if x.op.shape == shape and not exact:
         return axis
-    shape = x.args[0].op.shape
-    if name not in MOVES or len(shape) < 2 or len(x.op.shape) < 2:
+    if not exact or len(shape) < 2 or len(x.op.shape) < 2:
         return None
     rows = torch.arange(shape[-2])[:, None].expand(shape).contiguous()
     try:

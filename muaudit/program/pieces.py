@@ -7,21 +7,16 @@ these on the numbers.
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
 
+from .. import ops
+from ..ops.moves import Moves
 from ..trace.align import Op
 from .values import Value
-
-MOVES = frozenset((
-    "view", "_unsafe_view", "reshape", "_reshape_alias", "t", "transpose", "permute", "squeeze", "unsqueeze", "flatten",
-    "unflatten", "movedim", "swapaxes", "slice", "select", "narrow", "contiguous", "clone", "alias", "detach",
-    "split", "split_with_sizes", "chunk", "unbind", "tensor_split", "unsafe_split", "unsafe_chunk",
-))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,11 +34,14 @@ class Pieces:
         self.parted: dict[fx.Node, Parted] = {}
         self.passing: set[Value] = set()  # values that matter only as far as something reads them as a whole
 
-    def join(self, op: Op, sources: list[Value], result: Value) -> None:
-        """`result` is the concatenation of the tensors of `op`, whose values are `sources`."""
+    def join(self, op: Op, along: int, sources: list[Value], result: Value) -> None:
+        """`result` is the concatenation of the tensors of `op`, whose values are `sources`.
+
+        along: the argument that says along which dim.
+        """
         tensors = op.narrow.args[0]
-        dim = op.narrow.args[1] if len(op.narrow.args) > 1 else op.narrow.kwargs.get("dim", 0)
-        if op.name != "aten.cat" or not isinstance(dim, int) or not isinstance(tensors, (list, tuple)):
+        dim = op.narrow.args[along] if len(op.narrow.args) > along else op.narrow.kwargs.get("dim", 0)
+        if not isinstance(dim, int) or not isinstance(tensors, (list, tuple)):
             return
         if len(tensors) != len(sources) or not all(isinstance(node, fx.Node) for node in tensors):
             return
@@ -58,7 +56,8 @@ class Pieces:
         """The operand that all entries of a moved value come from; None where there is no such one."""
         source = op.narrow.args[0] if op.narrow.args else None
         parted = self.parted.get(source) if isinstance(source, fx.Node) else None
-        if parted is None or not (op.name.removeprefix("aten.") in MOVES or op.narrow.target is operator.getitem):
+        declared = ops.of(op.name)
+        if parted is None or not (isinstance(declared, Moves) and declared.exact):
             return None
         numbers = op.narrow.target(parted.numbers, *op.narrow.args[1:], **op.narrow.kwargs)  # type: ignore[operator]
         if isinstance(numbers, torch.Tensor) and numbers.numel() and bool((numbers == numbers.flatten()[0]).all()):

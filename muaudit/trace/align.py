@@ -18,11 +18,10 @@ from typing import Any
 import torch
 from torch import fx
 
+from .. import ops
+from ..ops.moves import SizedByData
 from .backward import function_input
 from .recorder import Recording, written_alias
-
-# Operations whose output sizes depend on values: such sizes are finite whatever they do between the probes.
-_DATA_SIZED = ("nonzero", "masked_select", "unique", "_unique", "_unique2", "unique_consecutive", "bincount")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +140,17 @@ def align(
     matches = _match(list(narrow.graph.nodes), list(wide.graph.nodes))
     sizes = SizeExponents(ratios)
     for node, other in matches.items():
-        if op_name(node).removeprefix("aten.") in _DATA_SIZED:
+        if isinstance(ops.of(op_name(node)), SizedByData):
             sizes.data_sized |= set(zip(node.meta["shape"], other.meta["shape"], strict=False))
-    ops: list[Op] = []
+    found: list[Op] = []
     for node in narrow.graph.nodes:  # matched first, so that guesses for the others have something to go by
         match = matches.get(node)
         dims = _dims(node, match, sizes) if match is not None else ()
-        ops.append(Op(len(ops), op_name(node), node, match, dims))
-    ops = [op if op.wide is not None else _guessed(op, sizes) for op in ops]
-    by_node = {op.narrow: op for op in ops}
+        found.append(Op(len(found), op_name(node), node, match, dims))
+    found = [op if op.wide is not None else _guessed(op, sizes) for op in found]
+    by_node = {op.narrow: op for op in found}
     later = Third(_match(list(narrow.graph.nodes), list(third[0].graph.nodes)), third[1]) if third else None
-    return Aligned(tuple(ops), by_node, narrow, wide, sizes, alone or {}, later)
+    return Aligned(tuple(found), by_node, narrow, wide, sizes, alone or {}, later)
 
 
 def _dims(node: fx.Node, other: fx.Node, sizes: SizeExponents) -> tuple[float, ...]:

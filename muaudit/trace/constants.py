@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-_PRODUCTS = {"mm": 0, "bmm": 0, "addmm": 1, "baddbmm": 1}  # position of the first factor
+from .. import ops
+from ..ops.products import Contracts
 
 
 def gain_of_constant(func: Any, args: Sequence[Any], constant: Sequence[bool]) -> float | None:
@@ -18,12 +19,13 @@ def gain_of_constant(func: Any, args: Sequence[Any], constant: Sequence[bool]) -
     1/k, 1 for one that averages, permutes or turns. constant: for every tensor among `args`, whether it is one. None
     for other operations, for a constant that is no matrix, and where both factors are constants or neither is.
     """
-    first = _PRODUCTS.get(func._schema.name.removeprefix("aten::"))
-    if first is None or constant[first] == constant[first + 1]:
+    declared = ops.of(str(func.overloadpacket))
+    if not isinstance(declared, Contracts) or constant[declared.first] == constant[declared.second]:
         return None
-    matrix = args[first if constant[first] else first + 1].detach()
+    left = constant[declared.first]
+    matrix = args[declared.first if left else declared.second].detach()
     if min(matrix.shape[-2:]) < 2 or not matrix.is_floating_point():
         return None
-    summed, kept = (matrix.shape[-1], matrix.shape[-2]) if constant[first] else matrix.shape[-2:]
+    summed, kept = (matrix.shape[-1], matrix.shape[-2]) if left else matrix.shape[-2:]
     largest = float(torch.linalg.matrix_norm(matrix.double(), 2).max())
     return largest * math.sqrt(summed / kept)

@@ -30,6 +30,8 @@ from torch import fx, nn
 from torch.nn.modules import module as nn_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .. import ops
+from ..ops.moves import Moves
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
@@ -184,7 +186,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _detached(self, func: Any) -> bool:
         """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own; a
         weight that is transposed where gradients are off, on its way into a product, is still that weight."""
-        return func is torch.ops.aten.detach.default or not (torch.is_grad_enabled() or self.functions or func.is_view)
+        declared = ops.of(str(func.overloadpacket))
+        stops = isinstance(declared, Moves) and declared.stops
+        return stops or not (torch.is_grad_enabled() or self.functions or func.is_view)
 
     def _lift(self, value: Any, operands: list[fx.Node]) -> Any:
         if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Products: elementwise, contractions, fused attention."""
+"""Lower products: elementwise, contractions, fused attention."""
 
 from __future__ import annotations
 
@@ -7,21 +7,33 @@ import operator
 from typing import Any
 
 from ...findings.exponents import exponent_of
+from ...ops.products import (
+    Bilinear,
+    Contracts,
+    Convolves,
+    Distances,
+    FusedAttention,
+    Linear,
+    Multiplies,
+    MultipliesVector,
+    NormalisesWeight,
+    SolvesTriangular,
+    Transforms,
+)
 from ...trace.align import Op
-from ..builder import Builder, Number, Result, handles
+from ..builder import Builder, Number, Result, lowers
 from ..starts import start_of
 from ..values import PER_CHANNEL, ZERO, Value
 
 
-# products
-@handles("mul", "multiply")
-def _mul(b: Builder, op: Op) -> Result:
-    return _product(b, b.arg(op, 0), b.arg(op, 1, "other"), op)
-
-
-@handles("div", "divide", "true_divide")
-def _div(b: Builder, op: Op) -> Result:
+# entry by entry
+@lowers(Multiplies)
+def _multiply(b: Builder, op: Op, what: Multiplies) -> Result:
     x, y = b.arg(op, 0), b.arg(op, 1, "other")
+    return _quotient(b, x, y, op) if what.divides else _product(b, x, y, op)
+
+
+def _quotient(b: Builder, x: Any, y: Any, op: Op) -> Value:
     if isinstance(y, Number):
         return _product(b, x, Number(1 / y.narrow if y.narrow else 1.0, 1.0, -y.exponent), op)
     if y.kind == "data":
@@ -41,8 +53,8 @@ def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
     return b.mul(x, y, op, op.dims)
 
 
-@handles("_weight_norm_interface", "_weight_norm")
-def _weight_norm(b: Builder, op: Op) -> Result:
+@lowers(NormalisesWeight)
+def _weight_norm(b: Builder, op: Op, what: NormalisesWeight) -> Result:
     """g · v / ‖v‖, the norm over all dims but one, as measured: a constant of the step (arXiv 1602.07868)."""
     v, g = b.arg(op, 0), b.arg(op, 1)
     norms = next((n for n in op.narrow.users if n.target is operator.getitem and n.args[1] == 1), None)
@@ -56,8 +68,8 @@ def _weight_norm(b: Builder, op: Op) -> Result:
     return (b.mul(direction, b.norm_of(v, g, op), op, v.dims), b.make("data", (), op, g.dims, c=raw))
 
 
-@handles("_trilinear")
-def _trilinear(b: Builder, op: Op) -> Result:
+@lowers(Bilinear)
+def _trilinear(b: Builder, op: Op, what: Bilinear) -> Result:
     """Σᵢⱼ xᵢ·Wₒᵢⱼ·yⱼ, the sum of `nn.Bilinear` over all pairs of entries."""
     x, weight, y = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
     if len(weight.dims) != 3 or op.narrow.args[3:7] != ([1, 3], [0], [1, 2], [2, 3]):
@@ -67,8 +79,8 @@ def _trilinear(b: Builder, op: Op) -> Result:
     return b.contract(pairs, weight, e_in, (0.0, e_out), op)
 
 
-@handles("_euclidean_dist", "_cdist_forward", "cdist")
-def _distances(b: Builder, op: Op) -> Result:
+@lowers(Distances)
+def _distances(b: Builder, op: Op, what: Distances) -> Result:
     """sqrt(Σ (x − y)²) over the last dim."""
     x, y = b.arg(op, 0), b.arg(op, 1)
     square = b.power(b.join([x, y], op, x.dims), 2.0, op)
@@ -76,8 +88,8 @@ def _distances(b: Builder, op: Op) -> Result:
     return b.power(total, 0.5, op)
 
 
-@handles("_fft_r2c", "_fft_c2c", "_fft_c2r")
-def _fft(b: Builder, op: Op) -> Result:
+@lowers(Transforms)
+def _fft(b: Builder, op: Op, what: Transforms) -> Result:
     """A rotation times sqrt(entries), whatever is transformed (Parseval); mode 1 takes the root out, mode 2 all."""
     x, dims, mode = b.arg(op, 0), op.narrow.args[1], op.narrow.args[2]
     assert isinstance(dims, (list, tuple))
@@ -87,8 +99,8 @@ def _fft(b: Builder, op: Op) -> Result:
     return b.make("scale", (x,), op, c=power * e, factor=entries**power)
 
 
-@handles("linalg_solve_triangular")
-def _solve_triangular(b: Builder, op: Op) -> Result:
+@lowers(SolvesTriangular)
+def _solve_triangular(b: Builder, op: Op, what: SolvesTriangular) -> Result:
     """A⁻¹·B, as delta rules use it: with ones on the diagonal, A below it has a scale of its own; else 1/A."""
     a, x = b.arg(op, 0), b.arg(op, 1)
     shared = a.dims[-1]
@@ -98,10 +110,18 @@ def _solve_triangular(b: Builder, op: Op) -> Result:
 
 
 # contractions
-@handles("mm", "bmm", "_grouped_mm")
-def _mm(b: Builder, op: Op) -> Result:
-    """(.., m, k) × (.., k, p)."""
-    return _matmul(b, 0, 1, op)
+@lowers(Contracts)
+def _contract(b: Builder, op: Op, what: Contracts) -> Result:
+    """beta·added + alpha·(.., m, k) × (.., k, p)."""
+    out = _matmul(b, what.first, what.second, op)
+    if what.added is None:
+        return out
+    bias, beta, alpha = b.arg(op, what.added), b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
+    if isinstance(alpha, Number):
+        out = b.scale(out, alpha.exponent, op)
+    if isinstance(beta, Number):
+        bias = b.scale(bias, beta.exponent, op) if beta.narrow else None
+    return b.bias(out, bias, op)
 
 
 def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
@@ -134,35 +154,23 @@ def _shape(op: Op, index: int) -> tuple[int, ...]:
     return tuple(node.meta["shape"])  # type: ignore[union-attr]
 
 
-@handles("linear")
-def _linear(b: Builder, op: Op) -> Result:
+@lowers(Linear)
+def _linear(b: Builder, op: Op, what: Linear) -> Result:
     """(.., k) × (p, k), as tensors that are not taken apart further (nested ones) have it."""
     x, weight = b.arg(op, 0), b.arg(op, 1)
     out = b.contract(x, weight, weight.dims[-1], (0.0, weight.dims[0]), op, op.dims)
     return b.bias(out, b.arg(op, 2), op)
 
 
-@handles("addmm", "baddbmm", "addbmm")
-def _addmm(b: Builder, op: Op) -> Result:
-    bias = b.arg(op, 0)
-    beta, alpha = b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
-    out = _matmul(b, 1, 2, op)
-    if isinstance(alpha, Number):
-        out = b.scale(out, alpha.exponent, op)
-    if isinstance(beta, Number):
-        bias = b.scale(bias, beta.exponent, op) if beta.narrow else None
-    return b.bias(out, bias, op)
-
-
-@handles("mv", "dot", "vdot")
-def _mv(b: Builder, op: Op) -> Result:
+@lowers(MultipliesVector)
+def _mv(b: Builder, op: Op, what: MultipliesVector) -> Result:
     x, y = b.arg(op, 0), b.arg(op, 1)
     outer = x.dims[-2] if len(x.dims) > 1 else 0.0
     return b.contract(x, y, y.dims[-1], (outer, 0.0), op)
 
 
-@handles("convolution", "_convolution", "mkldnn_convolution")
-def _convolution(b: Builder, op: Op) -> Result:
+@lowers(Convolves)
+def _convolution(b: Builder, op: Op, what: Convolves) -> Result:
     """Weight (out, in / groups, *kernel); transposed (in, out / groups, *kernel). Kernel positions are finite."""
     x, weight, bias = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
     transposed = bool(op.narrow.args[6])
@@ -174,15 +182,8 @@ def _convolution(b: Builder, op: Op) -> Result:
     return b.bias(out, bias, op)
 
 
-_ATTENTION = [
-    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
-    "_scaled_dot_product_attention_math", "_scaled_dot_product_fused_attention_overrideable",
-]  # fmt: skip
-
-
-@handles(*_ATTENTION)
-def _attention(b: Builder, op: Op) -> Result:
+@lowers(FusedAttention)
+def _attention(b: Builder, op: Op, what: FusedAttention) -> Result:
     """softmax(q·kᵀ·scale)·v; scale=None means 1/sqrt(d_head)."""
     q, k, v = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
     d_head = q.dims[-1]
@@ -194,7 +195,7 @@ def _attention(b: Builder, op: Op) -> Result:
     else:
         factor, note = _shape(op, 0)[-1] ** -0.5, "1/sqrt(d_head)"
         logits = b.make("scale", (logits,), op, logit_dims, c=-d_head / 2, factor=factor, note=note)
-    mask = b.arg(op, -1 if "for_cpu" in op.name else 3, "attn_mask")
+    mask = b.arg(op, -1 if what.mask is None else what.mask, "attn_mask")
     if isinstance(mask, Value) and mask.kind != "data":  # a learned position bias comes in as the mask
         logits = b.join([logits, mask], op, logit_dims)
     weights = b.make("softmax", (logits,), op, logit_dims, signed=False)

@@ -1,0 +1,84 @@
+"""Functions of single entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .operation import Operation, each
+
+
+@dataclass(frozen=True)
+class Function(Operation):
+    """A function with a scale of its own, so that its argument has to be of size 1.
+
+    low, high: its degree near zero and far out; low is 0 where it is not zero at zero. signed: its values have both
+    signs.
+    """
+
+    low: float
+    high: float
+    signed: bool = True
+
+
+@dataclass(frozen=True)
+class Homogeneous(Operation):
+    """f(t·x) = tᵖ·f(x) for t > 0."""
+
+    degree: float
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Derivative(Operation):
+    """The backward of a function: what comes in times the derivative, of size 1 where the function is of use.
+
+    homogeneous: of degree 0 then, whatever the size of the argument.
+    """
+
+    homogeneous: bool = False
+
+
+@dataclass(frozen=True)
+class Raises(Operation):
+    """xᵖ."""
+
+
+@dataclass(frozen=True)
+class Gates(Operation):
+    """a·sigmoid(b) for the two halves of x."""
+
+
+@dataclass(frozen=True)
+class LeaksByWeight(Operation):
+    """x for x > 0, else weight·x."""
+
+
+_SMOOTH = Function(1, 1)  # a gate: linear near zero and far out
+_BOUNDED = Function(1, 0)
+_POSITIVE = Function(0, 0, signed=False)
+
+DECLARED: dict[str, Operation] = {
+    **each(_SMOOTH, "gelu", "silu", "mish", "elu", "celu", "selu", "hardswish", "softshrink", "hardshrink",
+           "special_xlog1py"),
+    **each(_SMOOTH, "round", "floor", "ceil", "trunc"),
+    **each(_BOUNDED, "tanh", "erf", "atan", "asin", "asinh", "sin", "logit", "sinh", "expm1", "log1p"),
+    **each(_POSITIVE, "sigmoid", "hardsigmoid", "exp", "exp2", "erfc", "cosh"),
+    **each(Function(0, 0), "log", "log2", "cos", "acos", "sinc"),
+    **each(Function(0, 1, signed=False), "softplus", "log_sigmoid_forward", "log_sigmoid"),
+    **each(Function(0, 1), "logsumexp", "logcumsumexp"),  # over a dim, as large as the largest entry
+    **each(Function(0, 0), "prod", "cumprod"),  # of size 1 where every factor is
+    **each(Homogeneous(1.0, signed=False), "relu", "threshold", "abs"),
+    **each(Homogeneous(1.0, signed=True), "leaky_relu", "rrelu_with_noise", "rrelu_with_noise_functional"),
+    "sqrt": Homogeneous(0.5, signed=False),
+    "rsqrt": Homogeneous(-0.5, signed=False),
+    "reciprocal": Homogeneous(-1.0, signed=True),
+    "square": Homogeneous(2.0, signed=False),
+    "sgn": Homogeneous(0.0, signed=True),
+    **each(Derivative(), "tanh_backward", "sigmoid_backward", "gelu_backward", "silu_backward", "elu_backward",
+           "softplus_backward", "hardtanh_backward", "hardswish_backward", "hardsigmoid_backward", "mish_backward",
+           "log_sigmoid_backward"),
+    **each(Derivative(homogeneous=True), "threshold_backward", "leaky_relu_backward", "rrelu_with_noise_backward"),
+    **each(Raises(), "pow", "float_power"),
+    "glu": Gates(),
+    **each(LeaksByWeight(), "_prelu_kernel", "prelu"),
+}  # fmt: skip

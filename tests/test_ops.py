@@ -1,0 +1,155 @@
+"""Each operation is declared once: what is declared holds of torch, and one line makes a new one understood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import muaudit
+from muaudit import ops
+from muaudit.ops.functions import Derivative, Function, Homogeneous
+from muaudit.ops.moves import Moves, SizedByData
+from muaudit.ops.products import Contracts
+from muaudit.program.builder import LOWERINGS
+from muaudit.report.model import Report
+
+DECLARED = ops.DECLARATIONS.by_name
+MARKERS = {"getitem", "function_input", "written_alias"}
+
+
+@torch.library.custom_op("muaudit_tests::gate", mutates_args=())
+def gate(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.sigmoid(1.7 * x)
+
+
+@torch.library.custom_op("muaudit_tests::mirror", mutates_args=())
+def mirror(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(-1)
+
+
+def _saved(ctx: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _slope(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+    (x,) = ctx.saved_tensors
+    share = torch.sigmoid(1.7 * x)
+    return gradient * (share + 1.7 * x * share * (1 - share))
+
+
+gate.register_autograd(_slope, setup_context=_saved)
+mirror.register_autograd(lambda ctx, gradient: gradient.flip(-1))
+
+
+class Net(nn.Module):
+    """Two hidden layers with operations between them that no library but this test has."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, width)
+        self.hidden = nn.Linear(width, width)
+        self.head = nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(gate(self.hidden(mirror(gate(self.embed(x))))))
+
+
+class Plain(Net):
+    """The same in torch's own words."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        silu = nn.functional.silu
+        return self.head(silu(self.hidden(silu(self.embed(x)).flip(-1))))
+
+
+def audited(model: type[nn.Module]) -> Report:
+    return muaudit.check(model, batch=lambda width: torch.randn(4, 8), widths=(32, 64))
+
+
+def test_an_operation_not_known_today_is_listed_and_one_line_makes_it_understood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unknown = {each.reason for each in audited(Net).unanalysed}
+    assert unknown == {f"the operation muaudit_tests.{name} is not understood" for name in ("gate", "mirror")}
+
+    monkeypatch.setitem(DECLARED, "muaudit_tests.gate", Function(low=1, high=1))
+    monkeypatch.setitem(DECLARED, "muaudit_tests.mirror", Moves())
+    found, usual = audited(Net), audited(Plain)
+    assert not found.unanalysed
+    assert [(v.rule, v.tensors) for v in found.violations] == [(v.rule, v.tensors) for v in usual.violations]
+    assert [(a.init_exponent, a.update_exponent) for a in found.activations] == [
+        (a.init_exponent, a.update_exponent) for a in usual.activations
+    ]
+    assert [(row.roles, row.lr_required) for row in found.tensors] == [
+        (row.roles, row.lr_required) for row in usual.tensors
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED.keys() - MARKERS))
+def test_what_is_declared_is_an_operation_of_torch(name: str) -> None:
+    assert hasattr(torch.ops.aten, name) or hasattr(torch.ops.aten, f"{name}_")
+
+
+def test_every_way_of_treating_sizes_is_lowered() -> None:
+    ways = {type(operation) for operation in DECLARED.values()}
+    assert ways - LOWERINGS.keys() == {SizedByData}  # whose results have no size to speak of
+
+
+def test_an_operation_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="gelu is declared twice"):
+        ops.Declarations({"gelu": Moves()}, {"gelu": Homogeneous(1.0, signed=True)})
+
+
+def test_in_place_is_the_same_operation() -> None:
+    assert ops.of("aten.add_") is ops.of("aten.add") is ops.of("add") is not None
+    assert ops.of("library.add") is None
+
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "threshold": (0, 0), "rrelu_with_noise": (torch.zeros(64),), "rrelu_with_noise_functional": (torch.zeros(64),)
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, what in DECLARED.items() if isinstance(what, Homogeneous)])
+def test_degree_and_sign_of_homogeneous_functions(name: str) -> None:
+    """f(3x) = 3ᵖ·f(x), for x > 0 alone where f is not defined below; values of both signs where both are said."""
+    what, function = DECLARED[name], getattr(torch.ops.aten, name)
+    assert isinstance(what, Homogeneous)
+    x = torch.randn(64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = x.abs() if name in ("sqrt", "rsqrt") else x
+    once, thrice = (function(each, *ARGUMENTS.get(name, ())) for each in (x, 3 * x))
+    once, thrice = (each[0] if isinstance(each, tuple) else each for each in (once, thrice))
+    torch.testing.assert_close(thrice, 3**what.degree * once)
+    assert bool((once < 0).any()) == what.signed
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "mish", "elu", "celu", "selu", "hardswish", "tanh", "erf", "atan",
+                                  "softplus", "sigmoid", "hardsigmoid"])  # fmt: skip
+def test_degrees_of_functions_near_zero_and_far_out(name: str) -> None:
+    what, function = DECLARED[name], getattr(torch.ops.aten, name)
+    assert isinstance(what, Function)
+    for degree, at in ((what.low, 1e-6), (what.high, 1e9)):
+        small, large = function(torch.tensor([at, 10 * at], dtype=torch.float64)).abs()
+        assert float(torch.log10(large / small)) == pytest.approx(degree, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name, what in DECLARED.items() if isinstance(what, Derivative)])
+def test_a_derivative_is_that_of_a_declared_function(name: str) -> None:
+    base = name.removesuffix("_backward")
+    homogeneous = isinstance(DECLARED[base], Homogeneous)
+    assert homogeneous == DECLARED[name].homogeneous  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["mm", "bmm", "addmm", "baddbmm"])
+def test_what_a_product_contracts(name: str) -> None:
+    what = DECLARED[name]
+    assert isinstance(what, Contracts)
+    batch = (2,) if "bmm" in name else ()
+    factors = {what.first: torch.ones(*batch, 3, 5), what.second: torch.ones(*batch, 5, 4)}
+    added = {} if what.added is None else {what.added: torch.zeros(*batch, 3, 4)}
+    out = getattr(torch.ops.aten, name)(*(value for _, value in sorted((factors | added).items())))
+    assert out.shape == (*batch, 3, 4)
+    assert bool((out == 5).all())
