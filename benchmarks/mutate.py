@@ -28,7 +28,7 @@ from mutation.mutants import Mutant, models, mutants, sample
 from mutation.subject import load
 
 import muaudit.audit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 from muaudit.targets import resolve
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

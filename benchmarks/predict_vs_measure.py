@@ -49,7 +49,7 @@ from subjects import Subject, subjects
 
 from muaudit.analysis.explain import Derivations
 from muaudit.audit import audit
-from muaudit.report.model import ActivationRow, Report
+from muaudit.findings.model import ActivationRow, Report
 from muaudit.targets import Target
 from muaudit.training import fit
 from muaudit.training.listener import Listener

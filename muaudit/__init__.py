@@ -8,21 +8,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from muaudit.release import __version__
+
 if TYPE_CHECKING:
     from muaudit.audit import check as check
     from muaudit.errors import UserError as UserError
+    from muaudit.findings.model import Report as Report
     from muaudit.plan.file import load_plan as load_plan
     from muaudit.plan.plan import Plan as Plan
-    from muaudit.report.model import Report as Report
 
-__version__ = "0.1.0"
 __all__ = ["Plan", "Report", "UserError", "__version__", "check", "load_plan"]
 
 _HOMES = {
     "check": "muaudit.audit",
     "Plan": "muaudit.plan.plan",
     "load_plan": "muaudit.plan.file",
-    "Report": "muaudit.report.model",
+    "Report": "muaudit.findings.model",
     "UserError": "muaudit.errors",
 }
 

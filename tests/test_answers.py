@@ -295,7 +295,7 @@ def test_a_configured_baseline_counts_without_a_flag(project: Path, check: Check
 
 def test_parts_of_a_folded_finding_can_be_answered() -> None:
     from muaudit.answers.narrow import without
-    from muaudit.report.model import Violation
+    from muaudit.findings.model import Violation
 
     names = ("h.0.w", "h.1.w", "h.2.w")
     whole = Violation(
@@ -308,7 +308,7 @@ def test_parts_of_a_folded_finding_can_be_answered() -> None:
 
 def test_a_finding_without_a_pattern_keeps_its_words() -> None:
     from muaudit.answers.narrow import without
-    from muaudit.report.model import Violation
+    from muaudit.findings.model import Violation
 
     whole = Violation(
         "MUP301", "hidden-lr", "error", "weights (×3): off", None, None, ("a.w", "b.w", "c.w"), "", "", ""

@@ -16,8 +16,8 @@ from torch import nn
 
 import muaudit
 from muaudit.audit import audit as audit_target
+from muaudit.findings.model import Report
 from muaudit.findings.names import pattern_of
-from muaudit.report.model import Report
 from muaudit.targets.huggingface import target_from_object
 from muaudit.targets.options import TargetOptions
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 from muaudit.solve.linear import Expr, System
 
 X = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ from bugs.plant import Edit
 from bugs.rows import ROWS, Row, right_models
 
 from muaudit.audit import audit
-from muaudit.report.model import Report, Violation
+from muaudit.findings.model import Report, Violation
 from muaudit.targets import resolve
 
 

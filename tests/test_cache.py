@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from muaudit.audits import Audited, Job, run_jobs
-from muaudit.audits import cache as cache_module
-from muaudit.audits import run as run_module
-from muaudit.audits.cache import Cache
-from muaudit.audits.stored import report_from, to_data
 from muaudit.cli.main import app
 from muaudit.isolation import Task
-from muaudit.report.findings import Failure
+from muaudit.jobs import Audited, Job, run_jobs
+from muaudit.jobs import cache as cache_module
+from muaudit.jobs import run as run_module
+from muaudit.jobs.cache import Cache
+from muaudit.jobs.stored import report_from, to_data
+from muaudit.report.listing import Failure
 
 MODEL = """
 from torch import nn
@@ -259,7 +259,7 @@ def test_verbose_says_what_came_from_the_cache_and_what_is_not_kept(
 
 @pytest.mark.parametrize("flags", [["-O"], ["-X", "utf8"], ["-W", "error"], ["-X", "int_max_str_digits=5000"]])
 def test_how_python_was_started_counts(flags: list[str]) -> None:
-    code = "import sys, json; from muaudit.audits.surroundings import surroundings; print(json.dumps(surroundings()))"
+    code = "import sys, json; from muaudit.jobs.surroundings import surroundings; print(json.dumps(surroundings()))"
     plain, flagged = (
         subprocess.run([sys.executable, *each, "-c", code], capture_output=True, text=True, check=True).stdout
         for each in ([], flags)

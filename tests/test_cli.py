@@ -18,11 +18,11 @@ import typer.main
 from here import run_here
 
 import muaudit.targets
-from muaudit import __version__
-from muaudit.audits import run as audits
 from muaudit.cli.main import app
 from muaudit.errors import UserError
-from muaudit.report.model import Report, Step, Unanalysed, Violation
+from muaudit.findings.model import Report, Step, Unanalysed, Violation
+from muaudit.jobs import run as audits
+from muaudit.release import __version__
 from muaudit.rules import RULES
 
 Run = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 BASE = 32
 Scaled = Callable[[torch.Tensor, float], torch.Tensor]

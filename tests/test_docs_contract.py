@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from muaudit.audit import audit
+from muaudit.findings.model import Answered, Unanalysed
 from muaudit.report.json import SHIPPED, render_json
-from muaudit.report.model import Answered, Unanalysed
 from muaudit.targets import resolve
 
 SCHEMA = json.loads(SHIPPED.read_text(encoding="utf-8"))

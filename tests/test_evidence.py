@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import muaudit
 from muaudit.cli.main import app
 from muaudit.convert.analyse import analyse
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 from muaudit.targets import from_functions
 
 ROWS = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))

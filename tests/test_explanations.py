@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 BASE = 32
 Errors = set[tuple[str, tuple[str, ...]]]

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
 

@@ -18,8 +18,8 @@ import torch
 
 from muaudit.cli import repair
 from muaudit.cli.main import app
+from muaudit.findings.model import Edit
 from muaudit.fixes.edits import apply_edits
-from muaudit.report.model import Edit
 from muaudit.writing import locked
 
 GPT = Path(__file__).parent.parent / "fixtures" / "gpt" / "sp.py"

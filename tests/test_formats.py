@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 import xmlschema
 
-from muaudit.report.findings import Failure, Run
-from muaudit.report.model import Answered, Edit, Report, SourceFix, Unanalysed, Violation
+from muaudit.findings.model import Answered, Edit, Report, SourceFix, Unanalysed, Violation
+from muaudit.report.listing import Failure, Run
 from muaudit.report.render import FORMATS, Look, render_run
 
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 
 def adam(hidden: str) -> Callable[[nn.Module], torch.optim.Optimizer]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 BASE, TOKENS, TIME = 64, 48, 8
 

@@ -17,9 +17,9 @@ from bugs.plant import FIXTURES
 
 from muaudit import audit as audits
 from muaudit.audit import audit
+from muaudit.audit.evidence import evidence
 from muaudit.errors import UserError
-from muaudit.evidence import evidence
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 from muaudit.targets import resolve
 from muaudit.targets.options import TargetOptions, parse_widths
 

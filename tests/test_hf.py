@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 pytest.importorskip("transformers")
 FAMILIES = sorted(p.parent.name for p in Path("fixtures/hf").glob("*/config.json"))

@@ -46,7 +46,7 @@ def test_import_muaudit_is_free_and_lazy() -> None:
     code = f"""
 import sys, muaudit
 assert not [name for name in {HEAVY!r} if name in sys.modules]
-assert muaudit.Report.__module__ == "muaudit.report.model"
+assert muaudit.Report.__module__ == "muaudit.findings.model"
 assert "check" in dir(muaudit) and muaudit.__version__
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from muaudit.audits import Audited, Job, run_jobs
 from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.isolation import Done, InternalError, LostTarget, Outcome, Task, forked, run_tasks, scope, spawned
 from muaudit.isolation.data import plain, rebuilt
-from muaudit.report.findings import Failure
+from muaudit.jobs import Audited, Job, run_jobs
+from muaudit.report.listing import Failure
 
 NET = """
 import torch

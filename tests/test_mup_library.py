@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import muaudit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 mup = pytest.importorskip("mup", reason="pip install --no-deps mup")
 D_IN, D_OUT, VOCAB = 16, 10, 64

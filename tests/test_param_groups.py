@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_optimizers import ADAM_LIKE, MLP, SGD, audit, groups
 
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 
 S = torch.optim.lr_scheduler
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from muaudit.audit import audit
 from muaudit.convert.planner import make_plan
+from muaudit.findings.model import Report
 from muaudit.plan.planned import planned
-from muaudit.report.model import Report
 from muaudit.targets import from_functions, resolve
 from muaudit.targets.paths import paths
 from muaudit.targets.probe import Inputs

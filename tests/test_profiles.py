@@ -9,8 +9,8 @@ from bugs.plant import FIXTURES, Edit, fixture
 
 from muaudit.audit import audit
 from muaudit.errors import UserError
+from muaudit.findings.model import Report
 from muaudit.parametrizations import get_profile
-from muaudit.report.model import Report
 from muaudit.targets import resolve
 
 CONSTANT_DECAY = Edit("weight_decay * m", "weight_decay")  # lr · wd of hidden weights then falls like 1/n

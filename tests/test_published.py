@@ -16,8 +16,8 @@ from bugs.plant import fixture
 import muaudit
 from muaudit.audit import audit
 from muaudit.convert.planner import make_plan
+from muaudit.findings.model import Report
 from muaudit.plan.planned import planned
-from muaudit.report.model import Report
 from muaudit.targets import resolve
 from muaudit.targets.options import TargetOptions
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import muaudit
 from muaudit.audit import audit
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 from muaudit.targets import resolve
 from muaudit.targets.options import TargetOptions
 

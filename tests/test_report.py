@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from muaudit.errors import UserError
+from muaudit.findings.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Verdict, Violation
 from muaudit.findings.power import power
 from muaudit.report.layout import coloured, columns, line, plain
-from muaudit.report.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Verdict, Violation
 from muaudit.report.render import render
 from muaudit.report.tensors import folded
 from muaudit.report.terminal import report_lines

@@ -14,11 +14,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import muaudit.rules
+from muaudit.audit.violations import judge
 from muaudit.errors import UserError
 from muaudit.findings.discrepancy import Aspect, Discrepancy, Role
+from muaudit.findings.model import Violation
 from muaudit.parametrizations import PROFILES, get_profile
-from muaudit.report.model import Violation
-from muaudit.rules import RULES, get_rule, judge
+from muaudit.rules import RULES, get_rule
 from muaudit.rules.base import the_one_of
 
 TP5 = get_profile("tp5")

@@ -16,8 +16,8 @@ import muaudit
 from muaudit.audit import audit as audited
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
+from muaudit.findings.model import Report
 from muaudit.plan.planned import planned
-from muaudit.report.model import Report
 from muaudit.targets import from_functions
 from muaudit.targets.schedulers import MOST_STEPS, stepper, walk
 from muaudit.training.measure import measure

@@ -10,10 +10,10 @@ import pytest
 import torch
 from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, audit, groups
 
+from muaudit.findings.model import Report
 from muaudit.optimizers import Law
 from muaudit.optimizers.running import CannotRun, Setup, run
 from muaudit.optimizers.steps import Steps
-from muaudit.report.model import Report
 
 Rule = Callable[[torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor]
 

@@ -11,7 +11,7 @@ from torch import nn
 import muaudit
 from muaudit.analysis.verifier import STRICT, Unaccounted
 from muaudit.errors import UserError
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
 from muaudit.solve.uses import Solver
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from muaudit.audits import environment
-from muaudit.audits.inputs import Inputs, gather
-from muaudit.audits.recorder import recording
+from muaudit.jobs import environment
+from muaudit.jobs.inputs import Inputs, gather
+from muaudit.jobs.listening import recording
 from muaudit.targets.loader import load_file
 
 Change = Callable[[Path], Any]

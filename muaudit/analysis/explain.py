@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import isinf
 
+from ..findings.model import Step
 from ..findings.power import power
 from ..judge.edits import Judged
 from ..optimizers import families
 from ..program.values import Value, readers_of
-from ..report.model import Step
 from ..solve.predict import Prediction
 from .derive import Scaling
 

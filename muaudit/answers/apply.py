@@ -10,7 +10,7 @@ from muaudit.answers.baseline import Entry, compare, load_baseline
 from muaudit.answers.comments import read_comments
 from muaudit.answers.policy import Policy, apply_policy
 from muaudit.answers.source import apply_comments
-from muaudit.report.model import Report, Violation
+from muaudit.findings.model import Report, Violation
 from muaudit.rules import get_rule
 
 

@@ -13,13 +13,12 @@ from math import isinf, isnan
 from pathlib import Path
 from typing import Any
 
-import muaudit
 from muaudit.answers.narrow import without
 from muaudit.answers.policy import Policy
 from muaudit.errors import UserError
-from muaudit.report.findings import subjects, target_name
-from muaudit.report.model import SEVERITIES, Answered, Report, Severity, Violation
-from muaudit.report.source import shown_path
+from muaudit.findings.model import SEVERITIES, Answered, Report, Severity, Violation, subjects, target_name
+from muaudit.locations import shown_path
+from muaudit.release import __version__
 from muaudit.rules import get_rule
 
 SCHEMA = "muaudit.baseline/1"
@@ -132,7 +131,7 @@ def baseline_text(entries: Iterable[Entry]) -> str:
     """The file: one entry a line, in a fixed order, so that branches merge."""
     rows = ",\n".join("    " + json.dumps(vars(each)) for each in sorted(entries, key=lambda e: e.key))
     body = f"\n{rows}\n  " if rows else ""
-    head = f'{{\n  "schema": "{SCHEMA}",\n  "version": "{muaudit.__version__}",\n'
+    head = f'{{\n  "schema": "{SCHEMA}",\n  "version": "{__version__}",\n'
     return f'{head}  "entries": [{body}]\n}}\n'
 
 

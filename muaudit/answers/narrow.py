@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from muaudit.findings.model import Violation, subjects
 from muaudit.findings.names import pattern_of
-from muaudit.report.findings import subjects
-from muaudit.report.model import Violation
 
 
 def without(violation: Violation, names: Collection[str]) -> tuple[Violation | None, Violation | None]:

@@ -9,8 +9,7 @@ from typing import Any
 
 from muaudit.answers.narrow import without
 from muaudit.errors import UserError
-from muaudit.report.findings import subjects
-from muaudit.report.model import SEVERITIES, Answered, Report, Severity, Unanalysed, Violation
+from muaudit.findings.model import SEVERITIES, Answered, Report, Severity, Unanalysed, Violation, subjects
 from muaudit.rules import RULES, Rule, get_rule
 from muaudit.suggest import nearest
 

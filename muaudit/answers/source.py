@@ -9,9 +9,8 @@ from muaudit.answers.comments import Comment
 from muaudit.answers.narrow import without
 from muaudit.answers.policy import Policy, as_violation, prefixes
 from muaudit.errors import UserError
-from muaudit.report.findings import subjects
-from muaudit.report.model import SEVERITIES, Answered, Report, Violation
-from muaudit.report.source import shown_path
+from muaudit.findings.model import SEVERITIES, Answered, Report, Violation, subjects
+from muaudit.locations import shown_path
 from muaudit.rules import get_rule
 
 Place = tuple[str | None, int | None]

@@ -14,9 +14,9 @@ from muaudit.cli.guard import COULD_NOT, guarded
 from muaudit.cli.output import write
 
 if TYPE_CHECKING:
-    from muaudit.audits import Audited
-    from muaudit.report.findings import Failure, Run
-    from muaudit.report.model import Severity
+    from muaudit.findings.model import Severity
+    from muaudit.jobs import Audited
+    from muaudit.report.listing import Failure, Run
 
 
 @guarded
@@ -102,7 +102,7 @@ def check(
     from muaudit.cli.repair import diff_of, make_fixes
     from muaudit.cli.request import Flags, request
     from muaudit.errors import UserError
-    from muaudit.report.findings import Failure
+    from muaudit.report.listing import Failure
     from muaudit.report.render import Look
 
     outputs = parse_outputs(format_, output or ())
@@ -141,7 +141,7 @@ def check(
 
 def _severity(text: str) -> Severity:
     from muaudit.errors import UserError
-    from muaudit.report.model import SEVERITIES
+    from muaudit.findings.model import SEVERITIES
     from muaudit.suggest import nearest
 
     for severity in SEVERITIES:

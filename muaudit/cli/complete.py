@@ -43,7 +43,7 @@ def profiles(incomplete: str) -> Offered:
 
 def severities(incomplete: str) -> Offered:
     """Severities, the worst first."""
-    from muaudit.report.model import SEVERITIES
+    from muaudit.findings.model import SEVERITIES
 
     return _starting(incomplete, [(severity, "") for severity in SEVERITIES])
 

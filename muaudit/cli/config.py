@@ -20,8 +20,8 @@ def config(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a configuration.")] = False,
 ) -> int:
     """Print the effective settings and where each came from."""
+    from muaudit.locations import shown_path
     from muaudit.report.layout import Line, columns, line
-    from muaudit.report.source import shown_path
     from muaudit.settings import load_settings
     from muaudit.settings.schema import SHIPPED
     from muaudit.settings.show import as_json, as_text

@@ -18,8 +18,8 @@ from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 
 if TYPE_CHECKING:
-    from muaudit.audits.job import Job
     from muaudit.cli.request import Flags
+    from muaudit.jobs.job import Job
 
 
 @guarded

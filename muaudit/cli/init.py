@@ -31,7 +31,7 @@ def init(
     from muaudit.init.show import count, nothing, survey_lines
     from muaudit.init.survey import survey
     from muaudit.init.write import destination, section, whole_text
-    from muaudit.report.source import shown_path
+    from muaudit.locations import shown_path
 
     if not folder.is_dir():
         raise UserError(f"no such folder: {folder}", "expected the folder of a repository")

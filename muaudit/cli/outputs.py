@@ -9,7 +9,7 @@ from pathlib import Path
 
 from muaudit.cli.output import append, terminal_width, write
 from muaudit.errors import UserError
-from muaudit.report.findings import Run
+from muaudit.report.listing import Run
 from muaudit.report.render import FORMATS, Look, check_format, render_run
 from muaudit.visible import visible
 from muaudit.writing import check_no_source, check_writable

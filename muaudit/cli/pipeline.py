@@ -8,13 +8,13 @@ from pathlib import Path
 
 from muaudit.answers.apply import apply_answers, apply_baseline
 from muaudit.answers.policy import Policy
-from muaudit.audits import Audited, Job, run_jobs
-from muaudit.audits.cache import Cache
 from muaudit.cli.output import say
 from muaudit.cli.progress import progress
 from muaudit.cli.request import Request
-from muaudit.report.findings import Failure, Run
-from muaudit.report.places import repository_root
+from muaudit.jobs import Audited, Job, run_jobs
+from muaudit.jobs.cache import Cache
+from muaudit.locations import repository_root
+from muaudit.report.listing import Failure, Run
 from muaudit.settings import load_settings
 from muaudit.visible import visible
 

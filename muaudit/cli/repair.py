@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from muaudit.audits import Audited
-from muaudit.audits.job import Job
-from muaudit.audits.run import reports_with
 from muaudit.cli.output import say
 from muaudit.cli.request import Request
 from muaudit.errors import UserError
-from muaudit.report.findings import Failure, Run
-from muaudit.report.model import Report, SourceFix
-from muaudit.report.source import shown_path
+from muaudit.findings.model import Report, SourceFix
+from muaudit.jobs import Audited
+from muaudit.jobs.job import Job
+from muaudit.jobs.run import reports_with
+from muaudit.locations import shown_path
+from muaudit.report.listing import Failure, Run
 from muaudit.writing import check_writable, locked, write_file
 
 READ_ONLY = "--diff prints the edits as a patch"

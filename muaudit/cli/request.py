@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from muaudit.answers.policy import Policy, prefixes
-from muaudit.audits.job import Job, check_profiles
 from muaudit.errors import UserError
+from muaudit.jobs.job import Job, check_profiles
 from muaudit.settings import Configured, Settings, load_settings
 from muaudit.settings.load import merged
 from muaudit.suggest import nearest

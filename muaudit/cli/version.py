@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from muaudit import __version__
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import write
+from muaudit.release import __version__
 
 
 @guarded

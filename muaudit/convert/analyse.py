@@ -5,8 +5,8 @@ from __future__ import annotations
 from .. import analysis
 from ..analysis import SEED
 from ..analysis.derive import Scaling
+from ..audit.evidence import require_evidence
 from ..errors import UserError
-from ..evidence import require_evidence
 from ..optimizers import UNKNOWN
 from ..targets.probe import Target
 

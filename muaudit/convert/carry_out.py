@@ -8,16 +8,16 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from ..audit import audit
-from ..audits.job import Job
 from ..checkpoints.verify import Verified
 from ..errors import UserError
+from ..findings.model import Report, SourceFix
 from ..isolation.child import alive, tell
 from ..isolation.data import plain
+from ..jobs.job import Job
 from ..parametrizations.profile_file import get_profile
 from ..plan.planned import planned
 from ..plan.scales import Hook
 from ..report.layout import Line
-from ..report.model import Report, SourceFix
 from ..targets import Target, resolve
 from ..targets.base_shapes import Base, base_of
 from ..targets.whole import whole

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from ..findings.model import Report
 from ..findings.power import number, power
 from ..plan.plan import Plan
 from ..plan.scales import WHOLE, Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
-from ..report.model import Report
 from .paste import usage
 
 

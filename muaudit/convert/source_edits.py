@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
+from ..findings.model import Edit, SourceFix
 from ..fixes.edits import diff_text
 from ..fixes.places import Factor, Source, called
 from ..fixes.propose import attention_edits, same_calls
 from ..fixes.watch import Watched, watch
+from ..locations import repository_root
 from ..plan.plan import Plan
 from ..plan.scales import Hook
-from ..report.model import Edit, SourceFix
-from ..report.places import repository_root
 from ..targets.probe import Target
 from ..targets.userfiles import is_user_file
 from .multipliers import LOGITS

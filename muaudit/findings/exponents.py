@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+ZERO = -math.inf  # the exponent of a number that is 0 at every width
+
 SNAP_SCALAR = 0.03  # a scalar written in code is exact but for a head_dim or group rounding
 SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) varies a little with its size
 
@@ -20,7 +22,7 @@ def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float 
         return None
     narrow, wide = abs(narrow), abs(wide)
     if narrow == wide:
-        return 0.0 if narrow else -math.inf
+        return 0.0 if narrow else ZERO
     if narrow == 0 or wide == 0 or math.isinf(narrow) or math.isinf(wide):
         return None
     return math.log(wide / narrow) / unit

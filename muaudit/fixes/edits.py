@@ -8,9 +8,8 @@ from difflib import unified_diff
 from pathlib import Path
 
 from ..errors import UserError
-from ..report.model import Edit, SourceFix
-from ..report.places import relative
-from ..report.source import shown_path
+from ..findings.model import Edit, SourceFix
+from ..locations import relative, shown_path
 from ..targets.source import read_source
 from .places import lines_of
 

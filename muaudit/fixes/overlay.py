@@ -9,8 +9,8 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType
 from typing import Any
 
-from ..audits.inputs import user_modules
 from ..targets import source
+from ..targets.userfiles import user_modules
 
 
 @contextlib.contextmanager

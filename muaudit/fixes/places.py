@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 
+from ..findings.model import Edit
 from ..findings.power import number
-from ..report.model import Edit
 from ..targets.source import read_source
 
 _SAFE_PARENTS = (

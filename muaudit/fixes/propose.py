@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from ..report.model import Edit, Report, SourceFix, Violation
+from ..findings.model import Edit, Report, SourceFix, Violation
 from ..targets.probe import Target
 from ..targets.userfiles import is_user_file
 from .places import Factor, Source, called, calls, is_product

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from ..errors import UserError
-from ..report.findings import subjects
-from ..report.model import Report, SourceFix, Violation
+from ..findings.model import Report, SourceFix, Violation, subjects
 from .edits import edited
 from .overlay import overlay
 

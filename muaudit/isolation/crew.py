@@ -12,7 +12,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.isolation.links import Event, Events, Launch, Link
 from muaudit.isolation.processes import LINUX
-from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Progress, Task
+from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Progress, Task, scope
 from muaudit.isolation.words import exit_words
 
 _LEAVE_SECONDS = 5.0
@@ -158,3 +158,38 @@ class Crew:
         while self.running and time.monotonic() < until:
             with suppress(Empty):
                 self._handle(self.events.get(timeout=_CLEAR_UP_SECONDS / 20))
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    *,
+    workers: int = 1,
+    patience: float | None = None,
+    progress: Progress | None = None,
+    forward_interrupt: bool = False,
+) -> list[Outcome]:
+    """Run every task in a process of its own, `workers` of them at a time; the outcomes are in the order of the tasks.
+
+    patience: seconds that a task may take without telling of progress, then it is ended. progress: called with what
+    `child.tell` is called with. forward_interrupt: the first Ctrl-C is handed to the children, whose results count.
+
+    Raises:
+        KeyboardInterrupt: the user's; every child has been ended.
+    """
+    if not tasks:
+        return []
+    with scope():
+        return Crew(tasks, workers, patience, progress, forward_interrupt).work()
+
+
+def run_task(task: Task, **settings: Any) -> Any:
+    """What the function of one task returned; settings as for `run_tasks`.
+
+    Raises:
+        UserError, InternalError: it raised, or its process ended without a result.
+        KeyboardInterrupt: the user's.
+    """
+    (outcome,) = run_tasks([task], **settings)
+    if isinstance(outcome, Done):
+        return outcome.data
+    raise outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from muaudit.errors import UserError
 
 AUDIT = (
-    "muaudit.audits.environment:keep_watching", "torch", "muaudit.audit", "muaudit.targets.resolution",
+    "muaudit.jobs.environment:keep_watching", "torch", "muaudit.audit", "muaudit.targets.resolution",
     "muaudit.targets.spec", "muaudit.targets.classes", "muaudit.targets.eager:for_good",
 )  # fmt: skip
 """What an audit imports in any case."""
@@ -57,43 +57,6 @@ class InternalError(Exception):
 
 Outcome = Done | UserError | InternalError
 Progress = Callable[..., None]
-
-
-def run_tasks(
-    tasks: Sequence[Task],
-    *,
-    workers: int = 1,
-    patience: float | None = None,
-    progress: Progress | None = None,
-    forward_interrupt: bool = False,
-) -> list[Outcome]:
-    """Run every task in a process of its own, `workers` of them at a time; the outcomes are in the order of the tasks.
-
-    patience: seconds that a task may take without telling of progress, then it is ended. progress: called with what
-    `child.tell` is called with. forward_interrupt: the first Ctrl-C is handed to the children, whose results count.
-
-    Raises:
-        KeyboardInterrupt: the user's; every child has been ended.
-    """
-    if not tasks:
-        return []
-    from muaudit.isolation.crew import Crew
-
-    with scope():
-        return Crew(tasks, workers, patience, progress, forward_interrupt).work()
-
-
-def run_task(task: Task, **settings: Any) -> Any:
-    """What the function of one task returned; settings as for `run_tasks`.
-
-    Raises:
-        UserError, InternalError: it raised, or its process ended without a result.
-        KeyboardInterrupt: the user's.
-    """
-    (outcome,) = run_tasks([task], **settings)
-    if isinstance(outcome, Done):
-        return outcome.data
-    raise outcome
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import Any
 
 from muaudit.errors import UserError
+from muaudit.findings.model import SEVERITIES, Severity
 from muaudit.parametrizations.profiles import ADVICE, PROFILES, Profile
-from muaudit.report.model import SEVERITIES, Severity
 from muaudit.suggest import nearest
 
 SUFFIXES = (".yaml", ".yml")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
 
 ADVICE = ("MUP501", "MUP502", "MUP504", "MUP505", "MUP506")  # rules that a profile can ask for or leave out
 

@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..findings.exponents import ZERO as ZERO
 from ..trace.align import Op
 
 Kind = Literal[
@@ -34,7 +35,6 @@ Kind = Literal[
     "act", "loss", "unknown",
 ]  # fmt: skip
 
-ZERO = float("-inf")
 SUMMED = "summed"  # the note of a view that is a sum or a mean over dims that do not grow
 PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
 

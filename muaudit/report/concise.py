@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from muaudit.report.model import Report, Step
-from muaudit.report.source import location
+from muaudit.findings.model import Report, Step
+from muaudit.locations import location
 
 
 def render_concise(report: Report, derivation: Iterable[Step] | None = None) -> str:

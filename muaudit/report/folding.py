@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from muaudit.report.model import Unanalysed, Violation
-from muaudit.report.source import location
+from muaudit.findings.model import Unanalysed, Violation
+from muaudit.locations import location
 
 FEW = 3
 """Alike ones from which on they are folded; two are no trouble to read."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from muaudit.report.findings import Finding, Run, findings
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
+from muaudit.report.listing import Finding, Run, findings
 
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "advice": "notice"}
 

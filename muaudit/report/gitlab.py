@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from muaudit.report.findings import Finding, Run, findings
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
+from muaudit.report.listing import Finding, Run, findings
 
 _SEVERITIES: dict[Severity, str] = {"error": "major", "warning": "minor", "advice": "info"}
 

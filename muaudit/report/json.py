@@ -8,7 +8,7 @@ from math import isinf, isnan
 from pathlib import Path
 from typing import Any
 
-from muaudit.report.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Violation
+from muaudit.findings.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Violation
 
 SCHEMA = "muaudit.report/1"
 # The JSON schema of the document; a test holds it against reports.

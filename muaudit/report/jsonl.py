@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from muaudit.report.findings import Finding, Run, findings, target_name
+from muaudit.findings.model import target_name
+from muaudit.report.listing import Finding, Run, findings
 
 
 def render_jsonl(run: Run) -> str:

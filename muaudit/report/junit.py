@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from muaudit.report.findings import Failure, Finding, Run, findings, target_name
-from muaudit.report.model import SEVERITIES
+from muaudit.findings.model import SEVERITIES, target_name
+from muaudit.report.listing import Failure, Finding, Run, findings
 
 # Control characters that XML 1.0 has no way to write.
 _UNWRITABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

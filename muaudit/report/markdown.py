@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from muaudit.report.findings import Finding, Run, findings, target_name
-from muaudit.report.model import Report, Severity
+from muaudit.findings.model import Report, Severity, target_name
+from muaudit.report.listing import Finding, Run, findings
 from muaudit.report.terminal import summary, verdict
 
 _MARKS: dict[Severity, str] = {"error": "🔴", "warning": "🟡", "advice": "🔵"}

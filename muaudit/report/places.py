@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from muaudit.report.model import Report
-from muaudit.report.source import excerpt
+from muaudit.findings.model import Report
+from muaudit.locations import excerpt, relative
 
 
 @dataclass(frozen=True)
@@ -18,25 +17,6 @@ class Place:
     line: int = 1
     column: int = 1
     end_column: int = 1
-
-
-@lru_cache(maxsize=8)
-def repository_root(start: Path) -> Path:
-    """The folder with `.git` (a worktree has a file of that name) at or above `start`, else `start` itself."""
-    for folder in (start, *start.parents):
-        if (folder / ".git").exists():
-            return folder
-    return start
-
-
-def relative(file: str, root: Path) -> str | None:
-    """The path from the root; None for a file outside it or in an installed package."""
-    path = Path(file) if Path(file).is_absolute() else Path.cwd() / file
-    if not path.is_relative_to(root):
-        path = path.resolve()
-    if not path.is_relative_to(root) or "site-packages" in path.parts:
-        return None
-    return path.relative_to(root).as_posix()
 
 
 def place(report: Report, file: str | None, line: int | None, root: Path) -> Place | None:

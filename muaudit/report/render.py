@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
+from muaudit.findings.model import Report, Step
 from muaudit.report.layout import Line, coloured, plain
-from muaudit.report.model import Report, Step
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
-    from muaudit.report.findings import Run
+    from muaudit.report.listing import Run
 
 FORMATS = ("rich", "concise", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from muaudit import __version__
-from muaudit.report.findings import Failure, Finding, Run, findings
-from muaudit.report.model import Edit, Severity, SourceFix
-from muaudit.report.places import Place, relative
+from muaudit.findings.model import Edit, Severity, SourceFix
+from muaudit.locations import relative
+from muaudit.release import __version__
+from muaudit.report.listing import Failure, Finding, Run, findings
+from muaudit.report.places import Place
 from muaudit.rules import RULES, Rule
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

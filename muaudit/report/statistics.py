@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from muaudit.report.findings import Run, findings
 from muaudit.report.layout import Line, columns, line
+from muaudit.report.listing import Run, findings
 
 
 def statistics_lines(run: Run) -> list[Line]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from muaudit.findings.model import TensorRow
 from muaudit.findings.power import number, power
 from muaudit.report.layout import Line, columns
-from muaudit.report.model import TensorRow
 
 HEADER = ("tensor", "shape", "kind", "role", "init", "needs", "multiplier", "lr", "needs", "effective lr")
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from muaudit.findings.model import Report, Severity, SourceFix, Step, Unanalysed, Violation
+from muaudit.locations import excerpt, location
 from muaudit.report.folding import folded, folded_unanalysed, others
 from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, line
-from muaudit.report.model import Report, Severity, SourceFix, Step, Unanalysed, Violation
-from muaudit.report.source import excerpt, location
 from muaudit.report.tensors import tensor_table
 
 STYLES: dict[Severity, str] = {"error": ERROR, "warning": WARNING, "advice": ADVICE}

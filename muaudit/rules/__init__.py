@@ -1,7 +1,6 @@
-"""The audit's rules: one file each, one explicit list, and `judge`, which turns discrepancies into violations."""
+"""The audit's rules: one file each, and one explicit list."""
 
 from muaudit.rules.base import Rule
-from muaudit.rules.judge import judge
 from muaudit.rules.registry import RULES, get_rule
 
-__all__ = ["RULES", "Rule", "get_rule", "judge"]
+__all__ = ["RULES", "Rule", "get_rule"]

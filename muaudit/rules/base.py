@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Aspect, Discrepancy, Role
@@ -28,7 +28,7 @@ class Rule:
     """One rule. Its module's docstring is what `muaudit explain CODE` prints.
 
     A discrepancy belongs to the rule whose `keys` hold its (aspect, role); rules that share a key tell
-    themselves apart in `matches`. Every discrepancy belongs to exactly one rule: `judge` verifies it.
+    themselves apart in `matches`. Every discrepancy belongs to exactly one rule: `the_one_of` verifies it.
     """
 
     code: ClassVar[str]

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
 from muaudit.rules.families import InitRule
 
 if TYPE_CHECKING:

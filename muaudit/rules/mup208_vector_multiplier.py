@@ -35,8 +35,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.findings.model import Severity
 from muaudit.findings.power import power
-from muaudit.report.model import Severity
 from muaudit.rules.base import Rule
 from muaudit.rules.words import READOUT_BIAS, WHERE_M, by_m, drifts, gap, needs, scaled, subject
 

@@ -36,7 +36,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
 from muaudit.rules.base import ROLES, Rule, the_one_of
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.report.model import Severity
+from muaudit.findings.model import Severity
 from muaudit.rules.families import LrRule
 from muaudit.rules.words import READOUT_BIAS
 

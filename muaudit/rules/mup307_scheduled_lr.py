@@ -33,8 +33,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from muaudit.findings.model import Severity
 from muaudit.findings.power import number, power
-from muaudit.report.model import Severity
 from muaudit.rules.base import Rule, any_role
 from muaudit.rules.words import gap, needs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
-from muaudit.report.model import SEVERITIES
+from muaudit.findings.model import SEVERITIES
 
 Kind = Literal[
     "text", "flag", "size", "whole", "severity", "codes", "severities", "ignores", "widths", "values", "texts",

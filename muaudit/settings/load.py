@@ -9,8 +9,8 @@ from typing import Any
 
 from muaudit.answers.policy import Policy
 from muaudit.errors import UserError
+from muaudit.findings.model import Severity
 from muaudit.parametrizations.profile_file import is_profile_file
-from muaudit.report.model import Severity
 from muaudit.settings.keys import TARGET, TOP, Key, by_name, wrong
 from muaudit.settings.source import Source, find_source
 from muaudit.suggest import close

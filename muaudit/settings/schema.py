@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from muaudit.report.model import SEVERITIES
+from muaudit.findings.model import SEVERITIES
 from muaudit.settings.keys import TARGET, TOP, Key, Kind
 
 SHIPPED = Path(__file__).with_name("muaudit.schema.json")

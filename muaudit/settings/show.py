@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from muaudit.report.source import shown_path
+from muaudit.locations import shown_path
 from muaudit.settings.keys import TARGET, TOP
 from muaudit.settings.load import Settings
 

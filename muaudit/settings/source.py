@@ -166,6 +166,6 @@ def _locate_yaml(text: str, path: tuple[str, ...]) -> tuple[int, int] | None:
 
 
 def _shown(file: Path) -> str:
-    from muaudit.report.source import shown_path
+    from muaudit.locations import shown_path
 
     return shown_path(str(file))

@@ -61,3 +61,11 @@ def _installed_folders(path: tuple[str, ...]) -> frozenset[str]:
     folders = [folder for folder in path if os.path.basename(folder.rstrip("/\\")) in _INSTALLED]
     folders += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     return frozenset({*map(os.path.abspath, folders), *map(os.path.realpath, folders)})
+
+
+def user_modules() -> list[tuple[str, str]]:
+    """(name, file) of what is imported of the user's own Python."""
+    found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    return [
+        (name, file) for name, file in found if isinstance(file, str) and file.endswith(".py") and is_user_file(file)
+    ]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
+    from muaudit.findings.model import Report, Severity
     from muaudit.parametrizations.profiles import Profile
-    from muaudit.report.model import Report, Severity
 
 __all__ = ["assert_mup"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from muaudit.answers.apply import apply_answers
 from muaudit.answers.policy import Policy, prefixes
 from muaudit.errors import UserError
+from muaudit.findings.model import Report
 from muaudit.parametrizations.profiles import Profile
-from muaudit.report.model import Report
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,9 +36,9 @@ def audited_target(
     select: Sequence[str], ignore: Sequence[str],
 ) -> Report:  # fmt: skip
     """The report of a target by name, as `muaudit check` has it."""
-    from muaudit.audits import run_jobs
     from muaudit.cli.pipeline import answered
     from muaudit.cli.request import Flags, request
+    from muaudit.jobs import run_jobs
 
     given = [name for name, value in functions.items() if value is not None]
     if given or isinstance(profile, Profile):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from muaudit.errors import UserError
+from muaudit.findings.model import SEVERITIES, Report, Severity
 from muaudit.report.layout import plain
-from muaudit.report.model import SEVERITIES, Report, Severity
 from muaudit.report.terminal import report_lines
 from muaudit.suggest import nearest
 

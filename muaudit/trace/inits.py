@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..findings.exponents import EXACT, snap
-from ..program.values import ZERO
+from ..findings.exponents import EXACT, ZERO, snap
 
 DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width
 ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint

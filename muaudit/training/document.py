@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from .. import __version__
 from ..errors import UserError
+from ..release import __version__
 from .measurement import STATISTICS, Activation, Array, Kind, Measurement
 from .run_settings import DTYPES, check_width_list
 from .verdict import CheckVerdict, JudgedActivation, Slope

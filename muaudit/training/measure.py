@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..errors import UserError
-from ..report.model import Report
+from ..findings.model import Report
 from ..targets.probe import Target
 from .beforehand import check_device, check_widths, data_notices, lr_factor, sizes_at
 from .ensemble import CannotStack

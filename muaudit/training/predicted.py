@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..report.model import Report
+from ..findings.model import Report
 from ..targets.probe import Target
 from .measurement import Activation, Kind
 

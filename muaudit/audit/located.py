@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..findings.model import Report
 from ..targets.probe import Target
 from ..trace.definitions import Place
-from .model import Report
 
 
 def located(report: Report, target: Target, defined: Mapping[str, Place]) -> Report:

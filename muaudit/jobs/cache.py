@@ -18,13 +18,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import muaudit
-from muaudit.audits import environment, facts
-from muaudit.audits.job import Audited, Job
-from muaudit.audits.stored import inputs_from, report_from, to_data
-from muaudit.audits.surroundings import surroundings
+from muaudit.jobs import environment, facts
+from muaudit.jobs.job import Audited, Job
+from muaudit.jobs.stored import inputs_from, report_from, to_data
+from muaudit.jobs.surroundings import surroundings
+from muaudit.locations import repository_root
 from muaudit.parametrizations.profile_file import is_profile_file
-from muaudit.report.places import repository_root
+from muaudit.release import __version__
 
 SCHEMA = "muaudit.cache/3"
 FOLDER = ".muaudit_cache"
@@ -129,10 +129,10 @@ def _wanted(job: Job) -> list[Any]:
 @lru_cache(maxsize=1)
 def _versions() -> tuple[str, ...]:
     """muaudit with the stamps of its files, so that a checkout that is worked on counts as new; torch unimported."""
-    home = Path(muaudit.__file__).parent
+    home = Path(__file__).resolve().parents[1]
     own = sorted((str(file.relative_to(home)), *_stamp(file)) for file in home.rglob("*.py"))
     digested = hashlib.sha256(repr(own).encode()).hexdigest()
-    return muaudit.__version__, digested, _version("torch")
+    return __version__, digested, _version("torch")
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .analysis import SEED, analyse
-from .analysis.few_updates import dead_paths, late_gradients
+from ..analysis import SEED, analyse
+from ..analysis.few_updates import dead_paths, late_gradients
+from ..findings.model import Report
+from ..parametrizations.profile_file import get_profile
+from ..parametrizations.profiles import Profile
+from ..targets.eager import eagerly
+from ..targets.probe import Target
+from ..trace.kernels import probe_kernels
+from .assemble import assemble
 from .evidence import caution, require_evidence
+from .located import located
 from .other_paths import other_paths
-from .parametrizations.profile_file import get_profile
-from .parametrizations.profiles import Profile
-from .report.assemble import assemble
-from .report.located import located
-from .report.model import Report
-from .targets.eager import eagerly
-from .targets.probe import Target
-from .trace.kernels import probe_kernels
 from .unequal import unequal_growth
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check(
     Raises:
         UserError: something in these functions does not fit.
     """
-    from .targets import from_functions
+    from ..targets import from_functions
 
     with eagerly():
         target = from_functions(

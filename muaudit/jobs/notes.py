@@ -1,48 +1,24 @@
-"""What an audit reads, noted before it is used: files, look-ups, folders, imports, environment variables.
-
-Python tells an audit hook of what it opens, lists and imports; `os.stat` and its kin are stood in for. Each fact is
-answered when it is first asked for and once more at the end: what has changed in between was not audited as it stands.
-What neither sees is noted as `unseen`, a reason why the result is not kept.
-"""
+"""The notes on one audit: what it reads, answered before it is used, and what could not be seen."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from typing import Any
 
-from muaudit.audits import facts, lookups
-from muaudit.audits.behalf import Whose, caller, users_below, users_own_call, whose
-from muaudit.audits.environment import Lookups, watched
-from muaudit.audits.standins import standing_in
+from muaudit.jobs import facts, lookups
+from muaudit.jobs.behalf import Whose, caller, users_below, users_own_call, whose
+from muaudit.jobs.environment import Lookups
 from muaudit.targets.userfiles import is_installed, is_user_file
 
 _SYSTEM = ("/proc/", "/sys/", "/dev/")
 _METADATA = os.path.join("importlib", "metadata", "__init__.py")
 _MOST = 10_000
-_APART = (
-    "os.fork",
-    "os.forkpty",
-    "os.exec",
-    "os.posix_spawn",
-    "os.spawn",
-    "os.system",
-    "subprocess.Popen",
-    "pty.spawn",
-)
-_NETWORK = (
-    "socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname",
-    "socket.gethostbyaddr", "socket.getnameinfo", "socket.gethostname", "urllib.Request",
-)  # fmt: skip
-_NATIVE = ("ctypes.dlopen", "ctypes.dlsym", "ctypes.call_function", "ctypes.string_at", "ctypes.cdata")
 
 
-class Recorder:
-    """The notes on one audit.
+class Notes:
+    """What is noted.
 
     facts: answers by kind and path. imports: names by folder that was searched. folders: those of Python and of
     installed packages that were searched. written: what the audited code has written itself, and extended: what it has
@@ -159,67 +135,3 @@ def _from_nothing(mode: Any, flags: Any) -> bool:
 def _is_users_folder(folder: str) -> bool:
     inside = os.path.join(folder, "x")
     return is_user_file(inside) and not is_installed(inside)
-
-
-# -- the hook and the stand-ins: one each for the process, resting outside `recording` ---------------------------------
-_now: Recorder | None = None
-_hooked = False
-
-
-@contextlib.contextmanager
-def recording() -> Iterator[Recorder]:
-    """Note what is read inside."""
-    global _now, _hooked
-    if not _hooked:
-        sys.addaudithook(_hook)
-        _hooked = True
-    before = _now
-    with watched() as variables, standing_in(current):
-        _now = Recorder(variables)
-        try:
-            yield _now
-        finally:
-            _now = before
-
-
-def current() -> Recorder | None:
-    """The recorder that listens now, None where nothing is to be noted."""
-    return None if facts.is_unrecorded() else _now
-
-
-def _hook(event: str, args: tuple[Any, ...]) -> None:
-    handle = _EVENTS.get(event)
-    if handle is not None and _now is not None and not facts.is_unrecorded():
-        with facts.unrecorded():
-            handle(_now, event, args)
-
-
-def _on_process(recorder: Recorder, event: str, args: tuple[Any, ...]) -> None:
-    if whose()[0] is Whose.USER:
-        recorder.cannot_see(f"another process is started ({event})")
-
-
-def _on_network(recorder: Recorder, event: str, args: tuple[Any, ...]) -> None:
-    recorder.cannot_see(f"the network is asked ({event})")
-
-
-def _on_native(recorder: Recorder, event: str, args: tuple[Any, ...]) -> None:
-    if whose()[0] is Whose.USER:
-        recorder.cannot_see(f"native code is called ({event})")
-
-
-def _on_other(recorder: Recorder, event: str, args: tuple[Any, ...]) -> None:
-    if whose()[0] is Whose.USER:
-        recorder.cannot_see(f"what it reads is not seen ({event})")
-
-
-_EVENTS: dict[str, Callable[[Recorder, str, tuple[Any, ...]], None]] = {
-    "open": lambda recorder, _, args: recorder.opened(*args[:3]),
-    "import": lambda recorder, _, args: recorder.imported(*args[:2]),
-    "os.listdir": lambda recorder, _, args: recorder.listed(args[0], "names"),
-    "os.scandir": lambda recorder, _, args: recorder.listed(args[0], "entries"),
-    **dict.fromkeys(_APART, _on_process),
-    **dict.fromkeys(_NETWORK, _on_network),
-    **dict.fromkeys(_NATIVE, _on_native),
-    **dict.fromkeys(("sqlite3.connect", "builtins.input", "os.getxattr", "os.listxattr"), _on_other),
-}

@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from muaudit.audits import environment, facts, lookups
-from muaudit.audits.facts import unrecorded
-from muaudit.audits.recorder import Recorder
-from muaudit.audits.unseen import unseen
-from muaudit.targets.userfiles import is_user_file
+from muaudit.jobs import environment, facts, lookups
+from muaudit.jobs.facts import unrecorded
+from muaudit.jobs.notes import Notes
+from muaudit.jobs.unseen import unseen
+from muaudit.targets.userfiles import is_user_file, user_modules
 
 _START = time.time_ns()
 _TOOL = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -51,7 +51,7 @@ class Inputs:
         )
 
 
-def gather(recorder: Recorder, before: Collection[str]) -> Inputs:
+def gather(recorder: Notes, before: Collection[str]) -> Inputs:
     """The inputs of an audit that has ended. before: the modules that were loaded before it."""
     early = {os.path.abspath(file) for name, file in user_modules() if name in before and name != "__main__"}
     sources = set(recorder.facts["file"]) - early
@@ -77,15 +77,7 @@ def gather(recorder: Recorder, before: Collection[str]) -> Inputs:
     )
 
 
-def user_modules() -> list[tuple[str, str]]:
-    """(name, file) of what is imported of the user's own Python."""
-    found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
-    return [
-        (name, file) for name, file in found if isinstance(file, str) and file.endswith(".py") and is_user_file(file)
-    ]
-
-
-def _installed_files(recorder: Recorder, before: Collection[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def _installed_files(recorder: Notes, before: Collection[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """What is loaded of Python, packages and native libraries, by folder; and what changed since it was loaded."""
     noted = recorder.facts["file"]
     modules = {file: recorder.start for name, file in _foreign_modules() if name not in before}

@@ -6,17 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from muaudit.audits.inputs import Inputs
-from muaudit.report.model import (
-    ActivationRow,
-    Answered,
-    Edit,
-    Report,
-    SourceFix,
-    TensorRow,
-    Unanalysed,
-    Violation,
-)
+from muaudit.findings.model import ActivationRow, Answered, Edit, Report, SourceFix, TensorRow, Unanalysed, Violation
+from muaudit.jobs.inputs import Inputs
 
 
 def to_data(value: Any) -> Any:

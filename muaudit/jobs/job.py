@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muaudit.answers.policy import Policy
-from muaudit.audits.inputs import Inputs
-from muaudit.report.model import Report
+from muaudit.findings.model import Report
+from muaudit.jobs.inputs import Inputs
 from muaudit.targets.options import TargetOptions
 
 if TYPE_CHECKING:

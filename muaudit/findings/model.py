@@ -205,3 +205,13 @@ class Report:
         """0 when clean, 1 with a finding of that severity or worse (or, strict, with anything left unanalysed)."""
         failing = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
         return int(any(map(self.count, failing)) or (strict and bool(self.unanalysed)))
+
+
+def target_name(report: Report) -> str:
+    """The configured name, else the target's label."""
+    return report.name or report.target
+
+
+def subjects(violation: Violation) -> tuple[str, ...]:
+    """What a finding is about: its tensors, else the module it is in, else its own line of text."""
+    return violation.tensors or (violation.module or violation.pattern or "(model)",)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from .analysis.derive import Scaling
-from .errors import UserError
-from .program.values import PER_CHANNEL, Value
-from .report.source import location
-from .solve.uses import Use
-from .targets.probe import Target
-from .trace.definitions import Place
+from ..analysis.derive import Scaling
+from ..errors import UserError
+from ..locations import location
+from ..program.values import PER_CHANNEL, Value
+from ..solve.uses import Use
+from ..targets.probe import Target
+from ..trace.definitions import Place
 
 _SHOWN = 4
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from torch import nn
 
-from .analysis import Analysis, Probes, analyse
-from .analysis.probes import Probe
-from .findings.discrepancy import Discrepancy
-from .targets.probe import Target, WidthAxis
-from .targets.usercode import attempt
+from ..analysis import Analysis, Probes, analyse
+from ..analysis.probes import Probe
+from ..findings.discrepancy import Discrepancy
+from ..targets.probe import Target, WidthAxis
+from ..targets.usercode import attempt
 
 _FACTORS = (1.5, 1.25, 1.75)  # on top of the common ratio, by secondary width
 

@@ -18,17 +18,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import cache_from_source
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from muaudit.audits.behalf import users_own_call
-from muaudit.audits.facts import unrecorded
+from muaudit.jobs.behalf import users_own_call
+from muaudit.jobs.facts import unrecorded
+from muaudit.jobs.notes import Notes
 from muaudit.targets.userfiles import is_user_file
 
-if TYPE_CHECKING:
-    from muaudit.audits.recorder import Recorder
-
-Current = Callable[[], "Recorder | None"]
+Current = Callable[[], Notes | None]
 
 _KIND_ONLY = {"exists", "isfile", "isdir", "islink", "lexists", "is_file", "is_dir", "is_symlink", "ismount"}
 _CLOCKS = (
@@ -146,8 +145,6 @@ def _compiling(plain: Any, current: Current) -> Any:
 
 def _is_older(path: str) -> bool:
     """Whether the source has certainly not changed since its bytecode was written."""
-    from importlib.util import cache_from_source
-
     with unrecorded():
         try:
             return os.stat(path).st_ctime_ns + _GRAIN < os.stat(cache_from_source(path)).st_mtime_ns

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from muaudit.audits import facts
+from muaudit.jobs import facts
 
 _PATH = tuple(sys.path)  # as Python was started; targets add to it
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/dri/render*", "/dev/kfd", "/dev/accel/*", "/dev/davinci*")

@@ -10,7 +10,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from muaudit.audits.facts import unrecorded
+from muaudit.jobs.facts import unrecorded
 
 Lookups = Mapping[str, Mapping[str, str]]
 """By folder, then by name: the entries that would be a module of that name."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from math import isnan
 from types import MappingProxyType
 
-from .. import __version__
 from ..analysis.base_width import base_widths
 from ..analysis.derive import Scaling
 from ..analysis.explain import Derivations
@@ -14,15 +13,17 @@ from ..analysis.left_behind import left_behind
 from ..analysis.no_gradient import without_gradient, without_group
 from ..analysis.quality import quality_advice
 from ..findings.discrepancy import Discrepancy
+from ..findings.model import ActivationRow, Kind, Report, TensorRow, Unanalysed, Verdict
 from ..judge.advice import optimizer_discrepancies
 from ..judge.edits import Judged
+from ..judge.findings import folded
 from ..optimizers import UNKNOWN
 from ..parametrizations.profiles import Profile
 from ..program.values import ZERO, Value
-from ..rules import judge
+from ..release import __version__
 from ..solve.predict import Prediction
 from ..targets.probe import Target
-from .model import ActivationRow, Kind, Report, TensorRow, Unanalysed, Verdict
+from .violations import judge
 
 _KINDS: tuple[Kind, ...] = ("scalar", "vector", "matrix")
 
@@ -188,8 +189,6 @@ def _known(exponent: float) -> float | None:
 # -- findings that are not about one use -----------------------------------------------------------------
 def _structure(scaling: Scaling) -> list[Discrepancy]:
     """Tensors with three infinite dims, and random matrices with a nonzero mean."""
-    from ..judge.findings import folded
-
     found: list[Discrepancy] = []
     first = {j.use.tensor: j for j in reversed(scaling.judged) if j.use.tensor}
     for node in dict.fromkeys(scaling.aligned.narrow.params.values()):

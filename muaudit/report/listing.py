@@ -8,9 +8,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from muaudit.report.model import SEVERITIES, Answered, Report, Severity, SourceFix, Unanalysed, Violation
-from muaudit.report.places import Place, place, relative
-from muaudit.report.source import location
+from muaudit.findings.model import (
+    SEVERITIES,
+    Answered,
+    Report,
+    Severity,
+    SourceFix,
+    Unanalysed,
+    Violation,
+    subjects,
+    target_name,
+)
+from muaudit.locations import location, relative
+from muaudit.report.places import Place, place
 
 
 @dataclass(frozen=True)
@@ -67,16 +77,6 @@ def findings(run: Run, answered: bool = False) -> list[Finding]:
         for report in run.reports:
             found += [_of_violation(report, a.violation, run.root, seen, a) for a in report.answered]
     return found
-
-
-def target_name(report: Report) -> str:
-    """The configured name, else the target's label."""
-    return report.name or report.target
-
-
-def subjects(violation: Violation) -> tuple[str, ...]:
-    """What a finding is about: its tensors, else the module it is in, else its own line of text."""
-    return violation.tensors or (violation.module or violation.pattern or "(model)",)
 
 
 def _of_report(report: Report, run: Run, seen: Counter[str]) -> Iterator[Finding]:

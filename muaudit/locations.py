@@ -1,4 +1,4 @@
-"""Where a finding stands: paths as the user would type them, and the lines of source around it."""
+"""Places in files: paths as the user would type them, and the lines of source around it."""
 
 from __future__ import annotations
 
@@ -40,3 +40,22 @@ def _source_lines(file: str) -> tuple[str, ...]:
         return tuple(Path(file).read_text(encoding="utf-8", errors="replace").splitlines())
     except OSError:
         return ()
+
+
+@lru_cache(maxsize=8)
+def repository_root(start: Path) -> Path:
+    """The folder with `.git` (a worktree has a file of that name) at or above `start`, else `start` itself."""
+    for folder in (start, *start.parents):
+        if (folder / ".git").exists():
+            return folder
+    return start
+
+
+def relative(file: str, root: Path) -> str | None:
+    """The path from the root; None for a file outside it or in an installed package."""
+    path = Path(file) if Path(file).is_absolute() else Path.cwd() / file
+    if not path.is_relative_to(root):
+        path = path.resolve()
+    if not path.is_relative_to(root) or "site-packages" in path.parts:
+        return None
+    return path.relative_to(root).as_posix()

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from math import isnan
 from typing import TYPE_CHECKING
 
+from muaudit.findings.model import SEVERITIES, Severity, Violation
 from muaudit.findings.power import power
-from muaudit.report.model import SEVERITIES, Severity, Violation
 from muaudit.rules.base import Rule, the_one_of
 from muaudit.rules.registry import RULES
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from torch import nn
 
-from .analysis import Analysis
-from .analysis.paths import deviations, on_path, same
-from .errors import UserError
-from .findings.discrepancy import Discrepancy
-from .report.model import Unanalysed
-from .targets.paths import EVAL, Path, paths
-from .targets.probe import Target
-from .targets.usercode import attempt, seed_torch
-from .trace.recorder import Recording, record
+from ..analysis import Analysis
+from ..analysis.paths import deviations, on_path, same
+from ..errors import UserError
+from ..findings.discrepancy import Discrepancy
+from ..findings.model import Unanalysed
+from ..targets.paths import EVAL, Path, paths
+from ..targets.probe import Target
+from ..targets.usercode import attempt, seed_torch
+from ..trace.recorder import Recording, record
 
 MOST_PATHS = 10
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from muaudit.audits.cache import Cache
-from muaudit.audits.inputs import gather
-from muaudit.audits.job import Audited, Job, audit_job
-from muaudit.audits.recorder import recording
 from muaudit.errors import BUG, UserError
+from muaudit.findings.model import Report, Step
 from muaudit.isolation import Done, InternalError, LostTarget, Task, run_tasks
 from muaudit.isolation.data import plain, rebuilt
 from muaudit.isolation.task import AUDIT
-from muaudit.report.findings import Failure
-from muaudit.report.model import Report, Step
+from muaudit.jobs.cache import Cache
+from muaudit.jobs.inputs import gather
+from muaudit.jobs.job import Audited, Job, audit_job
+from muaudit.jobs.listening import recording
+from muaudit.report.listing import Failure
 
 Outcome = Audited | Failure
 PATIENCE = 1800
@@ -52,7 +52,7 @@ def audited_apart(jobs: Sequence[Job], workers: int, timeout: float) -> list[Aud
     """Every job in a process of its own."""
     # Probes are small: starting and joining threads costs more than the arithmetic. Read when torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    tasks = [Task(job.shown, "muaudit.audits.run:audited_data", (job,), _preload(jobs)) for job in jobs]
+    tasks = [Task(job.shown, "muaudit.jobs.run:audited_data", (job,), _preload(jobs)) for job in jobs]
     return [
         _audited(job, each.data) if isinstance(each, Done) else each
         for job, each in zip(jobs, run_tasks(tasks, workers=workers, patience=timeout), strict=True)
@@ -61,7 +61,7 @@ def audited_apart(jobs: Sequence[Job], workers: int, timeout: float) -> list[Aud
 
 def reports_with(jobs: Sequence[Job], texts: Mapping[str, str], timeout: float) -> list[Report | None]:
     """The reports that the jobs would get if the files held these texts; None where there would be none."""
-    tasks = [Task(job.shown, "muaudit.audits.run:edited_data", (job, dict(texts))) for job in jobs]
+    tasks = [Task(job.shown, "muaudit.jobs.run:edited_data", (job, dict(texts))) for job in jobs]
     outcomes = run_tasks(tasks, workers=os.cpu_count() or 1, patience=timeout)
     return [rebuilt(Report, each.data) if isinstance(each, Done) else None for each in outcomes]
 
