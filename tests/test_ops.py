@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from muaudit.report.model import Report
 from torch import nn
 
 import muaudit
@@ -14,7 +15,6 @@ from muaudit.ops.functions import Derivative, Function, Homogeneous
 from muaudit.ops.moves import Moves, SizedByData
 from muaudit.ops.products import Contracts
 from muaudit.program.builder import LOWERINGS
-from muaudit.report.model import Report
 
 DECLARED = ops.DECLARATIONS.by_name
 MARKERS = {"getitem", "function_input", "written_alias"}
