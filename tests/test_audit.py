@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -153,10 +154,48 @@ def test_a_constant_that_is_no_power_of_width_is_said() -> None:
             self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(torch.tanh(self.embed(x)) / (self.width + 40))
+            return self.head(torch.tanh(self.embed(x)) / math.log(self.width))
 
     report = audit(Odd)
     assert any("not a power of width" in u.reason for u in report.unanalysed)
+
+
+@pytest.mark.parametrize(
+    ("scale", "found"),
+    [  # (constant on the logits, its exponent where the width is large)
+        (lambda n: 1 / (n + 40), -1.0),
+        (lambda n: 1 / n, -1.0),
+        (lambda n: 1 - 0.25 * n**-0.25, 0.0),
+        (lambda n: 3 + n**0.5, 0.5),
+        (lambda n: n**-0.375, -0.375),
+    ],
+    ids=["sum below", "power", "limit", "sum", "eighths"],
+)
+def test_a_constant_counts_by_what_it_does_where_the_width_is_large(scale: Any, found: float) -> None:
+    class Scaled(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.scale = scale(width)
+            self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4, bias=False)
+            nn.init.normal_(self.head.weight, std=0.02 * width ** -(1 + found))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.tanh(self.embed(x))) * self.scale
+
+    def optimizer(model: Scaled) -> torch.optim.Optimizer:
+        width = model.head.in_features
+        return torch.optim.Adam(
+            [{"params": model.embed.parameters()}, {"params": [model.head.weight], "lr": width ** -(1 + found)}],
+            lr=1e-3,
+        )
+
+    def optimizer_off(model: Scaled) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    for rates, wrong in ((optimizer, False), (optimizer_off, found != -1.0)):
+        report = muaudit.check(Scaled, batch=lambda width: X, widths=(64, 128), optimizer=rates)
+        assert not [u for u in report.unanalysed if "power" in u.reason]
+        assert bool(errors(report)) is wrong
 
 
 class FeedForward(nn.Module):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..findings.discrepancy import Discrepancy
-from ..findings.names import pattern_of
+from ..findings.names import braced, pattern_of
 from ..judge.edits import Judged
-from ..judge.together import braced
 from ..program.values import Value
 from ..solve.uses import Use
 from .derive import Scaling

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 
 from ..errors import UserError
+from ..findings.exponents import SAME, simple
 from ..optimizers.trained import Trained
-
-SAME = 2e-3  # slopes of numbers written in code that differ by less are one; a dim such as 2n + 16 gives some 0.05
-LARGEST = 24  # of denominators: twelfths and eighths
 
 
 def with_third(trained: Mapping[str, Trained], read: Callable[[], Mapping[str, Trained]]) -> dict[str, Trained]:
@@ -37,9 +34,3 @@ def with_third(trained: Mapping[str, Trained], read: Callable[[], Mapping[str, T
         if name in later and abs(later[name].raw_lr_exponent - trained[name].raw_lr_exponent) < SAME
     }
     return {**trained, **found}
-
-
-def simple(raw: float) -> float:
-    """The fraction of small denominator next to an exact exponent; itself where there is none."""
-    near = float(Fraction(raw).limit_denominator(LARGEST))
-    return near if abs(near - raw) < SAME else raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 ZERO = -math.inf  # the exponent of a number that is 0 at every width
 
@@ -12,7 +13,8 @@ SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) va
 
 SNAP_ADDED = 0.05  # further than this from a power other than 0, a constant tensor is looked at a third time
 EXACT = 1e-4  # constants that are the same number in every entry follow a power of width to this, or none
-SAME_STEPS = 0.01  # exponents of the differences of numbers of seven digits, which are a few tenths of the numbers
+SAME = 2e-3  # slopes of numbers written in code that differ by less are one; a dim such as 2n + 16 gives some 0.05
+LARGEST = 24  # of denominators: twelfths and eighths arise behind cubes and squares
 CONVERGES = 0.7  # a slope that falls by this factor or more from one doubling to the next is on its way to a limit
 
 
@@ -29,24 +31,41 @@ def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float 
 
 
 def of_sum(numbers: Sequence[float], units: tuple[float, float]) -> float | None:
-    """The exponent of a + b·n^p, a number in the code at three widths: p, or 0 where p < 0; None for anything else.
+    """The exponent of a + b·n^p, or of one over that, a number in the code at three widths; None for anything else.
 
-    The steps from one width to the next are those of n^p alone: of (1 − 1/sqrt(n)), say, which has a limit, the second
-    is 1/sqrt(2) of the first where the width doubles. units: the logs of the two ratios of widths, which must agree.
+    It is p, or 0 where p < 0. The steps from one width to the next are those of n^p alone: of (1 − 1/sqrt(n)), say,
+    which has a limit, the second is 1/sqrt(2) of the first where the width doubles. Equal steps are those of a
+    logarithm, which is no power: NaN. units: the logs of the two ratios of widths, which must agree.
     """
-    if len(numbers) < 3 or abs(units[0] - units[1]) > 0.05 * units[0]:
+    if len(numbers) < 3 or abs(units[0] - units[1]) > 0.05 * units[0] or not all(numbers):
         return None
+    upright = _of_sum(numbers, units[0])
+    if upright is not None:
+        return upright
+    below = _of_sum([1 / each for each in numbers], units[0])
+    return None if below is None else -below
+
+
+def _of_sum(numbers: Sequence[float], unit: float) -> float | None:
     first, second = numbers[1] - numbers[0], numbers[2] - numbers[1]
     if not first or second / first <= 0:
         return None
-    p = math.log(second / first) / units[0]
+    p = math.log(second / first) / unit
     near = round(4 * p) / 4
-    if not near or abs(p - near) > SAME_STEPS:
+    if abs(p - near) > SAME:
         return None
-    limit = numbers[0] - first / (math.exp(near * units[0]) - 1)  # where near < 0; else what is added to the power
+    if not near:
+        return math.nan
+    limit = numbers[0] - first / (math.exp(near * unit) - 1)  # where near < 0; else what is added to the power
     if abs(limit) < EXACT * max(map(abs, numbers)):
         return None  # a power alone
     return max(near, 0.0)
+
+
+def simple(raw: float) -> float:
+    """The fraction of small denominator next to an exact exponent; itself where there is none."""
+    near = float(Fraction(raw).limit_denominator(LARGEST))
+    return near if abs(near - raw) < SAME else raw
 
 
 def snap(exponent: float, step: float, tolerance: float, units: Sequence[float] = (1.0,)) -> float | None:

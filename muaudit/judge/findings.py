@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..findings.discrepancy import Aspect, Discrepancy
-from ..findings.names import fold, pattern_of
+from ..findings.names import fold, pattern_of, pattern_of_all
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
 from ..program.lower import Program
 from ..program.values import MOVED, ZERO, Value, arguments, beyond, readers_of
 from ..solve.uses import Conflict
 from ..trace.inits import Init
-from .edits import TOLERANCE, Judged
+from .edits import TOLERANCE, Judged, owner
 
 
 def power(exponent: float) -> str:
@@ -35,7 +35,9 @@ def discrepancies(
     tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
         j.use.tensor for j in judged if j.use.role == "output"
     }
-    found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers)]
+    shifts = _shifts_of_modules(judged)
+    found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers, shifts)]
+    found = _of_modules(found, judged)
     found = _readout_biases(found, judged)
     found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
     found += [_of_conflict(c) for c in conflicts]
@@ -62,8 +64,39 @@ def _once_per_tensor(judged: list[Judged]) -> list[Judged]:
     return list(kept.values())
 
 
+def _shifts_of_modules(judged: Iterable[Judged]) -> dict[str, set[float]]:
+    """The constants on what modules make that are wrong, by the name of the module."""
+    shifts: dict[str, set[float]] = {}
+    for j in judged:
+        if j.use.tensor and j.one_constant is not None:
+            shifts.setdefault(owner(j.use), set()).add(round(j.one_constant, 3))
+    return shifts
+
+
+def _of_modules(found: list[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
+    """`found`, with one finding for a wrong constant on what a module makes: its bias is multiplied along."""
+    owners = {j.use.tensor: owner(j.use) for j in judged if j.use.tensor}
+    first: dict[tuple[str, float], int] = {}
+    out: list[Discrepancy] = []
+    for d in found:
+        key = (owners.get(d.tensors[0], "") if d.tensors else "", round(d.found - d.expected, 3))
+        if d.aspect != "multiplier" or not key[0] or key[0] == d.tensors[0]:
+            out.append(d)
+        elif key in first and d.tensors[0] not in out[first[key]].tensors:
+            whole = out[first[key]]
+            out[first[key]] = replace(whole, tensors=(*whole.tensors, *d.tensors), pattern="")
+        else:
+            first[key] = len(out)
+            out.append(d)
+    return out
+
+
 def _of_use(
-    j: Judged, inits: Mapping[str, Init], trained: Mapping[str, Trained], consumers: Mapping[Value, list[Value]]
+    j: Judged,
+    inits: Mapping[str, Init],
+    trained: Mapping[str, Trained],
+    consumers: Mapping[Value, list[Value]],
+    shifts: Mapping[str, set[float]],
 ) -> list[Discrepancy]:
     if j.use.kind != "tensor":
         return [_of_contraction(j, consumers)]
@@ -76,10 +109,13 @@ def _of_use(
         detail="added" if use.role == "scalar" and use.value.kind == "join" else "",
     )  # fmt: skip
     shift = _multiplier_shift(j, family)
+    if shift is None and not j.init_off and j.init_found in (None, ZERO):  # only its learning rate can show it
+        shift = j.by_rate if round(j.by_rate, 3) in shifts.get(owner(use), ()) else None
     if shift is not None:
         detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
         mu = round(j.multiplier, 6)
-        return [replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False, values=(),
+        return [replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False,
+                        values=(j.init_off, j.lr_off) if j.init_off and j.lr_off else (),
                         consequence=_consequence("multiplier", use.role, j.lr_off))]  # fmt: skip
     out = []
     if j.init_off:
@@ -209,5 +245,8 @@ def _merged(group: list[Discrepancy]) -> Discrepancy:
     names = list(dict.fromkeys(name for d in group for name in d.tensors))
     modules = list(dict.fromkeys(d.module for d in group))
     return replace(
-        group[0], tensors=tuple(names), pattern=fold(names) if names else "", module=fold(modules) if modules else ""
+        group[0],
+        tensors=tuple(names),
+        pattern=pattern_of_all(names) if names else "",
+        module=fold(modules) if modules else "",
     )

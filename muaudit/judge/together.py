@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..findings.discrepancy import Discrepancy
-from ..findings.names import fold, pattern_of
+from ..findings.names import braced, pattern_of, pattern_of_all
 from ..optimizers.trained import Trained
 from .edits import Judged
 
@@ -32,7 +32,6 @@ _WHATEVER_ROLE = (
     "no_gradient",
     "no_group",
 )  # settings of the optimizer, and what is not trained
-_LONGEST = 90
 
 
 def united(
@@ -112,35 +111,4 @@ def _merged(group: list[Discrepancy]) -> Discrepancy:
     names = tuple(dict.fromkeys(name for d in group for name in d.tensors))
     values = first.values if all(d.values == first.values for d in group) else ()
     role = first.role if all(d.role == first.role for d in group) else None
-    return replace(first, tensors=names, pattern=_pattern(names), values=values, role=role)
-
-
-def _pattern(names: Iterable[str]) -> str:
-    """The names of repeated blocks folded, then written as one."""
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault(pattern_of(name), []).append(name)
-    return braced([fold(group) for group in alike.values()])
-
-
-def _shared(parts: Sequence[Sequence[str]]) -> list[str]:
-    """What all of them start with."""
-    shared: list[str] = []
-    for column in zip(*parts, strict=False):
-        if len(set(column)) > 1:
-            break
-        shared.append(column[0])
-    return shared
-
-
-def braced(patterns: Sequence[str]) -> str:
-    """`h.*.{attn.c_attn,mlp.c_fc}.weight` for several patterns; nothing where that gets long."""
-    distinct = list(dict.fromkeys(patterns))
-    if len(distinct) == 1:
-        return distinct[0]
-    parts = [each.split(".") for each in distinct]
-    head = _shared(parts)
-    tail = _shared([part[len(head) + 1 :][::-1] for part in parts])[::-1]
-    middles = [".".join(part[len(head) : len(part) - len(tail)]) for part in parts]
-    text = ".".join([*head, "{" + ",".join(middles) + "}", *tail])
-    return text if len(text) <= _LONGEST else ""
+    return replace(first, tensors=names, pattern=pattern_of_all(names), values=values, role=role)

@@ -13,7 +13,18 @@ from typing import Any, TypeAlias, TypeVar
 
 from torch import fx
 
-from ..findings.exponents import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR, exponent_of, of_sum, snap
+from ..findings.exponents import (
+    CONVERGES,
+    EXACT,
+    SAME,
+    SNAP_ADDED,
+    SNAP_SCALAR,
+    SNAP_TENSOR,
+    exponent_of,
+    of_sum,
+    simple,
+    snap,
+)
 from ..ops import Operation
 from ..trace.align import Aligned, Op
 from .pieces import Pieces
@@ -167,16 +178,17 @@ class Builder:
             return Number(narrow, wide, 0.0)
         snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
         third = self.aligned.third
-        if third is not None and len(numbers) > 2 and snapped and abs(raw - snapped) > EXACT:
-            limit = of_sum(numbers, (self.unit, third.unit))
-            snapped = snapped if limit is None else limit
+        if third is not None and len(numbers) > 2 and snapped != 0 and abs(raw - (snapped or 0.0)) > EXACT:
+            later = exponent_of(wide, numbers[2], third.unit)
+            known = of_sum(numbers, (self.unit, third.unit))
+            if known is not None:
+                snapped = None if math.isnan(known) else known
+            elif snapped is None and later is not None and abs(later - raw) < SAME:
+                snapped = simple(raw)  # a power, whichever
+            elif snapped is None:
+                snapped = self._settled(raw, round(raw * 4) / 4, later)
         elif snapped and abs(raw - snapped) > EXACT:
             self.doubtful = True
-        if snapped is None and third is not None and len(numbers) > 2:
-            nearest = round(raw * 4) / 4
-            snapped = of_sum(numbers, (self.unit, third.unit))
-            if snapped is None:
-                snapped = self._settled(raw, nearest, exponent_of(wide, numbers[2], third.unit))
         if snapped is None:
             self.irregular.append((op, raw))
             snapped = round(raw * 4) / 4

@@ -31,9 +31,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.findings.power import power
 from muaudit.rules.base import Rule
-from muaudit.rules.words import WHERE_M, by_m, drifts, gap, needs, subject
+from muaudit.rules.words import WHERE_M, by_m, drifts, gap, off_by_a_constant, subject, undone, without_constant
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
@@ -46,9 +45,11 @@ class InputMultiplier(Rule):
     keys = frozenset({("multiplier", "input"), ("multiplier", "positional")})
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d)}: multiplier ∝ {power(d.found)}, needs {needs(d)}"
+        return f"{subject(d)}: {off_by_a_constant(d)}"
 
     def fix(self, d: Discrepancy) -> str:
+        if without_constant(d):
+            return undone(d)
         return f"{by_m(gap(d), 'its output')}, {WHERE_M}, or make the constant independent of width"
 
     def consequence(self, d: Discrepancy) -> str:

@@ -38,7 +38,19 @@ from typing import TYPE_CHECKING
 from muaudit.findings.model import Severity
 from muaudit.findings.power import power
 from muaudit.rules.base import Rule
-from muaudit.rules.words import READOUT_BIAS, WHERE_M, by_m, drifts, gap, needs, scaled, subject
+from muaudit.rules.words import (
+    READOUT_BIAS,
+    WHERE_M,
+    by_m,
+    drifts,
+    gap,
+    needs,
+    off_by_a_constant,
+    scaled,
+    subject,
+    undone,
+    without_constant,
+)
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
@@ -57,9 +69,11 @@ class VectorMultiplier(Rule):
         if d.detail == READOUT_BIAS:
             multiplier = f"multiplier ∝ {power(d.found)}, needs {needs(d)}"
             return f"readout bias {d.pattern}: {multiplier}: it is scaled along with the logits"
-        return f"{subject(d)}: multiplier ∝ {power(d.found)}, needs {needs(d)}"
+        return f"{subject(d)}: {off_by_a_constant(d)}"
 
     def fix(self, d: Discrepancy) -> str:
+        if without_constant(d):
+            return undone(d)
         if d.detail == READOUT_BIAS:
             whole = "scale what the readout reads, not its logits, so that its bias is left alone"
             return f"{whole}: head({scaled('x', d.found)}), {WHERE_M}"

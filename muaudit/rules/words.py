@@ -24,6 +24,9 @@ ROLE_NOUNS = {
 }
 
 
+_NONE = 0.06  # exponents closer than this are the same
+
+
 def subject(d: Discrepancy) -> str:
     """`hidden weights blocks.*.mlp.up.weight (×12)`."""
     noun = ROLE_NOUNS.get(d.role or "", "")
@@ -73,6 +76,33 @@ def by_m(exponent: float, whose: str) -> str:
     if abs(exponent) == 1:
         return f"{'multiply' if exponent > 0 else 'divide'} {whose} by m"
     return f"multiply {whose} by m**{number(exponent)}"
+
+
+def without_constant(d: Discrepancy) -> bool:
+    """Whether init and learning rate are both off as by a constant, and no constant that depends on width is there."""
+    return d.aspect == "multiplier" and abs(d.found) < _NONE and len(d.values) == 2
+
+
+def off_by_a_constant(d: Discrepancy) -> str:
+    """`multiplier ∝ n^1, needs n^0`, or what is off in its place where there is none in the code."""
+    if not without_constant(d):
+        return f"multiplier ∝ {power(d.found)}, needs {needs(d)}"
+    init, lr = d.values
+    if abs(init - lr) < _NONE:
+        return f"initialization and learning rate are both {_too(init)}"
+    return f"its initialization is {_too(init)}, and so is its learning rate by {power(abs(lr))}"
+
+
+def undone(d: Discrepancy) -> str:
+    """The fix of what is off as by a constant that is not there."""
+    init, lr = d.values
+    both = by_m(-init, "its init and its learning rate") if abs(init - lr) < _NONE else (
+        f"{by_m(-init, 'its init')} and {by_m(-lr, 'its learning rate')}")  # fmt: skip
+    return f"{both}, {WHERE_M}; or {by_m(gap(d), 'its output')}"
+
+
+def _too(exponent: float) -> str:
+    return f"{power(abs(exponent))} too {'large' if exponent > 0 else 'small'}"
 
 
 def constant_value(values: Iterable[float]) -> float | None:
