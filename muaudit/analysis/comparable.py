@@ -15,13 +15,17 @@ from torch import fx
 from .. import ops
 from ..errors import UserError
 from ..findings.names import pattern_of
+from ..ops.functions import Homogeneous, Raises
 from ..ops.moves import Moves
+from ..ops.products import Multiplies
 from ..targets.probe import Target
 from ..trace.align import op_name
 from ..trace.recorder import Recording
 from .probes import Probes
 
 _PAIRS = ((0, 1), (1, 2), (0, 2), (1, 3), (2, 3))  # by preference; a later probe is built where 0 and 1 differ
+
+_ARITHMETIC = (Multiplies, Raises, Homogeneous)  # what gives data another size
 
 _Key = tuple[str, str, str | None, int | None]
 
@@ -68,14 +72,20 @@ def _keys(recording: Recording) -> dict[_Key, list[fx.Node]]:
     """Operations by what they are and where: loops that turn more often at a larger width run no other ones.
 
     Those that only move entries are left out: whether heads are repeated once or not at all, sizes stay as they are.
+    Of those on data alone, such as a mask, the ones count that give the batch another size.
     """
     found: dict[_Key, list[fx.Node]] = {}
     for node in recording.graph.nodes:
         name = op_name(node)
-        if node.op == "call_function" and node.meta["weight"] and not isinstance(ops.of(name), Moves):
+        counts = _counts(ops.of(name), node.meta["weight"], node.meta["data"])
+        if node.op == "call_function" and counts:
             key = name, pattern_of(node.meta["module"]), node.meta.get("file"), node.meta.get("line")
             found.setdefault(key, []).append(node)
     return found
+
+
+def _counts(what: ops.Operation | None, weight: bool, data: bool) -> bool:
+    return not isinstance(what, Moves) if weight else data and isinstance(what, _ARITHMETIC)
 
 
 def _at(target: Target, pair: tuple[int, int], odd: Iterable[fx.Node]) -> Target:

@@ -66,6 +66,7 @@ class Edit:
     """One change: of an init, a learning rate, the constant on what a module makes, or that on a line of its own.
 
     place: where, repeated blocks as one; name: the very tensor or module; off: by which exponent; kind: its role.
+    tensors: how many are named by saying it.
     """
 
     aspect: Aspect
@@ -73,6 +74,7 @@ class Edit:
     place: str
     name: str
     off: float
+    tensors: int = 1
 
     @property
     def cause(self) -> tuple[Aspect, str, float]:
@@ -116,7 +118,10 @@ def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
             both: list[tuple[Aspect, float]] = [("init", j.init_off), ("lr", j.lr_off)]
             place = pattern_of(use.tensor)
             found += [Edit(aspect, use.role, place, use.tensor, round(off, 3)) for aspect, off in both if off]
-    return tuple(dict.fromkeys(found))
+    once: dict[tuple[str, str, float], Edit] = {}  # a tensor with two roles is wrong once where it is equally wrong
+    for edit in found:
+        once.setdefault((edit.aspect, edit.name, edit.off), edit)
+    return tuple(once.values())
 
 
 def role_of_constant(use: Use, group: Sequence[Use]) -> str:
@@ -130,4 +135,5 @@ def _of_module(use: Use, judged: Sequence[Judged], off: float) -> Edit:
     name, op = owner(use), use.value.op if use.tensor == group[0].tensor else group[0].value.op
     last = name.rpartition(".")[2].rstrip("0123456789")
     place = pattern_of(name) if op.line is None else f"{op.file}:{op.line} {last}"
-    return Edit("use", role_of_constant(use, group), place, name, off)
+    named = {j.use.tensor for j in judged if j.aspects}
+    return Edit("use", role_of_constant(use, group), place, name, off, len(named))

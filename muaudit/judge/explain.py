@@ -18,7 +18,7 @@ def explain(program: Program, measured: Measured) -> tuple[Explanation, tuple[Di
     That is what stands, or what is left of it under the edit of a hypothesis, and the finding that says the edit.
     """
     plain = best = explained(program, measured, Edited())
-    if plain.cost:
+    if plain.discrepancies:
         for hypothesis in HYPOTHESES:
             for edited in hypothesis(plain):
                 other = explained(program, measured, edited)

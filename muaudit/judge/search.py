@@ -54,7 +54,7 @@ def search(problem: Problem) -> tuple[Shifts, float]:
         if other.complete or other.cost < best.cost - 1e-9:
             best = other
     shifts = {anchor: shift for anchor, shift in best.shifts.items() if shift}
-    return shifts, 0.0 if best.complete else best.cost
+    return shifts, best.cost
 
 
 class _Searcher:
