@@ -17,6 +17,7 @@ import pytest
 import typer.main
 from here import run_here
 
+import muaudit
 import muaudit.targets
 from muaudit.cli.main import app
 from muaudit.errors import UserError
@@ -85,8 +86,14 @@ class Engine:
         self.calls.append((target, kwargs))
         print("the user's model prints")
         if isinstance(self.report, BaseException):
-            raise self.report
+            raised_in_muaudit(self.report)
         return self.report
+
+
+def raised_in_muaudit(error: BaseException) -> None:
+    """Raise it from a frame of muaudit's: whose a fault is tells the innermost one."""
+    code = compile("raise error", str(Path(muaudit.__file__).parent / "audit.py"), "exec")
+    exec(code, {"error": error})
 
 
 @pytest.fixture
@@ -250,6 +257,18 @@ def test_our_own_bugs_exit_2_and_not_1(run: Run, engine: Engine) -> None:
     code, _, err = run("check", "m.py", "--debug")
     assert code == 2
     assert "Traceback" in err
+
+
+def test_a_fault_of_the_users_code_is_none_of_ours(run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def audit(target: str, **kwargs: Any) -> Report:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(sys.modules["muaudit.audit"], "audit", audit)
+    code, _, err = run("check", "m.py")
+    assert (code, "internal error" in err) == (2, False)
+    assert "the audited code raised ZeroDivisionError: oops" in err
+    assert "test_cli.py" in err
+    assert 'raise ZeroDivisionError("oops")' in err
 
 
 def test_a_model_that_calls_exit_is_not_clean(run: Run, engine: Engine) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
+from ..entries import entries
 from ..findings.discrepancy import Discrepancy
 from ..judge.edits import Judged
 from ..optimizers.trained import Trained
@@ -52,7 +53,7 @@ def _trained(known: Analysis, seed: int, silent: Iterable[str]) -> dict[str, flo
         model.zero_grad(set_to_none=True)
         target.loss(model(*inputs.args, **inputs.kwargs), inputs).backward()  # type: ignore[no-untyped-call]
     found = {name: parameters[name].grad for name in silent if name in parameters}
-    return {name: float(g.double().square().mean().sqrt()) for name, g in found.items() if g is not None}
+    return {name: float(entries(g).double().square().mean().sqrt()) for name, g in found.items() if g is not None}
 
 
 @torch.no_grad()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 
 from ..targets.probe import Target
+from ..targets.sound import check_outcome
 from ..targets.usercode import seed_torch
 from ..trace.definitions import definitions
 from ..trace.recorder import Recording, record
@@ -59,4 +62,9 @@ def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], se
     """One recorded forward and backward of `model` on the target's inputs at these sizes."""
     inputs = target.inputs(sizes)
     seed_torch(seed)
-    return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs))
+    at = ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+    def outcome(loss: Any, gradients: Mapping[str, torch.Tensor], model: nn.Module) -> None:
+        check_outcome(loss, gradients, model, f"{target.label} at {at}")
+
+    return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), outcome=outcome)

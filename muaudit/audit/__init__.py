@@ -12,6 +12,7 @@ from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
 from ..targets.eager import eagerly
 from ..targets.probe import Target
+from ..targets.usercode import answered
 from ..trace.kernels import probe_kernels
 from .assemble import assemble
 from .evidence import caution, require_evidence
@@ -78,7 +79,7 @@ def check(
     """
     from ..targets import from_functions
 
-    with eagerly():
+    with eagerly(), answered("the audited code"):
         target = from_functions(
             build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths, init=init
         )

@@ -92,11 +92,15 @@ def work(payload: bytes, descriptor: int, output: int | None, parent: int) -> No
 
 def carry_out(task: Task, descriptor: int) -> None:
     """Call the task's function and answer with what it returns or raises; then do what Python does at exit."""
+    from muaudit.targets.usercode import answered
+
     global _channel
     _channel = channel = _Channel(descriptor)
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        message = {"done": _function(task.entry)(*task.args)}
+        entry = _function(task.entry)
+        with answered("the audited code", entry):
+            message = {"done": entry(*task.args)}
         _send(channel, message)
     except BaseException as error:
         _send(channel, {"error": _told(error)})

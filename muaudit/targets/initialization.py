@@ -80,13 +80,22 @@ class Watched:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Look on while the block runs; a profiler that was set before is back after it."""
-        before = sys.getprofile()
-        sys.setprofile(self._note)
+        """Look on while the block runs; a profiler that was set before looks on too, and is back after it."""
+        before: Any = sys.getprofile()
+
+        def both(frame: FrameType, event: str, argument: Any) -> None:
+            self._note(frame, event, argument)
+            before(frame, event, argument)
+
+        sys.setprofile(both if callable(before) else self._note)
         try:
             yield
         finally:
-            sys.setprofile(before)
+            if before is None or callable(before):
+                sys.setprofile(before)
+            else:  # one of C, such as cProfile's, which only it can put back; what the block called is not in it
+                sys.setprofile(None)
+                before.enable()
 
     def initialized(self, model: nn.Module) -> bool:
         """Whether something called like an initialization was given this very model."""

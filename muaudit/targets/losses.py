@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from muaudit.errors import UserError
 from muaudit.targets.probe import Inputs
 
 _SEED = 20_220_308
+_DEEPEST = 32  # containers in containers: no model's output, but a list that grew without end
 _OUTPUTS = ("logits", "last_hidden_state", "prediction", "predictions", "sample", "out", "output", "x", "start_logits")
 
 
@@ -58,22 +60,45 @@ def own_loss(output: Any) -> Tensor | None:
 
 def main_output(output: Any) -> Tensor | None:
     """The float tensor that a model is about: its logits, or the first tensor with dims."""
+    return _main(output, 0, set())
+
+
+def _main(output: Any, depth: int, seen: set[int]) -> Tensor | None:
     if isinstance(output, Tensor):
         return output if output.is_floating_point() and output.dim() > 0 else None
-    if isinstance(output, Mapping) or hasattr(output, "__dataclass_fields__"):
-        values = dict(output) if isinstance(output, Mapping) else dict(vars(output))
-        candidates = (main_output(values.get(name)) for name in (*_OUTPUTS, *values))
-        return next((each for each in candidates if each is not None), None)
+    candidates = _candidates(output)
+    if candidates is None or id(output) in seen:
+        return None
+    if depth == _DEEPEST:
+        raise UserError(f"the model returns containers nested more than {_DEEPEST} deep, expected tensors in a tuple,"
+                        " a list, a dict or a dataclass",
+                        "return the logits, and the loss where there is one")  # fmt: skip
+    seen.add(id(output))
+    found = (_main(each, depth + 1, seen) for each in candidates)
+    return next((each for each in found if each is not None), None)
+
+
+def _candidates(output: Any) -> Iterable[Any] | None:
+    """What a container holds, the likeliest first; None for what is none."""
     if isinstance(output, (tuple, list)):
-        return next((found for each in output if (found := main_output(each)) is not None), None)
-    return None
+        return output
+    if isinstance(output, Mapping):
+        values: Mapping[str, Any] = output
+    elif isinstance(output, SimpleNamespace) or (
+        hasattr(output, "__dataclass_fields__") and hasattr(output, "__dict__")
+    ):
+        values = vars(output)
+    else:
+        return None
+    return [values[name] for name in (*(each for each in _OUTPUTS if each in values), *values)]
 
 
 def check_scalar(loss: Any, name: str, gradient: bool = True) -> Tensor:
     """A user's loss as it is. Raises UserError unless it is a scalar, and, where `gradient` is asked for, has one."""
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
         raise UserError(
-            f"{name} returned {_kind(loss)}, expected a scalar tensor", "reduce it, for example with .mean()"
+            f"{name} returned {_kind(loss)}, expected a scalar tensor of a real number",
+            "reduce it, for example with .mean()",
         )
     if gradient and not _has_gradient(loss):
         hint = "compute it from the model's output, outside torch.no_grad() and without .item() or .detach()"

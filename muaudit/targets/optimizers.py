@@ -16,6 +16,7 @@ from torch import nn
 from muaudit.errors import UserError
 from muaudit.optimizers import law_of, named, torch_classes
 from muaudit.targets.returned import read_returned
+from muaudit.targets.sound import check_optimizer
 from muaudit.targets.usercode import describe, guarded, quiet
 
 _LR = 1e-3
@@ -94,6 +95,7 @@ def from_user(function: Callable[..., Any], where: str) -> Factory:
             found = read_returned(function(model))
         if found is None:
             raise UserError(f"{where}: optimizer(model) returned no optimizer", "expected a torch.optim.Optimizer")
+        check_optimizer(found, model, f"{where}: optimizer(model)")
         return found
 
     return _standing_for(function, make)
@@ -110,6 +112,7 @@ def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
             found = _call(getattr(model, name))
         if found is None:
             raise UserError(f"{name}() returned no optimizer")
+        check_optimizer(found, model, f"{name}()")
         return found
 
     try:

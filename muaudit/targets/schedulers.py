@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from muaudit.errors import UserError
+from muaudit.targets.sound import check_rates
 from muaudit.targets.usercode import guarded
 
 MOST_STEPS = 20_000  # stepped one by one; schedulers that can jump are followed to their end
@@ -55,6 +56,7 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
             if not _advance([s for each in steppers for s in each], step):
                 break
             noted[step] = _rates(optimizers)
+    check_rates([row for rows in noted.values() for row in rows], _WHERE)
     for each, groups in zip(optimizers, saved, strict=True):
         for group, settings in zip(groups_of(each), groups, strict=True):
             group.update(settings)

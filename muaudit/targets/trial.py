@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.targets import initialization, paste, stream
+from muaudit.targets import initialization, paste, sound, stream
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.guesses import Hints
 from muaudit.targets.options import InputSpec, TargetOptions
@@ -94,8 +94,10 @@ def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
 
 def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:
     sizes = tuple({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
-    build, note = _initialized(draft, builder(draft, variant), sizes[0], options)
+    build, note = _initialized(draft, _complete(draft, variant, builder(draft, variant), sizes[0]), sizes[0], options)
     models = (build(sizes[0], 0), build(sizes[1], 0))
+    for model in models:
+        sound.check_values(model, draft.label)
     if draft.batch is not None:
         convert = _converter(draft, models[0])
         make, outputs = _run_batch(draft, variant, models, sizes, convert)
@@ -130,6 +132,7 @@ def builder(draft: Draft, variant: Variant) -> Callable[[Sizes, int], nn.Module]
                 f"{draft.call} returned an object of type {type(model).__name__}, expected a torch.nn.Module",
                 "return the model itself from build(width)",
             )
+        sound.check_structure(model, draft.label)
         if next(iter(model.parameters()), None) is None:
             raise UserError(f"{draft.label} has no parameters", "register them as nn.Parameter or in submodules")
         return model
@@ -160,6 +163,12 @@ def _run_batch(
     convert: Callable[[Any], Inputs],
 ) -> tuple[Callable[[Sizes], Inputs], tuple[Any, Any]]:
     """Run the user's own batch, the first one of a generator."""
+    make = _maker(draft, variant, convert)
+    outputs = [_fitted(draft, model, make(at)) for model, at in zip(models, sizes, strict=True)]
+    return make, (outputs[0], outputs[1])
+
+
+def _maker(draft: Draft, variant: Variant, convert: Callable[[Any], Inputs]) -> Callable[[Sizes], Inputs]:
     batch = draft.batch
     assert batch is not None
     axes = [axis.name for axis in variant.axes]
@@ -168,18 +177,39 @@ def _run_batch(
         with guarded("batch(width)"):
             seed_everything(0)
             raw = stream.call_with_sizes(batch, at, axes[:1])
-            return convert(next(raw) if stream.is_generator(raw) else raw)
+            made = convert(next(raw) if stream.is_generator(raw) else raw)
+        sound.check_batch((*made.args, *made.kwargs.values()))
+        return made
 
-    outputs = []
-    for model, at in zip(models, sizes, strict=True):
-        made = make(at)
-        try:
-            with quiet():
-                outputs.append(model(*made.args, **made.kwargs))
-        except Exception as error:
-            hint = f"the forward takes {_signature(model)}; batch(width) returns its input: a tensor, a tuple or a dict"
-            raise user_error(f"the batch ({_shown(made)}) does not fit {draft.label}: forward", error, hint) from error
-    return make, (outputs[0], outputs[1])
+    return make
+
+
+def _fitted(draft: Draft, model: nn.Module, made: Inputs) -> Any:
+    """What the model makes of the user's batch."""
+    try:
+        with quiet():
+            return model(*made.args, **made.kwargs)
+    except (Exception, SystemExit) as error:
+        hint = f"the forward takes {_signature(model)}; batch(width) returns its input: a tensor, a tuple or a dict"
+        raise user_error(f"the batch ({_shown(made)}) does not fit {draft.label}: forward", error, hint) from error
+
+
+def _complete(
+    draft: Draft, variant: Variant, build: Callable[[Sizes, int], nn.Module], sizes: Sizes
+) -> Callable[[Sizes, int], nn.Module]:
+    """`build`; where there are lazy modules, followed by one forward, from which they take their shapes."""
+    if draft.batch is None or not sound.is_uninitialized(model := build(sizes, 0)):
+        return build
+    make = _maker(draft, variant, _converter(draft, model))
+
+    def complete(at: Sizes, seed: int) -> nn.Module:
+        model, made = build(at, seed), make(at)
+        seed_everything(seed)  # the batch has a seed of its own
+        with torch.no_grad():
+            _fitted(draft, model, made)
+        return model
+
+    return complete
 
 
 def _run_forms(
@@ -190,7 +220,7 @@ def _run_forms(
     sizes: tuple[Sizes, ...],
 ) -> tuple[input_forms.Form, tuple[Any, Any]]:
     """Run guessed (or given) inputs until one is accepted at both widths."""
-    first: Exception | None = None
+    first: BaseException | None = None
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
     for form in candidates:
@@ -200,7 +230,7 @@ def _run_forms(
             return form, (outputs[0], outputs[1])
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             first = first or error
     raise _no_input(draft, options, models[0], candidates[:1], axis, first)
 
@@ -235,7 +265,7 @@ def _call_model(model: nn.Module, made: Inputs) -> Any:
 
 def _no_input(
     draft: Draft, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form], axis: str,
-    error: Exception | None,
+    error: BaseException | None,
 ) -> UserError:  # fmt: skip
     """What the forward takes, and the spec to which only the right tensors are missing."""
     form = tried[0] if tried else input_forms.Form((InputSpec("float32", (2, 32)),))

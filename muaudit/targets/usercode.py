@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import linecache
+import os
 import random
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from muaudit.errors import UserError
 from muaudit.targets.devices import same_device
 from muaudit.targets.userfiles import is_user_file
+
+_TOOL = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
 class RaisedError(UserError):
@@ -47,6 +51,34 @@ def guarded(what: str, hint: str = "") -> Iterator[None]:
         raise user_error(what, error, hint) from error
 
 
+@contextlib.contextmanager
+def answered(what: str, entry: object = None) -> Iterator[None]:
+    """What escapes from code of the user's that was called somewhere inside becomes a UserError with the user's line.
+
+    Whose an exception is tells the innermost frame that belongs to no library: muaudit's own faults stay what they are.
+    entry: a function that is muaudit's, wherever it was written.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or not raised_by_user(error, entry):
+            raise
+        raise user_error(what, error) from error
+
+
+def raised_by_user(error: BaseException, entry: object = None) -> bool:
+    """Whether the innermost frame of an exception that is no library's is the user's, and not muaudit's."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for code in reversed(codes):
+        if code.co_filename.startswith(_TOOL) or code is getattr(entry, "__code__", None):
+            return False
+        if is_user_file(code.co_filename):
+            return True
+    return False
+
+
 def user_error(what: str, error: BaseException, hint: str = "") -> RaisedError:
     """The error as a UserError: `what raised ValueError: text`, then the user's own line."""
     return RaisedError("\n".join([f"{what} raised {describe(error)}", *where(error)]), hint)
@@ -54,7 +86,10 @@ def user_error(what: str, error: BaseException, hint: str = "") -> RaisedError:
 
 def describe(error: BaseException) -> str:
     """`ValueError: text`, on one line, cut where it runs long."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # the exception is the user's, and so is what makes words of it
+        text = ""
     text = text if len(text) <= 300 else text[:297] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -11,6 +11,8 @@ import torch
 from .. import ops
 from ..ops.products import Contracts
 
+_LARGEST = 1 << 22  # entries that a sparse matrix may have to be written out
+
 
 def gain_of_constant(func: Any, args: Sequence[Any], constant: Sequence[bool]) -> float | None:
     """Root mean square out over in, at most, of a product (.., m, k) × (.., k, p) with one constant factor.
@@ -27,5 +29,9 @@ def gain_of_constant(func: Any, args: Sequence[Any], constant: Sequence[bool]) -
     if min(matrix.shape[-2:]) < 2 or not matrix.is_floating_point():
         return None
     summed, kept = (matrix.shape[-1], matrix.shape[-2]) if left else matrix.shape[-2:]
+    if matrix.layout is not torch.strided:
+        if matrix.numel() > _LARGEST:
+            return None
+        matrix = matrix.to_dense()
     largest = float(torch.linalg.matrix_norm(matrix.double(), 2).max())
     return largest * math.sqrt(summed / kept)

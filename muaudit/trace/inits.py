@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
+from ..entries import entries
 from ..errors import UserError
 from ..findings.exponents import EXACT, ZERO, snap
 
@@ -35,8 +36,10 @@ class Moments:
     draws: list[float] = field(default_factory=list)  # Σx² of every draw
 
     def add(self, tensor: torch.Tensor) -> None:
-        x = tensor.detach()
+        x = entries(tensor)
         x = (torch.view_as_real(x) if x.is_complex() else x).double()
+        if not bool(torch.isfinite(x.sum())):  # what is not trained may hold a mask
+            x = x[torch.isfinite(x)]
         square = x.square()
         self.count += x.numel()
         self.first += float(x.sum())

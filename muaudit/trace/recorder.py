@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import SimpleNamespace
@@ -31,10 +31,16 @@ from torch.nn.modules import module as nn_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .. import ops
+from ..entries import entries
+from ..errors import UserError
 from ..ops.moves import Moves
+from ..targets.usercode import guarded, raised_by_user, user_error
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
+
+_DEEPEST = 4  # of containers in containers: what a model returns further down is no value of the graph's boundary
+_NO_CONTAINERS = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,11 @@ class Recording:
 
 
 def rms_of(tensor: torch.Tensor) -> float | None:
-    """Root mean square as a float; None for empty, meta or exotic tensors. Booleans and integers count as numbers."""
+    """Root mean square as a float; None for empty or meta tensors. Booleans and integers count as numbers."""
     if tensor.numel() == 0 or tensor.is_meta:
         return None
     with torch.no_grad():
-        value = tensor.detach()
+        value = entries(tensor)
         if value.is_complex():
             value = value.abs()
         value = value.double()
@@ -96,6 +102,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.root = model
         self.stop_frame = sys._getframe(1)
         self.functions = 0  # how many custom autograd functions are running, one inside the other
+        self.failed: Exception | None = None  # what an operation raised last; the user's code may go on after it
         self._nodes: dict[int, fx.Node] = {}
         self._alive: list[torch.Tensor] = []  # ids stay valid only while the tensors live
         self._storages: dict[int, list[torch.Tensor]] = {}
@@ -120,14 +127,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
     def node_of(self, tensor: torch.Tensor) -> fx.Node:
+        return self._known(tensor) or self.leaf(tensor, "constant", weight=False)
+
+    def _known(self, tensor: torch.Tensor) -> fx.Node | None:
+        """The node of a tensor, or of one that shows the same entries; None where no operation made either."""
         node = self._nodes.get(id(tensor))
         if node is not None:
             return node
-        for other in self._storages.get(_storage(tensor), ()):  # `.data`, aliases made behind the dispatcher
-            if other.shape == tensor.shape and other.storage_offset() == tensor.storage_offset():
+        for other in self._storages.get(_storage(tensor), ()):  # `.data`, subclasses: made behind the dispatcher
+            if other.shape == tensor.shape and _offset(other) == _offset(tensor):
                 self.bind(tensor, self._nodes[id(other)])
                 return self._nodes[id(tensor)]
-        return self.leaf(tensor, "constant", weight=False)
+        return None
 
     def _meta(
         self, tensor: torch.Tensor, weight: bool, data: bool, *, static: bool = False, **extra: Any
@@ -157,7 +168,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node_kwargs = {key: self._lift(value, operands) for key, value in kwargs.items()}
         written = _written(func, args, kwargs) if func._schema.is_mutable else []
         before = {id(t): t.detach().clone() for t in written if self._is_parameter(t)}
-        out = func(*args, **kwargs)
+        try:
+            out = func(*args, **kwargs)
+        except Exception as error:
+            self.failed = error
+            raise
         file, line = caller(self.stop_frame)
         data = any(n.meta["data"] for n in operands)
         weight = any(n.meta["weight"] for n in operands) and (data or not self._detached(func))
@@ -255,7 +270,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def enter_module(self, module: nn.Module, args: Any) -> None:
         name = self.module_names.get(id(module))
-        self.arguments.append(self._nodes.get(id(args[0])) if args else None)
+        self.arguments.append(self._known(args[0]) if args and isinstance(args[0], torch.Tensor) else None)
         if name is None:
             self.stack.append(self.stack[-1])
             return
@@ -267,7 +282,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         (name, call), argument = self.stack.pop(), self.arguments.pop()
         if id(module) not in self.module_names:
             return
-        nodes = tuple(self._nodes[id(t)] for t in _tensors(output) if id(t) in self._nodes)
+        nodes = tuple(node for t in _tensors(output) if (node := self._known(t)) is not None)
         if module is self.root:
             self.boundary, self.returned = nodes, True
         elif nodes:
@@ -284,6 +299,10 @@ def _storage(tensor: torch.Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
     except (RuntimeError, NotImplementedError):
         return 0
+
+
+def _offset(tensor: torch.Tensor) -> int:
+    return int(tensor.storage_offset()) if tensor.layout is torch.strided else 0
 
 
 def _apart(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -325,7 +344,7 @@ def _tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
     """All tensors in nested containers and dataclasses, in order."""
     if isinstance(value, torch.Tensor):
         yield value
-    elif depth <= 4:
+    elif depth <= _DEEPEST and type(value) not in _NO_CONTAINERS:
         for item in parts(value):
             yield from _tensors(item, depth + 1)
 
@@ -356,22 +375,46 @@ def _hooks(recorder: Recorder) -> Iterator[None]:
             handle.remove()
 
 
-def record(model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, *, backward: bool = True) -> Recording:
+@contextmanager
+def _blamed(recorder: Recorder) -> Iterator[None]:
+    """What the user's code raises, or an operation that it calls, is a UserError; a fault of the recorder is none."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if error is not recorder.failed and not raised_by_user(error):
+            raise
+        raise user_error("recording the forward: it", error) from error
+
+
+def record(
+    model: nn.Module,
+    args: Any,
+    kwargs: Mapping[str, Any],
+    loss: Any,
+    *,
+    backward: bool = True,
+    outcome: Callable[[Any, dict[str, torch.Tensor], nn.Module], None] | None = None,
+) -> Recording:
     """Run `model(*args, **kwargs)` and `loss(output)` once, recorded; then the real backward, unless it is not wanted.
 
     The graph holds the forward and the loss. Gradient sizes at initialization land in `grad_rms`.
-    Exceptions of the user's code pass through unchanged.
+    outcome: called with the loss, the gradients by the names of the parameters that have one, and the model.
+
+    Raises:
+        UserError: the user's code raised.
     """
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
     recorder = Recorder(model, names)
     params = _bind_leaves(recorder, model, args, kwargs)
-    with _hooks(recorder), function_calls(recorder), recorder:
+    with _blamed(recorder), _hooks(recorder), function_calls(recorder), recorder:
         output = model(*args, **kwargs)
         value = loss(output)
         recorder.active = False
-        loss_node = recorder._nodes.get(id(value))
+        loss_node = recorder._known(value) if isinstance(value, torch.Tensor) else None
     recording = Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node)
-    recording.grad_rms = _backward(model, value) if backward else {}
+    recording.grad_rms = _backward(model, value, outcome) if backward else {}
     return recording
 
 
@@ -379,7 +422,7 @@ def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -
     params: dict[str, fx.Node] = {}
     by_storage: dict[tuple[Any, ...], fx.Node] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        key = (_storage(parameter), parameter.storage_offset(), tuple(parameter.shape))
+        key = (_storage(parameter) or id(parameter), _offset(parameter), tuple(parameter.shape))
         if key not in by_storage:
             node = recorder.leaf(parameter, name, weight=True)
             node.meta |= {"param": name, "frozen": not parameter.requires_grad}
@@ -393,11 +436,16 @@ def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -
     return params
 
 
-def _backward(model: nn.Module, value: torch.Tensor) -> dict[str, float]:
-    if not isinstance(value, torch.Tensor) or not value.requires_grad:
-        return {}
+def _backward(
+    model: nn.Module, value: torch.Tensor, outcome: Callable[[Any, dict[str, torch.Tensor], nn.Module], None] | None
+) -> dict[str, float]:
     model.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    sizes = {n: rms_of(p.grad) for n, p in model.named_parameters() if p.grad is not None}
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        with guarded("the backward of the loss"):
+            value.backward()  # type: ignore[no-untyped-call]
+    gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    if outcome is not None:
+        outcome(value, gradients, model)
+    sizes = {name: rms_of(gradient) for name, gradient in gradients.items()}
     model.zero_grad(set_to_none=True)
     return {name: size for name, size in sizes.items() if size is not None}

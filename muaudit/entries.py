@@ -1,0 +1,17 @@
+"""The numbers that a tensor holds, whatever its layout."""
+
+from __future__ import annotations
+
+import torch
+
+
+def entries(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself; of a sparse one its values, those of one place added up. Never with a gradient."""
+    tensor = tensor.detach()
+    if tensor.layout is torch.strided or tensor.is_nested:
+        return tensor
+    if tensor.layout is torch.sparse_coo:
+        return tensor.coalesce().values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc):
+        return tensor.values()
+    return tensor.to_dense()
