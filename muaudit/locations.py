@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from pathlib import Path
+
+from muaudit.errors import UserError
+from muaudit.reading import SOURCE, read_bytes
 
 
 def location(file: str | None, line: int | None) -> str:
@@ -37,8 +39,8 @@ def excerpt(file: str | None, line: int | None, context: int = 1) -> list[tuple[
 @lru_cache(maxsize=64)
 def _source_lines(file: str) -> tuple[str, ...]:
     try:
-        return tuple(Path(file).read_text(encoding="utf-8", errors="replace").splitlines())
-    except OSError:
+        return tuple(read_bytes(file, most=SOURCE).decode("utf-8", "replace").splitlines())
+    except UserError:
         return ()
 
 

@@ -497,8 +497,13 @@ def setting(**settings: Any) -> Callable[[nn.Module], torch.optim.Optimizer]:
     return optimizer
 
 
-def _bare(model: nn.Module) -> Any:
-    return SimpleNamespace(param_groups=[{"params": list(model.parameters())}], step=print)
+class Bare:
+    """What steps parameters and knows no learning rate."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.param_groups = [{"params": list(model.parameters())}]
+
+    def step(self) -> None: ...
 
 
 def _two(model: nn.Module) -> list[torch.optim.Optimizer]:
@@ -517,7 +522,7 @@ def training() -> Iterator[Odd]:
         ("a constant plus nothing", "gradient", lambda out, batch: (out * 0).sum() + 3),
         ("NaN", "is nan", lambda out, batch: out.mean() * NAN),
         ("infinite", "is inf", lambda out, batch: out.mean() * 0 + INF),
-        ("complex", "scalar", lambda out, batch: out.mean() * 1j),
+        ("complex", "real scalar", lambda out, batch: out.mean() * 1j),
         ("a float", "expected a scalar tensor", lambda out, batch: float(out.mean())),
         ("a vector", "expected a scalar tensor", lambda out, batch: out.mean(-1)),
         ("none", "expected a scalar tensor", lambda out, batch: None),
@@ -541,12 +546,12 @@ def training() -> Iterator[Odd]:
         yield Odd(kind, f"a rate of {value}", "learning rate", functions={"optimizer": rate(value)})
     yield Odd(kind, "a rate of zero", "", functions={"optimizer": rate(0.0)}, verdict="")
     yield Odd(kind, "a rate that is no number", "learning rate", functions={"optimizer": rate("fast")})
-    yield Odd(kind, "a rate that is a tensor", "", functions={"optimizer": rate(torch.tensor(0.1))})
+    yield Odd(kind, "a rate that is a tensor", "", functions={"optimizer": rate(torch.tensor(0.1))}, verdict="")
     yield Odd(kind, "a rate that is none", "learning rate", functions={"optimizer": rate(None)})
     yield Odd(kind, "a decay of NaN", "weight_decay", functions={"optimizer": setting(weight_decay=NAN)})
     yield Odd(kind, "an eps of inf", "eps", functions={"optimizer": setting(eps=INF)})
     yield Odd(kind, "betas that are no pair", "betas", functions={"optimizer": setting(betas=0.9)})
-    yield Odd(kind, "a group without a rate", "learning rate", functions={"optimizer": _bare})
+    yield Odd(kind, "a group without a rate", "", functions={"optimizer": Bare}, verdict="")
     yield Odd(kind, "no optimizer", "no optimizer", functions={"optimizer": lambda m: "adam"})
     yield Odd(kind, "LBFGS", "", functions={"optimizer": lambda m: torch.optim.LBFGS(m.parameters())}, verdict="")
     yield Odd(kind, "every parameter in two optimizers", "", verdict="", functions={"optimizer": _two})

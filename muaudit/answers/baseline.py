@@ -7,6 +7,7 @@ where no tensor is to blame), never by file or line.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isinf, isnan
@@ -18,6 +19,7 @@ from muaudit.answers.policy import Policy
 from muaudit.errors import UserError
 from muaudit.findings.model import SEVERITIES, Answered, Report, Severity, Violation, subjects, target_name
 from muaudit.locations import shown_path
+from muaudit.reading import INDEX, Unreadable, parse_json, read_text
 from muaudit.release import __version__
 from muaudit.rules import get_rule
 
@@ -115,14 +117,16 @@ def compare(
 def load_baseline(path: Path) -> list[Entry]:
     """The entries of a file. Raises UserError where there is none, or it is something else."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_text(path, most=INDEX))
         if data["schema"] != SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}")
         return [_entry(each) for each in data["entries"]]
-    except FileNotFoundError:
+    except Unreadable as error:
         name = shown_path(str(path))
-        raise UserError(f"no baseline {name}", f"muaudit baseline --baseline {name} writes it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if error.absent:
+            raise UserError(f"no baseline {name}", f"muaudit baseline --baseline {name} writes it") from None
+        raise Unreadable(name, error.why, "delete it, and muaudit baseline writes a new one") from None
+    except (ValueError, KeyError, TypeError) as error:
         hint = f"expected {SCHEMA}; delete it, and muaudit baseline writes a new one"
         raise UserError(f"{shown_path(str(path))} is not a baseline of this version: {error}", hint) from None
 
@@ -174,6 +178,9 @@ def _file(report: Report, folder: Path) -> str:
 
 def _entry(data: Mapping[str, Any]) -> Entry:
     entry = Entry(**data)
-    if entry.severity not in SEVERITIES or not isinstance(entry.size, int | float):
+    texts = (entry.target, entry.rule, entry.subject, entry.file)
+    sound = all(isinstance(each, str) for each in texts) and isinstance(entry.severity, str)
+    sound = sound and isinstance(entry.size, int | float) and math.isfinite(entry.size)
+    if not sound or entry.severity not in SEVERITIES:
         raise ValueError(f"{data} is no entry")
     return entry

@@ -12,7 +12,9 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+from muaudit.errors import UserError
+from muaudit.reading import SOURCE, read_text
 
 _OURS = re.compile(r"#\s*muaudit\s*:\s*(?P<rest>.*)", re.IGNORECASE)
 _IGNORE = re.compile(r"ignore\s*\[(?P<rules>[^\]]*)\](?P<reason>.*)", re.IGNORECASE | re.DOTALL)
@@ -46,12 +48,12 @@ def read_comments(files: Iterable[str]) -> list[Comment]:
 
 def _of_file(file: str) -> Iterator[Comment]:
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = read_text(file, most=SOURCE)
         if "muaudit" not in text:
             return
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
         tree = ast.parse(text)
-    except (OSError, ValueError, SyntaxError, tokenize.TokenError):
+    except (UserError, ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError):
         return
     end = text.count("\n") + 1
     for token in tokens:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UserError
+from ..reading import INDEX, Unreadable, parse_json, read_text
 from .layout import Checkpoint, Shard, spoilt
 from .safetensors_file import read_safetensors
 from .torch_file import read_torch_file
@@ -42,6 +42,8 @@ def _inside(folder: Path) -> Path:
 
 
 def _shard(path: Path, known: Callable[[str], bool]) -> Shard:
+    if path.exists() and not path.is_file():
+        raise spoilt(path, "it is no regular file", "--state-dict names a file or a folder")
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     try:
@@ -56,10 +58,10 @@ def _shard(path: Path, known: Callable[[str], bool]) -> Shard:
 
 def _sharded(index: Path, known: Callable[[str], bool]) -> Checkpoint:
     try:
-        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        places = parse_json(read_text(index, most=INDEX))["weight_map"]
         files = sorted(set(places.values()))
-    except OSError as error:
-        raise spoilt(index, error.strerror or str(error), "--state-dict names a file or a folder") from error
+    except Unreadable as error:
+        raise spoilt(index, error.why, "--state-dict names a file or a folder") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise spoilt(index, "it is no index of a sharded checkpoint: expected JSON with a weight_map") from error
     for name in files:

@@ -78,7 +78,7 @@ def read_safetensors(path: Path) -> SafetensorsFile:
             header = json.loads(file.read(length))
     except OSError as error:
         raise spoilt(path, error.strerror or str(error), "--state-dict names a file or a folder") from error
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise spoilt(path, f"it is damaged, or no safetensors file: {error}") from error
     body = 8 + length
     tensors = [_stored(name, given, body) for name, given in header.items() if name != "__metadata__"]
@@ -94,6 +94,6 @@ def _stored(name: str, given: Mapping[str, Any], body: int) -> Stored:
 def _mark(text: str) -> dict[str, str]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

@@ -24,6 +24,7 @@ from .layout import MARK, Scaling, Stored, spoilt
 from .stream import Run, copy_groups
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+_LARGEST_MARK = 1 << 20
 _STYLED = re.compile(r"\x1b\[\d+m")
 
 
@@ -73,11 +74,12 @@ def read_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
+            _check_records(infos)
             mark = next((archive.read(info) for info in infos if info.filename.endswith(f"/{MARK}.json")), None)
         records = _records(path, infos)
     except OSError as error:
         raise spoilt(path, error.strerror or str(error), "--state-dict names a file or a folder") from error
-    except (zipfile.BadZipFile, struct.error) as error:
+    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OverflowError, EOFError) as error:
         hint = (
             "nothing was written; save or download the file again, and what torch before 1.6 wrote with a newer torch"
         )
@@ -139,15 +141,16 @@ def _write_small(path: Path, target: Record, tensor: torch.Tensor) -> int:
 
 
 def tensors_in(content: Any) -> Iterator[torch.Tensor]:
-    """All tensors of nested dicts, lists and tuples, in order."""
-    if isinstance(content, torch.Tensor):
-        yield content
-    elif isinstance(content, Mapping):
-        for value in content.values():
-            yield from tensors_in(value)
-    elif isinstance(content, (list, tuple)):
-        for value in content:
-            yield from tensors_in(value)
+    """All tensors of nested dicts, lists and tuples, in order; those of a container that is met again but once."""
+    seen: set[int] = set()
+    left = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (Mapping, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            left += reversed([*(value.values() if isinstance(value, Mapping) else value)])
 
 
 def _load(path: Path) -> Any:
@@ -156,8 +159,9 @@ def _load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         hint = "it is read with weights_only=True, so it may hold tensors, numbers and text only"
         raise spoilt(path, _refused(str(error)), f"{hint}: save model.state_dict()") from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise spoilt(path, f"it is damaged, or no torch checkpoint: {str(error).splitlines()[0][:200]}") from error
+    except Exception as error:  # a damaged pickle may do anything that its operations can
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise spoilt(path, f"it is damaged, or no torch checkpoint: {said}") from error
 
 
 def _refused(message: str) -> str:
@@ -172,13 +176,20 @@ def _records(path: Path, infos: list[zipfile.ZipInfo]) -> list[Record]:
     with path.open("rb") as file:
         for info in infos:
             if info.filename.split("/")[-2:-1] == ["data"] and info.file_size:
-                if info.compress_type != zipfile.ZIP_STORED:
-                    raise zipfile.BadZipFile(f"its record {info.filename} is compressed")
                 file.seek(info.header_offset)
                 name_length, extra_length = struct.unpack_from("<HH", file.read(30), 26)
                 offset = info.header_offset + 30 + name_length + extra_length
                 found.append(Record(info.filename, offset, info.file_size))
     return sorted(found, key=lambda record: record.offset)
+
+
+def _check_records(infos: Iterable[zipfile.ZipInfo]) -> None:
+    """Raise BadZipFile for what could unpack to more than the file has bytes."""
+    for info in infos:
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise zipfile.BadZipFile(f"its record {info.filename} is compressed")
+        if info.filename.endswith(".json") and info.file_size > _LARGEST_MARK:
+            raise zipfile.BadZipFile(f"its record {info.filename} has {info.file_size:,} bytes")
 
 
 def _by_address(path: Path, content: Any, records: list[Record]) -> dict[int, Record]:
@@ -225,6 +236,6 @@ def _finish(path: Path, sums: Mapping[str, int], mark: Mapping[str, str]) -> Non
 def _mark(text: bytes) -> dict[str, str]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

@@ -70,7 +70,7 @@ def read_torch_file(path: Path, known: Callable[[str], bool]) -> TorchFile:
     counts = {keys: sum(known(str(name)) for name in part) for keys, part in _dicts(archive.content)}
     found = [keys for keys, count in counts.items() if count]
     if len(found) > 1:
-        names = ", ".join(".".join(keys) or "the whole file" for keys in found)
+        names = ", ".join(".".join(map(str, keys)) or "the whole file" for keys in found)
         raise spoilt(
             path, f"several dicts in it have tensors by the model's names: {names}",
             "save the state dict alone: torch.save(model.state_dict(), FILE)",
@@ -78,6 +78,9 @@ def read_torch_file(path: Path, known: Callable[[str], bool]) -> TorchFile:
     keys = found[0] if found else max(counts, key=lambda each: _size(archive.content, each), default=())
     if not counts:
         raise spoilt(path, "it holds no state dict", "save model.state_dict()")
+    odd = [name for name in at(archive.content, keys) if not isinstance(name, str)]
+    if odd:
+        raise spoilt(path, f"a name in its state dict is {odd[0]!r}, expected text", "save model.state_dict()")
     return TorchFile(archive, keys)
 
 
@@ -111,11 +114,16 @@ def _dicts(content: Any) -> Iterator[tuple[Keys, Mapping[Any, Any]]]:
             yield keys, part
 
 
-def _walk(content: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Mapping[Any, Any]]]:
-    if isinstance(content, Mapping):
-        yield keys, content
-        for key, value in content.items():
-            yield from _walk(value, (*keys, key))
+def _walk(content: Any) -> Iterator[tuple[Keys, Mapping[Any, Any]]]:
+    """All dicts in dicts, each with the way to it; one that holds itself is met once."""
+    left: list[tuple[Keys, Any]] = [((), content)]
+    seen: set[int] = set()
+    while left:
+        keys, value = left.pop()
+        if isinstance(value, Mapping) and id(value) not in seen:
+            seen.add(id(value))
+            yield keys, value
+            left += reversed([((*keys, key), each) for key, each in value.items()])
 
 
 def _size(content: Any, keys: Keys) -> int:

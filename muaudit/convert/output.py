@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ..checkpoints.folder import replaced
 from ..errors import UserError
 from ..plan.file import SCHEMA, load_plan, write_plan
 from ..plan.plan import Plan
+from ..reading import Malformed, parse_yaml, read_text
 from ..targets.probe import Target
 
 if TYPE_CHECKING:
@@ -186,9 +185,9 @@ def _too_large(full: Target | None, plan: Plan) -> str:
 def _own(folder: Path) -> Collection[str]:
     """What an earlier run wrote into a folder, as its plan.yaml says."""
     try:
-        data = yaml.safe_load((folder / PLAN).read_text(encoding="utf-8"))
+        data = parse_yaml(read_text(folder / PLAN))
         if data["schema"] != SCHEMA:
             return ()
         return {PLAN, *map(str, (data.get("applied") or {"written": [STATE_DICT]})["written"])}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+    except (UserError, Malformed, KeyError, TypeError):
         return ()

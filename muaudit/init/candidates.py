@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from muaudit.errors import UserError
+from muaudit.reading import parse_json, read_bytes
 
 _SKIPPED_FOLDERS = frozenset(
     ("tests", "test", "testing", "docs", "doc", "build", "dist", "node_modules", "site-packages", "__pycache__",
@@ -60,14 +62,14 @@ def _wanted(file: str) -> bool:
 
 def _candidate(folder: Path, file: str) -> Candidate | None:
     try:
-        data = (folder / file).read_bytes() if (folder / file).stat().st_size < _LARGEST else b""
+        data = read_bytes(folder / file, most=_LARGEST)
         if file.endswith(".json"):
-            content = json.loads(data) if data else None
+            content = parse_json(data.decode()) if data else None
             return Candidate(file) if isinstance(content, dict) and "model_type" in content else None
         if b"def forward" not in data and b"def build" not in data:
             return None
         tree = ast.parse(data)
-    except (OSError, ValueError, SyntaxError, RecursionError):
+    except (UserError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return Candidate(file) if any(map(_holds_model, tree.body)) else None
 

@@ -55,7 +55,7 @@ def whole_text(file: Path, added: str) -> str:
 
 
 def _check(text: str, file: Path) -> None:
-    from muaudit.settings.source import parse_toml
+    from muaudit.reading import parse_toml
 
     try:
         parse_toml(text)

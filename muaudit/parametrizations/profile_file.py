@@ -23,6 +23,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.findings.model import SEVERITIES, Severity
 from muaudit.parametrizations.profiles import ADVICE, PROFILES, Profile
+from muaudit.reading import Malformed, Unreadable, parse_yaml, read_text
 from muaudit.suggest import nearest
 
 SUFFIXES = (".yaml", ".yml")
@@ -80,17 +81,15 @@ def load_profile(path: Path) -> Profile:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    import yaml
-
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = parse_yaml(read_text(path))
+    except Unreadable as error:
+        if not error.absent:
+            raise
         names = ", ".join(PROFILES)
         raise UserError(f"no profile file {path}", f"give a file that exists, or one of the profiles {names}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except Malformed as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(found, Mapping):
         kind = "nothing" if found is None else f"a {type(found).__name__}"
         raise UserError(

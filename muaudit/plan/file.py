@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
+from ..reading import Malformed, parse_yaml, read_text
 from ..writing import write_file
 from .plan import Plan
 from .scales import SETTINGS, WHOLE, Entry, Hook, Part
@@ -99,11 +100,10 @@ def load_plan(path: str | Path) -> Plan:
         UserError: the file cannot be read, is no plan, or has another version.
     """
     path = Path(path)
+    text = read_text(path, "muaudit convert writes a plan")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}", "muaudit convert writes a plan") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        data = parse_yaml(text)
+    except Malformed as error:
         raise UserError(f"{path} is no plan: it is not YAML", str(error)) from error
     if not isinstance(data, dict) or "schema" not in data:
         raise UserError(f"{path} is no plan: expected a mapping with a schema, {SCHEMA}")
@@ -114,7 +114,7 @@ def load_plan(path: str | Path) -> Plan:
     try:
         plan = _plan(data)
         _check_scales(plan, data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         detail = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path} is no complete plan: {detail}", "make it anew with muaudit convert") from error
     return plan

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from muaudit.errors import UserError
+from muaudit.reading import Malformed, Unreadable, parse_toml, parse_yaml, read_text
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _HEADER = re.compile(rf"\s*\[\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
@@ -70,9 +70,9 @@ def find_source(start: Path, config: Path | None = None) -> Source | None:
 def _read(file: Path) -> Source | None:
     """The section of a file; None for a TOML file without one."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{_shown(file)} cannot be read: {error}", _MEND) from None
+        text = read_text(file)
+    except Unreadable as error:
+        raise UserError(f"{_shown(file)} cannot be read: {error.why}", _MEND) from None
     if file.suffix == ".toml":
         tool = _toml(file, text).get("tool", {})
         section = tool.get("muaudit") if isinstance(tool, dict) else None
@@ -83,32 +83,19 @@ def _read(file: Path) -> Source | None:
 def _toml(file: Path, text: str) -> dict[str, Any]:
     try:
         return parse_toml(text)
-    except ValueError as error:
-        said = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.S)
-        place, problem = (f":{said[2]}:{said[3]}", said[1]) if said else ("", str(error))
-        raise UserError(f"{_shown(file)}{place}: not valid TOML: {problem}", _MEND) from None
+    except Malformed as error:
+        raise UserError(f"{_shown(file)}{_place(error)}: not valid TOML: {error.problem}", _MEND) from None
 
 
 def _yaml(file: Path, text: str) -> Any:
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise UserError(f"{_shown(file)}{place}: not valid YAML: {problem}", _MEND) from None
+        return parse_yaml(text)
+    except Malformed as error:
+        raise UserError(f"{_shown(file)}{_place(error)}: not valid YAML: {error.problem}", _MEND) from None
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """The document as plain data. Raises ValueError for what is no TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    loaded: dict[str, Any] = tomllib.loads(text)
-    return loaded
+def _place(error: Malformed) -> str:
+    return f":{error.line}:{error.column}" if error.line else ""
 
 
 def _mapping(section: Any, file: Path) -> Mapping[str, Any]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from muaudit.errors import UserError
+from muaudit.reading import RESULTS, Malformed, parse_json, read_bytes
 from muaudit.sweep.jobs import Job, Outcome, Unit
 
 SCHEMA = "muaudit.sweep/1"
+T = TypeVar("T")
 FLUSH_SECONDS = 2.0
 
 
@@ -80,21 +83,19 @@ class Results:
         if not rows or not isinstance(rows[0], dict) or rows[0].get("schema") != SCHEMA:
             raise UserError(f"{self.path} is no results file of a sweep", "name another with --results")
         self._check(rows[0].get("settings"))
+        outcomes = {id(row): _outcome(self.path, number, row) for number, row in enumerate(rows[1:], 2)}
         whole = _of_whole_units(rows[1:])
         for row in whole:
-            self._keep(row, _outcome(self.path, row))
+            self._keep(row, outcomes[id(row)])
         return not cut and len(whole) == len(rows) - 1
 
     def _bytes(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read {self.path}: {error.strerror or error}") from error
+        return read_bytes(self.path, "--results names another file", RESULTS)
 
     def _parsed(self, number: int, text: str) -> Any:
         try:
-            return json.loads(text)
-        except ValueError:
+            return parse_json(text)
+        except Malformed:
             raise UserError(
                 f"{self.path}, line {number}: expected JSON, found {text[:40]!r}",
                 "the file is damaged: mend or remove that line, or start anew with another --results",
@@ -150,6 +151,8 @@ class Results:
         """Open for appending, and lock out a second sweep on the same file where the system has locks."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_file():  # opening a pipe waits, and a device is no file to keep
+                raise OSError(None, "it is no regular file")
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -184,15 +187,35 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 _FIXED = ("variant", "width", "seed", "loss", "first_loss", "steps", "unit", "members")
 
 
-def _outcome(path: Path, row: Any) -> Outcome:
+def _outcome(path: Path, line: int, row: Any) -> Outcome:
     try:
-        values = tuple((name, float(value)) for name, value in row.items() if name not in _FIXED)
-        job = Job(str(row["variant"]), int(row["width"]), int(row["seed"]), values)
-        loss = None if row["loss"] is None else float(row["loss"])
-        first = None if row["first_loss"] is None else float(row["first_loss"])
-        return Outcome(job, loss, first, int(row["steps"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: expected a run, found {_short(row)}", f"{type(error).__name__}: {error}") from None
+        if not isinstance(row, dict):
+            raise ValueError("it is no object")
+        values = tuple((name, _number(row, name)) for name in row if name not in _FIXED)
+        job = Job(_of(str, row, "variant"), _of(int, row, "width"), _of(int, row, "seed"), values)
+        unit, members = row.get("unit", ""), row.get("members", 1)
+        if not isinstance(unit, str) or type(members) is not int:
+            raise ValueError(f"unit {unit!r} of {members!r} members")
+        loss, first = (None if row[name] is None else _number(row, name) for name in ("loss", "first_loss"))
+        return Outcome(job, loss, first, _of(int, row, "steps"))
+    except (KeyError, ValueError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        hint = "the file is damaged: mend or remove that line, or start anew with another --results"
+        raise UserError(f"{path}, line {line}: expected a run, found {_short(row)}: {what}", hint) from None
+
+
+def _of(kind: type[T], row: Mapping[str, Any], name: str) -> T:
+    value = row[name]
+    if type(value) is not kind:
+        raise ValueError(f"{name} is {value!r}, expected {'a whole number' if kind is int else 'a text'}")
+    return value
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    value = row[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} is {value!r}, expected a number")
+    return float(value)
 
 
 def _line(data: Mapping[str, Any]) -> str:

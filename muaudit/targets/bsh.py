@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
 from ..errors import UserError
+from ..reading import Malformed, parse_yaml, read_text
 from .trial import Sizes, Variant
 
 BaseShapes = Mapping[str, tuple[int | None, ...]]
@@ -24,11 +24,10 @@ def read_bsh(path: Path) -> dict[str, tuple[int | None, ...]]:
     Raises:
         UserError: it cannot be read, or is none.
     """
+    text = read_text(path, "mup.make_base_shapes writes one")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}", "mup.make_base_shapes writes one") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        data = parse_yaml(text)
+    except Malformed as error:
         raise UserError(f"{path} is no base shape file: it is not YAML", str(error)) from error
     if not isinstance(data, dict) or not all(_is_shape(dims) for dims in data.values()):
         raise UserError(f"{path} is no base shape file", "expected parameter names with lists of sizes and nulls")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from muaudit.errors import UserError
+from muaudit.reading import Malformed, parse_json, read_text
+from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
 from muaudit.targets.inputs import Form
 from muaudit.targets.loader import near
@@ -24,7 +25,7 @@ from muaudit.targets.published import own
 from muaudit.targets.shrink import WIDTHS, Shrunk, shrink
 from muaudit.targets.stages import is_staged, staged
 from muaudit.targets.trial import Draft, Sizes, Variant
-from muaudit.targets.usercode import guarded
+from muaudit.targets.usercode import describe, guarded
 from muaudit.targets.widths import PROBES
 
 _NOT_SHAPE = (
@@ -38,19 +39,34 @@ _LARGEST = 300_000_000
 
 def target_from_file(path: Path, options: TargetOptions) -> Target:
     """The target of a config.json. Raises UserError where transformers is not there or does not know the model."""
+    text = read_text(path, "expected a Hugging Face config.json")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        raw = parse_json(text)
+    except Malformed as error:
         raise UserError(f"{path} is not JSON: {error}", "expected a Hugging Face config.json") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
         raise UserError(
             f"{path} has no model_type, expected a Hugging Face config.json", "download the config.json of the model"
         )
     config_class = _config_class(raw["model_type"], path)
+    check_sizes(raw, path.name)
+    architectures = raw.get("architectures") or []
+    if not isinstance(architectures, list) or not all(isinstance(each, str) for each in architectures):
+        raise UserError(f"{path.name}: architectures is {architectures!r}, expected the names of model classes")
     with guarded(f"{path.name} ({raw['model_type']})"):
         full = config_class.from_dict({name: value for name, value in raw.items() if name not in _NOT_SHAPE})
-    architecture = next(iter(raw.get("architectures") or ()), None)
-    return _target(full, architecture, options, path)
+    with _of_config(path.name):
+        return _target(full, next(iter(architectures), None), options, path)
+
+
+@contextmanager
+def _of_config(name: str) -> Iterator[None]:
+    """What fails while a configuration is read and made small fails for what stands in it."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"cannot read {name}: its sizes do not go together: {describe(error)}",
+                        "compare it with the config.json that the model was published with") from error  # fmt: skip
 
 
 def target_from_object(found: Any, options: TargetOptions, path: Path | None) -> Target:
@@ -106,7 +122,7 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
     width = shrunk.width
-    cls = _model_class(full, architecture)
+    cls = _model_class(full, architecture, path.name if path else type(full).__name__)
     label = f"{cls.__name__}({type(full).__name__})"
     call = f"{cls.__name__}({type(full).__name__}({width}=width))"
     draft = Draft(
@@ -146,11 +162,13 @@ def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, .
     return type(full)(**{**fields, **overrides, "use_cache": False})
 
 
-def _model_class(full: Any, architecture: Any) -> Any:
+def _model_class(full: Any, architecture: Any, where: str) -> Any:
     """What is built from a config: the class that the checkpoint was saved from, else a language model."""
     import transformers
 
     cls: Any = getattr(transformers, architecture, None) if isinstance(architecture, str) else architecture
+    if cls is not None and not (inspect.isclass(cls) and is_model_or_config(cls) and issubclass(cls, nn.Module)):
+        raise UserError(f"{where}: {architecture} is no model class of transformers", "mend its architectures")
     cls = _language_model(type(full)) if cls is None else cls
     if cls is None:
         raise UserError(f"transformers names no model of {type(full).__name__}, expected one for a language model",

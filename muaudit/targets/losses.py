@@ -95,9 +95,12 @@ def _candidates(output: Any) -> Iterable[Any] | None:
 
 def check_scalar(loss: Any, name: str, gradient: bool = True) -> Tensor:
     """A user's loss as it is. Raises UserError unless it is a scalar, and, where `gradient` is asked for, has one."""
-    if not isinstance(loss, Tensor) or loss.numel() != 1 or loss.is_complex():
+    if isinstance(loss, Tensor) and loss.is_complex():
+        raise UserError(f"{name} returned {_kind(loss)} of complex numbers, expected a real scalar tensor",
+                        "take its .real or .abs()")  # fmt: skip
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
         raise UserError(
-            f"{name} returned {_kind(loss)}, expected a scalar tensor of a real number",
+            f"{name} returned {_kind(loss)}, expected a scalar tensor",
             "reduce it, for example with .mean()",
         )
     if gradient and not _has_gradient(loss):

@@ -10,9 +10,11 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
+from muaudit.reading import read_bytes
 from muaudit.targets import configs, loader, methods
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
+from muaudit.targets.source import read_source
 
 _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _FORMS = "expected file.py, file.py:Name, package.module:Name or a Hugging Face config.json"
@@ -149,7 +151,7 @@ def _only_file(folder: Path) -> str:
             f"several files here may hold the model: {', '.join(file.name for file in files)}", f"name one:\n{commands}"
         )
     config = folder / "config.json"
-    if config.is_file() and b'"model_type"' in config.read_bytes():
+    if config.is_file() and b'"model_type"' in read_bytes(config):
         return config.name
     raise UserError(
         "no target given, and no file here holds a model", f"{_FORMS}\nmuaudit init looks in the folders below, too"
@@ -157,7 +159,9 @@ def _only_file(folder: Path) -> str:
 
 
 def _speaks_of_models(file: Path) -> bool:
-    text = file.read_bytes()
+    if not file.is_file():
+        return False
+    text = read_source(file)
     own = not file.name.startswith(("test_", "conftest", "setup"))
     return own and (b"nn.Module" in text or b"def build(" in text or b"(Module)" in text)
 

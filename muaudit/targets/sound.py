@@ -98,8 +98,6 @@ def check_optimizer(optimizer: Any, model: nn.Module, where: str) -> None:
     for number, group in enumerate(_groups(optimizer, where)):
         named = f"{where}: param group {number}"
         rate: Any = group.get("lr")
-        if "lr" not in group and not getattr(optimizer, "defaults", None):
-            raise UserError(f"{named} has no learning rate, expected a number under 'lr'")
         if "lr" in group and (not _is_number(rate) or float(rate) < 0):
             raise UserError(f"{named} has the learning rate {_shown(rate)}, expected a number, and none below 0")
         for name, value in _numbers(group):

@@ -8,14 +8,17 @@ import os
 import sys
 from pathlib import Path
 
+from muaudit.errors import UserError
+from muaudit.reading import SOURCE, read_bytes
+
 OVERLAY: dict[str, bytes] = {}
 """Files that are to be read as if they held this: edits that are tried before they are made."""
 
 
 def read_source(file: str | Path) -> bytes:
-    """The bytes of a source file, or of its overlay. Raises OSError."""
+    """The bytes of a source file, or of its overlay. Raises Unreadable."""
     found = OVERLAY.get(str(file))
-    return Path(file).read_bytes() if found is None else found
+    return read_bytes(file, most=SOURCE) if found is None else found
 
 
 def tree_of(file: str | None) -> ast.Module | None:
@@ -51,5 +54,5 @@ def file_of(cls: type) -> str | None:
 def _parse(file: str, _changed: int, _size: int, _overlay: bytes | None) -> ast.Module | None:
     try:
         return ast.parse(read_source(file))
-    except (OSError, SyntaxError, ValueError):
+    except (UserError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None

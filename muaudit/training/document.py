@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 
 from ..errors import UserError
+from ..reading import RESULTS, Malformed, parse_json, read_text
 from ..release import __version__
 from .measurement import STATISTICS, Activation, Array, Kind, Measurement
 from .run_settings import DTYPES, check_width_list
@@ -44,11 +45,10 @@ def to_json(run: Measurement, verdict: CheckVerdict) -> str:
 
 def from_file(path: Path) -> Measurement:
     """A measurement that was written before. Raises UserError."""
+    text = read_text(path, most=RESULTS)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+        document = parse_json(text)
+    except Malformed as error:
         raise UserError(f"{path} is not JSON: {error}") from error
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
@@ -59,7 +59,7 @@ def from_file(path: Path) -> Measurement:
         raise UserError(f"{path} is damaged: {error.message}") from error
     except KeyError as error:
         raise UserError(f"{path} is damaged: it has no {error}") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
 
 
