@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from pathlib import Path
 
 from muaudit.errors import UserError
 from muaudit.reading import SOURCE, read_bytes
