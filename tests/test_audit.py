@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 import muaudit
 from muaudit.findings.model import Report
-from muaudit.solve.linear import Expr, System
+from muaudit.program.expression import Expr
+from muaudit.solve.linear import System
 
 X = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
 SEQUENCE = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(0))

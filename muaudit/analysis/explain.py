@@ -9,29 +9,12 @@ from ..findings.model import Step
 from ..findings.power import power
 from ..judge.edits import Judged
 from ..optimizers import families
+from ..program.kinds import meaning
+from ..program.kinds.meaning import TP5
+from ..program.operands import leaf
 from ..program.values import Value, readers_of
 from ..solve.predict import Prediction
 from .derive import Scaling
-
-TP5 = "TP5, arXiv 2203.03466"
-RULES: dict[str, str] = {
-    "param": "parameter: measured init, optimizer's step",
-    "data": "constant or data: measured at both widths",
-    "scale": "× constant: its exponent adds",
-    "view": "same entries",
-    "join": f"sum: the largest exponent wins ({TP5} App. J)",
-    "lookup": "row of a table: nothing is summed",
-    "contract": f"Σ over a dim of exponent k: init + k/2 (central limit), "
-    f"update + k (law of large numbers; {TP5} App. J.1)",
-    "mul": "elementwise product: exponents add",
-    "power": "homogeneous of degree p: exponent × p",
-    "reduce": "sum or mean over a dim (law of large numbers)",
-    "norm": "divided by its own size: exponent 0, update relative to init",
-    "softmax": "softmax: logits must stay of size 1",
-    "act": "nonlinearity: its argument must stay of size 1",
-    "loss": "loss: outputs must stay of size 1",
-    "unknown": "not understood",
-}
 
 
 class Derivations(Mapping[str, tuple[Step, ...]]):
@@ -117,8 +100,10 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
             if current.kind == "view":
                 continue
             result = f"× {power(current.c)}" if current.kind == "scale" else ""
-            yield Step(current.op.name, current.op.file, current.op.line, result or current.kind, RULES[current.kind])
-            if current.kind in ("act", "norm", "softmax", "loss", "contract", "power", "unknown"):
+            yield Step(
+                current.op.name, current.op.file, current.op.line, result or current.kind, meaning(current).words
+            )
+            if meaning(current).settles:
                 return
 
     # -- an activation -------------------------------------------------------------------------------------------------
@@ -138,20 +123,14 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         size = self.prediction.sizes[value]
         change = f", change {power(size.update)}" if not isinf(size.update) else ""
         weights = [a for a in value.args if a.weight]
-        names = f" by {_leaf_name(weights[0])}" if weights else ""
+        names = f" by {leaf(weights[0]).name}" if weights else ""
         return Step(
             f"{value.op.name}{names}",
             value.op.file,
             value.op.line,
             f"init {power(size.init)}{change}",
-            RULES[value.kind],
+            meaning(value).words,
         )
-
-
-def _leaf_name(value: Value) -> str:
-    while value.kind != "param" and value.args:
-        value = value.args[0]
-    return value.name
 
 
 def _init_rule(j: Judged) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import braced, pattern_of
 from ..judge.edits import Judged
+from ..program.use import Use
 from ..program.values import Value
-from ..solve.uses import Use
 from .derive import Scaling
 
 _FUSED = (1, 2, 3)  # how many products one matrix makes at once: gate and up; queries, keys and values

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ..analysis.derive import Scaling
 from ..errors import UserError
 from ..locations import location
+from ..program.use import Use
 from ..program.values import PER_CHANNEL, Value
-from ..solve.uses import Use
 from ..targets.probe import Target
 from ..trace.definitions import Place
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..solve.uses import Use
+from ..program.use import Use
 from .modules import SMALL
 from .multipliers import Hooks
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from ..analysis.derive import Scaling
 from ..judge.blame import Blame
+from ..program.expression import Expr
+from ..program.use import Use
 from ..program.values import Value
-from ..solve.linear import Expr
-from ..solve.uses import Ideal, Use
+from ..solve.uses import Ideal
 
 SMALL = 1e-6
 

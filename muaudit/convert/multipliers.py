@@ -9,8 +9,8 @@ from ..errors import UserError
 from ..findings.names import pattern_of
 from ..findings.power import fraction
 from ..plan.scales import WHOLE, Hook, Part
+from ..program.use import Use
 from ..program.values import Value
-from ..solve.uses import Use
 from .gauge import Unmet
 from .modules import SMALL, Anatomy, anatomies, homes
 from .sides import Side, Sides

@@ -18,9 +18,11 @@ from collections.abc import Iterator, Mapping
 
 from ..optimizers import UNKNOWN
 from ..optimizers.trained import Trained
+from ..program.expression import Expr
+from ..program.use import Use
 from ..program.values import ZERO
-from ..solve.linear import Expr, System
-from ..solve.uses import Ideal, Use
+from ..solve.linear import System
+from ..solve.uses import Ideal
 from ..trace.inits import Init
 from .cost import Tally
 from .edits import TOLERANCE, Judged, edits, kind_of, owner, role_of_constant

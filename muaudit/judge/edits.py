@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..findings.names import pattern_of
+from ..program.use import Use
 from ..program.values import ZERO
-from ..solve.uses import Use
 
 TOLERANCE = 0.06  # exponents closer than this are the same: a quarter of the step that they come in
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..solve.linear import Expr
+from ..program.expression import Expr
 from .cost import Tally, of_gauge
 from .edits import Edit
 

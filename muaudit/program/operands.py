@@ -38,9 +38,6 @@ def axis_below(x: Value, axis: int | None) -> int | None:
     return None if along[0] == along[1] else axis if along[1] else 1 - axis
 
 
-TRANSPARENT = ("view", "scale", "join", "mul", "power", "reduce", "contract")
-
-
 def is_average(v: Value) -> bool:
     """Whether a contraction weighs its terms by a softmax over the very dim it sums: n terms, weights of 1/n."""
     weights = [x for x in map(through_views, v.args) if x.kind == "softmax"]
@@ -91,11 +88,16 @@ def has_function(x: Value) -> bool:
     return x.kind == "act" or any(has_function(a) for a in x.args if a.weight)
 
 
-def leaf_rank(x: Value) -> int:
-    """Number of dims the parameter itself has."""
+def leaf(x: Value) -> Value:
+    """The parameter that an expression of parameters comes from."""
     while x.kind != "param" and x.args:
         x = x.args[0]
-    return len(x.dims)
+    return x
+
+
+def leaf_rank(x: Value) -> int:
+    """Number of dims the parameter itself has."""
+    return len(leaf(x).dims)
 
 
 def before_scales(x: Value) -> Value:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from .kinds import meaning
 from .values import Value
 
 Starts = Mapping[str, float | None]  # exponents of the rms of parameters at initialization, where they are powers
@@ -18,13 +19,5 @@ def start_of(x: Value, starts: Starts) -> float | None:
     if x.kind == "param":
         known = starts.get(x.name)
         return known if known is not None and math.isfinite(known) else None
-    if x.kind not in ("view", "scale", "power", "reduce") or (x.kind == "reduce" and x.signed):
-        return None
-    inner = start_of(x.args[0], starts)
-    if inner is None or not math.isfinite(x.c):
-        return None
-    if x.kind == "power":
-        return inner * x.c
-    if x.kind == "reduce":
-        return inner if x.mean else inner + x.e
-    return inner + x.c if x.kind == "scale" else inner
+    inner = start_of(x.args[0], starts) if x.args else None
+    return None if inner is None else meaning(x).start(x, inner)

@@ -1,24 +1,7 @@
 """The small language that recorded operations are lowered to: fifteen kinds of value.
 
-Every rule of the audit (ideal exponents, predicted exponents, gradients) is written once per kind, not per operation.
-
-| kind      | meaning                                                       | fields                               |
-|-----------|---------------------------------------------------------------|--------------------------------------|
-| param     | a parameter                                                   | name                                 |
-| data      | nothing trainable flows in: constant, buffer, input           | c: exponent of its rms, -inf if zero |
-| scale     | arg × a constant of exponent c (e: default size of a norm)    | c, e                                 |
-| view      | the same entries, some of them, repeated or reordered         |                                      |
-| join      | sum, concatenation or selection of the args                   |                                      |
-| lookup    | rows of a table                                               |                                      |
-| contract  | sum over a shared dim of arg0 × arg1                          | e: its exponent                      |
-| mul       | elementwise product                                           |                                      |
-| power     | homogeneous elementwise function of degree p (relu: 1)        | c: p                                 |
-| reduce    | sum (mean=False) or mean over dims of exponent e              | e, mean                              |
-| norm      | arg divided by its own size                                   | e: exponent of the normalised dims   |
-| softmax   | softmax (e: exponent of its dim) or log-softmax               | e                                    |
-| act       | elementwise function with a scale of its own                  | c: degree at large arguments, low    |
-| loss      | a loss function of arg0                                       |                                      |
-| unknown   | not understood                                                | note                                 |
+Every rule of the audit (ideal exponents, predicted exponents, gradients) is written once per kind, in `kinds`, not per
+operation.
 """
 
 from __future__ import annotations
@@ -75,7 +58,7 @@ class Value:
     def normalises(self) -> bool:
         """A product of x and a negative power of a mean of powers of x: a norm layer spelled out."""
         return self.kind == "mul" and any(
-            _divides(scale, _plain(x)) for x, scale in (self.args, self.args[::-1]) if scale.kind != "data"
+            _divides(scale, plain(x)) for x, scale in (self.args, self.args[::-1]) if scale.kind != "data"
         )
 
 
@@ -85,14 +68,15 @@ def _divides(scale: Value, x: Value) -> bool:
         if scale.kind == "power" and scale.c < 0:
             negative = True
         if scale.kind == "power" and scale.c > 1 and negative:
-            return _plain(scale.args[0]) is x
+            return plain(scale.args[0]) is x
         if scale.kind not in ("power", "view", "reduce", "scale", "join") or not scale.args:
             return False
         scale = next((a for a in scale.args if a.kind != "data"), scale.args[0])
     return False
 
 
-def _plain(v: Value) -> Value:
+def plain(v: Value) -> Value:
+    """What a view is a view of."""
     while v.kind == "view":
         v = v.args[0]
     return v

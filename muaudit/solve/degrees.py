@@ -7,11 +7,10 @@ root of a mean of squares.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 
+from ..program.kinds import meaning
 from ..program.values import Value
-
-_SAME = ("view", "scale", "reduce")
 
 
 def normalised(products: Collection[Value], readers: Callable[[Value], Iterable[Value]], *, alone: bool = True) -> bool:
@@ -26,7 +25,7 @@ def normalised(products: Collection[Value], readers: Callable[[Value], Iterable[
     while waiting:
         _, value = heapq.heappop(waiting)
         if value not in degrees:
-            degree = _degree(value, degrees, alone)
+            degree = meaning(value).degree(value, [degrees.get(a) for a in value.args], alone)
             if degree is None:
                 return False
             degrees[value] = degree
@@ -40,21 +39,3 @@ def normalised(products: Collection[Value], readers: Callable[[Value], Iterable[
                 made.add(reader)
                 heapq.heappush(waiting, (reader.index, reader))
     return True
-
-
-def _degree(value: Value, degrees: Mapping[Value, float], alone: bool) -> float | None:
-    """The degree of a value in what `degrees` starts from; None where it has none."""
-    of_args = [degrees.get(a) for a in value.args]
-    known = [d for d in of_args if d is not None]
-    if value.kind == "norm":
-        return 0.0
-    if value.kind in _SAME:
-        return known[0]
-    if value.kind == "power":
-        return round(known[0] * value.c, 6)
-    if value.kind == "mul":
-        return round(sum(known), 6)
-    if value.kind == "join":
-        others = [a for a, d in zip(value.args, of_args, strict=True) if d is None and not a.weight]
-        return known[0] if len(set(known)) == 1 and not (alone and others) else None
-    return None
