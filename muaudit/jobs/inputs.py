@@ -14,7 +14,7 @@ from muaudit.jobs import environment, facts, lookups
 from muaudit.jobs.facts import unrecorded
 from muaudit.jobs.notes import Notes
 from muaudit.jobs.unseen import unseen
-from muaudit.targets.userfiles import is_user_file, user_modules
+from muaudit.targets.userfiles import is_user_file, module_file, user_modules
 
 _START = time.time_ns()
 _TOOL = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -95,7 +95,7 @@ def _installed_files(recorder: Notes, before: Collection[str]) -> tuple[dict[str
 def _foreign_modules() -> Iterator[tuple[str, str]]:
     """(name, file) of what is imported of Python and of installed packages."""
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+        file = module_file(module)
         if isinstance(file, str) and os.path.isabs(file) and not is_user_file(file) and not file.startswith(_TOOL):
             yield name, os.path.abspath(file)
 

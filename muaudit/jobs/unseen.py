@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator
 
-from muaudit.targets.userfiles import is_installed
+from muaudit.targets.userfiles import is_installed, module_file
 
 _READS_BY_ITSELF = {"safetensors", "tokenizers"}
 """Libraries that others load anyway: what counts is that the user's code uses them."""
@@ -59,7 +59,7 @@ def _native_packages() -> set[str]:
     """The installed packages of which native code is loaded."""
     found = set()
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+        file = module_file(module)
         if isinstance(file, str) and file.endswith((".so", ".pyd")) and is_installed(file):
             found.add(name.partition(".")[0])
     return found

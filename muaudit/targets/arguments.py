@@ -11,16 +11,23 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from muaudit.targets import configs, names, sentinels, signatures
+from muaudit.targets.sequences import Sequence, annotated, listed
 
 MISSING: Any = inspect.Parameter.empty
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One argument that is no config: its default (MISSING when it has none) and its annotation."""
+    """One argument that is no config: its default (MISSING when it has none) and its annotation.
+
+    form: the list that it has to be, where it has no default and one number will not do. word: the first text that it
+    is compared with, where it has no default.
+    """
 
     value: Any = MISSING
     annotation: Any = None
+    form: Sequence | None = None
+    word: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,15 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     tested = sentinels.asserted(
         [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
     )
+    lists, words = listed(cls), sentinels.words(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
-        knobs[name], paths[name] = dataclasses.replace(leaf, value=MISSING) if nothing else leaf, path
+        leaf = dataclasses.replace(leaf, value=MISSING) if nothing else leaf
+        if leaf.value is MISSING:
+            form = annotated(leaf.annotation, lists.get(name) if path[1:] == () else None)
+            leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]))
+        knobs[name], paths[name] = leaf, path
     return Arguments(root, knobs, paths, branches[0].name if branches else "")
 
 

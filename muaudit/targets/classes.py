@@ -11,7 +11,7 @@ from typing import Any
 from muaudit.targets import arguments, names, paste, small
 from muaudit.targets.arguments import Arguments
 from muaudit.targets.assertions import AssertedError, answered
-from muaudit.targets.depth import covered
+from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
 from muaudit.targets.guesses import Hints
 from muaudit.targets.initialization import of_module
@@ -19,6 +19,7 @@ from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
 from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.usercode import RaisedError
 from muaudit.targets.widths import Plan, plans
 
 
@@ -47,7 +48,13 @@ def target_from_class(
     )  # fmt: skip
     try:
         return finish(draft, options)
-    except AssertedError as error:
+    except RaisedError as error:
+        assumed = list(given[0].assumed)
+        if assumed and not isinstance(error, AssertedError):
+            build = paste.construction(read, given[0], assumed)
+            raise small.missing_values(assumed, called, paste.spec(build, paste.imports(build, module))) from error
+        if not isinstance(error, AssertedError):
+            raise
         left = {name: None for name in error.without if name not in options.set}
         if not left:
             raise
@@ -58,11 +65,22 @@ def target_from_class(
 
 def _variants(read: Arguments, given: list[Plan], options: TargetOptions) -> Iterator[Variant]:
     for each in given:
+        images = _own_images(read, each, options.set)
+        if images and not shows_all(each, images, read.construct):
+            continue  # the next plan leaves the image as it is
         found = covered(each, read.knobs, options.set, read.construct)
         plan = found.plan
         yield Variant(
             plan.axes, _build(read, plan), plan.notes, _hints(read, plan), _cut(read, plan, options.set), found.missing
         )
+
+
+def _own_images(read: Arguments, plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of images that the plan makes smaller, as the model has them."""
+    own = {name: leaf.value for name, leaf in read.knobs.items() if name in plan.fixed and name not in given}
+    return {name: value for name, value in own.items()
+            if names.rank(name.rpartition(".")[2], names.IMAGE) is not None and value is not arguments.MISSING
+            and value != plan.fixed[name]}  # fmt: skip
 
 
 def _cut(read: Arguments, plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:

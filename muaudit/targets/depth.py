@@ -65,6 +65,17 @@ def covered(plan: Plan, knobs: Mapping[str, Leaf], given: Collection[str], build
     return Covered(plan, tuple((each, f"it is in the model at {layers}, not in the small one") for each in shown))
 
 
+def shows_all(plan: Plan, own: Mapping[str, Any], build: Build) -> bool:
+    """Whether every kind of module occurs although these arguments are smaller than the model's own values.
+
+    Networks of convolutions attend at some resolutions alone: with a small image they may have no attention.
+    """
+    values = plan.values({})
+    whole = _kinds(build, values | dict(own))
+    few = _kinds(build, values) if whole is not None else None
+    return whole is None or few is None or not whole.keys() - few.keys()
+
+
 def _is_cut(name: str, own: Any, used: Any) -> bool:
     depth = names.rank(name.rpartition(".")[2], names.DEPTH) is not None
     return depth and own is not MISSING and type(own) is int and type(used) is int and own > used

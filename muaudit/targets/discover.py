@@ -12,7 +12,9 @@ from typing import Any
 from muaudit.errors import AmbiguousModelError, UserError
 from muaudit.targets import arguments, names
 from muaudit.targets.factories import Factory, factories, handed
-from muaudit.targets.methods import forwardless, no_forward
+from muaudit.targets.literals import advice
+from muaudit.targets.methods import forwardless, has_forward, no_forward
+from muaudit.targets.small import assumed
 from muaudit.targets.source import class_node
 
 _PREFERRED = re.compile(
@@ -44,7 +46,8 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     returned = {each.returns for each in built.values()}
     best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
     if len(best) > 1:
-        raise ambiguous(target, best)
+        wide = any(_wide(callables[name], module) for name in best)
+        raise ambiguous(target, best, "" if wide else advice(module.__file__))
     chosen = _preset(best[0], callables, built, module) or best[0]
     others = [name for name in roots if name not in (best[0], chosen)]
     others += [name for name, each in built.items() if chosen != best[0] and each.returns == best[0] and name != chosen]
@@ -81,7 +84,11 @@ def _preset(
 def _wants_unknown(model: Callable[..., Any], module: ModuleType) -> bool:
     knobs = arguments.read(model, module).knobs
     return any(
-        leaf.value is arguments.MISSING and names.guess(name) is None and not _is_width(name)
+        leaf.value is arguments.MISSING
+        and names.guess(name) is None
+        and assumed(name, leaf) is None
+        and leaf.word is None
+        and not _is_width(name)
         for name, leaf in ((name.rpartition(".")[2], leaf) for name, leaf in knobs.items())
     )
 
@@ -105,7 +112,7 @@ def is_model_class(value: Any) -> bool:
 
     if not inspect.isclass(value) or not issubclass(value, torch.nn.Module) or value is torch.nn.Module:
         return False
-    return value.forward is not torch.nn.Module.forward and not value.__module__.startswith("torch.")
+    return has_forward(value) and not value.__module__.startswith("torch.")
 
 
 def used_classes(cls: type) -> set[str]:
@@ -116,11 +123,12 @@ def used_classes(cls: type) -> set[str]:
     return {node.id for node in mentioned if isinstance(node, ast.Name)} | {base.__name__ for base in cls.__mro__[1:]}
 
 
-def ambiguous(target: str, candidates: list[str]) -> AmbiguousModelError:
-    """Several classes may be the model: list them as commands to paste."""
+def ambiguous(target: str, candidates: list[str], numbers: str = "") -> AmbiguousModelError:
+    """Several classes may be the model: list them as commands to paste. numbers: where their widths are literals."""
     commands = "\n".join(f"  muaudit check {target}:{name}" for name in candidates)
     message = f"{target} holds several models: {', '.join(candidates)}"
-    return AmbiguousModelError(message, f"name one of them:\n{commands}", candidates)
+    hint = f"name one of them:\n{commands}" + (f"\n{numbers}" if numbers else "")
+    return AmbiguousModelError(message, hint, candidates)
 
 
 SPEC = """  def build(width):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,6 +12,9 @@ from typing import Any
 
 from muaudit.targets.sentinels import assignments
 from muaudit.targets.source import tree_of
+
+_WORKS = re.compile(r"_|(train|fit|main|test|run|eval|evaluate|load|save|demo|fine_?tune)(_|$)")
+"""Functions that do more than to build a model, or that are nobody else's business."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ def factories(module: ModuleType, classes: Collection[str]) -> dict[str, Factory
     nodes = {node.name: node for node in (tree.body if tree is not None else ()) if isinstance(node, ast.FunctionDef)}
     own = {
         name: node for name, node in nodes.items()
-        if not name.startswith("_") and inspect.isfunction(getattr(module, name, None))
+        if not _WORKS.match(name) and inspect.isfunction(getattr(module, name, None))
     }  # fmt: skip
     found: dict[str, Factory] = {}
     for _ in range(3):  # a function may return what another one does, which stands further down

@@ -27,6 +27,10 @@ _CONTEXT = re.compile(r".*(context|cond.*|memory|enc(oder)?_(out.*|hidden.*)|(te
 _STATES = re.compile(r".*(mask|cache|past|states?|hidden|freqs|pos_emb|h0|hx|hc)s?|h|callback|generator")
 _CONTEXT_DIMS = ("context_dim", "cross_attention_dim", "cond_dim", "text_dim", "encoder_dim", "d_context", "ctx_dim")
 _PLACES = ("start_pos", "offset", "pos", "step", "start_index", "layer_idx")
+_FRAMES = ("frames", "num_frames", "n_frames")
+_SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actions": ("act",), "obs": ("state",),
+          "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
+_POINTS = re.compile(r"pos(itions?)?|coords?|coordinates|xyz|points?|pts")
 _SIDES = (32, 28, 64, 224, 96, 128, 16, 256)
 _LARGEST_CLASS = 1000
 
@@ -73,7 +77,7 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
     elif _IMAGES.fullmatch(name):
         others.sort(key=lambda guess: len(guess[1].dims) != 4)
     dims = _annotated(argument) or rank(model, argument.name)
-    found = [*first, *others, *_bare_inputs(model)]
+    found = [*first, *others, *_bare_inputs(model), *_of_channels(hints)]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
@@ -95,6 +99,10 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         plain = {"int": 0 if name in _PLACES else 1, "bool": False, "float": 1.0}
         yield ("plain",), 0 if said == "int" else plain[said]
         return
+    if _POINTS.fullmatch(name) and len(main.dims) > 1:
+        for size in (3, 2):
+            places = main.dims[:2] if main.dtype == "int64" else main.dims[:-1]
+            yield ("points", size), InputSpec("float32", (*places, size))
     if name in _PLACES:
         yield ("plain",), 0
     if _LENGTHS.fullmatch(name):
@@ -105,16 +113,18 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     read = reader(model, argument.name)
     if _TIMES.fullmatch(name):
         yield from _times(rows, read)
-    yield from _graph(name, main, read)
+    yield from _graph(name, main, read, hints)
     if name in TARGET_NAMES or _CLASSES.fullmatch(name):
         yield from _classes(rows, read, hints)
     if read is not None:
         for key, slot in _by_reader(read, model, hints, argument.name):
             yield key, _of_rows(slot, rows)
+    for known in _sizes_named(name, hints):
+        yield ("named", known), InputSpec("float32", (*main.dims[:-1], known))
     if _CONTEXT.fullmatch(name) or name == "c":
-        size = hints.size(_CONTEXT_DIMS) or main.dims[-1]
-        yield ("context", 3), InputSpec("float32", (rows, 8, size))
-        yield ("context", 2), InputSpec("float32", (rows, size))
+        wide = hints.size(_CONTEXT_DIMS) or main.dims[-1]
+        yield ("context", 3), InputSpec("float32", (rows, 8, wide))
+        yield ("context", 2), InputSpec("float32", (rows, wide))
     yield ("like",), main
 
 
@@ -128,8 +138,12 @@ def _by_reader(
         for length in dict.fromkeys((hints.length, 16, 8)):
             yield (read.path, length), InputSpec("int64", (ROWS, min(length, hints.length)), high)
         yield (read.path, "row"), InputSpec("int64", (ROWS,), high)
+        for name, value in hints.values.items():  # fields, each with a number of values of its own
+            sizes = value if isinstance(value, (list, tuple)) else ()
+            if sizes and all(type(each) is int and each > 1 for each in sizes):
+                yield (read.path, "fields", name), InputSpec("int64", (ROWS, len(sizes)), min(high, *sizes))
         return
-    if read.flat or (hints.image and _IMAGES.fullmatch(argument.lower())):
+    if read.flat or hints.size(_FRAMES) or (hints.image and _IMAGES.fullmatch(argument.lower())):
         yield from _images(hints, ("hints",))
     linear = isinstance(layer, (nn.Linear, nn.LayerNorm))
     features = layer.in_features if isinstance(layer, nn.Linear) else getattr(layer, "normalized_shape", [0])[-1]
@@ -159,10 +173,15 @@ def _layer_inputs(
     elif isinstance(layer, nn.Conv2d):
         for side in dict.fromkeys((*_known_sides(hints, layer), *_SIDES)):
             yield (path, "image", side), InputSpec("float32", (ROWS, layer.in_channels, side, side))
+        for side in (*_known_sides(hints, layer), 32):
+            yield (path, "channels last", side), InputSpec("float32", (ROWS, side, side, layer.in_channels))
     elif isinstance(layer, nn.Conv1d):
         known = hints.size(names.LENGTH)
-        for length in dict.fromkeys(each for each in (known, 128, hints.length, 1024, 8192) if each):
+        lengths = list(dict.fromkeys(each for each in (known, 128, hints.length, 1024, 8192) if each))
+        for length in lengths:
             yield (path, "sequence", length), InputSpec("float32", (ROWS, layer.in_channels, length))
+        for length in lengths[:2]:
+            yield (path, "frames", length), InputSpec("float32", (ROWS, length, layer.in_channels))
         if layer.in_channels == 1:
             yield (path, "wave"), InputSpec("float32", (ROWS, 8192))
     elif isinstance(layer, nn.Conv3d):
@@ -190,18 +209,47 @@ def _known_sides(hints: Hints, layer: nn.Conv2d) -> Iterator[int]:
         yield from (side for side in (4 * patch, 2 * patch) if side >= 16)
 
 
+def _sizes_named(name: str, hints: Hints) -> Iterator[int]:
+    """The sizes that arguments of the constructor give an argument of the forward: `act_dim`, `n_obs` and so on."""
+    stems = dict.fromkeys((name, name.removesuffix("s"), *_SHORT.get(name, ())))
+    known = [f"{stem}{end}" for stem in stems for end in ("_dim", "_size", "_features", "_channels", "dim")]
+    known += [f"{start}_{stem}{end}" for stem in stems for start in ("n", "num", "dim") for end in ("", "s")]
+    yield from dict.fromkeys(value for each in known if type(value := hints.values.get(each)) is int and value > 0)
+
+
+def _sizes_of_inputs(hints: Hints) -> list[int]:
+    """The arguments that size a part of the input: `input_ch` and `input_ch_views`, `state_dim` and `action_dim`."""
+    sizes = ((name.lower(), value) for name, value in hints.values.items() if type(value) is int and value > 0)
+    return [value for name, value in sizes if re.match(r"(in|input|obs|state|act|action)_", name)]
+
+
 def _images(hints: Hints, key: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
-    """Images of the size that the constructor says, with its channels."""
-    if hints.image:
-        known = hints.size((*names.IN_CHANNELS, "channels", "num_channels"))
-        for channels in dict.fromkeys(each for each in (known, 3, 1) if each):
+    """Images, videos and series of the size that the constructor says, with its channels."""
+    known = hints.size((*names.IN_CHANNELS, "channels", "num_channels"))
+    kinds = list(dict.fromkeys(each for each in (known, 3, 1) if each))
+    frames, length = hints.size(_FRAMES), hints.size(names.LENGTH)
+    for channels in kinds:
+        if hints.image and frames:
+            side = hints.image
+            yield (*key, "video", channels), InputSpec("float32", (ROWS, channels, frames, side, side))
+            yield (*key, "frames", channels), InputSpec("float32", (ROWS, frames, channels, side, side))
+        elif hints.image:
             yield (*key, channels), InputSpec("float32", (ROWS, channels, hints.image, hints.image))
+        elif length:
+            yield (*key, "series", channels), InputSpec("float32", (ROWS, channels, length))
+    if hints.image and not frames:
+        for channels in kinds:
+            yield (*key, "last", channels), InputSpec("float32", (ROWS, hints.image, hints.image, channels))
 
 
 def _flat_inputs(path: str, features: int, hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     yield (path, "rows"), InputSpec("float32", (2 * ROWS, features))
     yield (path, "sequence"), InputSpec("float32", (ROWS, hints.length, features))
     yield from _images(hints, (path, "known"))
+    yield (path, "grid"), InputSpec("float32", (ROWS, 16, 16, features))
+    joined = sum(_sizes_of_inputs(hints))
+    if joined > features:
+        yield (path, "joined"), InputSpec("float32", (2 * ROWS, joined))
     for channels in (1, 3):
         side = math.isqrt(features // channels)
         if side * side * channels == features and side > 1:
@@ -215,6 +263,17 @@ def _bare_inputs(model: nn.Module) -> Iterator[tuple[tuple[Any, ...], InputSpec]
         for place in (1, 0):
             yield ("bare", place), InputSpec("float32", (2 * ROWS, matrix.shape[place]))
         yield ("bare", "tokens"), InputSpec("int64", (ROWS, LENGTH), matrix.shape[0])
+
+
+def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """For models whose forward works on the input before any layer does: grids and series of the channels there are."""
+    channels = hints.size((*names.IN_CHANNELS, *names.INPUTS))
+    if channels:
+        side = hints.image or 16
+        yield ("bare", "grid"), InputSpec("float32", (ROWS, side, side, channels))
+        yield ("bare", "image"), InputSpec("float32", (ROWS, channels, side, side))
+        yield ("bare", "frames"), InputSpec("float32", (ROWS, hints.length, channels))
+        yield ("bare", "series"), InputSpec("float32", (ROWS, channels, hints.length))
 
 
 def _times(rows: Any, read: Reader | None) -> Iterator[Guess]:
@@ -233,12 +292,15 @@ def _classes(rows: Any, read: Reader | None, hints: Hints) -> Iterator[Guess]:
     yield ("class",), InputSpec("int64", (rows,), min(_LARGEST_CLASS, int(high)))
 
 
-def _graph(name: str, main: InputSpec, read: Reader | None) -> Iterator[Guess]:
+def _graph(name: str, main: InputSpec, read: Reader | None, hints: Hints) -> Iterator[Guess]:
     nodes = main.dims[0] if len(main.dims) < 3 else main.dims[-2]
     edges = 4 * _int(nodes)
-    if "edge_index" in name:
+    if "edge_index" in name or name in ("edges", "edge_list", "edge_idx"):
         yield ("edges",), InputSpec("int64", (2, edges), _int(nodes))
     elif name.startswith("edge"):
+        features = [value for known, value in hints.values.items() if "edge" in known and type(value) is int]
+        if features and re.search("attr|feat", name):
+            yield ("features",), InputSpec("float32", (edges, features[0]))
         yield ("weights",), InputSpec("float32", (edges,))
         if read is not None and isinstance(read.layer, nn.Linear):
             yield ("attributes",), InputSpec("float32", (edges, read.layer.in_features))

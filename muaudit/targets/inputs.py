@@ -28,7 +28,7 @@ from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
 
 _SEED = 20_220_307
-_MAINS, _VARIED, _COMBINATIONS = 32, 8, 24
+_MAINS, _VARIED, _COMBINATIONS = 48, 8, 24
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     if not required:
         yield from (_form(model, parameters, (), (), ("none",), None))
         return
-    place = next((at for at, each in enumerate(required) if not is_side(each)), 0)
+    sides = [is_side(each) and (at > 0 or each.name != "h") for at, each in enumerate(required)]  # h: first, features
+    place = next((at for at, side in enumerate(sides) if not side), 0)
     mains = list(itertools.islice(_distinct(main_guesses(model, required[place], hints)), _MAINS))
     left_out = [each for each in parameters if each not in required and each.default is None and is_known(each)]
     for key, main in mains:

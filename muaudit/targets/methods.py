@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets.literals import advice
+from muaudit.targets.source import function_node
 
 _NO_FORWARD = re.compile(
     r"^(_|(load|save|reset|init|set|configure|training|validation|test|predict|from|to|on|build|make|add|freeze)(_|$))"
@@ -27,7 +29,18 @@ def forwardless(module: ModuleType) -> dict[str, type]:
 
     classes = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
     own: list[type[torch.nn.Module]] = [each for each in classes if issubclass(each, torch.nn.Module)]
-    return {each.__name__: each for each in own if each.forward is torch.nn.Module.forward and runnable(each)}
+    return {each.__name__: each for each in own if not has_forward(each) and runnable(each)}
+
+
+def has_forward(cls: type[Any]) -> bool:
+    """Whether a class, or a base of its own, defines a forward that does more than to say that there is none."""
+    import torch
+
+    if cls.forward is torch.nn.Module.forward:
+        return False
+    node = function_node(cls.forward)
+    body = [each for each in node.body if not isinstance(each, ast.Expr)] if node is not None else []
+    return not (len(body) == 1 and isinstance(body[0], ast.Raise))
 
 
 def runnable(cls: type) -> list[str]:

@@ -16,7 +16,8 @@ WIDTH = (
     "ninp", "emsize", "h_dim", "feat_dim", "residual_channels", "nz_hidden", "channel", "ch", "res_channel",
     "res_channels", "base_channel", "base_dim", "n_state", "n_audio_state", "n_text_state", "transformer_width",
     "vision_width", "attn_width", "filter", "hid_dim", "hid_size", "hidden_channel", "start_filts", "init_features",
-    "base_filter", "init_channels", "init_dim", "d_hid", "dim_hid", "num_hiddens",
+    "base_filter", "init_channels", "init_dim", "d_hid", "dim_hid", "num_hiddens", "factor_num", "num_factors",
+    "n_factors",
 )  # fmt: skip
 """Names of the number that grows (DESIGN's width), strongest first."""
 
@@ -62,7 +63,7 @@ VOCAB = (
     "trg_vocab_size", "n_words",
 )  # fmt: skip
 LENGTH = (
-    "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "seq_len",
+    "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "maxlen", "seq_len",
     "sequence_length", "seq_length", "max_len", "max_length", "ctx_len", "n_ctx", "context_size", "context_len",
     "max_position_embeddings", "n_positions", "num_positions", "max_positions", "block_len", "sequence_len",
     "ctx_length", "seqlen", "max_seqlen", "T",
@@ -74,7 +75,7 @@ CLASSES = (
 )  # fmt: skip
 OUTPUTS = (
     "out_dim", "output_dim", "d_out", "dim_out", "out_features", "output_size", "n_out", "num_actions", "n_actions",
-    "action_dim", "output_features", "out_channels", "out_chans", "output_channels",
+    "action_dim", "act_dim", "n_act", "output_features", "out_channels", "out_chans", "output_channels",
 )  # fmt: skip
 IN_CHANNELS = (
     "in_channels",
@@ -89,7 +90,8 @@ IN_CHANNELS = (
 INPUTS = (
     "in_dim", "input_dim", "d_in", "dim_in", "in_features", "input_size", "n_in", "input_features", "obs_dim",
     "num_inputs", "n_inputs", "n_features", "observation_dim", "nfeat", "nfeats", "in_feats", "in_feat", "num_feats",
-    "num_node_features", "num_input_features", "obs_size", "nin",
+    "num_node_features", "num_input_features", "obs_size", "nin", "n_feats", "n_mels",
+    "num_mels", "n_mel_channels", "num_mel_bins",
 )  # fmt: skip
 
 GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
@@ -101,7 +103,11 @@ GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
     (("padding", "pad_idx", "padding_idx", "pad"), 0), (("bias", "use_bias", "qkv_bias", "causal"), True),
     (("device",), "cpu"), (("rope_theta", "rope_base", "theta"), 10000.0), (("eps", "norm_eps", "layer_norm_eps",
     "rms_norm_eps", "layernorm_eps"), 1e-5), (("activation", "act"), "gelu"), (("d_state", "state_size"), 16),
-    (("d_conv", "conv_kernel"), 4), (("batch_size",), 2), (("multiple_of",), 32), (("tie_weights",
+    (("d_conv", "conv_kernel"), 4), (("batch_size",), 2),
+    (("frame_patch_size", "temporal_patch_size", "tubelet_size"), 2), (("frames", "num_frames",
+    "n_frames"), 8), (("attn_resolutions", "attention_resolutions"), (16, 8, 4, 2)),
+    (("alpha", "negative_slope", "slope"), 0.2), (("max_action", "act_limit", "action_scale"),
+    1.0), (("multiple_of",), 32), (("tie_weights",
     "tie_word_embeddings", "weight_tying", "tied", "flash", "flash_attention", "use_flash"), False), (("init_std",
     "initializer_range", "std", "init_scale"), 0.02), (("lr", "learning_rate"), 1e-3), (("weight_decay",), 0.1),
 )  # fmt: skip
@@ -130,7 +136,7 @@ def named(name: str, table: tuple[str, ...]) -> bool:
 _NO_WIDTH = re.compile(
     r"(^|_)(class(es)?|vocab(ulary)?|tokens?|labels?|heads?|layers?|depths?|blocks?|steps?|seed|batch|kernel|strides?|pad|"
     r"padding|dilations?|groups?|patch|image|img|rgb|colou?rs?|window|seq|sequence|length|len|positions?|context|ctx|"
-    r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mult|ratio|rate|drop(out)?|in|input|out|output|max|min|"
+    r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mult|ratio|(sample|frame|bit|learning)_rate|drop(out)?|in|input|out|output|max|min|"
     r"freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top)(_|$)"
 )
 
@@ -138,6 +144,14 @@ _NO_WIDTH = re.compile(
 def no_width(name: str) -> bool:
     """Whether a number of this name is none that hidden layers are as wide as: classes, depth, an image's channels."""
     return _NO_WIDTH.search(plain(name)) is not None
+
+
+_MULTIPLIES = re.compile(r"(width|channels?)_?(mult|multiplier|factor|coef(f(icient)?)?|scale)|alpha|multiplier")
+
+
+def multiplies_widths(name: str) -> bool:
+    """Whether a number of this name may multiply all widths: `width_mult`, `width_coefficient`."""
+    return _MULTIPLIES.fullmatch(plain(name)) is not None
 
 
 def is_dropout(name: str) -> bool:

@@ -26,7 +26,7 @@ def construction(read: Arguments, plan: Plan, unknown: Sequence[str] = ()) -> st
         axis = next((each for each in plan.axes if each.name == name), None)
         if name in plan.lists:
             sizes = ", ".join(_grown(int(each), start) for each in value)
-            texts[name] = f"[{sizes}]"
+            texts[name] = f"({sizes},)" if isinstance(value, tuple) else f"[{sizes}]"
         elif axis is not None or name in plan.derived:
             texts[name] = _grown(int(value), start)
         elif _differs(read, name, value):

@@ -12,12 +12,20 @@ Construct = Callable[[Mapping[str, Any]], Any]
 Shapes = dict[str, tuple[int, ...]]
 
 
+_GROWN = 1.5
+"""What doubles is rounded at most to this: a multiple that sizes are rounded to changes them by less."""
+
+
 @dataclass(frozen=True)
 class Reach:
-    """How many parameters an argument makes matrix-like, and whether others make and read what it sizes."""
+    """How many parameters an argument makes matrix-like, and whether others make and read what it sizes.
+
+    sizes: whether any parameter has another shape with it. A base width, which sizes are divided by, sizes none.
+    """
 
     matrices: int
     through: bool
+    sizes: bool = True
 
     @property
     def hidden(self) -> bool:
@@ -27,23 +35,25 @@ class Reach:
 
 def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach | None:
     """Double one argument, and compare all shapes. None where the model cannot be built like that."""
-    narrow, wide = _shapes(construct, values), _shapes(construct, {**values, name: _doubled(values[name])})
+    narrow, wide = shapes(construct, values), shapes(construct, {**values, name: _doubled(values[name])})
     if narrow is None or wide is None:
         return None
-    grown = [
-        [place for place, (a, b) in enumerate(zip(shape, wide[key], strict=True)) if b > a]
-        for key, shape in narrow.items()
-        if len(shape) > 1 and len(wide.get(key, ())) == len(shape)
-    ]
-    first, later = any(places == [0] for places in grown), any(places and 0 not in places for places in grown)
-    return Reach(sum(len(places) > 1 for places in grown), first and later)
+    common = [(shape, wide[key]) for key, shape in narrow.items() if len(shape) == len(wide.get(key, ()))]
+    changed = [[place for place, (a, b) in enumerate(zip(*pair, strict=True)) if b != a] for pair in common]
+    grown = [[place for place, (a, b) in enumerate(zip(*pair, strict=True)) if b >= _GROWN * a] for pair in common]
+    if 2 * sum(map(len, grown)) < sum(map(len, changed)):
+        return Reach(0, False)
+    weights = [places for places, (shape, _) in zip(grown, common, strict=True) if len(shape) > 1]
+    first, later = any(places == [0] for places in weights), any(places and 0 not in places for places in weights)
+    sizes = any(changed) or narrow.keys() != wide.keys()
+    return Reach(sum(len(places) > 1 for places in weights), first and later, sizes)
 
 
 def _doubled(value: Any) -> Any:
     return [2 * each for each in value] if isinstance(value, (list, tuple)) else 2 * value
 
 
-def _shapes(construct: Construct, values: Mapping[str, Any]) -> Shapes | None:
+def shapes(construct: Construct, values: Mapping[str, Any]) -> Shapes | None:
     """The shapes of a model's parameters: on the meta device, or with values where its constructor needs them."""
     import torch
 

@@ -29,13 +29,21 @@ def reader(model: nn.Module, argument: str) -> Reader | None:
 
 
 def rank(model: nn.Module, argument: str) -> int | None:
-    """How many dims an argument has, where the forward takes its shape apart: `b, t, c = x.shape`."""
+    """How many dims an argument has, where the forward takes its shape apart, `b, t, c = x.shape`, or names each of
+    its dims: `x.permute(0, 3, 1, 2)`, `x[:, :, None, :]`."""
     forward = _forward(model)
     for node in ast.walk(forward) if forward is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             names = node.targets[0].elts
             if _shape_of(node.value) == argument and not any(isinstance(each, ast.Starred) for each in names):
                 return len(names)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{argument}.permute" and len(node.args) > 1:
+            return len(node.args)
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == argument:
+            places = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+            kept = [each for each in places if not (isinstance(each, ast.Constant) and each.value is None)]
+            if kept and all(isinstance(each, ast.Slice) for each in kept) and len(places) > len(kept):
+                return len(kept)
     return None
 
 
@@ -43,14 +51,16 @@ def _in_forward(module: nn.Module, argument: str, path: str, depth: int) -> Read
     forward = _forward(module)
     if forward is None or depth == 0:
         return None
-    names = {argument}
+    names, looped = {argument}, _looped(forward)
     for node in _in_order(forward):
         if isinstance(node, ast.Assign) and _passes_on(node.value, names):
-            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            names |= {each.id for target in node.targets for each in _first_names(target)}
         if not isinstance(node, ast.Call):
             continue
         place = next((at for at, given in enumerate(node.args) if _passes_on(given, names)), None)
         parts = _attributes(node.func)
+        if parts is None and isinstance(node.func, ast.Name):
+            parts = looped.get(node.func.id)
         if place is None or parts is None:
             continue
         found = _resolve(module, parts)
@@ -60,6 +70,34 @@ def _in_forward(module: nn.Module, argument: str, path: str, depth: int) -> Read
                 flat = within.flat or any("flat" in ast.dump(given) for given in node.args)
                 return Reader(within.path, within.layer, flat)
     return None
+
+
+def _first_names(target: ast.expr) -> list[ast.Name]:
+    """What is assigned to: a name, or the first of several that a value is split into."""
+    if isinstance(target, ast.Tuple) and target.elts:
+        target = target.elts[0]
+    return [target] if isinstance(target, ast.Name) else []
+
+
+def _looped(forward: ast.FunctionDef) -> dict[str, list[str]]:
+    """The variables of loops over lists of modules, each as the first of them: `for layer in self.layers`."""
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(forward):
+        if not isinstance(node, (ast.For, ast.comprehension)):
+            continue
+        over = node.iter
+        called = over.func.id if isinstance(over, ast.Call) and isinstance(over.func, ast.Name) else ""
+        lists = over.args if isinstance(over, ast.Call) and called in ("zip", "enumerate") else [over]
+        targets = [node.target]
+        if called and isinstance(node.target, ast.Tuple):
+            targets = node.target.elts[1:] if called == "enumerate" else node.target.elts
+        for target, each in zip(targets, lists, strict=False):
+            parts = _attributes(each.value if isinstance(each, ast.Subscript) else each)
+            for place, name in enumerate(target.elts if isinstance(target, ast.Tuple) else [target]):
+                if parts is not None and isinstance(name, ast.Name):
+                    inner = [str(place)] if isinstance(target, ast.Tuple) else []
+                    found.setdefault(name.id, [*parts, "0", *inner])
+    return found
 
 
 def _first_layer(module: nn.Module, path: str, place: int, depth: int) -> Reader | None:
@@ -117,6 +155,9 @@ def _attributes(node: ast.expr) -> list[str] | None:
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         before = _attributes(node.value)
         return None if before is None else [*before, str(node.slice.value)]
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):  # self.layers[i], in a loop
+        before = _attributes(node.value)
+        return None if before is None else [*before, "0"]
     return None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from muaudit.targets import names
@@ -22,6 +23,22 @@ def asserted(classes: Iterable[type]) -> set[str]:
                 pairs = list(compared(test, assigned, (None, 0, 1)))
                 allowed = {name for name, given in pairs if given is not holds}
                 found |= {name for name, given in pairs if given is holds} - allowed
+    return found
+
+
+def words(called: Callable[..., Any]) -> dict[str, str]:
+    """The first text that each argument, field or attribute of a class is compared with: `if model == "MLP"`."""
+    found: dict[str, str] = {}
+    for base in called.__mro__ if inspect.isclass(called) else ():
+        node = class_node(base) if not base.__module__.startswith(("torch.", "builtins")) else None
+        tests = [each for each in ast.walk(node) if isinstance(each, ast.Compare)] if node is not None else []
+        for each in sorted(tests, key=lambda test: test.lineno):
+            if len(each.ops) == 1:
+                name, other = _name(each.left), each.comparators[0]
+                texts = other.elts if isinstance(other, (ast.List, ast.Tuple, ast.Set)) else [other]
+                text = texts[0].value if texts and isinstance(texts[0], ast.Constant) else None
+                if name is not None and isinstance(text, str) and isinstance(each.ops[0], (ast.Eq, ast.In, ast.NotEq)):
+                    found.setdefault(name, text)
     return found
 
 

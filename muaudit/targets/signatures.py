@@ -12,23 +12,31 @@ from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
-from muaudit.targets.source import class_node
+from muaudit.targets.source import class_node, function_node
 
+_NESTED = 3  # calls that pass keywords on, one inside another
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def parameters(called: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The arguments that can be passed by keyword, each with its default and its annotation resolved.
 
-    Where a constructor passes `**kwargs` on, those that its parent takes are among them.
+    Where a constructor or a function passes `**kwargs` on, those that its parent, or what it calls, takes are among
+    them.
     """
+    return _parameters(called, _NESTED)
+
+
+def _parameters(called: Callable[..., Any], deep: int) -> dict[str, inspect.Parameter]:
     try:
         signature = inspect.signature(called)
     except (ValueError, TypeError):
         return {}
     found = {name: each for name, each in signature.parameters.items() if each.kind in _BY_KEYWORD}
-    if inspect.isclass(called) and _any_keyword(signature):
-        found = dict(_through_parents(called)) or found
+    if _any_keyword(signature):
+        if inspect.isclass(called):
+            found = dict(_through_parents(called)) or found
+        found = {**dict(_through_calls(called, deep)), **found} if deep else found
     hints = resolved_annotations(called)
     found = {name: each.replace(annotation=hints.get(name, each.annotation)) for name, each in found.items()}
     factories = {
@@ -113,6 +121,35 @@ def _through_parents(cls: type) -> Iterator[tuple[str, inspect.Parameter]]:
         if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in own):
             return
         seen |= _settled(base, [each.name for each in own])
+
+
+def _through_calls(called: Callable[..., Any], deep: int) -> Iterator[tuple[str, inspect.Parameter]]:
+    """What the classes and functions take that are called with `**kwargs` of one's own, beside what they are given."""
+    function = _behind(vars(called).get("__init__")) if inspect.isclass(called) else inspect.unwrap(called)
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_VARKEYWORDS:
+        return
+    keywords = code.co_varnames[code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
+    for call in _calls_passing(function_node(function), keywords):
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        inner = getattr(function, "__globals__", {}).get(name)
+        if not callable(inner) or inner is called:
+            continue
+        taken = _parameters(inner, deep - 1)
+        places = [name for name, each in taken.items() if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+        by_place = places[: sum(not isinstance(each, ast.Starred) for each in call.args)]
+        given = {*(keyword.arg for keyword in call.keywords), *by_place}
+        yield from ((name, each) for name, each in taken.items() if name not in given)
+
+
+def _calls_passing(node: ast.AST | None, keywords: str) -> Iterator[ast.Call]:
+    """The calls in a function that are given `**keywords`."""
+    for call in ast.walk(node) if node is not None else ():
+        if isinstance(call, ast.Call) and any(
+            each.arg is None and isinstance(each.value, ast.Name) and each.value.id == keywords
+            for each in call.keywords
+        ):
+            yield call
 
 
 def _behind(init: Any) -> Any:

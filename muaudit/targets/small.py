@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +14,26 @@ from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.options import TargetOptions
 
 _KEPT_DEPTH, _DEPTH = 6, 2
+_SMALL, _LARGEST_IMAGE = 2, 256
+_KEPT_IMAGE, _IMAGE = 96, 64
+_IMAGES = tuple(name for name in names.IMAGE if name != "input_size")
+"""What sizes images for sure: an input's size is as often a number of features."""
+_NO_NUMBER = re.compile(
+    r"(^|_)(fn|func(tion)?|layers?|blocks?|(en|de)coder|model|module|backbone|net(work)?|norm|act(ivation)?|cls|class|"
+    r"type|mode|name|path|config|cfg|dict|args|device|dtype|tokenizer|loss|optimizer|data(set)?|envs?|space|embed(der)?|"
+    r"generator|head|body|stem|attn|attention|mlp|ff|conv|pool(ing)?|tensor|weights?|mask|graph|vocab)s?$"
+)
 _LIMITS = ((names.DEPTH, _KEPT_DEPTH, _DEPTH), (names.VOCAB, 1024, 512), (names.LENGTH, 2048, 256))
 """Names, the largest value that is kept, and what a larger one becomes."""
 
 
-def plan_fixed(knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool) -> tuple[dict[str, Any], list[str]]:
-    """Values for the arguments that do not grow, and notes. Raises UserError for what cannot be guessed."""
+def plan_fixed(
+    knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool, images: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """Values for the arguments that do not grow, and notes. images: large images are made smaller, too.
+
+    Raises UserError for what cannot be guessed.
+    """
     fixed: dict[str, Any] = dict(options.set)
     guessed, smaller, dropped = [], [], []
     for name, leaf in knobs.items():
@@ -24,23 +41,72 @@ def plan_fixed(knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool) 
         if name in fixed or name in options.widths:
             continue
         if leaf.value is MISSING:
-            value = _guess(short)
+            value = leaf.word if leaf.word is not None else _guess(short)
             if value is None:
                 continue
+            value = image_side(knobs, int(value)) if names.rank(short, names.IMAGE) is not None else value
+            value = formed(leaf, value)
             fixed[name] = value
             guessed.append(f"{name}={value!r}")
         elif names.is_dropout(short) and isinstance(leaf.value, float) and leaf.value > 0:
             fixed[name] = 0.0
             dropped.append(name)
+        elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
+            fixed[name] = side
+            smaller.append(f"{name} {leaf.value} → {side}")
         elif shrink and (small := _limited(short, leaf.value)) is not None:
             fixed[name] = small
             smaller.append(f"{name} {leaf.value} → {small}")
     return fixed, _notes(guessed, smaller, dropped)
 
 
+def assumed(name: str, leaf: Leaf) -> Any:
+    """A value for a required argument that nothing is known about: a small number, unless it is no number at all.
+
+    None where it is called, or annotated, like something else: a module, a class, a text.
+    """
+    said = str(getattr(leaf.annotation, "__name__", leaf.annotation or "")).lower()
+    plain = {"bool": False, "int": _SMALL, "float": 1.0}
+    value = plain.get(said, None if _is_said(leaf) or _NO_NUMBER.search(name) else _SMALL)
+    if leaf.form is not None and value is None and "int" in str(leaf.annotation):
+        value = _SMALL
+    return formed(leaf, value)
+
+
+def formed(leaf: Leaf, value: Any) -> Any:
+    """A value as the list that an argument has to be, where it has to be one."""
+    wanted = leaf.form is not None and value is not None and not isinstance(value, (list, tuple))
+    return leaf.form.of((value,) * leaf.form.length) if wanted and leaf.form is not None else value
+
+
+def _is_said(leaf: Leaf) -> bool:
+    return leaf.annotation not in (None, inspect.Parameter.empty, Any)
+
+
 def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any]) -> list[str]:
     """The required arguments that nothing is known about."""
     return [name for name, leaf in knobs.items() if leaf.value is MISSING and name not in known]
+
+
+def image_side(knobs: Mapping[str, Leaf], least: int) -> int:
+    """A size of images that all patches and windows divide, as far as there is one that is not large."""
+    parts = [leaf.value if leaf.value is not MISSING else names.guess(name) for name, leaf in knobs.items()
+             if re.search(r"patch_size|window_size", name)]  # fmt: skip
+    sizes = [each for part in parts for each in (part if isinstance(part, (list, tuple)) else [part])]
+    unit = math.lcm(*(each for each in sizes if type(each) is int and each > 0))
+    side = unit * -(-least // unit)
+    return side if side <= _LARGEST_IMAGE else least
+
+
+def _smaller_image(name: str, value: Any, knobs: Mapping[str, Leaf]) -> Any:
+    """A smaller size for images of this size, in the form it has; None where it is no size of large images."""
+    sides = value if isinstance(value, (list, tuple)) else [value]
+    if names.rank(name, _IMAGES) is None or not sides or any(type(each) is not int for each in sides):
+        return None
+    side = image_side(knobs, _IMAGE)
+    if max(sides) <= _KEPT_IMAGE or side >= max(sides):
+        return None
+    return type(value)(side for _ in sides) if isinstance(value, (list, tuple)) else side
 
 
 def missing_values(missing: list[str], label: str, spec: str) -> UserError:

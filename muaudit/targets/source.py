@@ -6,7 +6,10 @@ import ast
 import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.reading import SOURCE, read_bytes
@@ -43,6 +46,20 @@ def class_node(cls: type) -> ast.ClassDef | None:
             return None
         scope = found[-1]
     return scope if isinstance(scope, ast.ClassDef) else None
+
+
+def function_node(function: Callable[..., Any]) -> ast.FunctionDef | None:
+    """The definition of a function or method, by its name and first line; None where it cannot be found."""
+    code: CodeType | None = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    tree = tree_of(code.co_filename)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            if first <= code.co_firstlineno <= node.lineno:
+                return node
+    return None
 
 
 def file_of(cls: type) -> str | None:

@@ -63,9 +63,17 @@ def _installed_folders(path: tuple[str, ...]) -> frozenset[str]:
     return frozenset({*map(os.path.abspath, folders), *map(os.path.realpath, folders)})
 
 
+def module_file(module: object) -> object:
+    """A module's file. One that stands in for a module until it is used may raise anything when it is asked."""
+    try:
+        return vars(module).get("__file__")
+    except TypeError:
+        return None
+
+
 def user_modules() -> list[tuple[str, str]]:
     """(name, file) of what is imported of the user's own Python."""
-    found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    found = [(name, module_file(module)) for name, module in list(sys.modules.items())]
     return [
         (name, file) for name, file in found if isinstance(file, str) and file.endswith(".py") and is_user_file(file)
     ]

@@ -15,8 +15,8 @@ from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
 from muaudit.targets.reach import Construct, Reach, reach
-from muaudit.targets.signatures import is_list, may_be_size
-from muaudit.targets.small import plan_fixed
+from muaudit.targets.signatures import may_be_size
+from muaudit.targets.small import assumed, formed, plan_fixed
 
 PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
 _CHANNEL_PROBES = ((32, 64), *PROBES)
@@ -24,11 +24,17 @@ _CHANNELS = (
     "base_channels", "base_width", "base_ch", "channels", "planes", "num_channels", "n_channels", "model_channels",
     "num_filters", "n_filters", "base_filters", "filters", "nf", "ngf", "ndf", "n_feat", "residual_channels",
 )  # fmt: skip
-_SUFFIXES = ("_dim", "_width", "_channels", "_features", "_units", "_hidden", "_hidden_size", "width", "hidden")
+_SUFFIXES = (
+    "_dim", "_dims", "_sizes", "_width", "_widths", "_channels", "_features", "_units", "_hidden",
+    "_hidden_size", "width", "hidden",
+)  # fmt: skip
 _NOT_WIDTH = (
     *names.VOCAB, *names.LENGTH, *names.IMAGE, *names.CLASSES, *names.OUTPUTS, *names.IN_CHANNELS, *names.INPUTS,
     *names.HEADS, *names.KV_HEADS, *names.HEAD_DIM, *names.DEPTH,
 )  # fmt: skip
+
+
+Sizes = list[int] | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,15 @@ class Plan:
 
     axes: the widths, the main one first. fixed: arguments that stay. derived: from the main width to arguments that
     grow with it without being axes. lists: axes whose argument is a list, and that list at the model's own size.
+    assumed: arguments with a value that nothing speaks for but that it is small.
     """
 
     axes: tuple[WidthAxis, ...]
     fixed: Mapping[str, Any]
     derived: Mapping[str, Callable[[int], Any]]
-    lists: Mapping[str, tuple[int, ...]]
+    lists: Mapping[str, Sizes]
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def values(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Constructor arguments at these sizes; an axis left out keeps its ratio to the main one."""
@@ -53,7 +61,7 @@ class Plan:
         for axis in self.axes:
             size = sizes.get(axis.name, axis.probes[0] * width // main.probes[0])
             shape = self.lists.get(axis.name)
-            values[axis.name] = [size * each // shape[0] for each in shape] if shape else size
+            values[axis.name] = type(shape)(size * each // shape[0] for each in shape) if shape else size
         return values | {name: derive(width) for name, derive in self.derived.items()}
 
 
@@ -61,12 +69,14 @@ class Plan:
 class _Chosen:
     """The main width, and whether what usually scales along with it does (not when the user picked a lesser width).
 
-    inputs: arguments that are called like widths and size the input or the output alone. note: how it was found.
+    inputs: arguments that are called like widths and size the input or the output alone. along: others that make
+    matrices of their own, whatever they are called. note: how it was found.
     """
 
     main: str
     together: bool
     inputs: tuple[str, ...] = ()
+    along: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -88,10 +98,13 @@ def plans(
         chosen = _tried(chosen, knobs, options, construct)
     if chosen is None:
         raise _no_width(knobs, label, file)
-    for shrink in (True, False):
+    ways = [
+        plan_fixed(knobs, options, shrink, images) for shrink, images in ((True, True), (True, False), (False, False))
+    ]
+    for shrink, fixed in [(at < 2, way) for at, way in enumerate(ways) if at == 2 or way not in ways[at + 1 : 2]]:
         heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
-        for probes in _probes(chosen.main, options, heads.divisor):
-            yield _plan(chosen, probes, knobs, options, heads, plan_fixed(knobs, options, shrink))
+        for probes in _probes(chosen.main, options, heads.divisor, _is_multiplier(chosen.main, knobs[chosen.main])):
+            yield _plan(chosen, probes, knobs, options, heads, fixed)
 
 
 def _plan(
@@ -103,10 +116,14 @@ def _plan(
     base = _number(knobs[chosen.main].value)
     axes = [WidthAxis(chosen.main, probes, base)]
     for name, leaf in knobs.items():
-        if name == chosen.main or name in options.set or not (name in options.widths or _is_width(name, leaf)):
+        if (
+            name == chosen.main
+            or name in options.set
+            or not (name in options.widths or name in chosen.along or _grows_along(name, leaf))
+        ):
             continue
         if name in chosen.inputs:
-            values |= _as_input(name, leaf)
+            values |= {name: formed(leaf, value) for name, value in _as_input(name, leaf).items()}
             continue
         if name in options.widths:
             axes.append(WidthAxis(name, options.widths[name], _number(leaf.value)))
@@ -119,9 +136,17 @@ def _plan(
     if held:
         notes.append(f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held at 64")
     lists = {axis.name: shape for axis in axes if (shape := _shape(knobs[axis.name]))}
+    settled = {*values, *heads.derived, *heads.fixed, *(axis.name for axis in axes)}
+    small = {name: value for name, leaf in knobs.items() if leaf.value is MISSING and name not in settled
+             and (value := assumed(name.rpartition(".")[2], leaf)) is not None}  # fmt: skip
+    if small:
+        shown = ", ".join(f"{name}={value!r}" for name, value in small.items())
+        notes.append(f"assumed, for want of anything to go by: {shown}; --set NAME=VALUE says otherwise")
+    values |= small
     kept = {name: value for name, value in values.items() if name not in heads.derived}
     derived = {name: heads.at(name, probes[0]) for name in heads.derived}
-    return Plan(tuple(axes), kept | dict(heads.fixed), derived, lists, (*notes, *heads.notes))
+    heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
+    return Plan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small))
 
 
 def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen | None:
@@ -145,29 +170,31 @@ def _tried(
 ) -> _Chosen | None:
     """The choice by what the arguments size, where names leave a doubt: of those, the one that makes most matrices."""
     ranked = [name for _, name in sorted(_ranked(knobs, options))]
-    doubtful = [name for name in ranked if name not in options.widths and _in_doubt(name, knobs)]
-    if chosen is not None and not doubtful:
-        return chosen
+    doubtful = [name for name in ranked if name not in options.widths and (len(ranked) > 1 or _in_doubt(name, knobs))]
 
     def sizes(name: str) -> Reach | None:
         return reach(construct, _values_to_try(chosen.main if chosen else name, name, knobs, options), name)
 
-    found = {name: sizes(name) for name in doubtful}
-    inputs = tuple(name for name, each in found.items() if each is not None and not each.hidden)
-    if chosen is not None and chosen.main in options.widths:
-        return replace(chosen, inputs=inputs)
+    found = {name: each for name in doubtful if (each := sizes(name)) is not None}
+    inputs = tuple(
+        name for name, each in found.items() if not each.sizes or (not each.hidden and _in_doubt(name, knobs))
+    )
+    named = chosen is not None and chosen.main in options.widths
+    others = [name for name in knobs if name not in (*inputs, *ranked, *options.set, *options.widths)]
+    others = [name for name in others if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
+    tried = {name: each for name in others if (each := sizes(name)) is not None and each.hidden}
+    own = tuple(name for name, each in tried.items() if each.matrices and not _is_multiplier(name, knobs[name]))
+    if chosen is not None and named:
+        return replace(chosen, inputs=inputs, along=own if chosen.together else ())
     sure = [name for name in ranked if name not in inputs]
     if sure:
-        return _Chosen(sure[0], together=True, inputs=inputs)
-    others = [name for name in knobs if name not in (*inputs, *options.set) and _may_be_width(name, knobs[name])]
-    tried = {name: sizes(name) for name in others}
-    hidden = {name: each.matrices for name, each in tried.items() if each is not None and each.hidden}
-    if not hidden:
+        return _Chosen(sure[0], together=True, inputs=inputs, along=own)
+    if not tried:
         return None
-    best = max(hidden, key=lambda name: hidden[name])
-    return _Chosen(
-        best, together=True, inputs=inputs, note=f"{best} was tried and sizes hidden layers: it is the width"
-    )
+    best = max(tried, key=lambda name: (tried[name].matrices, _is_multiplier(name, knobs[name])))
+    note = f"{best} was tried and sizes hidden layers: it is the width"
+    along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in own if name != best)
+    return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
 
 
 def _in_doubt(name: str, knobs: Mapping[str, Leaf]) -> bool:
@@ -183,13 +210,18 @@ def _may_be_width(name: str, leaf: Leaf) -> bool:
     return _is_size(leaf) and not names.no_width(short) and names.rank(short, _NOT_WIDTH) is None
 
 
+def _is_multiplier(name: str, leaf: Leaf) -> bool:
+    """Whether an argument is a number that every width of a table is multiplied by."""
+    return isinstance(leaf.value, float) and names.multiplies_widths(name.rpartition(".")[2])
+
+
 def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: TargetOptions) -> dict[str, Any]:
     """The arguments of a small model, with a size for the one that is to be doubled."""
     fixed, _ = plan_fixed(knobs, options, shrink=True)
     heads = plan_heads(knobs, main, options, shrink=True)
     plan = _plan(_Chosen(main, together=True), (2 * heads.divisor * 32, 4 * heads.divisor * 32), knobs, options, heads,
                  (fixed, []))  # fmt: skip
-    return {name: 64} | plan.values({})
+    return {name: 1.0 if _is_multiplier(name, knobs[name]) else 64} | plan.values({})
 
 
 def _as_input(name: str, leaf: Leaf) -> dict[str, Any]:
@@ -237,6 +269,13 @@ def _is_width(name: str, leaf: Leaf) -> bool:
     return _is_size(leaf) and names.rank(short, tables) is not None
 
 
+def _grows_along(name: str, leaf: Leaf) -> bool:
+    """Whether an argument scales along: a width, or one without a default that is called like nothing but a width."""
+    short = name.rpartition(".")[2]
+    bare = leaf.value is MISSING and names.guess(short) is None and short.endswith(_SUFFIXES)
+    return _is_width(name, leaf) or (bare and _is_size(leaf) and names.rank(short, _NOT_WIDTH) is None)
+
+
 def _is_size(leaf: Leaf) -> bool:
     if leaf.value is MISSING:
         return may_be_size(leaf.annotation)
@@ -253,11 +292,13 @@ def _along(name: str, leaf: Leaf, main: WidthAxis) -> WidthAxis:
     return WidthAxis(name, tuple(size * probe // first for probe in main.probes), own)
 
 
-def _probes(main: str, options: TargetOptions, divisor: int) -> list[tuple[int, ...]]:
+def _probes(main: str, options: TargetOptions, divisor: int, multiplier: bool) -> list[tuple[int, ...]]:
     """The probe sizes to try: the user's alone, else those that the number of heads divides."""
     given = options.widths.get(main) or options.widths.get(MAIN_AXIS)
     if given:
         return [given]
+    if multiplier:
+        return [(1, 2), (2, 4)]
     usual = _CHANNEL_PROBES if names.rank(main.rpartition(".")[2], _CHANNELS) is not None else PROBES
     legal: list[tuple[int, ...]] = [probes for probes in usual if probes[0] % divisor == 0]
     return legal or [(4 * divisor, 8 * divisor)]
@@ -275,8 +316,9 @@ def _can_grow(value: Any) -> bool:
     return _number(value) is not None or isinstance(value, float) or value in (MISSING, None)
 
 
-def _shape(leaf: Leaf) -> tuple[int, ...]:
-    """The list behind a list-like width; two equal sizes where it has no default."""
+def _shape(leaf: Leaf) -> Sizes:
+    """The list behind a list-like width; equal sizes where it has no default."""
     if isinstance(leaf.value, (list, tuple)):
-        return tuple(leaf.value)
-    return (1, 1) if leaf.value is MISSING and is_list(leaf.annotation) else ()
+        return leaf.value
+    found: Sizes = leaf.form.of((1,) * leaf.form.length) if leaf.form is not None else ()
+    return found

@@ -1,0 +1,167 @@
+"""Arguments that have to be lists, and how long they are, by what the constructor's text does with them.
+
+`assert len(dims) == 3`, `height, width = image_size`, `zip(dims, depths)`, `channels[9]`: an argument without a default
+and without an annotation shows there that one number will not do.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from muaudit.targets.source import class_node, function_node
+
+_USUAL = 2
+_WALKED = ("zip", "enumerate", "list", "reversed", "sum", "len", "map", "sorted")
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A list that an argument has to be. length: 0 where any will do. changed: it is a list, not a tuple."""
+
+    length: int = 0
+    changed: bool = False
+
+    def of(self, values: tuple[Any, ...]) -> Any:
+        """These values as what the argument has to be."""
+        return list(values) if self.changed else values
+
+
+def listed(called: Callable[..., Any], deep: int = 2) -> dict[str, Sequence]:
+    """The arguments of a constructor or a function that have to be lists. deep: calls that they are followed into."""
+    found: dict[str, Sequence] = {}
+    for function in _functions(called):
+        for name in _names(function):
+            shape = _as_list(function, name) if name not in found else None
+            shape = shape or (_handed_on(called, function, name, deep) if deep and name not in found else None)
+            if shape is not None:
+                found[name] = shape
+    known = {each.length for each in found.values() if each.length} | _defaults(called)
+    usual = known.pop() if len(known) == 1 else _USUAL
+    return {name: Sequence(each.length or usual, each.changed) for name, each in found.items()}
+
+
+def annotated(annotation: Any, by_text: Sequence | None) -> Sequence | None:
+    """The list that an annotation speaks of, with the length that the text shows; None where a number will do."""
+    said = str(annotation).lower()
+    if not re.search(r"\b(list|tuple|sequence|iterable)\b", said):
+        return by_text
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType) and {int, float} & set(parts):
+        return None
+    if typing.get_origin(annotation) is tuple and parts and Ellipsis not in parts:
+        return Sequence(len(parts))
+    return Sequence(by_text.length if by_text else _USUAL, changed="list" in said)
+
+
+def _functions(called: Callable[..., Any]) -> Iterator[ast.FunctionDef]:
+    if not inspect.isclass(called):
+        node = function_node(inspect.unwrap(called))
+        yield from [node] if node is not None else []
+        return
+    for base in called.__mro__:
+        node_of = class_node(base) if not base.__module__.startswith(("torch.", "builtins")) else None
+        for statement in node_of.body if node_of is not None else ():
+            if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+                yield statement
+
+
+def _names(function: ast.FunctionDef) -> list[str]:
+    return [each.arg for each in (*function.args.args, *function.args.kwonlyargs)]
+
+
+def _handed_on(called: Any, function: ast.FunctionDef, name: str, deep: int) -> Sequence | None:
+    """What a class or function of the same file wants that an argument is handed on to as it is."""
+    module = sys.modules.get(getattr(called, "__module__", ""))
+    for call in ast.walk(function):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            continue
+        inner: Any = getattr(module, call.func.id, None)
+        if inner is None or inner is called or getattr(inner, "__module__", "") != getattr(called, "__module__", None):
+            continue
+        taken = _taken(inner)
+        places = [taken[at] for at, each in enumerate(call.args[: len(taken)]) if _is(each, name)]
+        places += [each.arg for each in call.keywords if each.arg is not None and _is(each.value, name)]
+        wanted = listed(inner, deep - 1) if places else {}
+        if any(place in wanted for place in places):
+            return next(wanted[place] for place in places if place in wanted)
+    return None
+
+
+def _taken(called: Any) -> list[str]:
+    try:
+        return list(inspect.signature(called).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def _defaults(called: Callable[..., Any]) -> set[int]:
+    """The lengths of the lists that other arguments have for a default."""
+    try:
+        values = [each.default for each in inspect.signature(called).parameters.values()]
+    except (TypeError, ValueError):
+        return set()
+    return {len(each) for each in values if isinstance(each, (list, tuple)) and len(each) > 1}
+
+
+def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
+    """What the first statements that mention an argument do with it, until it is another value by the same name."""
+    length, found, changed = 0, False, False
+    for statement in function.body:
+        for node in ast.walk(statement):
+            exact, seen = _use(node, name)
+            length, found = max(length, exact), found or seen
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+                sides = (node.left, node.right)
+                changed |= any(isinstance(each, ast.List) for each in sides) and any(_is(each, name) for each in sides)
+        if not found and _replaced(statement, name):
+            return None  # `dims = to_tuple(dims, 4)`, `if isinstance(dims, int): dims = [dims]`
+    return Sequence(length, changed) if found else None
+
+
+def _use(node: ast.AST, name: str) -> tuple[int, bool]:
+    """How long a list an expression wants, 0 where any will do, and whether it wants one."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
+        sides = (node.left, node.comparators[0])
+        numbers = [each.value for each in sides if isinstance(each, ast.Constant) and isinstance(each.value, int)]
+        if numbers and any(_called(each) == "len" and _given(each, name) for each in sides):
+            return numbers[0], True
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+        return 0, _is(node.comparators[0], name)
+    if isinstance(node, ast.Assert) and _called(node.test) == "isinstance" and _given(node.test, name):
+        kinds = ast.unparse(node.test.args[1]) if isinstance(node.test, ast.Call) and len(node.test.args) > 1 else ""
+        return 0, ("tuple" in kinds or "list" in kinds) and "int" not in kinds
+    if isinstance(node, ast.Assign) and _is(node.value, name) and isinstance(node.targets[0], ast.Tuple):
+        return len(node.targets[0].elts), True
+    if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.ctx, ast.Load):
+        place = node.slice.value if isinstance(node.slice, ast.Constant) else None
+        return (place + 1, True) if type(place) is int else (0, not isinstance(place, str))
+    if isinstance(node, (ast.For, ast.comprehension)) and _is(node.iter, name):
+        return 0, True
+    return 0, isinstance(node, ast.Call) and _called(node) in _WALKED and _given(node, name)
+
+
+def _replaced(statement: ast.stmt, name: str) -> bool:
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for node in ast.walk(statement)
+    )
+
+
+def _given(call: ast.expr, name: str) -> bool:
+    return isinstance(call, ast.Call) and any(_is(each, name) for each in call.args)
+
+
+def _called(node: ast.AST) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+def _is(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name

@@ -1,0 +1,304 @@
+"""What nothing is written down about: lists that only the code shows, keywords passed on, sizes that size nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from muaudit.errors import UserError
+from muaudit.targets import TargetOptions, resolve
+from muaudit.targets.probe import Target
+from muaudit.targets.sequences import Sequence, listed
+from muaudit.targets.userfiles import module_file
+
+HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n\n\n"
+
+
+def target(tmp_path: Path, text: str, name: str = "") -> Target:
+    file = tmp_path / "m.py"
+    file.write_text(HEAD + text)
+    return resolve(f"{file}:{name}" if name else str(file), TargetOptions())
+
+
+class Lists:
+    def __init__(self, dims, channels, size, depth, tupled, either, plain, kinds):  # type: ignore[no-untyped-def]
+        assert len(dims) == 3
+        height, width = size
+        last = channels[4]
+        assert isinstance(tupled, tuple)
+        either = either if isinstance(either, tuple) else (either,)
+        self.all = [either[0], *[each for each in depth], plain, last, height, width, 2 in kinds]  # noqa: C416
+
+
+def test_lists_are_known_by_what_the_code_does_with_them() -> None:
+    found = listed(Lists)
+    assert {name: each.length for name, each in found.items()} == {
+        "dims": 3, "channels": 5, "size": 2, "depth": 2, "tupled": 2, "kinds": 2,
+    }  # fmt: skip
+    assert found["dims"] == Sequence(3)
+
+
+STAGES = """class Stages(nn.Module):
+    def __init__(self, image_size, dims, depths, num_classes):
+        super().__init__()
+        height, width = image_size
+        assert isinstance(depths, tuple)
+        stages, last = [nn.Conv2d(3, dims[0], 4, 4)], dims[0]
+        for dim, depth in zip(dims, depths):
+            stages += [nn.Conv2d(last, dim, 1), *[nn.Conv2d(dim, dim, 1) for _ in range(depth)]]
+            last = dim
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(last * (height // 4) * (width // 4), num_classes)
+
+    def forward(self, img):
+        return self.head(self.stages(img).flatten(1))
+"""
+
+
+def test_a_list_without_a_default_is_a_list_of_the_width(tmp_path: Path) -> None:
+    found = target(tmp_path, STAGES)
+    assert [axis.name for axis in found.axes] == ["dims"]
+    model = found.build({"dims": 64}, 0)
+    assert [each.out_channels for each in model.stages] == [64] * len(model.stages)  # type: ignore[attr-defined, union-attr]
+
+
+PASSED_ON = """class Net(nn.Module):
+    def __init__(self, block, layers, num_classes=10, width=32):
+        super().__init__()
+        self.stem = nn.Linear(16, width)
+        self.layers = nn.Sequential(*[block(width) for _ in range(layers[0])])
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        return self.head(self.layers(self.stem(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.fc = nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + self.fc(x)
+
+
+def net18(**kwargs):
+    return Net(Block, [2, 2], **kwargs)
+"""
+OF_A_PART = """class Trunk(nn.Module):
+    def __init__(self, dim, depth, dim_in=16):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(dim_in, dim), *[nn.Linear(dim, dim) for _ in range(depth)])
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10, **kwargs):
+        super().__init__()
+        self.trunk = Trunk(depth=2, **kwargs)
+        self.head = nn.LazyLinear(num_classes) if num_classes > 99 else nn.Linear(kwargs["dim"], num_classes)
+
+    def forward(self, x):
+        return self.head(self.trunk(x))
+"""
+
+
+@pytest.mark.parametrize(("text", "label", "axis"), [(PASSED_ON, "net18", "width"), (OF_A_PART, "Net", "dim")])
+def test_keywords_that_are_passed_on_are_those_of_what_is_called(
+    tmp_path: Path, text: str, label: str, axis: str
+) -> None:
+    found = target(tmp_path, text)
+    assert (found.label, [each.name for each in found.axes]) == (label, [axis])
+
+
+RELATIVE = """class Net(nn.Module):
+    def __init__(self, dim=256, base_dim=64):
+        super().__init__()
+        self.mult = dim / base_dim
+        self.inp, self.hid, self.head = nn.Linear(16, dim), nn.Linear(dim, dim), nn.Linear(dim, 10)
+
+    def forward(self, x):
+        return self.head(self.hid(self.inp(x).relu()).relu()) / self.mult
+"""
+
+
+def test_a_base_width_sizes_nothing_and_stays(tmp_path: Path) -> None:
+    found = target(tmp_path, RELATIVE)
+    assert [axis.name for axis in found.axes] == ["dim"]
+    assert [found.build({"dim": size}, 0).mult for size in (64, 128)] == [1, 2]
+
+
+MULTIPLIED = """class Net(nn.Module):
+    def __init__(self, width_mult=1.0, round_nearest=8, num_classes=10):
+        super().__init__()
+        sizes = [int(each * width_mult + round_nearest / 2) // round_nearest * round_nearest for each in (16, 24)]
+        self.a, self.b = nn.Conv2d(3, sizes[0], 3), nn.Conv2d(*sizes, 3)
+        self.head = nn.Linear(sizes[-1], num_classes)
+
+    def forward(self, x):
+        return self.head(self.b(self.a(x).relu()).relu().mean((2, 3)))
+"""
+
+
+def test_what_multiplies_all_widths_is_the_width_and_what_rounds_them_is_not(tmp_path: Path) -> None:
+    found = target(tmp_path, MULTIPLIED)
+    assert [(axis.name, axis.probes) for axis in found.axes] == [("width_mult", (1, 2))]
+
+
+GROWS_BY = """class Dense(nn.Module):
+    def __init__(self, stem_features=64, growth_rate=32, num_classes=10):
+        super().__init__()
+        self.stem = nn.Linear(16, stem_features)
+        self.one = nn.Linear(stem_features, growth_rate)
+        self.two = nn.Linear(growth_rate, growth_rate)
+        self.head = nn.Linear(stem_features + growth_rate, num_classes)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(torch.cat([x, self.two(self.one(x).relu())], 1))
+"""
+
+
+def test_a_size_that_makes_matrices_of_its_own_grows_along(tmp_path: Path) -> None:
+    found = target(tmp_path, GROWS_BY)
+    assert {axis.name for axis in found.axes} == {"stem_features", "growth_rate"}
+
+
+UNKNOWN = """class Net(nn.Module):
+    def __init__(self, width, n_bumps, mode):
+        super().__init__()
+        self.mode = mode
+        self.inp, self.hid = nn.Linear(16 * n_bumps, width), nn.Linear(width, width)
+        if mode == "mean":
+            self.head = nn.Linear(width, 1)
+
+    def forward(self, x):
+        return self.head(self.hid(self.inp(x).relu()).relu())
+"""
+
+
+def test_what_nothing_is_known_about_is_assumed_and_said(tmp_path: Path) -> None:
+    found = target(tmp_path, UNKNOWN)
+    assert found.build({"width": 64}, 0).mode == "mean"
+    assert any(note.startswith("assumed, for want of anything to go by: n_bumps=2;") for note in found.notes)
+
+
+def test_but_asked_for_where_the_model_cannot_be_built_with_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Net needs a value for n_bumps: there is no default"):
+        target(tmp_path, UNKNOWN.replace("self.mode = mode", "self.mode = mode\n        n_bumps.start()"))
+
+
+ABSTRACT = """class Agent(nn.Module):
+    def __init__(self, state_dim, hidden=64):
+        super().__init__()
+        self.actor = nn.Sequential(nn.Linear(state_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden))
+
+    def forward(self):
+        raise NotImplementedError
+
+    def act(self, state):
+        return self.actor(state)
+"""
+
+
+def test_a_forward_that_only_raises_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"without a forward[\s\S]*Agent\.act"):
+        target(tmp_path, ABSTRACT)
+    assert target(tmp_path, ABSTRACT, "Agent.act").axes[0].name == "hidden"
+
+
+AT_SIXTEEN = """class Attention(nn.Module):
+    def __init__(self, ch):
+        super().__init__()
+        self.mix = nn.Conv2d(ch, ch, 1)
+
+    def forward(self, x):
+        return x + self.mix(x)
+
+
+class Net(nn.Module):
+    def __init__(self, ch=64, resolution=256, attend_at=(AT,)):
+        super().__init__()
+        self.layers, res = nn.Sequential(nn.Conv2d(3, ch, 3, padding=1)), resolution
+        for _ in range(3):
+            self.layers.append(nn.Conv2d(ch, ch, 3, 2, 1))
+            res //= 2
+            if res in attend_at:
+                self.layers.append(Attention(ch))
+        self.resolution = resolution
+        self.head = nn.Conv2d(ch, 3, 1)
+
+    def forward(self, x):
+        assert x.shape[-1] == self.resolution
+        return self.head(self.layers(x))
+"""
+
+
+@pytest.mark.parametrize(("at", "side"), [(16, 64), (32, 64), (128, 256)])
+def test_a_large_image_is_made_small_where_the_model_stays_what_it_is(tmp_path: Path, at: int, side: int) -> None:
+    text = AT_SIXTEEN if at != 16 else AT_SIXTEEN.replace("(AT,)", "(16, 32)")
+    found = target(tmp_path, text.replace("AT,", f"{at},"))
+    assert found.inputs({"ch": 32}).args[0].shape[-1] == side
+
+
+LOOPS = """class Net(nn.Module):
+    def __init__(self, in_dim=7, points_dim=2, width=64):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(in_dim, width), nn.Linear(width, width)])
+        self.trunk = nn.ModuleList([nn.Linear(points_dim, width), nn.Linear(width, width)])
+
+    def forward(self, u, grid):
+        for layer in self.layers:
+            u = torch.tanh(layer(u))
+        for i, layer in enumerate(self.trunk):
+            grid = torch.tanh(self.trunk[i](grid))
+        return torch.einsum("bp,bnp->bn", u, grid)
+"""
+PERMUTED = """class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.inp, self.conv, self.head = nn.Linear(3, width), nn.Conv2d(width, width, 1), nn.Linear(width, 1)
+
+    def forward(self, field):
+        x = self.conv(self.inp(field).permute(0, 3, 1, 2))
+        return self.head(x.permute(0, 2, 3, 1))
+"""
+TRANSPOSED = """class Net(nn.Module):
+    def __init__(self, n_mels=20, width=64):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(n_mels, width, 3, padding=1), nn.Linear(width, 5)
+
+    def forward(self, frames, lengths):
+        return self.head(self.conv(frames.transpose(1, 2)).transpose(1, 2)), lengths
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        (LOOPS, [(4, 7), (4, 32, 2)]),
+        (PERMUTED, [(2, 16, 16, 3)]),
+        (TRANSPOSED, [(2, 128, 20), (2,)]),
+    ],
+)
+def test_inputs_of_layers_in_loops_on_grids_and_of_frames(
+    tmp_path: Path, text: str, shapes: list[tuple[int, ...]]
+) -> None:
+    found = target(tmp_path, text)
+    given = found.inputs(found.sizes(0)).args
+    assert [tuple(each.shape) for each in given] == shapes
+
+
+class _Lazy(ModuleType):
+    def __getattr__(self, name: str) -> object:
+        raise ImportError(name)
+
+
+def test_a_module_that_raises_when_it_is_asked_has_no_file() -> None:
+    assert module_file(_Lazy("lazy")) is None
+    assert module_file(torch) == torch.__file__
