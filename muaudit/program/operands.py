@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 
 import torch
@@ -23,6 +24,8 @@ def axis_below(x: Value, axis: int | None) -> int | None:
     if axis is None or x.kind != "view" or x.op.index == x.args[0].op.index:
         return axis
     op, declared, shape = x.op.narrow, ops.of(x.op.name), x.args[0].op.shape
+    if op.target is operator.getitem:  # one of several outputs: what they were taken from goes by the first
+        return axis
     exact = isinstance(declared, Moves) and declared.exact
     if x.op.shape == shape and not exact:
         return axis
