@@ -15,10 +15,12 @@ from typer.testing import CliRunner
 
 from muaudit.cli.main import app
 from muaudit.isolation import Task
-from muaudit.jobs import Audited, Job, run_jobs
+from muaudit.jobs import Audited, Job, environment, run_jobs, surroundings
 from muaudit.jobs import cache as cache_module
 from muaudit.jobs import run as run_module
 from muaudit.jobs.cache import Cache
+from muaudit.jobs.inputs import gather
+from muaudit.jobs.listening import recording
 from muaudit.jobs.stored import report_from, to_data
 from muaudit.report.listing import Failure
 
@@ -272,3 +274,23 @@ def test_the_working_directory_counts(project: Path, monkeypatch: pytest.MonkeyP
     (project / "below").mkdir()
     monkeypatch.chdir(project / "below")
     assert cache_module.key(Job("net.py")) != here
+
+
+@pytest.mark.parametrize(
+    ("appears", "counts"),
+    [("opt_extra.py", True), ("opt/__init__.py", True), ("opt.so", True), ("notes.txt", False), ("out/a", False)],
+)
+def test_modules_that_appear_on_the_path_count_for_what_was_imported_before(
+    project: Path, monkeypatch: pytest.MonkeyPatch, appears: str, counts: bool
+) -> None:
+    """torch looks for optional modules while it is imported, which is before anything of an audit is noted."""
+    path = project / "on_path"
+    path.mkdir()
+    monkeypatch.setattr(surroundings, "_PATH", (str(path), *surroundings._PATH))
+    with recording() as recorder:
+        inputs = gather(recorder, frozenset(sys.modules))
+    state = environment.state(inputs.variables, os.environ)
+    assert inputs.unchanged(os.environ, state)
+    (path / appears).parent.mkdir(exist_ok=True)
+    (path / appears).write_text("")
+    assert inputs.unchanged(os.environ, state) is not counts

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import muaudit
 from muaudit.targets.userfiles import claim, is_user_file
+from muaudit.trace.frames import caller
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,11 @@ def test_the_targets_own_file_always_is() -> None:
     assert not is_user_file(file)
     claim(file)
     assert is_user_file(file)
+
+
+@pytest.mark.parametrize("folder", ["my-site-packages-demo", "site-packages"])
+def test_lines_of_a_model_in_a_folder_that_is_called_alike_are_shown(tmp_path: Path, folder: str) -> None:
+    file = tmp_path / folder / "model.py"
+    namespace: dict[str, Any] = {"caller": caller}
+    exec(compile("def place():\n    return caller()", str(file), "exec"), namespace)
+    assert namespace["place"]() == (str(file), 2)

@@ -21,7 +21,7 @@ from collections.abc import Collection, ItemsView, Iterator, Mapping, ValuesView
 from types import FrameType
 from typing import Any
 
-from muaudit.targets.userfiles import is_user_file
+from muaudit.targets.userfiles import is_installed, is_user_file
 
 EVERYTHING = "*"
 _FAMILIES = """
@@ -139,7 +139,7 @@ def _walker() -> str:
             return f"{package.upper()}*"
         if is_user_file(name):
             return EVERYTHING
-        if not package and "-packages" in name:
+        if not package and is_installed(name):
             package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         frame = frame.f_back
     return f"{package.upper()}*"

@@ -7,6 +7,7 @@ A fact is a kind of question and a path:
 * `stat`: a file by its content, size, mode and time of change;
 * `link`: where a symbolic link points;
 * `names`, `entries`, `tree`: the names in a folder; with what each is; with its size and time of change too;
+* `modules`: the names of what can be imported from a folder;
 * `packages`: the names in a folder that are installed packages' records;
 * `stamp`: size, mode, inode and times of a file that is too much to read each time.
 
@@ -21,11 +22,13 @@ import os
 import stat as modes
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import machinery
 
 Facts = Mapping[str, Mapping[str, str]]
 """Answers by kind, then by path."""
 
 ABSENT = "-"
+_SUFFIXES = tuple(machinery.all_suffixes())
 _LARGE, _LOOKED_AT = 64 << 20, 1 << 20
 _OURS = ("__pycache__", ".muaudit_cache")
 # The plain functions: the recorder stands in for those of os.
@@ -108,6 +111,16 @@ def _packages(path: str) -> str:
     return _joined(name for name in _listdir(path) if name.lower().endswith((".dist-info", ".egg-info", ".egg")))
 
 
+def _modules(path: str) -> str:
+    return _joined(entry.name for entry in _scandir(path) if _importable(entry))
+
+
+def _importable(entry: os.DirEntry[str]) -> bool:
+    if entry.name.endswith(_SUFFIXES):
+        return True
+    return entry.name.isidentifier() and entry.is_dir() and os.path.isfile(os.path.join(entry.path, "__init__.py"))
+
+
 def _entries(path: str) -> str:
     return _joined(_typed(entry) for entry in _scandir(path) if entry.name not in _OURS)
 
@@ -144,6 +157,7 @@ _KINDS: dict[str, Callable[[str], str]] = {
     "stat": _status,
     "link": _link,
     "names": _names,
+    "modules": _modules,
     "packages": _packages,
     "entries": _entries,
     "tree": _tree,

@@ -17,6 +17,7 @@ from muaudit.jobs.behalf import Whose, whose
 from muaudit.jobs.environment import watched
 from muaudit.jobs.notes import Notes
 from muaudit.jobs.standins import standing_in
+from muaudit.jobs.surroundings import own_path
 
 _APART = (
     "os.fork",
@@ -42,7 +43,11 @@ _hooked = False
 
 @contextlib.contextmanager
 def recording() -> Iterator[Notes]:
-    """Note what is read inside."""
+    """Note what is read inside.
+
+    What was imported before, torch above all, may have looked for modules that were not there: those that appear in
+    the user's folders on the path count from the start. What appears in folders of packages is noted at the end.
+    """
     global _now, _hooked
     if not _hooked:
         sys.addaudithook(_hook)
@@ -50,6 +55,8 @@ def recording() -> Iterator[Notes]:
     before = _now
     with watched() as variables, standing_in(current):
         _now = Notes(variables)
+        for folder in own_path():
+            _now.note("modules", folder)
         try:
             yield _now
         finally:

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from muaudit.jobs import facts
+from muaudit.targets.userfiles import is_user_file
 
 _PATH = tuple(sys.path)  # as Python was started; targets add to it
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/dri/render*", "/dev/kfd", "/dev/accel/*", "/dev/davinci*")
@@ -21,6 +22,11 @@ def surroundings() -> list[Any]:
         sys.getfilesystemencoding(), locale.setlocale(locale.LC_ALL), sys.getrecursionlimit(), sys.platform, _machine(),
          os.getcwd(), facts.answer("file", "/etc/localtime"), sorted(_devices()),
     ]  # fmt: skip
+
+
+def own_path() -> list[str]:
+    """The folders that Python was started with on its path and that are neither its own nor those of packages."""
+    return [folder for folder in map(os.path.abspath, _PATH) if is_user_file(os.path.join(folder, "x"))]
 
 
 def _machine() -> list[Any]:

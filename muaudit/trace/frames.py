@@ -10,10 +10,10 @@ from types import FrameType
 
 import torch
 
+from ..targets.userfiles import is_user_file
+
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep
-_INSTALLED = tuple({sysconfig.get_paths()[key] + os.sep for key in ("purelib", "platlib", "stdlib")})
-
 _STDLIB = sysconfig.get_paths()["stdlib"] + os.sep + "contextlib"  # decorators around a forward
 
 # What a frame's file is: ours or torch's (never shown), installed framework code, or the user's.
@@ -24,12 +24,8 @@ _kinds: dict[str, int] = {}
 def _kind(filename: str) -> int:
     kind = _kinds.get(filename)
     if kind is None:
-        if filename.startswith((_TORCH, _OWN, "<")):
-            kind = _HIDDEN
-        elif filename.startswith(_INSTALLED) or "site-packages" in filename:
-            kind = _FRAMEWORK
-        else:
-            kind = _USER
+        hidden = filename.startswith((_TORCH, _OWN, "<"))
+        kind = _HIDDEN if hidden else _USER if is_user_file(filename) else _FRAMEWORK
         _kinds[filename] = kind
     return kind
 
