@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .scales import WHOLE, Entry, Hook, Part, Scales, missing, name_regex
+from .patterns import Patterns
+from .scales import WHOLE, Entry, Hook, Part, Scales, missing
 
 MARK = "_muaudit_plan"
 """Attribute of the root module that says a plan was applied; copied with the module, not part of its state dict."""
@@ -132,15 +133,15 @@ def _check_shape(plan: Scales, entry: Entry, name: str, parameter: nn.Parameter)
 
 def modules_of(plan: Scales, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
     """Every module that gets a multiplier, with it. Raises UserError where one is not there."""
+    patterns = Patterns(dict.fromkeys(hook.module for hook in plan.hooks))
+    by_pattern: dict[int, dict[str, nn.Module]] = {}
+    for name, module in model.named_modules() if plan.hooks else ():
+        for number in {*patterns.matching(_plain(name)), *patterns.matching(name)} if name else ():
+            # a wrapper goes by the name of what it wraps, and comes before it: the innermost one counts
+            by_pattern.setdefault(number, {})[_plain(name)] = module
     found: list[tuple[nn.Module, Hook]] = []
     for hook in plan.hooks:
-        regex = name_regex(hook.module)
-        modules = {
-            # a wrapper goes by the name of what it wraps, and comes before it: the innermost one counts
-            _plain(name): module
-            for name, module in model.named_modules()
-            if name and any(map(regex.fullmatch, (_plain(name), name)))
-        }
+        modules = by_pattern.get(patterns.exact(hook.module) or 0)
         if not modules:
             raise missing("it has a multiplier for a module that is not there", [hook.module])
         found += [(module, hook) for module in modules.values()]

@@ -6,13 +6,14 @@ compatibility, TP5 App. H).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 from ..errors import UserError
+from .patterns import Patterns, name_regex
 
 _Scales = TypeVar("_Scales", bound="Scales")
 
@@ -116,18 +117,18 @@ class Scales:
     def entry(self, names: Iterable[str]) -> Entry | None:
         """The entry for a parameter that goes by these names; an exact name beats a pattern."""
         listed = list(names)
-        exact = next((e for e in self.entries if e.pattern in listed), None)
-        return exact or next((e for e in self.entries for name in listed if e.matches(name)), None)
+        found = [number for name in listed if (number := self._patterns.exact(name)) is not None]
+        found = found or [number for name in listed for number in self._patterns.matching(name)[:1]]
+        return self.entries[min(found)] if found else None
+
+    @cached_property
+    def _patterns(self) -> Patterns:
+        return Patterns(entry.pattern for entry in self.entries)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
         """The names that tell the tensors of a split plan apart ("muon", "adamw"); none where one trains them all."""
         return tuple(dict.fromkeys(entry.optimizer for entry in self.entries if entry.optimizer))
-
-
-def name_regex(pattern: str) -> re.Pattern[str]:
-    """`h.*.attn.weight` as a regular expression, `*` being a whole number between dots."""
-    return re.compile(r"\d+".join(re.escape(part) for part in pattern.split("*")))
 
 
 def missing(kind: str, names: list[str]) -> UserError:
