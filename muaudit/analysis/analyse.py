@@ -18,14 +18,17 @@ from ..optimizers.trained import Trained, trained_by
 from ..solve.predict import Prediction, predict
 from ..targets.probe import Target
 from ..targets.schedulers import place, walk
+from ..trace.align import Aligned
 from ..trace.definitions import Place
 from ..trace.kernels import probe_kernels
 from ..trace.recorder import Recording
+from .axis import Axis, Third
 from .comparable import comparable
 from .derive import Scaling, derive
 from .probes import Probes
 from .schedule import assumed_factors, scheduled
 from .third_rates import with_third
+from .width import WIDTH
 
 SEED = 0
 _DRAWS = 1000  # seeds from here on are for further initializations
@@ -35,12 +38,13 @@ _DRAWS = 1000  # seeds from here on are for further initializations
 class Analysis:
     """Recordings, program, solution and prediction of one target, at two probes.
 
-    target: the one that was asked for, at the two probes that were compared. ratios: by how much each axis grows from
-    one to the other. defined: the user's line that makes a parameter, by its name. of_schedule: what the scheduler
-    lost of the learning rates.
+    target: the one that was asked for, at the two probes that were compared. ratios: by how much each of its sizes
+    grows from one to the other. defined: the user's line that makes a parameter, by its name. of_schedule: what the
+    scheduler lost of the learning rates.
     """
 
     target: Target
+    axis: Axis
     models: tuple[nn.Module, nn.Module]
     recordings: tuple[Recording, Recording]
     ratios: tuple[float, ...]
@@ -52,25 +56,26 @@ class Analysis:
 
 def analyse(
     target: Target,
+    axis: Axis = WIDTH,
     *,
     readout_bound: float = -1.0,
     seed: int = SEED,
     probes: Probes | None = None,
 ) -> Analysis:
-    """What is known of the target between two probes.
+    """What is known of the target between two probes along an axis.
 
     readout_bound: the exponent that the init of a readout may have at most. probes: where some are recorded already.
 
     Raises:
         UserError: the user's code raised.
     """
-    probes = probes if probes is not None else Probes(target, seed)
+    probes = probes if probes is not None else Probes(target, seed, axis=axis)
     with probe_kernels():
-        chosen = comparable(target, probes)
+        chosen = comparable(target, probes, axis)
         target = chosen.target
         narrow, wide = (probes[number] for number in chosen.pair)
         models, recordings = (narrow.model, wide.model), (narrow.recording, wide.recording)
-        ratios = tuple(axis.probes[1] / axis.probes[0] for axis in target.axes)
+        ratios = axis.ratios(target)
         made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
         trained = trained_by(made, models, ratios)
         of_schedule: list[Discrepancy] = []
@@ -78,41 +83,40 @@ def analyse(
             of_schedule = assumed_factors(trained, *place(target.optimizer, "lr_"))
         else:
             trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
+        further = Probes(target, seed, axis=axis)
+        trained = with_third(trained, lambda: _rates_beyond(further, made[1], models[1]))
 
-        trained = with_third(trained, lambda: _rates_beyond(target, seed, made[1], models[1]))
-
-        def derived(third: tuple[Recording, float] | None = None) -> Scaling:
-            return derive(recordings, ratios, models, redrawn, trained, readout_bound, chosen.alone, third)
+        def aligned(third: Third | None) -> Aligned:
+            return axis.align(recordings, target, chosen.alone, third)
 
         def redrawn(probe: int, draw: int) -> nn.Module:
-            return target.build(target.sizes(probe), seed + _DRAWS + draw)
+            return target.build(axis.sizes(target, probe), seed + _DRAWS + draw)
 
-        scaling = derived()
-        third = _third(target, seed) if scaling.program.doubtful else None
-        scaling = derived(third) if third is not None else scaling
+        scaling = derive(aligned, axis.judged, models, redrawn, trained, readout_bound, lambda: _third(further))
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     return Analysis(
-        target, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model), tuple(of_schedule)
-    )
+        target, axis, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model),
+        tuple(of_schedule),
+    )  # fmt: skip
 
 
-def _rates_beyond(target: Target, seed: int, optimizer: Any, model: nn.Module) -> dict[str, Trained]:
+def _rates_beyond(probes: Probes, optimizer: Any, model: nn.Module) -> dict[str, Trained]:
     """How parameters are trained between the second probe and a third.
 
     Raises:
         UserError: there is none.
     """
-    probes = Probes(target, seed)
-    sizes, wider = target.sizes(2), probes.model(2)
-    ratios = [sizes[axis.name] / axis.probes[1] for axis in target.axes]
+    target, axis = probes.target, probes.axis
+    sizes, before, wider = axis.sizes(target, 2), axis.sizes(target, 1), probes.model(2)
+    ratios = [sizes[name] / before[name] for name in sizes]
     return trained_by((optimizer, target.optimizer(wider, sizes)), (model, wider), ratios)
 
 
-def _third(target: Target, seed: int) -> tuple[Recording, float] | None:
-    """A recording at a third width, and the log of that over the second; None where the model cannot be built there."""
+def _third(probes: Probes) -> Third | None:
+    """A recording at a third probe, and the log of its size over the second's; None where there is none."""
     try:
-        probe = Probes(target, seed)[2]
+        probe = probes[2]
     except UserError:  # what two probes showed stands
         return None
-    main = target.axes[0].name
-    return probe.recording, math.log(probe.sizes[main] / target.sizes(1)[main])
+    target, axis = probes.target, probes.axis
+    return probe.recording, math.log(axis.size(target, 2) / axis.size(target, 1))

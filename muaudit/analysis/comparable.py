@@ -21,6 +21,7 @@ from ..ops.products import Multiplies
 from ..targets.probe import Target
 from ..trace.align import op_name
 from ..trace.recorder import Recording
+from .axis import Axis
 from .probes import Probes
 
 _PAIRS = ((0, 1), (1, 2), (0, 2), (1, 3), (2, 3))  # by preference; a later probe is built where 0 and 1 differ
@@ -39,7 +40,7 @@ class Comparable:
     alone: Mapping[fx.Node, str] = field(default_factory=dict)
 
 
-def comparable(target: Target, probes: Probes) -> Comparable:
+def comparable(target: Target, probes: Probes, axis: Axis) -> Comparable:
     """Two probes of up to four that run the same operations; the first two where none do."""
     first: Mapping[fx.Node, str] = {}
     for pair in _PAIRS:
@@ -49,10 +50,9 @@ def comparable(target: Target, probes: Probes) -> Comparable:
             if max(pair) > 1:  # the model cannot be built or run at that size
                 continue
             raise
-        main = target.axes[0].name
-        odd = alone(recordings, [probes[number].sizes[main] for number in pair])
+        odd = alone(recordings, [axis.size(target, number) for number in pair])
         if not odd:
-            return Comparable(pair, target if pair == (0, 1) else _at(target, pair, first))
+            return Comparable(pair, target if pair == (0, 1) else _at(target, axis, pair, first))
         first = first or odd
     return Comparable((0, 1), target, first)
 
@@ -88,15 +88,14 @@ def _counts(what: ops.Operation | None, weight: bool, data: bool) -> bool:
     return not isinstance(what, Moves) if weight else data and isinstance(what, _ARITHMETIC)
 
 
-def _at(target: Target, pair: tuple[int, int], odd: Iterable[fx.Node]) -> Target:
+def _at(target: Target, axis: Axis, pair: tuple[int, int], odd: Iterable[fx.Node]) -> Target:
     """The target, probed at another pair of its sizes."""
-    sizes = [target.sizes(number) for number in pair]
-    axes = tuple(replace(axis, probes=tuple(size[axis.name] for size in sizes)) for axis in target.axes)
-    main, node = axes[0], next(iter(odd))
+    name, node, first = axis.argument(target), next(iter(odd)), [axis.size(target, number) for number in (0, 1)]
+    narrow, wide = (axis.size(target, number) for number in pair)
     file, line = node.meta.get("file"), node.meta.get("line")
     where = f" ({Path(file).name}:{line})" if file else ""
     note = (
-        f"{main.name} {target.axes[0].probes[0]} and {target.axes[0].probes[1]} run different operations{where}, as "
-        f"behind an `if` on the base width: judged at {main.name} {main.probes[0]} → {main.probes[1]}"
+        f"{name} {first[0]} and {first[1]} run different operations{where}, as behind an `if` on the base width: "
+        f"judged at {name} {narrow} → {wide}"
     )
-    return replace(target, axes=axes, notes=(*target.notes, note))
+    return replace(axis.at(target, pair), notes=(*target.notes, note))

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch import fx, nn
+from torch import nn
 
 from ..findings.discrepancy import Discrepancy
 from ..judge.blame import Blame
 from ..judge.edits import Judged
-from ..judge.explain import explain
 from ..judge.explanation import Explanation, Measured
-from ..judge.hooks import hook_in_words
-from ..judge.together import united
 from ..optimizers.trained import Trained
 from ..program.lower import Program, lower
+from ..program.starts import Starts
 from ..solve.uses import Ideal
-from ..trace.align import Aligned, align
+from ..trace.align import Aligned
 from ..trace.inits import Init, measure
-from ..trace.recorder import Recording
+from .axis import Third
 from .verifier import Account, accounts
 
 T = TypeVar("T")
@@ -42,31 +40,36 @@ class Scaling:
 
 
 def derive(
-    recordings: tuple[Recording, Recording],
-    ratios: Sequence[float],
+    align: Callable[[Third | None], Aligned],
+    judged: Callable[[Program, Measured], tuple[Explanation, list[Discrepancy]]],
     models: tuple[nn.Module, nn.Module],
     rebuild: Callable[[int, int], nn.Module],
     trained: Mapping[str, Trained],
     readout_bound: float,
-    alone: Mapping[fx.Node, str] | None = None,
-    third: tuple[Recording, float] | None = None,
+    third: Callable[[], Third | None],
 ) -> Scaling:
-    """Align, lower, solve for ideal exponents, measure the init, choose a gauge, collect discrepancies."""
-    aligned = align(*recordings, ratios, alone, third)
+    """Align, measure the init, lower, judge.
+
+    align, judged: as the axis does it. third: records further along it, where two probes leave constants in doubt.
+    """
+    aligned = align(None)
     inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
-    program = lower(aligned, starts_of(inits))
+    program = settled(aligned, starts_of(inits), align, third)
     trained = canonical(trained, aligned)
-    found, discrepancies = judged_program(program, Measured(inits, trained, readout_bound))
+    found, discrepancies = judged(program, Measured(inits, trained, readout_bound))
     return Scaling(
-        aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
+        program.aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
         accounts(program, found.ideal),
     )  # fmt: skip
 
 
-def judged_program(program: Program, measured: Measured) -> tuple[Explanation, list[Discrepancy]]:
-    """A program judged as it stands, and what is wrong with it, one mistake made everywhere told once."""
-    plain, found = explain(program, measured)
-    return plain, united(hook_in_words(list(found), plain.judged), plain.judged, measured.trained)
+def settled(
+    aligned: Aligned, starts: Starts, align: Callable[[Third | None], Aligned], third: Callable[[], Third | None]
+) -> Program:
+    """The program of aligned recordings; by three of them, where two leave constants in doubt and there is a third."""
+    program = lower(aligned, starts)
+    further = third() if program.doubtful else None
+    return program if further is None else lower(align(further), starts)
 
 
 def starts_of(inits: Mapping[str, Init]) -> dict[str, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,16 @@ from torch import fx
 from ..findings.discrepancy import Discrepancy
 from ..judge.edits import TOLERANCE
 from ..judge.explanation import Measured
-from ..program.lower import Program, lower
+from ..program.lower import Program
 from ..program.values import ZERO
 from ..solve.uses import Ideal
-from ..trace.align import align, op_name
+from ..trace.align import Aligned, op_name
 from ..trace.recorder import Recording
+from .analyse import Analysis
+from .axis import Third
 from .comparable import alone
-from .derive import Scaling, judged_program, starts_of
+from .derive import settled, starts_of
+from .verifier import accounts
 
 
 def same(first: Recording, other: Recording) -> bool:
@@ -41,25 +44,27 @@ def _signature(graph: fx.Graph) -> list[tuple[Any, ...]]:
 
 
 def deviations(
-    main: Scaling,
+    known: Analysis,
     recordings: tuple[Recording, Recording],
-    widths: Sequence[int],
-    ratios: Sequence[float],
     readout_bound: float,
-    third: Callable[[], tuple[Recording, float] | None] = lambda: None,
+    third: Callable[[], Third | None] = lambda: None,
 ) -> tuple[list[Discrepancy], Ideal]:
     """What a path asks of tensors and constants that the first path does not ask: new discrepancies only.
 
-    Init and learning rates are those already measured. third: records the path at a third width, for constants that two
-    leave in doubt. Where the first path has findings too, another choice of gauge
-    can put the same mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as
-    large as what a line of the code multiplies by on one of the two paths only.
+    Init and learning rates are those already measured. third: records the path further along the axis, for constants
+    that two recordings leave in doubt. Where the first path has findings too, another choice of gauge can put the same
+    mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as large as what a line
+    of the code multiplies by on one of the two paths only.
     """
-    odd, starts = alone(recordings, widths), starts_of(main.inits)
-    program = lower(align(*recordings, ratios, odd), starts)
-    wider = third() if program.doubtful else None
-    program = program if wider is None else lower(align(*recordings, ratios, odd, wider), starts)
-    plain, found = judged_program(program, Measured(main.inits, main.trained, readout_bound))
+    axis, target, main = known.axis, known.target, known.scaling
+    odd = alone(recordings, [axis.size(target, number) for number in (0, 1)])
+
+    def aligned(further: Third | None) -> Aligned:
+        return axis.align(recordings, target, odd, further)
+
+    program = settled(aligned(None), starts_of(main.inits), aligned, third)
+    plain, found = axis.judged(program, Measured(main.inits, main.trained, readout_bound))
+    accounts(program, plain.ideal)
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
     new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]

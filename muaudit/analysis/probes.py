@@ -14,6 +14,8 @@ from ..targets.sound import check_outcome
 from ..targets.usercode import seed_torch
 from ..trace.definitions import definitions
 from ..trace.recorder import Recording, record
+from .axis import Axis
+from .width import WIDTH
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Probe:
 
 
 class Probes:
-    """The probes of one target under one seed, by number, as `Target.sizes` counts them.
+    """The probes of one target along one axis, under one seed, by number.
 
     known: probes that are there already.
 
@@ -34,8 +36,9 @@ class Probes:
         UserError: the user's code raised.
     """
 
-    def __init__(self, target: Target, seed: int, known: Mapping[int, Probe] | None = None) -> None:
+    def __init__(self, target: Target, seed: int, known: Mapping[int, Probe] | None = None, axis: Axis = WIDTH) -> None:
         self.target = target
+        self.axis = axis
         self.seed = seed
         self.definitions = definitions()
         self._made: dict[int, Probe] = dict(known or {})
@@ -43,7 +46,7 @@ class Probes:
 
     def __getitem__(self, number: int) -> Probe:
         if number not in self._made:
-            sizes, model = self.target.sizes(number), self.model(number)
+            sizes, model = self.axis.sizes(self.target, number), self.model(number)
             self._made[number] = Probe(sizes, model, record_target(self.target, model, sizes, self.seed))
         return self._made[number]
 
@@ -52,7 +55,7 @@ class Probes:
         if number in self._made:
             return self._made[number].model
         if number not in self._models:
-            sizes = self.target.sizes(number)
+            sizes = self.axis.sizes(self.target, number)
             with self.definitions:
                 self._models[number] = self.target.build(sizes, self.seed)
         return self._models[number]

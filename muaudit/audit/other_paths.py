@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..analysis import Analysis
+from ..analysis.axis import Third
 from ..analysis.paths import deviations, on_path, same
 from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
@@ -44,16 +45,20 @@ def other_paths(known: Analysis, seed: int, readout_bound: float) -> Elsewhere:
     noted = {value.note for value in scaling.ideal.unknown}
     plain = False  # eval mode changes nothing, so neither does it together with something else
     ran: set[str] = set()
-    for path in list(paths(models[0], target.inputs(target.sizes(0))))[:MOST_PATHS]:
+    for path in list(paths(models[0], target.inputs(known.axis.sizes(target, 0))))[:MOST_PATHS]:
         if path.label in ran or (plain and path.label.startswith(EVAL)):
             continue
-        taken = _recorded(target, dict(enumerate(models)), seed, path)
+        taken = _recorded(known, dict(enumerate(models)), seed, path)
         ran |= {path.label} if taken is not None else set()
         if taken is None or all(same(a, b) for a, b in zip(known.recordings, taken, strict=True)):
             plain = plain or (taken is not None and path.label == EVAL)
             continue
-        new, ideal = deviations(scaling, (taken[0], taken[1]), target.axes[0].probes, known.ratios, readout_bound,
-                                lambda path=path: _wider(target, seed, path))  # type: ignore[misc]  # fmt: skip
+        new, ideal = deviations(
+            known,
+            (taken[0], taken[1]),
+            readout_bound,
+            lambda path=path: _further(known, seed, path),  # type: ignore[misc]
+        )
         for d in new:
             found.setdefault((d.aspect, d.role, d.tensors, d.file, d.line), on_path(d, path.label))
         for value in ideal.unknown:
@@ -64,11 +69,12 @@ def other_paths(known: Analysis, seed: int, readout_bound: float) -> Elsewhere:
     return Elsewhere(tuple(found.values()), tuple(unread.values()))
 
 
-def _recorded(target: Target, models: Mapping[int, nn.Module], seed: int, path: Path) -> list[Recording] | None:
+def _recorded(known: Analysis, models: Mapping[int, nn.Module], seed: int, path: Path) -> list[Recording] | None:
     """The path through these models, by the number of their probe; None where it does not run."""
     taken: list[Recording] = []
+    target = known.target
     for probe, model in models.items():
-        sizes = target.sizes(probe)
+        sizes = known.axis.sizes(target, probe)
         try:
             with attempt(), _silent(), path.enter(model, lambda sizes=sizes: target.build(sizes, seed)) as subject:  # type: ignore[misc]
                 taken.append(_record(target, subject, sizes, seed, path))
@@ -77,14 +83,15 @@ def _recorded(target: Target, models: Mapping[int, nn.Module], seed: int, path: 
     return taken
 
 
-def _wider(target: Target, seed: int, path: Path) -> tuple[Recording, float] | None:
-    """The path at a third width, and the log of that over the second; None where it does not run there."""
+def _further(known: Analysis, seed: int, path: Path) -> Third | None:
+    """The path at a third probe, and the log of its size over the second's; None where it does not run there."""
+    target, axis = known.target, known.axis
     try:
-        model = target.build(target.sizes(2), seed)
+        model = target.build(axis.sizes(target, 2), seed)
     except UserError:
         return None
-    taken, main = _recorded(target, {2: model}, seed, path), target.axes[0].name
-    return (taken[0], math.log(target.sizes(2)[main] / target.sizes(1)[main])) if taken else None
+    taken = _recorded(known, {2: model}, seed, path)
+    return (taken[0], math.log(axis.size(target, 2) / axis.size(target, 1))) if taken else None
 
 
 def _record(target: Target, model: nn.Module, sizes: Mapping[str, int], seed: int, path: Path) -> Recording:
