@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -24,6 +24,7 @@ from ..trace.kernels import probe_kernels
 from ..trace.recorder import Recording
 from .axis import Axis, Third
 from .comparable import comparable
+from .consequences import with_consequences
 from .derive import Scaling, derive
 from .probes import Probes
 from .schedule import assumed_factors, scheduled
@@ -94,6 +95,7 @@ def analyse(
 
         scaling = derive(aligned, axis.judged, models, redrawn, trained, readout_bound, lambda: _third(further))
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
+    scaling = replace(scaling, discrepancies=tuple(with_consequences(scaling.discrepancies, scaling, prediction)))
     return Analysis(
         target, axis, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model),
         tuple(of_schedule),
