@@ -44,7 +44,7 @@ def _outputs(scaling: Scaling, prediction: Prediction) -> Size | None:
 def _consequence(d: Discrepancy, j: Judged, at: Size, outputs: Size | None) -> str:
     what = _WORDS.get(d.role or "", "activations")
     if d.aspect == "init":
-        return _of_start(what, j.init_off, at, outputs)
+        return _of_start(what, d.found - d.expected, at, outputs)
     off = j.lr_off if j.lr_off else j.init_off
     if off < 0:  # of what it contributes by itself; others may hide it in what is measured
         return f"its updates shrink like {power(off)}: it stops learning as width grows ({power(-off)} too slow)"

@@ -50,6 +50,8 @@ class Discrepancy:
     optimizer: the family the tensor is trained with ("adam", "sgd", "muon", "lamb", ...), "" where it plays no part.
     values: numbers measured at the probes (std, lr, constant), for messages.
     consequence: what happens, as in "logits grow like n^1/2".
+    biased: whether a bias is added to what a readout's weight makes, which a constant on the logits would scale too.
+    noun: what the tensor is called where its role alone would mislead (`depthwise kernel`); "" where it does not.
     path: where it holds, when it does not on the path that was audited first: "in eval mode".
     """
 
@@ -68,4 +70,6 @@ class Discrepancy:
     values: tuple[float, ...] = ()
     consequence: str = ""
     module: str = ""
+    biased: bool = False
+    noun: str = ""
     path: str = ""

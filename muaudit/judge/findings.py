@@ -10,8 +10,8 @@ from ..findings.names import fold, pattern_of, pattern_of_all
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
 from ..program.lower import Program
-from ..program.values import MOVED, ZERO, Value, arguments, beyond, readers_of
-from ..solve.uses import Conflict
+from ..program.values import MOVED, PER_CHANNEL, ZERO, Value, arguments, beyond, readers_of
+from ..solve.uses import Conflict, Use
 from ..trace.inits import Init
 from .edits import TOLERANCE, Judged, owner
 
@@ -106,7 +106,7 @@ def _of_use(
     base = Discrepancy(
         "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
         optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
-        detail="added" if use.role == "scalar" and use.value.kind == "join" else "",
+        detail="added" if use.role == "scalar" and use.value.kind == "join" else "", noun=_noun(use),
     )  # fmt: skip
     shift = _multiplier_shift(j, family)
     if shift is None and not j.init_off and j.init_found in (None, ZERO):  # only its learning rate can show it
@@ -114,9 +114,14 @@ def _of_use(
     if shift is not None:
         detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
         mu = round(j.multiplier, 6)
-        return [replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False,
-                        values=(j.init_off, j.lr_off) if j.init_off and j.lr_off else (),
-                        consequence=_consequence("multiplier", use.role, j.lr_off))]  # fmt: skip
+        of_constant = replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False,
+                              values=(j.init_off, j.lr_off) if j.init_off and j.lr_off else (),
+                              consequence=_consequence("multiplier", use.role, j.lr_off))  # fmt: skip
+        rest = j.init_off - shift if j.init_off and use.role in ("bias", "scalar") else 0.0
+        if abs(rest) < TOLERANCE:
+            return [of_constant]
+        start = replace(base, expected=j.init_required + shift, consequence=_consequence("init", use.role, rest))
+        return [replace(of_constant, values=()), start]
     out = []
     if j.init_off:
         out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
@@ -130,17 +135,29 @@ def _of_use(
     return out
 
 
+def _noun(use: Use) -> str:
+    """What a vector is called by what reads it, where that is not what its role is named after."""
+    if use.role == "gain" and use.value.note == PER_CHANNEL:
+        return "depthwise kernel"
+    return "vector" if use.role == "bias" and use.value.kind != "join" else ""
+
+
 def _readout_biases(found: list[Discrepancy], judged: Iterable[Judged]) -> list[Discrepancy]:
     """`found`, with biases of readouts that stop learning marked: the readout's weight can do what they do."""
     judged = list(judged)
     readouts = {j.use.value for j in judged if j.use.role == "output"}
-    biases = {j.use.tensor for j in judged if j.use.role == "scalar" and _added_to(j.use.value, readouts)}
-    return [
-        replace(d, detail="readout bias")
-        if d.role == "scalar" and d.aspect in ("lr", "multiplier") and d.found < d.expected and d.tensors[0] in biases
-        else d
-        for d in found
-    ]
+    sums = {j.use.value: j.use.tensor for j in judged if j.use.role == "scalar"}
+    biases = {tensor for value, tensor in sums.items() if _added_to(value, readouts)}
+    biased = {j.use.tensor for j in judged if j.use.role == "output" and any(_added_to(s, {j.use.value}) for s in sums)}
+    out = []
+    for d in found:
+        stops = d.aspect in ("lr", "multiplier") and d.found < d.expected
+        if d.role == "scalar" and stops and d.tensors[0] in biases:
+            d = replace(d, detail="readout bias")
+        elif d.role == "output":
+            d = replace(d, biased=d.tensors[0] in biased)
+        out.append(d)
+    return out
 
 
 def _added_to(value: Value, sought: set[Value]) -> bool:
@@ -155,12 +172,15 @@ def _multiplier_shift(j: Judged, family: str) -> float | None:
     if j.init_off and j.lr_off:
         if abs(by_lr - j.init_off) < TOLERANCE:
             return by_lr
-        return by_lr if j.use.role == "output" and by_lr > 0 and j.init_off > 0 and abs(mu) < TOLERANCE else None
+        if j.use.role == "output":
+            return by_lr if by_lr > 0 and j.init_off > 0 and abs(mu) < TOLERANCE else None
     if not j.lr_off or abs(mu) < TOLERANCE:
         return None
     if j.use.role == "output":  # a smaller readout init is legal, so only the learning rate shows a multiplier too many
         return by_lr if by_lr < 0 and mu < -j.use.e_in - TOLERANCE else None
-    return by_lr if j.init_found == ZERO and abs(by_lr - mu) < TOLERANCE else None  # right, were there no multiplier
+    right = abs(by_lr - mu) < TOLERANCE  # were there no multiplier
+    both = bool(j.init_off) and j.use.role in ("bias", "scalar")  # what is left of the init is another matter
+    return by_lr if right and (j.init_found == ZERO or both) else None
 
 
 def _consequence(aspect: Aspect, role: str | None, off: float) -> str:

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.findings.power import power
+from muaudit.findings.power import number, power
 from muaudit.rules.base import Rule
 from muaudit.rules.words import drifts, gap, needs, scaled, subject
 
@@ -51,6 +51,9 @@ class ReadoutMultiplierMissing(Rule):
         return f"{subject(d)}: multiplier ∝ {power(d.found)}, needs {needs(d)}"
 
     def fix(self, d: Discrepancy) -> str:
+        if d.biased:
+            factor = "base_width / width" if gap(d) == -1 else f"(width / base_width)**{number(gap(d))}"
+            return f"multiply what the readout reads, which spares its bias: logits = head(x * ({factor}))"
         if gap(d) == -1:
             return "multiply the logits by base_width / width: logits = head(x) * (base_width / width)"
         return f"logits = {scaled('head(x)', gap(d), '(width / base_width)')}"

@@ -29,7 +29,7 @@ _NONE = 0.06  # exponents closer than this are the same
 
 def subject(d: Discrepancy) -> str:
     """`hidden weights blocks.*.mlp.up.weight (×12)`."""
-    noun = ROLE_NOUNS.get(d.role or "", "")
+    noun = d.noun or ROLE_NOUNS.get(d.role or "", "")
     tied = "(tied)" if d.tied else ""
     name = d.pattern or (d.tensors[0] if len(d.tensors) == 1 else "")
     if not noun and not name and len(d.tensors) > 1:
