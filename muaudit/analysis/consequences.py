@@ -13,8 +13,9 @@ from dataclasses import replace
 from ..findings.discrepancy import Discrepancy
 from ..findings.power import power
 from ..judge.edits import TOLERANCE, Judged
+from ..program.kinds.meaning import Size
 from ..program.values import Value
-from ..solve.predict import Prediction, Size
+from ..solve.predict import Prediction
 from .derive import Scaling
 
 _WORDS = {"output": "outputs", "bias": "biases", "gain": "gains"}

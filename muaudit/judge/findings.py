@@ -10,8 +10,9 @@ from ..findings.names import fold, pattern_of, pattern_of_all
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
 from ..program.lower import Program
+from ..program.use import Use
 from ..program.values import MOVED, PER_CHANNEL, ZERO, Value, arguments, beyond, readers_of
-from ..solve.uses import Conflict, Use
+from ..solve.uses import Conflict
 from ..trace.inits import Init
 from .edits import TOLERANCE, Judged, owner
 
