@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ..findings.discrepancy import Aspect, Discrepancy
+from ..findings.discrepancy import Aspect, Discrepancy, Role
 from ..findings.names import fold, pattern_of, pattern_of_all
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
@@ -36,8 +36,8 @@ def discrepancies(
     tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
         j.use.tensor for j in judged if j.use.role == "output"
     }
-    shifts = _shifts_of_modules(judged)
-    found = [d for j in _once_per_tensor(judged) for d in _of_use(j, inits, trained, consumers, shifts)]
+    around = _Around(inits, trained, consumers, _shifts_of_modules(judged), _rates_alone(judged))
+    found = [d for j in _once_per_tensor(judged) for d in _of_use(j, around)]
     found = _of_modules(found, judged)
     found = _readout_biases(found, judged)
     found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
@@ -92,26 +92,38 @@ def _of_modules(found: list[Discrepancy], judged: Iterable[Judged]) -> list[Disc
     return out
 
 
-def _of_use(
-    j: Judged,
-    inits: Mapping[str, Init],
-    trained: Mapping[str, Trained],
-    consumers: Mapping[Value, list[Value]],
-    shifts: Mapping[str, set[float]],
-) -> list[Discrepancy]:
+def _rates_alone(judged: Iterable[Judged]) -> frozenset[tuple[Role, float]]:
+    """By how much learning rates of tensors of a role are off that can be nothing else."""
+    return frozenset(
+        (j.use.role, round(j.lr_off, 3)) for j in judged if j.lr_off and not j.init_off and j.init_found != ZERO
+    )
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What a finding about one use has to know of the others."""
+
+    inits: Mapping[str, Init]
+    trained: Mapping[str, Trained]
+    consumers: Mapping[Value, list[Value]]
+    shifts: Mapping[str, set[float]]
+    rates: frozenset[tuple[Role, float]]
+
+
+def _of_use(j: Judged, around: _Around) -> list[Discrepancy]:
     if j.use.kind != "tensor":
-        return [_of_contraction(j, consumers)]
+        return [_of_contraction(j, around.consumers)]
     use, op = j.use, j.use.value.op
-    init, how = inits.get(use.tensor), trained.get(use.tensor)
+    init, how = around.inits.get(use.tensor), around.trained.get(use.tensor)
     family = how.family if how else ""
     base = Discrepancy(
         "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
         optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
         detail="added" if use.role == "scalar" and use.value.kind == "join" else "", noun=_noun(use),
     )  # fmt: skip
-    shift = _multiplier_shift(j, family)
+    shift = _multiplier_shift(j, family, (use.role, round(j.lr_off, 3)) in around.rates)
     if shift is None and not j.init_off and j.init_found in (None, ZERO):  # only its learning rate can show it
-        shift = j.by_rate if round(j.by_rate, 3) in shifts.get(owner(use), ()) else None
+        shift = j.by_rate if round(j.by_rate, 3) in around.shifts.get(owner(use), ()) else None
     if shift is not None:
         detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
         mu = round(j.multiplier, 6)
@@ -166,8 +178,11 @@ def _added_to(value: Value, sought: set[Value]) -> bool:
     return value.kind == "join" and any(arg in sought for arg in beyond(value, arguments))
 
 
-def _multiplier_shift(j: Judged, family: str) -> float | None:
-    """By how much the forward multiplier is off, when that one constant explains init and learning rate together."""
+def _multiplier_shift(j: Judged, family: str, as_others: bool) -> float | None:
+    """By how much the forward multiplier is off, when that one constant explains init and learning rate together.
+
+    as_others: whether learning rates of other tensors of its role are off by as much, where that can be nothing else.
+    """
     by_lr = j.lr_off / law_of(family).slope
     mu = j.multiplier
     if j.init_off and j.lr_off:
@@ -181,7 +196,7 @@ def _multiplier_shift(j: Judged, family: str) -> float | None:
         return by_lr if by_lr < 0 and mu < -j.use.e_in - TOLERANCE else None
     right = abs(by_lr - mu) < TOLERANCE  # were there no multiplier
     both = bool(j.init_off) and j.use.role in ("bias", "scalar")  # what is left of the init is another matter
-    return by_lr if right and (j.init_found == ZERO or both) else None
+    return by_lr if right and ((j.init_found == ZERO and not as_others) or both) else None
 
 
 def _consequence(aspect: Aspect, role: str | None, off: float) -> str:
@@ -200,7 +215,7 @@ def _of_contraction(j: Judged, consumers: Mapping[Value, list[Value]]) -> Discre
     use, value = j.use, j.use.value
     expected, off = -use.e_in, j.init_off
     found = expected + off
-    op = _constant_after(value, consumers).op
+    op = _constant_of(value, found, consumers).op
     aspect: Aspect = "attention" if use.kind == "attention" else "contraction"
     what = "attention logits" if aspect == "attention" else "values"
     effect = f"{what} grow like {power(off)} once trained" if off > 0 else f"{what} shrink like {power(off)}"
@@ -210,13 +225,24 @@ def _of_contraction(j: Judged, consumers: Mapping[Value, list[Value]]) -> Discre
     )  # fmt: skip
 
 
-def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Value:
-    """The first scaling after a contraction, before or after which nothing else happens; else the contraction."""
+def _constant_of(value: Value, found: float, consumers: Mapping[Value, list[Value]]) -> Value:
+    """The scaling that holds the constant, of this exponent, of a contraction; else the contraction.
+
+    The first one after it, before or after which nothing else happens; or one on an operand, where that is all there is
+    of it or one of two equal halves.
+    """
+    after = _constant_after(value, consumers)
+    if after is not None:
+        return after
     for arg in value.args:
         while arg.kind == "view" and arg.args:
             arg = arg.args[0]
-        if arg.kind == "scale" and arg.c:
+        if arg.kind == "scale" and arg.c and min(abs(arg.c - found), abs(2 * arg.c - found)) < TOLERANCE:
             return arg
+    return value
+
+
+def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Value | None:
     current = value
     for _ in range(6):
         followers = consumers.get(current, [])
@@ -225,9 +251,9 @@ def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Val
             return scaled[0]
         following = [v for v in followers if v.kind in ("view", "join", "scale")]
         if not following:
-            return value
+            return None
         current = following[0]
-    return value
+    return None
 
 
 def _of_conflict(conflict: Conflict) -> Discrepancy:
