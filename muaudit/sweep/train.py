@@ -132,7 +132,7 @@ def _alone(variant: Variant, job: Job, settings: Settings, tick: Step) -> Outcom
             schedule.after()
             tick()
             if len(pending) == LOOK or step == settings.steps - 1:
-                watch.add(torch.stack(pending).double().tolist())
+                watch.add(torch.stack(pending).cpu().double().tolist())
                 pending.clear()
                 if watch.diverged:
                     break
@@ -166,7 +166,7 @@ def _together(variant: Variant, jobs: Sequence[Job], settings: Settings, tick: S
                 schedules[place].after()
             tick()
             if len(pending) == LOOK or step == settings.steps - 1:
-                for place, row in zip(alive, torch.stack(pending).double().T.tolist(), strict=True):
+                for place, row in zip(alive, torch.stack(pending).cpu().double().T.tolist(), strict=True):
                     watches[place].add(row)
                 pending.clear()
                 kept = [at for at, place in enumerate(alive) if not watches[place].diverged]

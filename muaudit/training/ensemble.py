@@ -118,8 +118,8 @@ class Ensemble:
     def agrees(self, call: Callable[..., torch.Tensor], *data: Any, tolerance: float = 1e-3) -> bool:
         """Whether `call` gives the same losses for the members one by one; for data that all members share."""
         kept = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        apart = torch.stack([call(model, *data).detach().double() for model in self.models])
-        together = self.run(call, *data).detach().double()
+        apart = torch.stack([call(model, *data).detach().cpu().double() for model in self.models])
+        together = self.run(call, *data).detach().cpu().double()
         for name, buffer in self.buffers.items():
             buffer.copy_(kept[name])
         return torch.allclose(together, apart, rtol=tolerance, atol=tolerance, equal_nan=True)

@@ -66,8 +66,8 @@ class Sizes:
         for each in seen:
             self._size(each, 0, step, rows[each.slot], share_rows.get(each.slot))
         if step == 0:
-            changing = {tensor.untyped_storage().data_ptr() for tensor in stored}
-            kept = [v.clone() if v.untyped_storage().data_ptr() in changing else v for v in values]
+            changing = {tensor.untyped_storage()._cdata for tensor in stored}
+            kept = [v.clone() if v.untyped_storage()._cdata in changing else v for v in values]
             self._first = {each.name: kept[each.slot] for each in seen}
             return
         self.reshaped |= self._first.keys() - {each.name for each in seen}
@@ -125,7 +125,7 @@ class Sizes:
         self._first, self._before, self._scratch = {}, [], None
         if not self._blocks:
             return
-        rows = torch.cat([block.to(_promoted(self._blocks)) for block in self._blocks]).tolist()
+        rows = torch.cat([block.to(_promoted(self._blocks)) for block in self._blocks]).cpu().tolist()
         for number in self._numbers:
             found = [value * number.scale for value in rows[number.row]]
             if number.divisor is not None:
