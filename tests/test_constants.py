@@ -11,6 +11,8 @@ from models import constants as zoo
 from test_architectures import ROWS, SEQUENCE, audit, errors, expected
 from torch import nn
 
+import muaudit
+
 # by hand: the largest singular value of a random n × n matrix of std s is 2s·sqrt(n), of a permutation 1, of ones n
 FIXED: dict[str, tuple[Callable[[int], torch.Tensor], bool]] = {
     "random, 1/sqrt(n)": (lambda n: torch.randn(n, n) * n**-0.5, True),
@@ -110,3 +112,38 @@ def test_squares_summed_over_a_growing_dim_need_its_inverse(power: float, pairs:
 
     found = errors(audit(Squares, ROWS))
     assert found == (set() if power == -1 else {("MUP206", "")})
+
+
+class Dropping(nn.Module):
+    """Table 8 under Adam; what it drops grows with the width."""
+
+    def __init__(self, width: int, by_hand: bool) -> None:
+        super().__init__()
+        self.width, self.p, self.by_hand = width, 0.1 * (width / 64) ** 0.5, by_hand
+        self.embed, self.hidden = nn.Linear(16, width, bias=False), nn.Linear(width, width, bias=False)
+        self.head = nn.Linear(width, 4, bias=False)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.hidden(self.embed(x).relu()).relu()
+        if self.by_hand:
+            h = h * torch.bernoulli(torch.full_like(h, 1 - self.p)) / (1 - self.p)
+        else:
+            h = nn.functional.dropout(h, self.p)
+        return self.head(h) * (64 / self.width)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_dropout_that_varies_is_no_wrong_multiplier(by_hand: bool) -> None:
+    def optimizer(model: Dropping) -> torch.optim.Optimizer:
+        rest = [model.embed.weight, model.head.weight]
+        return torch.optim.Adam(
+            [{"params": [model.hidden.weight], "lr": 0.064 / model.width}, {"params": rest}], lr=1e-3
+        )
+
+    x = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    report = muaudit.check(
+        lambda width: Dropping(width, by_hand), batch=lambda width: x, optimizer=optimizer, widths=(64, 128)
+    )
+    assert [v.rule for v in report.violations] == ([] if by_hand else ["MUP507"])
+    assert bool(report.unanalysed) is by_hand  # the share is a number like any other there, and no power of width

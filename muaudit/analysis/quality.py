@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from .. import ops
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import pattern_of
+from ..judge.findings import folded
 from ..judge.together import united
+from ..ops.sums import Masks
 from ..optimizers import member
 from ..program.values import ZERO, Value
 from .derive import Scaling
@@ -25,6 +28,8 @@ def quality_advice(scaling: Scaling, codes: Collection[str], growth: float | Non
         found += _small_heads(scaling, growth)
     if "MUP505" in codes:
         found += united(list(_seen_to_break(scaling)), scaling.judged)
+    if "MUP507" in codes:
+        found += folded(list(_dropouts(scaling)))
     return found
 
 
@@ -69,6 +74,21 @@ def _small_heads(scaling: Scaling, growth: float) -> Iterator[Discrepancy]:
             op = j.use.value.op
             yield Discrepancy(
                 "d_head", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module), values=(float(own),)
+            )
+
+
+def _dropouts(scaling: Scaling) -> Iterator[Discrepancy]:
+    """Masks whose share of ones changes with width."""
+    for op in scaling.aligned.ops:
+        what = ops.of(op.name)
+        position = what.share if isinstance(what, Masks) else None
+        if position is None or op.wide is None or len(op.narrow.args) <= position:
+            continue
+        kept = op.narrow.args[position], op.wide.args[position]
+        if all(isinstance(share, float) for share in kept) and kept[0] != kept[1]:
+            dropped = tuple(round(1 - float(share), 6) for share in kept)  # type: ignore[arg-type]
+            yield Discrepancy(
+                "dropout", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module), values=dropped
             )
 
 

@@ -36,6 +36,7 @@ Aspect = Literal[
     "dims",  # three or more infinite dims
     "not_power_law",  # the init or a constant follows no power of width
     "zero_readout",  # advice: readout not zero-initialised
+    "dropout",  # advice: the share that dropout drops changes with width
     "d_head",  # advice: d_head of the proxy below 32
 ]
 

@@ -59,6 +59,8 @@ def _of_sum(numbers: Sequence[float], unit: float) -> float | None:
     limit = numbers[0] - first / (math.exp(near * unit) - 1)  # where near < 0; else what is added to the power
     if abs(limit) < EXACT * max(map(abs, numbers)):
         return None  # a power alone
+    if near > 0 and limit * (numbers[0] - limit) < 0:
+        return None  # it passes through 0 at some width, as the share that a growing dropout keeps
     return max(near, 0.0)
 
 

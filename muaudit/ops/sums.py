@@ -71,6 +71,13 @@ class Creates(Operation):
     zero: bool = False
 
 
+@dataclass(frozen=True)
+class Masks(Operation):
+    """Ones and zeros at random, as dropout draws them; the share of ones is argument number `share`."""
+
+    share: int = 1
+
+
 DECLARED: dict[str, Operation] = {
     **each(Adds(), "add", "sub", "rsub"),
     "addcmul": AddsProduct(),
@@ -89,6 +96,7 @@ DECLARED: dict[str, Operation] = {
     **each(Copies(), "copy", "fill", "set_data"),
     "written_alias": WrittenAlias(),
     **each(Creates(zero=True), "zero", "zeros_like", "new_zeros", "empty_like", "new_empty"),
-    **each(Creates(), "ones_like", "new_ones", "full_like", "rand_like", "randn_like", "bernoulli", "new_full",
+    **each(Creates(), "ones_like", "new_ones", "full_like", "rand_like", "randn_like", "new_full",
            "uniform", "normal", "sign"),
+    "bernoulli": Masks(),
 }  # fmt: skip

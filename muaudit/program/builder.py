@@ -68,6 +68,7 @@ class Builder:
         self.of: dict[fx.Node, Result] = {}
         self.irregular: list[tuple[Op, float]] = []
         self.doubtful = False  # whether there is a constant that is near a power of width, and none exactly
+        self.masks: dict[Value, tuple[Any, Any]] = {}  # dropout masks, with their share of ones at both widths
         self.pieces = Pieces()
         self.odd_backward: list[Op] = []  # custom functions whose backward is no power of width times the derivative
         self._leaves: dict[Value, tuple[frozenset[str], bool]] = {}

@@ -50,7 +50,7 @@ class WidthLeftBehind(Rule):
         return "error" if d.detail == "wrong" else self.severity
 
     def message(self, d: Discrepancy) -> str:
-        if len(d.values) != 3:
+        if len(d.values) != 3 or not d.values[1]:
             return f"{subject(d)}: a size inside the model does not grow with the width"
         size, width, wide = (number(value) for value in d.values)
         times = number(d.values[0] / d.values[1])

@@ -29,7 +29,10 @@ from ..values import PER_CHANNEL, ZERO, Value
 # entry by entry
 @lowers(Multiplies)
 def _multiply(b: Builder, op: Op, what: Multiplies) -> Result:
-    x, y = b.arg(op, 0), b.arg(op, 1, "other")
+    x = b.arg(op, 0)
+    if what.divides and isinstance(x, Value) and x in b.masks and b.literal(op, 1, "other") == b.masks[x]:
+        return x  # dropout: what it keeps is divided by the share that it keeps
+    y = b.arg(op, 1, "other")
     return _quotient(b, x, y, op) if what.divides else _product(b, x, y, op)
 
 

@@ -14,6 +14,7 @@ from ...ops.sums import (
     Creates,
     Extremes,
     Interpolates,
+    Masks,
     Writes,
     WrittenAlias,
 )
@@ -131,6 +132,14 @@ def _copy(b: Builder, op: Op, what: Copies) -> Result:
 @lowers(Creates)
 def _create(b: Builder, op: Op, what: Creates) -> Result:
     return b.make("data", (), op, c=ZERO if what.zero else 0.0)
+
+
+@lowers(Masks)
+def _mask(b: Builder, op: Op, what: Masks) -> Result:
+    """A dropout mask: over its share of ones, as `div` by just that, its mean is 1 whatever the share."""
+    mask = b.make("data", (), op, c=0.0)
+    b.masks[mask] = b.literal(op, what.share, "p")
+    return mask
 
 
 def _number_exponent(value: Any) -> float:
