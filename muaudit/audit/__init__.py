@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis import SEED, analyse
 from ..analysis.few_updates import dead_paths, late_gradients
+from ..analysis.fused import fused
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
@@ -47,7 +48,8 @@ def audit(
             else unequal_growth(known, seed, school.readout_init_bound)
         )
         late = late_gradients(known, seed)
-    more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *dead_paths(known, late))
+    parted = fused(known, school.readout_init_bound) if "MUP508" in school.advice else []
+    more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *dead_paths(known, late), *parted)
     report = assemble(
         known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
         caution(found, target.axes[0].name), late,

@@ -37,6 +37,7 @@ Aspect = Literal[
     "not_power_law",  # the init or a constant follows no power of width
     "zero_readout",  # advice: readout not zero-initialised
     "dropout",  # advice: the share that dropout drops changes with width
+    "fused",  # advice: outputs of a hidden weight that do not grow; `values` = from which to which
     "d_head",  # advice: d_head of the proxy below 32
 ]
 

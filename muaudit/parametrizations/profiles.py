@@ -8,7 +8,15 @@ from types import MappingProxyType
 
 from muaudit.findings.model import Severity
 
-ADVICE = ("MUP501", "MUP502", "MUP504", "MUP505", "MUP506", "MUP507")  # rules that a profile can ask for or leave out
+ADVICE = (
+    "MUP501",
+    "MUP502",
+    "MUP504",
+    "MUP505",
+    "MUP506",
+    "MUP507",
+    "MUP508",
+)  # rules that a profile can ask for or leave out
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Profile:
     readout_init_bound: float = -1.0
     weight_decay_target: float = 0.0
     weight_decay_targets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504", "MUP506", "MUP507"})
+    advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504", "MUP506", "MUP507", "MUP508"})
     sqrt_attention: Severity = "error"
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -54,7 +62,7 @@ LINGLE = Profile(
     # Ablated there: unembedding variance 1/M transferred as well as 1/M².
     readout_init_bound=-0.5,
     # What broke transfer there is advice: trained gains, strong weight decay, Lion (MUP505), 1/sqrt(d) attention.
-    advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505", "MUP506", "MUP507"}),
+    advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505", "MUP506", "MUP507", "MUP508"}),
     sqrt_attention="advice",
 )
 

@@ -53,6 +53,7 @@ from muaudit.rules.mup504_base_width_differs import BaseWidthDiffers
 from muaudit.rules.mup505_seen_to_break_transfer import SeenToBreakTransfer
 from muaudit.rules.mup506_assumes_equal_growth import AssumesEqualGrowth
 from muaudit.rules.mup507_dropout_varies import DropoutVaries
+from muaudit.rules.mup508_fused_projection import FusedProjection
 from muaudit.rules.mup601_unused_ignore import UnusedIgnore
 from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
 from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
@@ -109,6 +110,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     SeenToBreakTransfer(),
     AssumesEqualGrowth(),
     DropoutVaries(),
+    FusedProjection(),
     UnusedIgnore(),
     IgnoreWithoutReason(),
     IgnoreNotUnderstood(),

@@ -1,0 +1,106 @@
+"""Weights fused of outputs that grow and outputs that do not: by hand, what does not grow is a readout inside.
+
+A row of a hidden weight starts like n^-1/2 (TP5 Table 3, arXiv 2203.03466), one that makes what does not grow like
+1/n; under Adam both learn at 1/n, so that nothing but the start of these rows tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import muaudit
+from muaudit.findings.model import Report
+
+BASE = 32
+
+
+class Fused(nn.Module):
+    """Features that grow beside eight states that do not, made by one layer."""
+
+    def __init__(self, width: int, states: int = 8, start: float = 0.0, split: str = "split") -> None:
+        super().__init__()
+        self.sizes, self.split = (width // 4, states), split
+        self.embed = nn.Linear(8, width, bias=False)
+        self.proj = nn.Linear(width, sum(self.sizes), bias=False)
+        self.head = nn.Linear(width // 4, 4, bias=False)
+        self.mix = nn.Linear(states, 4, bias=False)
+        with torch.no_grad():
+            self.head.weight *= (width / BASE) ** -0.5
+            self.proj.weight[width // 4 :] *= (width / BASE) ** start
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = self.proj(torch.tanh(self.embed(x)))
+        if self.split == "slice":
+            features, states = made[..., : self.sizes[0]], made[..., self.sizes[0] :]
+        else:
+            features, states = made.split(self.sizes, dim=-1)
+        return self.head(torch.tanh(features)) + self.mix(torch.tanh(states))
+
+
+def adam(model: nn.Module) -> torch.optim.Optimizer:
+    growing = {"proj.weight", "head.weight"}
+    m = model.embed.weight.shape[0] / BASE  # type: ignore[union-attr, operator]
+    return torch.optim.Adam(
+        [{"params": [p], "lr": 1e-3 / m if name in growing else 1e-3} for name, p in model.named_parameters()]
+    )
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    """TP5 Table 3: fan_out for the input weights, 1/fan_in for the readout, a constant between them."""
+    m = model.embed.weight.shape[0] / BASE  # type: ignore[union-attr, operator]
+    rates = {"embed.weight": m, "head.weight": 1 / m}
+    return torch.optim.SGD([{"params": [p], "lr": rates.get(name, 1.0)} for name, p in model.named_parameters()])
+
+
+def audited(build: Callable[[int], nn.Module], profile: str = "tp5", optimizer: Any = adam) -> Report:
+    report = muaudit.check(build, batch=lambda width: torch.randn(2, 5, 8), optimizer=optimizer, widths=(64, 128),
+                           profile=profile)  # fmt: skip
+    assert not report.unanalysed
+    return report
+
+
+def told(report: Report) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(v.rule, v.severity, v.tensors) for v in report.violations if v.rule != "MUP501"]
+
+
+@pytest.mark.parametrize("split", ["split", "slice"])
+def test_rows_that_make_what_does_not_grow_should_start_smaller(split: str) -> None:
+    report = audited(lambda n: Fused(n, split=split))
+    assert told(report) == [("MUP508", "advice", ("proj.weight",))]
+    found = next(v for v in report.violations if v.rule == "MUP508")
+    assert "outputs 16 to 24 do not grow" in found.message
+    assert "n^-1/2" in found.message
+    assert "n^-1 or smaller" in found.message
+    assert report.verdict == "mup"
+
+
+@pytest.mark.parametrize("start", [-0.5, -1.0])
+def test_rows_that_start_as_a_readout_does_are_right(start: float) -> None:
+    assert told(audited(lambda n: Fused(n, start=start))) == []
+
+
+def test_parts_that_all_grow_are_one_hidden_weight() -> None:
+    class Both(Fused):
+        def __init__(self, width: int) -> None:
+            super().__init__(width, states=width // 4)
+            with torch.no_grad():
+                self.mix.weight *= (width / BASE) ** -0.5
+
+    found = [finding for finding in told(audited(Both)) if finding[0] == "MUP508"]
+    assert found == []
+
+
+def test_where_a_readout_may_start_as_a_hidden_weight_its_rows_may_too() -> None:
+    assert told(audited(Fused, profile="standard-full-align")) == []
+
+
+def test_under_sgd_the_rows_need_a_learning_rate_of_their_own() -> None:
+    report = audited(lambda n: Fused(n, start=-0.5), optimizer=sgd)
+    assert told(report) == [("MUP508", "advice", ("proj.weight",))]
+    found = next(v for v in report.violations if v.rule == "MUP508")
+    assert "learning rate of a readout" in found.fix
