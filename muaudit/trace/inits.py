@@ -116,8 +116,20 @@ def measure(
         for name in moments[0]
         if name in moments[1]
     }
-    odd = [name for name, init in inits.items() if init.exponent is None and all(init.rms)]
+    odd = _odd(inits)
+    for further in range(seed + 1, seed + MAX_SEEDS):
+        rough = {name for name in odd if _error(moments[0][name], moments[1][name], unit) > FINE}
+        if not rough:
+            break
+        for probe in (0, 1):
+            _moments(rebuild(probe, further), moments[probe], rough)
+    inits |= {name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ())) for name in odd}
+    odd = _odd(inits)
     return inits | _third_probe(odd, inits, moments[1], rebuild, unit) if odd else inits
+
+
+def _odd(inits: Mapping[str, Init]) -> list[str]:
+    return [name for name, init in inits.items() if init.exponent is None and all(init.rms)]
 
 
 def _third_probe(
