@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import SEED, analyse
 from ..analysis.few_updates import dead_paths, late_gradients
 from ..analysis.fused import fused
+from ..analysis.regime import kernel_regime
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
@@ -50,9 +51,10 @@ def audit(
         late = late_gradients(known, seed)
     parted = fused(known, school.readout_init_bound) if "MUP508" in school.advice else []
     more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *dead_paths(known, late), *parted)
+    said = [caution(found, target.axes[0].name), kernel_regime(known.scaling, known.prediction)]
     report = assemble(
         known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
-        caution(found, target.axes[0].name), late,
+        "; ".join(filter(None, said)), late,
     )  # fmt: skip
     return located(report, target, known.defined)
 
