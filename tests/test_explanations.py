@@ -255,3 +255,116 @@ def test_a_tensor_as_exponent() -> None:
     assert not found(audit(INP | {"decay": ((4,), 0.0, 0.0)} | OUT, run))
     wrong = {"decay": ((4,), 0.0, -1.0)}
     assert {tensors for _, tensors in found(audit(INP | wrong | OUT, run))} == {("decay",)}
+
+
+# -- what is normalised, however that is written ---------------------------------------------------
+NORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "layer": lambda y: F.rms_norm(y, y.shape[-1:]),
+    "normalize": lambda y: F.normalize(y, dim=-1),
+    "over its root mean square": lambda y: y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6),
+    "over its length": lambda y: y / y.norm(dim=-1, keepdim=True),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("slices", [False, True])
+@pytest.mark.parametrize("rate", [-0.75, 0.0])
+def test_a_bottleneck_that_is_normalised_is_judged_by_its_rate_over_its_init(
+    norm: str, slices: bool, rate: float
+) -> None:
+    # from n to 6, init −1/4: the norm takes the size away, so λ − s = −1/2 is right, whatever s is
+    def run(p: nn.Module, x: torch.Tensor, n: int) -> torch.Tensor:
+        h = torch.tanh(x @ p.inp)
+        y = h[..., : n // 2] @ p.down[: n // 2] + h[..., n // 2 :] @ p.down[n // 2 :] if slices else h @ p.down
+        return torch.tanh(NORMS[norm](y) @ p.up) @ p.out
+
+    report = audit(INP | {"down": ((0, 6), -0.25, rate), "up": ((6, 0), 0.0, 0.0)} | OUT, run)
+    assert found(report) == (set() if rate == -0.75 else {("MUP303", ("down",))})
+
+
+@pytest.mark.parametrize("written", [lambda w: w / w.norm(dim=0, keepdim=True), lambda w: F.normalize(w, dim=0)])
+@pytest.mark.parametrize("rate", [0.25, 1.25])
+def test_rows_over_a_few_inputs_that_are_normalised(
+    written: Callable[[torch.Tensor], torch.Tensor], rate: float
+) -> None:
+    report = audit(  # the length of a row of five is n^1/4, as its entries are: λ − s = 0 is right
+        {"inp": ((5, 0), 0.25, rate)} | HID | OUT,
+        lambda p, x, n: torch.tanh(torch.tanh(x @ written(p.inp)) @ p.hid) @ p.out,
+    )
+    assert found(report) == (set() if rate == 0.25 else {("MUP302", ("inp",))})
+
+
+# -- sizes other than 1, and what a finding names --------------------------------------------------
+def test_a_size_that_a_later_constant_takes_back_is_a_choice_and_one_rate_is_blamed() -> None:
+    # hid makes n^1/2, the constant behind the relu takes it back; the readout's learning rate is too large by n
+    report = audit(
+        INP | {"hid": ((0, 0), 0.0, -0.5), "out": ((0, 3), -1.0, 0.0)},
+        lambda p, x, n: ((torch.tanh(x @ p.inp) @ p.hid).relu() * (n / BASE) ** -0.5) @ p.out,
+    )
+    assert found(report) == {("MUP303", ("out",))}
+
+
+@pytest.mark.parametrize("where", ["query", "key", "logits"])
+def test_the_line_of_an_attention_finding_is_where_its_constant_stands(where: str) -> None:
+    def run(p: nn.Module, x: torch.Tensor, n: int) -> torch.Tensor:
+        h = torch.tanh(x @ p.inp)
+        q = h @ p.q
+        q = q * (n**-0.5 if where == "query" else 1.0)
+        k = (h * (n / BASE) ** 0.25) @ p.k
+        k = k * (n / BASE) ** -0.25
+        k = k * (n**-0.5 if where == "key" else 1.0)
+        s = q @ k.mT
+        s = s * (n**-0.5 if where == "logits" else 1.0)
+        return torch.tanh(torch.tanh(s.softmax(-1) @ (h @ p.v)) @ p.hid) @ p.out
+
+    heads: Tensors = dict.fromkeys(("q", "k", "v"), ((0, 0), -0.5, -1.0))
+    report = audit(INP | heads | HID | OUT, run)
+    (violation,) = [v for v in report.violations if v.severity == "error"]
+    line = run.__code__.co_firstlineno + {"query": 3, "key": 6, "logits": 8}[where]
+    assert (violation.rule, violation.line) == ("MUP201", line)
+
+
+def test_a_module_whose_constant_is_wrong_is_one_finding() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.m = width / BASE
+            self.a, self.b = nn.Linear(5, width), nn.Linear(width, width)
+            self.c = nn.Linear(width, 3, bias=False)
+            for layer in (self.a, self.b):
+                nn.init.zeros_(layer.bias)
+            nn.init.zeros_(self.c.weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.c(torch.tanh(self.b(torch.tanh(self.a(x))) / self.m))
+
+    def optimizer(model: Scaled) -> torch.optim.Optimizer:
+        falling = {"params": [model.b.weight, model.c.weight], "lr": 1e-3 / model.m}
+        return torch.optim.Adam([falling, {"params": [*model.a.parameters(), model.b.bias]}], lr=1e-3, eps=1e-15)
+
+    x = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    report = muaudit.check(Scaled, batch=lambda width: x, optimizer=optimizer, widths=(64, 128))
+    assert found(report) == {("MUP205", ("b.weight", "b.bias"))}
+
+
+@pytest.mark.parametrize(("eps", "blamed"), [(1e-15, False), (1.0, True)])
+def test_eps_is_judged_where_a_gradient_has_an_effect(eps: float, blamed: bool) -> None:
+    class Attention(nn.Module):  # a bias of keys moves all logits of a query alike, which the softmax takes away
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.inp, self.q, self.k = nn.Linear(5, width), nn.Linear(width, 8), nn.Linear(width, 8)
+            self.gain, self.out = nn.LayerNorm(width), nn.Linear(width, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.tanh(self.inp(x))
+            return self.out(self.gain((self.q(h) @ self.k(h).mT).softmax(-1) @ h))
+
+    def optimizer(model: Attention) -> torch.optim.Optimizer:
+        biases = [p for name, p in model.named_parameters() if name in ("k.bias", "gain.weight")]
+        rest = [p for name, p in model.named_parameters() if name not in ("k.bias", "gain.weight")]
+        return torch.optim.Adam([{"params": biases, "eps": eps}, {"params": rest}], lr=1e-3, eps=1e-15)
+
+    x = torch.randn(8, 6, 5, generator=torch.Generator().manual_seed(0))
+    report = muaudit.check(Attention, batch=lambda width: x, optimizer=optimizer, widths=(64, 128))
+    named = {name for v in report.violations if v.rule == "MUP311" for name in v.tensors}
+    assert named == ({"gain.weight"} if blamed else set())
