@@ -145,13 +145,13 @@ def _optimizer(family: str, draw: Draw, eps: dict[str, float]) -> str:
     if family == "sgd":
         call = draw("sgd", "SGD(groups, lr=0.1)", "SGD(groups, lr=0.1, momentum=0.9)")
     else:
-        call = draw("adam", "Adam(groups, lr=0.001, eps=1e-16)", "AdamW(groups, lr=0.001, eps=1e-16, weight_decay=0.0)",
-                    "NAdam(groups, lr=0.001, eps=1e-16)", "RMSprop(groups, lr=0.001, eps=1e-16)",
-                    "Adamax(groups, lr=0.001, eps=1e-16)", weights=(4, 3, 0.5, 0.5, 0.5))  # fmt: skip
+        call = draw("adam", "Adam(groups, lr=0.001, eps=1e-30)", "AdamW(groups, lr=0.001, eps=1e-30, weight_decay=0.0)",
+                    "NAdam(groups, lr=0.001, eps=1e-30)", "RMSprop(groups, lr=0.001, eps=1e-30)",
+                    "Adamax(groups, lr=0.001, eps=1e-30)", weights=(4, 3, 0.5, 0.5, 0.5))  # fmt: skip
     style = draw("groups", "each", "alike")
     if eps:
         rate = '"lr": RATES[n][0] * m ** RATES[n][1]'
-        groups = [f"eps = {eps}", f'groups = [{{"params": [p], {rate}, "eps": eps.get(n, 1e-16)}}',
+        groups = [f"eps = {eps}", f'groups = [{{"params": [p], {rate}, "eps": eps.get(n, 1e-30)}}',
                   "          for n, p in model.named_parameters()]"]  # fmt: skip
     elif style == "each":
         groups = [
