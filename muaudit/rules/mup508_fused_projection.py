@@ -45,7 +45,7 @@ class FusedProjection(Rule):
     keys = any_role("fused")
 
     def message(self, d: Discrepancy) -> str:
-        which = f"outputs {d.values[0]:.0f} to {d.values[1]:.0f}" if d.values else "some outputs"
+        which = f"outputs {d.values[0]:.0f} to {d.values[1]:.0f}" if len(d.values) == 2 else "some outputs"
         return (
             f"{d.pattern}{place(d)}: {which} do not grow with the width and start as {power(d.found)}, "
             f"a readout's rows start as {power(d.expected)} or smaller"
