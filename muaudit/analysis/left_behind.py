@@ -8,7 +8,7 @@ from ..findings.discrepancy import Discrepancy
 from ..findings.names import braced, pattern_of
 from ..judge.edits import Judged
 from ..program.use import Use
-from ..program.values import Value
+from ..program.values import MOVED, Value
 from .derive import Scaling
 
 _FUSED = (1, 2, 3)  # how many products one matrix makes at once: gate and up; queries, keys and values
@@ -74,13 +74,12 @@ def _finite_size(use: Use, scaling: Scaling) -> int:
 def _readouts(scaling: Scaling) -> set[Value]:
     """The values that the model returns, and what they are scalings or views of."""
     found: set[Value] = set()
-    stack = [scaling.program.of.get(node) for node in scaling.aligned.narrow.boundary]
+    stack = [scaling.program.value_of(node) for node in scaling.aligned.narrow.boundary]
     while stack:
         value = stack.pop()
-        value = value[0] if isinstance(value, tuple) else value
         if value is None or value in found:
             continue
         found.add(value)
-        if value.kind in ("scale", "view", "join", "softmax", "loss", "reduce"):
+        if value.kind in (*MOVED, "softmax", "loss", "reduce"):
             stack.extend(value.args)
     return found

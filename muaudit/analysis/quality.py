@@ -12,7 +12,7 @@ from ..judge.findings import folded
 from ..judge.together import united
 from ..ops.sums import Masks
 from ..optimizers import member
-from ..program.values import ZERO, Value
+from ..program.values import MOVED, ZERO, Value
 from .derive import Scaling
 
 _LEAST_HEAD = 32
@@ -50,15 +50,14 @@ def _random_readouts(scaling: Scaling) -> Iterator[Discrepancy]:
 
 def _returned(scaling: Scaling) -> set[Value]:
     """Values that reach an output of the model, or its loss, through scalings, sums and views alone."""
-    boundary = [scaling.program.of.get(node) for node in scaling.aligned.narrow.boundary]
-    stack = [v[0] if isinstance(v, tuple) else v for v in boundary]
+    stack = [scaling.program.value_of(node) for node in scaling.aligned.narrow.boundary]
     stack += [a for v in scaling.program.values if v.kind == "loss" for a in v.args]
     found: set[Value] = set()
     while stack:
         value = stack.pop()
         if value is not None and value not in found:
             found.add(value)
-            stack.extend(value.args if value.kind in ("scale", "view", "join") else ())
+            stack.extend(value.args if value.kind in MOVED else ())
     return found
 
 

@@ -129,7 +129,7 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
         suffix = f"#{call.call}" if call.call else ""
         for index, node in enumerate(call.outputs[:1]):
             name = f"{call.module}{suffix}" if index == 0 else f"{call.module}{suffix}[{index}]"
-            _add(rows, values, name, call.module, True, scaling.program.of.get(node), prediction, scaling)
+            _add(rows, values, name, call.module, True, scaling.program.value_of(node), prediction, scaling)
     for index, node in enumerate(recording.boundary):
         _add(
             rows,
@@ -137,7 +137,7 @@ def _activations(scaling: Scaling, prediction: Prediction) -> tuple[tuple[Activa
             f"(output)[{index}]" if index else "(output)",
             "",
             True,
-            scaling.program.of.get(node),
+            scaling.program.value_of(node),
             prediction,
             scaling,
         )
@@ -165,12 +165,11 @@ def _add(
     name: str,
     module: str,
     output: bool,
-    result: object,
+    value: Value | None,
     prediction: Prediction,
     scaling: Scaling,
 ) -> None:
-    value = result[0] if isinstance(result, tuple) else result
-    if not isinstance(value, Value) or value.kind == "data" or value not in prediction.sizes:
+    if value is None or value.kind == "data" or value not in prediction.sizes:
         return
     size = prediction.sizes[value]
     values[name] = value

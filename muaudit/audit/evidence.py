@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..analysis.derive import Scaling
 from ..errors import UserError
 from ..locations import location
+from ..program.operands import through_views
 from ..program.use import Use
 from ..program.values import PER_CHANNEL, Value
 from ..targets.probe import Target
@@ -149,7 +150,7 @@ def _read(v: Value, made: Mapping[Value, frozenset[Value]], sums: Collection[Val
     if v.weight:
         return frozenset()
     if v in sums and not any(a.weight for a in v.args):
-        beneath = _beneath(v.args[0]) if v.kind == "reduce" else v
+        beneath = through_views(v.args[0]) if v.kind == "reduce" else v
         found = [made.get(a, frozenset()) for a in beneath.args]
         return frozenset().union(*found) if v.e > 0 and all(found) else frozenset()
     if v.kind == "contract" and v.e > 0 and not any(a.weight for a in v.args):  # experts, weighed by their shares
@@ -161,12 +162,6 @@ def _read(v: Value, made: Mapping[Value, frozenset[Value]], sums: Collection[Val
             return frozenset({v})
         return frozenset().union(*(made.get(a, frozenset()) for a in v.args)) if weights else frozenset()
     return frozenset()
-
-
-def _beneath(v: Value) -> Value:
-    while v.kind in ("view", "scale") and v.args:
-        v = v.args[0]
-    return v
 
 
 def _weighed(v: Value) -> Value:

@@ -17,11 +17,9 @@ from torch import fx
 
 from ..analysis.derive import Scaling
 from ..plan.scales import WHOLE, Part
-from ..program.values import Value
+from ..program.values import MOVED, Value
 
 End: TypeAlias = "tuple[Value, int]"  # a value, and which of its arguments
-
-_LINEAR = ("view", "scale", "join")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Sides:
             seen.add(current)
             if current in self.outputs and not current.weight and self.calls[self.outputs[current]] == 1:
                 found.add(current)
-            elif current.kind in _LINEAR and not current.weight:
+            elif current.kind in MOVED and not current.weight:
                 stack.extend(current.args)
             else:
                 return frozenset()
@@ -106,7 +104,7 @@ class Sides:
             if not readers:
                 outside.append((current, -1))
             for value, position in readers:
-                if value.kind in _LINEAR:
+                if value.kind in MOVED:
                     stack += [value] if value not in seen else []
                     seen.add(value)
                 else:

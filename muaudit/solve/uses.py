@@ -267,8 +267,7 @@ class Solver:
     def _pin_outputs(self) -> None:
         """What the loss reads is of size 1, and so is every other output of finite size: a value or auxiliary head."""
         for node in self.program.aligned.narrow.boundary:
-            result = self.program.of.get(node)
-            value = result[0] if isinstance(result, tuple) else result
+            value = self.program.value_of(node)
             if value is None or value.weight or value not in self.phi or not value.op.shape:
                 continue
             read = value.size == 0 or any(user.meta["in_loss"] for user in node.users)
