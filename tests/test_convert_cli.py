@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,15 +14,30 @@ from bugs.plant import FIXTURES
 from safetensors.torch import load_file
 
 import muaudit
+from muaudit.cli.main import app
 
 
-def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """The program, in a folder of its own."""
-    root = str(FIXTURES.parent)
-    return subprocess.run(
-        [sys.executable, "-m", "muaudit", *args], cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """A command of the program, in a folder of its own."""
+    monkeypatch.chdir(here)
+
+    def call(*args: str) -> Done:
+        with pytest.raises(SystemExit) as stop:
+            app(args, prog_name="muaudit")
+        return Done(int(stop.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture
@@ -29,16 +46,16 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_shortest_command(here: Path) -> None:
+def test_the_shortest_command(here: Path, run: Run) -> None:
     """Target, width and folder are found; what is written passes the audit and the pasted lines run."""
-    done = run(here, "convert", "--base-width", "128")
+    done = run("convert", "--base-width", "128")
     assert (done.returncode, done.stderr) == (0, "")
     assert "width 128 → 256: m = 2, adamw" in done.stdout
     assert "audited as converted: no errors" in done.stdout
     assert sorted(path.name for path in (here / "mup").iterdir()) == ["plan.yaml", "state_dict.safetensors"]
-    checked = run(here, "check", "--plan", "mup/plan.yaml")
+    checked = run("check", "--plan", "mup/plan.yaml")
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert run(here, "check").returncode == 1
+    assert run("check").returncode == 1
 
     code = [
         row.strip() for row in done.stdout.split("at width 256:\n")[1].splitlines() if not row.strip().startswith("#")
@@ -59,8 +76,8 @@ def test_the_shortest_command(here: Path) -> None:
     assert all(torch.equal(written[name], made[name]) for name in made)
 
 
-def test_width_optimizer_and_folder_are_options(here: Path) -> None:
-    done = run(here, "convert", "model.py", "--base-width", "64", "--width", "96", "--optimizer", "sgd", "--out", "a/b")
+def test_width_optimizer_and_folder_are_options(here: Path, run: Run) -> None:
+    done = run("convert", "model.py", "--base-width", "64", "--width", "96", "--optimizer", "sgd", "--out", "a/b")
     assert (done.returncode, done.stderr) == (0, "")
     plan = muaudit.load_plan(here / "a" / "b" / "plan.yaml")
     assert (plan.base_width, plan.width, plan.optimizer) == (64, 96, "sgd")
@@ -80,17 +97,17 @@ def test_width_optimizer_and_folder_are_options(here: Path) -> None:
         (["check", "model.py", "--plan", "model.py"], "model.py is no plan"),
     ],
 )
-def test_bad_input_is_one_message(here: Path, args: list[str], message: str) -> None:
-    done = run(here, *args)
+def test_bad_input_is_one_message(run: Run, args: list[str], message: str) -> None:
+    done = run(*args)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
-def test_a_plan_for_another_model_is_refused(here: Path) -> None:
+def test_a_plan_for_another_model_is_refused(here: Path, run: Run) -> None:
     (here / "gpt.py").write_text((FIXTURES / "gpt" / "sp.py").read_text())
-    assert run(here, "convert", "model.py", "--base-width", "64").returncode == 0
-    done = run(here, "check", "gpt.py", "--plan", "mup/plan.yaml")
+    assert run("convert", "model.py", "--base-width", "64").returncode == 0
+    done = run("check", "gpt.py", "--plan", "mup/plan.yaml")
     assert done.returncode == 2
     assert "this plan goes by the width 'width', the target by 'n_embd'" in done.stderr

@@ -86,12 +86,10 @@ def test_the_sp_gpt_audits_clean_for_init_attention_and_readout(check: Check, tm
     patched = diff.replace("sp.py", "patched.py")
     subprocess.run(["patch", "-p1"], input=patched, text=True, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "patched.py").read_text() == after
+    _the_same_at_the_base_width_and_on_every_path(load(GPT, "old_gpt"), load(file, "edited_gpt"))
 
 
-def test_the_edited_gpt_is_the_same_at_the_base_width_and_on_every_path(check: Check, tmp_path: Path) -> None:
-    (tmp_path / "edited.py").write_text(GPT.read_text())
-    check("edited.py", "--fix", "--base-width", "64")
-    old, new = load(GPT, "old_gpt"), load(tmp_path / "edited.py", "edited_gpt")
+def _the_same_at_the_base_width_and_on_every_path(old: ModuleType, new: ModuleType) -> None:
     tokens = torch.arange(12).reshape(2, 6)
     before, after = gpt(old, 64), gpt(new, 64)
     for (name, one), (_, other) in zip(before.named_parameters(), after.named_parameters(), strict=True):

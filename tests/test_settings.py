@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.settings import Configured, load_settings
 from muaudit.settings.keys import TARGET
@@ -223,12 +223,19 @@ VALUES: dict[str, list[object]] = {
 }
 
 
-def test_check_without_target_audits_all_of_them(project: Path) -> None:
-    command = [sys.executable, "-m", "muaudit", "check", "--format", "json"]
-    run = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert run.returncode == 1, run.stderr
-    reports = json.loads(run.stdout)
+def test_check_without_target_audits_all_of_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+
+    def check(*more: str) -> Any:
+        with pytest.raises(SystemExit) as stop:
+            app(["check", "--format", "json", *more], prog_name="muaudit")
+        said = capsys.readouterr()
+        assert stop.value.code == 1, said.err
+        return json.loads(said.out)
+
+    reports = check()
     assert [r["optimizer"] for r in reports] == ["adamw", "sgd"]
     assert [r["profile"] for r in reports] == ["tp5", "lingle"]
-    one = subprocess.run([*command, "small"], cwd=project, capture_output=True, text=True, check=False)
-    assert json.loads(one.stdout)["width"]["probes"] == [32, 64]
+    assert check("small")["width"]["probes"] == [32, 64]

@@ -41,7 +41,6 @@ def serve(control: socket.socket, parent: int, preload: Sequence[str]) -> NoRetu
         signal.signal(number, signal.SIG_IGN)
     os.dup2(2, 1)
     child.prepare(preload)
-    gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, all that is here
     outlive_parent()  # from here on the end of the socket tells, and there is time to end the others
     try:

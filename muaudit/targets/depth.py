@@ -15,6 +15,7 @@ from torch import nn
 
 from muaudit.targets import names
 from muaudit.targets.arguments import MISSING, Leaf
+from muaudit.targets.bare import without_values
 from muaudit.targets.small import recut
 from muaudit.targets.usercode import attempt
 from muaudit.targets.widths import Plan
@@ -88,9 +89,9 @@ def _with(plan: Plan, deeper: Mapping[str, int], cuts: Mapping[str, int]) -> Pla
 
 def _kinds(build: Build, values: Mapping[str, Any]) -> dict[_Kind, str] | None:
     """Every kind of module in the model with the first place it occurs at; None where it cannot be built."""
-    for device in ("meta", "cpu"):  # constructors that look at values fail without them
+    for place in (without_values(), torch.device("cpu")):  # constructors that look at values fail without them
         try:
-            with attempt(), torch.device(device):
+            with attempt(), place:
                 return dict(reversed(list(_walk(build(values)))))
         except Exception:
             continue

@@ -14,6 +14,7 @@ from torch import nn
 
 from muaudit.errors import UserError
 from muaudit.reading import Malformed, parse_json, read_text
+from muaudit.targets.bare import without_values
 from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
 from muaudit.targets.inputs import Form
@@ -198,9 +199,7 @@ def _language_model(config_class: type) -> Any:
 
 def _refuse_large(cls: Any, config: Any) -> None:
     """Count the parameters without allocating them. Raises UserError when the model is not small."""
-    import torch
-
-    with torch.device("meta"):
+    with without_values():
         count = sum(parameter.numel() for parameter in cls(config).parameters())
     if count > _LARGEST:
         raise UserError(f"{cls.__name__} has {count:,} parameters even at small sizes, expected at most {_LARGEST:,}",

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from muaudit.errors import UserError
+from muaudit.targets.bare import without_values
 from muaudit.targets.inputs import Form
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, Own, Target
@@ -42,7 +41,7 @@ def own(
         audited = target.inputs(target.sizes(0))
         if options.inputs or draft.forms is None:
             return audited
-        with torch.device("meta"):
+        with without_values():
             forms = list(draft.forms(build(sizes, 0)))
         return next(
             (_alone(form).make(sizes) for form in forms if form.kwargs.keys() == audited.kwargs.keys()), audited

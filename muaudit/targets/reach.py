@@ -57,9 +57,11 @@ def shapes(construct: Construct, values: Mapping[str, Any]) -> Shapes | None:
     """The shapes of a model's parameters: on the meta device, or with values where its constructor needs them."""
     import torch
 
-    for device in ("meta", "cpu"):
+    from muaudit.targets.bare import without_values
+
+    for place in (without_values(), torch.device("cpu")):
         try:
-            with attempt(), torch.device(device):
+            with attempt(), place:
                 model = construct(values)
             return {name: tuple(each.shape) for name, each in model.named_parameters()}
         except Exception:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from .bare import without_values
 from .probe import Target
 from .whole import sizes_at
 
@@ -59,7 +60,7 @@ def skeleton(target: Target, width: int) -> Skeleton:
     """
     sizes = sizes_at(target, width)
     try:
-        with torch.device("meta"):
+        with without_values():
             model = target.build(sizes, 0)
     except UserError:
         if target.own is not None:  # of any size: too large to be built to look at it

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..targets.bare import without_values
 from ..targets.probe import Inputs, Target
 from .listener import tensors
 from .loop import out_of_memory
@@ -54,7 +55,7 @@ def check_widths(target: Target, widths: tuple[int, ...]) -> None:
             _really_built(target, width)
             continue
         try:
-            with torch.device("meta"):
+            with without_values():
                 target.build(sizes_at(target, width), 0)
         except Exception:
             _really_built(target, width)

@@ -1,0 +1,50 @@
+"""Models for their modules and shapes alone: on the meta device, where nothing is drawn.
+
+Drawing there goes through torch's reference functions in Python, which import its compiler and sympy: that takes longer
+than importing torch itself, and there are no values that could be drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+_FILLS = {
+    getattr(torch.Tensor, name)
+    for name in (
+        "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_", "random_", "uniform_",
+    )
+}  # fmt: skip
+_EMPTY: Mapping[Any, Callable[..., torch.Tensor]] = {
+    torch.rand: torch.empty, torch.randn: torch.empty,
+    torch.rand_like: torch.empty_like, torch.randn_like: torch.empty_like,
+}  # fmt: skip
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Build on the meta device; what is made on another one by name gets its values."""
+    with torch.device("meta"), _NothingDrawn():
+        yield
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Random numbers for tensors without values are left out."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in _FILLS or getattr(func, "__module__", None) == "torch.nn.init":
+            filled = args[0] if args else given.get("tensor")
+            if isinstance(filled, torch.Tensor) and filled.is_meta:
+                return filled
+        elif func in _EMPTY and given.get("out") is None and given.get("device") is None:
+            given.pop("generator", None)
+            if func in (torch.rand, torch.randn) or (args and args[0].is_meta):
+                return _EMPTY[func](*args, **given)
+        return func(*args, **dict(kwargs or {}))
