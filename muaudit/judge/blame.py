@@ -14,7 +14,7 @@ that cost the same, the one nearer to values of size 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..optimizers import UNKNOWN
 from ..optimizers.trained import Trained
@@ -25,7 +25,7 @@ from ..solve.linear import System
 from ..solve.uses import Ideal
 from ..trace.inits import Init
 from .cost import Tally
-from .edits import TOLERANCE, Judged, edits, kind_of, owner, role_of_constant
+from .edits import TOLERANCE, Edit, Judged, edits, kind_of, owner, role_of_constant
 from .search import Problem, search
 
 
@@ -110,6 +110,14 @@ class Blame:
                 memory[key] = self._at(index, phi)
             return memory[key]
 
+        told: dict[tuple[float, ...], tuple[Edit, ...]] = {}
+
+        def needed(number: int, phis: Sequence[float]) -> tuple[Edit, ...]:
+            key = number, *(round(phi, 6) for phi in phis)
+            if key not in told:
+                told[key] = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
+            return told[key]
+
         def right(index: int, phi: float) -> Iterator[float]:
             j = judged(index, phi)
             if j.init_off:
@@ -127,9 +135,7 @@ class Blame:
                     everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
-            self.exprs, groups,
-            lambda number, phis: edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)]),
-            right, self._alike(), self.ideal.sized,
+            self.exprs, groups, needed, right, self._alike(), self.ideal.sized,
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip

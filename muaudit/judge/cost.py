@@ -41,16 +41,18 @@ class Tally:
         self.cost = 0.0
         self._everywhere, self._free = everywhere, free
         self._causes: dict[tuple[str, str, float], dict[Edit, int]] = {}
+        self._costs: dict[tuple[str, str, float], float] = {}
 
     def add(self, found: Iterable[Edit], times: int = 1) -> None:
         """Count these edits `times` more, or with −1 once less."""
         for edit in found:
-            group = self._causes.setdefault(edit.cause, {})
-            self.cost -= self._of(group)
+            cause = edit.cause
+            group, before = self._causes.setdefault(cause, {}), self._costs.get(cause, 0.0)
             group[edit] = group.get(edit, 0) + times
             if not group[edit]:
                 del group[edit]
-            self.cost += self._of(group)
+            self._costs[cause] = self._of(group)
+            self.cost += self._costs[cause] - before
 
     def _of(self, group: Mapping[Edit, int]) -> float:
         if not group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from ..findings.names import pattern_of
@@ -76,7 +77,15 @@ class Edit:
     off: float
     tensors: int = 1
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """A search looks edits up far more often than it makes them."""
+        return hash((self.aspect, self.kind, self.place, self.name, self.off))
+
+    @cached_property
     def cause(self) -> tuple[Aspect, str, float]:
         """What edits of one mistake, made in several places, have in common."""
         return self.aspect, self.kind, self.off
