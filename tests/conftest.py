@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from muaudit.isolation.task import AUDIT
+
 # Read when torch is imported. Two workers with a thread per core each wait for one another: some ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MUAUDIT_VERIFY"] = "1"  # a parameter that the engine loses is an error, not a line of the report
 # Once, rather than in every process that a test has forked. An optimizer's step brings in torch's compiler, and a loss
 # over several members at once sympy.
-SHARED = ("torch._dynamo", "torch.fx.experimental.symbolic_shapes", "muaudit.audit", "muaudit.targets.resolution",
-          "muaudit.targets.spec", "muaudit.targets.classes", "muaudit.training.run")  # fmt: skip
-for name in SHARED:
-    import_module(name)
+for name in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes", *AUDIT):
+    import_module(name.partition(":")[0])
 settings.register_profile("without a clock", deadline=None)  # how long an example takes is a matter of the machine
 settings.load_profile("without a clock")
 
