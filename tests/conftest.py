@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,12 @@ for name in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes", *AUDIT):
     import_module(name.partition(":")[0])
 settings.register_profile("without a clock", deadline=None)  # how long an example takes is a matter of the machine
 settings.load_profile("without a clock")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection looks at it again, here or in what is forked from here."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

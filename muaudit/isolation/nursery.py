@@ -40,6 +40,7 @@ def serve(control: socket.socket, parent: int, preload: Sequence[str]) -> NoRetu
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.dup2(2, 1)
+    gc.collect()  # what was let go before the fork keeps no file open or mapped; before torch, whose objects all stay
     child.prepare(preload)
     gc.freeze()  # a collection in a child would touch, and so copy, all that is here
     outlive_parent()  # from here on the end of the socket tells, and there is time to end the others
