@@ -368,3 +368,32 @@ def test_eps_is_judged_where_a_gradient_has_an_effect(eps: float, blamed: bool) 
     report = muaudit.check(Attention, batch=lambda width: x, optimizer=optimizer, widths=(64, 128))
     named = {name for v in report.violations if v.rule == "MUP311" for name in v.tensors}
     assert named == ({"gain.weight"} if blamed else set())
+
+
+# -- a fix that is applied is the end of it --------------------------------------------------------
+RIGHT: Tensors = INP | HID | {"out": ((0, 3), -1.0, -1.0)}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize(("init", "rate"), [(0.5, 0.5), (0.5, 1.0), (1.0, 0.5), (0.5, -0.5), (0.0, 0.5), (1.0, 0.0)])
+def test_after_what_a_finding_asks_for_nothing_is_found(name: str, init: float, rate: float) -> None:
+    shape, start, falls = RIGHT[name]
+    tensors, constant = RIGHT | {name: (shape, start + init, falls + rate)}, dict.fromkeys(RIGHT, 0.0)
+    for _ in range(2):  # once as it is, once mended
+
+        def run(p: nn.Module, x: torch.Tensor, n: int, constant: dict[str, float] = dict(constant)) -> torch.Tensor:  # noqa: B006
+            c = {each: (n / BASE) ** exponent for each, exponent in constant.items()}
+            return torch.tanh(torch.tanh(x @ p.inp * c["inp"]) @ p.hid * c["hid"]) @ p.out * c["out"]
+
+        report = audit(tensors, run)
+        for v in (v for v in report.violations if v.severity == "error"):
+            (blamed,) = v.tensors
+            assert blamed == name
+            shape, start, falls = tensors[name]
+            if v.rule[3] == "2":
+                constant[name] += v.expected_exponent - v.found_exponent
+            elif v.rule[3] == "1":
+                tensors = tensors | {name: (shape, v.expected_exponent, falls)}
+            else:
+                tensors = tensors | {name: (shape, start, v.expected_exponent)}
+    assert not [v for v in report.violations if v.severity == "error"]

@@ -189,7 +189,7 @@ def _multiplier_shift(j: Judged, family: str, as_others: bool) -> float | None:
         if abs(by_lr - j.init_off) < TOLERANCE:
             return by_lr
         if j.use.role == "output":
-            return by_lr if by_lr > 0 and j.init_off > 0 and abs(mu) < TOLERANCE else None
+            return by_lr if 0 < j.init_off < by_lr + TOLERANCE and abs(mu) < TOLERANCE else None
     if not j.lr_off or abs(mu) < TOLERANCE:
         return None
     if j.use.role == "output":  # a smaller readout init is legal, so only the learning rate shows a multiplier too many
