@@ -22,6 +22,7 @@ from ..trace.align import Aligned
 from ..trace.definitions import Place
 from ..trace.kernels import probe_kernels
 from ..trace.recorder import Recording
+from ..trace.redraw import Redraws
 from .axis import Axis, Third
 from .comparable import comparable
 from .consequences import with_consequences
@@ -90,10 +91,11 @@ def analyse(
         def aligned(third: Third | None) -> Aligned:
             return axis.align(recordings, target, chosen.alone, third)
 
-        def redrawn(probe: int, draw: int) -> nn.Module:
-            return target.build(axis.sizes(target, probe), seed + _DRAWS + draw)
+        def built(probe: int, seed: int) -> nn.Module:
+            return target.build(axis.sizes(target, probe), seed)
 
-        scaling = derive(aligned, axis.judged, models, redrawn, trained, readout_bound, lambda: _third(further))
+        draws = Redraws(built, seed + _DRAWS, {probe: (model, seed) for probe, model in enumerate(models)})
+        scaling = derive(aligned, axis.judged, models, draws, trained, readout_bound, lambda: _third(further))
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     scaling = replace(scaling, discrepancies=tuple(with_consequences(scaling.discrepancies, scaling, prediction)))
     return Analysis(

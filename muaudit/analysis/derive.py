@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from ..findings.discrepancy import Discrepancy
@@ -43,7 +44,7 @@ def derive(
     align: Callable[[Third | None], Aligned],
     judged: Callable[[Program, Measured], tuple[Explanation, list[Discrepancy]]],
     models: tuple[nn.Module, nn.Module],
-    rebuild: Callable[[int, int], nn.Module],
+    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
     trained: Mapping[str, Trained],
     readout_bound: float,
     third: Callable[[], Third | None],
@@ -53,7 +54,7 @@ def derive(
     align, judged: as the axis does it. third: records further along it, where two probes leave constants in doubt.
     """
     aligned = align(None)
-    inits = canonical(measure(models, rebuild, aligned.sizes.unit, _fans(models, aligned)), aligned)
+    inits = canonical(measure(models, draws, aligned.sizes.unit, _fans(models, aligned)), aligned)
     program = settled(aligned, starts_of(inits), align, third)
     trained = canonical(trained, aligned)
     found, discrepancies = judged(program, Measured(inits, trained, readout_bound))

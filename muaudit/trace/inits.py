@@ -95,22 +95,24 @@ class Init:
 
 def measure(
     models: Sequence[nn.Module],
-    rebuild: Callable[[int, int], nn.Module],
+    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
     unit: float,
     fans: Mapping[str, tuple[tuple[float, float], ...]],
 ) -> dict[str, Init]:
-    """Init exponents of all parameters. `rebuild(probe, seed)` draws again; `fans`: raw and ideal growth of dims.
+    """Init exponents of all parameters.
+
+    draws: `(probe, number)` → parameters, drawn again. fans: raw and ideal growth of dims.
 
     Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
     """
-    moments = [_moments(model, {}) for model in models]
+    moments = [_moments(dict(model.named_parameters()), {}) for model in models]
     seed = 0
     limit = MAX_SEEDS_SMALL if sum(m.count for m in moments[1].values()) < SMALL else MAX_SEEDS
     while (open_ := _undecided(moments, unit)) and seed < limit:
         seed += 1
         names = open_ if seed > 1 else None  # a second draw of everything tells formulas from random numbers
         for probe in (0, 1):
-            _moments(rebuild(probe, seed), moments[probe], names)
+            _moments(draws(probe, seed), moments[probe], names)
     inits = {
         name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ()))
         for name in moments[0]
@@ -122,10 +124,10 @@ def measure(
         if not rough:
             break
         for probe in (0, 1):
-            _moments(rebuild(probe, further), moments[probe], rough)
+            _moments(draws(probe, further), moments[probe], rough)
     inits |= {name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ())) for name in odd}
     odd = _odd(inits)
-    return inits | _third_probe(odd, inits, moments[1], rebuild, unit) if odd else inits
+    return inits | _third_probe(odd, inits, moments[1], draws, unit) if odd else inits
 
 
 def _odd(inits: Mapping[str, Init]) -> list[str]:
@@ -136,7 +138,7 @@ def _third_probe(
     odd: Sequence[str],
     inits: Mapping[str, Init],
     wide: Mapping[str, Moments],
-    rebuild: Callable[[int, int], nn.Module],
+    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
     unit: float,
 ) -> dict[str, Init]:
     """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width.
@@ -145,12 +147,12 @@ def _third_probe(
     """
     third: dict[str, Moments] = {}
     try:
-        _moments(rebuild(2, 0), third)
+        _moments(draws(2, 0), third)
         for draw in range(1, MAX_SEEDS):
             rough = {name for name in odd if name in third and _error(wide[name], third[name], unit) > FINE}
             if not rough:
                 break
-            _moments(rebuild(2, draw), third, rough)
+            _moments(draws(2, draw), third, rough)
     except UserError:  # the model cannot be built at that width: what two probes showed stands
         return {}
     found: dict[str, Init] = {}
@@ -164,9 +166,11 @@ def _third_probe(
     return found
 
 
-def _moments(model: nn.Module, into: dict[str, Moments], names: Collection[str] | None = None) -> dict[str, Moments]:
+def _moments(
+    parameters: Mapping[str, torch.Tensor], into: dict[str, Moments], names: Collection[str] | None = None
+) -> dict[str, Moments]:
     """Add the entries of all parameters, or of those of these names."""
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         if not parameter.is_meta and (names is None or name in names):
             into.setdefault(name, Moments()).add(parameter)
     return into
