@@ -66,7 +66,7 @@ def write_checkpoint(folder: Path, layers: int, shard_bytes: int) -> None:
 
 def convert(source: Path | None, out: Path, layers: int) -> None:
     """In a process of its own: convert, and print how long the writing took."""
-    from muaudit.convert.output import Wanted, prepare_output
+    from muaudit.convert.output_folder import Wanted, prepare_output
     from muaudit.convert.planner import make_plan
     from muaudit.targets import TargetOptions, resolve
     from muaudit.targets.options import parse_set

@@ -25,12 +25,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", str(min(8, os.cpu_count() or 1)))
 
 import torch
+from muaudit.sweep.carry_out import carry_out
+from muaudit.sweep.request import Request
 
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.planned import planned
-from muaudit.sweep.carry_out import carry_out
-from muaudit.sweep.request import Request
 from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 from muaudit.targets.probe import Target
 from muaudit.training.measure import measure

@@ -58,7 +58,7 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
 
 def conversion(source: Path, out: Path) -> Callable[[], object]:
     """The writing of a conversion, planned and checked."""
-    from muaudit.convert.output import Wanted, prepare_output
+    from muaudit.convert.output_folder import Wanted, prepare_output
     from muaudit.convert.planner import make_plan
     from muaudit.targets import TargetOptions, resolve
 

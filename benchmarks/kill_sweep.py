@@ -26,11 +26,11 @@ TOGETHER = (1, 4)
 
 def sweep(results: Path, together: int) -> None:
     """One life: the whole sweep, or the rest of it."""
-    from muaudit.sweep.carry_out import carry_out
-    from muaudit.sweep.request import Request
+    from muaudit.sweep.sweep_request import SweepRequest
+    from muaudit.sweep.sweep_task import carry_out
 
     carry_out(
-        Request(
+        SweepRequest(
             target=str(FIXTURE), widths="16,32,64", lr="2^-10..2^-4", near=2, steps=30, seeds=2,
             hp=("weight_decay=0.01,0.1",), together=together, results=results,
         )

@@ -32,23 +32,23 @@ RATES = [2.0**k for k in range(-14, -6)] + [1.5 * 2.0**k for k in range(-14, -6)
 
 def measure(model: str, width: int, device: str, dtype: str, steps: int, rounds: int) -> None:
     """Print the times and the largest difference of the losses at one width."""
-    from muaudit.sweep.carry_out import variants_of
-    from muaudit.sweep.jobs import Job, Outcome, Unit
-    from muaudit.sweep.request import Request
+    from muaudit.sweep.sweep_request import SweepRequest
+    from muaudit.sweep.sweep_task import variants_of
     from muaudit.sweep.train import train_unit
+    from muaudit.sweep.trainings import Training, TrainingOutcome, Unit
 
-    request = Request(widths=f"{width},{2 * width}", steps=steps, device=device, dtype=dtype, **MODELS[model])
+    request = SweepRequest(widths=f"{width},{2 * width}", steps=steps, device=device, dtype=dtype, **MODELS[model])
     _, (variant,), settings, _ = variants_of(request)
-    jobs = [Job(variant.name, width, 0, (("lr", rate),)) for rate in RATES]
+    jobs = [Training(variant.name, width, 0, (("lr", rate),)) for rate in RATES]
 
-    def timed(units: list[Unit]) -> tuple[float, list[Outcome]]:
+    def timed(units: list[Unit]) -> tuple[float, list[TrainingOutcome]]:
         start = time.perf_counter()
         found = [outcome for unit in units for outcome in train_unit(variant, unit, settings, note=print)]
         return time.perf_counter() - start, found
 
     timed([Unit((jobs[0],))])  # the first run pays for what is made once
     seconds: dict[str, list[float]] = {"one": [], "apart": [], "together": []}
-    ends: dict[str, list[Outcome]] = {}
+    ends: dict[str, list[TrainingOutcome]] = {}
     for _ in range(rounds):
         for name, units in (("one", [Unit((jobs[0],))]), ("apart", [Unit((job,)) for job in jobs]),
                             ("together", [Unit(tuple(jobs))])):  # fmt: skip

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import app
 
 from muaudit.answers.comments import read_comments
 from muaudit.answers.policy import Policy
-from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.rules import RULES
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import app
 from typer.testing import CliRunner
 
-from muaudit.cli.main import app
 from muaudit.isolation import Task
 from muaudit.jobs import Audited, Job, environment, run_jobs, surroundings
+from muaudit.jobs import all_jobs as run_module
 from muaudit.jobs import cache as cache_module
-from muaudit.jobs import run as run_module
 from muaudit.jobs.cache import Cache
-from muaudit.jobs.inputs import gather
+from muaudit.jobs.consulted import gather
 from muaudit.jobs.listening import recording
 from muaudit.jobs.stored import report_from, to_data
 from muaudit.report.listing import Failure

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from test_convert import BASE, target_of
 from torch import nn
 
-from muaudit.checkpoints.layout import MARK
-from muaudit.convert.output import Output, Wanted, prepare_output
+from muaudit.checkpoints.stored_tensors import MARK
+from muaudit.convert.output_folder import Conversion, Wanted, prepare_output
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.file import load_plan
@@ -55,7 +55,7 @@ def save_sharded(tensors: Tensors, folder: Path, count: int = 3) -> Path:
     return index_file
 
 
-def prepared(subject: tuple[Target, Plan], source: Path, out: Path, **wanted: Any) -> Output:
+def prepared(subject: tuple[Target, Plan], source: Path, out: Path, **wanted: Any) -> Conversion:
     chosen = Wanted(out, state_dict=source, **({"fresh": True} | wanted))
     chosen.check()
     return prepare_output(subject[0], subject[0], "", subject[1], chosen)

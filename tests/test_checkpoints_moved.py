@@ -16,7 +16,7 @@ from test_convert import BASE, losses, target_of
 from test_fixtures import plain_builder
 from torch import nn
 
-from muaudit.checkpoints.layout import Scaling
+from muaudit.checkpoints.stored_tensors import TensorFactor
 from muaudit.convert.planner import make_plans
 from muaudit.errors import UserError
 from muaudit.plan.file import write_plan
@@ -240,7 +240,7 @@ def test_verify_keeps_what_is_wrong_from_being_written(tmp_path: Path, monkeypat
     output = prepared((target, new), tmp_path / "a.safetensors", tmp_path / "out", fresh=False,
                       function_preserving=True, verify=True)  # fmt: skip
     assert output.transfer is not None
-    output.transfer.scalings["readout.weight"] = Scaling(1.0)
+    output.transfer.scalings["readout.weight"] = TensorFactor(1.0)
     with pytest.raises(UserError, match="--verify: the outputs differ by"):
         output.write(lambda size: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "plan.yaml"]

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 import typer.main
 from here import run_here
+from program import app
 
 import muaudit
 import muaudit.targets
-from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.findings.model import Report, Step, Unanalysed, Violation
-from muaudit.jobs import run as audits
+from muaudit.jobs import all_jobs as audits
+from muaudit.jobs import job
 from muaudit.release import __version__
 from muaudit.rules import RULES
 
@@ -103,7 +104,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     module = ModuleType("muaudit.audit")
     module.audit = stand_in.audit  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "muaudit.audit", module)
-    monkeypatch.setattr(muaudit.targets, "resolve", stand_in.resolve)
+    monkeypatch.setattr(job, "resolve", stand_in.resolve)
     return stand_in
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from bugs.plant import FIXTURES
+from program import app
 
-from muaudit.cli.main import app
 from muaudit.convert.planner import make_plans
 from muaudit.errors import UserError
 from muaudit.plan.apply import match, modules_of

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from bugs.plant import FIXTURES, load
+from program import app
 from safetensors.torch import load_file, save_file
 from test_output_folder import content, files_no_larger_than
-
-from muaudit.cli.main import app
 
 COMMAND = ["convert", "mlp.py", "--base-width", "64", "--width", "128", "--state-dict", "a.safetensors", "--fresh"]
 

@@ -11,8 +11,8 @@ from bugs.plant import FIXTURES
 from test_convert import losses
 
 from muaudit.audit import audit
+from muaudit.convert.plan_lines import plan_lines
 from muaudit.convert.planner import make_plan
-from muaudit.convert.show import plan_lines
 from muaudit.convert.source_edits import source_diff, source_fixes
 from muaudit.plan.plan import Plan
 from muaudit.plan.planned import planned

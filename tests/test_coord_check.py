@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from program import app
 from torch import nn
 
-from muaudit.cli.main import app
 from muaudit.targets import from_functions, resolve
 from muaudit.training import document
 from muaudit.training import measure as training
+from muaudit.training.coord_check_lines import check_lines
 from muaudit.training.fit import fit
 from muaudit.training.loop import RunNumbers, Work
 from muaudit.training.measure import measure
 from muaudit.training.measurement import Measurement
 from muaudit.training.run_settings import RunSettings
-from muaudit.training.show import check_lines
 from muaudit.training.verdict import CheckVerdict, judge
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from muaudit.report.render import to_text
 from muaudit.targets import resolve
+from muaudit.training.coord_check_lines import check_lines
 from muaudit.training.lineage import Known
 from muaudit.training.listener import Listener
 from muaudit.training.measure import measure
 from muaudit.training.measurement import STATISTICS, Activation, Kind, Measurement
 from muaudit.training.run_settings import RunSettings
-from muaudit.training.show import check_lines
 from muaudit.training.verdict import judge
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

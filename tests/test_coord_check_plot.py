@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from program import app
 
-from muaudit.cli.main import app
 from muaudit.training.drawn import PANELS, shown_steps, spread
 
 pytest.importorskip("matplotlib")
@@ -53,7 +53,7 @@ def test_a_file_is_drawn_without_torch_or_pyplot(suffix: str, tmp_path: Path) ->
     assert run(str(FIXTURES / "mlp/sp.py"), *FAST, "--format", "json", "--output", str(report)) == 1
     code = f"""
 import sys
-from muaudit.cli.main import app
+from program import app
 try:
     app(["coord-check", "--from", {str(report)!r}, "--plot", {str(tmp_path / f"run.{suffix}")!r}])
 except SystemExit as stop:

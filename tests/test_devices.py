@@ -12,12 +12,12 @@ import gpu
 import pytest
 import standin
 import torch
+from muaudit.sweep.carry_out import carry_out
+from muaudit.sweep.request import Request
 from standin import NAME, RAN, WAITS, Held, apart
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.sweep.carry_out import carry_out
-from muaudit.sweep.request import Request
 from muaudit.targets import from_functions
 from muaudit.training import beforehand, run_settings
 from muaudit.training.measure import measure

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import typer.main
 from docs_blocks import ROOT, SHELLS, Block, blocks, differs, pages
+from program import app
 
-from muaudit.cli.main import app
 from muaudit.rules import RULES
 
 PAGES = pages()

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from program import app
 from torch import nn
 from torch.nn import functional as F
 
 import muaudit
-from muaudit.cli.main import app
-from muaudit.convert.analyse import analyse
+from muaudit.convert.plannable import analyse
 from muaudit.findings.model import Report
 from muaudit.targets import from_functions
 

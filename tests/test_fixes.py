@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import torch
+from program import app
 
 from muaudit.cli import repair
-from muaudit.cli.main import app
-from muaudit.findings.model import Edit
-from muaudit.fixes.edits import apply_edits
+from muaudit.findings.model import SourceEdit
+from muaudit.fixes.edited import apply_edits
 from muaudit.writing import locked
 
 GPT = Path(__file__).parent.parent / "fixtures" / "gpt" / "sp.py"
@@ -351,7 +351,8 @@ def test_names_in_a_model_do_not_steer_the_terminal(check: Check, tmp_path: Path
 def test_edits_are_made_where_python_counts_lines() -> None:
     text = "a\x0c = 1\r\nb = 'é' + c\n"
     assert (
-        apply_edits(text, [Edit("f", 2, 10, 2, 10, "d"), Edit("f", 2, 0, 2, 1, "z")]) == "a\x0c = 1\r\nz = 'é' + dc\n"
+        apply_edits(text, [SourceEdit("f", 2, 10, 2, 10, "d"), SourceEdit("f", 2, 0, 2, 1, "z")])
+        == "a\x0c = 1\r\nz = 'é' + dc\n"
     )
     with pytest.raises(ValueError, match="two edits"):
-        apply_edits("abc\n", [Edit("f", 1, 0, 1, 2, "x"), Edit("f", 1, 1, 1, 3, "y")])
+        apply_edits("abc\n", [SourceEdit("f", 1, 0, 1, 2, "x"), SourceEdit("f", 1, 1, 1, 3, "y")])

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import xmlschema
 
-from muaudit.findings.model import Answered, Edit, Report, SourceFix, Unanalysed, Violation
+from muaudit.findings.model import Answered, Report, SourceEdit, SourceFix, Unanalysed, Violation
 from muaudit.report.listing import Failure, Run
 from muaudit.report.render import FORMATS, Look, render_run
 
@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path / "src")
     file = tmp_path / "src" / "my net.py"
     file.write_text(SOURCE)
-    fix = SourceFix("scale by 1/m", (Edit(str(file), 5, 15, 5, 27, "self.head(x) / m"),), verified=True)
+    fix = SourceFix("scale by 1/m", (SourceEdit(str(file), 5, 15, 5, 27, "self.head(x) / m"),), verified=True)
     blamed = [
         violation("MUP301", "hidden-lr", "advice", file=str(file), line=5, tensors=("h.0.w", "h.1.w"), pattern="h.*.w"),
         violation("MUP202", "readout-multiplier-missing", "error", file=str(file), line=5, tensors=("head.weight",),

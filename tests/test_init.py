@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import app
 
-from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.init.candidates import candidates
 from muaudit.init.survey import chosen, survey

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
-
-from muaudit.cli.main import app
+from program import app
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = """\

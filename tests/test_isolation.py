@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import app
 
-from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.isolation import Done, InternalError, LostTarget, Outcome, Task, forked, run_tasks, scope, spawned
-from muaudit.isolation.data import plain, rebuilt
+from muaudit.isolation.plain_data import plain, rebuilt
 from muaudit.jobs import Audited, Job, run_jobs
 from muaudit.report.listing import Failure
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from odd.files import BASELINE, BOMB, GPT2, PLAN, Hostile, corpus, tried
 
 from muaudit import reading
-from muaudit.answers.baseline import Entry, baseline_text, load_baseline
+from muaudit.answers.baseline import KnownFinding, baseline_text, load_baseline
 from muaudit.errors import UserError
 from muaudit.plan.file import load_plan, plan_text
 from muaudit.plan.plan import Plan
@@ -244,7 +244,7 @@ def test_a_plan_that_was_edited_is_read_or_refused(data: Any) -> None:
     answered(load_plan, "plan.yaml", yaml.safe_dump(data, sort_keys=False))
 
 
-BASELINES = {**json.loads(BASELINE), "entries": [vars(Entry("m.py", "MUP101", "up.weight", "error", 0.5))] * 2}
+BASELINES = {**json.loads(BASELINE), "entries": [vars(KnownFinding("m.py", "MUP101", "up.weight", "error", 0.5))] * 2}
 CONFIGURATION = {
     "profile": "tp5", "ignore": ["MUP501"], "strict": False, "fail-on": "error", "timeout": 60, "cache": True,
     "targets": {"gpt": {"target": "model.py", "width": {"n_embd": [64, 128]}, "set": {"n_layer": 2}, "seed": 0}},

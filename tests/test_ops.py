@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from muaudit.report.model import Report
 from torch import nn
 
 import muaudit
 from muaudit import ops
+from muaudit.findings.model import Report
 from muaudit.ops.functions import Derivative, Function, Homogeneous
 from muaudit.ops.moves import Moves, SizedByData
 from muaudit.ops.products import Contracts

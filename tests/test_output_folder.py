@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from test_checkpoints import SIZES, convert, tensors_of
 from test_convert import BASE, target_of
 
+from muaudit.checkpoints import copying as stream
 from muaudit.checkpoints import folder as folders
-from muaudit.checkpoints import stream
 from muaudit.checkpoints.folder import replaced
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError

@@ -15,8 +15,8 @@ from muaudit.convert.planner import make_plan
 from muaudit.findings.model import Report
 from muaudit.plan.planned import planned
 from muaudit.targets import from_functions, resolve
-from muaudit.targets.paths import paths
 from muaudit.targets.probe import Inputs
+from muaudit.targets.switched_paths import paths
 
 SCALE = "math.sqrt(BASE / config.n_head) / (config.n_embd / config.n_head)"
 LAST = Edit("return logits, None", "return self.lm_head(x[:, [-1], :]) / self.config.m, None")

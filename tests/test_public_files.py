@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from program import app
 
 from muaudit.audit import audit
-from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.findings.model import Report
 from muaudit.targets import TargetOptions, parse_set, parse_widths, resolve

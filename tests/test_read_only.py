@@ -35,7 +35,7 @@ BOUND = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES
 # All commands run in one process, which imports torch once: (exit code, stdout, stderr) of each.
 RUN = """
 import contextlib, io, json, sys
-from muaudit.cli.main import app
+from program import app
 done = []
 for args in json.loads(sys.argv[1]):
     out, err, code = io.StringIO(), io.StringIO(), 0

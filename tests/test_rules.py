@@ -20,7 +20,7 @@ from muaudit.findings.discrepancy import Aspect, Discrepancy, Role
 from muaudit.findings.model import Violation
 from muaudit.parametrizations import PROFILES, get_profile
 from muaudit.rules import RULES, get_rule
-from muaudit.rules.base import the_one_of
+from muaudit.rules.rule import the_one_of
 
 TP5 = get_profile("tp5")
 SECTIONS = ["What it does", "Why is this bad", "Example", "Fix", "Evidence", "When it is fine"]

@@ -6,7 +6,16 @@ from fractions import Fraction
 
 import pytest
 
-from muaudit.parametrizations.tables import COLUMNS, INVARIANTS, STANDARD, TABLES, Column, Entry, Table, width_exponent
+from muaudit.parametrizations.tables import (
+    COLUMNS,
+    INVARIANTS,
+    STANDARD,
+    TABLES,
+    Column,
+    Table,
+    TableEntry,
+    width_exponent,
+)
 
 MUP = [table for table in TABLES if table is not STANDARD]
 
@@ -38,12 +47,12 @@ def test_vectors_are_input_weights() -> None:
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        (Entry(), "1"),
-        (Entry("fan_in", Fraction(-1)), "1/fan_in"),
-        (Entry("fan_in", Fraction(-2)), "1/fan_in²"),
-        (Entry("fan_out", Fraction(1, 2)), "sqrt(fan_out)"),
-        (Entry("fan_in", Fraction(-1, 2)), "1/sqrt(fan_in)"),
+        (TableEntry(), "1"),
+        (TableEntry("fan_in", Fraction(-1)), "1/fan_in"),
+        (TableEntry("fan_in", Fraction(-2)), "1/fan_in²"),
+        (TableEntry("fan_out", Fraction(1, 2)), "sqrt(fan_out)"),
+        (TableEntry("fan_in", Fraction(-1, 2)), "1/sqrt(fan_in)"),
     ],
 )
-def test_entries_read_like_the_paper(entry: Entry, text: str) -> None:
+def test_entries_read_like_the_paper(entry: TableEntry, text: str) -> None:
     assert str(entry) == text

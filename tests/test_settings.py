@@ -18,7 +18,7 @@ from muaudit.settings import Configured, load_settings
 from muaudit.settings.keys import TARGET
 from muaudit.settings.load import merged
 from muaudit.settings.schema import SHIPPED, json_schema, schema_text
-from muaudit.settings.show import rows
+from muaudit.settings.settings_lines import rows
 from muaudit.targets.options import TargetOptions
 
 MODEL = """

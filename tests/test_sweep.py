@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from program import app
 
-from muaudit.cli.main import app
-from muaudit.sweep import store
-from muaudit.sweep.jobs import Job, Outcome, Unit
+from muaudit.sweep import results_file as store
+from muaudit.sweep.trainings import Training, TrainingOutcome, Unit
 
 MODEL = """
 import torch
@@ -306,27 +306,27 @@ def test_two_sweeps_do_not_write_one_file(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     from muaudit.errors import UserError
 
-    path, job = tmp_path / "r.jsonl", Job("original", 8, 0, (("lr", 0.1),))
+    path, job = tmp_path / "r.jsonl", Training("original", 8, 0, (("lr", 0.1),))
     first = store.Results(path, {"steps": 1})
     with path.open("a") as file:
         file.write('{"variant": "orig')  # a line that is just being written
     with pytest.raises(UserError, match="is being written by another sweep"):
         store.Results(path, {"steps": 1})
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
-    first.add(Unit((job,)), [Outcome(job, 1.0, 2.0, 1)])
+    first.add(Unit((job,)), [TrainingOutcome(job, 1.0, 2.0, 1)])
     first.close()
     second = store.Results(path, {"steps": 1})
-    assert second.done == {job.key: Outcome(job, 1.0, 2.0, 1)}
+    assert second.done == {job.key: TrainingOutcome(job, 1.0, 2.0, 1)}
     second.close()
 
 
 def test_runs_finished_in_another_order_end_in_the_same_file(tmp_path: Path) -> None:
-    jobs = [Job("original", width, 0, (("lr", lr),)) for width in (8, 16) for lr in (0.1, 0.2)]
+    jobs = [Training("original", width, 0, (("lr", lr),)) for width in (8, 16) for lr in (0.1, 0.2)]
     files = []
     for name, order in (("a", jobs), ("b", jobs[::-1])):
         results = store.Results(tmp_path / name, {"steps": 1})
         for job in order:
-            results.add(Unit((job,)), [Outcome(job, job.width / 3, None, 1)])
+            results.add(Unit((job,)), [TrainingOutcome(job, job.width / 3, None, 1)])
         results.close()
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]

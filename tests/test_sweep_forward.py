@@ -10,8 +10,8 @@ from torch import nn
 
 from muaudit.errors import UserError
 from muaudit.sweep import prepare
-from muaudit.sweep.jobs import Settings
-from muaudit.sweep.variant import Variant
+from muaudit.sweep.trainings import TrainingSettings
+from muaudit.sweep.variant import SweepVariant
 from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 
 GPT = str(Path(__file__).parents[1] / "fixtures" / "gpt" / "sp.py")
@@ -20,9 +20,9 @@ TOKENS = torch.arange(32).reshape(2, 16) % 17
 
 
 @pytest.fixture(scope="module")
-def gpt() -> Variant:
+def gpt() -> SweepVariant:
     options = TargetOptions(parse_widths(["n_embd=32,64"]), parse_set(SMALL), parse_inputs(["int64[2,16]"]))
-    return prepare.variant(prepare.ORIGINAL, resolve(GPT, options), Settings())
+    return prepare.variant(prepare.ORIGINAL, resolve(GPT, options), TrainingSettings())
 
 
 def logits(model: nn.Module) -> torch.Tensor:
@@ -30,7 +30,7 @@ def logits(model: nn.Module) -> torch.Tensor:
         return model(TOKENS, TOKENS)[0]
 
 
-def made(variant: Variant, **hp: float) -> nn.Module:
+def made(variant: SweepVariant, **hp: float) -> nn.Module:
     """Larger weights than the fixture's, so that attention is far from uniform."""
     torch.manual_seed(0)
     model, _ = variant.make(32, {"init": 10.0, **hp}, 0)
@@ -43,7 +43,7 @@ def scaled(model: nn.Module, factor: float, *names: str) -> None:
             model.get_parameter(name).mul_(factor)
 
 
-def test_attention_is_the_query_times_the_multiplier(gpt: Variant) -> None:
+def test_attention_is_the_query_times_the_multiplier(gpt: SweepVariant) -> None:
     expected = made(gpt)
     plain = logits(expected)
     with torch.no_grad():
@@ -55,20 +55,20 @@ def test_attention_is_the_query_times_the_multiplier(gpt: Variant) -> None:
     assert (found - plain).abs().max() > 0.05
 
 
-def test_readout_is_the_last_gain_times_the_multiplier(gpt: Variant) -> None:
+def test_readout_is_the_last_gain_times_the_multiplier(gpt: SweepVariant) -> None:
     expected = made(gpt)
     scaled(expected, 0.5, "transformer.ln_f.weight", "transformer.ln_f.bias")
     torch.testing.assert_close(logits(made(gpt, readout=0.5)), logits(expected))
 
 
-def test_embedding_leaves_the_tied_readout_alone(gpt: Variant) -> None:
+def test_embedding_leaves_the_tied_readout_alone(gpt: SweepVariant) -> None:
     expected = made(gpt)
     scaled(expected, 2.0, "transformer.wte.weight", "transformer.wpe.weight")
     scaled(expected, 0.5, "transformer.ln_f.weight", "transformer.ln_f.bias")
     torch.testing.assert_close(logits(made(gpt, embedding=2.0)), logits(expected), rtol=1e-4, atol=1e-4)
 
 
-def test_betas_and_decay_reach_every_group(gpt: Variant) -> None:
+def test_betas_and_decay_reach_every_group(gpt: SweepVariant) -> None:
     _, optimizer = gpt.make(32, {"lr": 2**-9, "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.3}, 0)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.99)}
     decays = {p.dim() >= 2: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
@@ -94,10 +94,10 @@ class Net(nn.Module):
 """
 
 
-def hidden(folder: Path, source: str = HIDDEN) -> Variant:
+def hidden(folder: Path, source: str = HIDDEN) -> SweepVariant:
     (folder / "model.py").write_text(source)
     options = TargetOptions(parse_widths(["d_model=32,64"]), inputs=parse_inputs(["int64[2,16]"]))
-    return prepare.variant(prepare.ORIGINAL, resolve(str(folder / "model.py"), options), Settings())
+    return prepare.variant(prepare.ORIGINAL, resolve(str(folder / "model.py"), options), TrainingSettings())
 
 
 def test_attention_of_torch_s_own_module(tmp_path: Path) -> None:

@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muaudit.sweep.jobs import Grid, Job, Outcome
 from muaudit.sweep.near import most, near_jobs
+from muaudit.sweep.trainings import Grid, Training, TrainingOutcome
 
 LRS = tuple(2.0**k for k in range(-12, -2))
 
 
-def carried_out(grid: Grid, near: int, loss: Callable[[Job], float | None]) -> dict[str, Outcome]:
+def carried_out(grid: Grid, near: int, loss: Callable[[Training], float | None]) -> dict[str, TrainingOutcome]:
     """Run what is asked for until nothing more is."""
-    done: dict[str, Outcome] = {}
+    done: dict[str, TrainingOutcome] = {}
     while missing := [job for job in near_jobs(grid, done, near) if job.key not in done]:
-        done |= {job.key: Outcome(job, loss(job), None, 1) for job in missing}
+        done |= {job.key: TrainingOutcome(job, loss(job), None, 1) for job in missing}
     return done
 
 
-def place(job: Job) -> int:
+def place(job: Training) -> int:
     return LRS.index(job.hp["lr"])
 
 
@@ -34,7 +34,7 @@ def test_the_best_of_every_width_is_found(best: list[int], near: int, diverging:
     grid = Grid(("original",), widths, LRS, seeds=2)
     optimum = dict(zip(widths, best, strict=True))
 
-    def loss(job: Job) -> float | None:
+    def loss(job: Training) -> float | None:
         off = place(job) - optimum[job.width]
         return None if off > diverging else 1.0 + 0.1 * off**2 + 0.01 * job.seed
 
@@ -52,7 +52,7 @@ def test_few_runs_where_the_best_stays() -> None:
     grid = Grid(("original", "converted"), (64, 128, 256, 512, 1024), LRS)
     drift = {"original": 1, "converted": 0}
 
-    def loss(job: Job) -> float:
+    def loss(job: Training) -> float:
         return 1.0 + (place(job) - 6 + drift[job.variant] * (job.width.bit_length() - 7)) ** 2
 
     done = carried_out(grid, 2, loss)

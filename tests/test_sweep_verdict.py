@@ -14,7 +14,7 @@ from muaudit.sweep.curves import Curves
 from muaudit.sweep.knobs import KNOBS, parse_hps
 from muaudit.sweep.optimum import find
 from muaudit.sweep.ranges import parse_values, shown
-from muaudit.sweep.verdict import Tolerance, judge
+from muaudit.sweep.sweep_verdict import Tolerance, judge
 
 AXIS = tuple(float(k) for k in range(-12, -3))
 

@@ -9,7 +9,8 @@ import pytest
 
 from muaudit.audit import audit
 from muaudit.errors import UserError
-from muaudit.targets import Target, names, parse_widths, resolve
+from muaudit.targets import Target, parse_widths, resolve
+from muaudit.targets import argnames as names
 from muaudit.targets.options import TargetOptions
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from muaudit.cli.main import app
+from program import app
 
 SP = str(Path(__file__).parents[1] / "fixtures" / "mlp" / "sp.py")
 

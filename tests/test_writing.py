@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from muaudit.cli.outputs import check_outputs
+from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
 from muaudit.writing import check_writable, write_file
 

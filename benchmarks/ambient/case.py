@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from muaudit.jobs import environment
-from muaudit.jobs.inputs import Inputs, gather
+from muaudit.jobs.consulted import Consulted, gather
 from muaudit.jobs.listening import recording
 from muaudit.targets.loader import load_file
 
@@ -107,7 +107,7 @@ def _computed(root: Path) -> Any:
     return module.size() if hasattr(module, "size") else module.SIZE
 
 
-def _recorded(root: Path, during: Change | None) -> tuple[Any, Inputs]:
+def _recorded(root: Path, during: Change | None) -> tuple[Any, Consulted]:
     before = set(sys.modules)
     with recording() as recorder:
         size = _computed(root)

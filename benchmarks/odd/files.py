@@ -17,12 +17,12 @@ import torch
 from torch import nn
 
 from muaudit.answers.baseline import load_baseline
-from muaudit.checkpoints.reading import read_checkpoint
+from muaudit.checkpoints.opening import read_checkpoint
 from muaudit.errors import UserError
 from muaudit.parametrizations.profile_file import get_profile
 from muaudit.plan.file import load_plan
 from muaudit.settings import load_settings
-from muaudit.sweep.store import Results
+from muaudit.sweep.results_file import Results
 from muaudit.targets import TargetOptions, resolve
 from muaudit.targets.bsh import read_bsh
 from muaudit.training.document import from_file

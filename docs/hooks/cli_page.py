@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import click
 import typer.main
-
-from muaudit.cli.main import app
+from program import app
 
 
 def page() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -89,8 +90,6 @@ def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:
 
 def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[tuple[float, float], ...]]:
     """Raw and ideal growth exponents of what an init may go by: the dims that grow, and fan_in + fan_out (Glorot)."""
-    import math
-
     wide = dict(models[1].named_parameters())
     out: dict[str, tuple[tuple[float, float], ...]] = {}
     for name, parameter in models[0].named_parameters():

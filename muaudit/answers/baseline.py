@@ -32,7 +32,7 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Entry:
+class KnownFinding:
     """One known finding. size: by how many powers of width it is off; file: where its target was, for renames."""
 
     target: str
@@ -61,9 +61,9 @@ class Compared:
     """
 
     reports: tuple[Report, ...]
-    found: tuple[Entry, ...]
-    stale: tuple[Entry, ...]
-    others: tuple[Entry, ...]
+    found: tuple[KnownFinding, ...]
+    stale: tuple[KnownFinding, ...]
+    others: tuple[KnownFinding, ...]
 
 
 def size_of(violation: Violation) -> float:
@@ -72,15 +72,15 @@ def size_of(violation: Violation) -> float:
     return _ZERO if isinf(off) or isnan(off) else round(off, 4)
 
 
-def entries_of(reports: Iterable[Report], folder: Path) -> list[Entry]:
+def entries_of(reports: Iterable[Report], folder: Path) -> list[KnownFinding]:
     """An entry for every finding and tensor; of several with one key the worst."""
-    found: dict[Key, Entry] = {}
+    found: dict[Key, KnownFinding] = {}
     for report in reports:
         for violation in report.violations:
             if get_rule(violation.rule).channel == "answer":
                 continue
             for subject in subjects(violation):
-                entry = Entry(
+                entry = KnownFinding(
                     target_name(report), violation.rule, subject, violation.severity, size_of(violation),
                     _file(report, folder),
                 )  # fmt: skip
@@ -90,7 +90,7 @@ def entries_of(reports: Iterable[Report], folder: Path) -> list[Entry]:
 
 
 def compare(
-    reports: Sequence[Report], policies: Sequence[Policy], entries: Sequence[Entry], folder: Path, whole: bool
+    reports: Sequence[Report], policies: Sequence[Policy], entries: Sequence[KnownFinding], folder: Path, whole: bool
 ) -> Compared:
     """Set the known findings aside. whole: these are all targets there are, so entries of others are stale.
 
@@ -114,7 +114,7 @@ def compare(
     return Compared(out, tuple(found), tuple(stale), tuple(others))
 
 
-def load_baseline(path: Path) -> list[Entry]:
+def load_baseline(path: Path) -> list[KnownFinding]:
     """The entries of a file. Raises UserError where there is none, or it is something else."""
     try:
         data = parse_json(read_text(path, most=INDEX))
@@ -131,7 +131,7 @@ def load_baseline(path: Path) -> list[Entry]:
         raise UserError(f"{shown_path(str(path))} is not a baseline of this version: {error}", hint) from None
 
 
-def baseline_text(entries: Iterable[Entry]) -> str:
+def baseline_text(entries: Iterable[KnownFinding]) -> str:
     """The file: one entry a line, in a fixed order, so that branches merge."""
     rows = ",\n".join("    " + json.dumps(vars(each)) for each in sorted(entries, key=lambda e: e.key))
     body = f"\n{rows}\n  " if rows else ""
@@ -139,7 +139,7 @@ def baseline_text(entries: Iterable[Entry]) -> str:
     return f'{head}  "entries": [{body}]\n}}\n'
 
 
-def _known(report: Report, entries: Mapping[Key, Entry], seen: set[Key]) -> Report:
+def _known(report: Report, entries: Mapping[Key, KnownFinding], seen: set[Key]) -> Report:
     kept: list[Violation] = []
     gone: list[Answered] = []
     name = target_name(report)
@@ -153,7 +153,7 @@ def _known(report: Report, entries: Mapping[Key, Entry], seen: set[Key]) -> Repo
     return replace(report, violations=tuple(kept), answered=(*report.answered, *gone))
 
 
-def _renamed(reports: Sequence[Report], entries: Sequence[Entry], folder: Path) -> dict[str, str]:
+def _renamed(reports: Sequence[Report], entries: Sequence[KnownFinding], folder: Path) -> dict[str, str]:
     """From the old name of a target to its new one."""
     named = {entry.target for entry in entries}
     lost = {e.target for e in entries if e.file and not (folder / e.file).exists()} - set(map(target_name, reports))
@@ -176,8 +176,8 @@ def _file(report: Report, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else report.path
 
 
-def _entry(data: Mapping[str, Any]) -> Entry:
-    entry = Entry(**data)
+def _entry(data: Mapping[str, Any]) -> KnownFinding:
+    entry = KnownFinding(**data)
     texts = (entry.target, entry.rule, entry.subject, entry.file)
     sound = all(isinstance(each, str) for each in texts) and isinstance(entry.severity, str)
     sound = sound and isinstance(entry.size, int | float) and math.isfinite(entry.size)

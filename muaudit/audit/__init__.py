@@ -12,6 +12,7 @@ from ..analysis.regime import kernel_regime
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
+from ..targets import from_functions
 from ..targets.eager import eagerly
 from ..targets.probe import Target
 from ..targets.usercode import answered
@@ -81,8 +82,6 @@ def check(
     Raises:
         UserError: something in these functions does not fit.
     """
-    from ..targets import from_functions
-
     with eagerly(), answered("the audited code"):
         target = from_functions(
             build, batch=batch, loss=loss, optimizer=optimizer, scheduler=scheduler, widths=widths, init=init

@@ -17,8 +17,8 @@ from ..analysis.paths import deviations, on_path, same
 from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
 from ..findings.model import Unanalysed
-from ..targets.paths import EVAL, Path, paths
 from ..targets.probe import Target
+from ..targets.switched_paths import EVAL, Path, paths
 from ..targets.usercode import attempt, seed_torch
 from ..trace.recorder import Recording, record
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from muaudit.findings.model import SEVERITIES, Severity, Violation
 from muaudit.findings.power import power
-from muaudit.rules.base import Rule, the_one_of
-from muaudit.rules.registry import RULES
+from muaudit.rules.all_rules import RULES
+from muaudit.rules.rule import Rule, the_one_of
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy

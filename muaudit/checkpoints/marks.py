@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import UserError
 from ..plan.plan import Plan
-from .layout import Checkpoint
+from .stored_tensors import Checkpoint
 
 FRESH, MOVED = "fresh", "function-preserving"
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from ..errors import UserError
 from ..targets.skeleton import Skeleton, prefix_between, unwrapped
-from .layout import Stored
+from .stored_tensors import Stored
 
 _SHOWN = 6
 _MISSING, _UNKNOWN, _SHAPE = "missing from the checkpoint", "the model has no such tensor", "has the shape"

@@ -23,7 +23,7 @@ from ..targets.skeleton import Skeleton, unwrapped
 
 
 @dataclass(frozen=True)
-class Base:
+class UsersGroup:
     """A group as the user made it, before a plan split it: its name, if any, and its parameters' names in order."""
 
     title: str
@@ -38,7 +38,7 @@ class Numbering:
     """
 
     names: Mapping[Any, str]
-    bases: tuple[Base, ...]
+    bases: tuple[UsersGroup, ...]
     own: bool = False
 
 
@@ -68,11 +68,11 @@ def numbering(path: Path, model: Skeleton, plan: Plan, state: Mapping[str, Any])
 
 def _orders(
     model: Skeleton, plan: Plan, groups: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[list[str], tuple[Base, ...], bool]]:
+) -> Iterator[tuple[list[str], tuple[UsersGroup, ...], bool]]:
     """The orders in which the parameters may have been numbered, by names alone where there are; the groups, and
     whether these are the target's own."""
     first = {id(model.by_name[names[0]]): names[0] for names in model.parameters}
-    every = (Base("", tuple(first.values())),)
+    every = (UsersGroup("", tuple(first.values())),)
     keys = [key for group in groups for key in group["params"]]
     said = [name for group in groups for name in group.get("param_names", ())]
     if len(said) == len(keys) or all(isinstance(key, str) for key in keys):
@@ -86,7 +86,7 @@ def _orders(
     for own in _own_groups(model):
         made = plan.refine(model.model, own)
         if [len(group["params"]) for group in made] == sizes:
-            bases = (Base(str(g.get("name", "")), tuple(first[id(p)] for p in g["params"])) for g in own)
+            bases = (UsersGroup(str(g.get("name", "")), tuple(first[id(p)] for p in g["params"])) for g in own)
             yield [first[id(parameter)] for group in made for parameter in group["params"]], tuple(bases), True
     if len(sizes) == 1:
         yield [name for name, parameter in model.model.named_parameters() if parameter.requires_grad], every, False

@@ -14,8 +14,8 @@ from ..plan.apply import match
 from ..plan.move import move_of
 from ..plan.plan import Plan
 from ..targets.skeleton import Skeleton
-from .layout import Scaling, spoilt
 from .numbering import Numbering, numbering
+from .stored_tensors import TensorFactor, spoilt
 from .torch_archive import Archive, read_archive, write_archive
 from .torch_file import Keys, TorchFile, at, optimizer_keys, replaced_at
 
@@ -33,7 +33,7 @@ class OptimizerFile:
     archive: Archive
     content: Any
     keys: Keys
-    scaled: tuple[tuple[str, torch.Tensor, Scaling], ...]
+    scaled: tuple[tuple[str, torch.Tensor, TensorFactor], ...]
     own_groups: bool
 
     @property
@@ -46,7 +46,7 @@ class OptimizerFile:
         path: Path,
         mark: Mapping[str, str],
         advance: Callable[[int], None],
-        others: list[tuple[str, torch.Tensor, Scaling]] | None = None,
+        others: list[tuple[str, torch.Tensor, TensorFactor]] | None = None,
     ) -> None:
         """Write the archive with the state moved, and with `others` scaled too."""
         write_archive(self.archive, path, self.content, [*self.scaled, *(others or [])], mark, advance)
@@ -92,10 +92,10 @@ class _Mover:
 
     def moved(
         self, state: Mapping[str, Any], found: Numbering
-    ) -> tuple[dict[str, Any], list[tuple[str, torch.Tensor, Scaling]]]:
+    ) -> tuple[dict[str, Any], list[tuple[str, torch.Tensor, TensorFactor]]]:
         """The new state dict, and the tensors in it that are to be scaled."""
         names = found.names
-        scaled: list[tuple[str, torch.Tensor, Scaling]] = []
+        scaled: list[tuple[str, torch.Tensor, TensorFactor]] = []
         entries = {names[key]: self._entries(names[key], values, scaled) for key, values in state["state"].items()}
         groups = self._groups(state["param_groups"], found)
         numbered = {name: number for number, name in enumerate(name for g in groups for name in g["params"])}
@@ -106,14 +106,14 @@ class _Mover:
         return {**state, "state": {keys[n]: entries[n] for n in keys if n in entries}, "param_groups": groups}, scaled
 
     def _entries(
-        self, name: str, values: Mapping[str, Any], scaled: list[tuple[str, torch.Tensor, Scaling]]
+        self, name: str, values: Mapping[str, Any], scaled: list[tuple[str, torch.Tensor, TensorFactor]]
     ) -> dict[str, Any]:
         move = move_of(self.old, self.new, self.skeleton.names[name])
         out: dict[str, Any] = {}
         for key, value in values.items():
             out[key] = value
             if isinstance(value, torch.Tensor):
-                scaled.append((f"{key} of {name}", value, Scaling(move.state(key))))
+                scaled.append((f"{key} of {name}", value, TensorFactor(move.state(key))))
             elif isinstance(value, float):
                 out[key] = value * move.state(key)
         return out

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from .layout import COPIED, MARK, Scaling, Stored, spoilt
-from .stream import Run, copy_runs, reserve
+from .copying import ByteRun, copy_runs, reserve
+from .stored_tensors import COPIED, MARK, Stored, TensorFactor, spoilt
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
@@ -42,7 +42,7 @@ class SafetensorsFile:
         return self.size - self.body
 
     def write(
-        self, path: Path, scalings: Mapping[str, Scaling], mark: Mapping[str, str], advance: Callable[[int], None]
+        self, path: Path, scalings: Mapping[str, TensorFactor], mark: Mapping[str, str], advance: Callable[[int], None]
     ) -> None:
         """As `Shard.write`: same order, types and metadata."""
         metadata = {"format": "pt", **self.header.get("__metadata__", {}), MARK: json.dumps(dict(mark))}
@@ -54,7 +54,7 @@ class SafetensorsFile:
             file.write(len(header).to_bytes(8, "little") + header)
         shift = 8 + len(header) - self.body
         runs = (
-            Run(each.offset, each.offset + shift, each.nbytes, each, scalings.get(each.name, COPIED))
+            ByteRun(each.offset, each.offset + shift, each.nbytes, each, scalings.get(each.name, COPIED))
             for each in self.tensors
         )
         copy_runs(self.path, path, runs, advance)

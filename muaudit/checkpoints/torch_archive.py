@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from .layout import MARK, Scaling, Stored, spoilt
-from .stream import Run, copy_groups
+from .copying import ByteRun, copy_groups
+from .stored_tensors import MARK, Stored, TensorFactor, spoilt
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 _LARGEST_MARK = 1 << 20
@@ -92,7 +92,7 @@ def write_archive(
     archive: Archive,
     path: Path,
     content: Any,
-    scaled: Iterable[tuple[str, torch.Tensor, Scaling]],
+    scaled: Iterable[tuple[str, torch.Tensor, TensorFactor]],
     mark: Mapping[str, str],
     advance: Callable[[int], None],
 ) -> None:
@@ -110,12 +110,12 @@ def write_archive(
     except RuntimeError as error:  # how torch's writer says that the disk is full
         raise OSError(None, str(error).splitlines()[0]) from error
     new = read_archive(path)
-    segments: dict[int, dict[Stored, Scaling]] = {}
+    segments: dict[int, dict[Stored, TensorFactor]] = {}
     for name, tensor, scaling in scaled:
         if tensor.numel():
             owned = segments.setdefault(tensor.untyped_storage().data_ptr(), {})
             owned[archive.stored(name, tensor)] = scaling
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[ByteRun]] = {}
     small: dict[str, int] = {}
     for old, made in zip(tensors_in(content), tensors_in(new.content), strict=True):
         address = old.untyped_storage().data_ptr()
@@ -205,12 +205,12 @@ def _by_address(path: Path, content: Any, records: list[Record]) -> dict[int, Re
     return dict(zip(addresses, records, strict=True))
 
 
-def _runs(path: Path, source: Record, target: Record, segments: Mapping[Stored, Scaling]) -> list[Run]:
+def _runs(path: Path, source: Record, target: Record, segments: Mapping[Stored, TensorFactor]) -> list[ByteRun]:
     """A storage in pieces: what belongs to scaled tensors, and what lies between them."""
     shift = target.offset - source.offset
-    runs: list[Run] = []
+    runs: list[ByteRun] = []
     position = source.offset
-    last: tuple[Stored, Scaling] | None = None
+    last: tuple[Stored, TensorFactor] | None = None
     for stored, scaling in sorted(segments.items(), key=lambda item: (item[0].offset, item[0].nbytes)):
         if last and (stored.offset, stored.nbytes, scaling) == (last[0].offset, last[0].nbytes, last[1]):
             continue
@@ -218,10 +218,10 @@ def _runs(path: Path, source: Record, target: Record, segments: Mapping[Stored, 
             raise UserError(
                 f"{path}: {stored.name} is a part of another tensor's memory", "save each tensor as .clone() of itself"
             )
-        runs.append(Run(position, position + shift, stored.offset - position))
-        runs.append(Run(stored.offset, stored.offset + shift, stored.nbytes, stored, scaling))
+        runs.append(ByteRun(position, position + shift, stored.offset - position))
+        runs.append(ByteRun(stored.offset, stored.offset + shift, stored.nbytes, stored, scaling))
         position, last = stored.offset + stored.nbytes, (stored, scaling)
-    return [*runs, Run(position, position + shift, source.offset + source.nbytes - position)]
+    return [*runs, ByteRun(position, position + shift, source.offset + source.nbytes - position)]
 
 
 def _finish(path: Path, sums: Mapping[str, int], mark: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .layout import Scaling, Stored, spoilt
+from .stored_tensors import Stored, TensorFactor, spoilt
 from .torch_archive import Archive, read_archive, tensors_in, write_archive
 
 Keys = tuple[str, ...]
@@ -49,12 +49,12 @@ class TorchFile:
             if isinstance(value, torch.Tensor):
                 yield name, value
 
-    def scaled(self, scalings: Mapping[str, Scaling]) -> list[tuple[str, torch.Tensor, Scaling]]:
+    def scaled(self, scalings: Mapping[str, TensorFactor]) -> list[tuple[str, torch.Tensor, TensorFactor]]:
         """What `write_archive` is to scale."""
         return [(name, tensor, scalings[name]) for name, tensor in self.named() if name in scalings]
 
     def write(
-        self, path: Path, scalings: Mapping[str, Scaling], mark: Mapping[str, str], advance: Callable[[int], None]
+        self, path: Path, scalings: Mapping[str, TensorFactor], mark: Mapping[str, str], advance: Callable[[int], None]
     ) -> None:
         """As `Shard.write`: the same structure."""
         write_archive(self.archive, path, self.archive.content, self.scaled(scalings), mark, advance)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from .layout import Scaling, Stored, spoilt
+from .stored_tensors import Stored, TensorFactor, spoilt
 
 
 class Treatment:
@@ -19,7 +19,7 @@ class Treatment:
         UserError: the tensor is to be scaled and does not hold floating point numbers.
     """
 
-    def __init__(self, path: Path, tensor: Stored, scaling: Scaling) -> None:
+    def __init__(self, path: Path, tensor: Stored, scaling: TensorFactor) -> None:
         self.path, self.name, self.scaling = path, tensor.name, scaling
         self.largest = 0.0
         self.floating = tensor.dtype is not None and tensor.dtype.is_floating_point

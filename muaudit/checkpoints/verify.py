@@ -16,10 +16,10 @@ from ..targets.skeleton import Skeleton
 from ..targets.usercode import guarded
 from ..targets.whole import sizes_at
 from ..trace.recorder import parts
-from .layout import Checkpoint
-from .reading import read_checkpoint
+from .moved import CheckpointTransfer
+from .opening import read_checkpoint
+from .stored_tensors import Checkpoint
 from .torch_file import TorchFile
-from .transfer import Transfer
 
 _ROUNDINGS, _OPERATIONS = 16, 256
 """How many roundings of the checkpoint's type, or of the arithmetic's, the outputs may be apart by."""
@@ -33,7 +33,7 @@ class Verified:
     allowed: float
 
 
-def verify(transfer: Transfer, target: Target, written: Path, model: Skeleton) -> Verified:
+def verify(transfer: CheckpointTransfer, target: Target, written: Path, model: Skeleton) -> Verified:
     """Run the model with the old files and with those written, on the target's own input.
 
     A moved checkpoint must give the outputs it gave before; a fresh one those of the plan applied in memory.

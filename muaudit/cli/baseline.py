@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from muaudit.answers.baseline import DEFAULT_NAME, baseline_text, compare, entries_of, load_baseline
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
 from muaudit.cli.output import write
+from muaudit.cli.pipeline import answered, audit_all, say_failures
+from muaudit.cli.request import Flags, request
 from muaudit.writing import check_writable
 
 ELSEWHERE = "--baseline FILE names another place"
@@ -40,10 +43,6 @@ def baseline(
     debug: flag.Debug = False,
 ) -> int:
     """Write down the findings there are. From then on `check --baseline FILE` reports the others only."""
-    from muaudit.answers.baseline import DEFAULT_NAME, baseline_text, compare, entries_of, load_baseline
-    from muaudit.cli.pipeline import answered, audit_all, say_failures
-    from muaudit.cli.request import Flags, request
-
     wanted = request(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile,

@@ -12,6 +12,15 @@ from muaudit.cli import complete
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
 from muaudit.cli.output import write
+from muaudit.cli.pipeline import answered, audit_all, say_failures
+from muaudit.cli.repair import diff_of, make_fixes
+from muaudit.cli.report_files import check_outputs, parse_outputs, write_all
+from muaudit.cli.request import Flags, request
+from muaudit.errors import UserError
+from muaudit.findings.model import SEVERITIES
+from muaudit.report.listing import Failure
+from muaudit.report.render import Look
+from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
     from muaudit.findings.model import Severity
@@ -97,14 +106,6 @@ def check(
     debug: flag.Debug = False,
 ) -> int:
     """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
-    from muaudit.cli.outputs import check_outputs, parse_outputs, write_all
-    from muaudit.cli.pipeline import answered, audit_all
-    from muaudit.cli.repair import diff_of, make_fixes
-    from muaudit.cli.request import Flags, request
-    from muaudit.errors import UserError
-    from muaudit.report.listing import Failure
-    from muaudit.report.render import Look
-
     outputs = parse_outputs(format_, output or ())
     wanted = request(
         Flags(
@@ -140,10 +141,6 @@ def check(
 
 
 def _severity(text: str) -> Severity:
-    from muaudit.errors import UserError
-    from muaudit.findings.model import SEVERITIES
-    from muaudit.suggest import nearest
-
     for severity in SEVERITIES:
         if severity == text:
             return severity
@@ -152,8 +149,6 @@ def _severity(text: str) -> Severity:
 
 def _exit_code(run: Run, exit_zero: bool, debug: bool) -> int:
     """2 when a target could not be audited, whatever the others say."""
-    from muaudit.cli.pipeline import say_failures
-
     say_failures(run, debug)
     if run.failures:
         return COULD_NOT

@@ -6,6 +6,14 @@ Nothing offered leaves file names to the shell. A completion must never fail: it
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+
+from muaudit.errors import UserError
+from muaudit.findings.model import SEVERITIES
+from muaudit.parametrizations import PROFILES
+from muaudit.report.render import FORMATS
+from muaudit.rules import RULES
+from muaudit.settings import load_settings
 
 Offered = list[tuple[str, str]]
 """Values, each with a word on what it is."""
@@ -13,8 +21,6 @@ Offered = list[tuple[str, str]]
 
 def rules(incomplete: str) -> Offered:
     """Codes and names of rules; of a list (`MUP2,hid`), its last entry."""
-    from muaudit.rules import RULES
-
     before, comma, last = incomplete.rpartition(",")
     codes = [(rule.code, rule.name) for rule in RULES]
     names = [(rule.name, rule.code) for rule in RULES]
@@ -24,8 +30,6 @@ def rules(incomplete: str) -> Offered:
 
 def formats(incomplete: str) -> Offered:
     """Formats of `check`."""
-    from muaudit.report.render import FORMATS
-
     return _starting(incomplete, [(style, "") for style in FORMATS])
 
 
@@ -36,24 +40,16 @@ def outputs(incomplete: str) -> Offered:
 
 def profiles(incomplete: str) -> Offered:
     """Profiles that come with muaudit."""
-    from muaudit.parametrizations import PROFILES
-
     return _starting(incomplete, [(name, "") for name in PROFILES])
 
 
 def severities(incomplete: str) -> Offered:
     """Severities, the worst first."""
-    from muaudit.findings.model import SEVERITIES
-
     return _starting(incomplete, [(severity, "") for severity in SEVERITIES])
 
 
 def targets(incomplete: str) -> Offered:
     """Names of configured targets."""
-    from pathlib import Path
-
-    from muaudit.errors import UserError
-    from muaudit.settings import load_settings
 
     try:
         configured = load_settings(Path.cwd()).targets

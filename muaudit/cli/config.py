@@ -10,6 +10,11 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show, write
+from muaudit.locations import shown_path
+from muaudit.report.layout import Line, columns, line
+from muaudit.settings import load_settings
+from muaudit.settings.schema import SHIPPED
+from muaudit.settings.settings_lines import as_json, as_text
 
 
 @guarded
@@ -20,12 +25,6 @@ def config(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a configuration.")] = False,
 ) -> int:
     """Print the effective settings and where each came from."""
-    from muaudit.locations import shown_path
-    from muaudit.report.layout import Line, columns, line
-    from muaudit.settings import load_settings
-    from muaudit.settings.schema import SHIPPED
-    from muaudit.settings.show import as_json, as_text
-
     if schema:
         write(SHIPPED.read_text(encoding="utf-8"))
         return 0

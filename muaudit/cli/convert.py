@@ -13,9 +13,13 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
+from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import bar, progress
+from muaudit.cli.request import Flags, request
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
+from muaudit.isolation.plain_data import rebuilt
+from muaudit.report.layout import Line
 
 if TYPE_CHECKING:
     from muaudit.cli.request import Flags
@@ -99,11 +103,7 @@ def convert(
     debug: flag.Debug = False,
 ) -> int:
     """Plan the conversion to µP, and convert checkpoints. Scales are applied from outside: no model is rewritten."""
-    from muaudit.cli.pipeline import patience
-    from muaudit.cli.request import Flags
-    from muaudit.convert.output import Wanted
-    from muaudit.isolation.data import rebuilt
-    from muaudit.report.layout import Line
+    from muaudit.convert.output_folder import Wanted
 
     job = _job(
         Flags(
@@ -119,7 +119,7 @@ def convert(
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
-    task = Task(job.shown, "muaudit.convert.carry_out:converted", (job, base_width, width, formulation, wanted))
+    task = Task(job.shown, "muaudit.convert.conversion_task:converted", (job, base_width, width, formulation, wanted))
     with _shown(f"converting {job.shown}", f"writing {out}") as told:
         done = run_task(task, patience=patience(timeout, config, isolated), progress=told)
     show(rebuilt(Line, each) for each in done["lines"])
@@ -147,8 +147,6 @@ def _shown(first: str, then: str) -> Iterator[Callable[[int, int], None]]:
 
 def _job(flags: Flags) -> Job:
     """The one target that is meant. Raises UserError where several are configured and none is named."""
-    from muaudit.cli.request import request
-
     jobs = request(flags).jobs
     if len(jobs) > 1:
         names = ", ".join(job.name for job in jobs)

@@ -13,11 +13,16 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, explain, guarded
 from muaudit.cli.output import terminal_width, write
-from muaudit.cli.outputs import check_outputs
+from muaudit.cli.pipeline import patience
+from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
 from muaudit.isolation import InternalError, Task, run_task
+from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
+from muaudit.report.render import to_text
 from muaudit.suggest import nearest
+from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
+from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
 
 if TYPE_CHECKING:
     from muaudit.targets.options import TargetOptions
@@ -106,8 +111,6 @@ def coord_check(
         )
     if from_ is not None and target is not None:
         raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
-    from muaudit.cli.pipeline import patience
-    from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
 
     chosen = parse_width_list(widths) if widths is not None else ()
     settings = check_settings(RunSettings(chosen, steps, seeds, seed, device, dtype, lr))
@@ -118,7 +121,7 @@ def coord_check(
 
     def task(text: str | None, by: Path | None = None) -> Task:
         name = text or "the model here"
-        return Task(name, "muaudit.training.carry_out:measured", (text, options, by, settings), PRELOAD)
+        return Task(name, "muaudit.training.coord_check_task:measured", (text, options, by, settings), PRELOAD)
 
     jobs: list[Task | Measurement] = [task(target, plan) if from_ is None else _stored(from_)]
     if compare is not None:
@@ -167,8 +170,7 @@ def _write(
     rows: Sequence[tuple[Measurement, CheckVerdict]], format_: str, output: Path | None, plot: Path | None
 ) -> None:
     if format_ == "rich":
-        from muaudit.report.render import to_text
-        from muaudit.training.show import check_lines
+        from muaudit.training.coord_check_lines import check_lines
 
         columns = terminal_width() if output is None else None
         text = "\n".join(to_text(check_lines(*row), columns) for row in rows)
@@ -202,7 +204,6 @@ def _options(
     width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None,
     init: str | None, no_init: bool,
 ) -> TargetOptions:  # fmt: skip
-    from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 
     check_init(init, no_init)
     return TargetOptions(
@@ -219,12 +220,13 @@ def _check_others(jobs: Sequence[Task | Measurement], seconds: int) -> None:
     """Everything that can be refused is, before anything is trained. The first target tells by itself."""
     for job in jobs:
         if isinstance(job, Task):
-            run_task(Task(job.name, "muaudit.training.carry_out:checked", job.args[:3], PRELOAD), patience=seconds)
+            run_task(
+                Task(job.name, "muaudit.training.coord_check_task:checked", job.args[:3], PRELOAD), patience=seconds
+            )
 
 
 def _measured(jobs: Sequence[Task | Measurement], seconds: int) -> Iterator[Measurement | UserError | InternalError]:
     """What is stored as it is, targets after training them; nothing after an interrupt."""
-    from muaudit.isolation.data import rebuilt
     from muaudit.training.measurement import Measurement
 
     for job in jobs:

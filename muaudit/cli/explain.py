@@ -10,6 +10,9 @@ import typer
 from muaudit.cli import complete
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
+from muaudit.report.layout import BOLD, CODE, Line, line
+from muaudit.report.terminal import STYLES
+from muaudit.rules import get_rule
 
 if TYPE_CHECKING:
     from muaudit.report.layout import Line
@@ -23,15 +26,10 @@ def explain(
     ],
 ) -> int:
     """Explain a rule: example, fix, evidence, and when it is fine."""
-    from muaudit.rules import get_rule
-
     return show(_lines(get_rule(code)))
 
 
 def _lines(rule: Rule) -> Iterator[Line]:
-    from muaudit.report.layout import BOLD, CODE, Line, line
-    from muaudit.report.terminal import STYLES
-
     yield line((rule.code, BOLD), f" {rule.name} (", (rule.severity, STYLES[rule.severity]), f"): {rule.summary}")
     yield Line()
     for text in rule.doc.splitlines():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -60,6 +61,5 @@ def _trace(error: BaseException) -> str:
     cause = error if isinstance(error, InternalError) else error.__cause__
     if isinstance(cause, InternalError) and cause.trace:
         return cause.trace
-    import traceback
 
     return "".join(traceback.format_exception(error))

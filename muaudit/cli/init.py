@@ -10,6 +10,13 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show, write
+from muaudit.cli.progress import progress
+from muaudit.errors import UserError
+from muaudit.init.candidates import candidates
+from muaudit.init.survey import survey
+from muaudit.init.survey_lines import count, nothing, survey_lines
+from muaudit.init.write import destination, section, whole_text
+from muaudit.locations import shown_path
 from muaudit.writing import check_writable
 
 READ_ONLY = "muaudit init --dry-run prints the section instead"
@@ -25,14 +32,6 @@ def init(
     debug: flag.Debug = False,
 ) -> int:
     """Find the models of a repository and configure them. Each is tried; what the others need is said."""
-    from muaudit.cli.progress import progress
-    from muaudit.errors import UserError
-    from muaudit.init.candidates import candidates
-    from muaudit.init.show import count, nothing, survey_lines
-    from muaudit.init.survey import survey
-    from muaudit.init.write import destination, section, whole_text
-    from muaudit.locations import shown_path
-
     if not folder.is_dir():
         raise UserError(f"no such folder: {folder}", "expected the folder of a repository")
     home = folder.resolve()

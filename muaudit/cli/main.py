@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from collections.abc import Callable, Collection
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from muaudit.cli.baseline import baseline
-from muaudit.cli.check import check
-from muaudit.cli.config import config
-from muaudit.cli.convert import convert
-from muaudit.cli.coord_check import coord_check
-from muaudit.cli.explain import explain
-from muaudit.cli.init import init
-from muaudit.cli.rules import rules
-from muaudit.cli.sweep import sweep
-from muaudit.cli.tables import tables
-from muaudit.cli.transfer import transfer
-from muaudit.cli.version import print_version, version
+from muaudit.cli.version import print_version
 
-# rich_markup_mode=None: help and usage errors stay plain text, and rich is not imported for them.
-app = typer.Typer(
-    name="muaudit",
-    help="A type checker for width scaling: audits the µP parametrization of PyTorch models.",
-    epilog="Exit codes: 0 clean, 1 errors found, 2 the tool could not do the job.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-# In the order of the help: audit and conversion, experiments, a repository's settings, reference.
-for command in (check, convert, transfer, coord_check, sweep, init, baseline, config, rules, explain, tables, version):
-    app.command(command.__name__.replace("_", "-"))(command)
+COMMANDS = {
+    "check": "Report what breaks as the model widens, and the fix.",
+    "convert": "Plan the conversion to µP, and convert checkpoints.",
+    "transfer": "Print every hyperparameter at another width.",
+    "coord-check": "Train a few steps at several widths and measure.",
+    "sweep": "Train every width with every learning rate.",
+    "init": "Find the models of a repository and configure them.",
+    "baseline": "Write down the findings there are.",
+    "config": "Print the effective settings and where each came from.",
+    "rules": "List the rules: code, name, severity, summary.",
+    "explain": "Explain a rule: example, fix, evidence, and when it is fine.",
+    "tables": "Print the tables of µP and SP with their source.",
+    "version": "Print the version.",
+}
+"""First sentences of the commands' help, in the order of the program's: audit and conversion, experiments, a
+repository's settings, reference. A command's module is imported when the command is called."""
 
 
-@app.callback()
-def program(
+def application(needed: Collection[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The program. needed: commands that can be called; the others are there by their name and first sentence alone."""
+    # rich_markup_mode=None: help and usage errors stay plain text, and rich is not imported for them.
+    app = typer.Typer(
+        name="muaudit",
+        help="A type checker for width scaling: audits the µP parametrization of PyTorch models.",
+        epilog="Exit codes: 0 clean, 1 errors found, 2 the tool could not do the job.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_program)
+    for name, sentence in COMMANDS.items():
+        if name in needed:
+            app.command(name)(_command(name))
+        else:
+            app.command(name, help=sentence)(_named)
+    return app
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    completing = "_MUAUDIT_COMPLETE" in os.environ
+    application(tuple(COMMANDS) if completing else sys.argv[1:2])(prog_name="muaudit")
+
+
+def _program(
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -43,6 +65,11 @@ def program(
     pass
 
 
-def main() -> None:
-    """Entry point of the console script."""
-    app(prog_name="muaudit")
+def _command(name: str) -> Callable[..., Any]:
+    function = name.replace("-", "_")
+    found: Callable[..., Any] = getattr(import_module(f"muaudit.cli.{function}"), function)
+    return found
+
+
+def _named() -> None:
+    """In the place of a command that is not called."""

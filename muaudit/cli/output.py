@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
+from muaudit.report.layout import coloured, plain
 from muaudit.visible import visible
 from muaudit.writing import write_file
 
@@ -20,15 +22,12 @@ def terminal_width() -> int | None:
     """The width of the terminal that stdout is, None for a pipe or a file."""
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    from shutil import get_terminal_size
 
     return max(40, get_terminal_size().columns)
 
 
 def show(lines: Iterable[Line]) -> int:
     """Print lines, coloured on a terminal. Returns exit code 0."""
-    from muaudit.report.layout import coloured, plain
-
     width = terminal_width()
     write(plain(lines) if width is None else coloured(lines, width))
     return 0

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from muaudit.answers.apply import apply_answers, apply_baseline
+from muaudit.answers.answered import apply_answers, apply_baseline
 from muaudit.answers.policy import Policy
 from muaudit.cli.output import say
 from muaudit.cli.progress import progress

@@ -10,9 +10,11 @@ from muaudit.cli.output import say
 from muaudit.cli.request import Request
 from muaudit.errors import UserError
 from muaudit.findings.model import Report, SourceFix
+from muaudit.fixes.edited import diff_text, edited
+from muaudit.fixes.safe_edits import keys
 from muaudit.jobs import Audited
+from muaudit.jobs.all_jobs import reports_with
 from muaudit.jobs.job import Job
-from muaudit.jobs.run import reports_with
 from muaudit.locations import shown_path
 from muaudit.report.listing import Failure, Run
 from muaudit.writing import check_writable, locked, write_file
@@ -39,8 +41,6 @@ def diff_of(run: Run) -> str:
     Raises:
         UserError: a file is no more what was audited, or a base width must be said first.
     """
-    from muaudit.fixes.edits import diff_text
-
     check_base(run, "--diff")
     chosen: list[SourceFix] = []
     for report in run.reports:
@@ -67,8 +67,6 @@ def make_fixes(run: Run, wanted: Request, done: Sequence[Audited | Failure], tim
 
 def _write(chosen: Sequence[SourceFix]) -> list[str]:
     """Make the edits, all of them or none, in the files that were audited."""
-    from muaudit.fixes.edits import edited
-
     files = list(dict.fromkeys(edit.file for fix in chosen for edit in fix.edits))
     check_writable(map(Path, files), READ_ONLY)
     with locked(map(Path, files)):
@@ -83,8 +81,6 @@ def _write(chosen: Sequence[SourceFix]) -> list[str]:
 
 def _new(report: Report, chosen: Sequence[SourceFix]) -> list[SourceFix]:
     """The report's fixes, unless they clash with those chosen before."""
-    from muaudit.fixes.edits import edited
-
     found = [v.source_fix for v in report.violations if v.source_fix is not None and v.source_fix.verified]
     try:
         edited([*chosen, *found])
@@ -95,9 +91,6 @@ def _new(report: Report, chosen: Sequence[SourceFix]) -> list[SourceFix]:
 
 def _safe_for_all(fixes: Sequence[SourceFix], audits: Sequence[tuple[Job, Audited]], timeout: float) -> bool:
     """Whether no target that reads an edited file has a finding more. One target alone was tried with its audit."""
-    from muaudit.fixes.edits import edited
-    from muaudit.fixes.verify import keys
-
     texts = edited(fixes)
     readers = [(job, each) for job, each in audits if set(each.sources) & set(texts)]
     if len(readers) < 2:

@@ -10,6 +10,7 @@ from pathlib import Path
 from muaudit.answers.policy import Policy, prefixes
 from muaudit.errors import UserError
 from muaudit.jobs.job import Job, check_profiles
+from muaudit.parametrizations.profiles import PROFILES, TP5
 from muaudit.settings import Configured, Settings, load_settings
 from muaudit.settings.load import merged
 from muaudit.suggest import nearest
@@ -122,7 +123,6 @@ def _profile_of(plan: Path | None) -> str | None:
     """The school that a plan was made by, where it is not the default; a model is judged by the same."""
     if plan is None:
         return None
-    from muaudit.parametrizations.profiles import PROFILES, TP5
     from muaudit.plan.file import load_plan
 
     with suppress(UserError):  # the audit reads it again, and says so

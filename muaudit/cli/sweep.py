@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,18 +14,22 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import say, terminal_width, write
-from muaudit.cli.outputs import check_outputs
+from muaudit.cli.pipeline import patience
+from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
+from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
+from muaudit.report.render import to_text
 from muaudit.suggest import nearest
+from muaudit.sweep.sweep_request import SweepRequest, check_request, frugal
 
 if TYPE_CHECKING:
-    from muaudit.sweep.request import Request
-    from muaudit.sweep.run import Progress
+    from muaudit.sweep.sweep_request import SweepRequest
+    from muaudit.sweep.whole_sweep import Progress
 
 FORMATS = ("rich", "json", "csv")
-PRELOAD = (*AUDIT, "muaudit.sweep.carry_out")
+PRELOAD = (*AUDIT, "muaudit.sweep.sweep_task")
 
 
 @guarded
@@ -132,9 +137,8 @@ def sweep(
     """Train every width with every learning rate. Does the best one stay where it is?"""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
-    from muaudit.sweep.request import Request, check_request
 
-    request = Request(
+    request = SweepRequest(
         target=target, widths=widths, lr=lr, near=near, steps=steps, seeds=seeds, seed=seed,
         hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
@@ -152,31 +156,26 @@ def sweep(
     return _run(request, plot, format_, output, timeout)
 
 
-def _run(request: Request, plot: Path | None, format_: str, output: Path | None, timeout: int | None) -> int:
-    from muaudit.sweep.request import frugal
-
+def _run(request: SweepRequest, plot: Path | None, format_: str, output: Path | None, timeout: int | None) -> int:
     frugal(request)
-    from muaudit.cli.pipeline import patience
-    from muaudit.isolation.data import rebuilt
-    from muaudit.sweep.data import Measured
-    from muaudit.sweep.verdict import Tolerance, judge
+    from muaudit.sweep.result import SweepResult
+    from muaudit.sweep.sweep_verdict import Tolerance, judge
 
-    task = Task(request.target or "the model here", "muaudit.sweep.carry_out:swept", (request,), PRELOAD)
+    task = Task(request.target or "the model here", "muaudit.sweep.sweep_task:swept", (request,), PRELOAD)
     with _bar() as progress:
         found = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)
-    measured, tolerance = rebuilt(Measured, found), Tolerance(request.tolerance, request.lost)
+    measured, tolerance = rebuilt(SweepResult, found), Tolerance(request.tolerance, request.lost)
     verdicts = [judge(curves, tolerance) for curves in measured.curves]
     if plot is not None:
-        from muaudit.sweep.plot import plot as draw
+        from muaudit.sweep.sweep_plot import plot as draw
 
         draw(measured, verdicts, plot)
     if format_ == "rich":
-        from muaudit.report.render import to_text
-        from muaudit.sweep.show import sweep_lines
+        from muaudit.sweep.sweep_lines import sweep_lines
 
         text = to_text(sweep_lines(measured, verdicts), terminal_width() if output is None else None)
     else:
-        from muaudit.sweep.data import to_csv, to_json
+        from muaudit.sweep.result import to_csv, to_json
 
         text = to_json(measured, verdicts) if format_ == "json" else to_csv(measured)
     write(text, output)
@@ -207,8 +206,6 @@ class _Log:
         self._last = 0.0
 
     def __call__(self, done: int, total: int, what: str, left: float | None) -> None:
-        from time import monotonic
-
         if monotonic() - self._last >= 30:
             self._last = monotonic()
             say(f"{done} of {total} runs done, now {what}{_left(left)}")

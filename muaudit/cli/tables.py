@@ -10,6 +10,10 @@ import typer
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show
 from muaudit.errors import UserError
+from muaudit.findings.power import power
+from muaudit.parametrizations.tables import COLUMN_TITLES, COLUMNS, INVARIANTS, TABLES
+from muaudit.report.layout import BOLD, DIM, Line, columns, line
+from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
     from muaudit.parametrizations.tables import Table
@@ -26,16 +30,11 @@ def tables(
 ) -> int:
     """Print the tables of µP and SP with their source."""
     if optimizer is not None and optimizer.lower() not in _LR_ROWS:
-        from muaudit.suggest import nearest
-
         raise UserError(f"no table for optimizer {optimizer!r}", nearest(optimizer, _LR_ROWS, "optimizers"))
     return show(_lines(optimizer and optimizer.lower()))
 
 
 def _lines(optimizer: str | None) -> Iterator[Line]:
-    from muaudit.parametrizations.tables import TABLES
-    from muaudit.report.layout import Line, line
-
     yield line("fan_in and fan_out stand for their ratio to the base width; a finite dim counts as 1.")
     for table in TABLES:
         yield Line()
@@ -48,9 +47,6 @@ def _lines(optimizer: str | None) -> Iterator[Line]:
 
 
 def _table(table: Table, optimizer: str | None) -> Iterator[Line]:
-    from muaudit.parametrizations.tables import COLUMN_TITLES, COLUMNS
-    from muaudit.report.layout import BOLD, DIM, columns, line
-
     skipped = {row for name, row in _LR_ROWS.items() if optimizer not in (None, name)}
     rows = [
         (quantity, *(str(cells[column]) for column in COLUMNS))
@@ -63,10 +59,6 @@ def _table(table: Table, optimizer: str | None) -> Iterator[Line]:
 
 
 def _invariants(optimizer: str | None) -> Iterator[Line]:
-    from muaudit.findings.power import power
-    from muaudit.parametrizations.tables import INVARIANTS
-    from muaudit.report.layout import BOLD, DIM, columns, line
-
     yield line(("What muaudit checks: the invariants that Tables 3, 8 and 9 share", BOLD))
     yield line(
         ("source: Lemma J.1 there: multiplier × θ, init / θ, lr / θ (Adam) or / θ² (SGD) is the same training", DIM)

@@ -11,11 +11,13 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import terminal_width, write
-from muaudit.cli.outputs import check_outputs
+from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import progress
+from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.suggest import nearest
+from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 from muaudit.transfer.given import parse_values
 
 FORMATS = ("table", "yaml", "json")
@@ -66,19 +68,17 @@ def transfer(
     columns = terminal_width() if output is None else None
     if plan is not None:
         from muaudit.plan.file import load_plan
-        from muaudit.transfer.carry_out import text_of
+        from muaudit.transfer.transfer_task import text_of
 
         write(text_of(load_plan(plan), start, to, given, format_, columns), output)
         return 0
-    from muaudit.cli.pipeline import patience
-    from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 
     check_init(init, no_init)
     widths, values, inputs = parse_widths(width or ()), parse_set(arguments or ()), parse_inputs(input_ or ())
     options = TargetOptions(widths, values, inputs, optimizer, init=init, no_init=no_init)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
     shown = target or "the model here"
-    entry = "muaudit.transfer.carry_out:transferred"
+    entry = "muaudit.transfer.transfer_task:transferred"
     task = Task(shown, entry, (target, options, start, to, given, format_, columns))
     with progress(f"auditing {shown}"):
         text = run_task(task, patience=patience(timeout))

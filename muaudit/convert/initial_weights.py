@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from ..checkpoints.folder import need_room
-from ..checkpoints.layout import MARK
 from ..checkpoints.marks import FRESH, mark_of
+from ..checkpoints.stored_tensors import MARK
 from ..errors import UserError
 from ..plan.plan import Plan
 from ..targets.probe import Target

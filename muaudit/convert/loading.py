@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..checkpoints.marks import FRESH
-from ..checkpoints.transfer import Transfer
+from ..checkpoints.moved import CheckpointTransfer
 from ..checkpoints.verify import Verified
 from ..plan.plan import Plan
 from ..report.layout import BOLD, GOOD, Line, line
-from .paste import refined, usage
+from .optimizer_lines import refined, usage
 
 
-def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verified | None) -> Iterator[Line]:
+def loading_lines(plan: Plan, transfer: CheckpointTransfer, folder: Path, verified: Verified | None) -> Iterator[Line]:
     """What was written, and the lines to paste."""
     request = transfer.request
     names = ", ".join(path.name for path in transfer.checkpoint.files[:4])
@@ -43,7 +43,7 @@ def loading_lines(plan: Plan, transfer: Transfer, folder: Path, verified: Verifi
         yield line(row, indent=4)
 
 
-def _code(plan: Plan, transfer: Transfer, folder: Path) -> list[str]:
+def _code(plan: Plan, transfer: CheckpointTransfer, folder: Path) -> list[str]:
     own_groups = transfer.optimizer is not None and transfer.optimizer.own_groups and not plan.optimizers
     code = [
         "import muaudit",
@@ -58,6 +58,6 @@ def _code(plan: Plan, transfer: Transfer, folder: Path) -> list[str]:
     return code
 
 
-def _keys(transfer: Transfer) -> str:
+def _keys(transfer: CheckpointTransfer) -> str:
     keys = transfer.optimizer.keys if transfer.optimizer else ()
     return "".join(f"[{key!r}]" for key in keys)

@@ -21,10 +21,10 @@ from ..plan.plan import Plan
 from ..plan.scales import FORMULATIONS, Entry
 from ..program.values import ZERO
 from ..targets.probe import Target
-from .analyse import analyse
 from .formulations import move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
 from .multipliers import Hooks
+from .plannable import analyse
 from .shapes import as_own, dim, own_shapes
 
 _DIGITS = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..plan.groups import default_eps
 from ..plan.plan import Plan
 from ..plan.scales import Entry
-from .paste import usage
+from .optimizer_lines import usage
 
 _CHECK = """\
     if optimizer not in {names!r}:

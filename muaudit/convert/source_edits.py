@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
-from ..findings.model import Edit, SourceFix
-from ..fixes.edits import diff_text
+from ..findings.model import SourceEdit, SourceFix
+from ..fixes.edited import diff_text
 from ..fixes.places import Factor, Source, called
 from ..fixes.propose import attention_edits, same_calls
-from ..fixes.watch import Watched, watch
+from ..fixes.watch import Writers, watch
 from ..locations import repository_root
 from ..plan.plan import Plan
 from ..plan.scales import Hook
@@ -60,7 +60,7 @@ def source_diff(fixes: Mapping[Hook, SourceFix]) -> str:
     return diff_text(chosen, repository_root(Path.cwd()))
 
 
-def _edits(plan: Plan, hook: Hook, spot: tuple[str, int], watched: Watched) -> list[Edit] | None:
+def _edits(plan: Plan, hook: Hook, spot: tuple[str, int], watched: Writers) -> list[SourceEdit] | None:
     name = hook.module.rpartition(".")[2]
     try:
         source = Source(spot[0])

@@ -70,7 +70,7 @@ class ActivationRow:
 
 
 @dataclass(frozen=True)
-class Edit:
+class SourceEdit:
     """Text to put in place of a range of a source file. Lines from 1, columns from 0 in characters, end exclusive.
 
     digest: the SHA-256 of the file that the edit is for; of any other it would change the wrong place. "" for any file.
@@ -94,7 +94,7 @@ class SourceFix:
     """
 
     summary: str
-    edits: tuple[Edit, ...]
+    edits: tuple[SourceEdit, ...]
     verified: bool = False
     width: str = ""
     base: int | None = None

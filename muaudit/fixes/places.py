@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 
-from ..findings.model import Edit
+from ..findings.model import SourceEdit
 from ..findings.power import number
 from ..targets.source import read_source
 
@@ -79,7 +79,7 @@ class Source:
             current = self.parents.get(current)
         return current
 
-    def scaled(self, node: ast.expr, factor: Factor) -> list[Edit]:
+    def scaled(self, node: ast.expr, factor: Factor) -> list[SourceEdit]:
         """Edits that multiply an expression by a factor: text behind it, and brackets where it needs them."""
         product = isinstance(node, ast.BinOp) and isinstance(node.op, _PRODUCTS)
         simple = product or isinstance(node, ast.Call | ast.Name | ast.Constant | ast.Attribute | ast.Subscript)
@@ -90,23 +90,23 @@ class Source:
             return [self.insert(node, f" * {factor}", end=True)]
         return [self.insert(node, "("), self.insert(node, f" * {factor})", end=True)]
 
-    def insert(self, node: ast.expr, text: str, end: bool = False) -> Edit:
+    def insert(self, node: ast.expr, text: str, end: bool = False) -> SourceEdit:
         """An edit that puts text before or behind an expression."""
         line, column = self._position(node, end)
-        return Edit(self.file, line, column, line, column, text, self.digest)
+        return SourceEdit(self.file, line, column, line, column, text, self.digest)
 
-    def argument(self, call: ast.Call, text: str) -> Edit:
+    def argument(self, call: ast.Call, text: str) -> SourceEdit:
         """An edit that gives a call one argument more, as its last."""
         given = [*call.args, *(keyword.value for keyword in call.keywords)]
         if given:
             last = max(given, key=lambda each: (each.end_lineno, each.end_col_offset))
             return self.insert(last, f", {text}", end=True)
         line, column = self._position(call, end=True)
-        return Edit(self.file, line, column - 1, line, column - 1, text, self.digest)
+        return SourceEdit(self.file, line, column - 1, line, column - 1, text, self.digest)
 
-    def replace(self, node: ast.expr, text: str) -> Edit:
+    def replace(self, node: ast.expr, text: str) -> SourceEdit:
         """An edit that puts text in place of an expression."""
-        return Edit(self.file, *self._position(node), *self._position(node, end=True), text, self.digest)
+        return SourceEdit(self.file, *self._position(node), *self._position(node, end=True), text, self.digest)
 
     def _stands_alone(self, node: ast.expr) -> bool:
         parent = self.parents.get(node)

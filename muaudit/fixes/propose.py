@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from ..findings.model import Edit, Report, SourceFix, Violation
+from ..findings.model import Report, SourceEdit, SourceFix, Violation
 from ..targets.probe import Target
 from ..targets.userfiles import is_user_file
 from .places import Factor, Source, called, calls, is_product
-from .watch import Spot, Watched, watch
+from .watch import Spot, Writers, watch
 
 INITS = ("MUP101", "MUP102", "MUP103", "MUP104", "MUP105")
 READOUTS = ("MUP202", "MUP402")
@@ -59,7 +59,7 @@ def _gap(violation: Violation) -> float:
 
 @dataclass
 class _Proposer:
-    watched: Watched
+    watched: Writers
     violations: list[Violation]
     width_name: str
     base: int
@@ -84,8 +84,8 @@ class _Proposer:
         return Factor(width, self.base, gap) if width else None
 
     # -- initialization --------------------------------------------------------------------------------------
-    def _init(self, violation: Violation) -> list[Edit] | None:
-        edits: list[Edit] = []
+    def _init(self, violation: Violation) -> list[SourceEdit] | None:
+        edits: list[SourceEdit] = []
         for spot in dict.fromkeys(self.watched.inits.get(name) for name in violation.tensors):
             found = self._init_at(spot, _gap(violation)) if spot and is_user_file(spot[0]) else None
             if found is None:
@@ -93,7 +93,7 @@ class _Proposer:
             edits += found
         return edits
 
-    def _init_at(self, spot: Spot, gap: float) -> list[Edit] | None:
+    def _init_at(self, spot: Spot, gap: float) -> list[SourceEdit] | None:
         factor, source = self._factor(spot, gap), Source(spot[0])
         node = _init_argument(source, spot[1])
         if factor is None or node is None:
@@ -115,7 +115,7 @@ class _Proposer:
 
     def _scaled_argument(
         self, source: Source, node: tuple[ast.Call, ast.expr | None, str], factor: Factor
-    ) -> list[Edit]:
+    ) -> list[SourceEdit]:
         call, expression, keyword = node
         if expression is not None:
             return source.scaled(expression, factor)
@@ -133,7 +133,7 @@ class _Proposer:
         return None
 
     # -- attention -------------------------------------------------------------------------------------------
-    def _attention(self, violation: Violation) -> list[Edit] | None:
+    def _attention(self, violation: Violation) -> list[SourceEdit] | None:
         if not violation.file or not violation.line or not is_user_file(violation.file):
             return None
         spot = violation.file, violation.line
@@ -141,7 +141,7 @@ class _Proposer:
         return None if factor is None else attention_edits(source, spot[1], factor)
 
     # -- readout ---------------------------------------------------------------------------------------------
-    def _readout(self, violation: Violation) -> list[Edit] | None:
+    def _readout(self, violation: Violation) -> list[SourceEdit] | None:
         if not violation.file or not violation.line or not is_user_file(violation.file):
             return None
         spot = violation.file, violation.line
@@ -180,7 +180,7 @@ def _init_argument(source: Source, line: int) -> tuple[ast.Call, ast.expr | None
     return None
 
 
-def attention_edits(source: Source, line: int, factor: Factor) -> list[Edit] | None:
+def attention_edits(source: Source, line: int, factor: Factor) -> list[SourceEdit] | None:
     """Edits that scale the attention logits made on a line, and on other paths of the same function."""
     fused = source.on_line(line, lambda node: called(node) == _SDPA)
     products = source.on_line(line, is_product)
@@ -194,7 +194,7 @@ def attention_edits(source: Source, line: int, factor: Factor) -> list[Edit] | N
     return edits
 
 
-def _scaled_attention(source: Source, node: ast.expr, factor: Factor) -> list[Edit]:
+def _scaled_attention(source: Source, node: ast.expr, factor: Factor) -> list[SourceEdit]:
     if called(node) != _SDPA:
         return source.scaled(node, factor)
     assert isinstance(node, ast.Call)
@@ -270,7 +270,7 @@ def _tight(node: ast.expr) -> bool:
     return simple or (isinstance(node, ast.BinOp) and is_product(node))
 
 
-def _summary(violation: Violation, edits: Iterable[Edit]) -> str:
+def _summary(violation: Violation, edits: Iterable[SourceEdit]) -> str:
     what = "the initialization" if violation.rule in INITS else "the attention logits"
     what = "the logits" if violation.rule in READOUTS else what
     files = {edit.file: None for edit in edits}

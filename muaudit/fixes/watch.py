@@ -22,7 +22,7 @@ _DEPTH = 2
 
 
 @dataclass
-class Line:
+class RunLine:
     """A line that was run: the expressions that were the width each time, at both probes."""
 
     widths: set[str] | None = None
@@ -34,13 +34,13 @@ class Line:
 
 
 @dataclass
-class Watched:
+class Writers:
     """inits: the line that wrote each parameter last. holders: by parameter, the locals that held its module there,
     `module` → `lm_head` (the module's name in the model that `self` is). lines: by place."""
 
     inits: dict[str, Spot] = field(default_factory=dict)
     holders: dict[str, dict[str, str]] = field(default_factory=dict)
-    lines: dict[Spot, Line] = field(default_factory=dict)
+    lines: dict[Spot, RunLine] = field(default_factory=dict)
 
     def width(self, spot: Spot, name: str, of_self: bool = False, near: str = "") -> str | None:
         """The best expression for the width on a line, `name` being what the target calls it, `near` a module."""
@@ -49,9 +49,9 @@ class Watched:
         return min(found, key=lambda each: _rank(each, name.rpartition(".")[2], near), default=None)
 
 
-def watch(target: Target, spots: Collection[Spot], seed: int = 0) -> Watched:
+def watch(target: Target, spots: Collection[Spot], seed: int = 0) -> Writers:
     """Build and run the model at both probes and look on."""
-    watched = Watched()
+    watched = Writers()
     for probe in (0, 1):
         sizes = target.sizes(probe)
         size = sizes[target.axes[0].name]
@@ -98,7 +98,7 @@ class _Writes(_Mode):
 class _Lines(_Mode):
     """Notes what the width is called on some lines."""
 
-    def __init__(self, watched: Watched, spots: Collection[Spot], size: int) -> None:
+    def __init__(self, watched: Writers, spots: Collection[Spot], size: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.watched, self.spots, self.size = watched, frozenset(spots), size
 
@@ -106,7 +106,7 @@ class _Lines(_Mode):
         frame = user_frame()
         if frame is not None and (frame.f_code.co_filename, frame.f_lineno) in self.spots:
             spot = frame.f_code.co_filename, frame.f_lineno
-            self.watched.lines.setdefault(spot, Line()).met(frame, self.size)
+            self.watched.lines.setdefault(spot, RunLine()).met(frame, self.size)
         return func(*args, **(kwargs or {}))
 
 
@@ -122,7 +122,7 @@ def _write(frame: FrameType) -> _Write:
     return _Write((frame.f_code.co_filename, frame.f_lineno), frame, modules, frame.f_locals.get("self"))
 
 
-def _note_inits(watched: Watched, model: nn.Module, writes: _Writes, size: int) -> None:
+def _note_inits(watched: Writers, model: nn.Module, writes: _Writes, size: int) -> None:
     names = {id(module): name for name, module in model.named_modules()}
     for name, param in model.named_parameters():
         write = writes.last.get(param.untyped_storage().data_ptr())
@@ -133,7 +133,7 @@ def _note_inits(watched: Watched, model: nn.Module, writes: _Writes, size: int) 
         if write.root is model:
             held = {local: names.get(id(module), "") for local, module in write.modules.items() if local != "self"}
             watched.holders[name] = {local: known for local, known in held.items() if known}
-        watched.lines.setdefault(write.spot, Line()).met(write.frame, size)
+        watched.lines.setdefault(write.spot, RunLine()).met(write.frame, size)
 
 
 def _named(frame: FrameType, size: int) -> Iterator[str]:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from muaudit.errors import AmbiguousModelError, MissingValuesError, NoWidthError, UserError
 from muaudit.init.candidates import Candidate
-from muaudit.isolation.data import plain, rebuilt
+from muaudit.init.model_functions import factories
+from muaudit.isolation.plain_data import plain, rebuilt
+from muaudit.targets import loader, resolve
+from muaudit.targets.discover import find_root
 from muaudit.targets.options import TargetOptions
+from muaudit.targets.source import file_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,8 +105,6 @@ def _outcomes(file: str) -> list[Found | Refused]:
     """A spec or a config as it is; else the file's model, or all that may be it, and the functions that build one."""
     if file.endswith(".json"):
         return [_one(file)]
-    from muaudit.init.factories import factories
-    from muaudit.targets import loader
 
     module = loader.load_file(Path(file))
     if hasattr(module, "build"):
@@ -115,8 +117,6 @@ def _outcomes(file: str) -> list[Found | Refused]:
 
 
 def _roots(module: ModuleType, file: str) -> list[str]:
-    from muaudit.targets.discover import find_root
-
     try:
         return [find_root(module, file)[0].__name__]
     except AmbiguousModelError as error:
@@ -132,7 +132,6 @@ def _one(text: str, options: TargetOptions | None = None) -> Found | Refused:
 
 def _tried(text: str, options: TargetOptions) -> Found:
     from muaudit.audit import audit
-    from muaudit.targets import resolve
 
     target, widths = resolve(text, options), dict(options.widths)
     with contextlib.suppress(UserError):
@@ -154,8 +153,6 @@ def _parts(model: nn.Module) -> Iterator[Class]:
 
 
 def _class(cls: type) -> Class:
-    from muaudit.targets.source import file_of
-
     return file_of(cls) or cls.__module__, cls.__qualname__
 
 

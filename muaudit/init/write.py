@@ -10,7 +10,8 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.init.trying import Found
-from muaudit.settings.source import TOML_NAME, YAML_NAME
+from muaudit.reading import parse_toml
+from muaudit.settings.configuration_file import TOML_NAME, YAML_NAME, find_source
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = "Written by `muaudit init`. `muaudit check` audits these models, `muaudit config` shows every setting."
@@ -22,8 +23,6 @@ def destination(folder: Path, yaml: bool, dry_run: bool = False) -> Path:
     Raises:
         UserError: there is a section already, or the file cannot be read.
     """
-    from muaudit.settings.source import find_source
-
     existing = find_source(folder)
     if existing is not None and existing.file.parent == folder:
         if dry_run:
@@ -55,8 +54,6 @@ def whole_text(file: Path, added: str) -> str:
 
 
 def _check(text: str, file: Path) -> None:
-    from muaudit.reading import parse_toml
-
     try:
         parse_toml(text)
     except ValueError as error:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from muaudit.errors import UserError
 from muaudit.isolation.processes import LINUX, end_with_parent, first_when_memory_ends
 from muaudit.isolation.task import Task
+from muaudit.targets.usercode import answered, describe, where
 
 _TELL_SECONDS = 0.1
 _channel: _Channel | None = None
@@ -92,8 +93,6 @@ def work(payload: bytes, descriptor: int, output: int | None, parent: int) -> No
 
 def carry_out(task: Task, descriptor: int) -> None:
     """Call the task's function and answer with what it returns or raises; then do what Python does at exit."""
-    from muaudit.targets.usercode import answered
-
     global _channel
     _channel = channel = _Channel(descriptor)
     signal.signal(signal.SIGINT, _interrupt)
@@ -144,8 +143,6 @@ def _writer(descriptor: int) -> io.TextIOWrapper:
 
 def _told(error: BaseException) -> dict[str, Any]:
     """The exception as data: what kind it is, its words, its traceback."""
-    from muaudit.targets.usercode import where
-
     told: dict[str, Any] = {"kind": "internal", "message": _words(error), "hint": ""}
     if isinstance(error, UserError):
         told |= {"kind": "user", "message": error.message, "hint": error.hint}
@@ -162,8 +159,6 @@ def _told(error: BaseException) -> dict[str, Any]:
 
 
 def _words(error: BaseException) -> str:
-    from muaudit.targets.usercode import describe
-
     try:
         return describe(error)
     except Exception:  # the exception is the user's, and so is what makes words of it

@@ -10,10 +10,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from muaudit.errors import UserError
+from muaudit.isolation.exit_words import exit_words
 from muaudit.isolation.links import Event, Events, Launch, Link
 from muaudit.isolation.processes import LINUX
 from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Progress, Task, scope
-from muaudit.isolation.words import exit_words
 
 _LEAVE_SECONDS = 5.0
 """What a child that has answered may take for what Python does at exit."""

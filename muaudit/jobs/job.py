@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 from muaudit.answers.policy import Policy
 from muaudit.findings.model import Report
-from muaudit.jobs.inputs import Inputs
+from muaudit.fixes.safe_edits import verified
+from muaudit.jobs.consulted import Consulted
+from muaudit.parametrizations.profile_file import get_profile
+from muaudit.targets import resolve
 from muaudit.targets.options import TargetOptions
+from muaudit.targets.usercode import seed_everything
 
 if TYPE_CHECKING:
     from muaudit.targets import Target
@@ -50,7 +54,7 @@ class Audited:
     """A report, and everything that it came from. cached: whether it was done before."""
 
     report: Report
-    inputs: Inputs = field(default_factory=Inputs)
+    inputs: Consulted = field(default_factory=Consulted)
     cached: bool = False
 
     @property
@@ -68,9 +72,8 @@ def audit_job(job: Job) -> Report:
         target, report = _audited(job)
         if not job.fixes:
             return report
-        from muaudit.fixes.base import known_base
+        from muaudit.fixes.known_base import known_base
         from muaudit.fixes.propose import propose
-        from muaudit.fixes.verify import verified
 
         fixes = propose(report, target, job.base_width or known_base(target, job.options.bsh, job.plan))
         return verified(report, fixes, lambda: _audited(job)[1], set(sys.modules) - before)
@@ -78,9 +81,6 @@ def audit_job(job: Job) -> Report:
 
 def _audited(job: Job) -> tuple[Target, Report]:
     from muaudit.audit import audit
-    from muaudit.parametrizations.profile_file import get_profile
-    from muaudit.targets import resolve
-    from muaudit.targets.usercode import seed_everything
 
     seed_everything(job.seed)  # what the user's modules draw while they are imported is the same each time
     profile = get_profile(job.profile)
@@ -99,7 +99,5 @@ def _audited(job: Job) -> tuple[Target, Report]:
 
 def check_profiles(jobs: Iterable[Job]) -> None:
     """Raise UserError for an unknown profile before anything slow begins."""
-    from muaudit.parametrizations.profile_file import get_profile
-
     for job in jobs:
         get_profile(job.profile)

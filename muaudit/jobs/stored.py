@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from muaudit.findings.model import ActivationRow, Answered, Edit, Report, SourceFix, TensorRow, Unanalysed, Violation
-from muaudit.jobs.inputs import Inputs
+from muaudit.findings.model import (
+    ActivationRow,
+    Answered,
+    Report,
+    SourceEdit,
+    SourceFix,
+    TensorRow,
+    Unanalysed,
+    Violation,
+)
+from muaudit.jobs.consulted import Consulted
 
 
 def to_data(value: Any) -> Any:
@@ -21,11 +30,11 @@ def to_data(value: Any) -> Any:
     return value
 
 
-def inputs_from(data: Mapping[str, Any]) -> Inputs:
+def inputs_from(data: Mapping[str, Any]) -> Consulted:
     """The inputs that `to_data` wrote. Raises KeyError, TypeError or ValueError for anything else."""
     stamped = {folder: tuple(names) for folder, names in data["stamped"].items()}
     lists = {name: tuple(data[name]) for name in ("variables", "unseen")}
-    return Inputs(**{**data, **lists, "stamped": stamped})
+    return Consulted(**{**data, **lists, "stamped": stamped})
 
 
 def report_from(data: Mapping[str, Any]) -> Report:
@@ -46,5 +55,5 @@ def report_from(data: Mapping[str, Any]) -> Report:
 
 def _violation(data: Mapping[str, Any]) -> Violation:
     fix = data["source_fix"]
-    edits = fix and SourceFix(**{**fix, "edits": tuple(Edit(**edit) for edit in fix["edits"])})
+    edits = fix and SourceFix(**{**fix, "edits": tuple(SourceEdit(**edit) for edit in fix["edits"])})
     return Violation(**{**data, "tensors": tuple(data["tensors"]), "source_fix": edits})

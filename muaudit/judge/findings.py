@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..findings.discrepancy import Aspect, Discrepancy, Role
 from ..findings.names import fold, pattern_of, pattern_of_all
+from ..findings.power import power as written
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
 from ..program.lower import Program
@@ -19,8 +20,6 @@ from .edits import TOLERANCE, Judged, owner
 
 def power(exponent: float) -> str:
     """`n^1/2`."""
-    from ..findings.power import power as written
-
     return written(exponent)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .classes import has_own_step, known
 from .family import Family
 from .law import Law
 from .measured import MeasuredSteps
+from .membership import has_own_step, known
 from .orthogonal import MODES, adjustment, family_in, mode_of
 from .registry import UNKNOWN, families, law_of
 from .running import CannotRun

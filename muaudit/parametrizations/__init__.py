@@ -2,16 +2,16 @@
 
 from muaudit.parametrizations.profile_file import get_profile
 from muaudit.parametrizations.profiles import PROFILES, Profile
-from muaudit.parametrizations.tables import INVARIANTS, TABLES, Entry, Invariants, Table, width_exponent
+from muaudit.parametrizations.tables import INVARIANTS, TABLES, Invariants, Table, TableEntry, width_exponent
 
 __all__ = [
     "INVARIANTS",
     "PROFILES",
     "TABLES",
-    "Entry",
     "Invariants",
     "Profile",
     "Table",
+    "TableEntry",
     "get_profile",
     "width_exponent",
 ]

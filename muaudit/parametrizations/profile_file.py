@@ -24,6 +24,7 @@ from muaudit.errors import UserError
 from muaudit.findings.model import SEVERITIES, Severity
 from muaudit.parametrizations.profiles import ADVICE, PROFILES, Profile
 from muaudit.reading import Malformed, Unreadable, parse_yaml, read_text
+from muaudit.rules import RULES
 from muaudit.suggest import nearest
 
 SUFFIXES = (".yaml", ".yml")
@@ -139,8 +140,6 @@ def _advice(value: Any, path: Path) -> frozenset[str]:
 
 
 def _severities(value: Any, path: Path) -> dict[str, Severity]:
-    from muaudit.rules import RULES
-
     codes = [rule.code for rule in RULES]
     if not isinstance(value, Mapping):
         raise UserError(

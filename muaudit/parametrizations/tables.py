@@ -30,7 +30,7 @@ _INFINITE: Mapping[Column, frozenset[Fan]] = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One cell: `fan ** power`, or the constant 1 when the power is 0."""
 
     fan: Fan = "fan_in"
@@ -51,7 +51,7 @@ class Table:
     name: str
     title: str
     source: str
-    rows: Mapping[Quantity, Mapping[Column, Entry]]
+    rows: Mapping[Quantity, Mapping[Column, TableEntry]]
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,24 @@ class Invariants:
     eps: float | None
 
 
-def width_exponent(entry: Entry, column: Column) -> Fraction:
+def width_exponent(entry: TableEntry, column: Column) -> Fraction:
     """The exponent of width of a cell: its power where its fan grows with width in this column, else 0."""
     return entry.power if entry.fan in _INFINITE[column] else Fraction(0)
 
 
-def _row(inputs: Entry, output: Entry, hidden: Entry) -> Mapping[Column, Entry]:
+def _row(inputs: TableEntry, output: TableEntry, hidden: TableEntry) -> Mapping[Column, TableEntry]:
     return {"input": inputs, "output": output, "hidden": hidden}
 
 
-_ONE = Entry()
-_INV_IN = Entry("fan_in", Fraction(-1))
-_INV_IN_SQUARED = Entry("fan_in", Fraction(-2))
-_INV_ROOT_IN = Entry("fan_in", Fraction(-1, 2))
-_IN = Entry("fan_in", Fraction(1))
-_OUT = Entry("fan_out", Fraction(1))
-_INV_OUT = Entry("fan_out", Fraction(-1))
-_ROOT_OUT = Entry("fan_out", Fraction(1, 2))
-_INV_ROOT_OUT = Entry("fan_out", Fraction(-1, 2))
+_ONE = TableEntry()
+_INV_IN = TableEntry("fan_in", Fraction(-1))
+_INV_IN_SQUARED = TableEntry("fan_in", Fraction(-2))
+_INV_ROOT_IN = TableEntry("fan_in", Fraction(-1, 2))
+_IN = TableEntry("fan_in", Fraction(1))
+_OUT = TableEntry("fan_out", Fraction(1))
+_INV_OUT = TableEntry("fan_out", Fraction(-1))
+_ROOT_OUT = TableEntry("fan_out", Fraction(1, 2))
+_INV_ROOT_OUT = TableEntry("fan_out", Fraction(-1, 2))
 _TP5 = "Yang et al. 2022, Tensor Programs V, arXiv 2203.03466"
 
 TABLE3 = Table(

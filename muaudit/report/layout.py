@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from muaudit.visible import visible
@@ -66,8 +67,6 @@ def plain(lines: Iterable[Line]) -> str:
 
 def coloured(lines: Iterable[Line], width: int) -> str:
     """The lines for a terminal of this width. NO_COLOR leaves weight and wrapping only."""
-    from io import StringIO
-
     from rich.console import Console
     from rich.padding import Padding
 

@@ -20,7 +20,8 @@ from muaudit.findings.model import (
     target_name,
 )
 from muaudit.locations import location, relative
-from muaudit.report.places import Place, place
+from muaudit.report.repository_places import Place, place
+from muaudit.rules import get_rule
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,6 @@ def _of_violation(
 
 
 def _of_unanalysed(report: Report, item: Unanalysed, run: Run, seen: Counter[str]) -> Finding:
-    from muaudit.rules import get_rule
-
     message = _outside(f"not analysed: {item.name}: {item.reason}", item.file, item.line, run.root)
     return Finding(
         item.rule, get_rule(item.rule).name, "error" if run.strict else "advice", message, target_name(report),

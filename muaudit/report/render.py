@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
 from muaudit.findings.model import Report, Step
+from muaudit.report.concise import render_concise
+from muaudit.report.json import render_json
 from muaudit.report.layout import Line, coloured, plain
+from muaudit.report.rule_counts import statistics_lines
+from muaudit.report.terminal import derivation_lines, report_lines
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
@@ -50,8 +54,6 @@ def render_run(run: Run, style: str, look: Look) -> str:
 
 def _reports(run: Run, style: str, look: Look) -> str:
     if look.statistics and style != "json":
-        from muaudit.report.statistics import statistics_lines
-
         return to_text(statistics_lines(run), look.width)
     texts = [
         render(
@@ -90,14 +92,9 @@ def render(
     name = None if why is None else derivation_name(why, report.derivations)
     steps = None if name is None else report.derivations[name]
     if check_format(style) == "json":
-        from muaudit.report.json import render_json
-
         return render_json(report, steps)
     if style == "concise":
-        from muaudit.report.concise import render_concise
-
         return render_concise(report, steps)
-    from muaudit.report.terminal import derivation_lines, report_lines
 
     if name is not None and steps is not None:
         return to_text(derivation_lines(name, steps), width)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from muaudit.findings.model import Edit, Severity, SourceFix
+from muaudit.findings.model import Severity, SourceEdit, SourceFix
 from muaudit.locations import relative
 from muaudit.release import __version__
 from muaudit.report.listing import Failure, Finding, Run, findings
-from muaudit.report.places import Place
+from muaudit.report.repository_places import Place
 from muaudit.rules import RULES, Rule
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -135,7 +135,7 @@ def _fix(fix: SourceFix, root: Path) -> dict[str, Any] | None:
     )
 
 
-def _replacement(edit: Edit) -> dict[str, Any]:
+def _replacement(edit: SourceEdit) -> dict[str, Any]:
     region = {
         "startLine": edit.line, "startColumn": edit.column + 1, "endLine": edit.end_line,
         "endColumn": edit.end_column + 1,

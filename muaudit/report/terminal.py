@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from muaudit.findings.model import Report, Severity, SourceFix, Step, Unanalysed, Violation
+from muaudit.fixes.edited import diff_text
 from muaudit.locations import excerpt, location
 from muaudit.report.folding import folded, folded_unanalysed, others
 from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, line
@@ -112,8 +113,6 @@ def _violation(v: Violation, more: tuple[Violation, ...] = ()) -> Iterator[Line]
 
 def _edits(fix: SourceFix, root: Path) -> Iterator[Line]:
     """The diff of a fix under its finding."""
-    from muaudit.fixes.edits import diff_text
-
     made = "--fix makes it, " if fix.edits else ""
     yield line(("edit     ", DIM), f"{fix.summary}: {made}{fix.unchanged}", indent=2, hang=9)
     for row in diff_text([fix], root).splitlines():

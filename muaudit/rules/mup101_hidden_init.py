@@ -31,7 +31,7 @@ Zero initialization satisfies every init rule. A weight that is normalised befor
 
 from __future__ import annotations
 
-from muaudit.rules.families import InitRule
+from muaudit.rules.shared import InitRule
 
 
 class HiddenInit(InitRule):

@@ -30,7 +30,7 @@ Zero initialization. An embedding that is normalised before anything else uses i
 
 from __future__ import annotations
 
-from muaudit.rules.families import InitRule
+from muaudit.rules.shared import InitRule
 
 
 class InputInit(InitRule):

@@ -24,7 +24,7 @@ A gain that starts at zero, and gains that depend on depth and not on width.
 
 from __future__ import annotations
 
-from muaudit.rules.families import InitRule
+from muaudit.rules.shared import InitRule
 
 
 class GainInit(InitRule):

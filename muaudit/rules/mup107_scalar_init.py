@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.model import Severity
-from muaudit.rules.families import InitRule
+from muaudit.rules.shared import InitRule
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy

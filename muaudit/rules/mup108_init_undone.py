@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import power
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 from muaudit.rules.words import needs
 
 if TYPE_CHECKING:

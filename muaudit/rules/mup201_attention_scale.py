@@ -34,7 +34,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import number, power
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 from muaudit.rules.words import drifts, gap, needs, place
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import number, power
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 from muaudit.rules.words import drifts, gap, needs, scaled, subject
 
 if TYPE_CHECKING:

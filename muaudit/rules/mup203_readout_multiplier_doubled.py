@@ -30,8 +30,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import power
-from muaudit.rules.base import Rule
 from muaudit.rules.mup202_readout_multiplier_missing import readout_doubled
+from muaudit.rules.rule import Rule
 from muaudit.rules.words import WHERE_M, by_m, gap, like, needs, subject
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 from muaudit.rules.words import WHERE_M, by_m, drifts, gap, off_by_a_constant, subject, undone, without_constant
 
 if TYPE_CHECKING:

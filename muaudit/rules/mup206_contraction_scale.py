@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import power
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 from muaudit.rules.words import WHERE_M, by_m, drifts, gap, needs, place
 
 if TYPE_CHECKING:

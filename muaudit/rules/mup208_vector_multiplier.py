@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.findings.model import Severity
 from muaudit.findings.power import power
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 from muaudit.rules.words import (
     READOUT_BIAS,
     WHERE_M,

@@ -37,7 +37,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from muaudit.findings.model import Severity
-from muaudit.rules.base import ROLES, Rule, the_one_of
+from muaudit.rules.rule import ROLES, Rule, the_one_of
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy

@@ -33,7 +33,7 @@ divide Muon's learning rate by m as well.
 
 from __future__ import annotations
 
-from muaudit.rules.families import LrRule
+from muaudit.rules.shared import LrRule
 
 
 class HiddenLr(LrRule):

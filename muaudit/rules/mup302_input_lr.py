@@ -29,7 +29,7 @@ knows.
 
 from __future__ import annotations
 
-from muaudit.rules.families import LrRule
+from muaudit.rules.shared import LrRule
 
 
 class InputLr(LrRule):

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.rules.families import LrRule
+from muaudit.rules.shared import LrRule
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy

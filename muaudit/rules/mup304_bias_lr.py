@@ -27,7 +27,7 @@ A bias of a readout has no growing dim and counts as a scalar (MUP306).
 
 from __future__ import annotations
 
-from muaudit.rules.families import LrRule
+from muaudit.rules.shared import LrRule
 
 
 class BiasLr(LrRule):

@@ -26,7 +26,7 @@ gains.
 
 from __future__ import annotations
 
-from muaudit.rules.families import LrRule
+from muaudit.rules.shared import LrRule
 
 
 class GainLr(LrRule):

@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.model import Severity
-from muaudit.rules.families import LrRule
+from muaudit.rules.shared import LrRule
 from muaudit.rules.words import READOUT_BIAS
 
 if TYPE_CHECKING:

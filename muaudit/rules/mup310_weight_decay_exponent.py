@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import power
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 from muaudit.rules.words import WHERE_M, by_m, gap, like, measured, needs, subject
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING
 
 from muaudit.findings.power import power
 from muaudit.optimizers import law_of
-from muaudit.rules.base import Rule
 from muaudit.rules.mup202_readout_multiplier_missing import readout_doubled
+from muaudit.rules.rule import Rule
 from muaudit.rules.words import drifts, gap, needs, scaled, subject
 
 if TYPE_CHECKING:

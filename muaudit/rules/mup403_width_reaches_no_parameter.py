@@ -28,7 +28,7 @@ Never.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class WidthReachesNoParameter(Rule):

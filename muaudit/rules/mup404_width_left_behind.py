@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.findings.model import Severity
 from muaudit.findings.power import number
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 from muaudit.rules.words import subject
 
 if TYPE_CHECKING:

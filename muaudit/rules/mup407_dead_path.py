@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy

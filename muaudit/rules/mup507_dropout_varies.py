@@ -28,7 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import number
-from muaudit.rules.base import Rule, any_role
+from muaudit.rules.rule import Rule, any_role
 from muaudit.rules.words import place
 
 if TYPE_CHECKING:

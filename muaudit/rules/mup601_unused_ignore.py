@@ -24,7 +24,7 @@ When only some of the settings that the code is used with are audited.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class UnusedIgnore(Rule):

@@ -22,7 +22,7 @@ When reasons are kept elsewhere: `ignore = ["MUP602"]` in the configuration.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class IgnoreWithoutReason(Rule):

@@ -22,7 +22,7 @@ Never.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class IgnoreNotUnderstood(Rule):

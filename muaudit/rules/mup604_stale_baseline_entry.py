@@ -22,7 +22,7 @@ While several branches share a baseline.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class StaleBaselineEntry(Rule):

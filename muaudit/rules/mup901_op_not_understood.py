@@ -23,7 +23,7 @@ When nothing that depends on width goes through it.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class OpNotUnderstood(Rule):

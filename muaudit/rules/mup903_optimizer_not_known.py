@@ -26,7 +26,7 @@ When you only ask about initialization and multipliers: those are judged under a
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class OptimizerNotKnown(Rule):

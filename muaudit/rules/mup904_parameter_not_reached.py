@@ -24,7 +24,7 @@ When the parameter is not in use at all.
 
 from __future__ import annotations
 
-from muaudit.rules.base import Rule
+from muaudit.rules.rule import Rule
 
 
 class ParameterNotReached(Rule):

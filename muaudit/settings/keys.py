@@ -16,7 +16,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True)
-class Key:
+class SettingKey:
     """One key: what it holds, and what it is for in one sentence. `default` is what counts without it."""
 
     name: str
@@ -26,40 +26,40 @@ class Key:
 
 
 _POLICY = (
-    Key("select", "codes", "Rules to report: ALL, code prefixes (MUP2) or names (attention-scale).", ["ALL"]),
-    Key("extend-select", "codes", "Rules to report besides the selected ones.", []),
-    Key("ignore", "codes", "Rules not to report. The longest prefix decides; ignore wins a tie.", []),
-    Key("severities", "severities", "Severity by rule: error, warning or advice.", {}),
-    Key("tensor-ignores", "ignores", "Rules not to report for tensors or modules that match a pattern.", {}),
+    SettingKey("select", "codes", "Rules to report: ALL, code prefixes (MUP2) or names (attention-scale).", ["ALL"]),
+    SettingKey("extend-select", "codes", "Rules to report besides the selected ones.", []),
+    SettingKey("ignore", "codes", "Rules not to report. The longest prefix decides; ignore wins a tie.", []),
+    SettingKey("severities", "severities", "Severity by rule: error, warning or advice.", {}),
+    SettingKey("tensor-ignores", "ignores", "Rules not to report for tensors or modules that match a pattern.", {}),
 )
 TOP = (
-    Key("profile", "text", "School of µP: tp5, standard-full-align, lingle, or a YAML file.", "tp5"),
+    SettingKey("profile", "text", "School of µP: tp5, standard-full-align, lingle, or a YAML file.", "tp5"),
     *_POLICY,
-    Key("strict", "flag", "Exit 1 when anything could not be analysed.", False),
-    Key("fail-on", "severity", "Exit 1 from this severity on.", "error"),
-    Key("baseline", "text", "File of known findings that are not reported, relative to this file.", None),
-    Key("cache", "flag", "Keep audits, and answer from them while nothing has changed.", True),
-    Key("timeout", "size", "Seconds that a target may take, or from one step of training to the next.", 1800),
-    Key("targets", "targets", "The models to audit, by name.", {}),
+    SettingKey("strict", "flag", "Exit 1 when anything could not be analysed.", False),
+    SettingKey("fail-on", "severity", "Exit 1 from this severity on.", "error"),
+    SettingKey("baseline", "text", "File of known findings that are not reported, relative to this file.", None),
+    SettingKey("cache", "flag", "Keep audits, and answer from them while nothing has changed.", True),
+    SettingKey("timeout", "size", "Seconds that a target may take, or from one step of training to the next.", 1800),
+    SettingKey("targets", "targets", "The models to audit, by name.", {}),
 )
 TARGET = (
-    Key("target", "text", "file.py, file.py:Name, package.module:Name or a Hugging Face config.json.", None),
-    Key("width", "widths", "Probe widths by argument name.", {}),
-    Key("set", "values", "Other constructor arguments or config fields.", {}),
-    Key("input", "texts", "What the forward is called with, such as int64[2,32].", []),
-    Key("init", "text", "The method that initializes the model after it is built (default: found out).", None),
-    Key("no-init", "flag", "Judge what the constructor leaves; call nothing after it.", False),
-    Key("optimizer", "text", "The optimizer where the target has none.", "adamw"),
-    Key("lr-group", "exponents", "Exponent of the learning rate in width, by parameter name pattern.", {}),
-    Key("plan", "text", "Judge the model as this plan converts it; relative to this file.", None),
-    Key("target-width", "size", "The width to train at; Adam's eps is judged there.", None),
-    Key("seed", "whole", "Seed of the first initialization.", 0),
-    Key("profile", "text", "School of µP for this target.", None),
+    SettingKey("target", "text", "file.py, file.py:Name, package.module:Name or a Hugging Face config.json.", None),
+    SettingKey("width", "widths", "Probe widths by argument name.", {}),
+    SettingKey("set", "values", "Other constructor arguments or config fields.", {}),
+    SettingKey("input", "texts", "What the forward is called with, such as int64[2,32].", []),
+    SettingKey("init", "text", "The method that initializes the model after it is built (default: found out).", None),
+    SettingKey("no-init", "flag", "Judge what the constructor leaves; call nothing after it.", False),
+    SettingKey("optimizer", "text", "The optimizer where the target has none.", "adamw"),
+    SettingKey("lr-group", "exponents", "Exponent of the learning rate in width, by parameter name pattern.", {}),
+    SettingKey("plan", "text", "Judge the model as this plan converts it; relative to this file.", None),
+    SettingKey("target-width", "size", "The width to train at; Adam's eps is judged there.", None),
+    SettingKey("seed", "whole", "Seed of the first initialization.", 0),
+    SettingKey("profile", "text", "School of µP for this target.", None),
     *_POLICY,
 )
 
 
-def by_name(keys: tuple[Key, ...]) -> dict[str, Key]:
+def by_name(keys: tuple[SettingKey, ...]) -> dict[str, SettingKey]:
     """The keys of a table by their names."""
     return {key.name: key for key in keys}
 

@@ -11,8 +11,8 @@ from muaudit.answers.policy import Policy
 from muaudit.errors import UserError
 from muaudit.findings.model import Severity
 from muaudit.parametrizations.profile_file import is_profile_file
-from muaudit.settings.keys import TARGET, TOP, Key, by_name, wrong
-from muaudit.settings.source import Source, find_source
+from muaudit.settings.configuration_file import SettingsFile, find_source
+from muaudit.settings.keys import TARGET, TOP, SettingKey, by_name, wrong
 from muaudit.suggest import close
 from muaudit.targets.options import TargetOptions, check_widths, parse_inputs
 
@@ -85,12 +85,12 @@ def load_settings(start: Path, config: Path | None = None, isolated: bool = Fals
 class _Reader:
     """Reads the tables of one file and notes where every value stands."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SettingsFile) -> None:
         self.source = source
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
 
-    def table(self, given: Any, keys: tuple[Key, ...], path: tuple[str, ...]) -> dict[str, Any]:
+    def table(self, given: Any, keys: tuple[SettingKey, ...], path: tuple[str, ...]) -> dict[str, Any]:
         """The values of a table with the defaults filled in. `_` and `-` in a key are the same."""
         known = by_name(keys)
         if not isinstance(given, Mapping):
@@ -148,7 +148,7 @@ class _Reader:
                 raise self.error((*path, key), f"{key}: {error.message}", error.hint) from None
         return outer.with_(Policy.of(given), selected)
 
-    def unknown(self, key: str, known: Mapping[str, Key], path: tuple[str, ...]) -> UserError:
+    def unknown(self, key: str, known: Mapping[str, SettingKey], path: tuple[str, ...]) -> UserError:
         whole = "[tool.muaudit]" if self.source.file.suffix == ".toml" else "the configuration"
         where = f"target {path[1]!r}" if path else whole
         near = close(key.replace("_", "-"), known, 1)

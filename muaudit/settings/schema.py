@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from muaudit.findings.model import SEVERITIES
-from muaudit.settings.keys import TARGET, TOP, Key, Kind
+from muaudit.settings.keys import TARGET, TOP, Kind, SettingKey
 
 SHIPPED = Path(__file__).with_name("muaudit.schema.json")
 
@@ -32,7 +32,7 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
-def _table(keys: tuple[Key, ...]) -> dict[str, Any]:
+def _table(keys: tuple[SettingKey, ...]) -> dict[str, Any]:
     # A key may be written with `_` for `-` as well, which completion has no need to offer.
     spellings = {key.name.replace("-", "_"): _property(key) for key in keys if "-" in key.name}
     patterns = {f"^{name}$": kind for name, kind in spellings.items()}
@@ -44,7 +44,7 @@ def _table(keys: tuple[Key, ...]) -> dict[str, Any]:
     }
 
 
-def _property(key: Key) -> dict[str, Any]:
+def _property(key: SettingKey) -> dict[str, Any]:
     default = {} if key.default is None else {"default": key.default}
     return {"description": key.help, **_KINDS[key.kind], **default}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .jobs import Grid, Job, Outcome
 from .knobs import KNOBS
 from .optimum import Array, find, typical
+from .trainings import Grid, Training, TrainingOutcome
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Curves:
         return np.stack([typical(self.losses[place]) for place in range(len(self.widths))])
 
 
-def all_curves(grid: Grid, done: Mapping[str, Outcome]) -> Iterator[Curves]:
+def all_curves(grid: Grid, done: Mapping[str, TrainingOutcome]) -> Iterator[Curves]:
     """The tables in order: learning rates of every variant, then the other hyperparameters."""
     yield from (learning_rates(grid, done, variant) for variant in grid.variants)
     best = best_rates(grid, done)
@@ -42,12 +42,12 @@ def all_curves(grid: Grid, done: Mapping[str, Outcome]) -> Iterator[Curves]:
         yield from (_curves(grid, done, variant, name, values, best[variant]) for variant in best)
 
 
-def learning_rates(grid: Grid, done: Mapping[str, Outcome], variant: str) -> Curves:
+def learning_rates(grid: Grid, done: Mapping[str, TrainingOutcome], variant: str) -> Curves:
     """The table of one variant's learning rates."""
     return _curves(grid, done, variant, "lr", grid.lrs, None)
 
 
-def best_rates(grid: Grid, done: Mapping[str, Outcome]) -> dict[str, float]:
+def best_rates(grid: Grid, done: Mapping[str, TrainingOutcome]) -> dict[str, float]:
     """Variant → the best learning rate of those that were run at the narrowest width; without one that learned."""
     found = {}
     for variant in grid.variants:
@@ -59,14 +59,19 @@ def best_rates(grid: Grid, done: Mapping[str, Outcome]) -> dict[str, float]:
 
 
 def _curves(
-    grid: Grid, done: Mapping[str, Outcome], variant: str, knob: str, values: tuple[float, ...], at: float | None
+    grid: Grid,
+    done: Mapping[str, TrainingOutcome],
+    variant: str,
+    knob: str,
+    values: tuple[float, ...],
+    at: float | None,
 ) -> Curves:
     losses = np.full((len(grid.widths), grid.seeds, len(values)), np.nan)
     for i, width in enumerate(grid.widths):
         for j in range(grid.seeds):
             for k, value in enumerate(values):
                 chosen = (("lr", value),) if at is None else (("lr", at), (knob, value))
-                outcome = done.get(Job(variant, width, grid.seed + j, chosen).key)
+                outcome = done.get(Training(variant, width, grid.seed + j, chosen).key)
                 if outcome is not None:
                     losses[i, j, k] = np.inf if outcome.loss is None else outcome.loss
     return Curves(variant, knob, grid.widths, values, losses, at)

@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..training.beforehand import sizes_at
 from ..training.loop import moved
-from .jobs import Settings, Unit
-from .variant import Variant
+from .trainings import TrainingSettings, Unit
+from .variant import SweepVariant
 
 
-def counter(variants: Sequence[Variant], settings: Settings) -> Callable[[Unit], float]:
+def counter(variants: Sequence[SweepVariant], settings: TrainingSettings) -> Callable[[Unit], float]:
     """`(unit)` → operations of all its runs: forward and backward of matrix products, convolutions and attention."""
     by_name = {variant.name: variant for variant in variants}
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..convert.analyse import analyse
+from ..convert.plannable import analyse
 from ..errors import UserError
 from ..plan.apply import Multiplier
 from ..targets.probe import Target

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from .curves import learning_rates
-from .jobs import Grid, Job, Outcome
 from .optimum import Array, find
+from .trainings import Grid, Training, TrainingOutcome
 
 
-def near_jobs(grid: Grid, done: Mapping[str, Outcome], near: int) -> list[Job]:
+def near_jobs(grid: Grid, done: Mapping[str, TrainingOutcome], near: int) -> list[Training]:
     """The runs that are known to be wanted, in the order of `Grid.lr_jobs`; more may follow once these are done.
 
     near: how many values on either side of the narrower width's best.
@@ -33,7 +33,7 @@ def most(grid: Grid, near: int) -> int:
     return len(grid.variants) * grid.seeds * (len(grid.lrs) + (len(grid.widths) - 1) * later)
 
 
-def _places(grid: Grid, done: Mapping[str, Outcome], near: int, variant: str) -> Iterator[tuple[int, int]]:
+def _places(grid: Grid, done: Mapping[str, TrainingOutcome], near: int, variant: str) -> Iterator[tuple[int, int]]:
     """(width, index of a learning rate) of one variant, up to the first width that is not finished."""
     losses = learning_rates(grid, done, variant).losses
     axis, last = [float(place) for place in range(len(grid.lrs))], len(grid.lrs) - 1

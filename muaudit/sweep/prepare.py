@@ -15,14 +15,15 @@ from ..convert.planner import make_plan
 from ..plan.plan import Plan
 from ..targets.probe import Target
 from .forward import Places, find_places
-from .jobs import Grid, Settings
+from .ranges import shown
 from .tasks import choose
-from .variant import Variant, reference
+from .trainings import Grid, TrainingSettings
+from .variant import SweepVariant, reference
 
 ORIGINAL, CONVERTED, OTHER = "original", "converted", "other"
 
 
-def variant(name: str, target: Target, settings: Settings, plan: Plan | None = None) -> Variant:
+def variant(name: str, target: Target, settings: TrainingSettings, plan: Plan | None = None) -> SweepVariant:
     """One thing to sweep. Raises UserError where the data do not fit the target."""
     label = target.label.partition("(")[0]
     title = f"{label} as it is" if name == ORIGINAL else f"{label} converted to µP" if plan is not None else label
@@ -31,7 +32,7 @@ def variant(name: str, target: Target, settings: Settings, plan: Plan | None = N
     def places() -> Places:
         return find_places(target)
 
-    return Variant(name, title, target, choose(target, settings.data, settings.batch_size), plan, places)
+    return SweepVariant(name, title, target, choose(target, settings.data, settings.batch_size), plan, places)
 
 
 def converted(target: Target, widths: tuple[int, ...], base_width: int | None) -> Plan:
@@ -50,7 +51,7 @@ def default_rates(target: Target) -> tuple[float, ...]:
     return tuple(2.0 ** (middle + step) for step in range(-4, 5))
 
 
-def identity(variants: list[Variant], settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+def identity(variants: list[SweepVariant], settings: TrainingSettings, options: Mapping[str, Any]) -> dict[str, Any]:
     """What every run depends on besides its own job; widths, values and seeds may be added later."""
     trained = {key: value for key, value in asdict(settings).items() if key not in ("data", "batch_size")}
     found: dict[str, Any] = {}
@@ -72,10 +73,8 @@ def default_path(settings: Mapping[str, Any]) -> Path:
     return Path("mup") / f"sweep-{_digest(json.dumps(settings, sort_keys=True).encode())[:8]}.jsonl"
 
 
-def setup_line(variants: list[Variant], grid: Grid, settings: Settings) -> str:
+def setup_line(variants: list[SweepVariant], grid: Grid, settings: TrainingSettings) -> str:
     """What was run, on one line."""
-    from .ranges import shown
-
     rates = f"lr {shown(grid.lrs[0])} to {shown(grid.lrs[-1])}" if len(grid.lrs) > 1 else f"lr {shown(grid.lrs[0])}"
     schedule = "" if settings.schedule in ("constant", "own") else f", {settings.schedule} decay"
     return (

@@ -24,12 +24,12 @@ import muaudit
 from ..errors import UserError
 from ..isolation.child import alive
 from ..plan.plan import Plan
-from .jobs import Outcome, Unit
-from .request import Request
-from .run import Sweep, Trainer
+from .sweep_request import SweepRequest
 from .swept import variants_of
 from .train import OutOfTime, train_unit
-from .variant import Variant
+from .trainings import TrainingOutcome, Unit
+from .variant import SweepVariant
+from .whole_sweep import Sweep, Trainer
 
 RETRIES = 8
 PATIENCE = 5.0
@@ -39,13 +39,13 @@ PATIENCE = 5.0
 class Parcel:
     """What a worker needs besides the unit. files: path as in the request → its text."""
 
-    request: Request
+    request: SweepRequest
     plan: Plan | None
     files: tuple[tuple[str, str], ...]
     threads: int
 
 
-def on_ray(request: Request) -> Callable[[Sweep], Trainer]:
+def on_ray(request: SweepRequest) -> Callable[[Sweep], Trainer]:
     """The trainer for `Sweep`. Raises UserError where Ray, or the cluster, is not there."""
     ray = _connected(request)
     files = tuple((name, Path(name).read_text(encoding="utf-8")) for name in _file_names(request))
@@ -55,7 +55,7 @@ def on_ray(request: Request) -> Callable[[Sweep], Trainer]:
         parcel = Parcel(request, plan, files, torch.get_num_threads())
         remote = ray.remote(num_cpus=request.ray_cpus, num_gpus=request.ray_gpus, max_retries=RETRIES)(work)
 
-        def train(waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
+        def train(waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
             return _train(ray, sweep, remote, ray.put(parcel), list(waiting))
 
         return train
@@ -63,7 +63,7 @@ def on_ray(request: Request) -> Callable[[Sweep], Trainer]:
     return trainer
 
 
-def work(parcel: Parcel, unit: Unit) -> list[Outcome]:
+def work(parcel: Parcel, unit: Unit) -> list[TrainingOutcome]:
     """Train one unit; runs on a worker, which keeps the target it has resolved for the next unit."""
     if parcel not in _KNOWN:
         torch.set_num_threads(parcel.threads)
@@ -76,7 +76,7 @@ def work(parcel: Parcel, unit: Unit) -> list[Outcome]:
 _KNOWN: dict[Parcel, Any] = {}
 
 
-def _unpacked(parcel: Parcel) -> tuple[dict[str, Variant], Any]:
+def _unpacked(parcel: Parcel) -> tuple[dict[str, SweepVariant], Any]:
     places = {name: _placed(name, text) for name, text in parcel.files}
 
     def here(target: str | None) -> str | None:
@@ -105,7 +105,7 @@ def _placed(name: str, text: str) -> str:
     return str(copy)
 
 
-def _file_names(request: Request) -> list[str]:
+def _file_names(request: SweepRequest) -> list[str]:
     """The files among the targets, by absolute path where they are given so."""
     found = []
     for target in (request.target, request.compare):
@@ -117,7 +117,7 @@ def _file_names(request: Request) -> list[str]:
 
 def _train(
     ray: Any, sweep: Sweep, remote: Any, parcel: Any, waiting: list[Unit]
-) -> Iterator[tuple[Unit, list[Outcome]]]:
+) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
     """All units at once; each is given back as it is done. Whatever is left is cancelled."""
     running: dict[Any, Unit] = {}
     stopped = False
@@ -147,9 +147,9 @@ def _train(
             ray.cancel(reference, force=True)
 
 
-def _result(ray: Any, reference: Any) -> list[Outcome]:
+def _result(ray: Any, reference: Any) -> list[TrainingOutcome]:
     try:
-        outcomes: list[Outcome] = ray.get(reference)
+        outcomes: list[TrainingOutcome] = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause if isinstance(getattr(error, "cause", None), Exception) else error
         if isinstance(cause, UserError):
@@ -161,7 +161,7 @@ def _result(ray: Any, reference: Any) -> list[Outcome]:
     return outcomes
 
 
-def _connected(request: Request) -> Any:
+def _connected(request: SweepRequest) -> Any:
     try:
         import ray
     except ImportError as error:
@@ -195,7 +195,7 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _check_resources(ray: Any, request: Request) -> None:
+def _check_resources(ray: Any, request: SweepRequest) -> None:
     there = ray.cluster_resources()
     for name, asked in (("CPU", request.ray_cpus), ("GPU", request.ray_gpus)):
         if asked > there.get(name, 0.0):

@@ -10,12 +10,14 @@ from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, reso
 from ..targets.probe import Target
 from ..training.run_settings import parse_width_list
 from . import prepare
-from .jobs import Settings
-from .request import Request
-from .variant import Variant
+from .sweep_request import SweepRequest
+from .trainings import TrainingSettings
+from .variant import SweepVariant
 
 
-def variants_of(request: Request, made: Plan | None = None) -> tuple[Target, list[Variant], Settings, tuple[int, ...]]:
+def variants_of(
+    request: SweepRequest, made: Plan | None = None
+) -> tuple[Target, list[SweepVariant], TrainingSettings, tuple[int, ...]]:
     """What is swept: the same on every machine that is given this request, and the plan once it is made.
 
     Raises:
@@ -28,7 +30,7 @@ def variants_of(request: Request, made: Plan | None = None) -> tuple[Target, lis
     target = resolve(request.target, options)
     widths = parse_width_list(request.widths) if request.widths is not None else prepare.default_widths(target)
     schedule = request.schedule or ("own" if target.scheduler is not None else "constant")
-    settings = Settings(
+    settings = TrainingSettings(
         request.steps, request.batch_size, request.data, schedule, request.warmup, request.dtype, request.device
     )
     variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings)]

@@ -19,8 +19,8 @@ from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
 from ..training.run_settings import DTYPES
-from .jobs import Job, Outcome, Settings, Unit
-from .variant import Variant
+from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
+from .variant import SweepVariant
 
 LOOK = 10
 """Losses are fetched, and runs judged, every so many steps."""
@@ -36,12 +36,12 @@ class OutOfTime(Exception):
 
 
 def train_unit(
-    variant: Variant,
+    variant: SweepVariant,
     unit: Unit,
-    settings: Settings,
+    settings: TrainingSettings,
     tick: Step = lambda: None,
     note: Callable[[str], None] = lambda text: None,
-) -> list[Outcome]:
+) -> list[TrainingOutcome]:
     """Train the unit's runs and say what they came to.
 
     tick: called after every step, may raise OutOfTime. note: told why the runs could not be trained as one.
@@ -77,16 +77,18 @@ class Watch:
             return True
         return len(self.losses) > LOOK and sum(recent) / len(recent) > HOPELESS * abs(self.losses[0])
 
-    def outcome(self, job: Job, settings: Settings) -> Outcome:
+    def outcome(self, job: Training, settings: TrainingSettings) -> TrainingOutcome:
         """The mean over the last steps; a run that ends above where it began has diverged as well."""
         first = self.losses[0] if math.isfinite(self.losses[0]) else None
         count = max(1, round(settings.tail * settings.steps))
         final = sum(self.losses[-count:]) / count
         lost = self.diverged or first is None or not math.isfinite(final) or final > first
-        return Outcome(job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses))
+        return TrainingOutcome(
+            job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses)
+        )
 
 
-def rate(settings: Settings, step: int) -> float:
+def rate(settings: TrainingSettings, step: int) -> float:
     """The learning rate at a step as a share of its peak."""
     if step < settings.warmup:
         return (step + 1) / (settings.warmup + 1)
@@ -99,7 +101,7 @@ def rate(settings: Settings, step: int) -> float:
 class _Schedule:
     """The learning rates of one optimizer, step by step: ours, or the user's scheduler."""
 
-    def __init__(self, variant: Variant, optimizer: torch.optim.Optimizer, settings: Settings) -> None:
+    def __init__(self, variant: SweepVariant, optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> None:
         self.optimizer, self.settings = optimizer, settings
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.theirs: Callable[[], None] | None = None
@@ -118,8 +120,8 @@ class _Schedule:
             self.theirs()
 
 
-def _alone(variant: Variant, job: Job, settings: Settings, tick: Step) -> Outcome:
-    def run() -> Outcome:
+def _alone(variant: SweepVariant, job: Training, settings: TrainingSettings, tick: Step) -> TrainingOutcome:
+    def run() -> TrainingOutcome:
         model, optimizer = _made(variant, job, settings)
         schedule, watch, pending = _Schedule(variant, optimizer, settings), Watch(), []
         for step, inputs in zip(range(settings.steps), _data(variant, job, settings), strict=False):
@@ -141,10 +143,12 @@ def _alone(variant: Variant, job: Job, settings: Settings, tick: Step) -> Outcom
     return _guarded(run, variant, job)
 
 
-def _together(variant: Variant, jobs: Sequence[Job], settings: Settings, tick: Step) -> list[Outcome]:
+def _together(
+    variant: SweepVariant, jobs: Sequence[Training], settings: TrainingSettings, tick: Step
+) -> list[TrainingOutcome]:
     """One ensemble for all jobs; a run that diverges is dropped from it. Raises CannotStack, RuntimeError."""
 
-    def run() -> list[Outcome]:
+    def run() -> list[TrainingOutcome]:
         made = [_made(variant, job, settings) for job in jobs]
         schedules = [_Schedule(variant, optimizer, settings) for _, optimizer in made]
         ensemble = Ensemble([model for model, _ in made], [optimizer for _, optimizer in made])
@@ -180,25 +184,25 @@ def _together(variant: Variant, jobs: Sequence[Job], settings: Settings, tick: S
     return run()
 
 
-def _made(variant: Variant, job: Job, settings: Settings) -> tuple[nn.Module, torch.optim.Optimizer]:
+def _made(variant: SweepVariant, job: Training, settings: TrainingSettings) -> tuple[nn.Module, torch.optim.Optimizer]:
     """The model on its device before the optimizer sees its parameters."""
     with contextlib.redirect_stderr(io.StringIO()):  # what the user's code prints, it has printed while it was probed
         return variant.make(job.width, job.hp, job.seed, _mover(settings))
 
 
-def _mover(settings: Settings) -> Callable[[nn.Module], nn.Module]:
+def _mover(settings: TrainingSettings) -> Callable[[nn.Module], nn.Module]:
     dtype = getattr(torch, DTYPES[settings.dtype])
     return lambda model: model.to(device=settings.device, dtype=dtype)
 
 
-def _data(variant: Variant, job: Job, settings: Settings) -> Any:
+def _data(variant: SweepVariant, job: Training, settings: TrainingSettings) -> Any:
     device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
     stream = variant.task.batches(sizes_at(variant.target, job.width), job.seed)
     seed_everything(job.seed)  # dropout is the same for every hyperparameter
     return (moved(inputs, device, dtype) for inputs in stream)
 
 
-def _guarded(run: Callable[[], Outcome], variant: Variant, job: Job) -> Outcome:
+def _guarded(run: Callable[[], TrainingOutcome], variant: SweepVariant, job: Training) -> TrainingOutcome:
     try:
         return run()
     except (UserError, OutOfTime, torch.OutOfMemoryError, MemoryError):

@@ -16,14 +16,14 @@ from ..targets.probe import Target
 from ..training.beforehand import sizes_at
 from .forward import Places, install
 from .knobs import KNOBS
-from .tasks import Task
+from .tasks import SweepTask
 
 DEFAULT_DECAYED = 2
 """Where nothing decays of its own, weight decay goes to tensors of so many dims and more."""
 
 
 @dataclass(frozen=True)
-class Variant:
+class SweepVariant:
     """One thing to sweep: `name` for the results file, `title` for people.
 
     plan: how the target is converted, None for the target as it is. places: where forward multipliers go.
@@ -32,7 +32,7 @@ class Variant:
     name: str
     title: str
     target: Target
-    task: Task
+    task: SweepTask
     plan: Plan | None = None
     places: Callable[[], Places] | None = None
 

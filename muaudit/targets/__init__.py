@@ -10,6 +10,7 @@ from typing import Any
 
 from muaudit.targets.options import InputSpec, TargetOptions, parse_inputs, parse_lr_groups, parse_set, parse_widths
 from muaudit.targets.probe import Inputs, Target, WidthAxis
+from muaudit.targets.resolution import resolve_target
 
 __all__ = [
     "InputSpec",
@@ -32,8 +33,6 @@ def resolve(text: str | None, options: TargetOptions | None = None) -> Target:
     Without a text it is the one auditable file in the working directory. Raises UserError where it cannot be decided
     or driven.
     """
-    from muaudit.targets.resolution import resolve_target
-
     return resolve_target(text, options or TargetOptions())
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from muaudit.targets import configs, names, sentinels, signatures
+from muaudit.targets import argnames, configs, sentinels, signatures
 from muaudit.targets.sequences import Sequence, annotated, listed
 
 MISSING: Any = inspect.Parameter.empty
@@ -107,7 +107,7 @@ def read(cls: Callable[..., Any], module: ModuleType, config: Any = None) -> Arg
     config: a config class or instance that is used wherever a config is taken.
     """
     found = _read(cls, _Scope(module, cls, given=config))
-    if any(names.rank(name.rpartition(".")[2], names.WIDTH) is not None for name in found.knobs):
+    if any(argnames.rank(name.rpartition(".")[2], argnames.WIDTH) is not None for name in found.knobs):
         return found
     return _read(cls, _Scope(module, cls, given=config, spared=False))  # a config that may be None holds the width
 

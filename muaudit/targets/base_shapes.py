@@ -39,14 +39,14 @@ def bsh_text(target: Target, base_width: int, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseFile:
     """A base shape file and the base width that it stands for."""
 
     path: Path
     width: int
 
 
-def base_of(path: Path, target: Target) -> Base:
+def base_of(path: Path, target: Target) -> BaseFile:
     """The base width of a target's .bsh file, every dim of it compared with the target's.
 
     Raises:
@@ -68,7 +68,7 @@ def base_of(path: Path, target: Target) -> Base:
             f"{path} has not the base shapes of this model at {axis.name} = {width}",
             "\n".join([*differences[:8], *more, "null marks a dim that is no width; --emit-bsh writes the right file"]),
         )
-    return Base(path, width)
+    return BaseFile(path, width)
 
 
 def _width(path: Path, given: BaseShapes, narrow: BaseShapes, size: int) -> int:

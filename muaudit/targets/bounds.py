@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.shrink import WIDTHS
 
 _COUNTED = ("num_", "n_")
-_LARGEST = ((names.VOCAB, 1 << 28), (names.LENGTH, 1 << 34), (names.DEPTH, 1 << 14), (names.CLASSES, 1 << 20))
+_LARGEST = (
+    (argnames.VOCAB, 1 << 28),
+    (argnames.LENGTH, 1 << 34),
+    (argnames.DEPTH, 1 << 14),
+    (argnames.CLASSES, 1 << 20),
+)
 _MOST = 1 << 24
 """Of anything else that is counted, or a width: a thousand times what was ever published."""
 
@@ -23,7 +28,7 @@ def check_sizes(fields: Mapping[str, Any], where: str) -> None:
         elif isinstance(value, int) and not isinstance(value, bool):
             most = next((most for table, most in _LARGEST if name in table), None)
             counted = most is not None or name in WIDTHS or str(name).startswith(_COUNTED)
-            least = 1 if name in WIDTHS or name in names.DEPTH or name in names.HEADS else None
+            least = 1 if name in WIDTHS or name in argnames.DEPTH or name in argnames.HEADS else None
             if least is not None and value < least:
                 raise UserError(f"cannot read {where}: {name} is {value}, expected at least {least}")
             if counted and value > (most or _MOST):

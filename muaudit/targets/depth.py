@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.bare import without_values
 from muaudit.targets.small import recut
 from muaudit.targets.usercode import attempt
-from muaudit.targets.widths import Plan
+from muaudit.targets.widths import WidthPlan
 
 _DEEPEST = 24
 """Layers that a small model may get for the sake of a kind of module that comes late."""
@@ -32,11 +32,11 @@ _Kind = tuple[Any, ...]
 class Covered:
     """A plan deep enough, and what of the whole model is in it at no depth that was tried: (class, why)."""
 
-    plan: Plan
+    plan: WidthPlan
     missing: tuple[tuple[str, str], ...] = ()
 
 
-def covered(plan: Plan, knobs: Mapping[str, Leaf], given: Collection[str], build: Build) -> Covered:
+def covered(plan: WidthPlan, knobs: Mapping[str, Leaf], given: Collection[str], build: Build) -> Covered:
     """The plan with as many layers as it takes for every kind of module to occur.
 
     given: arguments that the user has set, which stay. build: from arguments to a model.
@@ -66,7 +66,7 @@ def covered(plan: Plan, knobs: Mapping[str, Leaf], given: Collection[str], build
     return Covered(plan, tuple((each, f"it is in the model at {layers}, not in the small one") for each in shown))
 
 
-def shows_all(plan: Plan, own: Mapping[str, Any], build: Build) -> bool:
+def shows_all(plan: WidthPlan, own: Mapping[str, Any], build: Build) -> bool:
     """Whether every kind of module occurs although these arguments are smaller than the model's own values.
 
     Networks of convolutions attend at some resolutions alone: with a small image they may have no attention.
@@ -78,11 +78,11 @@ def shows_all(plan: Plan, own: Mapping[str, Any], build: Build) -> bool:
 
 
 def _is_cut(name: str, own: Any, used: Any) -> bool:
-    depth = names.rank(name.rpartition(".")[2], names.DEPTH) is not None
+    depth = argnames.rank(name.rpartition(".")[2], argnames.DEPTH) is not None
     return depth and own is not MISSING and type(own) is int and type(used) is int and own > used
 
 
-def _with(plan: Plan, deeper: Mapping[str, int], cuts: Mapping[str, int]) -> Plan:
+def _with(plan: WidthPlan, deeper: Mapping[str, int], cuts: Mapping[str, int]) -> WidthPlan:
     notes = recut(plan.notes, {name: (own, plan.fixed[name], deeper[name]) for name, own in cuts.items()})
     return replace(plan, fixed={**plan.fixed, **deeper}, notes=notes)
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import AmbiguousModelError, UserError
-from muaudit.targets import arguments, names
+from muaudit.targets import argnames, arguments
 from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
 from muaudit.targets.methods import forwardless, has_forward, no_forward
@@ -85,7 +85,7 @@ def _wants_unknown(model: Callable[..., Any], module: ModuleType) -> bool:
     knobs = arguments.read(model, module).knobs
     return any(
         leaf.value is arguments.MISSING
-        and names.guess(name) is None
+        and argnames.guess(name) is None
         and assumed(name, leaf) is None
         and leaf.word is None
         and not _is_width(name)
@@ -94,7 +94,7 @@ def _wants_unknown(model: Callable[..., Any], module: ModuleType) -> bool:
 
 
 def _is_width(name: str) -> bool:
-    return names.rank(name, names.WIDTH + names.FEEDFORWARD + names.ATTENTION_WIDTH) is not None
+    return argnames.rank(name, argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH) is not None
 
 
 def module_classes(module: ModuleType) -> dict[str, type]:
@@ -148,7 +148,7 @@ def _score(
 
 
 def _wide(model: Callable[..., Any], module: ModuleType) -> bool:
-    return any(names.rank(knob, names.WIDTH) is not None for knob in arguments.read(model, module).knobs)
+    return any(argnames.rank(knob, argnames.WIDTH) is not None for knob in arguments.read(model, module).knobs)
 
 
 def _strongest(scores: dict[str, tuple[bool, ...]]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from muaudit.targets import losses, optimizers, scripts
+from muaudit.targets import losses, scripts, training_optimizer
 from muaudit.targets.bsh import based
 from muaudit.targets.carried import scheduler_of
 from muaudit.targets.options import TargetOptions
@@ -25,7 +25,7 @@ from muaudit.targets.usercode import guarded
 
 def finish(draft: Draft, options: TargetOptions) -> Target:
     """Try the variants until one builds and runs at its two smallest widths; choose loss and optimizer for it."""
-    optimizers.spare_dynamo()
+    training_optimizer.spare_dynamo()
     draft = dataclasses.replace(
         draft,
         batch=options.batch or (None if options.inputs else draft.batch),
@@ -91,25 +91,28 @@ def _passes_targets(trial: Trial, made: Inputs) -> bool:
 
 def _choose_optimizer(
     draft: Draft, options: TargetOptions, trial: Trial
-) -> tuple[optimizers.Factory, str, str, str, bool]:
+) -> tuple[training_optimizer.Factory, str, str, str, bool]:
     """(factory, name, source, note, whether a scheduler comes with it).
 
     A flag beats the spec, which beats the model's own method.
     """
     main = trial.variant.axes[0]
     flagged = options.optimizer is not None or bool(options.lr_groups)
-    name = optimizers.known(options.optimizer or "adamw")
-    optimizers.check_groups(options.lr_groups, trial.models[0])
+    name = training_optimizer.known(options.optimizer or "adamw")
+    training_optimizer.check_groups(options.lr_groups, trial.models[0])
     factory, source, note = None, "", ""
     if draft.optimizer is not None and (not flagged or options.build_optimizer is not None):
-        factory, source = optimizers.from_user(draft.optimizer, draft.path.name if draft.path else draft.label), "spec"
+        factory, source = (
+            training_optimizer.from_user(draft.optimizer, draft.path.name if draft.path else draft.label),
+            "spec",
+        )
     elif not flagged:
-        factory, method, problem = optimizers.from_method(trial.models[0])
+        factory, method, problem = training_optimizer.from_method(trial.models[0])
         source = f"model method {method}"
         if problem:
             note = f"{method}() could not be used ({problem}), so adamw stands in; --optimizer picks another"
     if factory is None:
-        factory = optimizers.default(name, options.lr_groups, main.name, main.probes[0])
+        factory = training_optimizer.default(name, options.lr_groups, main.name, main.probes[0])
         source = f"default {name}, one learning rate for everything"
         if options.lr_groups:
             groups = ", ".join(f"{pattern}={exponent:g}" for pattern, exponent in options.lr_groups)
@@ -119,7 +122,9 @@ def _choose_optimizer(
     return factory, name_of(made), source, note, scheduler_of(made) is not None
 
 
-def _scheduler(user: Callable[[Any], Any] | None, factory: optimizers.Factory | None) -> Callable[[Any], Any] | None:
+def _scheduler(
+    user: Callable[[Any], Any] | None, factory: training_optimizer.Factory | None
+) -> Callable[[Any], Any] | None:
     """The user's own, called with what their optimizer function returned, else what comes with the optimizer."""
     if user is not None:
 

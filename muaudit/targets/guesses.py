@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.options import InputSpec
 from muaudit.targets.readers import Reader, rank, reader
 
@@ -58,8 +58,8 @@ class Hints:
 
     def size(self, table: tuple[str, ...]) -> int | None:
         """The first argument of a table that holds a size."""
-        found = {names.rank(name, table): value for name, value in self.values.items()
-                 if names.rank(name, table) is not None and type(value) is int and value > 0}  # fmt: skip
+        found = {argnames.rank(name, table): value for name, value in self.values.items()
+                 if argnames.rank(name, table) is not None and type(value) is int and value > 0}  # fmt: skip
         return found[min(found, key=lambda place: place or 0)] if found else None
 
 
@@ -176,7 +176,7 @@ def _layer_inputs(
         for side in (*_known_sides(hints, layer), 32):
             yield (path, "channels last", side), InputSpec("float32", (ROWS, side, side, layer.in_channels))
     elif isinstance(layer, nn.Conv1d):
-        known = hints.size(names.LENGTH)
+        known = hints.size(argnames.LENGTH)
         lengths = list(dict.fromkeys(each for each in (known, 128, hints.length, 1024, 8192) if each))
         for length in lengths:
             yield (path, "sequence", length), InputSpec("float32", (ROWS, layer.in_channels, length))
@@ -225,9 +225,9 @@ def _sizes_of_inputs(hints: Hints) -> list[int]:
 
 def _images(hints: Hints, key: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     """Images, videos and series of the size that the constructor says, with its channels."""
-    known = hints.size((*names.IN_CHANNELS, "channels", "num_channels"))
+    known = hints.size((*argnames.IN_CHANNELS, "channels", "num_channels"))
     kinds = list(dict.fromkeys(each for each in (known, 3, 1) if each))
-    frames, length = hints.size(_FRAMES), hints.size(names.LENGTH)
+    frames, length = hints.size(_FRAMES), hints.size(argnames.LENGTH)
     for channels in kinds:
         if hints.image and frames:
             side = hints.image
@@ -267,7 +267,7 @@ def _bare_inputs(model: nn.Module) -> Iterator[tuple[tuple[Any, ...], InputSpec]
 
 def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     """For models whose forward works on the input before any layer does: grids and series of the channels there are."""
-    channels = hints.size((*names.IN_CHANNELS, *names.INPUTS))
+    channels = hints.size((*argnames.IN_CHANNELS, *argnames.INPUTS))
     if channels:
         side = hints.image or 16
         yield ("bare", "grid"), InputSpec("float32", (ROWS, side, side, channels))
@@ -285,7 +285,7 @@ def _times(rows: Any, read: Reader | None) -> Iterator[Guess]:
 
 def _classes(rows: Any, read: Reader | None, hints: Hints) -> Iterator[Guess]:
     """A class for every row; of a forward that embeds them, one that it knows."""
-    known = hints.size(names.CLASSES) or 2
+    known = hints.size(argnames.CLASSES) or 2
     high = read.layer.num_embeddings if read is not None and isinstance(read.layer, nn.Embedding) else known
     if read is not None and isinstance(read.layer, nn.Linear):
         yield ("class", "vector"), InputSpec("float32", (rows, read.layer.in_features))

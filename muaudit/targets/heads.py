@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.options import TargetOptions
 
@@ -97,18 +97,20 @@ def _find(knobs: Mapping[str, Leaf], options: TargetOptions) -> _Found:
     def named(table: tuple[str, ...], others: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The arguments called like that, or else those called so after a prefix."""
         numbers = {name: name.rpartition(".")[2] for name in knobs if not isinstance(knobs[name].value, bool)}
-        exact = tuple(name for name, short in numbers.items() if names.rank(short, table) is not None)
-        ends = (name for name, short in numbers.items() if names.named(short, table) and name not in others)
+        exact = tuple(name for name, short in numbers.items() if argnames.rank(short, table) is not None)
+        ends = (name for name, short in numbers.items() if argnames.named(short, table) and name not in others)
         return exact or tuple(ends)
 
     def value(name: str, otherwise: int) -> Any:
         found = options.set.get(name, knobs[name].value)
         return otherwise if found is MISSING else found
 
-    kv = tuple(name for name in named(names.KV_HEADS) if isinstance(value(name, 2), int) and value(name, 2) > 0)
-    heads = tuple(name for name in named(names.HEADS, kv) if isinstance(value(name, 4), int))
+    kv = tuple(name for name in named(argnames.KV_HEADS) if isinstance(value(name, 2), int) and value(name, 2) > 0)
+    heads = tuple(name for name in named(argnames.HEADS, kv) if isinstance(value(name, 4), int))
     dims = tuple(
-        name for name in named(names.HEAD_DIM) if isinstance(value(name, HEAD_DIM), int) and value(name, HEAD_DIM) > 0
+        name
+        for name in named(argnames.HEAD_DIM)
+        if isinstance(value(name, HEAD_DIM), int) and value(name, HEAD_DIM) > 0
     )
     count = value(heads[0], 4) if heads else 4
     groups = max(1, count // value(kv[0], 2)) if kv else 1

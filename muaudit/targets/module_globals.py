@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.arguments import Arguments, Branch, Leaf
 
 _TABLES = (
-    names.WIDTH
-    + names.FEEDFORWARD
-    + names.HEADS
-    + names.KV_HEADS
-    + names.HEAD_DIM
-    + names.DEPTH
-    + names.VOCAB
-    + names.LENGTH
+    argnames.WIDTH
+    + argnames.FEEDFORWARD
+    + argnames.HEADS
+    + argnames.KV_HEADS
+    + argnames.HEAD_DIM
+    + argnames.DEPTH
+    + argnames.VOCAB
+    + argnames.LENGTH
 )
 
 
 def with_globals(arguments: Arguments, module: ModuleType) -> Arguments:
     """The arguments and, where none of them is a width, the file's global variables that are called like sizes."""
-    if any(names.rank(name.rpartition(".")[2], names.WIDTH) is not None for name in arguments.knobs):
+    if any(argnames.rank(name.rpartition(".")[2], argnames.WIDTH) is not None for name in arguments.knobs):
         return arguments
     found = {
         name: Leaf(value)
         for name, value in vars(module).items()
         if name not in arguments.knobs
-        and (_is_size(name, value) or (names.is_dropout(name) and isinstance(value, float)))
+        and (_is_size(name, value) or (argnames.is_dropout(name) and isinstance(value, float)))
     }
     if not found:
         return arguments
@@ -52,4 +52,4 @@ def with_globals(arguments: Arguments, module: ModuleType) -> Arguments:
 
 
 def _is_size(name: str, value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and names.rank(name, _TABLES) is not None
+    return isinstance(value, int) and not isinstance(value, bool) and argnames.rank(name, _TABLES) is not None

@@ -12,6 +12,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.reading import read_bytes
 from muaudit.targets import configs, loader, methods
+from muaudit.targets.discover import find_root
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
 from muaudit.targets.source import read_source
@@ -54,8 +55,7 @@ def _from_module(
         from muaudit.targets.spec import target_from_module
 
         return target_from_module(module, options, path)
-    from muaudit.targets.classes import target_from_class
-    from muaudit.targets.discover import find_root
+    from muaudit.targets.model_classes import target_from_class
 
     model, note = find_root(module, source)
     return target_from_class(model, _home(model, module), options, path, note)
@@ -75,7 +75,7 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
     if hugging_face is not None:
         target: Target = hugging_face.target_from_object(found, options, path)
         return target
-    from muaudit.targets.classes import target_from_class
+    from muaudit.targets.model_classes import target_from_class
 
     if inspect.isclass(found) and issubclass(found, torch.nn.Module):
         if not methods.has_forward(found) and methods.runnable(found):
@@ -107,8 +107,7 @@ def _takes_width_alone(function: Callable[..., Any]) -> bool:
 
 def _from_config(config: Any, module: ModuleType, where: str, options: TargetOptions, path: Path | None) -> Target:
     """A config the user named: the model is the root of the module that the config stands in."""
-    from muaudit.targets.classes import target_from_class
-    from muaudit.targets.discover import find_root
+    from muaudit.targets.model_classes import target_from_class
 
     model, note = find_root(module, where)
     return target_from_class(model, _home(model, module), options, path, note, config)

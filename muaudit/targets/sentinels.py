@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.source import class_node
 
 _NESTED = 4  # how many assignments an asserted name is followed through
@@ -45,8 +45,8 @@ def words(called: Callable[..., Any]) -> dict[str, str]:
 def stands_for_nothing(name: str, value: Any, tested: set[str]) -> bool:
     """Whether a default is no value: None or a negative size that is tested, or a vocabulary of less than nothing."""
     negative = isinstance(value, int) and not isinstance(value, bool) and value < 0
-    known = names.guess(name) is not None or names.rank(name, names.WIDTH) is not None
-    if negative and names.rank(name, names.VOCAB) is not None:
+    known = argnames.guess(name) is not None or argnames.rank(name, argnames.WIDTH) is not None
+    if negative and argnames.rank(name, argnames.VOCAB) is not None:
         return True
     return known and name in tested and (value is None or negative)
 

@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from muaudit.errors import MissingValuesError, UserError
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.options import TargetOptions
 
 _KEPT_DEPTH, _DEPTH = 6, 2
 _SMALL, _LARGEST_IMAGE = 2, 256
 _KEPT_IMAGE, _IMAGE = 96, 64
-_IMAGES = tuple(name for name in names.IMAGE if name != "input_size")
+_IMAGES = tuple(name for name in argnames.IMAGE if name != "input_size")
 """What sizes images for sure: an input's size is as often a number of features."""
 _NO_NUMBER = re.compile(
     r"(^|_)(fn|func(tion)?|layers?|blocks?|(en|de)coder|model|module|backbone|net(work)?|norm|act(ivation)?|cls|class|"
     r"type|mode|name|path|config|cfg|dict|args|device|dtype|tokenizer|loss|optimizer|data(set)?|envs?|space|embed(der)?|"
     r"generator|head|body|stem|attn|attention|mlp|ff|conv|pool(ing)?|tensor|weights?|mask|graph|vocab)s?$"
 )
-_LIMITS = ((names.DEPTH, _KEPT_DEPTH, _DEPTH), (names.VOCAB, 1024, 512), (names.LENGTH, 2048, 256))
+_LIMITS = ((argnames.DEPTH, _KEPT_DEPTH, _DEPTH), (argnames.VOCAB, 1024, 512), (argnames.LENGTH, 2048, 256))
 """Names, the largest value that is kept, and what a larger one becomes."""
 
 
@@ -44,11 +44,11 @@ def plan_fixed(
             value = leaf.word if leaf.word is not None else _guess(short)
             if value is None:
                 continue
-            value = image_side(knobs, int(value)) if names.rank(short, names.IMAGE) is not None else value
+            value = image_side(knobs, int(value)) if argnames.rank(short, argnames.IMAGE) is not None else value
             value = formed(leaf, value)
             fixed[name] = value
             guessed.append(f"{name}={value!r}")
-        elif names.is_dropout(short) and isinstance(leaf.value, float) and leaf.value > 0:
+        elif argnames.is_dropout(short) and isinstance(leaf.value, float) and leaf.value > 0:
             fixed[name] = 0.0
             dropped.append(name)
         elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
@@ -90,7 +90,7 @@ def unguessable(knobs: Mapping[str, Leaf], known: Mapping[str, Any]) -> list[str
 
 def image_side(knobs: Mapping[str, Leaf], least: int) -> int:
     """A size of images that all patches and windows divide, as far as there is one that is not large."""
-    parts = [leaf.value if leaf.value is not MISSING else names.guess(name) for name, leaf in knobs.items()
+    parts = [leaf.value if leaf.value is not MISSING else argnames.guess(name) for name, leaf in knobs.items()
              if re.search(r"patch_size|window_size", name)]  # fmt: skip
     sizes = [each for part in parts for each in (part if isinstance(part, (list, tuple)) else [part])]
     unit = math.lcm(*(each for each in sizes if type(each) is int and each > 0))
@@ -101,7 +101,7 @@ def image_side(knobs: Mapping[str, Leaf], least: int) -> int:
 def _smaller_image(name: str, value: Any, knobs: Mapping[str, Leaf]) -> Any:
     """A smaller size for images of this size, in the form it has; None where it is no size of large images."""
     sides = value if isinstance(value, (list, tuple)) else [value]
-    if names.rank(name, _IMAGES) is None or not sides or any(type(each) is not int for each in sides):
+    if argnames.rank(name, _IMAGES) is None or not sides or any(type(each) is not int for each in sides):
         return None
     side = image_side(knobs, _IMAGE)
     if max(sides) <= _KEPT_IMAGE or side >= max(sides):
@@ -131,15 +131,15 @@ def recut(notes: tuple[str, ...], changed: Mapping[str, tuple[int, int, int]]) -
 
 def _guess(name: str) -> Any:
     """A guess for a required argument, unless it is a width, which is no fixed argument."""
-    widths = names.WIDTH + names.FEEDFORWARD + names.ATTENTION_WIDTH
-    return None if names.rank(name, widths) is not None else names.guess(name)
+    widths = argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH
+    return None if argnames.rank(name, widths) is not None else argnames.guess(name)
 
 
 def _limited(name: str, value: Any) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     for table, largest, small in _LIMITS:
-        if names.rank(name, table) is not None and value > largest:
+        if argnames.rank(name, table) is not None and value > largest:
             return small
     return None
 

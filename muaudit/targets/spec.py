@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.targets import stream
+from muaudit.targets import batch_stream
 from muaudit.targets.draft import finish
 from muaudit.targets.initialization import of_module
 from muaudit.targets.loader import near
@@ -93,7 +93,7 @@ def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
         label=f"{label}({', '.join(names)})",
         call=f"{spec.called}(width)",
         variants=_variants(spec, names, options),
-        batch=stream.first_of(spec.batch, spec.batches),
+        batch=batch_stream.first_of(spec.batch, spec.batches),
         batches=spec.batches,
         loss=spec.loss,
         optimizer=spec.optimizer,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.targets import initialization, paste, sound, stream
+from muaudit.targets import batch_stream, initialization, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.guesses import Hints
 from muaudit.targets.options import InputSpec, TargetOptions
@@ -102,7 +102,7 @@ def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:
         convert = _converter(draft, models[0])
         make, outputs = _run_batch(draft, variant, models, sizes, convert)
         axes = [axis.name for axis in variant.axes]
-        data = stream.endless(draft.batch, draft.batches, axes, convert)
+        data = batch_stream.endless(draft.batch, draft.batches, axes, convert)
         return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,))
     form, outputs = _run_forms(draft, variant, options, models, sizes)
     return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,))
@@ -176,8 +176,8 @@ def _maker(draft: Draft, variant: Variant, convert: Callable[[Any], Inputs]) -> 
     def make(at: Sizes) -> Inputs:
         with guarded("batch(width)"):
             seed_everything(0)
-            raw = stream.call_with_sizes(batch, at, axes[:1])
-            made = convert(next(raw) if stream.is_generator(raw) else raw)
+            raw = batch_stream.call_with_sizes(batch, at, axes[:1])
+            made = convert(next(raw) if batch_stream.is_generator(raw) else raw)
         sound.check_batch((*made.args, *made.kwargs.values()))
         return made
 
@@ -271,8 +271,8 @@ def _no_input(
     form = tried[0] if tried else input_forms.Form((InputSpec("float32", (2, 32)),))
     flags = " ".join(form.flags()) or "--input 'float32[2,32]'"
     names = [name for name in inspect.signature(model.forward).parameters if name not in form.kwargs]
-    made = paste.batch(form, names or ["x"], axis)
-    text = paste.spec("" if draft.spec else draft.call, () if draft.spec else draft.imports, made)
+    made = suggested_specs.batch(form, names or ["x"], axis)
+    text = suggested_specs.spec("" if draft.spec else draft.call, () if draft.spec else draft.imports, made)
     where = draft.path.name if draft.path is not None else "a file"
     hint = (
         f"the forward takes {_signature(model)}; say which tensors with --input, as in {flags},\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
-from muaudit.targets import names
+from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.heads import Heads, plan_heads
 from muaudit.targets.literals import advice
@@ -29,8 +29,8 @@ _SUFFIXES = (
     "_hidden_size", "width", "hidden",
 )  # fmt: skip
 _NOT_WIDTH = (
-    *names.VOCAB, *names.LENGTH, *names.IMAGE, *names.CLASSES, *names.OUTPUTS, *names.IN_CHANNELS, *names.INPUTS,
-    *names.HEADS, *names.KV_HEADS, *names.HEAD_DIM, *names.DEPTH,
+    *argnames.VOCAB, *argnames.LENGTH, *argnames.IMAGE, *argnames.CLASSES, *argnames.OUTPUTS,
+    *argnames.IN_CHANNELS, *argnames.INPUTS, *argnames.HEADS, *argnames.KV_HEADS, *argnames.HEAD_DIM, *argnames.DEPTH,
 )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ Sizes = list[int] | tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class WidthPlan:
     """How a model is built at any width: `values(sizes)` are its constructor arguments.
 
     axes: the widths, the main one first. fixed: arguments that stay. derived: from the main width to arguments that
@@ -83,7 +83,7 @@ class _Chosen:
 def plans(
     knobs: Mapping[str, Leaf], options: TargetOptions, label: str, construct: Construct | None = None,
     file: str | None = None,
-) -> Iterator[Plan]:  # fmt: skip
+) -> Iterator[WidthPlan]:  # fmt: skip
     """Plans worth trying, best first: a small model at small probes, larger probes, then nothing made smaller.
 
     construct: from arguments to a model, to try what names leave in doubt. file: where its widths may be numbers.
@@ -110,7 +110,7 @@ def plans(
 def _plan(
     chosen: _Chosen, probes: tuple[int, ...], knobs: Mapping[str, Leaf], options: TargetOptions, heads: Heads,
     fixed: tuple[dict[str, Any], list[str]],
-) -> Plan:  # fmt: skip
+) -> WidthPlan:  # fmt: skip
     values, notes = dict(fixed[0]), [*([chosen.note] if chosen.note else []), *fixed[1]]
     held: list[str] = []
     base = _number(knobs[chosen.main].value)
@@ -146,7 +146,7 @@ def _plan(
     kept = {name: value for name, value in values.items() if name not in heads.derived}
     derived = {name: heads.at(name, probes[0]) for name in heads.derived}
     heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
-    return Plan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small))
+    return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small))
 
 
 def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen | None:
@@ -201,18 +201,18 @@ def _in_doubt(name: str, knobs: Mapping[str, Leaf]) -> bool:
     """Whether a name is as often that of an input: `channels`, `width` beside `height`; or only ends like a width."""
     short = name.rpartition(".")[2]
     beside = short.endswith("width") and f"{short.removesuffix('width')}height" in {n.rpartition(".")[2] for n in knobs}
-    known = names.rank(short, names.WIDTH + names.FEEDFORWARD + names.ATTENTION_WIDTH) is not None
-    return beside or not known or names.rank(short, names.DOUBTFUL) is not None
+    known = argnames.rank(short, argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH) is not None
+    return beside or not known or argnames.rank(short, argnames.DOUBTFUL) is not None
 
 
 def _may_be_width(name: str, leaf: Leaf) -> bool:
     short = name.rpartition(".")[2]
-    return _is_size(leaf) and not names.no_width(short) and names.rank(short, _NOT_WIDTH) is None
+    return _is_size(leaf) and not argnames.no_width(short) and argnames.rank(short, _NOT_WIDTH) is None
 
 
 def _is_multiplier(name: str, leaf: Leaf) -> bool:
     """Whether an argument is a number that every width of a table is multiplied by."""
-    return isinstance(leaf.value, float) and names.multiplies_widths(name.rpartition(".")[2])
+    return isinstance(leaf.value, float) and argnames.multiplies_widths(name.rpartition(".")[2])
 
 
 def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: TargetOptions) -> dict[str, Any]:
@@ -253,27 +253,27 @@ def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple
         short = name.rpartition(".")[2]
         if name in options.set or not _is_size(leaf):
             continue
-        rank = names.rank(short, names.WIDTH)
+        rank = argnames.rank(short, argnames.WIDTH)
         if rank is not None:
             yield (rank, order), name
-        elif names.rank(short, names.FEEDFORWARD + names.ATTENTION_WIDTH) is not None:
+        elif argnames.rank(short, argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH) is not None:
             yield (1000, order), name
-        elif short.endswith(_SUFFIXES) and names.rank(short, _NOT_WIDTH) is None:
+        elif short.endswith(_SUFFIXES) and argnames.rank(short, _NOT_WIDTH) is None:
             yield (500, order), name
 
 
 def _is_width(name: str, leaf: Leaf) -> bool:
     """Whether an argument is a width that scales along with the main one."""
     short = name.rpartition(".")[2]
-    tables = names.FEEDFORWARD + names.ATTENTION_WIDTH + names.WIDTH
-    return _is_size(leaf) and names.rank(short, tables) is not None
+    tables = argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH + argnames.WIDTH
+    return _is_size(leaf) and argnames.rank(short, tables) is not None
 
 
 def _grows_along(name: str, leaf: Leaf) -> bool:
     """Whether an argument scales along: a width, or one without a default that is called like nothing but a width."""
     short = name.rpartition(".")[2]
-    bare = leaf.value is MISSING and names.guess(short) is None and short.endswith(_SUFFIXES)
-    return _is_width(name, leaf) or (bare and _is_size(leaf) and names.rank(short, _NOT_WIDTH) is None)
+    bare = leaf.value is MISSING and argnames.guess(short) is None and short.endswith(_SUFFIXES)
+    return _is_width(name, leaf) or (bare and _is_size(leaf) and argnames.rank(short, _NOT_WIDTH) is None)
 
 
 def _is_size(leaf: Leaf) -> bool:
@@ -286,7 +286,7 @@ def _is_size(leaf: Leaf) -> bool:
 def _along(name: str, leaf: Leaf, main: WidthAxis) -> WidthAxis:
     """A secondary axis at its ratio to the main one, rounded to a multiple of 8 at the first probe."""
     own, first = _number(leaf.value), main.probes[0]
-    feedforward = names.rank(name.rpartition(".")[2], names.FEEDFORWARD) is not None
+    feedforward = argnames.rank(name.rpartition(".")[2], argnames.FEEDFORWARD) is not None
     ratio = own / (main.default or 512) if own is not None else (4 if feedforward and "hidden" not in name else 1)
     size = max(8, round(ratio * first / 8) * 8)
     return WidthAxis(name, tuple(size * probe // first for probe in main.probes), own)
@@ -299,7 +299,7 @@ def _probes(main: str, options: TargetOptions, divisor: int, multiplier: bool) -
         return [given]
     if multiplier:
         return [(1, 2), (2, 4)]
-    usual = _CHANNEL_PROBES if names.rank(main.rpartition(".")[2], _CHANNELS) is not None else PROBES
+    usual = _CHANNEL_PROBES if argnames.rank(main.rpartition(".")[2], _CHANNELS) is not None else PROBES
     legal: list[tuple[int, ...]] = [probes for probes in usual if probes[0] % divisor == 0]
     return legal or [(4 * divisor, 8 * divisor)]
 

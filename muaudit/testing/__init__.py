@@ -56,8 +56,8 @@ def assert_mup(
         UserError: the model could not be audited, or something was asked for that does not exist.
     """
     __tracebackhide__ = True
-    from muaudit.testing.run import audited_functions, audited_target, same_random_state
-    from muaudit.testing.verdict import failure
+    from muaudit.testing.asserted import audited_functions, audited_target, same_random_state
+    from muaudit.testing.failure import failure
 
     functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths}
     with same_random_state():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..audit import audit
 from ..errors import UserError
 from ..findings.model import Report
 from ..targets.probe import Target
@@ -231,8 +232,6 @@ def _marked(number: float) -> float:
 
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:
-    from ..audit import audit
-
     try:
         return audit(target)
     except UserError as error:

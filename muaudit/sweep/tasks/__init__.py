@@ -17,7 +17,7 @@ NAMES = ("text", "teacher", "digits")
 
 
 @dataclass(frozen=True)
-class Task:
+class SweepTask:
     """Data and loss.
 
     batches: `(sizes, seed)` → inputs without end, the same at every width and hyperparameter.
@@ -32,7 +32,7 @@ class Task:
     note: str = ""
 
 
-def choose(target: Target, name: str | None, batch_size: int) -> Task:
+def choose(target: Target, name: str | None, batch_size: int) -> SweepTask:
     """The task by name; without one the target's own data, and where it has none what its input looks like.
 
     Raises:
@@ -56,9 +56,9 @@ def choose(target: Target, name: str | None, batch_size: int) -> Task:
     raise UserError(f"unknown data {chosen!r}", nearest(chosen, NAMES, "built-in data"))
 
 
-def _own(target: Target) -> Task:
+def _own(target: Target) -> SweepTask:
     assert target.data is not None
-    return Task("own", "the target's own data", {"data": "own"}, target.data, target.loss)
+    return SweepTask("own", "the target's own data", {"data": "own"}, target.data, target.loss)
 
 
 def _guess(target: Target) -> str:

@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 from ...errors import UserError
 from ...targets.probe import Inputs, Target
-from . import Task
+from . import SweepTask
 from .fitting import Call, classified, misfit, narrow_call
 
 SIDE, CLASSES, SEED = 8, 10, 0xD161
 
 
-def digits_task(target: Target, batch_size: int) -> Task:
+def digits_task(target: Target, batch_size: int) -> SweepTask:
     """Tell digits apart. Raises UserError without scikit-learn, or where the target takes no such images."""
     images, labels = _digits()
     call = narrow_call(target, "digits", floating=True)
@@ -34,7 +34,7 @@ def digits_task(target: Target, batch_size: int) -> Task:
             for rows in torch.split(order, batch_size)[: max(1, len(x) // batch_size)]:
                 yield Inputs((x[rows],), {}, {"targets": labels[rows]})
 
-    return Task(
+    return SweepTask(
         "digits",
         f"scikit-learn's digits, {batch_size} at a time",
         {"data": "digits", "batch": batch_size, "inputs": list(x.shape[1:])},

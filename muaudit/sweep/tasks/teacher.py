@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from ...targets.probe import Inputs, Target
-from . import Task
+from . import SweepTask
 from .fitting import classified, misfit, narrow_call
 
 HIDDEN, SEED = 64, 0x7EAC
 
 
-def teacher_task(target: Target, batch_size: int) -> Task:
+def teacher_task(target: Target, batch_size: int) -> SweepTask:
     """Learn the teacher's outputs by squared error. Raises UserError where the output has another form."""
     call = narrow_call(target, "teacher", floating=True)
     shape = tuple(call.first.shape[1:])
@@ -34,7 +34,7 @@ def teacher_task(target: Target, batch_size: int) -> Task:
             x = torch.randn((batch_size, *shape), generator=drawn)
             yield Inputs((x,), {}, {"targets": torch.tanh(x.reshape(batch_size, -1) @ first) @ second})
 
-    return Task(
+    return SweepTask(
         "teacher",
         f"a random teacher on {features} inputs and {outputs} outputs, {batch_size} samples at a time",
         {"data": "teacher", "batch": batch_size, "inputs": list(shape), "outputs": outputs},

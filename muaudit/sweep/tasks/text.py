@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ...errors import UserError
 from ...targets.probe import Inputs, Target
-from . import Task
+from . import SweepTask
 from .fitting import Call, classified, misfit, narrow_call
 
 CHARACTERS = 2_000_000
@@ -22,7 +22,7 @@ ALPHABET = 96
 """Token 0 is every character that is not among the most frequent 95."""
 
 
-def text_task(target: Target, batch_size: int) -> Task:
+def text_task(target: Target, batch_size: int) -> SweepTask:
     """Predict the next character. Raises UserError where the target is no language model."""
     call = narrow_call(target, "text", floating=False)
     length = int(call.first.shape[-1])
@@ -49,7 +49,7 @@ def text_task(target: Target, batch_size: int) -> Task:
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1))
 
-    return Task(
+    return SweepTask(
         "text",
         f"characters of Python's standard library, {batch_size} × {length} at a time",
         {"data": "text", "sha256": digest, "batch": batch_size, "length": length, "tokens": tokens},

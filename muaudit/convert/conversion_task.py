@@ -1,0 +1,95 @@
+"""A conversion from the target to the files, meant for a child: it builds the model, and so runs the user's code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from typing import Any
+
+from ..audit import audit
+from ..checkpoints.verify import Verified
+from ..errors import UserError
+from ..findings.model import Report, SourceFix
+from ..isolation.child import alive, tell
+from ..isolation.plain_data import plain
+from ..jobs.job import Job
+from ..parametrizations.profile_file import get_profile
+from ..plan.planned import planned
+from ..plan.scales import Hook
+from ..report.layout import Line
+from ..targets import Target, resolve
+from ..targets.base_shapes import BaseFile, base_of
+from ..targets.whole import whole
+from .loading import loading_lines
+from .output_folder import Conversion, Wanted, prepare_output
+from .plan_lines import paste_lines, plan_lines
+from .planner import make_plan
+from .source_edits import source_diff, source_fixes
+
+
+def converted(job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted) -> dict[str, Any]:
+    """Plan and write. `lines` to show, and the exit `code`, as plain data.
+
+    Raises:
+        UserError: the target cannot be planned for, or the files cannot be written.
+    """
+    with redirect_stdout(sys.stderr):
+        output, after, edits = _plan(job, base_width, width, formulation, wanted)
+        verified = output.write(_Told(output.total).advance)
+        lines = [plain(each) for each in _lines(output, after, verified, edits)]
+    return {"lines": lines, "code": after.exit_code(False)}
+
+
+class _Told:
+    """Tells how many bytes of all are written."""
+
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+
+    def advance(self, size: int) -> None:
+        self.done += size
+        if self.total:
+            tell(self.done, self.total)
+        else:
+            alive()
+
+
+def _plan(
+    job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted
+) -> tuple[Conversion, Report, Mapping[Hook, SourceFix]]:
+    profile, target = get_profile(job.profile), resolve(job.text, job.options)
+    if job.options.bsh is not None:
+        base_width = _agreed(base_width, base_of(job.options.bsh, target))
+    assert base_width is not None
+    plan = make_plan(
+        target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation, profile=profile
+    )
+    after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
+    full, why_not = whole(target, job.options, lambda changed: resolve(job.text, changed))
+    return prepare_output(target, full, why_not, plan, wanted), after, source_fixes(target, plan)
+
+
+def _lines(
+    output: Conversion, after: Report, verified: Verified | None, edits: Mapping[Hook, SourceFix]
+) -> Iterator[Line]:
+    plan, out = output.plan, output.wanted.out
+    yield from plan_lines(plan, after, edits, source_diff(edits))
+    if output.transfer is None:
+        yield from paste_lines(plan, out, output.starts, output.why_not)
+    else:
+        yield from loading_lines(plan, output.transfer, out, verified)
+
+
+def _agreed(given: int | None, base: BaseFile) -> int:
+    if given not in (None, base.width):
+        raise UserError(f"--base-width is {given}, the base width of {base.path} is {base.width}", "leave one out")
+    return base.width
+
+
+def _own_width(target: Target) -> int:
+    own = target.axes[0].default
+    if own is None:
+        raise UserError(f"the model has no width of its own: {target.axes[0].name} has no default",
+                        "say which to train at with --width N")  # fmt: skip
+    return own

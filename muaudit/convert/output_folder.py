@@ -1,0 +1,188 @@
+"""The output folder of a conversion: plan, state dict and what else was asked for, complete or not there at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoints.folder import replaced
+from ..checkpoints.moved import TransferRequest, prepare
+from ..checkpoints.verify import verify
+from ..errors import UserError
+from ..plan.file import SCHEMA, load_plan, write_plan
+from ..plan.plan import Plan
+from ..reading import Malformed, parse_yaml, read_text
+from ..targets.base_shapes import bsh_text
+from ..targets.probe import Target
+from ..targets.skeleton import skeleton
+from .initial_weights import write_fresh
+from .python_module import module_text
+
+if TYPE_CHECKING:
+    from ..checkpoints.moved import CheckpointTransfer
+    from ..checkpoints.verify import Verified
+    from ..targets.skeleton import Skeleton
+
+_LARGEST = 300_000_000
+"""Parameters of a published configuration above which no initialization is written."""
+
+PLAN, STATE_DICT, MODULE, BASE_SHAPES = "plan.yaml", "state_dict.safetensors", "mup_plan.py", "model.bsh"
+
+_MEANINGS = """\
+--fresh: it is an initialization, before any training; its tensors are scaled to the µP init
+--function-preserving --from PLAN: it is trained, by the plan PLAN; it is moved to this formulation, its outputs stay"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written, as the command line says it; see `muaudit convert --help`."""
+
+    out: Path
+    seed: int = 0
+    state_dict: Path | None = None
+    fresh: bool = False
+    function_preserving: bool = False
+    old_plan: Path | None = None
+    optimizer_state: Path | None = None
+    keep: tuple[str, ...] = ()
+    verify: bool = False
+    emit_python: bool = False
+    emit_bsh: bool = False
+
+    def check(self) -> None:
+        """Raise UserError where the meaning of a checkpoint is left open, or options contradict each other."""
+        if self.fresh and self.function_preserving:
+            raise UserError("--fresh and --function-preserving are two different things", _MEANINGS)
+        if self.state_dict is None:
+            needing = {
+                "--function-preserving": self.function_preserving, "--from": self.old_plan, "--keep": self.keep,
+                "--optimizer-state": self.optimizer_state, "--verify": self.verify,
+            }  # fmt: skip
+            for option, given in needing.items():
+                if given:
+                    raise UserError(f"{option} needs a checkpoint", "--state-dict FILE names it")
+        elif not (self.fresh or self.function_preserving):
+            raise UserError(f"--state-dict {self.state_dict}: is it fresh or trained?", _MEANINGS)
+        if self.old_plan is not None and not self.function_preserving:
+            raise UserError("--from names the plan of a trained checkpoint", _MEANINGS)
+
+    def source_plan(self) -> Plan | None:
+        """The plan that a trained checkpoint comes from: given, or beside it.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        if self.state_dict is None or not self.function_preserving:
+            return None
+        folder = self.state_dict if self.state_dict.is_dir() else self.state_dict.parent
+        if self.old_plan is None and not (folder / PLAN).is_file():
+            raise UserError(
+                "--function-preserving needs the plan that the checkpoint was trained by",
+                "--from mup/plan.yaml names it, or put it beside the checkpoint",
+            )
+        return load_plan(self.old_plan or folder / PLAN)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is about to be written; every input was read and found right.
+
+    target: as it was audited. full: at its own size, None where that cannot be built. why_not: why no initialization of
+    it is written, where none is. total: in bytes.
+    """
+
+    target: Target
+    full: Target | None
+    why_not: str
+    plan: Plan
+    wanted: Wanted
+    transfer: CheckpointTransfer | None = None
+    model: Skeleton | None = None
+    total: int = field(default=0)
+
+    def write(self, advance: Callable[[int], None]) -> Verified | None:
+        """Write the folder in one step; with `--verify`, only if the outputs agree.
+
+        Raises:
+            UserError: a file cannot be read or written, or the outputs do not agree. The folder is as it was then.
+        """
+        verified = None
+        with replaced(self.wanted.out, _own) as staging:
+            if self.transfer is not None:
+                self.transfer.write(staging, advance)
+                if self.wanted.verify and self.full is not None and self.model is not None:
+                    verified = verify(self.transfer, self.full, staging, self.model)
+            elif self.full is not None and self.starts:
+                write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed, self.wanted.out)
+            self._emit(staging)
+            written = sorted([*(path.name for path in staging.iterdir()), PLAN])
+            write_plan(self.plan, staging / PLAN, self._record(written))
+        return verified
+
+    @property
+    def starts(self) -> bool:
+        """Whether an initialization is written."""
+        return self.transfer is None and self.full is not None and not self.why_not
+
+    def _emit(self, folder: Path) -> None:
+        if self.wanted.emit_python:
+            (folder / MODULE).write_text(module_text(self.plan, Path(MODULE).stem), encoding="utf-8")
+        if self.wanted.emit_bsh:
+            text = bsh_text(self.full or self.target, self.plan.base_width, BASE_SHAPES)
+            (folder / BASE_SHAPES).write_text(text, encoding="utf-8")
+
+    def _record(self, written: list[str]) -> dict[str, Any]:
+        """What plan.yaml says about the files beside it."""
+        if self.transfer is None:
+            source = f"an initialization with seed {self.wanted.seed}" if self.starts else "nothing"
+            return {"meaning": "fresh", "to": source, "written": written}
+        request = self.transfer.request
+        record: dict[str, Any] = {"meaning": request.meaning, "to": request.state_dict.name}
+        if request.old is not None:
+            record["from"] = request.old.formulation
+        return {**record, "written": written}
+
+
+def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan, wanted: Wanted) -> Conversion:
+    """Read what is to be converted, before anything is written.
+
+    target, full, why_not: as in `Conversion`.
+
+    Raises:
+        UserError: a file is damaged, is not this model's, or was converted before.
+    """
+    if wanted.state_dict is None:
+        return Conversion(target, full, why_not or _too_large(full, plan), plan, wanted)
+    if full is None:
+        raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
+
+    model = skeleton(full, plan.width)
+    request = TransferRequest(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
+    transfer = prepare(request, model, wanted.out)
+    return Conversion(target, full, why_not, plan, wanted, transfer, model, transfer.nbytes)
+
+
+def _too_large(full: Target | None, plan: Plan) -> str:
+    """Why no initialization of a published configuration is written, where none is: it may be of any size."""
+    if full is None or full.own is None:
+        return ""
+
+    try:
+        count = sum(math.prod(shape) for shape in skeleton(full, plan.width).parameters.values())
+    except UserError as error:
+        return error.message.splitlines()[0]
+    return f"the model has {count:,} parameters" if count > _LARGEST else ""
+
+
+def _own(folder: Path) -> Collection[str]:
+    """What an earlier run wrote into a folder, as its plan.yaml says."""
+    try:
+        data = parse_yaml(read_text(folder / PLAN))
+        if data["schema"] != SCHEMA:
+            return ()
+        return {PLAN, *map(str, (data.get("applied") or {"written": [STATE_DICT]})["written"])}
+    except (UserError, Malformed, KeyError, TypeError):
+        return ()

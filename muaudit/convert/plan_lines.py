@@ -1,0 +1,107 @@
+"""What `muaudit convert` prints: every scale, what was absorbed and what was hooked, and the lines to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from ..findings.model import Report
+from ..findings.power import number, power
+from ..plan.plan import Plan
+from ..plan.scales import WHOLE, Entry, Hook
+from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from .optimizer_lines import usage
+
+
+def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:
+    """The plan and the verdict on the model as converted.
+
+    edits: multipliers that could stand in the source instead. diff: the source with all of these.
+    """
+    yield line(
+        (f"{plan.target}, ", BOLD),
+        f"{plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}",
+    )
+    yield line()
+    rows = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
+    yield from columns(rows + [_row(plan, entry) for entry in plan.entries], indent=2, hang=4)
+    yield line()
+    absorbed = [entry for entry in plan.entries if entry.note]
+    for entry in absorbed:
+        yield line((entry.pattern, BOLD), f": {entry.note}", indent=2, hang=2)
+    for hook in plan.hooks:
+        yield line(
+            (f"{hook.module}", BOLD),
+            f": {_part(hook)}its {hook.on} × {power(hook.exponent, 'm')} in a forward hook; {hook.note}; "
+            + ("better made in the source, below" if hook in edits else "no edit of the source is known"),
+            indent=2,
+            hang=2,
+        )
+    if not plan.hooks:
+        yield line(("no forward code changes", DIM), indent=2)
+    if diff:
+        yield from _diff_lines(diff)
+    for note in plan.notes:
+        yield line(("not covered ", WARNING), note, indent=2, hang=2)
+    yield line()
+    yield from _verdict(after)
+
+
+def _row(plan: Plan, entry: Entry) -> tuple[str, ...]:
+    return (entry.pattern, "+".join(entry.roles) or "-", *(_scale(plan, exponent) for exponent in entry.exponents))
+
+
+def _scale(plan: Plan, exponent: float) -> str:
+    return f"{number(plan.scale(exponent))} ({power(exponent, 'm')})" if exponent else "1"
+
+
+def _part(hook: Hook) -> str:
+    """`columns 0 to 1/3 of `, where it is not all of them."""
+    if hook.part == WHOLE:
+        return ""
+    each = f" of each of {hook.part.groups} groups" if hook.part.groups > 1 else ""
+    return f"columns {hook.part.start} to {hook.part.stop}{each} of "
+
+
+def _diff_lines(diff: str) -> Iterator[Line]:
+    """Flush left, so that it can be applied as it stands."""
+    yield line()
+    yield line("in the source instead of hooks (git apply, then convert again):")
+    styles = {"+": GOOD, "-": ERROR, "@": DIM}
+    for row in diff.splitlines():
+        yield line((row, "" if row.startswith(("+++", "---")) else styles.get(row[:1], "")))
+
+
+def _verdict(after: Report) -> Iterable[Line]:
+    errors = [v for v in after.violations if v.severity == "error"]
+    if not errors and not after.unanalysed:
+        return [line(("audited as converted: no errors", GOOD))]
+    lines = [line((f"audited as converted: {len(errors)} errors, {len(after.unanalysed)} not analysed", WARNING))]
+    lines += [
+        line(f"{v.rule} {v.pattern or v.message}: found {v.found}, expected {v.expected}", indent=2) for v in errors
+    ]
+    return lines + [line(f"{u.name}: {u.reason}", indent=2) for u in after.unanalysed]
+
+
+def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Iterator[Line]:
+    """What to put into the training script."""
+    yield line()
+    yield line(f"wrote {folder / 'plan.yaml'}" + (f" and {folder / 'state_dict.safetensors'}" if state_dict else ""))
+    if why_not:
+        yield line(f"no state dict: {why_not}; plan.apply_(model) does the same to your own", indent=2)
+    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
+    code = [
+        "import muaudit",
+        f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
+        "plan.apply_(model)  # once, right after the model is made and initialized",
+        f"# LR as tuned at width {plan.base_width}",
+        *usage(plan, decay="weight_decay=0.1"),
+        "# groups of your own (decay and no decay, layer-wise lr): plan.refine(model, groups)",
+    ]
+    if state_dict:
+        code += [
+            "# or, in place of apply_, start from the weights that were written:",
+            f'# safetensors.torch.load_model(model, "{folder / "state_dict.safetensors"}"); plan.install_hooks(model)',
+        ]
+    for row in code:
+        yield line(row, indent=4)

@@ -1,0 +1,102 @@
+"""What a sweep measured, as plain data. Free of torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .curves import Curves
+from .sweep_verdict import SweepVerdict, at
+
+SCHEMA = "muaudit.sweep-report/1"
+INTERRUPTED = "interrupted after "  # how the notice begins
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep. titles: variant → what people call it; setup: one line; main: whose verdict the exit code is."""
+
+    describe: str
+    setup: str
+    width_name: str
+    titles: Mapping[str, str]
+    main: str
+    curves: tuple[Curves, ...]
+    results: str
+    notices: tuple[str, ...] = ()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return any(notice.startswith(INTERRUPTED) for notice in self.notices)
+
+
+def to_json(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> str:
+    """The report as JSON; a loss is null where the run diverged, missing where there was none."""
+    data = {
+        "schema": SCHEMA,
+        "target": measured.describe,
+        "setup": measured.setup,
+        "width_name": measured.width_name,
+        "results": measured.results,
+        "notices": list(measured.notices),
+        "verdicts": [_verdict(measured, verdict) for verdict in verdicts],
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_csv(measured: SweepResult) -> str:
+    """One line a run."""
+    rows = ["variant,hyperparameter,value,lr,width,seed,loss"]
+    for curves in measured.curves:
+        for (i, j, k), loss in _cells(curves):
+            value = curves.values[k]
+            lr = value if curves.at is None else curves.at
+            shown = "diverged" if math.isinf(loss) else f"{loss!r}"
+            rows.append(f"{curves.variant},{curves.knob},{value!r},{lr!r},{curves.widths[i]},{j},{shown}")
+    return "\n".join(rows) + "\n"
+
+
+def _verdict(measured: SweepResult, verdict: SweepVerdict) -> dict[str, Any]:
+    curves = verdict.curves
+    return {
+        "variant": curves.variant,
+        "title": measured.titles[curves.variant],
+        "hyperparameter": curves.knob,
+        "lr": curves.at,
+        "status": verdict.status,
+        "reasons": list(verdict.reasons),
+        "drift_log2": _number(verdict.drift),
+        "drift_error": _number(verdict.drift_error),
+        "drift_at_least": verdict.at_least,
+        "lost": _number(verdict.lost),
+        "diverges_at_narrow_optimum": verdict.lost == math.inf,
+        "wider_is_better": verdict.wider,
+        "wider_detail": verdict.wider_detail,
+        "optima": [
+            {"width": width, "value": at(curves, o), "log2": o.place, "error": o.error, "loss": o.loss, "edge": o.edge,
+             "best_run": curves.values[o.index]} if o else {"width": width, "value": None}
+            for width, o in zip(curves.widths, verdict.optima, strict=True)
+        ],
+        "runs": [
+            {"width": curves.widths[i], "seed": j, "value": curves.values[k], "loss": _number(loss)}
+            for (i, j, k), loss in _cells(curves)
+        ],
+    }  # fmt: skip
+
+
+def _cells(curves: Curves) -> list[tuple[tuple[int, int, int], float]]:
+    import numpy as np
+
+    return [
+        ((int(i), int(j), int(k)), float(loss))
+        for (i, j, k), loss in np.ndenumerate(curves.losses)
+        if not math.isnan(loss)
+    ]
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,103 @@
+"""The picture of a sweep (after TP5, arXiv 2203.03466, Figs. 1, 3 and 4): loss against a hyperparameter, a curve a
+width, minima marked; one column a variant, one row a hyperparameter.
+
+matplotlib is imported here only, and without pyplot, so that no global state and no display is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .knobs import KNOBS
+from .optimum import Array
+from .ranges import shown
+from .result import SweepResult
+from .sweep_verdict import SweepVerdict
+
+LOGARITHMIC = 8.0
+"""Losses that span more than this factor are drawn on a logarithmic axis."""
+
+_COLOUR = {"pass": "#1a7f37", "fail": "#d62728", "undecided": "#9a6700"}
+_WORDS = {"pass": "transfers", "fail": "does not transfer", "undecided": "undecided"}
+
+
+def plot(measured: SweepResult, verdicts: Sequence[SweepVerdict], path: Path) -> None:
+    """Draw every verdict's curves and write the file. Raises UserError where it cannot be written."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    knobs = list(dict.fromkeys(verdict.curves.knob for verdict in verdicts))
+    columns = list(dict.fromkeys(verdict.curves.variant for verdict in verdicts))
+    with matplotlib.rc_context({"font.size": 9, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit"}):
+        figure = Figure(figsize=(4.2 * len(columns) + 1.0, 3.5 * len(knobs) + 0.3), layout="constrained")
+        grid = figure.subplots(len(knobs), len(columns), sharey="row", sharex="row", squeeze=False)
+        for row, knob in zip(grid, knobs, strict=True):
+            drawn = {v.curves.variant: v for v in verdicts if v.curves.knob == knob}
+            for panel, variant in zip(row, columns, strict=True):
+                if variant in drawn:
+                    _panel(panel, measured, drawn[variant])
+            row[0].set_ylabel("training loss")
+            _limits(row, list(drawn.values()))
+        grid[0][-1].legend(title=measured.width_name, fontsize=8, title_fontsize=8, frameon=False, loc="upper left",
+                           bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+        try:
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _panel(panel: Any, measured: SweepResult, verdict: SweepVerdict) -> None:
+    from matplotlib import colormaps
+
+    curves, colours = verdict.curves, colormaps["viridis"]
+    axis, means = np.array(curves.axis), curves.means()
+    for place, (width, optimum) in enumerate(zip(curves.widths, verdict.optima, strict=True)):
+        colour = colours(0.9 * (1 - place / max(1, len(curves.widths) - 1)))
+        there = np.isfinite(means[place]) & np.isfinite(axis)
+        shown_losses = np.where(there, means[place], np.nan)  # a gap where a value was not run, or diverged
+        panel.plot(axis, shown_losses, color=colour, marker="o", markersize=3, linewidth=1.4, label=width)
+        _band(panel, axis[there], curves.losses[place][:, there], colour)
+        if optimum is not None:
+            panel.errorbar(
+                [optimum.place], [optimum.loss], xerr=[optimum.error], color=colour, marker="*", markersize=11,
+                markeredgecolor="black", markeredgewidth=0.6, capsize=2, elinewidth=1.0, zorder=4,
+            )  # fmt: skip
+    panel.set_xlabel(_label(curves.knob))
+    panel.grid(True, linewidth=0.4, alpha=0.4)
+    panel.set_title(_title(measured, verdict), fontsize=9, color=_COLOUR[verdict.status])
+
+
+def _band(panel: Any, axis: Array, losses: Array, colour: Any) -> None:
+    """The range over seeds."""
+    if losses.shape[0] > 1 and axis.size:
+        panel.fill_between(axis, losses.min(axis=0), losses.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+
+
+def _title(measured: SweepResult, verdict: SweepVerdict) -> str:
+    at_least = "≥ " if verdict.at_least else ""
+    drift = "" if np.isnan(verdict.drift) else f": best {verdict.curves.knob} drifts {at_least}×{2**verdict.drift:.2g}"
+    fixed = "" if verdict.curves.at is None else f" (lr {shown(verdict.curves.at)})"
+    return f"{measured.titles[verdict.curves.variant]}{fixed}\n{_WORDS[verdict.status]}{drift}"
+
+
+def _label(knob: str) -> str:
+    return f"−log2(1 − {knob})" if KNOBS[knob].axis(0.5) == 1.0 else f"log2 {knob}"
+
+
+def _limits(row: Any, verdicts: Sequence[SweepVerdict]) -> None:
+    """Losses far above all others are cut off: what matters lies near the minima."""
+    losses = np.concatenate([verdict.curves.means().ravel() for verdict in verdicts])
+    losses = losses[np.isfinite(losses)]
+    if not losses.size:
+        return
+    low, high = float(losses.min()), float(np.quantile(losses, 0.95))
+    if low > 0 and high > LOGARITHMIC * low:
+        row[0].set_yscale("log")
+        row[0].set_ylim(low / 1.2, high * 1.2)
+    else:
+        row[0].set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low) or high + 1.0)

@@ -1,0 +1,98 @@
+"""A sweep as it was asked for, checked before anything heavy is imported. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from muaudit.errors import UserError
+from muaudit.suggest import nearest
+from muaudit.sweep.budget import parse_budget
+from muaudit.sweep.knobs import parse_hps
+from muaudit.sweep.ranges import parse_values
+from muaudit.targets.options import check_init
+from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
+
+SCHEDULES = ("constant", "linear", "cosine")
+DATA = ("text", "teacher", "digits")
+SMALL_WIDTH = 512
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """The options of `muaudit sweep` as they were given."""
+
+    target: str | None = None
+    widths: str | None = None
+    lr: str | None = None
+    near: int | None = None
+    steps: int = 300
+    seeds: int = 1
+    seed: int = 0
+    hp: tuple[str, ...] = ()
+    plan: Path | None = None
+    convert: bool = False
+    base_width: int | None = None
+    only_plan: bool = False
+    compare: str | None = None
+    data: str | None = None
+    batch_size: int = 16
+    schedule: str | None = None
+    warmup: int = 0
+    optimizer: str | None = None
+    tolerance: float = 2.0
+    lost: float = 0.01
+    results: Path | None = None
+    budget: str | None = None
+    together: int = 0
+    device: str = "cpu"
+    dtype: str = "fp32"
+    ray: str | None = None
+    ray_cpus: float = 1.0
+    ray_gpus: float = 0.0
+    width: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    input: tuple[str, ...] = ()
+    init: str | None = None
+    no_init: bool = False
+
+
+def check_request(request: SweepRequest) -> None:
+    """Raise UserError for whatever can be seen to be wrong without a model."""
+    if request.widths is not None:
+        parse_width_list(request.widths)
+    if request.lr is not None:
+        parse_values(request.lr, "--lr")
+    parse_hps(request.hp)
+    if request.budget is not None:
+        parse_budget(request.budget)
+    check_settings(RunSettings(device=request.device, dtype=request.dtype))
+    for name, value, choices in (("schedule", request.schedule, SCHEDULES), ("data", request.data, DATA)):
+        if value is not None and value not in choices:
+            raise UserError(f"unknown {name} {value!r}", nearest(value, choices, f"--{name} takes"))
+    if request.warmup >= request.steps:
+        raise UserError(f"--warmup {request.warmup} leaves nothing of {request.steps} steps")
+    if not request.tolerance > 1:
+        raise UserError(f"--tolerance expects a factor above 1, found {request.tolerance:g}")
+    if not request.lost >= 0:
+        raise UserError(f"--lost expects a share such as 0.01, found {request.lost:g}")
+    check_init(request.init, request.no_init)
+    _check_variants(request)
+
+
+def _check_variants(request: SweepRequest) -> None:
+    given = [name for name, there in (("--plan", request.plan), ("--convert", request.convert),
+                                      ("--compare", request.compare)) if there]  # fmt: skip
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} each say what to sweep beside the target: give one of them")
+    if request.base_width is not None and not request.convert:
+        raise UserError("--base-width is for the plan that --convert makes", "a plan in a file has its own")
+    if request.only_plan and not (request.plan or request.convert):
+        raise UserError("--only-plan needs a plan", "--plan FILE, or --convert to make one here")
+
+
+def frugal(request: SweepRequest) -> None:
+    """One thread for small models on a CPU; must come before torch is imported."""
+    widest = max(parse_width_list(request.widths)) if request.widths is not None else SMALL_WIDTH
+    if request.device == "cpu" and widest <= SMALL_WIDTH:
+        be_frugal()

@@ -1,0 +1,84 @@
+"""The pipeline of `muaudit sweep`: resolve, prepare, run what is missing, collect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ..isolation import LostTarget
+from ..isolation.child import interrupted_by_user, tell
+from ..isolation.plain_data import plain
+from ..training.beforehand import check_device
+from . import prepare
+from .budget import Clock, parse_budget
+from .ensemble_size import automatic
+from .flops import counter
+from .knobs import parse_hps
+from .ranges import parse_values
+from .remote import on_ray
+from .result import SweepResult
+from .results_file import Results
+from .sweep_request import SweepRequest
+from .sweep_verdict import Tolerance
+from .swept import variants_of
+from .trainings import Grid
+from .variant import SweepVariant
+from .whole_sweep import Progress, Sweep, measured, quiet
+
+
+def swept(request: SweepRequest) -> Any:
+    """`carry_out` in a child, as plain data. Raises UserError."""
+    measured, _ = carry_out(request, tell)
+    if measured.interrupted and not interrupted_by_user():
+        raise LostTarget(measured.describe, "the audited code raised KeyboardInterrupt", "finished runs are kept")
+    return plain(measured)
+
+
+def carry_out(request: SweepRequest, progress: Progress = quiet) -> tuple[SweepResult, Tolerance]:
+    """Run the sweep, or the rest of it. Raises UserError."""
+    check_device(request.device)
+    target, variants, settings, widths = variants_of(request)
+    grid = Grid(
+        tuple(variant.name for variant in variants),
+        widths,
+        parse_values(request.lr, "--lr") if request.lr is not None else prepare.default_rates(target),
+        request.seeds,
+        request.seed,
+        parse_hps(request.hp),
+    )
+    for variant in variants:  # a hyperparameter or a width that cannot be is said before the first run
+        variant.make(widths[0], {"lr": grid.lrs[0], **{name: values[0] for name, values in grid.hps.items()}}, 0)
+    asked = {"set": sorted(request.set), "input": sorted(request.input)}
+    asked |= {"init": [request.init or "none"]} if request.init or request.no_init else {}
+    identity = prepare.identity(variants, settings, asked)
+    results = Results(request.results or prepare.default_path(identity), identity)
+    clock = Clock(parse_budget(request.budget) if request.budget is not None else None)
+    sweep = Sweep(variants, grid, settings, results, clock, _together(request), progress)
+    sweep.notices += [note for variant in variants[:1] if (note := variant.task.note)]
+    sweep.near = request.near
+    if clock.budget is not None and clock.budget.unit == "FLOPs":
+        clock.flops = counter(variants, settings)
+    if request.ray is not None:
+        sweep.trainer = on_ray(request)
+    sweep.run()
+    main = next((each.name for each in variants if each.plan is not None), variants[0].name)
+    setup = prepare.setup_line(variants, grid, settings)
+    return measured(sweep, target.describe, setup, main), Tolerance(request.tolerance, request.lost)
+
+
+def _together(request: SweepRequest) -> Callable[[SweepVariant, int], int]:
+    if request.together:
+        return lambda variant, width: request.together
+
+    @lru_cache(maxsize=256)
+    def by_name(name: str, width: int) -> int:
+        return automatic(known[name], width, request.device)
+
+    known: dict[str, SweepVariant] = {}
+
+    def together(variant: SweepVariant, width: int) -> int:
+        known[variant.name] = variant
+        return by_name(variant.name, width)
+
+    return together

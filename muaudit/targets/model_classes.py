@@ -1,0 +1,137 @@
+"""Zero configuration: a model class, driven by what its constructor's arguments are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from muaudit.targets import argnames, arguments, small, suggested_specs
+from muaudit.targets.arguments import Arguments
+from muaudit.targets.assertions import AssertedError, answered
+from muaudit.targets.depth import covered, shows_all
+from muaudit.targets.draft import finish
+from muaudit.targets.guesses import Hints
+from muaudit.targets.initialization import of_module
+from muaudit.targets.module_globals import with_globals
+from muaudit.targets.options import TargetOptions
+from muaudit.targets.probe import Target
+from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.usercode import RaisedError
+from muaudit.targets.widths import WidthPlan, plans
+
+
+def target_from_class(
+    cls: Callable[..., Any], module: ModuleType, options: TargetOptions, path: Path | None, note: str = "",
+    config: Any = None, method: str = "",
+) -> Target:  # fmt: skip
+    """The target of a model class, or of a function that builds a model.
+
+    config: the config class or object the user named, if any. method: what its forward was before, if not that.
+    """
+    called = f"{cls.__name__}.{method}" if method else cls.__name__
+    read = with_globals(arguments.read(cls, module, config), module)
+    label = f"{called}({read.config})" if read.config else called
+    given = list(plans(read.knobs, options, called, read.construct, module.__file__))
+    missing = small.unguessable(read.knobs, given[0].values({}))
+    if missing:
+        build = suggested_specs.construction(read, given[0], missing)
+        raise small.missing_values(missing, called, suggested_specs.spec(build, suggested_specs.imports(build, module)))
+    batch, loss = _partial_spec(module)
+    call = suggested_specs.construction(read, given[0])
+    draft = Draft(
+        label=label, call=call, imports=tuple(suggested_specs.imports(call, module)),
+        variants=_variants(read, given, options), path=path, batch=batch, loss=loss, init=of_module(module),
+        notes=(note,) if note else (), defined=cls,
+    )  # fmt: skip
+    try:
+        return finish(draft, options)
+    except RaisedError as error:
+        assumed = list(given[0].assumed)
+        if assumed and not isinstance(error, AssertedError):
+            build = suggested_specs.construction(read, given[0], assumed)
+            raise small.missing_values(
+                assumed, called, suggested_specs.spec(build, suggested_specs.imports(build, module))
+            ) from error
+        if not isinstance(error, AssertedError):
+            raise
+        left = {name: None for name in error.without if name not in options.set}
+        if not left:
+            raise
+        said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
+        said = f"{note}; {said}" if note else said
+        return target_from_class(cls, module, replace(options, set={**options.set, **left}), path, said, config, method)
+
+
+def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -> Iterator[Variant]:
+    for each in given:
+        images = _own_images(read, each, options.set)
+        if images and not shows_all(each, images, read.construct):
+            continue  # the next plan leaves the image as it is
+        found = covered(each, read.knobs, options.set, read.construct)
+        plan = found.plan
+        yield Variant(
+            plan.axes, _build(read, plan), plan.notes, _hints(read, plan), _cut(read, plan, options.set), found.missing
+        )
+
+
+def _own_images(read: Arguments, plan: WidthPlan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of images that the plan makes smaller, as the model has them."""
+    own = {name: leaf.value for name, leaf in read.knobs.items() if name in plan.fixed and name not in given}
+    return {name: value for name, value in own.items()
+            if argnames.rank(name.rpartition(".")[2], argnames.IMAGE) is not None and value is not arguments.MISSING
+            and value != plan.fixed[name]}  # fmt: skip
+
+
+def _cut(read: Arguments, plan: WidthPlan, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that were made smaller, not by the user, with the model's own values."""
+    kept = {name: leaf.value for name, leaf in read.knobs.items() if name in plan.fixed and name not in given}
+    sizes = {name: own for name, own in kept.items() if isinstance(own, (int, list, tuple)) and type(own) is not bool}
+    return {name: own for name, own in sizes.items() if _larger(own, plan.fixed[name])}
+
+
+def _larger(own: Any, used: Any) -> bool:
+    if isinstance(own, (list, tuple)):
+        return isinstance(used, (list, tuple)) and sum(own) > sum(used)
+    return isinstance(used, int) and own > used
+
+
+def _build(read: Arguments, plan: WidthPlan) -> Callable[[Sizes], Any]:
+    def build(sizes: Sizes) -> Any:
+        values = plan.values(sizes)
+        try:
+            return read.construct(values)
+        except AssertionError as error:
+            raise answered(error, f"building {read.root.name}", read.knobs, values) from error
+
+    return build
+
+
+def _hints(read: Arguments, plan: WidthPlan) -> Hints:
+    """Length and image size of the input, from the arguments that bound them."""
+    values = {name: leaf.value for name, leaf in read.knobs.items()} | plan.values({})
+    values = {name.rpartition(".")[2]: value for name, value in values.items()}
+
+    def find(table: tuple[str, ...]) -> int | None:
+        found = [value[0] if isinstance(value, (tuple, list)) and value else value
+                 for name, value in values.items() if argnames.rank(name, table) is not None]  # fmt: skip
+        sizes = [value for value in found if type(value) is int]
+        return min(sizes) if sizes else None
+
+    length = find(argnames.LENGTH)
+    return Hints(min(32, length) if length and length > 0 else 32, find(argnames.IMAGE), values)
+
+
+def _partial_spec(module: ModuleType) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
+    """A `batch(width)`, and a `loss(output, batch)` with it, in a file that has no build."""
+    batch, loss = getattr(module, "batch", None), getattr(module, "loss", None)
+    if not _has_arguments(batch, ("width",)):
+        return None, None
+    return batch, loss if _has_arguments(loss, ("output", "batch")) else None
+
+
+def _has_arguments(function: Any, expected: tuple[str, ...]) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_varnames[: code.co_argcount] == expected

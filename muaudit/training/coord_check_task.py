@@ -1,0 +1,39 @@
+"""A coordinate check of one target, meant for a child: it builds and trains the model, and so runs the user's code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..isolation import LostTarget
+from ..isolation.child import interrupted_by_user, tell
+from ..isolation.plain_data import plain
+from ..plan.planned import planned
+from ..targets import Target, TargetOptions, resolve
+from .measure import measure
+from .run_settings import RunSettings
+
+
+def checked(text: str | None, options: TargetOptions, plan: Path | None) -> str:
+    """The label of the target, where it can be driven. Raises UserError where it cannot."""
+    return _target(text, options, plan).label
+
+
+def measured(text: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings) -> Any:
+    """The measurement as plain data. plan: by which the target is converted. Raises UserError."""
+    target = _target(text, options, plan)
+    run = measure(target, settings, tell)
+    if run.interrupted and not interrupted_by_user():
+        raise LostTarget(target.label, "the audited code raised KeyboardInterrupt")
+    return plain(run)
+
+
+def _target(text: str | None, options: TargetOptions, plan: Path | None) -> Target:
+    found = resolve(text, options)
+    if plan is None:
+        return found
+    from ..plan.file import load_plan
+
+    found = planned(found, load_plan(plan))
+    return replace(found, label=f"{found.label} converted by {plan.name}")
