@@ -27,6 +27,7 @@ from ..findings.exponents import (
 )
 from ..ops import Operation
 from ..trace.align import Aligned, Op
+from .kinds import MEANINGS
 from .pieces import Pieces
 from .starts import Starts, start_of
 from .values import SUMMED, ZERO, Kind, Value
@@ -80,7 +81,7 @@ class Builder:
         self, kind: Kind, args: tuple[Value, ...], op: Op, dims: tuple[float, ...] | None = None, **kw: Any
     ) -> Value:
         """Append a value; a value made of parameters alone stays one through views, scales, joins and products."""
-        weight = bool(args) and kind not in ("lookup", "norm", "softmax", "loss", "unknown")
+        weight = bool(args) and MEANINGS[kind].is_weight
         infinite = sum(e > 0 for e in (op.dims if dims is None else dims))
         weight = weight and (kind != "act" or infinite > 1)  # a vector's function acts as a bias or a gain does
         weight = weight and all(a.weight or a.kind == "data" for a in args) and any(a.weight for a in args)
@@ -88,7 +89,7 @@ class Builder:
             weight = weight and all(a.weight for a in args) and infinite > 1
         weight = (weight and not op.narrow.meta["data"]) or kind == "param"
         value = Value(kind, args, op.dims if dims is None else dims, op, len(self.values), weight=weight, **kw)
-        if "signed" not in kw and kind in ("view", "scale", "join", "lookup"):
+        if "signed" not in kw and MEANINGS[kind].keeps_signs:
             value.signed = any(a.signed for a in args) if args else True
         self.values.append(value)
         return value
@@ -333,7 +334,7 @@ class Builder:
         if x not in self._leaves:
             parts = [self._below(a) for a in x.args]
             names = frozenset({x.name} if x.kind == "param" else ()).union(*(names for names, _ in parts))
-            summed = x.kind in ("reduce", "contract", "norm") or x.note == SUMMED or any(was for _, was in parts)
+            summed = MEANINGS[x.kind].sums or x.note == SUMMED or any(was for _, was in parts)
             self._leaves[x] = (names, summed)
         return self._leaves[x]
 

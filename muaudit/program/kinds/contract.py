@@ -14,6 +14,7 @@ from .softmax import is_logarithm
 
 class Contract(Meaning):
     words = f"Σ over a dim of exponent k: init + k/2 (central limit), update + k (law of large numbers; {TP5} App. J.1)"
+    sums = True
     settles = True
     says_of_operands = False
 

@@ -14,6 +14,7 @@ from .meaning import TP5, Equations, Flow, Meaning, Size
 
 class Join(Meaning):
     words = f"sum: the largest exponent wins ({TP5} App. J)"
+    keeps_signs = True
     repeats = True
     says_of_operands = False
 

@@ -10,6 +10,8 @@ from .meaning import Equations, Flow, Meaning, Size
 
 class Lookup(Meaning):
     words = "row of a table: nothing is summed"
+    keeps_signs = True
+    is_weight = False
 
     def equation(self, v: Value, to: Equations) -> Expr | None:
         table = v.args[0]

@@ -11,6 +11,7 @@ from .meaning import NOTHING, Equations, Flow, Meaning, Size
 
 class Loss(Meaning):
     words = "loss: outputs must stay of size 1"
+    is_weight = False
     settles = True
 
     def equation(self, v: Value, to: Equations) -> Expr | None:

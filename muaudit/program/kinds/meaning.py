@@ -130,6 +130,9 @@ class Meaning:
     words: ClassVar[str]  # the rule, as derivations name it
     settles: ClassVar[bool] = False  # it fixes the size of what it reads, whatever that was
     repeats: ClassVar[bool] = False  # an operand of fewer entries is repeated, so its gradient is a sum
+    sums: ClassVar[bool] = False  # entries of it sum up others
+    keeps_signs: ClassVar[bool] = False  # its entries have both signs where those of an operand have
+    is_weight: ClassVar[bool] = True  # made of parameters alone, it is a weight itself; else what they make
     says_of_operands: ClassVar[bool] = True  # that they are of size 1; else it passes on what nothing is known of
 
     def equation(self, v: Value, to: Equations) -> Expr | None:

@@ -11,6 +11,8 @@ from .meaning import Equations, Flow, Meaning, Size, Wish
 
 class Norm(Meaning):
     words = "divided by its own size: exponent 0, update relative to init"
+    sums = True
+    is_weight = False
     settles = True
 
     def equation(self, v: Value, to: Equations) -> Expr | None:

@@ -13,6 +13,7 @@ from .meaning import Equations, Flow, Meaning, Size, Wish
 
 class Reduce(Meaning):
     words = "sum or mean over a dim (law of large numbers)"
+    sums = True
     says_of_operands = False
 
     def equation(self, v: Value, to: Equations) -> Expr | None:

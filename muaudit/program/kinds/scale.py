@@ -14,6 +14,7 @@ from .meaning import Equations, Flow, Meaning, Size
 
 class Scale(Meaning):
     words = "× constant: its exponent adds"
+    keeps_signs = True
     repeats = True
     says_of_operands = False
 

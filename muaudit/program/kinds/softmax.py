@@ -17,6 +17,7 @@ def is_logarithm(v: Value) -> bool:
 
 class Softmax(Meaning):
     words = "softmax: logits must stay of size 1"
+    is_weight = False
     settles = True
 
     def equation(self, v: Value, to: Equations) -> Expr | None:

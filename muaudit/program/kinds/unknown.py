@@ -11,6 +11,7 @@ from .meaning import Equations, Flow, Meaning, Size
 
 class Unknown(Meaning):
     words = "not understood"
+    is_weight = False
     settles = True
 
     def equation(self, v: Value, to: Equations) -> Expr | None:

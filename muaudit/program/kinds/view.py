@@ -14,6 +14,7 @@ from .meaning import Equations, Flow, Meaning, Size
 
 class View(Meaning):
     words = "same entries"
+    keeps_signs = True
     repeats = True
     says_of_operands = False
 
