@@ -68,7 +68,7 @@ def _converted(subject: Subject) -> Subject:
         target = subject.make(folder)
         return planned(target, make_plan(target, target.axes[0].probes[0], WIDEST))
 
-    return dataclasses.replace(subject, name=f"{subject.name}, converted", kind="converted", make=make, seeds=2)
+    return dataclasses.replace(subject, name=f"{subject.name}, converted", kind="converted", make=make)
 
 
 # -- fixtures ------------------------------------------------------------------------------------------------
