@@ -302,3 +302,77 @@ class _Lazy(ModuleType):
 def test_a_module_that_raises_when_it_is_asked_has_no_file() -> None:
     assert module_file(_Lazy("lazy")) is None
     assert module_file(torch) == torch.__file__
+
+
+WRAPPED = """class UNet(nn.Module):
+    def __init__(self, ch=32):
+        super().__init__()
+        self.inp, self.mid, self.out = nn.Conv2d(3, ch, 3, padding=1), nn.Conv2d(ch, ch, 1), nn.Conv2d(ch, 3, 1)
+
+    def forward(self, x):
+        return self.out(self.mid(self.inp(x).relu()).relu())
+
+
+class Diffusion(nn.Module):
+    def __init__(self, model: UNet, image_size, steps=1000):
+        super().__init__()
+        self.model = model
+
+    def forward(self, img):
+        return F.mse_loss(self.model(img), img)
+"""
+
+
+def test_what_wants_a_model_is_not_the_model(tmp_path: Path) -> None:
+    assert target(tmp_path, WRAPPED).label == "UNet"
+
+
+WANTED = """def exists(value):
+    return value is not None
+
+
+class Stack(nn.Module):
+    def __init__(self, dim, depth=None):
+        super().__init__()
+        assert exists(depth), "depth must be passed in"
+        self.layers = nn.Sequential(*[nn.Linear(dim, dim) for _ in range(depth)])
+        self.head = nn.Linear(dim, 10)
+
+    def forward(self, x):
+        return self.head(self.layers(x))
+"""
+
+
+def test_what_the_constructor_asserts_on_is_guessed(tmp_path: Path) -> None:
+    found = target(tmp_path, WANTED)
+    assert (
+        "guessed, as the constructor asserts that it is given: depth=2; --set NAME=VALUE says otherwise" in found.notes
+    )
+
+
+DETACHED = ABSTRACT.replace(
+    "    def act(self, state):\n        return self.actor(state)\n",
+    "    def act(self, state):\n        return self.actor(state).detach()\n\n"
+    "    def evaluate(self, state, action):\n        return self.actor(state)[:, :1] * action\n",
+)
+
+
+def test_methods_that_learn_come_before_those_that_act(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Agent\.evaluate\n[\s\S]*Agent\.act"):
+        target(tmp_path, DETACHED)
+
+
+LARGE = """class Deep(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        sizes = [width * 2**i for i in range(6)]
+        self.convs = nn.Sequential(nn.Conv2d(3, width, 3), *[nn.Conv2d(a, b, 3) for a, b in zip(sizes, sizes[1:])])
+        self.head = nn.Linear(sizes[-1], 10)
+
+    def forward(self, x):
+        return self.head(self.convs(x).mean((2, 3)))
+"""
+
+
+def test_a_model_that_is_large_at_the_usual_widths_is_looked_at_at_smaller_ones(tmp_path: Path) -> None:
+    assert target(tmp_path, LARGE).axes[0].probes == (16, 32)

@@ -16,11 +16,14 @@ from muaudit.targets.usercode import RaisedError, user_error
 
 
 class AssertedError(RaisedError):
-    """An assertion in the user's constructor. without: arguments it compares with None, which may be left out."""
+    """An assertion in the user's constructor.
 
-    def __init__(self, error: UserError, without: tuple[str, ...]) -> None:
+    without: arguments it compares with None, which may be left out. wanted: those that it names and that are None.
+    """
+
+    def __init__(self, error: UserError, without: tuple[str, ...], wanted: tuple[str, ...] = ()) -> None:
         super().__init__(error.message, error.hint)
-        self.without = without
+        self.without, self.wanted = without, wanted
 
 
 def answered(error: AssertionError, what: str, knobs: Mapping[str, Leaf], values: Mapping[str, Any]) -> AssertedError:
@@ -36,7 +39,8 @@ def answered(error: AssertionError, what: str, knobs: Mapping[str, Leaf], values
     hint = f"what it asserts depends on {', '.join(shown)}; give other values with {flags}" if asked else ""
     none = {short[name] for name, _ in compared(test, assigned, (None,)) if name in short}
     without = tuple(name for name in asked if name in none and name not in values and knobs[name].value is not None)
-    return AssertedError(user_error(what, error, hint), without)
+    wanted = tuple(name for name in asked if values.get(name, knobs[name].value) is None)
+    return AssertedError(user_error(what, error, hint), without, wanted)
 
 
 def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr]] | None:

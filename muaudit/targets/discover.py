@@ -20,6 +20,7 @@ from muaudit.targets.source import class_node
 _PREFERRED = re.compile(
     r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE
 )
+_MODELS = ("model", "net", "network", "unet", "denoise_fn", "denoiser", "eps_model", "backbone", "base_model")
 _NO_MODEL = re.compile(r"(Loss|Criterion|Metric|Wrapper|Mixin)$")
 
 
@@ -40,8 +41,10 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
             "name a model in another file, or add to this one:\n" + SPEC,
         )
     parts = _parts(module, candidates, built)
+    wrapping = {name for name, cls in candidates.items() if _wraps(cls)}
+    parts = {name: used for name, used in parts.items() if name not in wrapping} or parts
     inner = set().union(*parts.values())
-    roots = [name for name in parts if name not in inner] or list(candidates)
+    roots = [name for name in parts if name not in inner] or [name for name in candidates if name in parts]
     callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
     returned = {each.returns for each in built.values()}
     best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
@@ -53,6 +56,12 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     others += [name for name, each in built.items() if chosen != best[0] and each.returns == best[0] and name != chosen]
     note = f"{chosen} was taken for the model, not {', '.join(others)}; {target}:NAME picks another" if others else ""
     return built[chosen].function if chosen in built else candidates[chosen], note
+
+
+def _wraps(model: Callable[..., Any]) -> bool:
+    """Whether a class wants a model to be given: a diffusion process, a trainer."""
+    taken = inspect.signature(model).parameters.values() if inspect.isclass(model) else ()
+    return any(each.name in _MODELS and each.default is each.empty for each in taken)
 
 
 def _parts(module: ModuleType, classes: dict[str, type], built: Mapping[str, Factory]) -> dict[str, set[str]]:

@@ -121,6 +121,8 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
             yield key, _of_rows(slot, rows)
     for known in _sizes_named(name, hints):
         yield ("named", known), InputSpec("float32", (*main.dims[:-1], known))
+        if name in ("a", "act", "action", "actions"):  # one of so many
+            yield ("chosen", known), InputSpec("int64", main.dims[:-1], known)
     if _CONTEXT.fullmatch(name) or name == "c":
         wide = hints.size(_CONTEXT_DIMS) or main.dims[-1]
         yield ("context", 3), InputSpec("float32", (rows, 8, wide))
@@ -267,7 +269,7 @@ def _bare_inputs(model: nn.Module) -> Iterator[tuple[tuple[Any, ...], InputSpec]
 
 def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     """For models whose forward works on the input before any layer does: grids and series of the channels there are."""
-    channels = hints.size((*argnames.IN_CHANNELS, *argnames.INPUTS))
+    channels = hints.size((*argnames.IN_CHANNELS, *argnames.INPUTS, "channels", "num_channels"))
     if channels:
         side = hints.image or 16
         yield ("bare", "grid"), InputSpec("float32", (ROWS, side, side, channels))

@@ -28,6 +28,8 @@ from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
 
 _SEED = 20_220_307
+_FIRST = ("h", "state", "states")
+"""What comes first under these names is no state that is handed on."""
 _MAINS, _VARIED, _COMBINATIONS = 48, 8, 24
 
 
@@ -92,7 +94,10 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     if not required:
         yield from (_form(model, parameters, (), (), ("none",), None))
         return
-    sides = [is_side(each) and (at > 0 or each.name != "h") for at, each in enumerate(required)]  # h: first, features
+    # what comes first is no state that is handed on, whatever it is called
+    sides = [
+        is_side(each) and (at > 0 or each.name not in ("h", "state", "states")) for at, each in enumerate(required)
+    ]
     place = next((at for at, side in enumerate(sides) if not side), 0)
     mains = list(itertools.islice(_distinct(main_guesses(model, required[place], hints)), _MAINS))
     left_out = [each for each in parameters if each not in required and each.default is None and is_known(each)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -45,11 +46,19 @@ def has_forward(cls: type[Any]) -> bool:
 
 def runnable(cls: type) -> list[str]:
     """The public methods of a class that take an argument, and are not called like setters or steps of training."""
-    return [
+    found = [
         name for base in reversed(cls.__mro__) if not base.__module__.startswith(("torch.", "builtins"))
         for name, value in vars(base).items()
         if inspect.isfunction(value) and not _NO_FORWARD.match(name) and len(inspect.signature(value).parameters) > 1
     ]  # fmt: skip
+    return sorted(dict.fromkeys(found), key=lambda name: _cuts_gradients(getattr(cls, name)))
+
+
+def _cuts_gradients(method: Callable[..., Any]) -> bool:
+    """Whether nothing can be learned from what a method returns: it detaches it, or runs without gradients."""
+    node = function_node(inspect.unwrap(method))
+    text = ast.unparse(node) if node is not None else ""
+    return "no_grad" in text or "inference_mode" in text or ".detach()" in text
 
 
 def no_forward(cls: type, module: ModuleType, target: str) -> UserError:

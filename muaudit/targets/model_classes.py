@@ -57,10 +57,15 @@ def target_from_class(
             ) from error
         if not isinstance(error, AssertedError):
             raise
-        left = {name: None for name in error.without if name not in options.set}
+        left: dict[str, Any] = {name: None for name in error.without if name not in options.set}
+        said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
+        if not left:
+            short = {name: argnames.guess(name.rpartition(".")[2]) for name in error.wanted if name not in options.set}
+            left = {name: value for name, value in short.items() if value is not None}
+            shown = ", ".join(f"{name}={value!r}" for name, value in left.items())
+            said = f"guessed, as the constructor asserts that it is given: {shown}; --set NAME=VALUE says otherwise"
         if not left:
             raise
-        said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
         said = f"{note}; {said}" if note else said
         return target_from_class(cls, module, replace(options, set={**options.set, **left}), path, said, config, method)
 

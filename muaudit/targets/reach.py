@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,13 @@ def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach |
     weights = [places for places, (shape, _) in zip(grown, common, strict=True) if len(shape) > 1]
     first, later = any(places == [0] for places in weights), any(places and 0 not in places for places in weights)
     sizes = any(changed) or narrow.keys() != wide.keys()
-    return Reach(sum(len(places) > 1 for places in weights), first and later, sizes)
+    matrices = [places for places in weights if len(places) > 1 and min(places) < 2]  # not the sides of a kernel
+    return Reach(len(matrices), first and later, sizes)
+
+
+def count(construct: Construct, values: Mapping[str, Any]) -> int:
+    """How many parameters the model has; 0 where it cannot be built like that."""
+    return sum(math.prod(shape) for shape in (shapes(construct, values) or {}).values())
 
 
 def _doubled(value: Any) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +18,15 @@ from muaudit.errors import UserError
 from muaudit.targets import batch_stream, initialization, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.guesses import Hints
+from muaudit.targets.literals import advice
 from muaudit.targets.options import InputSpec, TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
 
 Sizes = Mapping[str, int]
+
+_PATIENCE = 20.0
+"""Seconds of processor for finding what a model can be built and called with."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +89,18 @@ class Trial:
 def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
     """The first variant that runs; the first failure is raised when none does, for it is of the likeliest one."""
     first: UserError | None = None
+    end = time.process_time() + _PATIENCE
     for variant in draft.variants:
         try:
-            return _try(draft, variant, options)
+            return _try(draft, variant, options, end)
         except UserError as error:
             first = first or error
-            if not isinstance(error, RaisedError):
-                raise  # no module, no parameters: other widths would not help
+            if not isinstance(error, RaisedError) or time.process_time() > end:
+                raise first from error  # no module, no parameters: other widths would not help
     raise first or UserError(f"{draft.label} could not be built at any width that was tried")
 
 
-def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:
+def _try(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> Trial:
     sizes = tuple({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
     build, note = _initialized(draft, _complete(draft, variant, builder(draft, variant), sizes[0]), sizes[0], options)
     models = (build(sizes[0], 0), build(sizes[1], 0))
@@ -104,7 +112,7 @@ def _try(draft: Draft, variant: Variant, options: TargetOptions) -> Trial:
         axes = [axis.name for axis in variant.axes]
         data = batch_stream.endless(draft.batch, draft.batches, axes, convert)
         return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,))
-    form, outputs = _run_forms(draft, variant, options, models, sizes)
+    form, outputs = _run_forms(draft, variant, options, models, sizes, end)
     return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,))
 
 
@@ -218,8 +226,9 @@ def _run_forms(
     options: TargetOptions,
     models: tuple[nn.Module, nn.Module],
     sizes: tuple[Sizes, ...],
+    end: float,
 ) -> tuple[input_forms.Form, tuple[Any, Any]]:
-    """Run guessed (or given) inputs until one is accepted at both widths."""
+    """Run guessed (or given) inputs until one is accepted at both widths, or the time is up."""
     first: BaseException | None = None
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
@@ -283,7 +292,21 @@ def _no_input(
         what = f"--input {shown} does not fit {draft.label}: forward"
     else:
         what = f"no input was found that {draft.label} accepts: forward"
+    numbers = advice(_file(draft)) if error is not None and _of_shapes(error) else ""
+    hint = f"{numbers}\n{hint}" if numbers else hint
     return user_error(what, error, hint) if error is not None else UserError(f"{what} takes no input", hint)
+
+
+def _file(draft: Draft) -> str | None:
+    return getattr(sys.modules.get(getattr(draft.defined, "__module__", "")), "__file__", None)
+
+
+def _of_shapes(error: BaseException) -> bool:
+    """Whether a forward failed because two sizes do not fit: one of them may be a number in the code."""
+    return (
+        re.search(r"cannot be multiplied|must match the size|expected input|is invalid for input", str(error))
+        is not None
+    )
 
 
 def _signature(model: nn.Module) -> str:

@@ -14,11 +14,14 @@ from muaudit.targets.literals import advice
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
-from muaudit.targets.reach import Construct, Reach, reach
+from muaudit.targets.reach import Construct, Reach, count, reach
 from muaudit.targets.signatures import may_be_size
 from muaudit.targets.small import assumed, formed, plan_fixed
 
 PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
+_LESS = ((32, 64), (16, 32))
+"""Probes of models that are large even at the usual ones: of channels that are doubled five times, say."""
+_LARGE = 8_000_000
 _CHANNEL_PROBES = ((32, 64), *PROBES)
 _CHANNELS = (
     "base_channels", "base_width", "base_ch", "channels", "planes", "num_channels", "n_channels", "model_channels",
@@ -101,10 +104,28 @@ def plans(
     ways = [
         plan_fixed(knobs, options, shrink, images) for shrink, images in ((True, True), (True, False), (False, False))
     ]
+    less: list[tuple[int, ...]] | None = None
     for shrink, fixed in [(at < 2, way) for at, way in enumerate(ways) if at == 2 or way not in ways[at + 1 : 2]]:
         heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
-        for probes in _probes(chosen.main, options, heads.divisor, _is_multiplier(chosen.main, knobs[chosen.main])):
-            yield _plan(chosen, probes, knobs, options, heads, fixed)
+
+        def plan(probes: tuple[int, ...]) -> Plan:
+            return _plan(chosen, probes, knobs, options, heads, fixed)  # noqa: B023 -- called before the next way
+
+        usual = _probes(chosen.main, options, heads.divisor, _is_multiplier(chosen.main, knobs[chosen.main]))
+        if less is None:
+            free = construct is not None and not options.widths and usual[0][0] > _LESS[1][0]
+            legal: list[tuple[int, ...]] = [
+                probes for probes in _LESS if probes[0] % heads.divisor == 0 and probes < usual[0]
+            ]
+            less = legal if free and _is_large(plan(usual[0]), construct) else []
+            less = [probes for probes in less if not _is_large(plan(probes), construct)] or less[-1:]
+        yield from map(plan, [*less, *usual])
+
+
+def _is_large(plan: Plan, construct: Construct | None) -> bool:
+    """Whether the wider of the two models is too large to be looked at in seconds."""
+    main = plan.axes[0]
+    return construct is not None and count(construct, plan.values({main.name: main.probes[1]})) > _LARGE
 
 
 def _plan(
@@ -183,12 +204,13 @@ def _tried(
     others = [name for name in knobs if name not in (*inputs, *ranked, *options.set, *options.widths)]
     others = [name for name in others if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
     tried = {name: each for name in others if (each := sizes(name)) is not None and each.hidden}
-    own = tuple(name for name, each in tried.items() if each.matrices and not _is_multiplier(name, knobs[name]))
+    own = tuple(name for name, each in {**found, **tried}.items()
+                if each.matrices and not _is_multiplier(name, knobs[name]) and not _is_named(name))  # fmt: skip
     if chosen is not None and named:
         return replace(chosen, inputs=inputs, along=own if chosen.together else ())
     sure = [name for name in ranked if name not in inputs]
     if sure:
-        return _Chosen(sure[0], together=True, inputs=inputs, along=own)
+        return _Chosen(sure[0], together=True, inputs=inputs, along=tuple(name for name in own if name != sure[0]))
     if not tried:
         return None
     best = max(tried, key=lambda name: (tried[name].matrices, _is_multiplier(name, knobs[name])))
@@ -264,9 +286,13 @@ def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple
 
 def _is_width(name: str, leaf: Leaf) -> bool:
     """Whether an argument is a width that scales along with the main one."""
-    short = name.rpartition(".")[2]
+    return _is_size(leaf) and _is_named(name)
+
+
+def _is_named(name: str) -> bool:
+    """Whether an argument is called like a width."""
     tables = argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH + argnames.WIDTH
-    return _is_size(leaf) and argnames.rank(short, tables) is not None
+    return argnames.rank(name.rpartition(".")[2], tables) is not None
 
 
 def _grows_along(name: str, leaf: Leaf) -> bool:
