@@ -108,7 +108,7 @@ def plans(
     for shrink, fixed in [(at < 2, way) for at, way in enumerate(ways) if at == 2 or way not in ways[at + 1 : 2]]:
         heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
 
-        def plan(probes: tuple[int, ...]) -> Plan:
+        def plan(probes: tuple[int, ...]) -> WidthPlan:
             return _plan(chosen, probes, knobs, options, heads, fixed)  # noqa: B023 -- called before the next way
 
         usual = _probes(chosen.main, options, heads.divisor, _is_multiplier(chosen.main, knobs[chosen.main]))
@@ -122,7 +122,7 @@ def plans(
         yield from map(plan, [*less, *usual])
 
 
-def _is_large(plan: Plan, construct: Construct | None) -> bool:
+def _is_large(plan: WidthPlan, construct: Construct | None) -> bool:
     """Whether the wider of the two models is too large to be looked at in seconds."""
     main = plan.axes[0]
     return construct is not None and count(construct, plan.values({main.name: main.probes[1]})) > _LARGE
