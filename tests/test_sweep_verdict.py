@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,8 @@ from muaudit.sweep.knobs import KNOBS, parse_hps
 from muaudit.sweep.optimum import find
 from muaudit.sweep.ranges import parse_values, shown
 from muaudit.sweep.sweep_verdict import Tolerance, judge
+from muaudit.sweep.train import Watch
+from muaudit.sweep.trainings import Training, TrainingSettings
 
 AXIS = tuple(float(k) for k in range(-12, -3))
 
@@ -116,6 +120,32 @@ def table(places: list[float], depth: float = 0.02, seeds: int = 3) -> Curves:
         [[[2 - 0.1 * w + depth * (x - place) ** 2 for x in AXIS]] * seeds for w, place in enumerate(places)]
     )
     return Curves("original", "lr", tuple(64 * 2**w for w in range(len(places))), tuple(2.0**x for x in AXIS), losses)
+
+
+def test_data_that_is_learned_by_heart_decides_nothing() -> None:
+    learned = dataclasses.replace(table([-8, -8, -8]), start=2.3)
+    assert judge(learned, Tolerance()).status == "pass"
+    by_heart = dataclasses.replace(learned, losses=learned.losses * 1e-6)
+    found = judge(by_heart, Tolerance())
+    assert found.status == "undecided"
+    assert "by heart" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("lr", "diverges"), [(1e-7, False), (1e-4, False), (30.0, True)])
+def test_a_run_that_hardly_learns_has_not_diverged(lr: float, diverges: bool) -> None:
+    """The loss of fresh batches goes up and down by chance; one that leaves where it began for good has diverged."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.zeros(16, 4, requires_grad=True)
+    watch, steps = Watch(), torch.optim.SGD([weight], lr=lr)
+    for _ in range(60):
+        x = torch.randn(16, 16, generator=generator)
+        loss = (x @ weight - torch.randn(16, 4, generator=generator)).square().mean()
+        watch.add([loss.item()])
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    job = Training("original", 64, 0, (("lr", lr),))
+    assert (watch.outcome(job, TrainingSettings(steps=60)).loss is None) is diverges
 
 
 def test_optima_that_stay_transfer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from .trainings import Grid, Training, TrainingOutcome
 @dataclass(frozen=True)
 class Curves:
     """losses [width, seed, value]: infinite where a run diverged, NaN where it was not run. at: the learning rate of a
-    table of another hyperparameter."""
+    table of another hyperparameter. start: the mean loss before training, NaN where it is not known."""
 
     variant: str
     knob: str
@@ -23,6 +24,7 @@ class Curves:
     values: tuple[float, ...]
     losses: Array
     at: float | None = None
+    start: float = math.nan
 
     @property
     def axis(self) -> list[float]:
@@ -67,6 +69,7 @@ def _curves(
     at: float | None,
 ) -> Curves:
     losses = np.full((len(grid.widths), grid.seeds, len(values)), np.nan)
+    starts: list[float] = []
     for i, width in enumerate(grid.widths):
         for j in range(grid.seeds):
             for k, value in enumerate(values):
@@ -74,4 +77,6 @@ def _curves(
                 outcome = done.get(Training(variant, width, grid.seed + j, chosen).key)
                 if outcome is not None:
                     losses[i, j, k] = np.inf if outcome.loss is None else outcome.loss
-    return Curves(variant, knob, grid.widths, values, losses, at)
+                    starts += [] if outcome.first is None else [outcome.first]
+    start = sum(starts) / len(starts) if starts else math.nan
+    return Curves(variant, knob, grid.widths, values, losses, at, start)

@@ -18,6 +18,11 @@ NOISE = 0.01
 """Wider is worse where its loss is higher by more than this share, beyond twice its standard error."""
 
 
+BY_HEART = 1e-3
+"""A loss below this share of what it was before training is that of data learned by heart: what a learning rate costs
+is then a ratio of remainders."""
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """drift: factor by which optima may differ over widths; lost: share of its loss the narrow optimum may cost."""
@@ -119,6 +124,11 @@ def _status(
     lost: float | None,
     tolerance: Tolerance,
 ) -> tuple[Status, tuple[str, ...]]:
+    least = min((each.loss for each in optima if each is not None), default=math.nan)
+    if abs(least) < BY_HEART * abs(curves.start):
+        why = f"the data is learned by heart (a loss of {least:.2g}, from {curves.start:.2g})"
+        todo = "take fewer steps, or give batches(width, seed) that do not repeat"
+        return "undecided", (f"{why}, and what is left of it compares nothing: {todo}",)
     allowed = math.log2(tolerance.drift)
     unknown = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum is None]
     edges = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum and optimum.edge]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,14 +79,25 @@ class Watch:
         return len(self.losses) > LOOK and sum(recent) / len(recent) > HOPELESS * abs(self.losses[0])
 
     def outcome(self, job: Training, settings: TrainingSettings) -> TrainingOutcome:
-        """The mean over the last steps; a run that ends above where it began has diverged as well."""
+        """The mean over the last steps; a run that ends above where it began, by more than batches differ, diverged."""
         first = self.losses[0] if math.isfinite(self.losses[0]) else None
         count = max(1, round(settings.tail * settings.steps))
         final = sum(self.losses[-count:]) / count
-        lost = self.diverged or first is None or not math.isfinite(final) or final > first
+        lost = self.diverged or first is None or not math.isfinite(final) or final - first > self._noise(count)
         return TrainingOutcome(
             job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses)
         )
+
+    def _noise(self, count: int) -> float:
+        """What the mean of the last `count` losses may be above the first by chance: three standard errors.
+
+        The losses of two steps differ by the noise of their batches and by what is learned or lost between them; the
+        quieter half of the run is taken, as one that blows up is no measure of it.
+        """
+        steps = [later - earlier for earlier, later in itertools.pairwise(self.losses)]
+        halves = [part for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]) if part]
+        spread = min((math.sqrt(sum(step**2 for step in part) / len(part) / 2) for part in halves), default=0.0)
+        return 3 * spread * math.sqrt(1 + 1 / count)
 
 
 def rate(settings: TrainingSettings, step: int) -> float:
