@@ -225,6 +225,13 @@ def gone(pids: list[int], seconds: float = 120) -> bool:
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 
 
+def test_what_hangs_at_exit_is_cut_off(folder: Path) -> None:
+    (folder / "leaves.py").write_text(running("import atexit, time\natexit.register(time.sleep, 3600)"))
+    begun = time.monotonic()
+    assert isinstance(outcomes("leaves.py")[0], Audited)
+    assert time.monotonic() - begun < 300
+
+
 @linux
 def test_no_process_of_user_code_is_left_behind(folder: Path) -> None:
     (folder / "sleeper.py").write_text(SLEEPER)

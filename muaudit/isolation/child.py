@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ from muaudit.isolation.task import Task
 from muaudit.targets.usercode import answered, describe, where
 
 _TELL_SECONDS = 0.1
+_EXIT_SECONDS = 2.0
 _channel: _Channel | None = None
 
 
@@ -104,10 +106,18 @@ def carry_out(task: Task, descriptor: int) -> None:
     except BaseException as error:
         _send(channel, {"error": _told(error)})
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_within(_EXIT_SECONDS)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
+
+
+def _end_within(seconds: float) -> None:
+    """The answer is given: what the user's code does at exit may take so long, and is cut off then."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def _send(channel: _Channel, message: dict[str, Any]) -> None:
