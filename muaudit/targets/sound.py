@@ -28,9 +28,9 @@ def check_structure(model: nn.Module, label: str) -> None:
     circle = _circle(model)
     if circle is not None:
         inner, outer = circle
-        where = f"its submodule {inner}" if inner else "the model"
-        raise UserError(f"{label}: {where} holds {'itself' if inner == outer else outer or 'the model'}, which holds "
-                        "itself thereby: a tree of modules was expected",
+        where, whole = f"its submodule {inner}" if inner else "the model", outer or "the model"
+        held = "itself" if inner == outer else f"{whole}, and so {whole} holds itself"
+        raise UserError(f"{label}: {where} holds {held}; expected a tree of modules",
                         "keep the reference in a list or a tuple, or by object.__setattr__")  # fmt: skip
     if isinstance(model, torch.jit.ScriptModule):
         raise UserError(f"{label} is compiled by torch.jit, which keeps no lines and no forward to look at",
