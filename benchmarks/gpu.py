@@ -25,12 +25,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", str(min(8, os.cpu_count() or 1)))
 
 import torch
-from muaudit.sweep.carry_out import carry_out
-from muaudit.sweep.request import Request
 
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.planned import planned
+from muaudit.sweep.sweep_request import SweepRequest
+from muaudit.sweep.sweep_task import carry_out
 from muaudit.targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 from muaudit.targets.probe import Target
 from muaudit.training.measure import measure
@@ -132,7 +132,7 @@ def rates_together(device: str, sizes: Sizes) -> None:
 
     def run(rates: int, together: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            request = Request(
+            request = SweepRequest(
                 str(FIXTURE), widths=f"{width},{2 * width}", seeds=1, steps=sizes.sweep_steps, device=device,
                 lr=",".join(f"{2.0**-12 * 1.15**k:.6g}" for k in range(rates)), together=together, lost=1.0,
                 set=("n_layer=2", "vocab_size=512", "block_size=128", "n_head=4"), input=(sizes.input,),

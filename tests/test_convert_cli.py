@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from bugs.plant import FIXTURES
+from program import app
 from safetensors.torch import load_file
 
 import muaudit
-from muaudit.cli.main import app
 
 
 @dataclass(frozen=True)

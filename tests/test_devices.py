@@ -12,12 +12,12 @@ import gpu
 import pytest
 import standin
 import torch
-from muaudit.sweep.carry_out import carry_out
-from muaudit.sweep.request import Request
 from standin import NAME, RAN, WAITS, Held, apart
 from torch import nn
 
 from muaudit.errors import UserError
+from muaudit.sweep.sweep_request import SweepRequest
+from muaudit.sweep.sweep_task import carry_out
 from muaudit.targets import from_functions
 from muaudit.training import beforehand, run_settings
 from muaudit.training.measure import measure
@@ -93,7 +93,7 @@ def test_a_sweep_waits_a_few_times_a_run(tmp_path: Path, together: int) -> None:
     def work() -> Any:
         losses = {}
         for device in (NAME, "cpu"):
-            request = Request(
+            request = SweepRequest(
                 str(tmp_path / "model.py"), widths="8,16", lr="0.03,0.1", seeds=1, steps=25, data="teacher",
                 device=device, together=together, results=tmp_path / f"{device}.jsonl",
             )  # fmt: skip

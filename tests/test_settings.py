@@ -11,8 +11,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from program import app
 
-from muaudit.cli.main import app
 from muaudit.errors import UserError
 from muaudit.settings import Configured, load_settings
 from muaudit.settings.keys import TARGET
