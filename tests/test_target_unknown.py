@@ -376,3 +376,22 @@ LARGE = """class Deep(nn.Module):
 
 def test_a_model_that_is_large_at_the_usual_widths_is_looked_at_at_smaller_ones(tmp_path: Path) -> None:
     assert target(tmp_path, LARGE).axes[0].probes == (16, 32)
+
+
+INSIDE = """class VAE(nn.Module):
+    def __init__(self, latent_dim=16, hidden_dims=None):
+        super().__init__()
+        if hidden_dims is None:
+            hidden_dims = [32, 64]
+        self.a, self.b = nn.Linear(24, hidden_dims[0]), nn.Linear(hidden_dims[0], hidden_dims[1])
+        self.code, self.back = nn.Linear(hidden_dims[1], latent_dim), nn.Linear(latent_dim, 24)
+
+    def forward(self, x):
+        return self.back(self.code(self.b(self.a(x).relu()).relu()))
+"""
+
+
+def test_a_default_that_is_given_inside_is_the_default(tmp_path: Path) -> None:
+    found = target(tmp_path, INSIDE)
+    assert [axis.name for axis in found.axes] == ["hidden_dims", "latent_dim"]
+    assert found.axes[0].default == 32

@@ -137,7 +137,8 @@ _NO_WIDTH = re.compile(
     r"(^|_)(class(es)?|vocab(ulary)?|tokens?|labels?|heads?|layers?|depths?|blocks?|steps?|seed|batch|kernel|strides?|pad|"
     r"padding|dilations?|groups?|patch|image|img|rgb|colou?rs?|window|seq|sequence|length|len|positions?|context|ctx|"
     r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mult|ratio|(sample|frame|bit|learning)_rate|drop(out)?|in|input|out|output|max|min|"
-    r"freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top)(_|$)"
+    r"freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top|"
+    r"thresh(old)?|limit|port)(_|$)"
 )
 
 

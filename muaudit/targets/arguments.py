@@ -121,11 +121,13 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     tested = sentinels.asserted(
         [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
     )
-    lists, words = listed(cls), sentinels.words(cls)
+    lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
         leaf = dataclasses.replace(leaf, value=MISSING) if nothing else leaf
+        if leaf.value is None and path[1:] == () and argnames.rank(name, argnames.WIDTH) is not None:
+            leaf = dataclasses.replace(leaf, value=inside.get(name))
         if leaf.value is MISSING:
             form = annotated(leaf.annotation, lists.get(name) if path[1:] == () else None)
             leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]))

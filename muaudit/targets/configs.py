@@ -18,7 +18,7 @@ from muaudit.targets.source import tree_of
 
 _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
-    "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c",
+    "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c", "h",
 )  # fmt: skip
 _CLASS_NAME = re.compile(
     r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from muaudit.targets import argnames
@@ -23,6 +24,21 @@ def asserted(classes: Iterable[type]) -> set[str]:
                 pairs = list(compared(test, assigned, (None, 0, 1)))
                 allowed = {name for name, given in pairs if given is not holds}
                 found |= {name for name, given in pairs if given is holds} - allowed
+    return found
+
+
+def given_inside(called: Callable[..., Any]) -> dict[str, Any]:
+    """The values that a constructor gives to arguments that are None: `if dims is None: dims = [32, 64]`."""
+    found: dict[str, Any] = {}
+    for function in _constructors(called) if inspect.isclass(called) else ():
+        for node in ast.walk(function):
+            if not isinstance(node, ast.If) or len(node.body) != 1 or not isinstance(node.body[0], ast.Assign):
+                continue
+            assigned, name = node.body[0], _name(node.test.left) if isinstance(node.test, ast.Compare) else None
+            same = name is not None and [_name(each) for each in assigned.targets] == [name]
+            if same and (name, False) in list(compared(node.test, {}, (None,))):
+                with suppress(ValueError):
+                    found.setdefault(str(name), ast.literal_eval(assigned.value))
     return found
 
 

@@ -72,8 +72,8 @@ class WidthPlan:
 class _Chosen:
     """The main width, and whether what usually scales along with it does (not when the user picked a lesser width).
 
-    inputs: arguments that are called like widths and size the input or the output alone. along: others that make
-    matrices of their own, whatever they are called. note: how it was found.
+    inputs: arguments that are called like widths and size the input or the output alone. along: others that size
+    hidden layers, or make matrices of their own whatever they are called. note: how it was found.
     """
 
     main: str
@@ -204,8 +204,11 @@ def _tried(
     others = [name for name in knobs if name not in (*inputs, *ranked, *options.set, *options.widths)]
     others = [name for name in others if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
     tried = {name: each for name in others if (each := sizes(name)) is not None and each.hidden}
-    own = tuple(name for name, each in {**found, **tried}.items()
-                if each.matrices and not _is_multiplier(name, knobs[name]) and not _is_named(name))  # fmt: skip
+    suffixed = [name for name, each in found.items() if each.hidden and not _is_named(name)]
+    own = (
+        *suffixed,
+        *(name for name, each in tried.items() if each.matrices and not _is_multiplier(name, knobs[name])),
+    )
     if chosen is not None and named:
         return replace(chosen, inputs=inputs, along=own if chosen.together else ())
     sure = [name for name in ranked if name not in inputs]
