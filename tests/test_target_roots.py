@@ -175,3 +175,16 @@ def test_modules_at_the_root_of_a_repository_are_found_from_below(
         ", inner\n", ", nn.Linear(dim, size)\n"
     ).replace("x + self.inner(self.norm(x))", "self.inner(self.norm(x))")
     assert resolve(written(folder, text)).label == "Residual"
+
+
+def test_a_file_called_like_a_folder_it_lies_in_does_not_stand_in_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    folder = tmp_path / "residual_nets" / "models"
+    folder.mkdir(parents=True)
+    (folder / "sizes.py").write_text("size = 16\n")
+    text = "from residual_nets.models.sizes import size\n" + RESIDUAL.replace("dim, inner", "dim").replace(
+        ", inner\n", ", nn.Linear(dim, size)\n"
+    ).replace("x + self.inner(self.norm(x))", "self.inner(self.norm(x))")
+    file = folder / "residual_nets.py"
+    file.write_text(Path(written(folder, text)).read_text())
+    assert resolve(str(file)).label == "Residual"

@@ -395,3 +395,24 @@ def test_a_default_that_is_given_inside_is_the_default(tmp_path: Path) -> None:
     found = target(tmp_path, INSIDE)
     assert [axis.name for axis in found.axes] == ["hidden_dims", "latent_dim"]
     assert found.axes[0].default == 32
+
+
+PAIRS = """class Pairs(nn.Module):
+    def __init__(self, layers_hidden, has_bias):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Linear(a, b, bias=has_bias) for a, b in zip(layers_hidden[:-1], layers_hidden[1:])]
+        )
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+"""
+
+
+def test_a_list_of_neighbouring_sizes_is_long_enough_for_hidden_layers(tmp_path: Path) -> None:
+    found = target(tmp_path, PAIRS)
+    assert found.axes[0].name == "layers_hidden"
+    shapes = [tuple(each.shape) for each in found.build(found.sizes(0), 0).parameters() if each.dim() > 1]
+    assert shapes == [(64, 64)] * 3

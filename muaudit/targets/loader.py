@@ -43,6 +43,11 @@ class _FolderFinder:
         """The spec of a top-level module or package in the folder; namespace packages are left to sys.path."""
         if path is not None or "." in name or name in sys.stdlib_module_names:
             return None
+        if name in Path(self.folder).parts:  # of a file called like a folder that it lies in, others mean the folder
+            above = PathFinder.find_spec(name, [str(each) for each in _folders_above(Path(self.folder))])
+            if above is not None and above.submodule_search_locations:
+                self.found.add(name)
+                return above
         spec = PathFinder.find_spec(name, [self.folder])
         if spec is None or spec.loader is None:
             return None
@@ -183,7 +188,9 @@ def _execute(path: Path, source: bytes, finder: _FolderFinder) -> ModuleType:
     """
     name = path.stem if path.stem.isidentifier() else "_target"
     taken = sys.modules.get(name)
-    if name in sys.stdlib_module_names or (taken is not None and getattr(taken, "__file__", None) != str(path)):
+    if name in (*sys.stdlib_module_names, *path.parts[:-1]) or (
+        taken is not None and getattr(taken, "__file__", None) != str(path)
+    ):
         name = f"_{name}"
     code = compile(source, str(path), "exec", dont_inherit=True)
     tree = ast.parse(source)

@@ -18,7 +18,7 @@ from typing import Any
 
 from muaudit.targets.source import class_node, function_node
 
-_USUAL = 2
+_USUAL, _PAIRED = 2, 4
 _WALKED = ("zip", "enumerate", "list", "reversed", "sum", "len", "map", "sorted")
 
 
@@ -140,6 +140,8 @@ def _use(node: ast.AST, name: str) -> tuple[int, bool]:
         return 0, ("tuple" in kinds or "list" in kinds) and "int" not in kinds
     if isinstance(node, ast.Assign) and _is(node.value, name) and isinstance(node.targets[0], ast.Tuple):
         return len(node.targets[0].elts), True
+    if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.slice, ast.Slice):
+        return _PAIRED, True  # `zip(sizes, sizes[1:])`: from the input through hidden layers to the output
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.ctx, ast.Load):
         place = node.slice.value if isinstance(node.slice, ast.Constant) else None
         return (place + 1, True) if type(place) is int else (0, not isinstance(place, str))

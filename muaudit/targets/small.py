@@ -23,6 +23,7 @@ _NO_NUMBER = re.compile(
     r"type|mode|name|path|config|cfg|dict|args|device|dtype|tokenizer|loss|optimizer|data(set)?|envs?|space|embed(der)?|"
     r"generator|head|body|stem|attn|attention|mlp|ff|conv|pool(ing)?|tensor|weights?|mask|graph|vocab)s?$"
 )
+_SWITCH = re.compile(r"^(has|is|use|with|do|return|enable|apply)_|_first$")
 _LIMITS = ((argnames.DEPTH, _KEPT_DEPTH, _DEPTH), (argnames.VOCAB, 1024, 512), (argnames.LENGTH, 2048, 256))
 """Names, the largest value that is kept, and what a larger one becomes."""
 
@@ -67,6 +68,8 @@ def assumed(name: str, leaf: Leaf) -> Any:
     """
     said = str(getattr(leaf.annotation, "__name__", leaf.annotation or "")).lower()
     plain = {"bool": False, "int": _SMALL, "float": 1.0}
+    if _SWITCH.search(name) and said not in plain:
+        return False
     value = plain.get(said, None if _is_said(leaf) or _NO_NUMBER.search(name) else _SMALL)
     if leaf.form is not None and value is None and "int" in str(leaf.annotation):
         value = _SMALL
