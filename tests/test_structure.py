@@ -6,12 +6,14 @@ Layers and circles are contracts of import-linter in pyproject.toml, which `lint
 from __future__ import annotations
 
 import ast
+import pickle
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from muaudit.cli.main import COMMANDS, application
+from muaudit.thresholds import TABLE
 
 ROOT = Path(__file__).parents[1]
 HEAVY = frozenset({"torch", "matplotlib", "transformers", "ray", "numpy", "rich", "yaml"})
@@ -94,6 +96,16 @@ def test_imports_stand_at_the_top_but_for_what_is_heavy() -> None:
     assert not wrong
 
 
+def test_no_file_reaches_itself_by_its_imports() -> None:
+    reached = {module: {imported for imported, _, _ in imports(module)} & FILES.keys() for module in FILES}
+    for _ in FILES:
+        farther = {module: found.union(*(reached[each] for each in found)) for module, found in reached.items()}
+        if farther == reached:
+            break
+        reached = farther
+    assert [module for module, found in reached.items() if module in found] == []
+
+
 def room(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
@@ -160,3 +172,22 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
         if command.callback is not None
     }
     assert own == {name: sentence.rstrip(".") for name, sentence in COMMANDS.items()}
+
+
+def test_every_threshold_says_what_it_decides_and_is_used() -> None:
+    used = {
+        alias.name
+        for module in FILES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ImportFrom) and absolute(module, node) == "muaudit.thresholds"
+        for alias in node.names
+    }
+    assert used - {"TABLE"} == TABLE.keys()
+    assert all(value.decides and value.source for value in TABLE.values())
+    assert pickle.loads(pickle.dumps(TABLE)) == TABLE
+
+
+def test_the_table_of_thresholds_in_the_docs_is_that_of_the_code() -> None:
+    page = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    for name, value in TABLE.items():
+        assert f"| `{name}` | {value:g} | {value.decides} | {value.source} |" in page

@@ -15,12 +15,11 @@ from ..ops.products import Multiplies
 from ..ops.sums import Adds
 from ..optimizers.trained import Trained
 from ..program.values import Value
+from ..thresholds import BASE_WIDTH_EXACT
 from ..trace.align import op_name
 from .derive import Scaling
 
 Values = Mapping[fx.Node, Any]  # what every recorded operation makes: a value, or several
-
-_EXACT = 1e-3
 
 
 def base_widths(scaling: Scaling, width: int) -> list[Discrepancy]:
@@ -63,7 +62,7 @@ def _of_multiplier(readout: Value, scaling: Scaling, width: int) -> int | None:
         value = of.get(each)
         if _scales(each) and isinstance(value, Value) and value.kind == "scale":
             narrow, exponent = narrow * value.factor, exponent + value.c
-    return _whole(width * narrow) if abs(exponent + 1) < _EXACT else None
+    return _whole(width * narrow) if abs(exponent + 1) < BASE_WIDTH_EXACT else None
 
 
 def _before(node: fx.Node, of: Values) -> Iterator[fx.Node]:
@@ -99,4 +98,4 @@ def _scales(node: fx.Node) -> bool:
 
 def _whole(number: float) -> int | None:
     near = round(number)
-    return near if near > 0 and math.isclose(number, near, rel_tol=_EXACT) else None
+    return near if near > 0 and math.isclose(number, near, rel_tol=BASE_WIDTH_EXACT) else None

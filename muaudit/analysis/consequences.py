@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.power import power
-from ..judge.edits import TOLERANCE, Judged
+from ..judge.edits import Judged
 from ..program.kinds.meaning import Size
 from ..program.values import Value
 from ..solve.predict import Prediction
+from ..thresholds import TOLERANCE
 from .derive import Scaling
 
 _WORDS = {"output": "outputs", "bias": "biases", "gain": "gains"}

@@ -18,9 +18,9 @@ from ..judge.edits import Judged
 from ..optimizers.trained import Trained
 from ..program.values import ZERO
 from ..targets.usercode import attempt, seed_torch
+from ..thresholds import UPDATES
 from .analyse import Analysis
 
-UPDATES = 8  # of 1e-3 each they bring a readout to the size of a random one, 1/n at a probe of 128
 _RATE = 1e-3  # where a group's is 0
 
 

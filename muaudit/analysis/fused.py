@@ -16,11 +16,12 @@ from torch import fx, nn
 
 from .. import ops
 from ..findings.discrepancy import Discrepancy
-from ..judge.edits import TOLERANCE, Judged
+from ..judge.edits import Judged
 from ..judge.findings import folded
 from ..ops.moves import Moves
 from ..program.operands import axis_at, axis_below
 from ..program.values import Value
+from ..thresholds import TOLERANCE
 from ..trace.align import op_name
 from .analyse import Analysis
 

@@ -9,11 +9,11 @@ from typing import Any
 from torch import fx
 
 from ..findings.discrepancy import Discrepancy
-from ..judge.edits import TOLERANCE
 from ..judge.explanation import Measured
 from ..program.lower import Program
 from ..program.values import ZERO
 from ..solve.uses import Ideal
+from ..thresholds import TOLERANCE
 from ..trace.align import Aligned, op_name
 from ..trace.recorder import Recording
 from .analyse import Analysis

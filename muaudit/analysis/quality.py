@@ -13,10 +13,8 @@ from ..judge.together import united
 from ..ops.sums import Masks
 from ..optimizers import member
 from ..program.values import MOVED, ZERO, Value
+from ..thresholds import LEAST_HEAD, MUCH_DECAY
 from .derive import Scaling
-
-_LEAST_HEAD = 32
-_MUCH_DECAY = 0.1
 
 
 def quality_advice(scaling: Scaling, codes: Collection[str], growth: float | None) -> list[Discrepancy]:
@@ -68,7 +66,7 @@ def _small_heads(scaling: Scaling, growth: float) -> Iterator[Discrepancy]:
         if query is None or not query.op.shape:
             continue
         own = round(query.op.shape[-1] * growth**j.use.e_in)
-        if own < _LEAST_HEAD and own not in seen:
+        if own < LEAST_HEAD and own not in seen:
             seen.add(own)
             op = j.use.value.op
             yield Discrepancy(
@@ -103,5 +101,5 @@ def _seen_to_break(scaling: Scaling) -> Iterator[Discrepancy]:
             yield replace(base, detail="gain")
         if member(how.optimizer).names[0] == "lion":
             yield replace(base, detail="lion")
-        if how.decoupled and how.weight_decay[0] >= _MUCH_DECAY:
+        if how.decoupled and how.weight_decay[0] >= MUCH_DECAY:
             yield replace(base, detail="weight_decay")

@@ -6,9 +6,9 @@ parametrization is that of Jacot et al. 2018 (arXiv 1806.07572): entries of size
 
 from __future__ import annotations
 
-from ..judge.edits import TOLERANCE
 from ..program.values import Value
 from ..solve.predict import Prediction
+from ..thresholds import TOLERANCE
 from .derive import Scaling
 
 

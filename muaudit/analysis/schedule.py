@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold
-from ..judge.edits import TOLERANCE
 from ..optimizers.trained import Trained, trained_by
 from ..targets.schedulers import Walk, groups_of
+from ..thresholds import TOLERANCE
 
 if TYPE_CHECKING:
     from torch import nn

@@ -20,9 +20,8 @@ from ..findings.model import Unanalysed
 from ..targets.probe import Target
 from ..targets.switched_paths import EVAL, Path, paths
 from ..targets.usercode import attempt, seed_torch
+from ..thresholds import MOST_PATHS
 from ..trace.recorder import Recording, record
-
-MOST_PATHS = 10
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from muaudit.thresholds import EXACT
+
 ZERO = -math.inf  # the exponent of a number that is 0 at every width
 
-SNAP_SCALAR = 0.03  # a scalar written in code is exact but for a head_dim or group rounding
-SNAP_TENSOR = 0.2  # the rms of a constant tensor (cosines, masks, positions) varies a little with its size
 
-SNAP_ADDED = 0.05  # further than this from a power other than 0, a constant tensor is looked at a third time
-EXACT = 1e-4  # constants that are the same number in every entry follow a power of width to this, or none
 SAME = 2e-3  # slopes of numbers written in code that differ by less are one; a dim such as 2n + 16 gives some 0.05
 LARGEST = 24  # of denominators: twelfths and eighths arise behind cubes and squares
-CONVERGES = 0.7  # a slope that falls by this factor or more from one doubling to the next is on its way to a limit
 
 
 def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float | None:

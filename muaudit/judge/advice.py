@@ -8,13 +8,10 @@ from statistics import median
 
 from ..findings.discrepancy import Discrepancy
 from ..optimizers.trained import Trained
-from .edits import TOLERANCE, Judged
+from ..thresholds import TOLERANCE, WITHOUT_EFFECT
+from .edits import Judged
 from .findings import folded
 from .together import united
-
-# Of the median gradient, below which something downstream removes what a parameter does: a batch norm the gain before
-# it (2e-5 were measured, of its eps), a softmax the bias of keys (1e-7, rounding). What it does is then no matter.
-WITHOUT_EFFECT = 1e-4
 
 
 def optimizer_discrepancies(

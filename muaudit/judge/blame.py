@@ -23,9 +23,10 @@ from ..program.use import Use
 from ..program.values import ZERO
 from ..solve.linear import System
 from ..solve.uses import Ideal
+from ..thresholds import TOLERANCE
 from ..trace.inits import Init
 from .cost import Tally
-from .edits import TOLERANCE, Edit, Judged, edits, kind_of, owner, role_of_constant
+from .edits import Edit, Judged, edits, kind_of, owner, role_of_constant
 from .search import Problem, search
 
 

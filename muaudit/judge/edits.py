@@ -10,8 +10,7 @@ from typing import Literal
 from ..findings.names import pattern_of
 from ..program.use import Use
 from ..program.values import ZERO
-
-TOLERANCE = 0.06  # exponents closer than this are the same: a quarter of the step that they come in
+from ..thresholds import TOLERANCE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from ..program.lower import Program
 from ..program.use import Use
 from ..program.values import MOVED, PER_CHANNEL, ZERO, Value, arguments, beyond, readers_of
 from ..solve.uses import Conflict
+from ..thresholds import TOLERANCE
 from ..trace.inits import Init
-from .edits import TOLERANCE, Judged, owner
+from .edits import Judged, owner
 
 
 def power(exponent: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..findings.discrepancy import Discrepancy
-from .edits import TOLERANCE, Judged
+from ..thresholds import TOLERANCE
+from .edits import Judged
 
 
 def hook_in_words(found: list[Discrepancy], judged: Sequence[Judged]) -> list[Discrepancy]:

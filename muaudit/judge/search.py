@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..program.expression import Expr
+from ..thresholds import LOOKAHEAD
 from .cost import Tally, of_gauge
 from .edits import Edit
 
-LOOKAHEAD = 3  # moves that may follow one that by itself costs more
 ROUNDS = 6
 
 Move = tuple[int, ...]  # anchors that are moved together

@@ -13,15 +13,9 @@ from typing import Any
 
 import torch
 
+from ..thresholds import GRADIENT_FACTOR, LAW_MISSED_BY, OTHERWISE, POLAR_COSINE, SMALL_GRADIENTS, STILL
 from .law import Law
 from .running import CannotRun, Setup, Stepped, grown, run
-
-FACTOR = 4.0
-SMALL = 1e-3  # a second size of gradients: an eps or a clip that decides shows between the two
-CLOSE = 0.06  # by how much a measured power may miss one that a law can have
-STILL = 0.01  # of a step, what may move without a gradient
-ALIKE = 0.95  # cosine of a step to the polar factor of its gradient: 0.98 after five Newton-Schulz steps
-OTHERWISE = 2.0  # by how much what does not go along with the gradient may exceed what does
 
 
 class MeasuredSteps:
@@ -42,14 +36,16 @@ class MeasuredSteps:
         if self._run(replace(base, gradient=0.0)).rms > STILL * self._run(base).rms:
             raise CannotRun("it moves parameters that have no gradient")
         own_rate = self.optimizer.param_groups[self.group].get("lr") is None  # it finds its own
-        by_rate = 1.0 if own_rate else self._answer(base, replace(base, rate=FACTOR * base.rate))
-        if abs(by_rate - 1) > CLOSE:
+        by_rate = 1.0 if own_rate else self._answer(base, replace(base, rate=GRADIENT_FACTOR * base.rate))
+        if abs(by_rate - 1) > LAW_MISSED_BY:
             raise CannotRun(f"its steps follow the learning rate to the power {by_rate:.2f}")
-        gradient = _near(self._answer(base, replace(base, gradient=FACTOR)), 2, "the size of the gradient")
-        lower = self._answer(replace(base, gradient=SMALL / FACTOR), replace(base, gradient=SMALL))
-        if abs(lower - gradient) > CLOSE:
+        gradient = _near(self._answer(base, replace(base, gradient=GRADIENT_FACTOR)), 2, "the size of the gradient")
+        lower = self._answer(
+            replace(base, gradient=SMALL_GRADIENTS / GRADIENT_FACTOR), replace(base, gradient=SMALL_GRADIENTS)
+        )
+        if abs(lower - gradient) > LAW_MISSED_BY:
             raise CannotRun("whether its steps follow the gradient depends on how large that is")
-        size = self._answer(replace(base, size=base.size / FACTOR), base)
+        size = self._answer(replace(base, size=base.size / GRADIENT_FACTOR), base)
         return Law(gradient, _near(size, 2, "the size of the parameter"))
 
     def shape(self) -> float:
@@ -64,7 +60,7 @@ class MeasuredSteps:
         found = _near(math.log(_moved(wide) / _moved(narrow)) / self.unit, 4, "the shape", "n^")
         if found and len(self.narrow) > 1:
             full = [self._run(Setup(shape, full=True)).norm for shape in (self.narrow, self.wide)]
-            if abs(math.log(full[1] / full[0]) / self.unit - (found - spread)) > 2 * CLOSE:
+            if abs(math.log(full[1] / full[0]) / self.unit - (found - spread)) > 2 * LAW_MISSED_BY:
                 raise CannotRun("how large its steps are depends on the rank of the gradient")
         return found
 
@@ -76,13 +72,13 @@ class MeasuredSteps:
         left, _, right = torch.linalg.svd(step.gradient.flatten(1), full_matrices=False)
         polar = left @ right
         alike = float((step.change.flatten(1) * polar).sum()) / (float(step.change.norm()) * float(polar.norm()))
-        return abs(alike) > ALIKE
+        return abs(alike) > POLAR_COSINE
 
     def power_of(self, key: str) -> float:
         """The power of a group's setting in its steps: 1 for a factor that multiplies them, 0 for one they ignore."""
         value = float(self.optimizer.param_groups[self.group][key])
         base = Setup(self.narrow)
-        other = replace(base, settings={key: value * FACTOR if value else 1.0})
+        other = replace(base, settings={key: value * GRADIENT_FACTOR if value else 1.0})
         return _near(self._answer(base, other), 1, f"the group's {key}")
 
     def decays_weights(self) -> bool:
@@ -96,7 +92,7 @@ class MeasuredSteps:
 
     def _answer(self, before: Setup, after: Setup) -> float:
         """The power with which a step answers a factor."""
-        return math.log(_moved(self._run(after)) / _moved(self._run(before))) / math.log(FACTOR)
+        return math.log(_moved(self._run(after)) / _moved(self._run(before))) / math.log(GRADIENT_FACTOR)
 
 
 def _moved(step: Stepped) -> float:
@@ -111,6 +107,6 @@ def _moved(step: Stepped) -> float:
 def _near(found: float, parts: int, what: str, sign: str = "to the power ") -> float:
     """The multiple of 1/parts that a power is."""
     near = round(parts * found) / parts
-    if abs(found - near) > CLOSE:
+    if abs(found - near) > LAW_MISSED_BY:
         raise CannotRun(f"its steps follow {what} {sign}{found:.2f}")
     return near + 0.0

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
-STEPS = 12  # the rectified ones (RAdam from its 6th), those that only set up state (ADOPT's first) are past then
+from muaudit.thresholds import LAW_STEPS
+
 SPREAD = 1.5  # powers of ten from the largest to the smallest singular value of a gradient of full rank
 RATE, SIZE = 1e-5, 0.02  # so small against a parameter that its size stays; 0.02 is a usual init
 DECAYS = ("weight_decay", "wd", "weight_decay_rate")
@@ -106,7 +107,7 @@ def _run(optimizer: Any, group: int, setup: Setup) -> Stepped:
     if callable(getattr(made, "train", None)):  # schedule-free ones average where they evaluate
         made.train()
     before = parameter.detach().clone()
-    for _ in range(STEPS):
+    for _ in range(LAW_STEPS):
         before = parameter.detach().clone()
         for each in others:
             each.grad = torch.zeros_like(each)

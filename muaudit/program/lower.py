@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from .. import ops
-from ..findings.exponents import SNAP_TENSOR, snap
+from ..findings.exponents import snap
+from ..thresholds import SNAP_TENSOR
 from ..trace.align import Aligned, Op
 from . import lowering  # noqa: F401  (fills LOWERINGS)
 from .builder import LOWERINGS, Builder, Result, size_exponent

@@ -7,6 +7,7 @@ from math import isinf, isnan
 from typing import TYPE_CHECKING
 
 from muaudit.findings.power import number, power
+from muaudit.thresholds import TOLERANCE
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
@@ -22,9 +23,6 @@ ROLE_NOUNS = {
     "positional": "positional table",
     "scalar": "scalar",
 }
-
-
-_NONE = 0.06  # exponents closer than this are the same
 
 
 def subject(d: Discrepancy) -> str:
@@ -80,7 +78,7 @@ def by_m(exponent: float, whose: str) -> str:
 
 def without_constant(d: Discrepancy) -> bool:
     """Whether init and learning rate are both off as by a constant, and no constant that depends on width is there."""
-    return d.aspect == "multiplier" and abs(d.found) < _NONE and len(d.values) == 2
+    return d.aspect == "multiplier" and abs(d.found) < TOLERANCE and len(d.values) == 2
 
 
 def off_by_a_constant(d: Discrepancy) -> str:
@@ -88,7 +86,7 @@ def off_by_a_constant(d: Discrepancy) -> str:
     if not without_constant(d):
         return f"multiplier ∝ {power(d.found)}, needs {needs(d)}"
     init, lr = d.values
-    if abs(init - lr) < _NONE:
+    if abs(init - lr) < TOLERANCE:
         return f"initialization and learning rate are both {_too(init)}"
     return f"its initialization is {_too(init)}, and so is its learning rate by {power(abs(lr))}"
 
@@ -96,7 +94,7 @@ def off_by_a_constant(d: Discrepancy) -> str:
 def undone(d: Discrepancy) -> str:
     """The fix of what is off as by a constant that is not there."""
     init, lr = d.values
-    both = by_m(-init, "its init and its learning rate") if abs(init - lr) < _NONE else (
+    both = by_m(-init, "its init and its learning rate") if abs(init - lr) < TOLERANCE else (
         f"{by_m(-init, 'its init')} and {by_m(-lr, 'its learning rate')}")  # fmt: skip
     return f"{both}, {WHERE_M}; or {by_m(gap(d), 'its output')}"
 

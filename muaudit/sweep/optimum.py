@@ -9,13 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..thresholds import ALIKE_LOSSES, NEAR
 from ..training.fit import student
 
 Array = npt.NDArray[np.float64]
-NEAR = 1.25
-"""Points within so many factors of two of the best one count as near it; its two neighbours always do."""
-FLAT = 0.01
-"""Losses that differ by no more than this share are alike where there is one seed."""
 
 Edge = Literal["", "low", "high"]
 
@@ -89,7 +86,7 @@ def _connected(x: Array, y: Array, index: int) -> list[int]:
 def _alike(x: Array, y: Array, index: int) -> Array:
     """The places whose loss one seed cannot tell from the best one."""
     with np.errstate(invalid="ignore"):
-        found: Array = x[np.isfinite(x) & (y <= y[index] + FLAT * abs(y[index]))]
+        found: Array = x[np.isfinite(x) & (y <= y[index] + ALIKE_LOSSES * abs(y[index]))]
     return found
 
 

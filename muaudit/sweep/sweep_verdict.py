@@ -8,14 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from ..thresholds import WIDER_IS_WORSE
 from .curves import Curves
 from .knobs import KNOBS
 from .optimum import Array, Optimum, find
 from .ranges import shown
 
 Status = Literal["pass", "fail", "undecided"]
-NOISE = 0.01
-"""Wider is worse where its loss is higher by more than this share, beyond twice its standard error."""
 
 
 BY_HEART = 1e-3
@@ -94,7 +93,7 @@ def _wider(curves: Curves, optima: tuple[Optimum | None, ...]) -> tuple[Status, 
             before, after = means[place - 1, index], means[place, index]
             if np.isnan(before) or np.isnan(after) or np.isinf(before):
                 continue
-            allowed = NOISE * abs(before) + 2 * math.hypot(errors[place - 1, index], errors[place, index])
+            allowed = WIDER_IS_WORSE * abs(before) + 2 * math.hypot(errors[place - 1, index], errors[place, index])
             excess = (after - before - allowed) / abs(before) if np.isfinite(after) else math.inf
             if excess > worst:
                 shown_after = "diverges" if np.isinf(after) else f"{after:.4g}"

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..targets.probe import Inputs
 from ..targets.schedulers import stepper
 from ..targets.usercode import describe, seed_everything, user_error
+from ..thresholds import HOPELESS
 from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
@@ -26,8 +27,6 @@ from .variant import SweepVariant
 LOOK = 10
 """Losses are fetched, and runs judged, every so many steps."""
 
-HOPELESS = 4.0
-"""A run is given up once its loss, over the last steps that were fetched, is so many times what it began with."""
 
 Step = Callable[[], None]
 

@@ -16,7 +16,7 @@ from ..targets.probe import Target
 from ..training.beforehand import sizes_at
 from .forward import Places, install
 from .knobs import KNOBS
-from .tasks import SweepTask
+from .tasks.data_and_loss import SweepTask
 
 DEFAULT_DECAYED = 2
 """Where nothing decays of its own, weight decay goes to tensors of so many dims and more."""

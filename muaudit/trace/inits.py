@@ -15,9 +15,9 @@ from torch import nn
 
 from ..entries import entries
 from ..errors import UserError
-from ..findings.exponents import EXACT, ZERO, snap
+from ..findings.exponents import ZERO, snap
+from ..thresholds import DRIFT, EXACT
 
-DRIFT = 0.12  # by which the slopes of three probes may differ and still be one power of width
 ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
 FINE = 0.012  # the same for multiples of 1/12
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap

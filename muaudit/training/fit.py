@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..thresholds import LOCAL
 from .measurement import Array
-
-LOCAL = 3  # the slope that counts is that of the widest so many: near a crossover of two terms the others mislead
 
 # Student's t, 97.5 %: degrees of freedom → quantile
 _T = {

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from ..optimizers import named
+from ..thresholds import FLAT_SLOPE, LATE, SIGNIFICANT_LOSS, TOO_WIDE
 from .fit import Fit, fit, student
 from .measurement import Activation, Array, Measurement
 
@@ -26,17 +27,13 @@ ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "output": ((-inf, 0.2), (-0.5, 0.2)),
     "logits": ((-inf, 0.2), (-0.8, 0.2)),
 }
-FLAT = 0.2
 # What outputs of a new model do. While what the loss asks for is as small as they are (a value head whose targets are
 # near zero), their change goes with them.
 RANDOM = -0.5
 # How far below its exponent the change of outputs and logits may start: the gradient that reaches the logits of a new
 # model is a sum over d_head entries of random sign, n^-1/2 of what it becomes once these have been learned.
-SLOW = 0.5 + FLAT
-LATE = 0.6  # the same for what learns through logits alone without a normalised gradient: n^-1/2, and less at first
-TOO_WIDE = 0.5  # an interval wider than this on either side says nothing
+SLOW = 0.5 + FLAT_SLOPE
 NOISE = {"fp32": 1e-6, "bf16": 1e-2, "fp64": 1e-13}  # a change smaller than this part of its value is rounding
-SIGNIFICANT_LOSS = 0.005
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def _allowed(run: Measurement, activation: Activation, step: int, start: Fit | N
     elif step and activation.of_outputs:
         low = min(low, ALLOWED["output"][1][0])
     if step and activation.kind == "output" and start is not None and start.low <= RANDOM <= start.high:
-        low = min(low, start.slope - FLAT)
+        low = min(low, start.slope - FLAT_SLOPE)
     if activation.kind == "hidden" and activation.ideal is not None:
         return low + activation.ideal, high + activation.ideal
     carried = -activation.multiplier, activation.ideal or 0.0
@@ -217,7 +214,7 @@ def _non_finite(run: Measurement, activation: Activation) -> str:
 
 
 def _class(exponent: float) -> str:
-    return "grows" if exponent > FLAT else "shrinks" if exponent < -FLAT else "stays"
+    return "grows" if exponent > FLAT_SLOPE else "shrinks" if exponent < -FLAT_SLOPE else "stays"
 
 
 def _disagreement(run: Measurement, activation: Activation, slopes: tuple[Slope, ...]) -> str:
@@ -236,7 +233,7 @@ def _disagreement(run: Measurement, activation: Activation, slopes: tuple[Slope,
         if linear is None or found is None or found.half_width > TOO_WIDE or abs(linear) == inf:
             continue
         least, most = sorted((linear, linear if capped is None else capped))
-        apart = found.low - FLAT > most or found.high + (SLOW if slow else FLAT) < least
+        apart = found.low - FLAT_SLOPE > most or found.high + (SLOW if slow else FLAT_SLOPE) < least
         if apart and _class(found.slope) not in (_class(least), _class(most)):
             parts.append(f"{what} is predicted as {linear:+.2f} and measured as {found.slope:+.2f}")
     return "; ".join(parts)

@@ -18,12 +18,10 @@ from ...ops.sums import (
     Writes,
     WrittenAlias,
 )
+from ...thresholds import NEGLIGIBLE, OUT_OF_REACH
 from ...trace.align import Op
 from ..builder import Builder, Number, Result, lowers
 from ..values import ZERO, Value
-
-NEGLIGIBLE = 1e-3  # a width-independent addend this small is a guard against division by zero
-OUT_OF_REACH = 1e3  # a bound this large guards against overflow; a tensor of this size, added, is a mask
 
 
 @lowers(Adds)

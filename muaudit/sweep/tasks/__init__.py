@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
 from ...errors import UserError
 from ...suggest import nearest
-from ...targets.probe import Inputs, Target
-
-if TYPE_CHECKING:
-    import torch
+from ...targets.probe import Target
+from .data_and_loss import SweepTask
 
 NAMES = ("text", "teacher", "digits")
-
-
-@dataclass(frozen=True)
-class SweepTask:
-    """Data and loss.
-
-    batches: `(sizes, seed)` → inputs without end, the same at every width and hyperparameter.
-    loss: `(output, inputs)` → scalar. describe: one line. identity: what tells these data from others, as plain data.
-    """
-
-    name: str
-    describe: str
-    identity: Mapping[str, Any]
-    batches: Callable[[Mapping[str, int], int], Iterator[Inputs]]
-    loss: Callable[[Any, Inputs], torch.Tensor]
-    note: str = ""
 
 
 def choose(target: Target, name: str | None, batch_size: int) -> SweepTask:

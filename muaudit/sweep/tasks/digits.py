@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ...errors import UserError
 from ...targets.probe import Inputs, Target
-from . import SweepTask
+from .data_and_loss import SweepTask
 from .fitting import Call, classified, misfit, narrow_call
 
 SIDE, CLASSES, SEED = 8, 10, 0xD161

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ...targets.probe import Inputs, Target
-from . import SweepTask
+from .data_and_loss import SweepTask
 from .fitting import classified, misfit, narrow_call
 
 HIDDEN, SEED = 64, 0x7EAC

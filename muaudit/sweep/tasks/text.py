@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ...errors import UserError
 from ...targets.probe import Inputs, Target
-from . import SweepTask
+from .data_and_loss import SweepTask
 from .fitting import Call, classified, misfit, narrow_call
 
 CHARACTERS = 2_000_000

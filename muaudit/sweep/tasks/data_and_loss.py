@@ -1,0 +1,28 @@
+"""What a task is: data and a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...targets.probe import Inputs
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class SweepTask:
+    """Data and loss.
+
+    batches: `(sizes, seed)` → inputs without end, the same at every width and hyperparameter.
+    loss: `(output, inputs)` → scalar. describe: one line. identity: what tells these data from others, as plain data.
+    """
+
+    name: str
+    describe: str
+    identity: Mapping[str, Any]
+    batches: Callable[[Mapping[str, int], int], Iterator[Inputs]]
+    loss: Callable[[Any, Inputs], torch.Tensor]
+    note: str = ""

@@ -1,0 +1,194 @@
+"""Every number that decides: what it decides, and the source or the measurement behind it.
+
+They are numbers like any other; `TABLE` lists them by name. The weights by which explanations are compared stand with
+their formula in `judge/cost.py`, what slopes a coordinate check allows in `training/verdict.py`; sizes of buffers, of
+pictures and of lists that are shown decide nothing and stay where they are used.
+"""
+
+from __future__ import annotations
+
+
+class Threshold(float):
+    """A number, what it decides and why it is what it is."""
+
+    decides: str
+    source: str
+
+    def __new__(cls, value: float, decides: str, source: str) -> Threshold:
+        made = super().__new__(cls, value)
+        made.decides, made.source = decides, source
+        return made
+
+    def __getnewargs__(self) -> tuple[float, str, str]:  # type: ignore[override]
+        return float(self), self.decides, self.source
+
+
+class Count(int):
+    """The same for a whole number."""
+
+    decides: str
+    source: str
+
+    def __new__(cls, value: int, decides: str, source: str) -> Count:
+        made = super().__new__(cls, value)
+        made.decides, made.source = decides, source
+        return made
+
+    def __getnewargs__(self) -> tuple[int, str, str]:  # type: ignore[override]
+        return int(self), self.decides, self.source
+
+
+# -- exponents of numbers that were measured ---------------------------------------------------------------------------
+SNAP_SCALAR = Threshold(
+    0.03,
+    "how far the exponent of a scalar in the code may be from a multiple of 1/4 of width",
+    "such scalars are exact but for a head_dim or a group that is rounded",
+)
+SNAP_TENSOR = Threshold(
+    0.2,
+    "how far the exponent of a constant tensor's rms may be from a multiple of 1/2 or 1/4",
+    "the rms of cosines, masks and positions varies a little with their size",
+)
+SNAP_ADDED = Threshold(
+    0.05,
+    "how far from a power other than 0 a constant tensor is looked at a third time",
+    "convention: a fifth of 1/4; a third probe is cheap",
+)
+EXACT = Threshold(
+    1e-4,
+    "how closely constants that are the same number in every entry follow a power of width",
+    "they are computed, not drawn: only rounding in float32 keeps them off",
+)
+CONVERGES = Threshold(
+    0.7,
+    "by which factor a slope falls from one doubling to the next on its way to a limit",
+    "the slope of c + 1/n halves with every doubling, that of a power of width stays",
+)
+TOLERANCE = Threshold(
+    0.06,
+    "how far two exponents may differ and still be the same",
+    "a quarter of 1/4, the step that exponents of published parametrizations come in",
+)
+
+# -- initializations ---------------------------------------------------------------------------------------------------
+DRIFT = Threshold(
+    0.12,
+    "by how much the slopes of three probes may differ and still be one power of width",
+    "half of 1/4, so that the two slopes name the same multiple",
+)
+
+# -- what moves and what is out of reach -------------------------------------------------------------------------------
+NEGLIGIBLE = Threshold(
+    1e-3,
+    "which width-independent addend is a guard against division by zero",
+    "epsilons of norms as published are 1e-3 (batch norms of TensorFlow) and below",
+)
+OUT_OF_REACH = Threshold(
+    1e3,
+    "which bound is a guard against overflow, and which added tensor is a mask",
+    "masks as published are 1e4 and more; activations are of size 1",
+)
+WITHOUT_EFFECT = Threshold(
+    1e-4,
+    "which share of the median gradient is none: something downstream removes what a parameter does",
+    "measured: 2e-5 behind a batch norm (its eps), 1e-7 at the bias of keys (rounding)",
+)
+BASE_WIDTH_EXACT = Threshold(
+    1e-3,
+    "how closely a constant in the code has to be a whole base width over the width",
+    "convention: numbers in code are exact but for rounding",
+)
+UPDATES = Count(
+    8,
+    "after how many updates gradients are looked at that are zero at first",
+    "of 1e-3 each they bring a readout to the size of a random one, 1/n at a probe of 128",
+)
+MOST_PATHS = Count(10, "how many other paths through a model are recorded", "a limit of time, stated in docs/limits.md")
+
+# -- the search for an explanation -------------------------------------------------------------------------------------
+LOOKAHEAD = Count(
+    3,
+    "how many moves may follow one that by itself costs more",
+    "convention, a limit of time; benchmarks/mutate.py and benchmarks/generated.py measure the search",
+)
+
+# -- steps of optimizers, measured -------------------------------------------------------------------------------------
+GRADIENT_FACTOR = Threshold(
+    4.0,
+    "by how much gradients, rates and settings are multiplied to see what a step follows",
+    "a power of two is exact",
+)
+SMALL_GRADIENTS = Threshold(
+    1e-3,
+    "the second size of gradients that steps are measured at",
+    "an eps or a clip that decides shows between the two sizes",
+)
+LAW_MISSED_BY = Threshold(
+    0.06, "by how much a measured power may miss one that a law can have", "as TOLERANCE: a quarter of 1/4"
+)
+STILL = Threshold(0.01, "which share of a step may come without a gradient", "convention")
+POLAR_COSINE = Threshold(
+    0.95,
+    "from which cosine on a step is the polar factor of its gradient",
+    "measured: 0.98 after five Newton-Schulz steps",
+)
+OTHERWISE = Threshold(
+    2.0,
+    "by how much the part of a step that does not go along with the gradient may exceed the part that does",
+    "convention",
+)
+LAW_STEPS = Count(
+    12,
+    "after how many steps a law is measured",
+    "rectified ones (RAdam from its 6th) and those that only set up state (ADOPT's first) are past then",
+)
+
+# -- advice ------------------------------------------------------------------------------------------------------------
+LEAST_HEAD = Count(32, "below which d_head MUP502 is given", "TP5 Appendix D.4: at least 32 in the proxy")
+MUCH_DECAY = Threshold(
+    0.1, "from which decoupled weight decay on MUP505 is given", "Lingle 2024, arXiv 2404.05728, ablations"
+)
+
+# -- coordinate checks -------------------------------------------------------------------------------------------------
+LOCAL = Count(
+    3,
+    "the slope of how many of the widest widths counts",
+    "near a crossover of two terms the narrower ones mislead",
+)
+FLAT_SLOPE = Threshold(
+    0.2,
+    "within which slope a size stays",
+    "convention; benchmarks/coord_check_verdicts.py counts the verdicts that it gets wrong",
+)
+LATE = Threshold(
+    0.6,
+    "how far below its exponent the change of what learns through logits alone may start",
+    "n^-1/2 of a gradient through random logits, and less at first",
+)
+TOO_WIDE = Threshold(
+    0.5,
+    "which half-width of an interval says nothing",
+    "convention: slopes that are to be told apart differ by 1/2 or more",
+)
+SIGNIFICANT_LOSS = Threshold(
+    0.005, "by which share a loss has to differ, beyond its spread, to be another", "convention"
+)
+
+# -- sweeps ------------------------------------------------------------------------------------------------------------
+NEAR = Threshold(
+    1.25,
+    "within how many factors of two of the best a point counts as near it",
+    "convention; its two neighbours always do",
+)
+ALIKE_LOSSES = Threshold(0.01, "by which share losses may differ and be alike where there is one seed", "convention")
+WIDER_IS_WORSE = Threshold(
+    0.01, "by which share a wider model's loss is higher, beyond twice its standard error, to be worse", "convention"
+)
+HOPELESS = Threshold(
+    4.0, "a run is given up once its loss is so many times what it began with", "convention: far from any recovery"
+)
+
+TABLE: dict[str, Threshold | Count] = {
+    name: value for name, value in list(vars().items()) if isinstance(value, (Threshold, Count))
+}
+"""All of them by name."""
