@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     "testing", "cli", "expect", "sweep", "training transfer", "convert init", "audits", "settings", "answers", "audit",
     "fixes parametrizations", "report", "checkpoints analysis rules", "plan judge isolation", "scaling", "solve",
-    "program", "trace capture", "targets target", "optimizers", "findings ops writing", "suggest visible locations", "errors",
+    "program", "trace capture", "targets target", "optimizers", "findings ops writing", "suggest visible locations",
+    "errors",
 )  # fmt: skip
 """Those of a commit that has none of its own, from the top."""
 PRODUCTS = re.compile(r"\baten\.(?:mm|bmm|addmm|baddbmm|dot|mv|linear|einsum|matmul)\b|\"(?:mm|bmm|addmm|baddbmm)\"")

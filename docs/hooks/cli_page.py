@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import click
 import typer.main
-from program import app
+
+from muaudit.cli.main import application
 
 
 def page() -> str:
     """The Markdown of cli.md."""
-    program = typer.main.get_command(app)
+    program = typer.main.get_command(application())
     commands = program.commands  # type: ignore[attr-defined]
     head = (
         "# Command line\n\n"
