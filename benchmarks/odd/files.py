@@ -185,6 +185,13 @@ def _nested() -> Any:
     return nested
 
 
+def _dicts() -> Any:
+    dicts: Any = {}
+    for _ in range(30):
+        dicts = {"a": dicts, "b": dicts}
+    return {**_weights(), "extra": dicts}
+
+
 def _doubled() -> Any:
     doubled: Any = [torch.zeros(2)]
     for _ in range(40):
@@ -388,6 +395,7 @@ def checkpoints() -> Iterator[Hostile]:
         "a dict in itself": _cyclic, "300 dicts deep": _nested, "2^40 leaves of few lists": _doubled,
     }.items():  # fmt: skip
         yield Hostile(kind, name, saved(content), _checkpoint, file, says=None)
+    yield Hostile(kind, "2^30 dicts, of few", saved(_dicts), _checkpoint, "model.pt", says="more than 100,000 dicts")
     kind, file = "safetensors", "model.safetensors"
     yield Hostile(kind, "a header of 2^60 bytes", _header_of_2_to_60, _checkpoint, file, says="")
     yield Hostile(kind, "a header 100,000 deep", _deep_header, _checkpoint, file, says="")

@@ -12,6 +12,7 @@ import torch
 from .stored_tensors import Stored, TensorFactor, spoilt
 from .torch_archive import Archive, read_archive, tensors_in, write_archive
 
+_MOST_DICTS = 100_000
 Keys = tuple[str, ...]
 """The way to a part of nested dicts."""
 
@@ -67,7 +68,10 @@ def read_torch_file(path: Path, known: Callable[[str], bool]) -> TorchFile:
         UserError: as `read_archive`; or it holds no such dict, or more than one.
     """
     archive = read_archive(path)
-    counts = {keys: sum(known(str(name)) for name in part) for keys, part in _dicts(archive.content)}
+    try:
+        counts = {keys: sum(known(str(name)) for name in part) for keys, part in _dicts(archive.content)}
+    except ValueError as error:
+        raise spoilt(path, str(error), "save model.state_dict()") from None
     found = [keys for keys, count in counts.items() if count]
     if len(found) > 1:
         names = ", ".join(".".join(map(str, keys)) or "the whole file" for keys in found)
@@ -115,15 +119,22 @@ def _dicts(content: Any) -> Iterator[tuple[Keys, Mapping[Any, Any]]]:
 
 
 def _walk(content: Any) -> Iterator[tuple[Keys, Mapping[Any, Any]]]:
-    """All dicts in dicts, each with the way to it; one that holds itself is met once."""
-    left: list[tuple[Keys, Any]] = [((), content)]
-    seen: set[int] = set()
+    """All dicts in dicts, each with every way to it, but none by way of itself.
+
+    Raises:
+        ValueError: there are more than a checkpoint could hold.
+    """
+    left: list[tuple[Keys, Any, frozenset[int]]] = [((), content, frozenset())]
+    met = 0
     while left:
-        keys, value = left.pop()
-        if isinstance(value, Mapping) and id(value) not in seen:
-            seen.add(id(value))
+        keys, value, above = left.pop()
+        if isinstance(value, Mapping) and id(value) not in above:
+            met += 1
+            if met > _MOST_DICTS:
+                raise ValueError(f"it stands for more than {_MOST_DICTS:,} dicts")
             yield keys, value
-            left += reversed([((*keys, key), each) for key, each in value.items()])
+            inside = above | {id(value)}
+            left += reversed([((*keys, key), each, inside) for key, each in value.items()])
 
 
 def _size(content: Any, keys: Keys) -> int:
