@@ -35,7 +35,8 @@ BOUND = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES
 # All commands run in one process, which imports torch once: (exit code, stdout, stderr) of each.
 RUN = """
 import contextlib, io, json, sys
-from program import app
+from muaudit.cli.main import application
+app = application()
 done = []
 for args in json.loads(sys.argv[1]):
     out, err, code = io.StringIO(), io.StringIO(), 0
