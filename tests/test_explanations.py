@@ -397,3 +397,13 @@ def test_after_what_a_finding_asks_for_nothing_is_found(name: str, init: float, 
             else:
                 tensors = tensors | {name: (shape, start, v.expected_exponent)}
     assert not [v for v in report.violations if v.severity == "error"]
+
+
+@pytest.mark.parametrize("function", [torch.relu, torch.tanh])
+def test_a_fixed_init_is_wrong_and_no_size_of_activations(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    # std 0.02 and one learning rate for everything: values of n^1/2 would excuse the init, but not the learning rate
+    report = audit(
+        {"inp": ((5, 0), 0.0, 0.0), "hid": ((0, 0), 0.0, 0.0), "out": ((0, 3), 0.0, 0.0)},
+        lambda p, x, n: function(function(x @ p.inp) @ p.hid) @ p.out,
+    )
+    assert found(report) == {("MUP101", ("hid",)), ("MUP301", ("hid",)), ("MUP202", ("out",))}

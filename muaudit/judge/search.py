@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..program.expression import Expr
 from ..thresholds import LOOKAHEAD
-from .cost import Tally, of_gauge
+from .cost import SIZE, SIZE_ALONE, Tally, of_gauge
 from .edits import Edit
 
 ROUNDS = 6
@@ -79,7 +79,13 @@ class _Searcher:
 
     @property
     def cost(self) -> float:
-        return self.tally.cost + of_gauge(self.shifts, self.places, self.problem.sized)
+        sized = {anchor: self._claim(anchor) for anchor in self.problem.sized if self.shifts.get(anchor)}
+        return self.tally.cost + of_gauge(self.shifts, self.places, sized)
+
+    def _claim(self, anchor: int) -> float:
+        """What it costs that the activations of this anchor have another size: less where what makes them fits it."""
+        makers = {self.group_of[i] for i in self.holders.get(anchor, ()) if self.problem.exprs[i].terms[anchor] > 0}
+        return SIZE if makers and not any(self.now[number] for number in makers) else SIZE_ALONE
 
     @property
     def complete(self) -> bool:
