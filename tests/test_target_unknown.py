@@ -416,3 +416,20 @@ def test_a_list_of_neighbouring_sizes_is_long_enough_for_hidden_layers(tmp_path:
     assert found.axes[0].name == "layers_hidden"
     shapes = [tuple(each.shape) for each in found.build(found.sizes(0), 0).parameters() if each.dim() > 1]
     assert shapes == [(64, 64)] * 3
+
+
+CROSSED = """class Net(nn.Module):
+    def __init__(self, dim=64, cross_heads=2, cross_dim_head=32):
+        super().__init__()
+        self.sizes = (cross_heads, cross_dim_head)
+        self.inp, self.up = nn.Linear(16, dim), nn.Linear(dim, cross_heads * cross_dim_head)
+        self.out = nn.Linear(cross_heads * cross_dim_head, 10)
+
+    def forward(self, x):
+        return self.out(self.up(self.inp(x)))
+"""
+
+
+def test_the_size_of_a_head_after_a_prefix_is_no_number_of_heads(tmp_path: Path) -> None:
+    found = target(tmp_path, CROSSED)
+    assert [found.build({"dim": size}, 0).sizes for size in (64, 128)] == [(4, 16), (8, 16)]

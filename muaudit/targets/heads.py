@@ -106,12 +106,12 @@ def _find(knobs: Mapping[str, Leaf], options: TargetOptions) -> _Found:
         return otherwise if found is MISSING else found
 
     kv = tuple(name for name in named(argnames.KV_HEADS) if isinstance(value(name, 2), int) and value(name, 2) > 0)
-    heads = tuple(name for name in named(argnames.HEADS, kv) if isinstance(value(name, 4), int))
     dims = tuple(
         name
         for name in named(argnames.HEAD_DIM)
         if isinstance(value(name, HEAD_DIM), int) and value(name, HEAD_DIM) > 0
     )
+    heads = tuple(name for name in named(argnames.HEADS, (*kv, *dims)) if isinstance(value(name, 4), int))
     count = value(heads[0], 4) if heads else 4
     groups = max(1, count // value(kv[0], 2)) if kv else 1
     return _Found(
