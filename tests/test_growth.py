@@ -123,7 +123,11 @@ def test_equal_ratios_are_not_taken_for_granted(
     path.write_text(PATH.read_text().replace(*edit))
     report = check("d_model=32,64", "d_ff=96,192", "heads=2,4", source=str(path))
     assert report.verdict == "mup"
-    shown = [(v.rule, v.severity, v.tensors, v.found_exponent, v.expected_exponent) for v in report.violations]
+    shown = [
+        (v.rule, v.severity, v.tensors, v.found_exponent, v.expected_exponent)
+        for v in report.violations
+        if v.rule != "MUP508"  # keys and values of fixed size, fused with the queries
+    ]
     finding = ("MUP506", "advice", (tensor,), pytest.approx(found, abs=0.02), pytest.approx(expected, abs=0.02))
     assert shown == ([finding] if tensor else [])
 

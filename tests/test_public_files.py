@@ -65,11 +65,7 @@ NOT_FOUND = {
 }
 
 
-BLAMED = pytest.mark.xfail(reason="the judge blames gains, for a constant that is not there")
-CASES = [pytest.param(name, marks=BLAMED if name == "init_weights_not_called.py" else ()) for name in WIDTHS]
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", WIDTHS)
 def test_a_file_as_it_is_gets_its_width_and_its_findings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     report = audited(name)
     assert report.width_name == WIDTHS[name]

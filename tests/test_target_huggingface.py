@@ -79,7 +79,7 @@ def test_a_class_of_transformers_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "{file} is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("{", "{file} is not JSON: Expecting property name enclosed in double quotes (line 1, column 2)"),
         ("{}", "{file} has no model_type, expected a Hugging Face config.json"),
         ('{"model_type": "lama"}', "config.json: this version of transformers has no model type 'lama'"),
     ],

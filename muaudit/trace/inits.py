@@ -159,9 +159,10 @@ def _third_probe(
     for name in odd:
         if name in third:
             first, wider = inits[name], _init(wide[name], third[name], unit, ())
-            if wider.exponent is not None and abs(wider.raw - first.raw) <= DRIFT:
+            apart, error = abs(wider.raw - first.raw), math.hypot(first.error, wider.error)
+            if wider.exponent is not None and apart <= DRIFT + 2 * error:
                 found[name] = replace(first, exponent=wider.exponent)
-            elif abs(wider.raw - first.raw) <= 3 * math.hypot(first.error, wider.error) + EXACT < DRIFT:
+            elif apart <= 3 * error + EXACT < DRIFT:
                 found[name] = replace(first, exponent=round((first.raw + wider.raw) * 6) / 12)
     return found
 

@@ -444,7 +444,7 @@ RATES = [
         "gpt/table8",
         (Edit("eps=1e-15", "eps=1e-5"),),
         "MUP311",
-        ("*.h.*.c_*.weight", "*.wte.weight", "*.wpe.weight"),
+        ("*",),
         target_width=65_536,
         right=(Edit("betas=betas)", "betas=betas, eps=1e-15)"),),
     ),
