@@ -87,7 +87,7 @@ def _taken(product: fx.Node) -> set[tuple[int, int]]:
     while waiting:
         node, numbers = waiting.pop()
         moved = [user for user in node.users if _moves(user)]
-        if isinstance(numbers, torch.Tensor) and len(moved) < max(1, len(node.users)):
+        if isinstance(numbers, torch.Tensor) and numbers.numel() and len(moved) < max(1, len(node.users)):
             found.add((int(numbers.min()), int(numbers.max()) + 1))
         for user in moved:
             waiting.append((user, user.target(numbers, *user.args[1:], **user.kwargs)))  # type: ignore[operator]

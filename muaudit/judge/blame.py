@@ -136,10 +136,20 @@ class Blame:
                     everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
-            self.exprs, groups, needed, right, self._alike(), self.ideal.sized,
+            self.exprs, groups, needed, right, self._alike(), self._sized(),
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
+
+    def _sized(self) -> frozenset[int]:
+        """The anchors whose shift is a claim about activations: where a norm takes a size away, it is none."""
+        removed = {
+            anchor
+            for use, expr in zip(self.ideal.uses, self.exprs, strict=True)
+            if use.normalised or use.free
+            for anchor in expr.terms
+        }
+        return self.ideal.sized - removed
 
     def _owners(self) -> list[list[int]]:
         """The uses by what a constant would stand on: a module with a weight and a bias, else each by itself."""

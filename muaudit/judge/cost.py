@@ -2,7 +2,7 @@
 
 An explanation is a set of edits, and a gauge. Edits of one aspect, role and exponent have one cause. Then
 
-    cost = Σ over causes (CAUSE + places) + TENSOR · tensors + INIT_BEFORE_NORM · inits that a norm removes
+    cost = Σ over causes (CAUSE + places) + TENSOR · tensors in places + INIT_BEFORE_NORM · inits that a norm removes
            + Σ over shifts of the gauge (SHIFT · |shift|, and SIZE or SIZE_ALONE where a homogeneous function reads it)
            + Σ over constants that are taken out of a line (CAUSE + 1 + LINE)
 
@@ -12,7 +12,7 @@ activations are not of size 1 is a claim of its own, as no published table has o
 explain more than a mistake (SIZE_ALONE). Where what makes the value has both the init and the learning rate that it
 takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). It is taken for
 nothing where it leaves nothing to explain. Like shifts of like anchors in repeated blocks count once.
-The small terms decide between explanations of equally many mistakes: values nearer to size 1, and fewer tensors; and
+The small terms decide between explanations of equally many mistakes: values nearer to size 1, then fewer tensors; and
 an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
 """
 
@@ -27,7 +27,7 @@ SIZE = 1.55
 SIZE_ALONE = 2.05
 LINE = 0.5  # a constant on a line that belongs to no tensor, over one that does
 INIT_BEFORE_NORM = 0.05
-TENSOR = 0.004
+TENSOR = 0.002
 SHIFT = 0.01
 
 
@@ -63,8 +63,9 @@ class Tally:
             first = next(iter(group))
             all_of_them = self._everywhere.get((first.aspect, first.kind))
             places = 1 if all_of_them and {edit.name for edit in group} >= all_of_them else places
+        named = sum({edit.place: edit.tensors for edit in group}.values())  # repeated blocks once
         lost = sum(edit.aspect == "init" and edit.name in self._free for edit in group)
-        return CAUSE + places + TENSOR * sum(edit.tensors for edit in group) + INIT_BEFORE_NORM * lost
+        return CAUSE + places + TENSOR * named + INIT_BEFORE_NORM * lost
 
 
 def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], sized: Mapping[int, float]) -> float:
