@@ -147,7 +147,8 @@ class Blame:
             anchor
             for use, expr in zip(self.ideal.uses, self.exprs, strict=True)
             if use.normalised or use.free
-            for anchor in expr.terms
+            for anchor, coefficient in expr.terms.items()
+            if coefficient > 0  # of what the product makes, not of what it reads
         }
         return self.ideal.sized - removed
 
