@@ -47,7 +47,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from subjects import Subject, subjects
 
-from muaudit.analysis.explain import Derivations
+from muaudit.analysis.derivations import Derivations
 from muaudit.audit import audit
 from muaudit.findings.model import ActivationRow, Report
 from muaudit.targets import Target

@@ -181,7 +181,6 @@ class _Open:
     merged: list[Any] = field(default_factory=list)
 
 
-_NO_KEY = object()
 _MERGE = object()
 
 

@@ -24,8 +24,6 @@ FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "muaudit").rglob("*.py"))
 }
-TO_BE_RENAMED = frozenset({"explain", "findings"})
-"""Names of files of the judge that are those of other things still."""
 Import = tuple[str, bool, int]
 """What is imported, whether inside a function, and the line."""
 
@@ -161,7 +159,7 @@ def test_a_file_has_a_name_of_its_own() -> None:
             homes[path.stem].append(module)
     for folder in {path.parent for path in FILES.values()}:
         homes[folder.name].append(f"{folder.relative_to(ROOT)}/")
-    assert {name for name, where in homes.items() if len(where) > 1} <= TO_BE_RENAMED
+    assert not {name for name, where in homes.items() if len(where) > 1}
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:

@@ -97,7 +97,8 @@ def analyse(
         draws = Redraws(built, seed + _DRAWS, {probe: (model, seed) for probe, model in enumerate(models)})
         scaling = derive(aligned, axis.judged, models, draws, trained, readout_bound, lambda: _third(further))
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
-    scaling = replace(scaling, discrepancies=tuple(with_consequences(scaling.discrepancies, scaling, prediction)))
+    found = with_consequences(scaling.discrepancies, scaling.judged, scaling.program, prediction)
+    scaling = replace(scaling, discrepancies=tuple(found))
     return Analysis(
         target, axis, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model),
         tuple(of_schedule),

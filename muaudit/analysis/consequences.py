@@ -7,38 +7,40 @@ learning rate and that with a usual one, the smaller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.power import power
 from ..judge.edits import Judged
 from ..program.kinds.meaning import Size
+from ..program.lower import Program
 from ..program.values import Value
 from ..solve.predict import Prediction
 from ..thresholds import TOLERANCE
-from .derive import Scaling
 
 _WORDS = {"output": "outputs", "bias": "biases", "gain": "gains"}
 _OF_TENSORS = ("init", "lr", "multiplier")
 
 
-def with_consequences(found: Iterable[Discrepancy], scaling: Scaling, prediction: Prediction) -> list[Discrepancy]:
+def with_consequences(
+    found: Iterable[Discrepancy], judged: Sequence[Judged], program: Program, prediction: Prediction
+) -> list[Discrepancy]:
     """`found`, each about an init, a learning rate or a multiplier with what it does to this model."""
-    judged = {(j.use.tensor, j.use.role): j for j in reversed(scaling.judged)}
-    outputs = _outputs(scaling, prediction)
+    uses = {(j.use.tensor, j.use.role): j for j in reversed(judged)}
+    outputs = _outputs(program, prediction)
     out: list[Discrepancy] = []
     for d in found:
-        j = judged.get((d.tensors[0], d.role)) if d.tensors and d.role and d.aspect in _OF_TENSORS else None
+        j = uses.get((d.tensors[0], d.role)) if d.tensors and d.role and d.aspect in _OF_TENSORS else None
         at = prediction.sizes.get(j.use.value) if j is not None else None
         out.append(d if j is None or at is None else replace(d, consequence=_consequence(d, j, at, outputs)))
     return out
 
 
-def _outputs(scaling: Scaling, prediction: Prediction) -> Size | None:
+def _outputs(program: Program, prediction: Prediction) -> Size | None:
     """The output that grows most: at initialization and in a step."""
-    nodes = scaling.aligned.narrow.boundary
-    values = [v for node in nodes if isinstance(v := scaling.program.value_of(node), Value) and v.size == 0]
+    nodes = program.aligned.narrow.boundary
+    values = [v for node in nodes if isinstance(v := program.value_of(node), Value) and v.size == 0]
     sizes = [prediction.sizes[v] for v in values if v in prediction.sizes]
     return max(sizes, key=lambda size: max(size.init, _change(size))) if sizes else None
 

@@ -16,8 +16,8 @@ from torch import fx, nn
 
 from .. import ops
 from ..findings.discrepancy import Discrepancy
+from ..judge.discrepancies import folded
 from ..judge.edits import Judged
-from ..judge.findings import folded
 from ..ops.moves import Moves
 from ..program.operands import axis_at, axis_below
 from ..program.values import Value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..findings.discrepancy import Discrepancy
-from ..judge.findings import folded
+from ..judge.discrepancies import folded
 from ..judge.together import united
 from .derive import Scaling
 

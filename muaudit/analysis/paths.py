@@ -12,6 +12,7 @@ from ..findings.discrepancy import Discrepancy
 from ..judge.explanation import Measured
 from ..program.lower import Program
 from ..program.values import ZERO
+from ..solve.predict import predict
 from ..solve.uses import Ideal
 from ..thresholds import TOLERANCE
 from ..trace.align import Aligned, op_name
@@ -19,6 +20,7 @@ from ..trace.recorder import Recording
 from .analyse import Analysis
 from .axis import Third
 from .comparable import alone
+from .consequences import with_consequences
 from .derive import settled, starts_of
 from .verifier import accounts
 
@@ -71,7 +73,8 @@ def deviations(
     if main.discrepancies and len(found) <= len(main.discrepancies):
         steps = _steps(main.program, program)
         new = [d for d in new if any(abs(abs(d.found - d.expected) - step) < TOLERANCE for step in steps)]
-    return new, plain.ideal
+    prediction = predict(program, main.inits, main.trained)
+    return with_consequences(new, plain.judged, program, prediction), plain.ideal
 
 
 def _steps(first: Program, other: Program) -> set[float]:

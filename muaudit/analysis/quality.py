@@ -8,7 +8,7 @@ from dataclasses import replace
 from .. import ops
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import pattern_of
-from ..judge.findings import folded
+from ..judge.discrepancies import folded
 from ..judge.together import united
 from ..ops.sums import Masks
 from ..optimizers import member

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import fx
 
 from ..findings.discrepancy import Discrepancy
-from ..judge.explain import explain
+from ..judge.cheapest import explain
 from ..judge.explanation import Explanation, Measured
 from ..judge.hooks import hook_in_words
 from ..judge.together import united

@@ -7,16 +7,16 @@ from math import isnan
 from types import MappingProxyType
 
 from ..analysis.base_width import base_widths
+from ..analysis.derivations import Derivations
 from ..analysis.derive import Scaling
-from ..analysis.explain import Derivations
 from ..analysis.left_behind import left_behind
 from ..analysis.no_gradient import without_gradient, without_group
 from ..analysis.quality import quality_advice
 from ..findings.discrepancy import Discrepancy
 from ..findings.model import ActivationRow, Kind, Report, TensorRow, Unanalysed, Verdict
 from ..judge.advice import optimizer_discrepancies
+from ..judge.discrepancies import folded
 from ..judge.edits import Judged
-from ..judge.findings import folded
 from ..optimizers import UNKNOWN
 from ..parametrizations.profiles import Profile
 from ..program.values import ZERO, Value

@@ -9,8 +9,8 @@ from statistics import median
 from ..findings.discrepancy import Discrepancy
 from ..optimizers.trained import Trained
 from ..thresholds import TOLERANCE, WITHOUT_EFFECT
+from .discrepancies import folded
 from .edits import Judged
-from .findings import folded
 from .together import united
 
 

@@ -145,6 +145,3 @@ INVARIANTS: Mapping[str, Invariants] = {
     "output": Invariants(init=-1.0, adam=-1.0, sgd=-1.0, eps=0.0),
     "scalar": Invariants(init=0.0, adam=0.0, sgd=0.0, eps=None),
 }
-
-# The constant on q·k, as an exponent of d_head, when d_head grows with width (TP5 Definition 4.1).
-ATTENTION_EXPONENT = -1.0

@@ -89,6 +89,8 @@ class Builder:
         raw = exponent_of(*op.rms(), self.unit)
         if raw is not None and math.isfinite(raw) and abs(raw - round(raw * 4) / 4) < EXACT:
             return self.make("data", (), op, c=round(raw * 4) / 4)
+        if raw is not None and math.isfinite(raw) and math.prod(op.shape) == 1 and not op.narrow.meta["data"]:
+            return self._one_number(op, raw)
         c = 0.0 if raw is None else snap(raw, 0.5, SNAP_TENSOR, self.aligned.sizes.units)
         if raw is not None and c not in (0.0, ZERO) and (c is None or abs(raw - c) > SNAP_ADDED):
             c = self._settled(raw, c, self._later(op))
@@ -168,23 +170,46 @@ class Builder:
         raw = exponent_of(narrow, wide, self.unit)
         if raw is None:
             return Number(narrow, wide, 0.0)
-        snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
-        third = self.aligned.third
-        if third is not None and len(numbers) > 2 and snapped != 0 and abs(raw - (snapped or 0.0)) > EXACT:
-            later = exponent_of(wide, numbers[2], third.unit)
-            known = of_sum(numbers, (self.unit, third.unit))
-            if known is not None:
-                snapped = None if math.isnan(known) else known
-            elif snapped is None and later is not None and abs(later - raw) < SAME:
-                snapped = simple(raw)  # a power, whichever
-            elif snapped is None:
-                snapped = self._settled(raw, round(raw * 4) / 4, later)
-        elif snapped and abs(raw - snapped) > EXACT:
-            self.doubtful = True
+        snapped = self._power_of(numbers, raw)
         if snapped is None:
             self.irregular.append((op, raw))
             snapped = round(raw * 4) / 4
         return Number(narrow, wide, snapped)
+
+    def _power_of(self, numbers: Sequence[float], raw: float) -> float | None:
+        """The exponent of an exact number, of slope `raw` between the first two probes; None where there is none.
+
+        numbers: at the first two probes, and at a third where it is known. One that is near a power of width and not
+        exactly one, or near none, is looked at there.
+        """
+        if math.isinf(raw):
+            return raw
+        snapped = snap(raw, 0.25, SNAP_SCALAR, self.aligned.sizes.units)
+        third = self.aligned.third
+        if snapped is not None and (snapped == 0 or abs(raw - snapped) <= EXACT):
+            return snapped
+        if third is None or len(numbers) < 3:
+            self.doubtful = True
+            return snapped
+        later = exponent_of(numbers[1], numbers[2], third.unit)
+        known = of_sum(numbers, (self.unit, third.unit))
+        if known is not None:
+            return None if math.isnan(known) else known
+        if snapped is not None:
+            return snapped
+        if later is not None and abs(later - raw) < SAME:
+            return simple(raw)  # a power, whichever
+        return self._settled(raw, round(raw * 4) / 4, later)
+
+    def _one_number(self, op: Op, raw: float) -> Value:
+        """A constant tensor of one entry: a number like one in the code; it matters where it multiplies."""
+        third = self.aligned.third
+        further = third.by_node.get(op.narrow) if third is not None else None
+        sizes = [*op.rms(), None if further is None else further.meta.get("rms")]
+        c = self._power_of([abs(each) for each in sizes if each is not None], raw)
+        if c is None:
+            c = self._odd_data[op] = raw
+        return self.make("data", (), op, c=c)
 
     def literal(self, op: Op, index: int, name: str = "") -> tuple[Any, Any]:
         """A literal argument as it stands at both widths."""
@@ -208,7 +233,7 @@ class Builder:
         """A sum or concatenation; zeros add nothing, nor does the mean of a parameter to the parameter."""
         kept = [x for x in xs if not (x.kind == "data" and x.c == ZERO)]
         kept = [x for x in kept if not any(self.is_statistic(x, other) for other in kept if other is not x)] or kept
-        kept = [x for x in kept if len(kept) == 1 or not self._drifts(x, op)]
+        kept = [x for x in kept if len(kept) == 1 or not self.drifts(x, op)]
         kept = self._collected(kept)
         if all(x.weight for x in kept):  # a long sum of parameters is one sum, not one inside the other
             kept = [part for x in kept for part in (x.args if x.kind == "join" and x.dims == op.dims else (x,))]
@@ -235,8 +260,8 @@ class Builder:
                 out.append(term)
         return list(dict.fromkeys(out))
 
-    def _drifts(self, x: Value, op: Op) -> bool:
-        """Whether an added constant changes with width, and not like a power of it: noted, and left out of the sum."""
+    def drifts(self, x: Value, op: Op) -> bool:
+        """Whether a constant changes with width, and not like a power of it: noted; a sum leaves it out."""
         if x.op not in self._odd_data:
             return False
         self.irregular.append((op, self._odd_data[x.op]))
@@ -245,8 +270,7 @@ class Builder:
     def mul(self, x: Value, y: Value, op: Op, dims: tuple[float, ...] | None = None) -> Value:
         if y.kind == "data" or x.kind == "data":
             x, y = (y, x) if x.kind == "data" else (x, y)
-            if y.op in self._odd_data:
-                self.irregular.append((op, self._odd_data[y.op]))
+            self.drifts(y, op)
             value = self.make("scale", (x,), op, dims, c=y.c, factor=y.op.rms()[0] or 1.0)
             value.signed = x.signed or y.signed
             return value
@@ -337,6 +361,8 @@ class Builder:
         """Σ x·y over a dim of exponent e; `out` are the exponents of the dims that only x / only y brings along."""
         if any(v.kind == "data" and v.c == ZERO for v in (x, y)):
             return self.make("data", (), op, dims, c=ZERO)
+        for v in (x, y):
+            self.drifts(v, op)
         return self.make("contract", (x, y), op, dims, e=e, e_out=out)
 
     def act(self, x: Value, low: float, high: float, op: Op, signed: bool = True) -> Value:

@@ -1,8 +1,8 @@
 """Dropout that drops another share at another width.
 
 ## What it does
-Compares the shares that dropout drops at the two probes, whatever it is written with: `nn.Dropout`,
-`F.dropout`, or a mask drawn by hand.
+Compares the shares that dropout drops at the two probes: of `nn.Dropout`, of `F.dropout`, and of
+masks that `bernoulli_` draws.
 
 ## Why is this bad
 Nothing blows up: what is kept is divided by its share, so that sizes stay. But the best learning

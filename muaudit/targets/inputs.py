@@ -28,8 +28,6 @@ from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
 
 _SEED = 20_220_307
-_FIRST = ("h", "state", "states")
-"""What comes first under these names is no state that is handed on."""
 _MAINS, _VARIED, _COMBINATIONS = 48, 8, 24
 
 

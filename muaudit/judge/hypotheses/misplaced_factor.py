@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from ...findings.discrepancy import Discrepancy
 from ...program.values import Value, readers_of
 from ..cost import CAUSE
+from ..discrepancies import folded
 from ..explanation import Edited, Explanation
-from ..findings import folded
 
 _ON_THE_WAY = ("view", "scale", "join", "softmax")
 

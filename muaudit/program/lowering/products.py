@@ -40,6 +40,7 @@ def _quotient(b: Builder, x: Any, y: Any, op: Op) -> Value:
     if isinstance(y, Number):
         return _product(b, x, Number(1 / y.narrow if y.narrow else 1.0, 1.0, -y.exponent), op)
     if y.kind == "data":
+        b.drifts(y, op)
         return b.make("scale", (x,), op, c=-y.c if y.c != ZERO else 0.0, factor=1 / (y.op.rms()[0] or 1.0))
     if b.is_statistic(y, x):
         c, factor = b.statistic(y)

@@ -7,8 +7,8 @@ from ..program.lower import Program
 from ..solve.uses import Solver
 from .blame import Blame
 from .cost import CAUSE, LINE
+from .discrepancies import discrepancies
 from .explanation import Edited, Explanation, Measured
-from .findings import discrepancies
 from .hypotheses import HYPOTHESES
 
 

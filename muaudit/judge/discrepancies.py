@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..findings.discrepancy import Aspect, Discrepancy, Role
 from ..findings.names import fold, pattern_of, pattern_of_all
-from ..findings.power import power as written
+from ..findings.power import power
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
 from ..program.lower import Program
@@ -17,11 +17,6 @@ from ..solve.uses import Conflict
 from ..thresholds import TOLERANCE
 from ..trace.inits import Init
 from .edits import Judged, owner
-
-
-def power(exponent: float) -> str:
-    """`n^1/2`."""
-    return written(exponent)
 
 
 def discrepancies(
@@ -128,23 +123,21 @@ def _of_use(j: Judged, around: _Around) -> list[Discrepancy]:
         detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
         mu = round(j.multiplier, 6)
         of_constant = replace(base, aspect="multiplier", found=mu, expected=mu - shift, detail=detail, bound=False,
-                              values=(j.init_off, j.lr_off) if j.init_off and j.lr_off else (),
-                              consequence=_consequence("multiplier", use.role, j.lr_off))  # fmt: skip
+                              values=(j.init_off, j.lr_off) if j.init_off and j.lr_off else ())  # fmt: skip
         rest = j.init_off - shift if j.init_off and use.role in ("bias", "scalar") else 0.0
         if abs(rest) < TOLERANCE:
             return [of_constant]
-        start = replace(base, expected=j.init_required + shift, consequence=_consequence("init", use.role, rest))
-        return [replace(of_constant, values=()), start]
+        return [replace(of_constant, values=()), replace(base, expected=j.init_required + shift)]
     out = []
     if j.init_off:
-        out.append(replace(base, consequence=_consequence("init", use.role, j.init_off)))
+        out.append(base)
     if j.lr_off:
         twice = (
             use.role == "output" and family == "adam" and max(j.multiplier, j.lr_found or 0.0) <= -use.e_in + TOLERANCE
         )
         detail = how.adjust if how and how.law.spectral else "doubled" if twice else base.detail
         lr = replace(base, aspect="lr", found=j.lr_found or 0.0, expected=j.lr_required, bound=False, detail=detail)
-        out.append(replace(lr, values=(how.lr,) if how else (), consequence=_consequence("lr", use.role, j.lr_off)))
+        out.append(replace(lr, values=(how.lr,) if how else ()))
     return out
 
 
@@ -197,18 +190,6 @@ def _multiplier_shift(j: Judged, family: str, as_others: bool) -> float | None:
     right = abs(by_lr - mu) < TOLERANCE  # were there no multiplier
     both = bool(j.init_off) and j.use.role in ("bias", "scalar")  # what is left of the init is another matter
     return by_lr if right and ((j.init_found == ZERO and not as_others) or both) else None
-
-
-def _consequence(aspect: Aspect, role: str | None, off: float) -> str:
-    what = {"output": "outputs", "hidden": "activations", "bias": "biases", "gain": "gains"}.get(
-        role or "", "activations"
-    )
-    size = power(abs(off))
-    if aspect == "init":
-        return f"{what} {'grow' if off > 0 else 'shrink'} like {power(off)} at initialization"
-    if off > 0:
-        return f"the change of {what} per step grows like {size}: training blows up with width"
-    return f"its updates shrink like {power(off)}: it stops learning as width grows ({size} too slow)"
 
 
 def _of_contraction(j: Judged, consumers: Mapping[Value, list[Value]]) -> Discrepancy:
