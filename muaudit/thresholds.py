@@ -64,6 +64,14 @@ CONVERGES = Threshold(
     "by which factor a slope falls from one doubling to the next on its way to a limit",
     "the slope of c + 1/n halves with every doubling, that of a power of width stays",
 )
+SAME = Threshold(
+    2e-3,
+    "how far two slopes of a number written in code may differ and still be one power",
+    "such numbers are exact; a dim such as 2n + 16 gives some 0.05",
+)
+DENOMINATOR = Count(
+    24, "up to which denominator an exact exponent is a fraction", "twelfths and eighths arise behind cubes and squares"
+)
 TOLERANCE = Threshold(
     0.06,
     "how far two exponents may differ and still be the same",
@@ -78,6 +86,28 @@ DRIFT = Threshold(
 )
 
 # -- what moves and what is out of reach -------------------------------------------------------------------------------
+ENOUGH = Threshold(
+    0.035,
+    "to which standard error an init's exponent is drawn",
+    "the midpoint between two multiples of 1/4 is then 3.5 errors away",
+)
+FINE = Threshold(
+    0.012, "to which standard error one is drawn that is no multiple of 1/4", "the same for multiples of 1/12"
+)
+INIT_ERRORS = Threshold(
+    3.5,
+    "within how many standard errors a measured init is a multiple of 1/4",
+    "one in two thousand by chance",
+)
+WRONG_INIT_ERRORS = Threshold(
+    4.0,
+    "beyond how many standard errors a measured init is another than the one that is needed",
+    "one in sixteen thousand by chance, as a model has many tensors",
+)
+MEAN_ERRORS = Threshold(
+    6.0, "beyond how many standard errors the mean of an init is not zero", "chance does not reach it in any model"
+)
+MEAN_SHARE = Threshold(0.02, "from which share of its rms the mean of an init counts", "convention")
 NEGLIGIBLE = Threshold(
     1e-3,
     "which width-independent addend is a guard against division by zero",
@@ -183,6 +213,11 @@ NEAR = Threshold(
 ALIKE_LOSSES = Threshold(0.01, "by which share losses may differ and be alike where there is one seed", "convention")
 WIDER_IS_WORSE = Threshold(
     0.01, "by which share a wider model's loss is higher, beyond twice its standard error, to be worse", "convention"
+)
+BY_HEART = Threshold(
+    1e-3,
+    "below which share of what it was before training a loss is that of data learned by heart",
+    "convention: what a learning rate costs is then a ratio of remainders",
 )
 HOPELESS = Threshold(
     4.0, "a run is given up once its loss is so many times what it began with", "convention: far from any recovery"

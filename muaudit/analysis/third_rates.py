@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ..errors import UserError
-from ..findings.exponents import SAME, simple
+from ..findings.exponents import simple
 from ..optimizers.trained import Trained
+from ..thresholds import SAME
 
 
 def with_third(trained: Mapping[str, Trained], read: Callable[[], Mapping[str, Trained]]) -> dict[str, Trained]:

@@ -6,13 +6,9 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from muaudit.thresholds import EXACT
+from muaudit.thresholds import DENOMINATOR, EXACT, SAME
 
 ZERO = -math.inf  # the exponent of a number that is 0 at every width
-
-
-SAME = 2e-3  # slopes of numbers written in code that differ by less are one; a dim such as 2n + 16 gives some 0.05
-LARGEST = 24  # of denominators: twelfths and eighths arise behind cubes and squares
 
 
 def exponent_of(narrow: float | None, wide: float | None, unit: float) -> float | None:
@@ -63,7 +59,7 @@ def _of_sum(numbers: Sequence[float], unit: float) -> float | None:
 
 def simple(raw: float) -> float:
     """The fraction of small denominator next to an exact exponent; itself where there is none."""
-    near = float(Fraction(raw).limit_denominator(LARGEST))
+    near = float(Fraction(raw).limit_denominator(DENOMINATOR))
     return near if abs(near - raw) < SAME else raw
 
 

@@ -23,7 +23,7 @@ from ..program.use import Use
 from ..program.values import ZERO
 from ..solve.linear import System
 from ..solve.uses import Ideal
-from ..thresholds import TOLERANCE
+from ..thresholds import TOLERANCE, WRONG_INIT_ERRORS
 from ..trace.inits import Init
 from .cost import Tally
 from .edits import Edit, Judged, edits, kind_of, owner, role_of_constant
@@ -83,7 +83,7 @@ class Blame:
             required = phi + (1.0 + self.readout_bound) * use.e_in
         found = init.exponent if init else None
         known = init is not None and found is not None and found != ZERO and not use.with_other
-        if not known or abs(init.raw - required) <= 4 * init.error:  # type: ignore[union-attr]
+        if not known or abs(init.raw - required) <= WRONG_INIT_ERRORS * init.error:  # type: ignore[union-attr]
             return required, 0.0  # few entries say little: only what the error excludes is wrong
         off = _rounded(found - required)  # type: ignore[operator]
         if bounded and off < 0:

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from torch import fx
 
-from ..findings.exponents import SAME, exponent_of, of_sum, simple, snap
+from ..findings.exponents import exponent_of, of_sum, simple, snap
 from ..ops import Operation
-from ..thresholds import CONVERGES, EXACT, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR
+from ..thresholds import CONVERGES, EXACT, SAME, SNAP_ADDED, SNAP_SCALAR, SNAP_TENSOR
 from ..trace.align import Aligned, Op
 from .kinds import MEANINGS
 from .pieces import Pieces

@@ -8,18 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from ..thresholds import WIDER_IS_WORSE
+from ..thresholds import BY_HEART, WIDER_IS_WORSE
 from .curves import Curves
 from .knobs import KNOBS
 from .optimum import Array, Optimum, find
 from .ranges import shown
 
 Status = Literal["pass", "fail", "undecided"]
-
-
-BY_HEART = 1e-3
-"""A loss below this share of what it was before training is that of data learned by heart: what a learning rate costs
-is then a ratio of remainders."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,8 @@ from torch import nn
 from ..entries import entries
 from ..errors import UserError
 from ..findings.exponents import ZERO, snap
-from ..thresholds import DRIFT, EXACT
+from ..thresholds import DRIFT, ENOUGH, EXACT, FINE, INIT_ERRORS, MEAN_ERRORS, MEAN_SHARE
 
-ENOUGH = 0.035  # standard error of an exponent at which multiples of 1/4 are 3.5 errors from the midpoint
-FINE = 0.012  # the same for multiples of 1/12
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
 
 
@@ -190,7 +188,7 @@ def _error(narrow: Moments, wide: Moments, unit: float) -> float:
 def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[float, float]]) -> Init:
     error = _error(narrow, wide, unit)
     share = max(narrow.mean_share, wide.mean_share)
-    significant = min(narrow.mean_z, wide.mean_z) > 6 and share > 0.02
+    significant = min(narrow.mean_z, wide.mean_z) > MEAN_ERRORS and share > MEAN_SHARE
     sizes = (narrow.rms, wide.rms)
     if narrow.second == 0 or wide.second == 0:
         both = narrow.second == 0 and wide.second == 0
@@ -215,7 +213,7 @@ def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
 
 def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) -> float | None:
     """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows like it."""
-    tolerance = max(3.5 * error, 0.02)
+    tolerance = max(INIT_ERRORS * error, 0.02)
     exact = snap(raw, 0.25, min(tolerance, 0.12))
     if exact is None and tolerance > 0.12:  # a handful of entries: quarters cannot be told apart, halves can
         exact = snap(raw, 0.5, min(tolerance, 0.24))
