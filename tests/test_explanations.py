@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import muaudit
+from muaudit.audit import audit as audit_target
 from muaudit.findings.model import Report
+from muaudit.targets import resolve
 
 BASE = 32
 Errors = set[tuple[str, tuple[str, ...]]]
@@ -407,3 +409,12 @@ def test_a_fixed_init_is_wrong_and_no_size_of_activations(function: Callable[[to
         lambda p, x, n: function(function(x @ p.inp) @ p.hid) @ p.out,
     )
     assert found(report) == {("MUP101", ("hid",)), ("MUP301", ("hid",)), ("MUP202", ("out",))}
+
+
+@pytest.mark.parametrize("family", ["LagunaForCausalLM", "Kolibri1ForCausalLM"])
+def test_constants_that_nobody_wrote_explain_nothing(family: str) -> None:
+    """Standard models with gates and routers: constants on gains and embeddings would make the readouts right."""
+    pytest.importorskip("transformers")
+    report = audit_target(resolve(f"transformers:{family}"))
+    assert report.verdict == "standard"
+    assert {each.rule for each in report.violations if each.severity == "error"} == {"MUP101", "MUP202", "MUP301"}

@@ -156,3 +156,20 @@ def test_parts_of_parts_keep_whole_heads() -> None:
     text, vision = encoder.text_config, encoder.vision_config
     assert text.hidden_size == 64
     assert vision.hidden_size % vision.num_attention_heads == 0
+
+
+def test_heads_that_a_config_counts_by_layer_grow_like_its_heads() -> None:
+    target = resolve("transformers:LagunaForCausalLM")
+    small, large = (target.build(target.sizes(probe), 0).config for probe in (0, 1))
+    for config in (small, large):
+        assert config.num_attention_heads_per_layer == [config.num_attention_heads] * config.num_hidden_layers
+    assert large.num_attention_heads == 2 * small.num_attention_heads
+
+
+def test_the_labels_of_a_model_that_transcribes_sound_are_shorter_than_the_sound() -> None:
+    """CTC has no path through fewer frames than labels: longer ones have the loss inf."""
+    target = resolve("transformers:Wav2Vec2ForCTC")
+    sizes = target.sizes(0)
+    made = target.inputs(sizes)
+    loss = target.loss(target.build(sizes, 0)(*made.args, **made.kwargs), made)
+    assert loss.isfinite()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ..optimizers import UNKNOWN
 from ..optimizers.trained import Trained
@@ -116,7 +117,8 @@ class Blame:
         def needed(number: int, phis: Sequence[float]) -> tuple[Edit, ...]:
             key = number, *(round(phi, 6) for phi in phis)
             if key not in told:
-                told[key] = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
+                found = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
+                told[key] = tuple(replace(edit, right_before=True) for edit in found) if right_before[number] else found
             return told[key]
 
         def right(index: int, phi: float) -> Iterator[float]:
@@ -127,6 +129,7 @@ class Blame:
                 yield phi + j.lr_off / j.slope
 
         groups = self._owners()
+        right_before = [not edits([judged(i, self._phi(i, {})) for i in group]) for group in groups]
         everywhere: dict[tuple[str, str], set[str]] = {}
         for group in groups:
             uses = [self.ideal.uses[i] for i in group]

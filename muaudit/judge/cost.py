@@ -2,7 +2,8 @@
 
 An explanation is a set of edits, and a gauge. Edits of one aspect, role and exponent have one cause. Then
 
-    cost = Σ over causes (CAUSE + places) + TENSOR · tensors in places + INIT_BEFORE_NORM · inits that a norm removes
+    cost = Σ over causes (CAUSE + places, or IMAGINED times that)
+           + TENSOR · tensors in places + INIT_BEFORE_NORM · inits that a norm removes
            + Σ over shifts of the gauge (SHIFT · |shift|, and SIZE or SIZE_ALONE where a homogeneous function reads it)
            + Σ over constants that are taken out of a line (CAUSE + 1 + LINE)
 
@@ -12,6 +13,10 @@ activations are not of size 1 is a claim of its own, as no published table has o
 explain more than a mistake (SIZE_ALONE). Where what makes the value has both the init and the learning rate that it
 takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). It is taken for
 nothing where it leaves nothing to explain. Like shifts of like anchors in repeated blocks count once.
+
+A constant on a tensor that is right where values have size 1 stands nowhere, and nobody left it out: what such a gauge
+asks for are an init and a learning rate, two mistakes (IMAGINED).
+
 The small terms decide between explanations of equally many mistakes: values nearer to size 1, then fewer tensors; and
 an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
 """
@@ -20,11 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .edits import Edit
+from .edits import Cause, Edit
 
 CAUSE = 1.0
 SIZE = 1.55
 SIZE_ALONE = 2.05
+IMAGINED = 2  # an init and a learning rate
 LINE = 0.5  # a constant on a line that belongs to no tensor, over one that does
 INIT_BEFORE_NORM = 0.05
 TENSOR = 0.002
@@ -41,8 +47,8 @@ class Tally:
     def __init__(self, everywhere: Mapping[tuple[str, str], frozenset[str]], free: frozenset[str]) -> None:
         self.cost = 0.0
         self._everywhere, self._free = everywhere, free
-        self._causes: dict[tuple[str, str, float], dict[Edit, int]] = {}
-        self._costs: dict[tuple[str, str, float], float] = {}
+        self._causes: dict[Cause, dict[Edit, int]] = {}
+        self._costs: dict[Cause, float] = {}
 
     def add(self, found: Iterable[Edit], times: int = 1) -> None:
         """Count these edits `times` more, or with −1 once less."""
@@ -65,7 +71,8 @@ class Tally:
             places = 1 if all_of_them and {edit.name for edit in group} >= all_of_them else places
         named = sum({edit.place: edit.tensors for edit in group}.values())  # repeated blocks once
         lost = sum(edit.aspect == "init" and edit.name in self._free for edit in group)
-        return CAUSE + places + TENSOR * named + INIT_BEFORE_NORM * lost
+        mistakes = IMAGINED if next(iter(group)).cause.imagined else 1
+        return mistakes * (CAUSE + places) + TENSOR * named + INIT_BEFORE_NORM * lost
 
 
 def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], sized: Mapping[int, float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..findings.names import pattern_of
 from ..program.use import Use
@@ -61,12 +61,22 @@ class Judged:
 Aspect = Literal["init", "lr", "use", "line"]
 
 
+class Cause(NamedTuple):
+    """What edits of one mistake share. imagined: a constant that neither stands in the code nor is missing there."""
+
+    aspect: Aspect
+    kind: str
+    off: float
+    imagined: bool
+
+
 @dataclass(frozen=True)
 class Edit:
     """One change: of an init, a learning rate, the constant on what a module makes, or that on a line of its own.
 
     place: where, repeated blocks as one; name: the very tensor or module; off: by which exponent; kind: its role.
-    tensors: how many are named by saying it.
+    tensors: how many are named by saying it. right_before: whether all of it is right where values have size 1, so
+    that a constant on it is one that nobody wrote or left out.
     """
 
     aspect: Aspect
@@ -75,6 +85,7 @@ class Edit:
     name: str
     off: float
     tensors: int = 1
+    right_before: bool = False
 
     def __hash__(self) -> int:
         return self._hash
@@ -85,9 +96,9 @@ class Edit:
         return hash((self.aspect, self.kind, self.place, self.name, self.off))
 
     @cached_property
-    def cause(self) -> tuple[Aspect, str, float]:
+    def cause(self) -> Cause:
         """What edits of one mistake, made in several places, have in common."""
-        return self.aspect, self.kind, self.off
+        return Cause(self.aspect, self.kind, self.off, self.aspect == "use" and self.right_before)
 
 
 def owner(use: Use) -> str:

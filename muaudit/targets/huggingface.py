@@ -219,8 +219,9 @@ def _forms(model: nn.Module) -> Iterator[Form]:
         decoder = {"decoder_input_ids": tokens} if "decoder_input_ids" in takes and config.is_encoder_decoder else {}
         sides = {name: spec for name, spec in _side_inputs(model, config).items() if name in takes}
         classes = InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))
+        short = InputSpec("int64", (2, 2), vocabulary)  # a transcript, which must be shorter than the sound
         for given in (sides | main | decoder, main | decoder) if sides else (main | decoder,):
-            for label in (tokens, classes) if "labels" in takes else ():
+            for label in (tokens, short, classes) if "labels" in takes else ():
                 yield Form((), {**given, "labels": label}, frozenset({"labels"}))
             yield Form((), given)
 

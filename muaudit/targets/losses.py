@@ -58,6 +58,12 @@ def own_loss(output: Any) -> Tensor | None:
     return None
 
 
+def is_finite(output: Any) -> bool:
+    """Whether a loss that the model returns is a number; where it returns none, nothing says otherwise."""
+    loss = own_loss(output)
+    return loss is None or not loss.is_floating_point() or bool(loss.detach().isfinite())
+
+
 def main_output(output: Any) -> Tensor | None:
     """The float tensor that a model is about: its logits, or the first tensor with dims."""
     return _main(output, 0, set())

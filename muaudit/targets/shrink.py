@@ -173,6 +173,7 @@ def _heads(
         if _size(fields, name):
             growing[name] = _count(first * size)
     note = "".join(_kv_heads(name, fields, count, first, growing, fixed) for name in group.kv if _size(fields, name))
+    _heads_by_layer(group, count, was * FIRST / hidden / size, growing, fixed)
     growing.update({name: growing[heads[0]] for name in group.kv if name in fields and fields[name] is None})
     published = count * was / hidden
     if abs(published - first * size / FIRST) > 0.01:
@@ -190,11 +191,37 @@ def _kv_heads(
     if fields[name] == 1 and count > 1:
         fixed[name] = 1
         return f", {name} stays 1"
-    kept = next(each for each in range(min(shared, _GROUP), 0, -1) if first % each == 0)
+    kept = _sharing(shared, first)
     growing[name] = _count(first // kept)
     if kept == shared:
         return f", {name} with it"
     return f", {name} with it, {kept} queries sharing a key (published {shared})"
+
+
+def _heads_by_layer(
+    group: _HeadGroup, count: int, per_head: float, growing: dict[str, Callable[[int], Any]], fixed: dict[str, Any],
+) -> None:  # fmt: skip
+    """The same for lists with a count a layer (`num_attention_heads_per_layer`). per_head: small heads for one."""
+    lists = {name: f"{name}_per_layer" for name in (*group.heads, *group.kv)}
+    listed = {name: fixed.pop(each) for name, each in lists.items() if isinstance(fixed.get(each), list)}
+    own: list[int] | None = next((listed[name] for name in group.heads if name in listed), None)
+    for name, counts in listed.items():
+        heads = own or [count] * len(counts)
+        firsts = [_power_of_two(each * per_head) for each in heads]
+        if name in group.kv:
+            firsts = [first // _sharing(max(1, each // kv), first)
+                      for first, each, kv in zip(firsts, heads, counts, strict=True)]  # fmt: skip
+        growing[lists[name]] = _counts(firsts)
+
+
+def _counts(firsts: list[int]) -> Callable[[int], list[int]]:
+    layers = [_count(first) for first in firsts]
+    return lambda size: [at(size) for at in layers]
+
+
+def _sharing(shared: int, first: int) -> int:
+    """How many of `first` heads share a key, for as many as published or the most below that go."""
+    return next(each for each in range(min(shared, _GROUP), 0, -1) if first % each == 0)
 
 
 def _power_of_two(count: float) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.targets import batch_stream, initialization, sound, suggested_specs
+from muaudit.targets import batch_stream, initialization, losses, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.guesses import Hints
 from muaudit.targets.literals import advice
@@ -228,19 +228,27 @@ def _run_forms(
     sizes: tuple[Sizes, ...],
     end: float,
 ) -> tuple[input_forms.Form, tuple[Any, Any]]:
-    """Run guessed (or given) inputs until one is accepted at both widths, or the time is up."""
+    """Run guessed (or given) inputs until one is accepted at both widths, or the time is up.
+
+    One at which the model's own loss is a number goes before one at which it is none (labels longer than the sound).
+    """
     first: BaseException | None = None
+    odd: tuple[input_forms.Form, tuple[Any, Any]] | None = None
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
     for form in candidates:
         try:
             with attempt():
                 outputs = tuple(_call_model(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
-            return form, (outputs[0], outputs[1])
+            if all(losses.is_finite(output) for output in outputs):
+                return form, (outputs[0], outputs[1])
+            odd = odd or (form, (outputs[0], outputs[1]))
         except UserError:
             raise
         except (Exception, SystemExit) as error:
             first = first or error
+    if odd is not None:
+        return odd
     raise _no_input(draft, options, models[0], candidates[:1], axis, first)
 
 
