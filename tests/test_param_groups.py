@@ -98,6 +98,16 @@ def test_settings_that_change_with_width_are_told() -> None:
     assert "betas[1] of hidden.weight changes with width (0.95 → 0.975, ∝ n^-1)" in found.message
 
 
+def test_the_first_steps_of_a_rectified_optimizer_are_held_against_the_law_of_momentum() -> None:
+    """TP5 Table 3: gradients of hidden weights and of vectors shrink like 1/n, and those of the readout stay."""
+    report = audit(lambda model: torch.optim.RAdam(groups(model, ADAM_LIKE)))
+    (found,) = [v for v in report.violations if v.rule == "MUP316"]
+    shrink = {"hidden.weight", "embed.weight", "embed.bias", "hidden.bias", "gain"}
+    assert (found.severity, set(found.tensors)) == ("advice", shrink)
+    assert "by n^-1 times" in found.message
+    assert report.verdict == "mup"
+
+
 def test_settings_that_differ_between_groups_alone_are_fine() -> None:
     def optimizer(model: MLP) -> torch.optim.Optimizer:
         made = groups(model, SGD)

@@ -29,6 +29,7 @@ Aspect = Literal[
     "study",  # advice of one school: `detail` = "gain" | "lion" | "weight_decay"
     "eps",  # Adam eps against the gradient
     "setting",  # another setting of the optimizer changes with width; `detail` = its name
+    "first_steps",  # the first steps of the optimizer follow another law; found, expected: learning rates by that one
     "group_factor",  # a factor of the groups that nothing multiplies by; `detail` = its key, `optimizer` = the class
     "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient

@@ -7,7 +7,9 @@ from dataclasses import replace
 from statistics import median
 
 from ..findings.discrepancy import Discrepancy
+from ..optimizers import member
 from ..optimizers.trained import Trained
+from ..program.values import ZERO
 from ..thresholds import TOLERANCE, WITHOUT_EFFECT
 from .discrepancies import folded
 from .edits import Judged
@@ -41,6 +43,7 @@ def optimizer_discrepancies(
         exponent = param_gradients.get(name, 0.0)
         exponent = max(exponent, j.gradient) if wrong else exponent
         found += _settings(name, j, how)
+        found += _first_steps(name, j, how)
         gradient = gradients.get(name, 0.0)
         if not gradient:
             gradient, exponent = late.get(name, 0.0), j.gradient
@@ -78,6 +81,19 @@ def _settings(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
     """Settings that stay as they are over width (TP5 Table 2, App. B.3) and do not."""
     base = replace(_base(name, j, how), aspect="setting")
     return [replace(base, detail=each.name, found=each.exponent, values=each.values) for each in how.varying]
+
+
+def _first_steps(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
+    """Steps before a rectified optimizer divides by the size of gradients: they want the rates of plain momentum."""
+    law = member(how.optimizer).first
+    if law is None or how.lr_exponent is None or j.lr_off:
+        return []
+    size = j.phi + j.use.slack if j.init_found in (None, ZERO) else float(j.init_found or 0.0)
+    wanted = law.rate(j.phi, j.gradient, size, (j.use.e_in, j.use.e_out))
+    if abs(how.lr_exponent - wanted) < TOLERANCE:
+        return []
+    phase = "too large" if how.lr_exponent > wanted else "too small"
+    return [replace(_base(name, j, how), aspect="first_steps", found=how.lr_exponent, expected=wanted, detail=phase)]
 
 
 def _eps(

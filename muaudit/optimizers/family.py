@@ -28,6 +28,7 @@ class Member:
     decoupled: whether weight decay is taken off the weights rather than added to the gradient, unless a group says.
     entrywise: every entry is treated on its own, by a step that is linear in the learning rate, and no state depends
         on that rate.
+    first: the law of the first steps, where these follow another than the family's.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,7 @@ class Member:
     decoupled: bool = False
     entrywise: bool = False
     state: Powers = field(default_factory=powers)
+    first: Law | None = None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from muaudit.rules.mup312_l2_in_adam import L2InAdam
 from muaudit.rules.mup313_muon_scale import MuonScale
 from muaudit.rules.mup314_wrong_optimizer_table import WrongOptimizerTable
 from muaudit.rules.mup315_setting_varies import SettingVaries
+from muaudit.rules.mup316_first_steps import FirstSteps
 from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
 from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
@@ -96,6 +97,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     MuonScale(),
     WrongOptimizerTable(),
     SettingVaries(),
+    FirstSteps(),
     ThreeInfiniteDims(),
     TiedReadout(),
     WidthReachesNoParameter(),

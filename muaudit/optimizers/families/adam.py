@@ -20,7 +20,9 @@ FAMILY = Family(
                decoupled=True, entrywise=True, state=_ADAM),
         Member(("nadam",), "NAdam", {"nadam": {}}, 1e-8, entrywise=True,
                state=powers(exp_avg=1, exp_avg_sq=2, mu_product=0)),
-        Member(("radam",), "RAdam", {"radam": {}}, 1e-8, entrywise=True, state=powers(exp_avg=1, exp_avg_sq=2)),
+        # arXiv 1908.03265, Algorithm 2: momentum alone until the variance of the second moment is tractable
+        Member(("radam",), "RAdam", {"radam": {}}, 1e-8, entrywise=True, state=powers(exp_avg=1, exp_avg_sq=2),
+               first=Law(gradient=1.0)),
         Member(("adamax",), "Adamax", {"adamax": {}}, 1e-8, entrywise=True, state=powers(exp_avg=1, exp_inf=1)),
         Member(("sparseadam",), "SparseAdam", eps=1e-8, state=_ADAM),
         # its momentum sums normalised gradients
