@@ -13,7 +13,7 @@ from ..judge.explanation import Measured
 from ..program.lower import Program
 from ..program.values import ZERO
 from ..solve.predict import predict
-from ..solve.uses import Ideal
+from ..solve.uses import Ideal, Solver
 from ..thresholds import TOLERANCE
 from ..trace.align import Aligned, op_name
 from ..trace.recorder import Recording
@@ -56,7 +56,7 @@ def deviations(
     Init and learning rates are those already measured. third: records the path further along the axis, for constants
     that two recordings leave in doubt. Where the first path has findings too, another choice of gauge can put the same
     mistake elsewhere, so a path then has to show more of them, in places not blamed yet, or one as large as what a line
-    of the code multiplies by on one of the two paths only.
+    of the code multiplies by on one of the two paths only. A path that asks for the same has nothing to show.
     """
     axis, target, main = known.axis, known.target, known.scaling
     odd = alone(recordings, [axis.size(target, number) for number in (0, 1)])
@@ -65,6 +65,9 @@ def deviations(
         return axis.align(recordings, target, odd, further)
 
     program = settled(aligned(None), starts_of(main.inits), aligned, third)
+    ideal = Solver(program).run()
+    if ideal.asks() == main.ideal.asks():
+        return [], ideal
     plain, found = axis.judged(program, Measured(main.inits, main.trained, readout_bound))
     accounts(program, plain.ideal)
     blamed = {name for d in main.discrepancies for name in d.tensors}

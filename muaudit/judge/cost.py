@@ -23,7 +23,7 @@ an init that no later value depends on stays. benchmarks/mutate.py and benchmark
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from .edits import Cause, Edit
 
@@ -47,32 +47,61 @@ class Tally:
     def __init__(self, everywhere: Mapping[tuple[str, str], frozenset[str]], free: frozenset[str]) -> None:
         self.cost = 0.0
         self._everywhere, self._free = everywhere, free
-        self._causes: dict[Cause, dict[Edit, int]] = {}
-        self._costs: dict[Cause, float] = {}
+        self._causes: dict[Cause, _Counted] = {}
 
-    def add(self, found: Iterable[Edit], times: int = 1) -> None:
-        """Count these edits `times` more, or with −1 once less."""
-        for edit in found:
-            cause = edit.cause
-            group, before = self._causes.setdefault(cause, {}), self._costs.get(cause, 0.0)
-            group[edit] = group.get(edit, 0) + times
-            if not group[edit]:
-                del group[edit]
-            self._costs[cause] = self._of(group)
-            self.cost += self._costs[cause] - before
+    def change(self, before: Sequence[Edit], after: Sequence[Edit]) -> None:
+        """Count the edits `before` once less and those `after` once more."""
+        touched: dict[Cause, _Counted] = {}
+        for edits, times in ((before, -1), (after, 1)):
+            for edit in edits:
+                counted = self._causes.get(edit.cause)
+                if counted is None:
+                    names = self._everywhere.get((edit.aspect, edit.kind), frozenset())
+                    counted = self._causes[edit.cause] = _Counted(edit.cause, len(names))
+                counted.count(edit, times, edit.aspect == "init" and edit.name in self._free)
+                touched[edit.cause] = counted
+        for counted in touched.values():
+            self.cost += counted.recost()
 
-    def _of(self, group: Mapping[Edit, int]) -> float:
-        if not group:
+
+class _Counted:
+    """The edits of one cause: by name, and by place with the tensors that it names. everywhere: names there can be."""
+
+    def __init__(self, cause: Cause, everywhere: int) -> None:
+        self._mistakes = IMAGINED if cause.imagined else 1
+        self._everywhere = everywhere
+        self._names: dict[str, int] = {}
+        self._places: dict[str, int] = {}
+        self._tensors: dict[str, int] = {}
+        self._lost = 0
+        self._cost = 0.0
+
+    def count(self, edit: Edit, times: int, lost: bool) -> None:
+        known = self._names.get(edit.name, 0)
+        _add(self._names, edit.name, times)
+        if bool(known) != (edit.name in self._names):  # repeats of one edit are one
+            _add(self._places, edit.place, times)
+            self._lost += lost * times
+        self._tensors[edit.place] = edit.tensors
+
+    def recost(self) -> float:
+        """By how much the cost has changed."""
+        before, self._cost = self._cost, self._now()
+        return self._cost - before
+
+    def _now(self) -> float:
+        if not self._names:
             return 0.0
-        places = len({edit.place for edit in group})
-        if places > 1:
-            first = next(iter(group))
-            all_of_them = self._everywhere.get((first.aspect, first.kind))
-            places = 1 if all_of_them and {edit.name for edit in group} >= all_of_them else places
-        named = sum({edit.place: edit.tensors for edit in group}.values())  # repeated blocks once
-        lost = sum(edit.aspect == "init" and edit.name in self._free for edit in group)
-        mistakes = IMAGINED if next(iter(group)).cause.imagined else 1
-        return mistakes * (CAUSE + places) + TENSOR * named + INIT_BEFORE_NORM * lost
+        all_there_are = len(self._names) == self._everywhere
+        places = 1 if all_there_are else len(self._places)
+        named = sum(self._tensors[place] for place in self._places)  # repeated blocks once
+        return self._mistakes * (CAUSE + places) + TENSOR * named + INIT_BEFORE_NORM * self._lost
+
+
+def _add(counts: dict[str, int], key: str, times: int) -> None:
+    counts[key] = counts.get(key, 0) + times
+    if not counts[key]:
+        del counts[key]
 
 
 def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], sized: Mapping[int, float]) -> float:

@@ -7,7 +7,7 @@ gauges: values of size 1, every learning rate right as far as they agree, every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..program.expression import Expr
@@ -53,33 +53,35 @@ def search(problem: Problem) -> tuple[Shifts, float]:
         other.run()
         if other.complete or other.cost < best.cost - 1e-9:
             best = other
-    shifts = {anchor: shift for anchor, shift in best.shifts.items() if shift}
-    return shifts, best.cost
+    return best.shifts, best.cost
 
 
 class _Searcher:
     def __init__(self, problem: Problem, start: Shifts) -> None:
         self.problem = problem
-        self.shifts: Shifts = dict(start)
+        self.shifts: Shifts = {anchor: shift for anchor, shift in start.items() if shift}
+        self.phis = [expr.const + sum(c * start.get(v, 0.0) for v, c in expr.terms.items()) for expr in problem.exprs]
         self.tally = problem.tally()
         self.now: list[tuple[Edit, ...]] = []
-        self.holders: dict[int, list[int]] = {}
         self.group_of: dict[int, int] = {}
         for number, group in enumerate(problem.groups):
             self.group_of |= dict.fromkeys(group, number)
             self.now.append(self._edits(number))
-            self.tally.add(self.now[-1])
+            self.tally.change((), self.now[-1])
+        self.holders: dict[int, list[int]] = {}
         for index, expr in enumerate(problem.exprs):
             for anchor in expr.terms:
                 self.holders.setdefault(anchor, []).append(index)
         anchors = [(anchor,) for anchor in self.holders]
         self.moves: list[Move] = [*(tuple(each) for each in problem.alike if len(each) > 1), *anchors]
+        self.reach = {move: _reach(move, self.holders, problem.exprs) for move in self.moves}
+        self.touched = {move: {self.group_of[index] for index, _ in held} for move, held in self.reach.items()}
         self.places = {anchor: number for number, group in enumerate(problem.alike) for anchor in group}
         self.near: dict[Move, list[Move]] = {}
 
     @property
     def cost(self) -> float:
-        sized = {anchor: self._claim(anchor) for anchor in self.problem.sized if self.shifts.get(anchor)}
+        sized = {anchor: self._claim(anchor) for anchor in self.shifts if anchor in self.problem.sized}
         return self.tally.cost + of_gauge(self.shifts, self.places, sized)
 
     def _claim(self, anchor: int) -> float:
@@ -97,10 +99,6 @@ class _Searcher:
             moved = [self._improve(move) for move in self.moves]
             if not any(moved):
                 return
-
-    def _phi(self, index: int) -> float:
-        expr = self.problem.exprs[index]
-        return expr.const + sum(c * self.shifts.get(v, 0.0) for v, c in expr.terms.items())
 
     def _improve(self, move: Move) -> bool:
         """Take the best move of these anchors, with what may follow it, if there is one that costs less."""
@@ -149,23 +147,32 @@ class _Searcher:
     def _steps(self, move: Move) -> Iterator[float]:
         """By how much to shift these anchors for some use of the first one to be right in some respect."""
         steps: set[float] = set()
+        slopes = dict(self.reach[move])
         for index in self.holders[move[0]]:
-            slope = sum(self.problem.exprs[index].terms.get(anchor, 0.0) for anchor in move)
+            slope = slopes[index]
             if slope and self.now[self.group_of[index]]:
-                phi = self._phi(index)
+                phi = self.phis[index]
                 steps |= {round((wanted - phi) / slope, 6) for wanted in self.problem.right(index, phi)}
         yield from sorted(steps - {0.0}, key=abs)
 
     def _take(self, move: Move, step: float) -> None:
         for anchor in move:
-            shift = round(self.shifts.get(anchor, 0.0) + step, 6)
-            self.shifts[anchor] = shift if shift else 0.0
-        for number in {self.group_of[i] for anchor in move for i in self.holders[anchor]}:
+            shift = round(self.shifts.pop(anchor, 0.0) + step, 6)
+            if shift:
+                self.shifts[anchor] = shift
+        for index, slope in self.reach[move]:
+            self.phis[index] += slope * step
+        for number in self.touched[move]:
             found = self._edits(number)
             if found != self.now[number]:
-                self.tally.add(self.now[number], -1)
-                self.tally.add(found)
+                self.tally.change(self.now[number], found)
                 self.now[number] = found
 
     def _edits(self, number: int) -> tuple[Edit, ...]:
-        return self.problem.edits(number, [self._phi(i) for i in self.problem.groups[number]])
+        return self.problem.edits(number, [self.phis[i] for i in self.problem.groups[number]])
+
+
+def _reach(move: Move, holders: Mapping[int, Sequence[int]], exprs: Sequence[Expr]) -> list[tuple[int, float]]:
+    """The uses that a move of these anchors changes, and by how much each."""
+    held = dict.fromkeys(index for anchor in move for index in holders[anchor])
+    return [(index, sum(exprs[index].terms.get(anchor, 0.0) for anchor in move)) for index in held]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..findings.discrepancy import Role
 from ..program.expression import Expr
@@ -54,6 +55,24 @@ class Ideal:
         """The value of an exponent under the given anchor shifts."""
         reduced = self.system.reduce(expr)
         return reduced.const + sum(c * shifts.get(v, 0.0) for v, c in reduced.terms.items())
+
+    def asks(self) -> list[tuple[Any, ...]]:
+        """All that the uses of parameters, and the sums that conflict, ask for, whatever values are numbered by."""
+        numbers: dict[int, int] = {}  # anchors in the order in which uses name them
+
+        def plain(expr: Expr) -> tuple[Any, ...]:
+            reduced = self.system.reduce(expr)
+            named = {anchor: round(c, 6) for anchor, c in sorted(reduced.terms.items()) if c}
+            terms = sorted((numbers.setdefault(anchor, len(numbers)), c) for anchor, c in named.items())
+            return round(reduced.const, 6), tuple(terms)
+
+        uses = [
+            (use.tensor, use.kind, use.role, use.dims, use.e_in, use.e_out, use.slack, use.c, use.free, use.normalised,
+             use.with_other, use.natural, plain(use.phi))
+            for use in self.uses
+        ]  # fmt: skip
+        sized = tuple(sorted(numbers[anchor] for anchor in self.sized if anchor in numbers))
+        return [*uses, *((each.value.op.file, each.value.op.line, each.delta) for each in self.conflicts), sized]
 
 
 class Solver:
