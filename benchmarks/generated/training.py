@@ -39,6 +39,17 @@ def apart(model: Model, seed: int = 0, steps: int = 4) -> float:
     return ((runs[0] - runs[1]).abs().max() / runs[1].abs().max()).item()
 
 
+def starts_finite(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
+    """Whether the loss before any training is a number: squares of squares without a norm leave float32."""
+    space = _space(model.text())
+    for width in widths:
+        made, x, _ = _made(space, width, 0, 1.0)
+        with torch.no_grad():
+            if not space["loss"](made(x), x).isfinite():
+                return False
+    return True
+
+
 def _run(text: str, width: int, seed: int, steps: int) -> torch.Tensor:
     """The outputs before each of some steps, and after the last."""
     space = _space(text)
