@@ -19,7 +19,7 @@ from muaudit.cli.request import Flags, request
 from muaudit.errors import UserError
 from muaudit.findings.model import SEVERITIES
 from muaudit.report.listing import Failure
-from muaudit.report.render import Look
+from muaudit.report.render import DERIVING, Look
 from muaudit.suggest import nearest
 
 if TYPE_CHECKING:
@@ -107,11 +107,12 @@ def check(
 ) -> int:
     """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
     outputs = parse_outputs(format_, output or ())
+    asked = "*" if any(each.style in DERIVING for each in outputs) else why
     wanted = request(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
-            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, why,
+            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, asked,
             init=init, no_init=no_init,
         )
     )  # fmt: skip
@@ -124,7 +125,7 @@ def check(
 
     def find() -> tuple[Run, list[Audited | Failure]]:
         done = audit_all(
-            wanted, use_cache=not no_cache and why is None, processes=jobs, timeout=timeout, verbose=verbose
+            wanted, use_cache=not no_cache and asked is None, processes=jobs, timeout=timeout, verbose=verbose
         )
         found, _ = answered(done, wanted, baseline or settings.baseline)
         return replace(found, strict=strict or settings.strict, fail_on=failing), done

@@ -21,7 +21,9 @@ from muaudit.suggest import nearest
 if TYPE_CHECKING:
     from muaudit.report.listing import Run
 
-FORMATS = ("rich", "concise", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown")
+FORMATS = ("rich", "concise", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown", "html")
+DERIVING = ("html",)
+"""The formats that show how every tensor comes by its exponents."""
 
 
 @dataclass(frozen=True)

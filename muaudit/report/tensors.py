@@ -21,14 +21,20 @@ def tensor_table(rows: Iterable[TensorRow]) -> list[Line]:
 
 def folded(rows: Iterable[TensorRow]) -> list[tuple[str, TensorRow]]:
     """(name or `blocks.*.up.weight (×12)`, row), in order of first appearance: an odd block out keeps its own row."""
+    return [(label(key.name, names), key) for key, names in alike(rows).items()]
+
+
+def alike(rows: Iterable[TensorRow]) -> dict[TensorRow, list[str]]:
+    """The names of tensors of one pattern that agree in everything, by the row that holds for all of them."""
     groups: dict[TensorRow, list[str]] = {}
     for row in rows:
         key = replace(row, name=_INDEX.sub("*", row.name), file=None, line=None)
         groups.setdefault(key, []).append(row.name)
-    return [(_label(key.name, names), key) for key, names in groups.items()]
+    return groups
 
 
-def _label(pattern: str, names: list[str]) -> str:
+def label(pattern: str, names: list[str]) -> str:
+    """`blocks.*.up.weight (×12)`, or the name where there is one."""
     return names[0] if len(names) == 1 else f"{pattern} (×{len(names)})"
 
 
