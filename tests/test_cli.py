@@ -134,7 +134,7 @@ def test_the_options_are_frozen() -> None:
         ],
         "rules": [],
         "explain": [],
-        "tables": ["--optimizer"],
+        "tables": ["--format", "--optimizer", "--profiles", "--table"],
         "version": [],
         "baseline": [
             "--baseline", "--config", "--debug", "--init", "--input", "--isolated", "--jobs", "--lr-group",
