@@ -26,13 +26,18 @@ class Grammar:
     without: frozenset[str] = frozenset()
 
     def model(self, seed: int) -> Model:
-        """The model of a seed, drawn anew where its loss is no number: nobody could train that one."""
-        found = generate(seed, self.off, self.without)
-        for again in range(1, REDRAWN):
+        """The model of a seed, drawn anew where nobody could train it.
+
+        Its equations have no solution of a reasonable size, or its loss is no number.
+        """
+        for again in range(REDRAWN):
+            try:
+                found = generate(seed + again * FAR, self.off, self.without)
+            except AssertionError:
+                continue
             if starts_finite(found):
-                break
-            found = generate(seed + again * FAR, self.off, self.without)
-        return found
+                return found
+        raise AssertionError(f"no model that can be trained came of seed {seed}")
 
     def but(self, off: frozenset[str]) -> Grammar:
         return Grammar(self.off | off, self.without)

@@ -114,11 +114,12 @@ class Blame:
 
         told: dict[tuple[float, ...], tuple[Edit, ...]] = {}
 
-        def needed(number: int, phis: Sequence[float]) -> tuple[Edit, ...]:
-            key = number, *(round(phi, 6) for phi in phis)
+        def needed(number: int, phis: Sequence[float], resized: bool) -> tuple[Edit, ...]:
+            imagined = resized and right_before[number]
+            key = number, imagined, *(round(phi, 6) for phi in phis)
             if key not in told:
                 found = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
-                told[key] = tuple(replace(edit, right_before=True) for edit in found) if right_before[number] else found
+                told[key] = tuple(replace(edit, imagined=True) for edit in found) if imagined else found
             return told[key]
 
         def right(index: int, phi: float) -> Iterator[float]:

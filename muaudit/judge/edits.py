@@ -75,7 +75,7 @@ class Edit:
     """One change: of an init, a learning rate, the constant on what a module makes, or that on a line of its own.
 
     place: where, repeated blocks as one; name: the very tensor or module; off: by which exponent; kind: its role.
-    tensors: how many are named by saying it. right_before: whether all of it is right where values have size 1, so
+    tensors: how many are named by saying it. imagined: whether all of it is right where what it makes has size 1, so
     that a constant on it is one that nobody wrote or left out.
     """
 
@@ -85,7 +85,7 @@ class Edit:
     name: str
     off: float
     tensors: int = 1
-    right_before: bool = False
+    imagined: bool = False
 
     def __hash__(self) -> int:
         return self._hash
@@ -98,7 +98,7 @@ class Edit:
     @cached_property
     def cause(self) -> Cause:
         """What edits of one mistake, made in several places, have in common."""
-        return Cause(self.aspect, self.kind, self.off, self.aspect == "use" and self.right_before)
+        return Cause(self.aspect, self.kind, self.off, self.aspect == "use" and self.imagined)
 
 
 def owner(use: Use) -> str:

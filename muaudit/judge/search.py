@@ -26,13 +26,14 @@ class Problem:
     """What the search needs to know of a model.
 
     exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. edits: what makes
-    a group right, its uses at these exponents. right: exponents at which a use would be right in one respect. alike:
-    anchors in the same place of repeated blocks; sized: those of values that a homogeneous function reads.
+    a group right, its uses at these exponents, and whether what it makes has another size than 1. right: exponents at
+    which a use would be right in one respect. alike: anchors in the same place of repeated blocks; sized: those of
+    values that a homogeneous function reads.
     """
 
     exprs: Sequence[Expr]
     groups: Sequence[Sequence[int]]
-    edits: Callable[[int, Sequence[float]], tuple[Edit, ...]]
+    edits: Callable[[int, Sequence[float], bool], tuple[Edit, ...]]
     right: Callable[[int, float], Iterable[float]]
     alike: Sequence[Sequence[int]]
     sized: frozenset[int]
@@ -62,6 +63,9 @@ class _Searcher:
         self.shifts: Shifts = {anchor: shift for anchor, shift in start.items() if shift}
         self.phis = [expr.const + sum(c * start.get(v, 0.0) for v, c in expr.terms.items()) for expr in problem.exprs]
         self.tally = problem.tally()
+        self.makes = [
+            {v for i in group for v, c in problem.exprs[i].terms.items() if c > 0} for group in problem.groups
+        ]
         self.now: list[tuple[Edit, ...]] = []
         self.group_of: dict[int, int] = {}
         for number, group in enumerate(problem.groups):
@@ -169,7 +173,8 @@ class _Searcher:
                 self.now[number] = found
 
     def _edits(self, number: int) -> tuple[Edit, ...]:
-        return self.problem.edits(number, [self.phis[i] for i in self.problem.groups[number]])
+        resized = not self.makes[number].isdisjoint(self.shifts)
+        return self.problem.edits(number, [self.phis[i] for i in self.problem.groups[number]], resized)
 
 
 def _reach(move: Move, holders: Mapping[int, Sequence[int]], exprs: Sequence[Expr]) -> list[tuple[int, float]]:
