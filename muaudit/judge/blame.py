@@ -119,7 +119,7 @@ class Blame:
             key = number, imagined, *(round(phi, 6) for phi in phis)
             if key not in told:
                 found = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
-                told[key] = tuple(replace(edit, imagined=True) for edit in found) if imagined else found
+                told[key] = tuple(replace(e, imagined=e.aspect == "use") for e in found) if imagined else found
             return told[key]
 
         def right(index: int, phi: float) -> Iterator[float]:

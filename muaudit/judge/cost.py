@@ -15,7 +15,7 @@ takes for that size, it was made like that: a smaller claim than a mistake in it
 nothing where it leaves nothing to explain. Like shifts of like anchors in repeated blocks count once.
 
 A constant on a tensor that is right where what it makes has size 1 stands nowhere, and nobody left it out: what such a
-gauge asks for are an init and a learning rate, two mistakes (IMAGINED).
+gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the place has one in another block.
 
 The small terms decide between explanations of equally many mistakes: values nearer to size 1, then fewer tensors; and
 an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
@@ -57,7 +57,7 @@ class Tally:
                 counted = self._causes.get(edit.cause)
                 if counted is None:
                     names = self._everywhere.get((edit.aspect, edit.kind), frozenset())
-                    counted = self._causes[edit.cause] = _Counted(edit.cause, len(names))
+                    counted = self._causes[edit.cause] = _Counted(len(names))
                 counted.count(edit, times, edit.aspect == "init" and edit.name in self._free)
                 touched[edit.cause] = counted
         for counted in touched.values():
@@ -67,19 +67,21 @@ class Tally:
 class _Counted:
     """The edits of one cause: by name, and by place with the tensors that it names. everywhere: names there can be."""
 
-    def __init__(self, cause: Cause, everywhere: int) -> None:
-        self._mistakes = IMAGINED if cause.imagined else 1
+    def __init__(self, everywhere: int) -> None:
         self._everywhere = everywhere
         self._names: dict[str, int] = {}
         self._places: dict[str, int] = {}
+        self._real: dict[str, int] = {}  # places with an edit that is not imagined
         self._tensors: dict[str, int] = {}
         self._lost = 0
         self._cost = 0.0
 
     def count(self, edit: Edit, times: int, lost: bool) -> None:
-        known = self._names.get(edit.name, 0)
+        known = edit.name in self._names
         _add(self._names, edit.name, times)
-        if bool(known) != (edit.name in self._names):  # repeats of one edit are one
+        if not edit.imagined:
+            _add(self._real, edit.place, times)
+        if known != (edit.name in self._names):  # repeats of one edit are one
             _add(self._places, edit.place, times)
             self._lost += lost * times
         self._tensors[edit.place] = edit.tensors
@@ -92,10 +94,13 @@ class _Counted:
     def _now(self) -> float:
         if not self._names:
             return 0.0
-        all_there_are = len(self._names) == self._everywhere
-        places = 1 if all_there_are else len(self._places)
+        imagined = len(self._places) - len(self._real)
+        places = len(self._places)
+        if len(self._names) == self._everywhere:
+            places, imagined = 1, int(not self._real)
+        again = (0.0 if self._real else CAUSE) + imagined
         named = sum(self._tensors[place] for place in self._places)  # repeated blocks once
-        return self._mistakes * (CAUSE + places) + TENSOR * named + INIT_BEFORE_NORM * self._lost
+        return CAUSE + places + (IMAGINED - 1) * again + TENSOR * named + INIT_BEFORE_NORM * self._lost
 
 
 def _add(counts: dict[str, int], key: str, times: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..findings.names import pattern_of
 from ..program.use import Use
@@ -59,15 +59,7 @@ class Judged:
 
 
 Aspect = Literal["init", "lr", "use", "line"]
-
-
-class Cause(NamedTuple):
-    """What edits of one mistake share. imagined: a constant that neither stands in the code nor is missing there."""
-
-    aspect: Aspect
-    kind: str
-    off: float
-    imagined: bool
+Cause = tuple[Aspect, str, float]
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ class Edit:
     @cached_property
     def cause(self) -> Cause:
         """What edits of one mistake, made in several places, have in common."""
-        return Cause(self.aspect, self.kind, self.off, self.aspect == "use" and self.imagined)
+        return self.aspect, self.kind, self.off
 
 
 def owner(use: Use) -> str:
