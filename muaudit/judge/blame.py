@@ -14,7 +14,7 @@ that cost the same, the one nearer to values of size 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..optimizers import UNKNOWN
@@ -140,7 +140,7 @@ class Blame:
                     everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
-            self.exprs, groups, needed, right, self._alike(), self._sized(),
+            self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._sized(),
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
@@ -162,6 +162,14 @@ class Blame:
         for index, use in enumerate(self.ideal.uses):
             groups.setdefault(owner(use) if use.tensor else f"line {index}", []).append(index)
         return list(groups.values())
+
+    def _kind(self, group: Sequence[int]) -> Hashable:
+        """What tells the uses of one owner from those of another, as far as it decides what is said of them."""
+        uses = [(self.ideal.uses[i], self._at(i, self._phi(i, {}))) for i in group]
+        return tuple(
+            (kind_of(use), use.role, use.normalised, use.free, j.init_found, j.init_off, j.lr_found, j.lr_off, j.slope)
+            for use, j in uses
+        )
 
     def _alike(self) -> list[list[int]]:
         """Anchors that stand in the same place of repeated blocks."""

@@ -7,15 +7,19 @@ gauges: values of size 1, every learning rate right as far as they agree, every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..program.expression import Expr
 from ..thresholds import LOOKAHEAD
 from .cost import SIZE, SIZE_ALONE, Tally, of_gauge
 from .edits import Edit
+from .repeated import colours
 
 ROUNDS = 6
+_TRIED = 4
+"""How many anchors are tried that nobody could tell apart."""
 
 Move = tuple[int, ...]  # anchors that are moved together
 Shifts = dict[int, float]
@@ -25,14 +29,15 @@ Shifts = dict[int, float]
 class Problem:
     """What the search needs to know of a model.
 
-    exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. edits: what makes
-    a group right, its uses at these exponents, and whether what it makes has another size than 1. right: exponents at
-    which a use would be right in one respect. alike: anchors in the same place of repeated blocks; sized: those of
-    values that a homogeneous function reads.
+    exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. kinds: what tells
+    one of these from another. edits: what makes a group right, its uses at these exponents, and whether what it makes
+    has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
+    place of repeated blocks; sized: those of values that a homogeneous function reads.
     """
 
     exprs: Sequence[Expr]
     groups: Sequence[Sequence[int]]
+    kinds: Sequence[Hashable]
     edits: Callable[[int, Sequence[float], bool], tuple[Edit, ...]]
     right: Callable[[int, float], Iterable[float]]
     alike: Sequence[Sequence[int]]
@@ -82,6 +87,11 @@ class _Searcher:
         self.touched = {move: {self.group_of[index] for index, _ in held} for move, held in self.reach.items()}
         self.places = {anchor: number for number, group in enumerate(problem.alike) for anchor in group}
         self.near: dict[Move, list[Move]] = {}
+        self.moves_of: dict[int, list[int]] = {}
+        for number, move in enumerate(self.moves):
+            for anchor in move:
+                self.moves_of.setdefault(anchor, []).append(number)
+        self.colours = _repeated(problem)
 
     @property
     def cost(self) -> float:
@@ -100,8 +110,11 @@ class _Searcher:
 
     def run(self) -> None:
         for _ in range(ROUNDS):
-            moved = [self._improve(move) for move in self.moves]
-            if not any(moved):
+            moved, alike = False, _Alike(self)
+            for move in self.moves:
+                if not alike.enough_of(move) and self._improve(move):
+                    moved, alike = True, _Alike(self)
+            if not moved:
                 return
 
     def _improve(self, move: Move) -> bool:
@@ -129,9 +142,9 @@ class _Searcher:
 
     def _best_near(self, move: Move, taken: set[Move]) -> tuple[Move, float] | None:
         """The move of what shares a use with these anchors that costs least, if it costs less than none."""
-        best, found = self.cost - 1e-9, None
+        best, found, alike = self.cost - 1e-9, None, _Alike(self)
         for other in self._neighbours(move):
-            if other in taken:
+            if other in taken or alike.enough_of(other):
                 continue
             for step in list(self._steps(other)):
                 self._take(other, step)
@@ -145,7 +158,9 @@ class _Searcher:
             touched = {i for anchor in move for i in self.holders[anchor]}
             anchors = {anchor for i in touched for anchor in self.problem.exprs[i].terms} - set(move)
             wide = len(move) > 1
-            self.near[move] = [m for m in self.moves if set(m) <= anchors and (wide or len(m) == 1)]
+            numbers = {number for anchor in anchors for number in self.moves_of[anchor]}
+            near = [self.moves[number] for number in sorted(numbers)]
+            self.near[move] = [m for m in near if (wide or len(m) == 1) and anchors.issuperset(m)]
         return self.near[move]
 
     def _steps(self, move: Move) -> Iterator[float]:
@@ -172,9 +187,40 @@ class _Searcher:
                 self.tally.change(self.now[number], found)
                 self.now[number] = found
 
+    def state(self, anchor: int) -> Hashable:
+        """How things stand with what an anchor decides, whatever its names."""
+        held = self.holders[anchor]
+        numbers = dict.fromkeys(self.group_of[index] for index in held)
+        causes = tuple(edit.cause for number in numbers for edit in self.now[number])
+        return self.shifts.get(anchor, 0.0), tuple(round(self.phis[index], 6) for index in held), causes
+
     def _edits(self, number: int) -> tuple[Edit, ...]:
         resized = not self.makes[number].isdisjoint(self.shifts)
         return self.problem.edits(number, [self.phis[i] for i in self.problem.groups[number]], resized)
+
+
+class _Alike:
+    """Counts the moves of single anchors of which each would do what another one does, as things stand."""
+
+    def __init__(self, searcher: _Searcher) -> None:
+        self.searcher = searcher
+        self.tried: Counter[Hashable] = Counter()
+
+    def enough_of(self, move: Move) -> bool:
+        """Whether enough like this one have been asked about, itself not counted."""
+        colour = self.searcher.colours.get(move[0])
+        if colour is None or len(move) > 1:
+            return False
+        key = colour, self.searcher.state(move[0])
+        self.tried[key] += 1
+        return self.tried[key] > _TRIED
+
+
+def _repeated(problem: Problem) -> dict[int, int]:
+    """The colours of anchors that share theirs with more than are tried."""
+    found = colours(problem.exprs, problem.groups, problem.kinds, LOOKAHEAD)
+    counts = Counter(found.values())
+    return {anchor: colour for anchor, colour in found.items() if counts[colour] > _TRIED}
 
 
 def _reach(move: Move, holders: Mapping[int, Sequence[int]], exprs: Sequence[Expr]) -> list[tuple[int, float]]:
