@@ -9,7 +9,7 @@ import pytest
 from program import app
 from typer.testing import CliRunner
 
-from muaudit.parametrizations.published import PUBLISHED
+from muaudit.parametrizations.studies import PUBLISHED
 
 
 def run(*arguments: str) -> str:

@@ -13,7 +13,7 @@ from muaudit.cli.output import show, write
 from muaudit.errors import UserError
 from muaudit.findings.power import power
 from muaudit.parametrizations.profiles import PROFILES
-from muaudit.parametrizations.published import PUBLISHED, Published
+from muaudit.parametrizations.studies import PUBLISHED, Published
 from muaudit.parametrizations.tables import COLUMN_TITLES, COLUMNS, INVARIANTS, TABLES
 from muaudit.report.layout import BOLD, DIM, Line, columns, line
 from muaudit.suggest import nearest
