@@ -125,8 +125,8 @@ def test_the_options_are_frozen() -> None:
         "convert": [
             "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
             "--from", "--function-preserving", "--init", "--input", "--isolated", "--keep", "--no-init",
-            "--optimizer", "--optimizer-state", "--out", "--probes", "--profile", "--seed", "--set", "--state-dict",
-            "--timeout", "--verify", "--width",
+            "--no-state-dict", "--optimizer", "--optimizer-state", "--out", "--probes", "--profile", "--seed", "--set",
+            "--state-dict", "--timeout", "--verify", "--width",
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--init", "--input", "--no-init", "--optimizer", "--output",

@@ -49,10 +49,15 @@ def here(tmp_path: Path) -> Path:
 def test_the_shortest_command(here: Path, run: Run) -> None:
     """Target, width and folder are found; what is written passes the audit and the pasted lines run."""
     done = run("convert", "--base-width", "128")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
     assert "width 128 → 256: m = 2, adamw" in done.stdout
     assert "audited as converted: no errors" in done.stdout
-    assert sorted(path.name for path in (here / "mup").iterdir()) == ["plan.yaml", "state_dict.safetensors"]
+    names = [".gitignore", "plan.yaml", "state_dict.safetensors"]
+    assert sorted(path.name for path in (here / "mup").iterdir()) == names
+    assert (here / "mup" / ".gitignore").read_text() == "/state_dict.safetensors\n"
+    size = sum(tensor.nbytes for tensor in load_file(here / "mup" / "state_dict.safetensors").values())
+    said = f"writing state_dict.safetensors to mup, {size / 1e6:.1f} MB (--no-state-dict leaves it out)"
+    assert done.stderr == f"muaudit: {said}\n"
     checked = run("check", "--plan", "mup/plan.yaml")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert run("check").returncode == 1
@@ -78,15 +83,33 @@ def test_the_shortest_command(here: Path, run: Run) -> None:
 
 def test_width_optimizer_and_folder_are_options(here: Path, run: Run) -> None:
     done = run("convert", "model.py", "--base-width", "64", "--width", "96", "--optimizer", "sgd", "--out", "a/b")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
     plan = muaudit.load_plan(here / "a" / "b" / "plan.yaml")
     assert (plan.base_width, plan.width, plan.optimizer) == (64, 96, "sgd")
     assert load_file(here / "a" / "b" / "state_dict.safetensors")["hidden.0.weight"].shape == (96, 96)
 
 
+def test_the_plan_alone(here: Path, run: Run) -> None:
+    """Nothing is written that is large, nothing needs to be ignored, and what an earlier run wrote is gone."""
+    assert run("convert", "--base-width", "128").returncode == 0
+    done = run("convert", "--base-width", "128", "--no-state-dict")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (here / "mup").iterdir()] == ["plan.yaml"]
+    assert "state_dict" not in done.stdout
+
+
+def test_an_ignore_file_of_the_users_own_is_left_alone(here: Path, run: Run) -> None:
+    (here / "mup").mkdir()
+    (here / "mup" / ".gitignore").write_text("*\n")
+    for _ in range(2):
+        assert run("convert", "--base-width", "128").returncode == 0
+        assert (here / "mup" / ".gitignore").read_text() == "*\n"
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["convert", "--base-width", "8", "--no-state-dict", "--state-dict", "a.pt"], "give one of them"),
         (
             ["convert", "model.py", "--base-width", "64", "--out", "/dev/null/x"],
             "/dev/null/x: /dev/null is a file",

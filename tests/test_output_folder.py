@@ -73,7 +73,7 @@ def test_own_files_stay_and_earlier_output_goes(
     (out / "link").symlink_to("runs")
     other = source.rename(source.with_name("b.safetensors"))
     convert(mlp, other, out)
-    assert sorted(path.name for path in out.iterdir()) == ["b.safetensors", "link", "plan.yaml", "runs"]
+    assert sorted(path.name for path in out.iterdir()) == [".gitignore", "b.safetensors", "link", "plan.yaml", "runs"]
     assert (out / "link" / "log.txt").read_text() == "mine"
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 

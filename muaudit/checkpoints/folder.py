@@ -68,12 +68,13 @@ def need_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(there).free
     if free < size:
         raise UserError(
-            f"cannot write {folder}: {_shown(size)} needed, {_shown(free)} free",
+            f"cannot write {folder}: {shown_size(size)} needed, {shown_size(free)} free",
             "make room or name a folder on another disk with --out; what was there before is untouched",
         )
 
 
-def _shown(size: int) -> str:
+def shown_size(size: int) -> str:
+    """Bytes as people read them: `43.0 MB`."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -67,6 +67,9 @@ def convert(
         Path | None,
         typer.Option(metavar="FILE", help="Convert this checkpoint: safetensors, an index of several, or torch."),
     ] = None,
+    no_state_dict: Annotated[
+        bool, typer.Option("--no-state-dict", help="Write the plan alone: no initialization.")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="The checkpoint is an initialization: scale it to the µP init.")
     ] = False,
@@ -114,8 +117,8 @@ def convert(
     if base_width is None and bsh is None:
         raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
     wanted = Wanted(
-        out, job.seed, state_dict, fresh, function_preserving, from_, optimizer_state, tuple(keep or ()), verify,
-        emit_python, emit_bsh,
+        out, job.seed, state_dict, no_state_dict, fresh, function_preserving, from_, optimizer_state,
+        tuple(keep or ()), verify, emit_python, emit_bsh,
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small

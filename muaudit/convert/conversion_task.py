@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from ..audit import audit
+from ..checkpoints.folder import shown_size
 from ..checkpoints.verify import Verified
 from ..errors import UserError
 from ..findings.model import Report, SourceFix
@@ -21,8 +22,9 @@ from ..report.layout import Line
 from ..targets import Target, resolve
 from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
+from ..visible import visible
 from .loading import loading_lines
-from .output_folder import Conversion, Wanted, prepare_output
+from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
 from .plan_lines import paste_lines, plan_lines
 from .planner import make_plan
 from .source_edits import source_diff, source_fixes
@@ -36,9 +38,19 @@ def converted(job: Job, base_width: int | None, width: int | None, formulation: 
     """
     with redirect_stdout(sys.stderr):
         output, after, edits = _plan(job, base_width, width, formulation, wanted)
-        verified = output.write(_Told(output.total).advance)
+        _announce(output)
+        verified = output.write(_Told(output.total if output.transfer else 0).advance)
         lines = [plain(each) for each in _lines(output, after, verified, edits)]
     return {"lines": lines, "code": after.exit_code(False)}
+
+
+def _announce(output: Conversion) -> None:
+    """Say how much is about to be written, before it is: a state dict can be of any size."""
+    if output.total:
+        what = "the converted checkpoint" if output.transfer else STATE_DICT
+        leave = "" if output.transfer else " (--no-state-dict leaves it out)"
+        size = shown_size(output.total)
+        print(visible(f"muaudit: writing {what} to {output.wanted.out}, {size}{leave}"), file=sys.stderr)
 
 
 class _Told:

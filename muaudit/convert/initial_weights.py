@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from ..checkpoints.folder import need_room
 from ..checkpoints.marks import FRESH, mark_of
@@ -26,9 +27,17 @@ def write_fresh(target: Target, plan: Plan, path: Path, seed: int, folder: Path)
         UserError: the model cannot be built at this width, the disk has no room, or the file cannot be written.
     """
     model = plan.apply_(target.build(sizes_at(target, plan.width), seed))
-    need_room(folder, sum(parameter.nbytes for parameter in model.parameters()))
+    need_room(folder, nbytes(model))
     mark = json.dumps({**mark_of(plan, FRESH), "seed": str(seed)})
     write_state_dict(model.state_dict(), path, {MARK: mark})
+
+
+def nbytes(model: nn.Module) -> int:
+    """The size of a model's state dict, tied tensors once; also of a model without values."""
+    stored = {id(parameter): parameter.nbytes for parameter in model.parameters()}
+    kept = {name for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    stored |= {id(buffer): buffer.nbytes for name, buffer in model.named_buffers() if name in kept}
+    return sum(stored.values())
 
 
 def write_state_dict(tensors: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str]) -> None:

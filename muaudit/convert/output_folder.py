@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ..reading import Malformed, parse_yaml, read_text
 from ..targets.base_shapes import bsh_text
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
-from .initial_weights import write_fresh
+from .initial_weights import nbytes, write_fresh
 from .python_module import module_text
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _LARGEST = 300_000_000
 """Parameters of a published configuration above which no initialization is written."""
 
 PLAN, STATE_DICT, MODULE, BASE_SHAPES = "plan.yaml", "state_dict.safetensors", "mup_plan.py", "model.bsh"
+_IGNORE = ".gitignore"
+_KEPT = (PLAN, MODULE, BASE_SHAPES)
+"""What is worth a commit; all else that is written holds weights."""
 
 _MEANINGS = """\
 --fresh: it is an initialization, before any training; its tensors are scaled to the µP init
@@ -43,6 +46,7 @@ class Wanted:
     out: Path
     seed: int = 0
     state_dict: Path | None = None
+    no_state_dict: bool = False
     fresh: bool = False
     function_preserving: bool = False
     old_plan: Path | None = None
@@ -56,6 +60,10 @@ class Wanted:
         """Raise UserError where the meaning of a checkpoint is left open, or options contradict each other."""
         if self.fresh and self.function_preserving:
             raise UserError("--fresh and --function-preserving are two different things", _MEANINGS)
+        if self.no_state_dict and self.state_dict is not None:
+            raise UserError(
+                "--state-dict names a checkpoint to convert, and --no-state-dict writes none", "give one of them"
+            )
         if self.state_dict is None:
             needing = {
                 "--function-preserving": self.function_preserving, "--from": self.old_plan, "--keep": self.keep,
@@ -91,7 +99,7 @@ class Conversion:
     """What is about to be written; every input was read and found right.
 
     target: as it was audited. full: at its own size, None where that cannot be built. why_not: why no initialization of
-    it is written, where none is. total: in bytes.
+    it is written, where none is. total: of the weights, in bytes.
     """
 
     target: Target
@@ -118,6 +126,7 @@ class Conversion:
             elif self.full is not None and self.starts:
                 write_fresh(self.full, self.plan, staging / STATE_DICT, self.wanted.seed, self.wanted.out)
             self._emit(staging)
+            self._ignore(staging)
             written = sorted([*(path.name for path in staging.iterdir()), PLAN])
             write_plan(self.plan, staging / PLAN, self._record(written))
         return verified
@@ -125,7 +134,8 @@ class Conversion:
     @property
     def starts(self) -> bool:
         """Whether an initialization is written."""
-        return self.transfer is None and self.full is not None and not self.why_not
+        chosen = self.transfer is None and not self.wanted.no_state_dict
+        return chosen and self.full is not None and not self.why_not
 
     def _emit(self, folder: Path) -> None:
         if self.wanted.emit_python:
@@ -133,6 +143,13 @@ class Conversion:
         if self.wanted.emit_bsh:
             text = bsh_text(self.full or self.target, self.plan.base_width, BASE_SHAPES)
             (folder / BASE_SHAPES).write_text(text, encoding="utf-8")
+
+    def _ignore(self, folder: Path) -> None:
+        """Keep weights out of a repository; a file of the user's own that does so is left alone."""
+        weights = sorted(path.name for path in folder.iterdir() if path.name not in _KEPT)
+        own = self.wanted.out / _IGNORE
+        if weights and (_IGNORE in _own(self.wanted.out) or not own.exists()):
+            (folder / _IGNORE).write_text("".join(f"/{name}\n" for name in weights), encoding="utf-8")
 
     def _record(self, written: list[str]) -> dict[str, Any]:
         """What plan.yaml says about the files beside it."""
@@ -155,7 +172,8 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
         UserError: a file is damaged, is not this model's, or was converted before.
     """
     if wanted.state_dict is None:
-        return Conversion(target, full, why_not or _too_large(full, plan), plan, wanted)
+        output = Conversion(target, full, why_not or _too_large(full, plan), plan, wanted)
+        return replace(output, total=_size(full, plan)) if output.starts and full is not None else output
     if full is None:
         raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
 
@@ -175,6 +193,14 @@ def _too_large(full: Target | None, plan: Plan) -> str:
     except UserError as error:
         return error.message.splitlines()[0]
     return f"the model has {count:,} parameters" if count > _LARGEST else ""
+
+
+def _size(full: Target, plan: Plan) -> int:
+    """Bytes of the state dict that is about to be written; 0 where only building the model for real could say."""
+    try:
+        return nbytes(skeleton(full, plan.width).model)
+    except UserError:
+        return 0
 
 
 def _own(folder: Path) -> Collection[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from ..findings.model import Report
+from ..findings.names import named
 from ..findings.power import number, power
 from ..plan.plan import Plan
 from ..plan.scales import WHOLE, Entry, Hook
@@ -23,12 +24,12 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
         f"{plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}",
     )
     yield line()
-    rows = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
-    yield from columns(rows + [_row(plan, entry) for entry in plan.entries], indent=2, hang=4)
+    rows: list[tuple[str, ...]] = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
+    rows += [(named(names), *row) for row, names in _alike((_row(plan, e), e) for e in plan.entries).items()]
+    yield from columns(rows, indent=2, hang=4)
     yield line()
-    absorbed = [entry for entry in plan.entries if entry.note]
-    for entry in absorbed:
-        yield line((entry.pattern, BOLD), f": {entry.note}", indent=2, hang=2)
+    for (note,), names in _alike(((entry.note,), entry) for entry in plan.entries if entry.note).items():
+        yield line((named(names), BOLD), f": {note}", indent=2, hang=2)
     for hook in plan.hooks:
         yield line(
             (f"{hook.module}", BOLD),
@@ -47,8 +48,20 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
     yield from _verdict(after)
 
 
+def _alike(pairs: Iterable[tuple[tuple[str, ...], Entry]]) -> dict[tuple[str, ...], list[str]]:
+    """The names of all tensors of which the same is told, by what is told; none that a pattern among them covers."""
+    found: dict[tuple[str, ...], list[Entry]] = {}
+    for told, entry in pairs:
+        found.setdefault(told, []).append(entry)
+    return {told: [e.pattern for e in alike if not _covered(e, alike)] for told, alike in found.items()}
+
+
+def _covered(entry: Entry, others: Iterable[Entry]) -> bool:
+    return "*" not in entry.pattern and any("*" in each.pattern and each.matches(entry.pattern) for each in others)
+
+
 def _row(plan: Plan, entry: Entry) -> tuple[str, ...]:
-    return (entry.pattern, "+".join(entry.roles) or "-", *(_scale(plan, exponent) for exponent in entry.exponents))
+    return ("+".join(entry.roles) or "-", *(_scale(plan, exponent) for exponent in entry.exponents))
 
 
 def _scale(plan: Plan, exponent: float) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
 _LONGEST = 90  # characters of a pattern that stands for several names
+_SHORT = 60  # characters of a list of names in a table
 _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
@@ -54,3 +56,38 @@ def braced(patterns: Sequence[str]) -> str:
     middles = [".".join(part[len(head) : len(part) - len(tail)]) for part in parts]
     text = ".".join([*head, "{" + ",".join(middles) + "}", *tail])
     return text if len(text) <= _LONGEST else ""
+
+
+def named(names: Sequence[str]) -> str:
+    """Many names in the space of one: what only a number tells apart together, `net.{0,2}.weight`; then a count."""
+    alike: dict[str, list[list[str]]] = {}
+    for name in dict.fromkeys(names):
+        alike.setdefault(pattern_of(name), []).append(name.split("."))
+    shown = [text for group in alike.values() for text in _products(group)]
+    whole = _nested([each.split(".") for each in shown])
+    if len(whole) <= _SHORT or len(shown) == 1:
+        return whole
+    count = next((n for n in range(len(shown) - 1, 1, -1) if len(", ".join(shown[:n])) <= _SHORT), 1)
+    return f"{', '.join(shown[:count])} and {len(shown) - count} more"
+
+
+def _nested(parts: Sequence[Sequence[str]]) -> str:
+    """`{blocks.*.{up,down},head}.weight`: what names share is written once, at every level."""
+    if len(parts) == 1:
+        return ".".join(parts[0])
+    head = _shared(parts)
+    shortest = min(map(len, parts)) - len(head)
+    tail = _shared([part[len(head) :][::-1] for part in parts])[: max(0, shortest - 1)][::-1]
+    alike: dict[str, list[Sequence[str]]] = {}
+    for part in parts:
+        middle = part[len(head) : len(part) - len(tail)]
+        alike.setdefault(middle[0] if middle else "", []).append(middle)
+    return ".".join([*head, "{" + ",".join(map(_nested, alike.values())) + "}", *tail])
+
+
+def _products(group: Sequence[Sequence[str]]) -> list[str]:
+    """Names that differ in numbers alone as one, where they are all combinations of these; else as they are."""
+    columns = [list(dict.fromkeys(column)) for column in zip(*group, strict=True)]
+    if math.prod(map(len, columns)) != len(group):
+        return [".".join(parts) for parts in group]
+    return [".".join(column[0] if len(column) == 1 else "{" + ",".join(column) + "}" for column in columns)]
