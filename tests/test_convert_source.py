@@ -20,11 +20,14 @@ from muaudit.report.layout import plain
 from muaudit.targets import Target, TargetOptions, resolve
 
 BASE, WIDTH = 64, 192
-OPTIONS = {"gpt": {"n_head": 2, "n_layer": 2, "vocab_size": 96, "block_size": 32}}
+OPTIONS = {
+    "gpt": {"n_head": 2, "n_layer": 2, "vocab_size": 96, "block_size": 32},
+    "llama": {"n_heads": 4, "n_kv_heads": 2},
+}
 SUBJECTS = [
-    ("gpt", "table8", {"self.lm_head(x * (64 / self.config.n_embd))": 1, "scale=q.size(-1) ** -0.5 * (64": 1}),
+    ("gpt", "table8", {"self.lm_head(x * (64 / self.config.n_embd))": 1, "scale=32 ** 0.5 / q.size(-1)": 1}),
     ("gpt", "table9", {"transformer.wte(idx) * (self.config.n_embd / 64) ** 0.5": 1}),
-    ("llama", "table3", {"(64 / self.": 1}),
+    ("llama", "table3", {"scale=4 / q.size(-1)": 1}),
     ("mlp", "table9", {"self.readout(x * (64 / self.readout.in_features) ** 0.5)": 1}),
 ]  # fmt: skip
 

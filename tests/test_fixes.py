@@ -146,11 +146,11 @@ READOUT = "self.up = nn.Linear(8, width, bias=False)\n        self.head = nn.Lin
         (READOUT + "\n        self.qk = nn.Linear(width, 2 * width, bias=False)\n        self.scale = width**-0.5",
          "x = self.up(x)[None]\n        q, k = self.qk(x).chunk(2, -1)\n        q = q * self.scale\n"
          "        att = (q @ k.transpose(-2, -1)).softmax(-1)\n        return self.head(att @ x)[0]", "MUP201",
-         "q = q * self.scale * (64 / self.qk.in_features) ** 0.5"),
+         "q = q * self.scale * (64 / q.size(-1)) ** 0.5"),
         (READOUT + "\n        self.qk = nn.Linear(width, 2 * width, bias=False)",
          "x = self.up(x)[None]\n        q, k = self.qk(x).chunk(2, -1)\n"
          "        return self.head(F.scaled_dot_product_attention(q, k, x, scale=None))[0]", "MUP201",
-         "scale=q.size(-1) ** -0.5 * (64 / self.qk.in_features) ** 0.5)"),
+         "scale=8 / q.size(-1))"),
     ],
     ids=["readout", "method of the logits", "positional std", "no std", "parameter", "sum as std", "scaled queries",
          "fused"],
@@ -167,6 +167,49 @@ def test_styles(check: Check, tmp_path: Path, init: str, forward: str, cured: st
     now = rules(check, *flags)
     assert cured not in now
     assert set(now) <= {*before, "MUP501"}  # a model in which nothing is wrong gets advice
+
+
+HEADS = """\
+import math
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, dim=96, n_head=6):
+        super().__init__()
+        self.n_head = n_head
+        self.up = nn.Linear(8, dim)
+        self.qk = nn.Linear(dim, 2 * dim)
+        self.head = nn.Linear(dim, 4)
+
+    def forward(self, x):
+        x = self.up(x)
+        q, k = (each.view(*x.shape[:2], self.n_head, -1).transpose(1, 2) for each in self.qk(x).chunk(2, -1))
+        att = torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(x.size(-1) // self.n_head)
+        v = x.view(*x.shape[:2], self.n_head, -1).transpose(1, 2)
+        return self.head((att.softmax(-1) @ v).transpose(1, 2).flatten(-2))
+"""
+
+
+def test_the_attention_edit_goes_by_the_size_of_a_head(check: Check, tmp_path: Path) -> None:
+    """As people widen: more heads of the size that a head has at the base width. Nothing changes then."""
+    file = tmp_path / "net.py"
+    file.write_text(HEADS)
+    flags = ("net.py", "--input", "float32[2,6,8]")
+    assert "MUP201" in rules(check, *flags)
+    check(*flags, "--fix", "--select", "MUP201")
+    assert "/ math.sqrt(x.size(-1) // self.n_head) * (16 / q.size(-1)) ** 0.5" in file.read_text()
+    assert "MUP201" not in rules(check, *flags)
+    old = tmp_path / "old.py"
+    old.write_text(HEADS)
+    x = torch.randn(2, 6, 8)
+    for dim, heads, same in ((96, 6, True), (192, 12, True), (192, 6, False)):
+        outputs = []
+        for module in (load(old, "old"), load(file, "edited")):
+            torch.manual_seed(0)
+            outputs.append(module.Net(dim, heads)(x))
+        assert torch.allclose(*outputs) is same
 
 
 SHARED = """\

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..findings.model import SourceEdit, SourceFix
+from ..fixes.attention import attention_at, attention_edits, head_factor, own_heads
 from ..fixes.edited import diff_text
 from ..fixes.places import Factor, Source, called
-from ..fixes.propose import attention_edits, same_calls
+from ..fixes.propose import same_calls
 from ..fixes.watch import Writers, watch
 from ..locations import repository_root
 from ..plan.plan import Plan
@@ -42,7 +43,7 @@ def source_fixes(target: Target, plan: Plan) -> dict[Hook, SourceFix]:
         return {}
     found: dict[Hook, SourceFix] = {}
     for hook, spot in spots.items():
-        edits = _edits(plan, hook, spot, watched)
+        edits = _edits(plan, hook, spot, watched, own_heads(target))
         if edits:
             found[hook] = SourceFix(f"multiply by m^{hook.exponent:g}", tuple(dict.fromkeys(edits)))
     return found
@@ -60,15 +61,21 @@ def source_diff(fixes: Mapping[Hook, SourceFix]) -> str:
     return diff_text(chosen, repository_root(Path.cwd()))
 
 
-def _edits(plan: Plan, hook: Hook, spot: tuple[str, int], watched: Writers) -> list[SourceEdit] | None:
+def _edits(
+    plan: Plan, hook: Hook, spot: tuple[str, int], watched: Writers, heads: int | None
+) -> list[SourceEdit] | None:
     name = hook.module.rpartition(".")[2]
     try:
         source = Source(spot[0])
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None
     if hook.note == LOGITS:
-        width = watched.width(spot, plan.width_name)
-        return attention_edits(source, spot[1], Factor(width, plan.base_width, hook.exponent)) if width else None
+        node, width = attention_at(source, spot[1]), watched.width(spot, plan.width_name)
+        if node is None:
+            return None
+        scale = head_factor(watched, spot, node, plan.base_width, hook.exponent, heads)
+        scale = scale or (Factor(width, plan.base_width, hook.exponent) if width else None)
+        return attention_edits(source, node, scale) if scale else None
     here = source.on_line(spot[1], lambda node: called(node) == name)
     if not here:
         return None

@@ -15,13 +15,13 @@ from math import isfinite
 from ..findings.model import Report, SourceEdit, SourceFix, Violation
 from ..targets.probe import Target
 from ..targets.userfiles import is_user_file
+from .attention import attention_at, attention_edits, head_factor, own_heads
 from .places import Factor, Source, called, calls, is_product
 from .watch import Spot, Writers, watch
 
 INITS = ("MUP101", "MUP102", "MUP103", "MUP104", "MUP105")
 READOUTS = ("MUP202", "MUP402")
 ATTENTION = "MUP201"
-_SDPA = "scaled_dot_product_attention"
 _NORMAL, _GAINED = ("normal_", "trunc_normal_"), ("xavier_normal_", "xavier_uniform_", "orthogonal_")
 
 
@@ -37,7 +37,7 @@ def propose(report: Report, target: Target, base_width: int | None = None) -> di
     axis = target.axes[0]
     looked = watch(target, spots)
     names = frozenset(row.name for row in report.tensors)
-    proposer = _Proposer(looked, wanted, axis.name, base_width or axis.probes[0], names)
+    proposer = _Proposer(looked, wanted, axis.name, base_width or axis.probes[0], names, own_heads(target))
     found = {violation: proposer.fix(violation) for violation in wanted}
     return {
         violation: replace(fix, edits=fix.edits if base_width else (), width=axis.name, base=base_width)
@@ -64,6 +64,7 @@ class _Proposer:
     width_name: str
     base: int
     tensors: frozenset[str]
+    own_heads: int | None
 
     def fix(self, violation: Violation) -> SourceFix | None:
         """The edits for one finding, None where its cause is not one expression."""
@@ -137,8 +138,13 @@ class _Proposer:
         if not violation.file or not violation.line or not is_user_file(violation.file):
             return None
         spot = violation.file, violation.line
-        factor, source = self._factor(spot, _gap(violation)), Source(spot[0])
-        return None if factor is None else attention_edits(source, spot[1], factor)
+        source = Source(spot[0])
+        node = attention_at(source, spot[1])
+        if node is None:
+            return None
+        gap = _gap(violation)
+        factor = head_factor(self.watched, spot, node, self.base, gap, self.own_heads) or self._factor(spot, gap)
+        return attention_edits(source, node, factor) if factor else None
 
     # -- readout ---------------------------------------------------------------------------------------------
     def _readout(self, violation: Violation) -> list[SourceEdit] | None:
@@ -180,77 +186,6 @@ def _init_argument(source: Source, line: int) -> tuple[ast.Call, ast.expr | None
     return None
 
 
-def attention_edits(source: Source, line: int, factor: Factor) -> list[SourceEdit] | None:
-    """Edits that scale the attention logits made on a line, and on other paths of the same function."""
-    fused = source.on_line(line, lambda node: called(node) == _SDPA)
-    products = source.on_line(line, is_product)
-    if not fused and not products:
-        return None
-    node = (fused or products)[0]
-    edits = _scaled_attention(source, node, factor)
-    # The same queries and keys on another path of the function (flash or not) need the same scale.
-    for other in _same_contraction(source, node):
-        edits += _scaled_attention(source, other, factor)
-    return edits
-
-
-def _scaled_attention(source: Source, node: ast.expr, factor: Factor) -> list[SourceEdit]:
-    if called(node) != _SDPA:
-        return source.scaled(node, factor)
-    assert isinstance(node, ast.Call)
-    given = [each.value for each in node.keywords if each.arg == "scale"]
-    none = bool(given) and isinstance(given[0], ast.Constant) and given[0].value is None
-    if given and not none:
-        return source.scaled(given[0], factor)
-    query = node.args[0] if node.args else None
-    if not isinstance(query, ast.Name | ast.Attribute):
-        return []
-    scale = f"{source.code(query)}.size(-1) ** -0.5 * {factor}"  # None means 1 / sqrt(d_head)
-    if none:
-        return [source.replace(given[0], scale)]
-    return [source.argument(node, f"scale={scale}")]
-
-
-def _same_contraction(source: Source, node: ast.expr) -> list[ast.expr]:
-    """Other contractions of the same queries and keys in the same function, with their scales."""
-    function = source.enclosing(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    names = _operands(node)
-    if function is None or names is None:
-        return []
-    found: list[ast.expr] = []
-    for each in ast.walk(function):
-        if not isinstance(each, ast.expr) or _operands(each) != names:
-            continue
-        outer: ast.expr = each
-        parent = source.parents.get(outer)
-        while isinstance(parent, ast.BinOp) and is_product(parent) and parent.left is outer:
-            outer, parent = parent, source.parents.get(parent)
-        if outer is not node and not _within(outer, node) and outer not in found:
-            found.append(outer)
-    return found
-
-
-def _operands(node: ast.expr) -> tuple[str, str] | None:
-    """(`q`, `k`) of `q @ k.transpose(-2, -1)`, of `torch.matmul(q, k.mT)`, and of the fused call."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-        pair = [node.left, node.right]
-    elif isinstance(node, ast.BinOp) and is_product(node):
-        return _operands(node.left)
-    elif isinstance(node, ast.Call) and called(node) in (_SDPA, "matmul", "bmm") and len(node.args) >= 2:
-        pair = node.args[:2]
-    else:
-        return None
-    first, second = (_root(each) for each in pair)
-    return (first, second) if first and second and isinstance(pair[0], ast.Name) else None
-
-
-def _root(node: ast.expr) -> str:
-    """`k` of `k.transpose(-2, -1)`."""
-    while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 def same_calls(source: Source, node: ast.expr) -> list[ast.expr]:
     """The call, and all others of the same attribute in the class: the readout is scaled wherever it is used."""
     home = source.enclosing(node, ast.ClassDef)
@@ -258,10 +193,6 @@ def same_calls(source: Source, node: ast.expr) -> list[ast.expr]:
         return [node]
     name = source.code(node.func)
     return [each for each in calls(home) if source.code(each.func) == name]
-
-
-def _within(node: ast.AST, outer: ast.AST) -> bool:
-    return any(each is node for each in ast.walk(outer)) or any(each is outer for each in ast.walk(node))
 
 
 def _tight(node: ast.expr) -> bool:

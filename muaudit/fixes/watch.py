@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..targets import argnames
 from ..targets.probe import Target
 from ..targets.usercode import quiet
 from ..trace.frames import user_frame
@@ -23,14 +24,28 @@ _DEPTH = 2
 
 @dataclass
 class RunLine:
-    """A line that was run: the expressions that were the width each time, at both probes."""
+    """A line that was run: the expressions that were the width each time, at both probes.
+
+    ends: the last dims of local tensors, by name and width. heads: the numbers of heads that the module said it has.
+    """
 
     widths: set[str] | None = None
+    ends: dict[str, dict[int, set[int]]] = field(default_factory=dict)
+    heads: set[int] = field(default_factory=set)
 
     def met(self, frame: FrameType, size: int) -> None:
         """Keep what is the width here as well."""
         here = set(_named(frame, size))
         self.widths = here if self.widths is None else self.widths & here
+        self.heads |= set(_head_counts(frame.f_locals.get("self")))
+        for name, value in frame.f_locals.items():
+            if isinstance(value, torch.Tensor) and value.dim():
+                self.ends.setdefault(name, {}).setdefault(size, set()).add(value.shape[-1])
+
+    def share(self, name: str) -> float | None:
+        """What part of the width a local tensor's last dim is, None where it is none or not the same at each width."""
+        shares = {end / width for width, ends in self.ends.get(name, {}).items() for end in ends}
+        return shares.pop() if len(shares) == 1 and len(self.ends[name]) > 1 else None
 
 
 @dataclass
@@ -134,6 +149,12 @@ def _note_inits(watched: Writers, model: nn.Module, writes: _Writes, size: int) 
             held = {local: names.get(id(module), "") for local, module in write.modules.items() if local != "self"}
             watched.holders[name] = {local: known for local, known in held.items() if known}
         watched.lines.setdefault(write.spot, RunLine()).met(write.frame, size)
+
+
+def _head_counts(module: object) -> Iterator[int]:
+    for name, value in vars(module).items() if isinstance(module, nn.Module) else ():
+        if type(value) is int and argnames.rank(name, argnames.HEADS) is not None:
+            yield value
 
 
 def _named(frame: FrameType, size: int) -> Iterator[str]:
