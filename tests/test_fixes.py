@@ -212,6 +212,54 @@ def test_the_attention_edit_goes_by_the_size_of_a_head(check: Check, tmp_path: P
         assert torch.allclose(*outputs) is same
 
 
+LOADING = """\
+
+    @classmethod
+    def from_pretrained(cls, name):
+        return cls(GPTConfig(n_embd={"small": 64, "medium": 96}[name], n_head=4, n_layer=2, vocab_size=96))
+"""
+
+
+def test_a_model_whose_checkpoints_have_several_sizes_gets_its_base_as_an_argument(
+    check: Check, tmp_path: Path
+) -> None:
+    """No number can stand in the source: it would change what all but one of the checkpoints compute."""
+    file, old = tmp_path / "sp.py", tmp_path / "old.py"
+    old.write_text(GPT.read_text() + LOADING)
+    file.write_text(old.read_text())
+    _, _, err = check("sp.py", "--fix")
+    assert "fixed 3 findings in sp.py; nothing changes until base_n_embd is given, the n_embd that was tuned at" in err
+    assert "muaudit check sp.py --set base_n_embd=768 audits it with base_n_embd" in err
+    after = file.read_text()
+    assert rules(check, "sp.py", "--set", "base_n_embd=64") == ["MUP301"]
+    check("sp.py", "--fix")
+    assert file.read_text() == after
+    before, edited = load(old, "old_loading"), load(file, "edited_loading")
+    tokens = torch.arange(12).reshape(2, 6)
+    for name in ("small", "medium"):
+        outputs = []
+        for module in (before, edited):
+            torch.manual_seed(0)
+            outputs.append(module.GPT.from_pretrained(name).eval()(tokens)[0])
+        assert torch.equal(*outputs)
+
+
+def test_no_number_is_put_where_it_would_change_checkpoints(check: Check, tmp_path: Path) -> None:
+    """There is no configuration that the base width could be a field of."""
+    file = tmp_path / "net.py"
+    file.write_text(
+        NET.format(init=READOUT, forward="return self.head(torch.tanh(self.up(x)))")
+        + """
+    @classmethod
+    def from_pretrained(cls, name):
+        return cls({"small": 64, "large": 256}[name])
+"""
+    )
+    before = file.read_text()
+    check("net.py", "--input", "float32[6,8]", "--fix")
+    assert file.read_text() == before
+
+
 SHARED = """\
 from torch import nn
 

@@ -76,6 +76,8 @@ def _write(chosen: Sequence[SourceFix]) -> list[str]:
         here = [fix for fix in chosen if any(edit.file == file for edit in fix.edits)]
         unchanged = "; ".join(dict.fromkeys(fix.unchanged for fix in here))
         say(f"fixed {len(here)} finding{'s' * (len(here) != 1)} in {shown_path(file)}; {unchanged}")
+        for name, base in {fix.argument: fix.base for fix in here if fix.argument}.items():
+            say(f"muaudit check {shown_path(file)} --set {name}={base} audits it with {name}")
     return files
 
 

@@ -90,7 +90,8 @@ class SourceFix:
     """Edits that mend a finding in the user's source; `verified` once the edited files were audited and it was gone.
 
     width, base: what the width is called, and the base width, at which the edits change nothing. Where nobody said one
-    and the model has no width of its own, there are no edits here.
+    and the model has no width of its own, there are no edits here. argument: what the edits make the base width an
+    argument by, where the code loads checkpoints of several sizes; without it nothing changes.
     """
 
     summary: str
@@ -98,10 +99,13 @@ class SourceFix:
     verified: bool = False
     width: str = ""
     base: int | None = None
+    argument: str = ""
 
     @property
     def unchanged(self) -> str:
         """Where the edited model is the same as before."""
+        if self.argument:
+            return f"nothing changes until {self.argument} is given, the {self.width} that was tuned at"
         return f"nothing changes at {self.width} = {self.base}" if self.base else "--fix needs --base-width N for it"
 
 

@@ -76,7 +76,7 @@ def _scaled_attention(source: Source, node: ast.expr, factor: Factor) -> list[So
         return []
     head = f"{source.code(query)}.size(-1)"
     scale = f"{head} ** -0.5 * {factor}"  # None means 1 / sqrt(d_head)
-    if factor.width == head and factor.exponent == -0.5:
+    if factor.width == head and factor.exponent == -0.5 and isinstance(factor.base, int):
         scale = f"{_root_of(factor.base)} / {head}"
     if none:
         return [source.replace(given[0], scale)]

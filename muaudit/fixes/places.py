@@ -22,10 +22,13 @@ _PRODUCTS = (ast.Mult, ast.Div, ast.MatMult)
 
 @dataclass(frozen=True)
 class Factor:
-    """(width / base) ** exponent, written so that it is readable: `(768 / self.n_embd) ** 0.5`."""
+    """(width / base) ** exponent, written so that it is readable: `(768 / self.n_embd) ** 0.5`.
+
+    base: a number, or how the base width is written there.
+    """
 
     width: str
-    base: int
+    base: int | str
     exponent: float
 
     def __str__(self) -> str:
@@ -103,6 +106,15 @@ class Source:
             return self.insert(last, f", {text}", end=True)
         line, column = self._position(call, end=True)
         return SourceEdit(self.file, line, column - 1, line, column - 1, text, self.digest)
+
+    def below(self, statement: ast.stmt, text: str) -> SourceEdit:
+        """An edit that puts one more line below a statement, indented as it is."""
+        end = statement.end_lineno or statement.lineno
+        line, first = self.lines[end - 1], self.lines[statement.lineno - 1]
+        bare = line.rstrip("\r\n")
+        indent = first[: len(first) - len(first.lstrip())]
+        added = f"{line[len(bare) :] or chr(10)}{indent}{text}"
+        return SourceEdit(self.file, end, len(bare), end, len(bare), added, self.digest)
 
     def replace(self, node: ast.expr, text: str) -> SourceEdit:
         """An edit that puts text in place of an expression."""

@@ -16,6 +16,7 @@ from ..findings.model import Report, SourceEdit, SourceFix, Violation
 from ..targets.probe import Target
 from ..targets.userfiles import is_user_file
 from .attention import attention_at, attention_edits, head_factor, own_heads
+from .base_argument import BaseArgument, base_argument, loads_checkpoints
 from .places import Factor, Source, called, calls, is_product
 from .watch import Spot, Writers, watch
 
@@ -33,14 +34,20 @@ def propose(report: Report, target: Target, base_width: int | None = None) -> di
     wanted = [v for v in report.violations if _fixable(v)]
     if not wanted:
         return {}
+    loads = loads_checkpoints(target)
+    argument = base_argument(target) if loads else None
+    if loads and argument is None:
+        return {}  # a number would change all models but those of one width
     spots = [(v.file, v.line) for v in wanted if v.file and v.line and v.rule not in INITS]
     axis = target.axes[0]
     looked = watch(target, spots)
     names = frozenset(row.name for row in report.tensors)
-    proposer = _Proposer(looked, wanted, axis.name, base_width or axis.probes[0], names, own_heads(target))
+    base = base_width or axis.probes[0]
+    proposer = _Proposer(looked, wanted, axis.name, base, names, own_heads(target), argument)
     found = {violation: proposer.fix(violation) for violation in wanted}
+    known, name = (base_width, "") if argument is None else (base, argument.name)
     return {
-        violation: replace(fix, edits=fix.edits if base_width else (), width=axis.name, base=base_width)
+        violation: replace(fix, edits=fix.edits if known else (), width=axis.name, base=known, argument=name)
         for violation, fix in found.items()
         if fix is not None
     }
@@ -65,9 +72,11 @@ class _Proposer:
     base: int
     tensors: frozenset[str]
     own_heads: int | None
+    argument: BaseArgument | None = None
 
     def fix(self, violation: Violation) -> SourceFix | None:
         """The edits for one finding, None where its cause is not one expression."""
+        self.taken: list[SourceEdit] = [] if self.argument is None else [self.argument.edit]
         try:
             if violation.rule in INITS:
                 edits = self._init(violation)
@@ -77,12 +86,18 @@ class _Proposer:
                 edits = self._readout(violation)
         except (OSError, SyntaxError, UnicodeDecodeError):
             return None
-        unique = tuple(dict.fromkeys(edits or ()))
+        unique = tuple(dict.fromkeys([*edits, *self.taken])) if edits else ()
         return SourceFix(_summary(violation, unique), unique) if unique else None
 
     def _factor(self, spot: Spot, gap: float, of_self: bool = False, near: str = "") -> Factor | None:
-        width = self.watched.width(spot, self.width_name, of_self, near)
-        return Factor(width, self.base, gap) if width else None
+        for width in self.watched.all_widths(spot, self.width_name, of_self, near):
+            if self.argument is None:
+                return Factor(width, self.base, gap)
+            if written := self.argument.at(Source(spot[0]), spot[1], width):
+                base, more = written
+                self.taken += more
+                return Factor(width, base, gap)
+        return None
 
     # -- initialization --------------------------------------------------------------------------------------
     def _init(self, violation: Violation) -> list[SourceEdit] | None:
@@ -143,7 +158,9 @@ class _Proposer:
         if node is None:
             return None
         gap = _gap(violation)
-        factor = head_factor(self.watched, spot, node, self.base, gap, self.own_heads) or self._factor(spot, gap)
+        known = self.argument is None
+        by_head = head_factor(self.watched, spot, node, self.base, gap, self.own_heads) if known else None
+        factor = by_head or self._factor(spot, gap)
         return attention_edits(source, node, factor) if factor else None
 
     # -- readout ---------------------------------------------------------------------------------------------

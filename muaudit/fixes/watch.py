@@ -59,9 +59,13 @@ class Writers:
 
     def width(self, spot: Spot, name: str, of_self: bool = False, near: str = "") -> str | None:
         """The best expression for the width on a line, `name` being what the target calls it, `near` a module."""
+        return next(iter(self.all_widths(spot, name, of_self, near)), None)
+
+    def all_widths(self, spot: Spot, name: str, of_self: bool = False, near: str = "") -> list[str]:
+        """All expressions for the width on a line, the best first."""
         line = self.lines.get(spot)
         found = [each for each in (line.widths if line else None) or () if each.startswith("self.") or not of_self]
-        return min(found, key=lambda each: _rank(each, name.rpartition(".")[2], near), default=None)
+        return sorted(found, key=lambda each: _rank(each, name.rpartition(".")[2], near))
 
 
 def watch(target: Target, spots: Collection[Spot], seed: int = 0) -> Writers:

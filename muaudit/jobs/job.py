@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,10 @@ class Job:
     base_width: int | None = None
     why: str | None = None
 
+    def with_base(self, arguments: Mapping[str, int | None]) -> Job:
+        """The same job with these arguments of the model, which its edits have made."""
+        return replace(self, options=replace(self.options, set={**self.options.set, **arguments}))
+
     @property
     def shown(self) -> str:
         """How messages call it."""
@@ -76,7 +80,8 @@ def audit_job(job: Job) -> Report:
         from muaudit.fixes.propose import propose
 
         fixes = propose(report, target, job.base_width or known_base(target, job.options.bsh, job.plan))
-        return verified(report, fixes, lambda: _audited(job)[1], set(sys.modules) - before)
+        tried = job.with_base({fix.argument: fix.base for fix in fixes.values() if fix.argument})
+        return verified(report, fixes, lambda: _audited(tried)[1], set(sys.modules) - before)
 
 
 def _audited(job: Job) -> tuple[Target, Report]:
