@@ -118,15 +118,15 @@ def test_the_options_are_frozen() -> None:
         "check": [
             "--base-width", "--baseline", "--bsh", "--config", "--debug", "--diff", "--exit-zero", "--extend-select",
             "--fail-on", "--fix", "--format", "--ignore", "--init", "--input", "--isolated", "--jobs", "--lr-group",
-            "--no-cache", "--no-init", "--optimizer", "--output", "--plan", "--profile", "--quiet", "--seed",
-            "--select", "--set", "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors",
+            "--no-cache", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan", "--profile", "--quiet",
+            "--seed", "--select", "--set", "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors",
             "--timeout", "--verbose", "--why", "--width", "-q",
         ],
         "convert": [
             "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
             "--from", "--function-preserving", "--init", "--input", "--isolated", "--keep", "--no-init",
-            "--no-state-dict", "--optimizer", "--optimizer-state", "--out", "--probes", "--profile", "--seed", "--set",
-            "--state-dict", "--timeout", "--verify", "--width",
+            "--no-state-dict", "--optimizer", "--optimizer-kind", "--optimizer-state", "--out", "--probes", "--profile",
+            "--seed", "--set", "--state-dict", "--timeout", "--verify", "--width",
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--init", "--input", "--no-init", "--optimizer", "--output",
@@ -138,15 +138,15 @@ def test_the_options_are_frozen() -> None:
         "version": [],
         "baseline": [
             "--baseline", "--config", "--debug", "--init", "--input", "--isolated", "--jobs", "--lr-group",
-            "--no-cache", "--no-init", "--optimizer", "--profile", "--prune", "--set", "--timeout", "--verbose",
-            "--width",
+            "--no-cache", "--no-init", "--optimizer", "--optimizer-kind", "--profile", "--prune", "--set", "--timeout",
+            "--verbose", "--width",
         ],
         "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--init",
-            "--input", "--lr", "--no-init", "--optimizer", "--output", "--plan", "--plot", "--seed", "--seeds",
-            "--set", "--steps", "--timeout", "--width", "--widths",
+            "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan", "--plot", "--seed",
+            "--seeds", "--set", "--steps", "--timeout", "--width", "--widths",
         ],
         "sweep": [
             "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",

@@ -271,7 +271,8 @@ def _unknown_settings(scaling: Scaling, name: str) -> list[Unanalysed]:
                 name,
                 None,
                 None,
-                f"do not know the optimizer {how.optimizer}: its learning rate is not judged{_because(how.reason)}",
+                f"do not know the optimizer {how.optimizer}: its learning rate is not judged{_because(how.reason)}"
+                "; --optimizer-kind 'PATTERN=adamw' says what its steps are like",
                 "MUP903",
             )
         )

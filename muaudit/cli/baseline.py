@@ -26,6 +26,7 @@ def baseline(
     input_: flag.Input = None,
     optimizer: flag.Optimizer = None,
     lr_group: flag.LrGroup = None,
+    optimizer_kind: flag.OptimizerKind = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
     profile: flag.Profile = None,
@@ -46,7 +47,7 @@ def baseline(
     wanted = request(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile,
-            config=config, isolated=isolated, init=init, no_init=no_init,
+            config=config, isolated=isolated, init=init, no_init=no_init, optimizer_kind=optimizer_kind or (),
         )
     )  # fmt: skip
     home = wanted.settings.file.parent if wanted.settings.file else Path.cwd()

@@ -36,6 +36,7 @@ def check(
     input_: flag.Input = None,
     optimizer: flag.Optimizer = None,
     lr_group: flag.LrGroup = None,
+    optimizer_kind: flag.OptimizerKind = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
     profile: flag.Profile = None,
@@ -113,7 +114,7 @@ def check(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
             fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, asked,
-            init=init, no_init=no_init,
+            init=init, no_init=no_init, optimizer_kind=optimizer_kind or (),
         )
     )  # fmt: skip
     settings = wanted.settings

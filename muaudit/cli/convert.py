@@ -45,6 +45,7 @@ def convert(
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer to plan for (default: the target's, else adamw).")
     ] = None,
+    optimizer_kind: flag.OptimizerKind = None,
     probes: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, e.g. n_embd=64,128. Repeatable."),
@@ -111,7 +112,7 @@ def convert(
     job = _job(
         Flags(
             target, probes or (), set_ or (), input_ or (), optimizer, profile=profile, seed=seed, config=config,
-            isolated=isolated, bsh=bsh, init=init, no_init=no_init,
+            isolated=isolated, bsh=bsh, init=init, no_init=no_init, optimizer_kind=optimizer_kind or (),
         )
     )  # fmt: skip
     if base_width is None and bsh is None:

@@ -21,7 +21,14 @@ from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
 from muaudit.suggest import nearest
-from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
+from muaudit.targets.options import (
+    TargetOptions,
+    check_init,
+    parse_inputs,
+    parse_optimizer_kinds,
+    parse_set,
+    parse_widths,
+)
 from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
 
 if TYPE_CHECKING:
@@ -52,6 +59,7 @@ def coord_check(
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
     ] = None,
+    optimizer_kind: flag.OptimizerKind = None,
     lr: Annotated[
         float | None,
         typer.Option(metavar="RATE", help="Largest learning rate at the first probe; other groups keep their ratio."),
@@ -97,6 +105,7 @@ def coord_check(
     if from_ is not None:
         unused = {
             "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--lr": lr, "--optimizer": optimizer,
+            "--optimizer-kind": optimizer_kind,
             "--width": width, "--set": set_, "--input": input_, "--init": init,
             "--no-init": no_init, "--steps": steps != STEPS, "--seeds": seeds != SEEDS,
             "--seed": seed, "--device": device != DEVICE, "--dtype": dtype != DTYPE,
@@ -117,7 +126,7 @@ def coord_check(
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
-    options = _options(width, set_, input_, optimizer, init, no_init)
+    options = _options(width, set_, input_, optimizer, optimizer_kind, init, no_init)
 
     def task(text: str | None, by: Path | None = None) -> Task:
         name = text or "the model here"
@@ -202,7 +211,7 @@ def _is_report(text: str) -> bool:
 
 def _options(
     width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None,
-    init: str | None, no_init: bool,
+    optimizer_kind: list[str] | None, init: str | None, no_init: bool,
 ) -> TargetOptions:  # fmt: skip
 
     check_init(init, no_init)
@@ -211,6 +220,7 @@ def _options(
         set=parse_set(set_ or ()),
         inputs=parse_inputs(input_ or ()),
         optimizer=optimizer,
+        optimizer_kinds=parse_optimizer_kinds(optimizer_kind or ()),
         init=init,
         no_init=no_init,
     )

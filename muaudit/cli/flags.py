@@ -46,6 +46,12 @@ LrGroup = Annotated[
         metavar="PATTERN=EXPONENT", help="Learning rate ∝ width^EXPONENT for matching parameters. Repeatable."
     ),
 ]
+OptimizerKind = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN=KIND", help="What an optimizer of your own trains them like: 'blocks.*=muon'. Repeatable."
+    ),
+]
 Profile = Annotated[
     str | None,
     typer.Option(

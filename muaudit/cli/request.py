@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from muaudit.answers.policy import Policy, prefixes
@@ -14,7 +14,15 @@ from muaudit.parametrizations.profiles import PROFILES, TP5
 from muaudit.settings import Configured, Settings, load_settings
 from muaudit.settings.load import merged
 from muaudit.suggest import nearest
-from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_lr_groups, parse_set, parse_widths
+from muaudit.targets.options import (
+    TargetOptions,
+    check_init,
+    parse_inputs,
+    parse_lr_groups,
+    parse_optimizer_kinds,
+    parse_set,
+    parse_widths,
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Flags:
     input: Sequence[str] = ()
     optimizer: str | None = None
     lr_group: Sequence[str] = ()
+    optimizer_kind: Sequence[str] = field(default=(), kw_only=True)
     profile: str | None = None
     target_width: int | None = None
     plan: Path | None = None
@@ -52,6 +61,7 @@ class Flags:
             inputs=parse_inputs(self.input),
             optimizer=self.optimizer,
             lr_groups=parse_lr_groups(self.lr_group),
+            optimizer_kinds=parse_optimizer_kinds(self.optimizer_kind),
             bsh=self.bsh,
             init=self.init,
             no_init=self.no_init,

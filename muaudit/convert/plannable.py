@@ -29,5 +29,6 @@ def _refuse_unknown(scaling: Scaling) -> None:
             because = f" ({how.reason})" if how.reason else ""
             raise UserError(
                 f"do not know how {how.optimizer} turns a learning rate into a step{because}, so no plan can be made",
-                "plan for a known one with --optimizer, e.g. --optimizer adamw",
+                "plan for a known one with --optimizer, e.g. --optimizer adamw, or say what its steps are like with "
+                "--optimizer-kind 'PATTERN=adamw'",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from .family import Family, Member
@@ -18,6 +19,21 @@ def known(optimizer: Any) -> tuple[Family, Member] | None:
         if has_own_step(cls):
             return None
     return None
+
+
+_KINDS = ("kind", "algorithm", "algo", "optimizer", "optim", "type")
+"""Keys of a param group under which optimizers that mix several say which of them trains it."""
+
+
+def known_by_group(group: Mapping[str, Any]) -> tuple[Family, Member] | None:
+    """The family and member that a group's own keys name: `kind="adamw"`, `use_muon=True`, whose False means Adam."""
+    for key in _KINDS:
+        if isinstance(group.get(key), str) and (found := named(group[key])) is not None:
+            return found
+    if group.get("use_muon") is False:
+        return named("adam")
+    switched = (named(key[4:]) for key, value in group.items() if key.startswith("use_") and value is True)
+    return next(filter(None, switched), None)
 
 
 def family_of(optimizer: Any) -> str:

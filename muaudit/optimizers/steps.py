@@ -15,7 +15,7 @@ from typing import Any
 from .family import Family
 from .law import Law
 from .measured import MeasuredSteps
-from .membership import has_own_step, known
+from .membership import has_own_step, known, known_by_group
 from .orthogonal import MODES, adjustment, family_in, mode_of
 from .registry import UNKNOWN, families, law_of
 from .running import CannotRun
@@ -108,10 +108,10 @@ class Steps:
         return self._powers[place]
 
     def _by_name(self, group: int) -> How:
-        found = known(self.optimizer)
-        if found is None:
-            return How(UNKNOWN)
         settings: Mapping[str, Any] = self.optimizer.param_groups[group]
+        found = known(self.optimizer) or known_by_group(settings)
+        if found is None or found[0].law is None:
+            return How(UNKNOWN)
         decoupled = bool(settings.get("decoupled_weight_decay")) or found[1].decoupled
         name = family_in(settings) if law_of(found[0].name).spectral else found[0].name
         mode = mode_of(self.optimizer, settings) if law_of(name).spectral else ""

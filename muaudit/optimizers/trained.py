@@ -12,6 +12,7 @@ from torch import nn
 
 from ..findings.exponents import snap
 from . import UNKNOWN, Law, law_of
+from .declared import declared
 from .group_factors import NO_FACTORS, Factors, factors
 from .holders import Holder, holders
 from .orthogonal import adjustment
@@ -94,7 +95,8 @@ def _trained(
     wd1, wd2 = float(g1.get("weight_decay", 0.0) or 0.0), float(g2.get("weight_decay", 0.0) or 0.0)
     eps1, eps2 = _eps(g1), _eps(g2)
     shapes = tuple(narrow.parameter.shape), tuple(wide.parameter.shape)
-    how = steps.of(narrow.number, shapes, tuple(_grown(*sizes, unit) for sizes in zip(*shapes, strict=True)))
+    dims = tuple(_grown(*sizes, unit) for sizes in zip(*shapes, strict=True))
+    how = declared(narrow.optimizer, narrow.parameter, g1) or steps.of(narrow.number, shapes, dims)
     decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if how.decoupled else _exponent(wd1, wd2, unit, units)[0]
     return Trained(
         how.family, type(narrow.optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay, (eps1, eps2),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..optimizers.declared import declare_alike
 from ..optimizers.several import name_of, parts
 from ..targets.carried import carry, snapshot
 from ..targets.probe import Target
@@ -37,6 +38,7 @@ def planned(target: Target, plan: Plan) -> Target:
         before = snapshot(own)
         made = _rebuilt(own, plan.at(sizes[axis]), model)
         carry(own, before, made, model)
+        declare_alike(own, made)
         return made
 
     return replace(

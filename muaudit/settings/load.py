@@ -179,6 +179,7 @@ def merged(configuration: TargetOptions, flags: TargetOptions) -> TargetOptions:
         inputs=flags.inputs or configuration.inputs,
         optimizer=flags.optimizer or configuration.optimizer,
         lr_groups=flags.lr_groups or configuration.lr_groups,
+        optimizer_kinds=flags.optimizer_kinds or configuration.optimizer_kinds,
         init=flags.init or (None if flags.no_init else configuration.init),
         no_init=flags.no_init or (configuration.no_init and flags.init is None),
     )

@@ -117,6 +117,10 @@ def _choose_optimizer(
         if options.lr_groups:
             groups = ", ".join(f"{pattern}={exponent:g}" for pattern, exponent in options.lr_groups)
             source = f"{name} with --lr-group {groups}"
+    if options.optimizer_kinds:
+        factory = training_optimizer.declaring(factory, options.optimizer_kinds, trial.models[0])
+        said = ", ".join(f"{pattern} as {kind}" for pattern, kind in options.optimizer_kinds)
+        note = f"{note}; {said}: --optimizer-kind says so" if note else f"{said}: --optimizer-kind says so"
     sizes = {axis.name: axis.probes[0] for axis in trial.variant.axes}
     made = factory(trial.models[0], sizes)
     return factory, name_of(made), source, note, scheduler_of(made) is not None

@@ -49,6 +49,7 @@ class TargetOptions:
     widths: axis name (`MAIN_AXIS` where none was given) to probe sizes. set: constructor arguments.
     inputs: forward argument name (or its position as text) to tensor. optimizer: a name for the default optimizer.
     lr_groups: (parameter name pattern, exponent of the learning rate in width) for the default optimizer.
+    optimizer_kinds: (parameter name pattern, what trains these), for an optimizer whose own step cannot tell.
     bsh: microsoft/mup's base shape file of the model.
     init: the method that initializes the model after it is built. no_init: none does, also where one could.
     batch, loss, build_optimizer: callables from the Python API, as in a spec.
@@ -59,6 +60,7 @@ class TargetOptions:
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     optimizer: str | None = None
     lr_groups: tuple[tuple[str, float], ...] = ()
+    optimizer_kinds: tuple[tuple[str, str], ...] = ()
     bsh: Path | None = None
     batch: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
@@ -97,6 +99,20 @@ def parse_inputs(texts: Iterable[str]) -> dict[str, InputSpec]:
 def parse_lr_groups(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
     """`--lr-group 'blocks.*=-1'`, repeatable: parameters by name and how their learning rate goes with width."""
     return tuple(_parse_lr_group(text) for text in texts)
+
+
+def parse_optimizer_kinds(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """`--optimizer-kind 'blocks.*=muon'`, repeatable: parameters by name and what trains them."""
+    found = []
+    for text in texts:
+        pattern, _, kind = (part.strip() for part in text.rpartition("="))
+        if not pattern or not kind:
+            raise UserError(
+                f"--optimizer-kind expects PATTERN=KIND, found {text!r}",
+                "for example --optimizer-kind 'blocks.*.weight=muon': these are trained as Muon trains them",
+            )
+        found.append((pattern, kind.lower()))
+    return tuple(found)
 
 
 def check_widths(sizes: Iterable[object], where: str) -> tuple[int, ...]:

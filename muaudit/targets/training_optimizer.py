@@ -15,6 +15,7 @@ from torch import nn
 
 from muaudit.errors import UserError
 from muaudit.optimizers import law_of, named, torch_classes
+from muaudit.optimizers.declared import check_kinds, declare
 from muaudit.targets.returned import read_returned
 from muaudit.targets.sound import check_optimizer
 from muaudit.targets.usercode import describe, guarded, quiet
@@ -85,6 +86,19 @@ def check_groups(groups: Sequence[tuple[str, float]], model: nn.Module) -> None:
         if not fnmatch.filter(parameters, pattern):
             shown = "\n".join(f"  {name}" for name in parameters[:12])
             raise UserError(f"--lr-group {pattern!r} matches no parameter", f"parameters are called:\n{shown}")
+
+
+def declaring(factory: Factory, kinds: Sequence[tuple[str, str]], model: nn.Module) -> Factory:
+    """The same optimizer, of which is known what the user says about it. Raises UserError for what fits nothing."""
+    check_kinds(kinds, [name for name, _ in model.named_parameters()])
+
+    @functools.wraps(factory)
+    def make(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+        made = factory(model, sizes)
+        declare(made, model, kinds)
+        return made
+
+    return make
 
 
 def from_user(function: Callable[..., Any], where: str) -> Factory:
