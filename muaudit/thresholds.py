@@ -204,6 +204,18 @@ SIGNIFICANT_LOSS = Threshold(
     0.005, "by which share a loss has to differ, beyond its spread, to be another", "convention"
 )
 
+# -- training with a plan ----------------------------------------------------------------------------------------------
+SAME_SETTING = Threshold(
+    0.01,
+    "by which share a setting may differ from what the plan makes of it",
+    "rates in float32 that a scheduler multiplies 20,000 times are off by 1e-3",
+)
+NO_RATE = Threshold(
+    1e-5,
+    "below which share of its peak a schedule's learning rate is none",
+    "convention; ReduceLROnPlateau stops groups apart at 1e-8, its eps",
+)
+
 # -- sweeps ------------------------------------------------------------------------------------------------------------
 NEAR = Threshold(
     1.25,

@@ -90,7 +90,7 @@ def match(plan: Scales, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
     names: dict[int, list[str]] = {}
     parameters: dict[int, nn.Parameter] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).extend(dict.fromkeys((_plain(name), name)))
+        names.setdefault(id(parameter), []).extend(dict.fromkeys((plain_name(name), name)))
         parameters[id(parameter)] = parameter
     matched: list[tuple[nn.Parameter, Entry]] = []
     unknown: list[str] = []
@@ -110,7 +110,7 @@ def match(plan: Scales, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
     return matched
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A parameter's name without what torch.compile, DDP and checkpoint wrappers put into it."""
     parts = [
         part
@@ -136,9 +136,9 @@ def modules_of(plan: Scales, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
     patterns = Patterns(dict.fromkeys(hook.module for hook in plan.hooks))
     by_pattern: dict[int, dict[str, nn.Module]] = {}
     for name, module in model.named_modules() if plan.hooks else ():
-        for number in {*patterns.matching(_plain(name)), *patterns.matching(name)} if name else ():
+        for number in {*patterns.matching(plain_name(name)), *patterns.matching(name)} if name else ():
             # a wrapper goes by the name of what it wraps, and comes before it: the innermost one counts
-            by_pattern.setdefault(number, {})[_plain(name)] = module
+            by_pattern.setdefault(number, {})[plain_name(name)] = module
     found: list[tuple[nn.Module, Hook]] = []
     for hook in plan.hooks:
         modules = by_pattern.get(patterns.exact(hook.module) or 0)

@@ -49,7 +49,7 @@ def default_eps(optimizer: str) -> float | None:
 def refine(plan: Scales, model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each of the user's groups, split where scales differ."""
     entries = {id(parameter): entry for parameter, entry in match(plan, model)}
-    given = [{**group, "params": _listed(group["params"])} for group in groups]
+    given = [{**group, "params": listed(group["params"])} for group in groups]
     _check_known(given, entries)
     out: list[dict[str, Any]] = []
     for group in given:
@@ -65,7 +65,7 @@ def refine(plan: Scales, model: nn.Module, groups: Iterable[Mapping[str, Any]]) 
     return out
 
 
-def _listed(params: Any) -> list[nn.Parameter]:
+def listed(params: Any) -> list[nn.Parameter]:
     """The parameters of a group as torch takes them: one, several, or (name, parameter) pairs."""
     found = [params] if isinstance(params, nn.Parameter) else list(params)
     return [each[1] if isinstance(each, tuple) else each for each in found]

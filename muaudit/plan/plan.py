@@ -11,6 +11,8 @@ from torch import nn
 from .apply import apply_, install_hooks, scale_
 from .groups import param_groups, refine
 from .move import move_
+from .plan_watch import PlanWatch, watch
+from .run_as_planned import RunAsPlanned, verify
 from .scales import Scales
 
 
@@ -62,6 +64,48 @@ class Plan(Scales):
             UserError: the model's names or shapes are not the plan's.
         """
         return refine(self, model, groups)
+
+    def verify(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        scheduler: Any = None,
+        *,
+        groups: Iterable[Mapping[str, Any]] | None = None,
+    ) -> RunAsPlanned:
+        """Check that a run is set up as the plan says, before its first step and after everything is wrapped.
+
+        Every parameter is in one group, with the lr, weight decay and eps that the plan makes of one number for all,
+        now and at every step of the scheduler; the forward multipliers are there. The scheduler is stepped as a copy,
+        on copies of the groups: nothing is trained and nothing changes. model, optimizer, scheduler: also as DDP,
+        FSDP2, torch.compile, Accelerate or Lightning wrap them; lists of several.
+
+        groups: those of the base width, where their settings differ there already (layer-wise rates); as for `refine`.
+
+        Raises:
+            UserError: something is not as the plan says; lists all of it.
+        """
+        return verify(self, model, optimizer, scheduler, groups)
+
+    def watch(
+        self,
+        optimizer: Any,
+        model: nn.Module | None = None,
+        *,
+        groups: Iterable[Mapping[str, Any]] | None = None,
+    ) -> PlanWatch:
+        """Warn (`PlanWarning`) when, at a step of the optimizer, the groups' settings are not the plan's any more.
+
+        A loop that writes one learning rate into all groups, a scheduler with a floor of its own, a checkpoint that
+        brings old rates back. model: needed unless the groups are `param_groups`' and hold their `lr_scale`.
+        groups: as in `verify`. Reading a rate that is a tensor on a GPU waits for it.
+
+        Returns:
+            what `remove()`s it again.
+        Raises:
+            UserError: the groups do not say what they are scaled by, and no model is given.
+        """
+        return watch(self, optimizer, model, groups)
 
     def move_(
         self, model: nn.Module, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None, *, to: Plan

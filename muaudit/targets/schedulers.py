@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ import torch
 from muaudit.errors import UserError
 from muaudit.targets.sound import check_rates
 from muaudit.targets.usercode import guarded
+from muaudit.thresholds import NO_RATE
 
 MOST_STEPS = 20_000  # stepped one by one; schedulers that can jump are followed to their end
-_USUAL, _SAMPLES = 200, 64
+_USUAL, _SAMPLES, _LONGEST = 200, 64, 10_000_000
 _WHERE = "scheduler(optimizer)"
 _HINT = "expected a scheduler with .step(), or a function of the step that writes the param groups as your loop does"
 _NOT_STEPS = ("last_epoch", "_step_count", "best", "cooldown_counter", "num_bad_epochs")
@@ -50,25 +52,43 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
     noted: dict[int, Rates] = {}
     with warnings.catch_warnings(), guarded(_WHERE):
         warnings.simplefilter("ignore")  # torch asks for optimizer.step() first; nothing is trained here
-        made, steppers = zip(*(_made(make, each) for each in optimizers), strict=True)
-        horizon = max((_horizon(part) for part in _parts(made[0])), default=0) or _USUAL
-        for step in _steps(made[0], horizon):
-            if not _advance([s for each in steppers for s in each], step):
-                break
+        made = [make(each) for each in optimizers]
+        for step in advanced(made):
             noted[step] = _rates(optimizers)
     check_rates([row for rows in noted.values() for row in rows], _WHERE)
     for each, groups in zip(optimizers, saved, strict=True):
         for group, settings in zip(groups_of(each), groups, strict=True):
             group.update(settings)
-    name = " + ".join(dict.fromkeys(_name(part) for part in _parts(made[0])))
+    name = name_of(made[0])
     file, line = place(make, name)
     return Walk(name, before, noted, file, line)
+
+
+def advanced(made: Sequence[Any]) -> Iterator[int]:
+    """Step what was made alike for several optimizers, from warm-up to floor; the numbers of the noted steps.
+
+    Every one of the first 200 where the schedule is no longer, and where it counts on itself; else a sample.
+
+    Raises:
+        UserError: one of them cannot be stepped.
+    """
+    steppers = [stepper for each in made for stepper in _stepping(each)]
+    horizon = max((_horizon(part) for part in _parts(made[0])), default=0) or _USUAL
+    for step in _steps(made[0], horizon):
+        if not _advance(steppers, step):
+            return
+        yield step
+
+
+def name_of(made: Any) -> str:
+    """What a scheduler is called: its class, `SequentialLR(LinearLR, CosineAnnealingLR)`, `A + B` for several."""
+    return " + ".join(dict.fromkeys(_name(part) for part in _parts(made)))
 
 
 def stepper(make: Callable[[Any], Any], optimizer: Any) -> Callable[[], None]:
     """Makes the scheduler for one optimizer; what it returns steps it once. Raises UserError as `walk`."""
     with guarded(_WHERE):
-        steps = _made(make, optimizer)[1]
+        steps = _stepping(make(optimizer))
     numbers = itertools.count(1)
 
     def step() -> None:
@@ -80,13 +100,12 @@ def stepper(make: Callable[[Any], Any], optimizer: Any) -> Callable[[], None]:
     return step
 
 
-def _made(make: Callable[[Any], Any], optimizer: Any) -> tuple[Any, list[Callable[[int], object]]]:
-    """What `make` returned, and what steps it."""
-    made = make(optimizer)
+def _stepping(made: Any) -> list[Callable[[int], object]]:
+    """What steps a scheduler, or several."""
     steppers = list(_steppers(made))
     if not steppers:
         raise UserError(f"{_WHERE} returned {type(made).__name__}, which cannot be stepped", _HINT)
-    return made, steppers
+    return steppers
 
 
 def groups_of(optimizer: Any) -> list[dict[str, Any]]:
@@ -168,12 +187,23 @@ def _can_jump(part: Any) -> bool:
 
 
 def _horizon(part: Any) -> int:
-    """The largest step count that a scheduler mentions, sub-schedulers and what its functions enclose included."""
+    """As far as the step counts that a scheduler mentions go, sub-schedulers and what its functions enclose included.
+
+    They are added up: a schedule of several phases may count each of them.
+    """
+    if isinstance(part, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        return _to_the_bottom(part)
     counts = [_largest(value) for key, value in _mentioned(part).items() if key not in _NOT_STEPS]
     below = [_horizon(each) for each in getattr(part, "_schedulers", ())]
     milestones = getattr(part, "_milestones", None)
     offset = max(milestones) if isinstance(milestones, list) and milestones else 0
-    return min(max([0, *counts, *(offset + each for each in below)]), 10_000_000)
+    return min(max([sum(counts), *(offset + each for each in below)]), _LONGEST)
+
+
+def _to_the_bottom(plateau: torch.optim.lr_scheduler.ReduceLROnPlateau) -> int:
+    """How many steps without progress take a learning rate to where it is none."""
+    reductions = math.log(NO_RATE) / math.log(plateau.factor) if 0 < plateau.factor < 1 else 0
+    return min(math.ceil(reductions) * (plateau.patience + plateau.cooldown + 1), _LONGEST)
 
 
 def _mentioned(part: Any) -> dict[str, Any]:
