@@ -210,6 +210,11 @@ SAME_SETTING = Threshold(
     "by which share a setting may differ from what the plan makes of it",
     "rates in float32 that a scheduler multiplies 20,000 times are off by 1e-3",
 )
+AS_INITIALIZED = Threshold(
+    1.25,
+    "by which factor the rms of weights may differ from an initialization's and be one",
+    "convention; loaded and trained weights differ by more, or in what starts constant",
+)
 NO_RATE = Threshold(
     1e-5,
     "below which share of its peak a schedule's learning rate is none",

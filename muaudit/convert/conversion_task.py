@@ -23,6 +23,7 @@ from ..targets import Target, resolve
 from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
 from ..visible import visible
+from .known_model import with_model
 from .loading import loading_lines
 from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
 from .plan_lines import paste_lines, plan_lines
@@ -77,8 +78,9 @@ def _plan(
     plan = make_plan(
         target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation, profile=profile
     )
-    after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
     full, why_not = whole(target, job.options, lambda changed: resolve(job.text, changed))
+    plan = with_model(plan, target, full)
+    after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
     return prepare_output(target, full, why_not, plan, wanted), after, source_fixes(target, plan)
 
 

@@ -23,6 +23,8 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
         (f"{plan.target}, ", BOLD),
         f"{plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}",
     )
+    if plan.made_for is not None and (known := plan.made_for.in_words()):
+        yield line(("made for ", BOLD), known, indent=2, hang=2)
     yield line()
     rows: list[tuple[str, ...]] = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
     rows += [(named(names), *row) for row, names in _alike((_row(plan, e), e) for e in plan.entries).items()]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import fx
+import torch
+from torch import fx, nn
 
 from ..analysis.derive import Scaling
 from ..errors import UserError
@@ -15,12 +17,14 @@ from ..findings.power import power
 from ..judge.blame import Blame
 from ..judge.edits import Judged
 from ..optimizers import Law
-from ..optimizers.several import name_of
+from ..optimizers.several import name_of, parts
 from ..parametrizations.profiles import TP5, Profile
 from ..plan.plan import Plan
-from ..plan.scales import FORMULATIONS, Entry
+from ..plan.scales import FORMULATIONS, Entry, Start
 from ..program.values import ZERO
 from ..targets.probe import Target
+from ..thresholds import SAME
+from ..trace.inits import Init
 from .formulations import move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
 from .multipliers import Hooks
@@ -65,17 +69,40 @@ def make_plans(
         if name not in FORMULATIONS:
             raise UserError(f"no formulation {name!r}", f"there are {', '.join(FORMULATIONS)}")
     scaling = analyse(target, readout_bound=profile.readout_init_bound, seed=seed)
-    optimizer = name_of(target.optimizer(target.build(target.sizes(0), seed), target.sizes(0)))
-    made = [_plan(target, scaling, name, profile) for name in formulations]
+    model = target.build(target.sizes(0), seed)
+    optimizer = target.optimizer(model, target.sizes(0))
+    kept = _undecayed(model, optimizer)
+    made = [_plan(target, scaling, name, profile, kept) for name in formulations]
     shapes = own_shapes(target)
     return [
-        replace(plan, entries=tuple(as_own(entry, shapes, target) for entry in plan.entries), base_width=base_width,
-                width=width, optimizer=optimizer)
+        replace(plan, entries=tuple(_at_base(as_own(entry, shapes, target), plan.base_width, base_width)
+                                    for entry in plan.entries),
+                base_width=base_width, width=width, optimizer=name_of(optimizer))
         for plan in made
     ]  # fmt: skip
 
 
-def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile) -> Plan:
+def _undecayed(model: nn.Module, optimizer: torch.optim.Optimizer) -> frozenset[str]:
+    """The parameters that an optimizer does not decay, where it decays others."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = [group for part in parts(optimizer) for group in part.param_groups]
+    if not any(group.get("weight_decay") for group in groups):
+        return frozenset()
+    return frozenset(
+        names[id(parameter)]
+        for group in groups if group.get("weight_decay") == 0.0
+        for parameter in group["params"] if id(parameter) in names
+    )  # fmt: skip
+
+
+def _at_base(entry: Entry, probe: int, base: int) -> Entry:
+    """The entry with its start at the base width rather than at the first probe."""
+    if entry.start is None or entry.start.constant:
+        return entry
+    return replace(entry, start=replace(entry.start, rms=entry.start.rms * (base / probe) ** entry.start.exponent))
+
+
+def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile, undecayed: frozenset[str]) -> Plan:
     """For the first probe and no optimizer in particular."""
     hooks = Hooks(scaling)
     gauge = choose(scaling, None if formulation == "absorbed" else hooks.can)
@@ -83,9 +110,12 @@ def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile) 
     tensors = _formulated(scaling, gauge, hooks, formulation)
     names = _optimizers(scaling)
     entries = [
-        replace(_entry(target, scaling, name, tensors, profile), optimizer=names.get(name, ""))
+        replace(
+            _entry(target, scaling, name, tensors, profile),
+            optimizer=names.get(name, ""), decays=name not in undecayed, start=_start(target, scaling.inits.get(name)),
+        )
         for name in (node.meta["param"] for node in _parameters(scaling))
-    ]
+    ]  # fmt: skip
     axis = target.axes[0]
     return Plan(
         target=target.label,
@@ -200,6 +230,18 @@ def _init(tensor: _Tensor, found: float | None) -> float:
     if others:
         return others[0].init_required - found
     return tensor.gauge + min(0.0, min(j.init_required for j in tensor.judged) - tensor.gauge - found)
+
+
+def _start(target: Target, init: Init | None) -> Start | None:
+    """How a tensor starts; what a smaller model than the user's draws, that one may draw otherwise."""
+    if init is None:
+        return None
+    if init.rms[0] == 0.0 or init.mean_share > 1 - SAME:
+        alike = math.isclose(init.rms[0], init.rms[1], rel_tol=SAME, abs_tol=0.0)
+        return Start(init.rms[0], 0.0, True) if alike else None
+    if init.exponent is None or target.cut or target.own is not None:
+        return None
+    return Start(init.rms[0], init.exponent)
 
 
 def _decay_target(profile: Profile, role: str) -> float:

@@ -91,3 +91,11 @@ def _products(group: Sequence[Sequence[str]]) -> list[str]:
     if math.prod(map(len, columns)) != len(group):
         return [".".join(parts) for parts in group]
     return [".".join(column[0] if len(column) == 1 else "{" + ",".join(column) + "}" for column in columns)]
+
+
+def listed_names(names: Iterable[str]) -> list[str]:
+    """The names of repeated blocks as one, with their number: `blocks.*.up.weight (×12)`."""
+    folded: dict[str, list[str]] = {}
+    for name in names:
+        folded.setdefault(pattern_of(name), []).append(name)
+    return [f"{pattern} (×{len(each)})" if len(each) > 1 else each[0] for pattern, each in folded.items()]

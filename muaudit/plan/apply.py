@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,14 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .patterns import Patterns
+from .fresh_weights import refuse_trained
+from .patterns import Patterns, plain_name
 from .scales import WHOLE, Entry, Hook, Part, Scales, missing
 
 MARK = "_muaudit_plan"
 """Attribute of the root module that says a plan was applied; copied with the module, not part of its state dict."""
 
+_TIMES = re.compile(r"\d+n")
 _WRAPPERS = ("OptimizedModule", "DistributedDataParallel", "DataParallel")
 
 
@@ -51,11 +54,14 @@ class Multiplier:
         return torch.cat(pieces, -1).flatten(-2)
 
 
-def apply_(plan: Scales, model: nn.Module) -> nn.Module:
-    """Scale the initialization and install the multipliers."""
+def apply_(plan: Scales, model: nn.Module, force: bool) -> nn.Module:
+    """Scale the initialization and install the multipliers. force: whatever the weights are."""
     _refuse_twice(model)
     matched = match(plan, model)
     found = modules_of(plan, model)
+    if not force:
+        names = {id(parameter): plain_name(name) for name, parameter in model.named_parameters()}
+        refuse_trained(plan, ((names[id(parameter)], parameter, entry) for parameter, entry in matched))
     with torch.no_grad():
         for parameter, entry in matched:
             scale = plan.scale(entry.init)
@@ -86,7 +92,7 @@ def scale_(plan: Scales, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def match(plan: Scales, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
-    """Every parameter once, with its entry. Raises UserError where names or shapes differ."""
+    """Every parameter once, with its entry. Raises UserError where names, shapes, heads or blocks differ."""
     names: dict[int, list[str]] = {}
     parameters: dict[int, nn.Parameter] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -107,17 +113,9 @@ def match(plan: Scales, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
     unused = [entry.pattern for entry in plan.entries if id(entry) not in used]
     if unused:
         raise missing("the model has no parameters by these names", unused)
+    if plan.made_for is not None:
+        plan.made_for.refuse_other(model, plan.width)
     return matched
-
-
-def plain_name(name: str) -> str:
-    """A parameter's name without what torch.compile, DDP and checkpoint wrappers put into it."""
-    parts = [
-        part
-        for part in name.split(".")
-        if part not in ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
-    ]
-    return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
 
 
 def _check_shape(plan: Scales, entry: Entry, name: str, parameter: nn.Parameter) -> None:
@@ -129,6 +127,10 @@ def _check_shape(plan: Scales, entry: Entry, name: str, parameter: nn.Parameter)
         if dim == "n" and size != plan.width:
             hint = f"{expected}\nplan.at({size}) is this plan for a model of width {size}"
             raise UserError(f"this plan is for width {plan.width}: {name} has another shape", hint)
+    if plan.made_for is not None:
+        times = [(size, dim) for size, dim in zip(shape, entry.shape, strict=True) if _TIMES.fullmatch(dim)]
+        if any(size != int(dim[:-1]) * plan.width for size, dim in times):
+            raise UserError(f"this plan is for another model: {name} has other proportions", expected)
 
 
 def modules_of(plan: Scales, model: nn.Module) -> list[tuple[nn.Module, Hook]]:

@@ -12,8 +12,9 @@ import yaml
 from ..errors import UserError
 from ..reading import Malformed, parse_yaml, read_text
 from ..writing import write_file
+from .made_for import MadeFor
 from .plan import Plan
-from .scales import SETTINGS, WHOLE, Entry, Hook, Part
+from .scales import SETTINGS, WHOLE, Entry, Hook, Part, Start
 
 SCHEMA = "muaudit.plan/1"
 _ELSEWHERE = "--out names another folder"
@@ -35,6 +36,7 @@ def plan_text(plan: Plan, applied: Mapping[str, Any] | None = None) -> str:
         "optimizer": plan.optimizer,
         "formulation": plan.formulation,
         "profile": plan.profile,
+        **({"made_for": _made_for_data(plan.made_for)} if plan.made_for is not None else {}),
         "tensors": {entry.pattern: _entry_data(plan, entry) for entry in plan.entries},
         "hooks": [_hook_data(plan, hook) for hook in plan.hooks],
         "notes": list(plan.notes),
@@ -65,14 +67,28 @@ class _Flow:
 _Dumper.add_representer(_Flow, _represent)
 
 
+def _made_for_data(known: MadeFor) -> dict[str, Any]:
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in known.settings.items()}
+    found = {"heads": dict(known.heads), "blocks": dict(known.blocks), "settings": settings}
+    return {name: _Flow(value) for name, value in found.items() if value}
+
+
 def _entry_data(plan: Plan, entry: Entry) -> dict[str, Any]:
     data: dict[str, Any] = {"roles": _Flow(list(entry.roles)), "shape": _Flow(list(entry.shape))}
     data |= {"optimizer": entry.optimizer} if entry.optimizer else {}
+    data |= {} if entry.decays else {"decays": False}
+    data |= {"start": _Flow(_start_data(entry.start))} if entry.start is not None else {}
     for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
         data[f"{name}_scale"] = _short(plan.scale(exponent))
     exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
     data["exponents"] = _Flow(exponents | ({"gauge": entry.gauge} if entry.gauge else {}))
     return data | ({"note": entry.note} if entry.note else {})
+
+
+def _start_data(start: Start) -> dict[str, Any]:
+    if start.constant:
+        return {"constant": _short(start.rms)}
+    return {"rms": float(f"{start.rms:.3g}"), "exponent": round(start.exponent, 3) + 0.0}
 
 
 def _hook_data(plan: Plan, hook: Hook) -> dict[str, Any]:
@@ -136,6 +152,8 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             gauge=_number(given["exponents"].get("gauge", 0.0), name),
             note=str(given.get("note", "")),
             optimizer=str(given.get("optimizer", "")),
+            decays=given.get("decays", True) is not False,
+            start=_start(given.get("start"), name),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
         )
         for name, given in tensors.items()
@@ -146,7 +164,25 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         optimizer=str(data["optimizer"]), formulation=str(data["formulation"]),
         profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks),
         notes=tuple(str(note) for note in data["notes"] or ()),  # the last entry: a file without it was cut short
+        made_for=_made_for(data["made_for"]) if data.get("made_for") is not None else None,
     )  # fmt: skip
+
+
+def _made_for(given: Mapping[str, Any]) -> MadeFor:
+    settings = {
+        str(name): tuple(value) if isinstance(value, list) else value
+        for name, value in (given.get("settings") or {}).items()
+    }
+    heads = {str(name): str(value) for name, value in (given.get("heads") or {}).items()}
+    return MadeFor(heads, {str(name): int(n) for name, n in (given.get("blocks") or {}).items()}, settings)
+
+
+def _start(given: Any, where: Any) -> Start | None:
+    if given is None:
+        return None
+    if "constant" in given:
+        return Start(float(given["constant"]), 0.0, True)
+    return Start(float(given["rms"]), _number(given["exponent"], where))
 
 
 def _number(value: Any, where: Any) -> float:

@@ -19,12 +19,21 @@ def param_groups(
     """All parameters that train (with this optimizer), merged by equal scales."""
     name = _chosen(plan, optimizer)
     group: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-    chosen = default_eps(name) if eps is None else eps
+    chosen = _own_eps(plan, name) if eps is None else eps
     if chosen is not None:
         group["eps"] = chosen
-    own = {id(parameter) for parameter, entry in match(plan, model) if entry.optimizer in ("", name)}
-    group["params"] = [p for p in model.parameters() if p.requires_grad and id(p) in own]
-    return refine(plan, model, [group])
+    own = {id(parameter): entry for parameter, entry in match(plan, model) if entry.optimizer in ("", name)}
+    trained = [p for p in model.parameters() if p.requires_grad and id(p) in own]
+    kept = [p for p in trained if not own[id(p)].decays]
+    groups = [{**group, "params": [p for p in trained if own[id(p)].decays]}]
+    groups += [{**group, "params": kept, "weight_decay": 0.0, "name": "no decay"}] if kept else []
+    return refine(plan, model, groups)
+
+
+def _own_eps(plan: Scales, optimizer: str) -> float | None:
+    """The target's own where it has one, else the optimizer's default; None for one without."""
+    own = plan.made_for.settings.get("eps") if plan.made_for is not None and not plan.optimizers else None
+    return default_eps(optimizer) if own is None else float(own)
 
 
 def _chosen(plan: Scales, optimizer: str | None) -> str:

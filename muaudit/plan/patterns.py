@@ -15,6 +15,16 @@ def name_regex(pattern: str) -> re.Pattern[str]:
     return re.compile(r"\d+".join(re.escape(part) for part in pattern.split("*")))
 
 
+def plain_name(name: str) -> str:
+    """A parameter's name without what torch.compile, DDP and checkpoint wrappers put into it."""
+    parts = [
+        part
+        for part in name.split(".")
+        if part not in ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+    ]
+    return ".".join(parts[1:] if parts[:1] == ["module"] and len(parts) > 1 else parts)
+
+
 class Patterns:
     """Patterns in their order, indexed by what stands between their dots.
 

@@ -19,13 +19,16 @@ from .scales import Scales
 class Plan(Scales):
     """How a model's initialization, forward multipliers and optimizer settings change. Made by `muaudit convert`."""
 
-    def apply_(self, model: nn.Module) -> nn.Module:
+    def apply_(self, model: nn.Module, *, force: bool = False) -> nn.Module:
         """Scale the initialization of `model` in place and install the forward multipliers. Returns the model.
 
+        force: scale weights also where they are not as the plan has measured an initialization.
+
         Raises:
-            UserError: the model's names or shapes are not the plan's, or a plan has been applied to it before.
+            UserError: the model's names, shapes, heads or blocks are not the plan's, a plan has been applied to it
+                before, or its weights were trained or loaded.
         """
-        return apply_(self, model)
+        return apply_(self, model, force)
 
     def install_hooks(self, model: nn.Module) -> nn.Module:
         """Install the forward multipliers alone: for a model whose weights are scaled already (a loaded checkpoint).
@@ -46,8 +49,9 @@ class Plan(Scales):
     ) -> list[dict[str, Any]]:
         """Parameter groups for the plan's optimizer, merged by equal scales: `torch.optim.AdamW(groups, lr=lr)`.
 
-        lr, weight_decay, eps: as tuned at the base width; eps is the optimizer's own default where left out. Every
-        group has a `name` and its `lr_scale`; its `lr` holds that scale already, so that schedulers keep it.
+        lr, weight_decay, eps: as tuned at the base width; eps is the target's own, else the optimizer's default, where
+        left out. What the target's own optimizer does not decay has no weight decay here either. Every group has a
+        `name` and its `lr_scale`; its `lr` holds that scale already, so that schedulers keep it.
         optimizer: of a plan for several ("muon+adamw"), the one whose groups these are.
 
         Raises:

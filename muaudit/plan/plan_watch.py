@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..findings.names import listed_names
 from .dry_walk import bare_optimizers
 from .groups import listed
-from .ratios import HeldSetting, deviations, held, listed_names, settings_of
+from .ratios import HeldSetting, deviations, held, settings_of
 from .scales import Scales
 
 

@@ -15,6 +15,8 @@ from ..optimizers.declared import declare_alike
 from ..optimizers.several import name_of, parts
 from ..targets.carried import carry, snapshot
 from ..targets.probe import Target
+from ..targets.skeleton import skeleton
+from .made_for import own_settings
 from .plan import Plan
 
 _LR = 1e-3
@@ -30,6 +32,9 @@ def planned(target: Target, plan: Plan) -> Target:
     if plan.width_name != axis:
         raise UserError(f"this plan goes by the width {plan.width_name!r}, the target by {axis!r}")
 
+    refuse_other_target(target, plan)
+    plan = _for_audits(plan)
+
     def build(sizes: Mapping[str, int], seed: int) -> nn.Module:
         return plan.at(sizes[axis]).apply_(target.build(sizes, seed))
 
@@ -44,6 +49,30 @@ def planned(target: Target, plan: Plan) -> Target:
     return replace(
         target, build=build, optimizer=optimizer, optimizer_name=plan.optimizer, optimizer_source="the plan's groups"
     )
+
+
+def refuse_other_target(target: Target, plan: Plan) -> None:
+    """Raise UserError where a target's model has other heads or blocks, or its optimizer other settings."""
+    if plan.made_for is None:
+        return
+    sizes = target.sizes(0)
+    model = target.build(sizes, 0)
+    width = sizes[target.axes[0].name]
+    if target.own is None:
+        plan.made_for.refuse_other(model, width, target.cut)
+    elif target.axes[0].default is not None:
+        width = target.axes[0].default
+        plan.made_for.refuse_other(skeleton(replace(target, build=target.own.build), width).model, width)
+    own, known = own_settings(target.optimizer(model, sizes), target.filled), plan.made_for.settings
+    differing = [name for name in own.keys() & known.keys() if own[name] != known[name]]
+    if differing and name_of(target.optimizer(model, sizes)) == plan.optimizer:
+        rows = "\n".join(f"  {name} is {own[name]}, it was {known[name]}" for name in sorted(differing))
+        raise UserError(f"this plan was made for other settings of the optimizer:\n{rows}", "convert again")
+
+
+def _for_audits(plan: Plan) -> Plan:
+    """For models that are smaller than what it was made for, and are initialized anew each time."""
+    return replace(plan, made_for=None, entries=tuple(replace(entry, start=None) for entry in plan.entries))
 
 
 def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.optim.Optimizer:

@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import nn
 
-from ..findings.names import pattern_of
 from ..findings.power import number
 from ..thresholds import NO_RATE, SAME_SETTING
-from .apply import match, plain_name
+from .apply import match
 from .groups import listed
+from .patterns import plain_name
 from .scales import Entry, Scales
 
 SETTINGS = ("lr", "weight_decay", "eps")
@@ -82,7 +82,9 @@ def _keys(
         scale, given = plan.scale(exponents[name]), base.get(name)
         # what a user's group leaves to the optimizer's default is another number than what groups give
         beside = entry.optimizer + (" as given" if given is not None else "")
-        yield name, index, beside, scale * (1.0 if given is None else float(given)), scale
+        factor = scale * (1.0 if given is None else float(given))
+        none = name == "weight_decay" and not entry.decays and given is None
+        yield name, index, beside, 0.0 if none else factor, scale
 
 
 def held(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -140,11 +142,3 @@ def _unit(found: Sequence[tuple[HeldSetting, float]]) -> float:
 
 def _same(value: float, expected: float) -> bool:
     return abs(value - expected) <= SAME_SETTING * abs(expected)
-
-
-def listed_names(names: Iterable[str]) -> list[str]:
-    """The names of repeated blocks as one, with their number: `blocks.*.up.weight (×12)`."""
-    folded: dict[str, list[str]] = {}
-    for name in names:
-        folded.setdefault(pattern_of(name), []).append(name)
-    return [f"{pattern} (×{len(each)})" if len(each) > 1 else each[0] for pattern, each in folded.items()]

@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..findings.names import listed_names
 from ..findings.power import number
 from ..optimizers import known, named
 from ..targets.schedulers import name_of
 from ..thresholds import SAME_SETTING
-from .apply import Multiplier, match, modules_of, plain_name
+from .apply import Multiplier, match, modules_of
 from .dry_walk import bare_optimizers, bare_scheduler, walked
-from .ratios import Deviation, Held, HeldSetting, deviations, held, listed_names, settings_of
+from .patterns import plain_name
+from .ratios import Deviation, Held, HeldSetting, deviations, held, settings_of
 from .scales import Scales
 
 _MOST_ROWS = 20
@@ -46,6 +48,7 @@ def verify(
     groups = [group for each in optimizers for group in each.param_groups]
     settings = settings_of(plan, model, groups, None if own is None else list(own))
     wrong = [*_multipliers(plan, model), *_membership(plan, model, optimizers)]
+    wrong += _other_settings(plan, groups)
     now = deviations(settings, held(groups))
     wrong += [f"{name}: {found.in_words()}" for found in now for name in _names(found)]
     noted = walked(scheduler, optimizers, model, held) if scheduler is not None and not wrong else []
@@ -107,6 +110,13 @@ def _membership(plan: Scales, model: nn.Module, optimizers: Sequence[torch.optim
         for wanted, name in asked.items():
             if _unlike(mine[0], wanted):
                 yield f"{name} and others are trained by {cls.__name__}, the plan is for {wanted}"
+
+
+def _other_settings(plan: Scales, groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings that are not those of the target's own optimizer, each once."""
+    if plan.made_for is None or plan.optimizers:
+        return []
+    return list(dict.fromkeys(row for group in groups for row in plan.made_for.other_settings(group)))
 
 
 def _unlike(optimizer: torch.optim.Optimizer, wanted: str) -> bool:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from ..errors import UserError
+from .made_for import MadeFor
 from .patterns import Patterns, name_regex
 
 _Scales = TypeVar("_Scales", bound="Scales")
@@ -24,6 +25,18 @@ FORMULATIONS = ("absorbed", "table3", "table8", "table9")
 
 
 @dataclass(frozen=True)
+class Start:
+    """How a tensor starts before the plan: the rms of its entries at the base width, and its exponent in m.
+
+    constant: whether all entries are the same (zeros, ones).
+    """
+
+    rms: float
+    exponent: float = 0.0
+    constant: bool = False
+
+
+@dataclass(frozen=True)
 class Entry:
     """One tensor, or all tensors of repeated blocks: its name with `*` for the block's number.
 
@@ -31,6 +44,8 @@ class Entry:
     init, lr, weight_decay, eps: exponents of m.
     gauge: exponent of m by which the tensor is stored larger than under Table 3; forward multipliers make up for it.
     optimizer: which of the plan's optimizers trains it, where these are several ("muon", "adamw").
+    decays: whether weight decay is for it; not where the target's own optimizer has none for it and some for others.
+    start: as it was measured, None where that is not known of the model itself.
     """
 
     pattern: str
@@ -43,6 +58,8 @@ class Entry:
     gauge: float = 0.0
     note: str = ""
     optimizer: str = ""
+    decays: bool = True
+    start: Start | None = field(default=None, compare=False)
 
     @property
     def exponents(self) -> tuple[float, float, float, float]:
@@ -87,7 +104,7 @@ class Scales:
     """Those of every tensor of a model, from its parametrization to µP.
 
     optimizer: torch's class in lower case; "muon+adamw" where each trains a part of the tensors. profile: the school
-    whose targets these are.
+    whose targets these are. made_for: what is known of the model, to be held against the one that it is used on.
     """
 
     target: str
@@ -100,6 +117,7 @@ class Scales:
     formulation: str = "absorbed"
     profile: str = "tp5"
     notes: tuple[str, ...] = field(default=())
+    made_for: MadeFor | None = None
 
     @property
     def m(self) -> float:

@@ -22,6 +22,8 @@ from muaudit.targets.source import class_node, file_of
 from muaudit.targets.trial import Draft, Trial, first_that_runs
 from muaudit.targets.usercode import guarded
 
+_METHOD = "model method "
+
 
 def finish(draft: Draft, options: TargetOptions) -> Target:
     """Try the variants until one builds and runs at its two smallest widths; choose loss and optimizer for it."""
@@ -62,6 +64,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         data=trial.data,
         cut=trial.variant.cut,
         missing=trial.variant.missing,
+        filled=_filled(trial, source),
     )
 
 
@@ -108,7 +111,7 @@ def _choose_optimizer(
         )
     elif not flagged:
         factory, method, problem = training_optimizer.from_method(trial.models[0])
-        source = f"model method {method}"
+        source = f"{_METHOD}{method}"
         if problem:
             note = f"{method}() could not be used ({problem}), so adamw stands in; --optimizer picks another"
     if factory is None:
@@ -124,6 +127,12 @@ def _choose_optimizer(
     sizes = {axis.name: axis.probes[0] for axis in trial.variant.axes}
     made = factory(trial.models[0], sizes)
     return factory, name_of(made), source, note, scheduler_of(made) is not None
+
+
+def _filled(trial: Trial, source: str) -> frozenset[str]:
+    """The settings that the model's own method was given for want of a value."""
+    method = source.removeprefix(_METHOD)
+    return training_optimizer.filled(trial.models[0], method) if method != source else frozenset()
 
 
 def _scheduler(

@@ -59,6 +59,7 @@ class Target:
     data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
     cut: constructor arguments that were made smaller, with the model's own values.
     missing: kinds of modules that only the whole model has, each with why: they are not analysed.
+    filled: settings of its optimizer that its method asks for and was given an ordinary value.
     own: the model itself, where `build` makes a smaller one of its kind: a published configuration. None otherwise.
     """
 
@@ -80,6 +81,7 @@ class Target:
     own: Own | None = None
     cut: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[tuple[str, str], ...] = ()
+    filled: frozenset[str] = frozenset()
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""

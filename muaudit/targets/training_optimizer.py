@@ -30,6 +30,11 @@ _ARGUMENTS: dict[str, Any] = {
     "device_type": "cpu", "device": "cpu", "fused": False, "use_fused": False, "master_process": False,
     "warmup_steps": 10, "warmup_iters": 10, "max_steps": 100, "total_steps": 100, "num_training_steps": 100,
 }  # fmt: skip
+_SETTINGS = {
+    "betas": ("betas", "adam_betas", "beta1", "adam_beta1", "beta2", "adam_beta2"),
+    "eps": ("eps", "epsilon", "adam_eps", "adam_epsilon"), "weight_decay": ("weight_decay", "wd"),
+    "momentum": ("momentum",),
+}  # fmt: skip
 _CONFIGS = ("config", "train_config", "cfg", "args", "training_config", "hparams", "opt_config", "training_args")
 
 Factory = Callable[[nn.Module, Mapping[str, int]], torch.optim.Optimizer]
@@ -136,6 +141,15 @@ def from_method(model: nn.Module) -> tuple[Factory | None, str, str]:
     except Exception as error:
         return None, name, describe(error)
     return _standing_for(getattr(type(model), name, None), make), name, ""
+
+
+def filled(model: nn.Module, method: str) -> frozenset[str]:
+    """The settings of the optimizer that a method of the model asks for, and that an ordinary value was put in for."""
+    asked = [name for name, parameter in inspect.signature(getattr(model, method)).parameters.items()
+             if parameter.default is parameter.empty]  # fmt: skip
+    if any(name in _CONFIGS for name in asked):
+        return frozenset(_SETTINGS)
+    return frozenset(setting for setting, names in _SETTINGS.items() if any(name in names for name in asked))
 
 
 def _standing_for(function: Any, make: Factory) -> Factory:

@@ -1,0 +1,230 @@
+"""A plan refuses what it was not made for: other heads, depths, proportions, settings, and weights not fresh."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from models.driving import write
+from torch import nn
+
+import muaudit
+from muaudit.convert.known_model import with_model
+from muaudit.convert.planner import make_plan
+from muaudit.errors import UserError
+from muaudit.plan.file import write_plan
+from muaudit.plan.plan import Plan
+from muaudit.plan.planned import planned
+from muaudit.targets import Target, from_functions, resolve
+from muaudit.targets.options import TargetOptions
+
+BASE, WIDTH, VOCAB = 64, 128, 32
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (each.unflatten(-1, (self.n_head, -1)).transpose(1, 2) for each in self.qkv(x).chunk(3, -1))
+        return self.out(nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, n_head: int, ratio: int) -> None:
+        super().__init__()
+        self.norm, self.attn, self.norm2 = nn.LayerNorm(width), Attention(width, n_head), nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, ratio * width), nn.Linear(ratio * width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attn(self.norm(x))
+        return x + self.down(self.up(self.norm2(x)).relu())
+
+
+class Net(nn.Module):
+    """n_head heads, or heads of the size d_head; each norm and bias without weight decay."""
+
+    def __init__(self, width: int = 128, n_head: int = 4, n_layer: int = 3, ratio: int = 4, d_head: int = 0) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(VOCAB, width)
+        heads = width // d_head if d_head else n_head
+        self.blocks = nn.ModuleList(Block(width, heads, ratio) for _ in range(n_layer))
+        self.head = nn.Linear(width, VOCAB, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+def optimizer(model: nn.Module, betas: tuple[float, float] = (0.9, 0.95)) -> torch.optim.Optimizer:
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    kept = [p for p in model.parameters() if p.dim() < 2]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=betas, eps=1e-9)
+
+
+def target(betas: tuple[float, float] = (0.9, 0.95), **arguments: int) -> Target:
+    return from_functions(
+        lambda width: Net(width, **arguments),
+        batch=lambda width: torch.arange(16).view(2, 8),
+        loss=lambda out, batch: nn.functional.cross_entropy(out.flatten(0, 1), batch.roll(1, 1).flatten()),
+        optimizer=lambda model: optimizer(model, betas),
+        widths=(64, 128),
+    )
+
+
+@functools.cache
+def plan(**arguments: int) -> Plan:
+    made = target(**arguments)
+    return with_model(make_plan(made, BASE, WIDTH), made, made)
+
+
+def refused(model: nn.Module, by: Plan | None = None) -> str:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError) as raised:
+        (by or plan()).apply_(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    return str(raised.value)
+
+
+def test_what_is_known_is_stored(tmp_path: Path) -> None:
+    known = plan().made_for
+    assert known is not None
+    assert known.heads == {"blocks.*.attn.n_head": "4"}
+    assert known.blocks == {"blocks": 3}
+    assert known.settings == {"betas": (0.9, 0.95), "eps": 1e-9, "weight_decay": 0.1}
+    assert {entry.pattern for entry in plan().entries if not entry.decays} == {
+        "blocks.*.norm.weight", "blocks.*.norm.bias", "blocks.*.norm2.weight", "blocks.*.norm2.bias",
+        "blocks.*.attn.out.bias", "blocks.*.up.bias", "blocks.*.down.bias",
+    }  # fmt: skip
+    assert dict(zip([e.pattern for e in plan().entries], [e.shape for e in plan().entries], strict=True))[
+        "blocks.*.up.weight"
+    ] == ("4n", "n")
+    write_plan(plan(), tmp_path / "plan.yaml")
+    loaded = muaudit.load_plan(tmp_path / "plan.yaml")
+    assert loaded == plan()
+    starts = [(e.start, f.start) for e, f in zip(loaded.entries, plan().entries, strict=True)]
+    for read, made in starts:
+        assert made is not None
+        assert read is not None
+        assert (read.rms, read.constant) == (pytest.approx(made.rms, rel=5e-3), made.constant)
+
+
+def test_the_model_it_was_made_for_and_another_width_of_it() -> None:
+    plan().apply_(Net())
+    plan().at(256).apply_(Net(256))
+    grown = plan(d_head=16)
+    assert grown.made_for is not None
+    assert grown.made_for.heads == {"blocks.*.attn.n_head": "n/16"}
+    grown.at(256).apply_(Net(256, d_head=16))
+
+
+def test_other_heads_depths_and_proportions() -> None:
+    assert "blocks.*.attn.n_head is 8, the plan is for 4" in refused(Net(n_head=8))
+    assert "blocks.*.attn.n_head is 4, the plan is for 8 = n/16" in refused(Net(n_head=4), plan(d_head=16))
+    assert "blocks holds 5 blocks, the plan is for 3" in refused(Net(n_layer=5))
+    assert "blocks.0.up.weight has other proportions" in refused(Net(ratio=2))
+    with pytest.raises(UserError, match="is for 4"):
+        plan().param_groups(Net(n_head=8), lr=0.1)
+
+
+def test_a_target_is_held_against_the_plan() -> None:
+    planned(target(), plan())
+    with pytest.raises(UserError, match="n_head is 8, the plan is for 4"):
+        planned(target(n_head=8), plan())
+    with pytest.raises(UserError, match=r"betas is \(0.9, 0.99\), it was \(0.9, 0.95\)"):
+        planned(target(betas=(0.9, 0.99)), plan())
+
+
+def test_groups_have_the_targets_own_decay_and_eps() -> None:
+    model = plan().apply_(Net())
+    held = {}
+    for group in plan().param_groups(model, lr=1e-3, weight_decay=0.1):
+        held |= {id(p): group for p in group["params"]}
+    assert held[id(model.blocks[0].norm.weight)]["weight_decay"] == 0.0
+    assert held[id(model.blocks[0].up.weight)]["weight_decay"] == pytest.approx(0.2)
+    assert held[id(model.blocks[0].up.weight)]["eps"] == pytest.approx(0.5e-9)
+    groups = plan().param_groups(model, lr=1e-3, weight_decay=0.1)
+    plan().verify(model, torch.optim.AdamW([dict(group) for group in groups], lr=1e-3, betas=(0.9, 0.95)))
+    with pytest.raises(UserError, match=r"betas \(0.9, 0.999\), the target's own is \(0.9, 0.95\)"):
+        plan().verify(model, torch.optim.AdamW(groups, lr=1e-3))
+
+
+def scaled(model: Net) -> None:
+    model.head.weight.data.mul_(3)
+
+
+def stepped(model: Net) -> None:
+    made = optimizer(model)
+    model(torch.arange(16).view(2, 8)).square().mean().backward()
+    made.step()
+    made.zero_grad()
+
+
+def loaded(model: Net) -> None:
+    stepped(other := Net())
+    model.load_state_dict(other.state_dict())
+
+
+def with_gradients(model: Net) -> None:
+    model(torch.arange(16).view(2, 8)).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("happened", "said"),
+    [
+        (scaled, r"head.weight: rms 0\.\d+, expected 0\.05"),
+        (stepped, r"norm.weight \(×3\): all entries were 1, they are not now"),
+        (loaded, r"norm.bias \(×3\): all entries were 0, they are not now"),
+        (with_gradients, "parameters hold gradients"),
+    ],
+)
+def test_weights_that_are_not_fresh(happened: Any, said: str) -> None:
+    import re
+
+    model = Net()
+    happened(model)
+    text = refused(model)
+    assert re.search(said, text)
+    assert "force=True" in text
+    plan().apply_(model, force=True)
+
+
+def test_where_the_model_was_cut_only_what_starts_constant_is_compared() -> None:
+    made = replace(target(), cut={"n_layer": 12})
+    entries = {entry.pattern: entry.start for entry in make_plan(made, BASE, WIDTH).entries}
+    assert entries["head.weight"] is None
+    assert entries["blocks.*.norm.weight"] is not None
+
+
+FILLED = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, d_model=128):
+        super().__init__()
+        self.stem, self.mid, self.head = nn.Linear(8, d_model), nn.Linear(d_model, d_model), nn.Linear(d_model, 4)
+
+    def forward(self, x):
+        return self.head(self.mid(self.stem(x).relu()).relu())
+
+    def configure_optimizers(self, learning_rate, betas, weight_decay=0.02):
+        return torch.optim.AdamW(self.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)
+"""
+
+
+def test_values_that_were_filled_in_are_not_the_targets_own(tmp_path: Path) -> None:
+    made = resolve(str(write(tmp_path, FILLED)), TargetOptions())
+    assert made.filled == {"betas"}
+    known = with_model(make_plan(made, BASE, WIDTH), made, made).made_for
+    assert known is not None
+    assert known.settings == {"weight_decay": 0.02}
