@@ -65,7 +65,8 @@ def test_the_shortest_command(here: Path, run: Run) -> None:
     code = [
         row.strip() for row in done.stdout.split("at width 256:\n")[1].splitlines() if not row.strip().startswith("#")
     ]
-    script = ["import torch", "from model import MLP", "torch.manual_seed(0)", "model, LR = MLP(), 0.01", *code]
+    given = "model, LR, WD, scheduler = MLP(), 0.01, 0.1, None"
+    script = ["import torch", "from model import MLP", "torch.manual_seed(0)", given, *code]
     script += ["optimizer.step()", 'torch.save(model.state_dict(), "out.pt")', "print(len(optimizer.param_groups))"]
     (here / "train.py").write_text("\n".join(script))
     pasted = subprocess.run(

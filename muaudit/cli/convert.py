@@ -101,6 +101,14 @@ def convert(
     emit_bsh: Annotated[
         bool, typer.Option("--emit-bsh", help="Write model.bsh too: base shapes for microsoft/mup.")
     ] = False,
+    for_: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="NAME",
+            help="The lines to paste are for this way to train: plain, trainer, accelerate, lightning or fsdp2.",
+        ),
+    ] = "plain",
     config: flag.Config = None,
     isolated: flag.Isolated = False,
     timeout: flag.Timeout = None,
@@ -119,7 +127,7 @@ def convert(
         raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
     wanted = Wanted(
         out, job.seed, state_dict, no_state_dict, fresh, function_preserving, from_, optimizer_state,
-        tuple(keep or ()), verify, emit_python, emit_bsh,
+        tuple(keep or ()), verify, emit_python, emit_bsh, for_,
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small

@@ -90,7 +90,7 @@ def _lines(
     plan, out = output.plan, output.wanted.out
     yield from plan_lines(plan, after, edits, source_diff(edits))
     if output.transfer is None:
-        yield from paste_lines(plan, out, output.starts, output.why_not)
+        yield from paste_lines(plan, out, output.starts, output.why_not, output.wanted.way)
     else:
         yield from loading_lines(plan, output.transfer, out, verified)
 

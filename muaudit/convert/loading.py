@@ -10,7 +10,7 @@ from ..checkpoints.moved import CheckpointTransfer
 from ..checkpoints.verify import Verified
 from ..plan.plan import Plan
 from ..report.layout import BOLD, GOOD, Line, line
-from .optimizer_lines import refined, usage
+from .optimizer_lines import refined, tuned, usage
 
 
 def loading_lines(plan: Plan, transfer: CheckpointTransfer, folder: Path, verified: Verified | None) -> Iterator[Line]:
@@ -34,9 +34,12 @@ def loading_lines(plan: Plan, transfer: CheckpointTransfer, folder: Path, verifi
     if transfer.note:
         yield line(transfer.note, indent=2)
     if verified is not None:
-        text = (
-            f"verified: outputs differ by {verified.difference:.2g} relative (rounding allows {verified.allowed:.2g})"
+        what = (
+            "the outputs of the files written and of the plan applied to those given"
+            if request.meaning == FRESH
+            else "the outputs before and after"
         )
+        text = f"verified: {what} differ by {verified.difference:.2g} relative (rounding allows {verified.allowed:.2g})"
         yield line((text, GOOD), indent=2)
     yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
     for row in _code(plan, transfer, folder):
@@ -50,7 +53,7 @@ def _code(plan: Plan, transfer: CheckpointTransfer, folder: Path) -> list[str]:
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
         f"# load {folder / (transfer.checkpoint.index or transfer.checkpoint.shards[0].path).name} into the model",
         "plan.install_hooks(model)  # not apply_: the weights are scaled already",
-        *(refined(plan) if own_groups else usage(plan, decay="weight_decay=0.1")),
+        *(refined(plan) if own_groups else [tuned(plan), *usage(plan)]),
     ]
     if transfer.optimizer is not None:
         name = folder / transfer.optimizer.path.name

@@ -8,33 +8,50 @@ from ..optimizers import member, named
 from ..plan.plan import Plan
 
 
-def usage(plan: Plan, groups: str = "plan.param_groups", decay: str = "") -> list[str]:
-    """`optimizer = torch.optim.AdamW(plan.param_groups(model, lr=LR))`; a line for each optimizer of a split plan.
+def tuned(plan: Plan) -> str:
+    """A comment on the hyperparameters that the lines of `usage` leave open."""
+    decay = " and WD" if any("=WD" in row for row in usage(plan)) else ""
+    kept = "; no decay where the model's own optimizer has none" if not all(e.decays for e in plan.entries) else ""
+    return f"# LR{decay} as tuned at width {plan.base_width}{kept}"
 
-    groups: what makes the groups. decay: an argument on weight decay, for optimizers that decouple it.
+
+def usage(plan: Plan, groups: str = "plan.param_groups") -> list[str]:
+    """`optimizer = torch.optim.AdamW(plan.param_groups(model, lr=LR), lr=LR)`; a line for each one of a split plan.
+
+    The optimizer gets its learning rate too, for schedulers that read it there, and the settings of the target's own.
+    groups: what makes the groups.
     """
     classes = plan.optimizer.split("+")
     if not plan.optimizers:
-        return [f"optimizer = {_made(plan.optimizer, _called(groups, plan.optimizer, decay, []))}"]
+        called = _called(plan, groups, plan.optimizer, [])
+        return [f"optimizer = {_made(plan.optimizer, called, ['lr=LR', *_settings(plan)])}"]
     if len(classes) == 1:  # one class with several methods, told apart by its groups
         refine = groups.replace("param_groups", "refine")
         return [f"optimizer = {_made(plan.optimizer, f'{refine}(model, your_groups)')}  # with lr as tuned at the base"]
     return [
-        f"{name} = {_made(name, _called(groups, name, decay, [f'optimizer={name!r}'], f'LR_{name.upper()}'))}".replace(
+        f"{name} = {_made(name, _called(plan, groups, name, [f'optimizer={name!r}'], rate), [f'lr={rate}'])}".replace(
             "'", '"'
         )
-        for name in classes
+        for name, rate in ((name, f"LR_{name.upper()}") for name in classes)
     ]
 
 
 def refined(plan: Plan) -> list[str]:
     """The same for a user's own groups."""
-    return [f"optimizer = {_made(plan.optimizer, 'plan.refine(model, your_groups)')}  # with lr as tuned at the base"]
+    made = _made(plan.optimizer, "plan.refine(model, your_groups)", _settings(plan))
+    return [f"optimizer = {made}  # with lr as tuned at the base"]
 
 
-def _called(groups: str, name: str, decay: str, extra: Iterable[str], lr: str = "LR") -> str:
-    arguments = ["model", *extra, f"lr={lr}", *([decay] if decay and not _plain(name) else [])]
-    return f"{groups}({', '.join(arguments)})"
+def _settings(plan: Plan) -> list[str]:
+    """The target's own settings that groups do not hold."""
+    own = plan.made_for.settings if plan.made_for is not None else {}
+    return [f"{name}={value!r}" for name, value in own.items() if name not in ("eps", "weight_decay")]
+
+
+def _called(plan: Plan, groups: str, name: str, extra: Iterable[str], lr: str = "LR") -> str:
+    own = plan.made_for.settings.get("weight_decay") if plan.made_for is not None and not plan.optimizers else None
+    decay = [] if _plain(name) and own is None else [f"weight_decay={'WD' if own is None else own}"]
+    return f"{groups}({', '.join(['model', *extra, f'lr={lr}', *decay])})"
 
 
 def _plain(name: str) -> bool:
@@ -43,7 +60,7 @@ def _plain(name: str) -> bool:
     return found is not None and bool(found[0].law and found[0].law.gradient)
 
 
-def _made(name: str, groups: str) -> str:
+def _made(name: str, groups: str, extra: Iterable[str] = ()) -> str:
     """Of torch's class where torch has one, else of the user's."""
     cls = member(name).torch if member(name).names[0] == name else ""
-    return f"torch.optim.{cls}({groups})" if cls else f"{name}({groups})"
+    return f"{f'torch.optim.{cls}' if cls else name}({', '.join([groups, *extra])})"

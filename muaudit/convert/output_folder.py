@@ -20,6 +20,7 @@ from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from .initial_weights import nbytes, write_fresh
 from .python_module import module_text
+from .ways import check_way
 
 if TYPE_CHECKING:
     from ..checkpoints.moved import CheckpointTransfer
@@ -55,9 +56,11 @@ class Wanted:
     verify: bool = False
     emit_python: bool = False
     emit_bsh: bool = False
+    way: str = "plain"
 
     def check(self) -> None:
         """Raise UserError where the meaning of a checkpoint is left open, or options contradict each other."""
+        check_way(self.way)
         if self.fresh and self.function_preserving:
             raise UserError("--fresh and --function-preserving are two different things", _MEANINGS)
         if self.no_state_dict and self.state_dict is not None:

@@ -11,7 +11,7 @@ from ..findings.power import number, power
 from ..plan.plan import Plan
 from ..plan.scales import WHOLE, Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
-from .optimizer_lines import usage
+from .ways import pasted
 
 
 def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:
@@ -98,21 +98,19 @@ def _verdict(after: Report) -> Iterable[Line]:
     return lines + [line(f"{u.name}: {u.reason}", indent=2) for u in after.unanalysed]
 
 
-def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str) -> Iterator[Line]:
-    """What to put into the training script."""
+def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str, way: str) -> Iterator[Line]:
+    """What to put into the training script, for one way to train."""
     yield line()
     yield line(f"wrote {folder / 'plan.yaml'}" + (f" and {folder / 'state_dict.safetensors'}" if state_dict else ""))
     if why_not:
         yield line(f"no state dict: {why_not}; plan.apply_(model) does the same to your own", indent=2)
     yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
-    code = [
+    applied = [
         "import muaudit",
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
         "plan.apply_(model)  # once, right after the model is made and initialized",
-        f"# LR as tuned at width {plan.base_width}",
-        *usage(plan, decay="weight_decay=0.1"),
-        "# groups of your own (decay and no decay, layer-wise lr): plan.refine(model, groups)",
     ]
+    code = pasted(plan, applied, way)
     if state_dict:
         code += [
             "# or, in place of apply_, start from the weights that were written:",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan.groups import default_eps
+from ..plan.groups import default_eps, own_eps
 from ..plan.plan import Plan
 from ..plan.scales import Entry
 from .optimizer_lines import usage
@@ -34,7 +34,7 @@ WIDTH, BASE_WIDTH = {width}, {base}
 M = WIDTH / BASE_WIDTH
 
 # Parameters, * being a number: their shape with n = WIDTH, their roles, and the exponents of M by which their
-# initialization, learning rate, weight decay and eps are multiplied{and_by}.
+# initialization, learning rate, weight decay (None: it has none) and eps are multiplied{and_by}.
 TENSORS = {{
 {tensors}
 }}
@@ -51,7 +51,7 @@ def param_groups(model, lr, weight_decay=0.0, eps={eps}{argument}):
 {check}    groups = {{}}
     for parameter, (_, roles, (_, *exponents), *trained_by) in _matched(model):
         if parameter.requires_grad and trained_by in ([], [{chosen}]):
-            scales = tuple(float(M**exponent) for exponent in exponents)
+            scales = tuple(0.0 if exponent is None else float(M**exponent) for exponent in exponents)
             members, names = groups.setdefault(scales, ([], {{}}))
             members.append(parameter)
             names.update(dict.fromkeys(roles))
@@ -201,13 +201,15 @@ def module_text(plan: Plan, name: str) -> str:
         chosen="optimizer" if plan.optimizers else "None",
         check=_CHECK.format(names=plan.optimizers, eps=_defaults(plan)) if plan.optimizers else "",
         multipliers="\n".join(f"    {row!r}," for row in _multipliers(plan)),
-        eps=None if plan.optimizers else default_eps(plan.optimizer),
+        eps=None if plan.optimizers else own_eps(plan, plan.optimizer),
         described=f"{plan.target} {plan.base_width} → {plan.width}",
     )
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    return entry.shape, entry.roles, entry.exponents, *([entry.optimizer] if entry.optimizer else [])
+    init, lr, decay, eps = entry.exponents
+    exponents = init, lr, decay if entry.decays else None, eps
+    return entry.shape, entry.roles, exponents, *([entry.optimizer] if entry.optimizer else [])
 
 
 def _defaults(plan: Plan) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ def param_groups(
     """All parameters that train (with this optimizer), merged by equal scales."""
     name = _chosen(plan, optimizer)
     group: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-    chosen = _own_eps(plan, name) if eps is None else eps
+    chosen = own_eps(plan, name) if eps is None else eps
     if chosen is not None:
         group["eps"] = chosen
     own = {id(parameter): entry for parameter, entry in match(plan, model) if entry.optimizer in ("", name)}
@@ -30,7 +30,7 @@ def param_groups(
     return refine(plan, model, groups)
 
 
-def _own_eps(plan: Scales, optimizer: str) -> float | None:
+def own_eps(plan: Scales, optimizer: str) -> float | None:
     """The target's own where it has one, else the optimizer's default; None for one without."""
     own = plan.made_for.settings.get("eps") if plan.made_for is not None and not plan.optimizers else None
     return default_eps(optimizer) if own is None else float(own)
