@@ -1,31 +1,66 @@
 """muaudit: a type checker for width scaling of neural networks.
 
-`muaudit.check(build, ...)` audits the µP parametrization of a model; nothing heavy is imported before it is used.
+`muaudit.check(build, ...)` audits the µP parametrization of a model; `convert`, `coord_check`, `sweep` and `transfer`
+do what the commands of these names do. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from muaudit.release import __version__
 
 if TYPE_CHECKING:
-    from muaudit.audit import check as check
+    from muaudit.api.checking import AuditReport as AuditReport
+    from muaudit.api.checking import check as check
+    from muaudit.api.converting import Converted as Converted
+    from muaudit.api.converting import convert as convert
+    from muaudit.api.coordinate_check import CoordCheck as CoordCheck
+    from muaudit.api.coordinate_check import coord_check as coord_check
+    from muaudit.api.sweeping import Swept as Swept
+    from muaudit.api.sweeping import sweep as sweep
+    from muaudit.api.transferring import Transferred as Transferred
+    from muaudit.api.transferring import transfer as transfer
     from muaudit.errors import UserError as UserError
     from muaudit.findings.model import Report as Report
     from muaudit.plan.file import load_plan as load_plan
     from muaudit.plan.plan import Plan as Plan
 
-__all__ = ["Plan", "Report", "UserError", "__version__", "check", "load_plan"]
-
 _HOMES = {
-    "check": "muaudit.audit",
+    "AuditReport": "muaudit.api.checking",
+    "check": "muaudit.api.checking",
+    "Converted": "muaudit.api.converting",
+    "convert": "muaudit.api.converting",
+    "CoordCheck": "muaudit.api.coordinate_check",
+    "coord_check": "muaudit.api.coordinate_check",
+    "Swept": "muaudit.api.sweeping",
+    "sweep": "muaudit.api.sweeping",
+    "Transferred": "muaudit.api.transferring",
+    "transfer": "muaudit.api.transferring",
     "Plan": "muaudit.plan.plan",
     "load_plan": "muaudit.plan.file",
     "Report": "muaudit.findings.model",
     "UserError": "muaudit.errors",
 }
+
+__all__ = [
+    "AuditReport", "Converted", "CoordCheck", "Plan", "Report", "Swept", "Transferred", "UserError", "__version__",
+    "check", "convert", "coord_check", "load_plan", "sweep", "transfer",
+]  # fmt: skip
+
+
+class _Package(ModuleType):
+    """Functions go by the names of rooms (`convert`, `sweep`, `transfer`): importing a room does not replace them."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -123,8 +123,8 @@ def test_the_options_are_frozen() -> None:
             "--timeout", "--verbose", "--why", "--width", "-q",
         ],
         "convert": [
-            "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--formulation", "--fresh",
-            "--from", "--function-preserving", "--init", "--input", "--isolated", "--keep", "--no-init",
+            "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--for", "--formulation",
+            "--fresh", "--from", "--function-preserving", "--init", "--input", "--isolated", "--keep", "--no-init",
             "--no-state-dict", "--optimizer", "--optimizer-kind", "--optimizer-state", "--out", "--probes", "--profile",
             "--seed", "--set", "--state-dict", "--timeout", "--verify", "--width",
         ],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
+from functools import partial
 from typing import Any
 
 from ..audit import audit
@@ -16,10 +17,11 @@ from ..isolation.child import alive, tell
 from ..isolation.plain_data import plain
 from ..jobs.job import Job
 from ..parametrizations.profile_file import get_profile
+from ..parametrizations.profiles import Profile
 from ..plan.planned import planned
 from ..plan.scales import Hook
 from ..report.layout import Line
-from ..targets import Target, resolve
+from ..targets import Target, TargetOptions, resolve
 from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
 from ..visible import visible
@@ -75,13 +77,35 @@ def _plan(
     if job.options.bsh is not None:
         base_width = _agreed(base_width, base_of(job.options.bsh, target))
     assert base_width is not None
+    again = partial(resolve, job.text)
+    output, after = conversion(target, job.options, again, base_width, width, formulation, profile, wanted)
+    return output, after, source_fixes(target, output.plan)
+
+
+def conversion(
+    target: Target,
+    options: TargetOptions,
+    again: Callable[[TargetOptions], Target],
+    base_width: int,
+    width: int | None,
+    formulation: str,
+    profile: Profile,
+    wanted: Wanted,
+) -> tuple[Conversion, Report]:
+    """What is about to be written, and the audit of the model as converted.
+
+    again: resolves the same target with other options.
+
+    Raises:
+        UserError: the target cannot be planned for, or a checkpoint is damaged or another model's.
+    """
     plan = make_plan(
         target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation, profile=profile
     )
-    full, why_not = whole(target, job.options, lambda changed: resolve(job.text, changed))
+    full, why_not = whole(target, options, again)
     plan = with_model(plan, target, full)
     after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
-    return prepare_output(target, full, why_not, plan, wanted), after, source_fixes(target, plan)
+    return prepare_output(target, full, why_not, plan, wanted), after
 
 
 def _lines(

@@ -12,8 +12,9 @@ from ..checkpoints.folder import replaced
 from ..checkpoints.moved import TransferRequest, prepare
 from ..checkpoints.verify import verify
 from ..errors import UserError
-from ..plan.file import SCHEMA, load_plan, write_plan
+from ..plan.file import load_plan, write_plan
 from ..plan.plan import Plan
+from ..plan.plan_data import SCHEMA
 from ..reading import Malformed, parse_yaml, read_text
 from ..targets.base_shapes import bsh_text
 from ..targets.probe import Target

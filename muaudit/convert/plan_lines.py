@@ -9,7 +9,8 @@ from ..findings.model import Report
 from ..findings.names import named
 from ..findings.power import number, power
 from ..plan.plan import Plan
-from ..plan.scales import WHOLE, Entry, Hook
+from ..plan.plan_data import part_in_words, scales_in_words
+from ..plan.scales import Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from .ways import pasted
 
@@ -26,8 +27,9 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
     if plan.made_for is not None and (known := plan.made_for.in_words()):
         yield line(("made for ", BOLD), known, indent=2, hang=2)
     yield line()
-    rows: list[tuple[str, ...]] = [("tensor", "role", "init ×", "lr ×", "weight decay ×", "eps ×")]
-    rows += [(named(names), *row) for row, names in _alike((_row(plan, e), e) for e in plan.entries).items()]
+    rows: list[tuple[str, ...]] = [("tensor", *list(scales_in_words(plan, plan.entries[0]))[1:])]
+    told = ((tuple(scales_in_words(plan, entry).values())[1:], entry) for entry in plan.entries)
+    rows += [(named(names), *row) for row, names in _alike(told).items()]
     yield from columns(rows, indent=2, hang=4)
     yield line()
     for (note,), names in _alike(((entry.note,), entry) for entry in plan.entries if entry.note).items():
@@ -35,7 +37,7 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
     for hook in plan.hooks:
         yield line(
             (f"{hook.module}", BOLD),
-            f": {_part(hook)}its {hook.on} × {power(hook.exponent, 'm')} in a forward hook; {hook.note}; "
+            f": {part_in_words(hook)}its {hook.on} × {power(hook.exponent, 'm')} in a forward hook; {hook.note}; "
             + ("better made in the source, below" if hook in edits else "no edit of the source is known"),
             indent=2,
             hang=2,
@@ -60,22 +62,6 @@ def _alike(pairs: Iterable[tuple[tuple[str, ...], Entry]]) -> dict[tuple[str, ..
 
 def _covered(entry: Entry, others: Iterable[Entry]) -> bool:
     return "*" not in entry.pattern and any("*" in each.pattern and each.matches(entry.pattern) for each in others)
-
-
-def _row(plan: Plan, entry: Entry) -> tuple[str, ...]:
-    return ("+".join(entry.roles) or "-", *(_scale(plan, exponent) for exponent in entry.exponents))
-
-
-def _scale(plan: Plan, exponent: float) -> str:
-    return f"{number(plan.scale(exponent))} ({power(exponent, 'm')})" if exponent else "1"
-
-
-def _part(hook: Hook) -> str:
-    """`columns 0 to 1/3 of `, where it is not all of them."""
-    if hook.part == WHOLE:
-        return ""
-    each = f" of each of {hook.part.groups} groups" if hook.part.groups > 1 else ""
-    return f"columns {hook.part.start} to {hook.part.stop}{each} of "
 
 
 def _diff_lines(diff: str) -> Iterator[Line]:

@@ -68,6 +68,9 @@ def make_plans(
     for name in formulations:
         if name not in FORMULATIONS:
             raise UserError(f"no formulation {name!r}", f"there are {', '.join(FORMULATIONS)}")
+    for what, size in (("base width", base_width), ("width", width)):
+        if size < 1:
+            raise UserError(f"the {what} is {size}, expected a positive number")
     scaling = analyse(target, readout_bound=profile.readout_init_bound, seed=seed)
     model = target.build(target.sizes(0), seed)
     optimizer = target.optimizer(model, target.sizes(0))

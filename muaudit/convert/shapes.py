@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..errors import UserError
 from ..plan.scales import Entry
 from ..targets.probe import Target
+from ..targets.skeleton import skeleton
 
 Shapes = Mapping[tuple[str, ...], tuple[int, ...]]
 
@@ -26,8 +27,6 @@ def own_shapes(target: Target) -> Shapes:
     width = target.axes[0].default
     if target.own is None or width is None:
         return {}
-    from ..targets.skeleton import skeleton
-
     try:
         return skeleton(replace(target, build=target.own.build), width).parameters
     except UserError:

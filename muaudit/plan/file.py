@@ -14,9 +14,9 @@ from ..reading import Malformed, parse_yaml, read_text
 from ..writing import write_file
 from .made_for import MadeFor
 from .plan import Plan
+from .plan_data import SCHEMA, plan_data
 from .scales import SETTINGS, WHOLE, Entry, Hook, Part, Start
 
-SCHEMA = "muaudit.plan/1"
 _ELSEWHERE = "--out names another folder"
 
 _HEADER = """\
@@ -27,20 +27,7 @@ _HEADER = """\
 
 def plan_text(plan: Plan, applied: Mapping[str, Any] | None = None) -> str:
     """The plan as YAML. applied: what it was applied to, and the files that were written beside it."""
-    data: dict[str, Any] = {
-        "schema": SCHEMA,
-        "target": plan.target,
-        "width_name": plan.width_name,
-        "base_width": plan.base_width,
-        "width": plan.width,
-        "optimizer": plan.optimizer,
-        "formulation": plan.formulation,
-        "profile": plan.profile,
-        **({"made_for": _made_for_data(plan.made_for)} if plan.made_for is not None else {}),
-        "tensors": {entry.pattern: _entry_data(plan, entry) for entry in plan.entries},
-        "hooks": [_hook_data(plan, hook) for hook in plan.hooks],
-        "notes": list(plan.notes),
-    }
+    data = _flowing(plan_data(plan))
     if applied is not None:
         data["applied"] = {key: _Flow(value) if isinstance(value, list) else value for key, value in applied.items()}
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=200)
@@ -67,45 +54,18 @@ class _Flow:
 _Dumper.add_representer(_Flow, _represent)
 
 
-def _made_for_data(known: MadeFor) -> dict[str, Any]:
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in known.settings.items()}
-    found = {"heads": dict(known.heads), "blocks": dict(known.blocks), "settings": settings}
-    return {name: _Flow(value) for name, value in found.items() if value}
-
-
-def _entry_data(plan: Plan, entry: Entry) -> dict[str, Any]:
-    data: dict[str, Any] = {"roles": _Flow(list(entry.roles)), "shape": _Flow(list(entry.shape))}
-    data |= {"optimizer": entry.optimizer} if entry.optimizer else {}
-    data |= {} if entry.decays else {"decays": False}
-    data |= {"start": _Flow(_start_data(entry.start))} if entry.start is not None else {}
-    for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
-        data[f"{name}_scale"] = _short(plan.scale(exponent))
-    exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
-    data["exponents"] = _Flow(exponents | ({"gauge": entry.gauge} if entry.gauge else {}))
-    return data | ({"note": entry.note} if entry.note else {})
-
-
-def _start_data(start: Start) -> dict[str, Any]:
-    if start.constant:
-        return {"constant": _short(start.rms)}
-    return {"rms": float(f"{start.rms:.3g}"), "exponent": round(start.exponent, 3) + 0.0}
-
-
-def _hook_data(plan: Plan, hook: Hook) -> dict[str, Any]:
-    part = hook.part
-    columns = {"from": str(part.start), "to": str(part.stop), "groups": part.groups}
-    return {
-        "module": hook.module,
-        "on": hook.on,
-        **({} if part == WHOLE else {"columns": _Flow(columns)}),
-        "scale": _short(plan.scale(hook.exponent)),
-        "exponent": hook.exponent,
-        "note": hook.note,
+def _flowing(data: dict[str, Any]) -> dict[str, Any]:
+    """The same, with what is short on one line."""
+    tensors = {
+        name: {key: _Flow(value) if isinstance(value, (list, dict)) else value for key, value in entry.items()}
+        for name, entry in data["tensors"].items()
     }
-
-
-def _short(scale: float) -> float:
-    return float(f"{scale:.12g}")
+    hooks = [
+        {key: _Flow(value) if isinstance(value, dict) else value for key, value in hook.items()}
+        for hook in data["hooks"]
+    ]
+    made_for = {name: _Flow(value) for name, value in data.get("made_for", {}).items()}
+    return {**data, **({"made_for": made_for} if "made_for" in data else {}), "tensors": tensors, "hooks": hooks}
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

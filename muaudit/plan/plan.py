@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..tabular import frame, page
 from .apply import apply_, install_hooks, scale_
 from .groups import param_groups, refine
 from .move import move_
+from .plan_data import described, headline, plan_data, rows
 from .plan_watch import PlanWatch, watch
 from .run_as_planned import RunAsPlanned, verify
 from .scales import Scales
@@ -18,6 +20,33 @@ from .scales import Scales
 
 class Plan(Scales):
     """How a model's initialization, forward multipliers and optimizer settings change. Made by `muaudit convert`."""
+
+    @property
+    def headline(self) -> str:
+        """`GPT(GPTConfig), n_embd 128 → 256: m = 2, adamw`."""
+        return headline(self)
+
+    def describe(self) -> str:
+        """The plan in words: what every tensor is scaled by, and what it was made for."""
+        return described(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The scales of every pattern of names, a dict a row."""
+        return rows(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What plan.yaml holds."""
+        return plan_data(self)
+
+    def to_frame(self) -> Any:
+        """The scales as a pandas DataFrame. Raises UserError where pandas is not installed."""
+        return frame(self.rows())
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.headline}>"
+
+    def _repr_html_(self) -> str:
+        return page(self.headline, self.rows())
 
     def apply_(self, model: nn.Module, *, force: bool = False) -> nn.Module:
         """Scale the initialization of `model` in place and install the forward multipliers. Returns the model.

@@ -19,8 +19,6 @@ from typing import Any
 
 import torch
 
-import muaudit
-
 from ..errors import UserError
 from ..isolation.child import alive
 from ..plan.plan import Plan
@@ -168,7 +166,10 @@ def _connected(request: SweepRequest) -> Any:
         raise UserError("--ray needs Ray, which is not installed", "pip install 'muaudit[ray]'") from error
     address = request.ray or "auto"
     _check_reachable(address)
-    environment = {"py_modules": [muaudit], "env_vars": {"OMP_NUM_THREADS": str(torch.get_num_threads())}}
+    environment = {
+        "py_modules": [str(Path(__file__).resolve().parents[1])],
+        "env_vars": {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+    }
     try:
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:

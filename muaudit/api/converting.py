@@ -1,0 +1,108 @@
+"""`muaudit.convert`: a plan for a target, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..convert.conversion_task import conversion
+from ..convert.output_folder import Conversion, Wanted
+from ..convert.plan_lines import plan_lines
+from ..findings.model import Report
+from ..parametrizations.profile_file import get_profile
+from ..plan.plan import Plan
+from ..report.layout import Line
+from ..targets import resolve
+from ..targets.eager import eagerly
+from ..targets.usercode import answered
+from .given_targets import Given, options_of, target_of
+from .shown import Shown
+
+
+class Converted(Shown):
+    """A plan, the audit of the model as converted, and the files that were written. `ok`: whether nothing is wrong."""
+
+    def __init__(self, plan: Plan, after: Report, written: Path | None) -> None:
+        self.plan, self.after, self.written = plan, after, written
+
+    @property
+    def ok(self) -> bool:
+        """Whether the converted model was audited without an error, and nothing of it is left unanalysed."""
+        return not self.after.count("error") and not self.after.unanalysed
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The scales of every tensor."""
+        return self.plan.rows()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan, as `plan.yaml` has it."""
+        return self.plan.to_dict()
+
+    @property
+    def headline(self) -> str:
+        """One line that says how it went."""
+        verdict = "audited as converted: no errors" if self.ok else f"{self.after.count('error')} errors as converted"
+        where = f", written to {self.written}" if self.written is not None else ""
+        return f"{self.plan.headline}; {verdict}{where}"
+
+    def _lines(self) -> Iterable[Line]:
+        return plan_lines(self.plan, self.after)
+
+
+def convert(
+    build: Given,
+    *,
+    base_width: int,
+    width: int | None = None,
+    out: Path | str | None = None,
+    batch: Callable[..., Any] | None = None,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Callable[..., Any] | str | None = None,
+    scheduler: Callable[..., Any] | None = None,
+    widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    init: Callable[..., Any] | None = None,
+    set: Mapping[str, Any] | None = None,
+    formulation: str = "absorbed",
+    profile: str = "tp5",
+    seed: int = 0,
+    state_dict: Path | str | None = None,
+    fresh: bool = False,
+    function_preserving: bool = False,
+    old_plan: Path | str | None = None,
+    optimizer_state: Path | str | None = None,
+    keep: Sequence[str] = (),
+    verify: bool = False,
+    emit_python: bool = False,
+    advance: Callable[[int], None] = lambda size: None,
+) -> Converted:
+    """Plan the conversion to µP, and write it where `out` names a folder; as `muaudit convert`.
+
+    build and what belongs to it: as for `check`. base_width: the width that hyperparameters are tuned at. width: the
+    one to train at; the model's own where it has one. state_dict and the rest: `muaudit convert --help`.
+    advance: told how many bytes of a checkpoint were written.
+
+    Raises:
+        UserError: the target cannot be planned for, or the files cannot be written.
+    """
+    wanted = Wanted(
+        _path(out) or Path("mup"), seed, _path(state_dict), fresh, function_preserving, _path(old_plan),
+        _path(optimizer_state), tuple(keep), verify, emit_python,
+    )  # fmt: skip
+    wanted.check()
+    options = options_of(widths, set, optimizer)
+    with eagerly(), answered("the audited code"):
+        functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
+                     "init": init}  # fmt: skip
+        made: tuple[Conversion, Report] = conversion(
+            target_of(build, options, functions), options, lambda changed: resolve(str(build), changed),
+            base_width, width, formulation, get_profile(profile), wanted,
+        )  # fmt: skip
+        output, after = made
+        if out is not None:
+            output.write(advance)
+    return Converted(output.plan, after, wanted.out if out is not None else None)
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
