@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from muaudit.findings.model import Report as Report
     from muaudit.plan.file import load_plan as load_plan
     from muaudit.plan.plan import Plan as Plan
+    from muaudit.training.loop_watch import LoopWatch as LoopWatch
+    from muaudit.training.loop_watch import watch as watch
 
 _HOMES = {
     "AuditReport": "muaudit.api.checking",
@@ -40,6 +42,8 @@ _HOMES = {
     "sweep": "muaudit.api.sweeping",
     "Transferred": "muaudit.api.transferring",
     "transfer": "muaudit.api.transferring",
+    "watch": "muaudit.training.loop_watch",
+    "LoopWatch": "muaudit.training.loop_watch",
     "Plan": "muaudit.plan.plan",
     "load_plan": "muaudit.plan.file",
     "Report": "muaudit.findings.model",
@@ -47,8 +51,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "AuditReport", "Converted", "CoordCheck", "Plan", "Report", "Swept", "Transferred", "UserError", "__version__",
-    "check", "convert", "coord_check", "load_plan", "sweep", "transfer",
+    "AuditReport", "Converted", "CoordCheck", "LoopWatch", "Plan", "Report", "Swept", "Transferred", "UserError",
+    "__version__", "check", "convert", "coord_check", "load_plan", "sweep", "transfer", "watch",
 ]  # fmt: skip
 
 
