@@ -86,8 +86,9 @@ def convert(
         UserError: the target cannot be planned for, or the files cannot be written.
     """
     wanted = Wanted(
-        _path(out) or Path("mup"), seed, _path(state_dict), fresh, function_preserving, _path(old_plan),
-        _path(optimizer_state), tuple(keep), verify, emit_python,
+        out=_path(out) or Path("mup"), seed=seed, state_dict=_path(state_dict), fresh=fresh,
+        function_preserving=function_preserving, old_plan=_path(old_plan), optimizer_state=_path(optimizer_state),
+        keep=tuple(keep), verify=verify, emit_python=emit_python,
     )  # fmt: skip
     wanted.check()
     options = options_of(widths, set, optimizer)
