@@ -173,6 +173,14 @@ LAW_STEPS = Count(
     "rectified ones (RAdam from its 6th) and those that only set up state (ADOPT's first) are past then",
 )
 
+# -- depth -------------------------------------------------------------------------------------------------------------
+PRODUCT_GROWS = Threshold(
+    1.4,
+    "by which factor the logarithm of the product of all constants on the stream grows with twice the blocks where it "
+    "has no limit",
+    "a constant gives 2, 1 ± 1/L at 2 and 4 blocks 1.10 and 0.83",
+)
+
 # -- advice ------------------------------------------------------------------------------------------------------------
 LEAST_HEAD = Count(32, "below which d_head MUP502 is given", "TP5 Appendix D.4: at least 32 in the proxy")
 MUCH_DECAY = Threshold(

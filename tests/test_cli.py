@@ -116,11 +116,12 @@ def test_the_options_are_frozen() -> None:
     }
     assert options == {
         "check": [
-            "--base-width", "--baseline", "--bsh", "--config", "--debug", "--diff", "--exit-zero", "--extend-select",
-            "--fail-on", "--fix", "--format", "--ignore", "--init", "--input", "--isolated", "--jobs", "--lr-group",
-            "--no-cache", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan", "--profile", "--quiet",
-            "--seed", "--select", "--set", "--show-fixes", "--statistics", "--strict", "--target-width", "--tensors",
-            "--timeout", "--verbose", "--why", "--width", "-q",
+            "--axis", "--base-width", "--baseline", "--bsh", "--config", "--debug", "--depth", "--diff",
+            "--exit-zero", "--extend-select", "--fail-on", "--fix", "--format", "--ignore", "--init", "--input",
+            "--isolated", "--jobs", "--lr-group", "--no-cache", "--no-init", "--optimizer", "--optimizer-kind",
+            "--output", "--plan", "--profile", "--quiet", "--seed", "--select", "--set", "--show-fixes",
+            "--statistics", "--strict", "--target-width", "--tensors", "--timeout", "--verbose", "--why", "--width",
+            "-q",
         ],
         "convert": [
             "--base-width", "--bsh", "--config", "--debug", "--emit-bsh", "--emit-python", "--for", "--formulation",

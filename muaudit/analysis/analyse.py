@@ -79,23 +79,27 @@ def analyse(
         models, recordings = (narrow.model, wide.model), (narrow.recording, wide.recording)
         ratios = axis.ratios(target)
         made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
-        trained = trained_by(made, models, ratios)
+        alike = models[0], axis.alike(*models)
+        trained = trained_by(made, alike, ratios)
         of_schedule: list[Discrepancy] = []
         if target.scheduler is None:
             of_schedule = assumed_factors(trained, *place(target.optimizer, "lr_"))
         else:
-            trained, of_schedule = scheduled(walk(target.scheduler, made), made, models, ratios)
+            trained, of_schedule = scheduled(walk(target.scheduler, made), made, alike, ratios)
         further = Probes(target, seed, axis=axis)
-        trained = with_third(trained, lambda: _rates_beyond(further, made[1], models[1]))
+        trained = with_third(trained, lambda: _rates_beyond(further, made[1], alike))
 
         def aligned(third: Third | None) -> Aligned:
             return axis.align(recordings, target, chosen.alone, third)
 
         def built(probe: int, seed: int) -> nn.Module:
-            return target.build(axis.sizes(target, probe), seed)
+            model = target.build(axis.sizes(target, probe), seed)
+            return axis.alike(models[0], model) if probe else model
 
-        draws = Redraws(built, seed + _DRAWS, {probe: (model, seed) for probe, model in enumerate(models)})
-        scaling = derive(aligned, axis.judged, models, draws, trained, readout_bound, lambda: _third(further))
+        draws = Redraws(built, seed + _DRAWS, {probe: (model, seed) for probe, model in enumerate(alike)})
+        scaling = derive(
+            aligned, axis.known, axis.read, axis.judged, alike, draws, trained, readout_bound, lambda: _third(further)
+        )
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     found = with_consequences(scaling.discrepancies, scaling.judged, scaling.program, prediction)
     scaling = replace(scaling, discrepancies=tuple(found))
@@ -105,7 +109,7 @@ def analyse(
     )  # fmt: skip
 
 
-def _rates_beyond(probes: Probes, optimizer: Any, model: nn.Module) -> dict[str, Trained]:
+def _rates_beyond(probes: Probes, optimizer: Any, models: tuple[nn.Module, nn.Module]) -> dict[str, Trained]:
     """How parameters are trained between the second probe and a third.
 
     Raises:
@@ -114,7 +118,8 @@ def _rates_beyond(probes: Probes, optimizer: Any, model: nn.Module) -> dict[str,
     target, axis = probes.target, probes.axis
     sizes, before, wider = axis.sizes(target, 2), axis.sizes(target, 1), probes.model(2)
     ratios = [sizes[name] / before[name] for name in sizes]
-    return trained_by((optimizer, target.optimizer(wider, sizes)), (model, wider), ratios)
+    alike = models[1], axis.alike(models[0], wider)
+    return trained_by((optimizer, target.optimizer(wider, sizes)), alike, ratios)
 
 
 def _third(probes: Probes) -> Third | None:

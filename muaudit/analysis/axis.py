@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from torch import fx
+from torch import fx, nn
 
 from ..findings.discrepancy import Discrepancy
 from ..judge.explanation import Explanation, Measured
 from ..program.lower import Program
 from ..targets.probe import Target
 from ..trace.align import Aligned
+from ..trace.inits import Init
 from ..trace.recorder import Recording
 
 Third = tuple[Recording, float]  # a recording further along the axis, and the log of its size over the second's
@@ -39,6 +40,15 @@ class Axis(Protocol):
         self, recordings: tuple[Recording, Recording], target: Target, alone: Mapping[fx.Node, str], third: Third | None
     ) -> Aligned:
         """Two recordings as one list of operations with exponents of sizes. alone, third: as `trace.align` has them."""
+
+    def alike(self, first: nn.Module, other: nn.Module) -> nn.Module:
+        """The other model with its parameters under the names that their counterparts have in the first."""
+
+    def known(self, inits: Mapping[str, Init], aligned: Aligned) -> Mapping[str, Init]:
+        """What two probes along this axis show of initializations, of what was measured."""
+
+    def read(self, program: Program) -> Program:
+        """The program, with what this axis has to see in it besides."""
 
     def judged(self, program: Program, measured: Measured) -> tuple[Explanation, list[Discrepancy]]:
         """A program judged as it stands, and what is wrong with it, one mistake made everywhere told once."""

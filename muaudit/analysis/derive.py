@@ -43,6 +43,8 @@ class Scaling:
 
 def derive(
     align: Callable[[Third | None], Aligned],
+    known: Callable[[Mapping[str, Init], Aligned], Mapping[str, Init]],
+    read: Callable[[Program], Program],
     judged: Callable[[Program, Measured], tuple[Explanation, list[Discrepancy]]],
     models: tuple[nn.Module, nn.Module],
     draws: Callable[[int, int], Mapping[str, torch.Tensor]],
@@ -52,11 +54,12 @@ def derive(
 ) -> Scaling:
     """Align, measure the init, lower, judge.
 
-    align, judged: as the axis does it. third: records further along it, where two probes leave constants in doubt.
+    align, known, read, judged: as the axis does it. third: records further along it, where two probes leave constants
+    in doubt.
     """
     aligned = align(None)
-    inits = canonical(measure(models, draws, aligned.sizes.unit, _fans(models, aligned)), aligned)
-    program = settled(aligned, starts_of(inits), align, third)
+    inits = known(canonical(measure(models, draws, aligned.sizes.unit, _fans(models, aligned)), aligned), aligned)
+    program = read(settled(aligned, starts_of(inits), align, third))
     trained = canonical(trained, aligned)
     found, discrepancies = judged(program, Measured(inits, trained, readout_bound))
     return Scaling(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from torch import fx
+from torch import fx, nn
 
 from ..findings.discrepancy import Discrepancy
 from ..judge.cheapest import explain
@@ -15,6 +15,7 @@ from ..judge.together import united
 from ..program.lower import Program
 from ..targets.probe import Target
 from ..trace.align import Aligned, align
+from ..trace.inits import Init
 from ..trace.recorder import Recording
 from .axis import Axis, Third
 
@@ -43,6 +44,15 @@ class Width:
         self, recordings: tuple[Recording, Recording], target: Target, alone: Mapping[fx.Node, str], third: Third | None
     ) -> Aligned:
         return align(*recordings, self.ratios(target), alone, third)
+
+    def alike(self, first: nn.Module, other: nn.Module) -> nn.Module:
+        return other
+
+    def known(self, inits: Mapping[str, Init], aligned: Aligned) -> Mapping[str, Init]:
+        return inits
+
+    def read(self, program: Program) -> Program:
+        return program
 
     def judged(self, program: Program, measured: Measured) -> tuple[Explanation, list[Discrepancy]]:
         plain, found = explain(program, measured)

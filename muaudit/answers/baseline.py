@@ -22,6 +22,7 @@ from muaudit.locations import shown_path
 from muaudit.reading import INDEX, Unreadable, parse_json, read_text
 from muaudit.release import __version__
 from muaudit.rules import get_rule
+from muaudit.rules.all_rules import looked_for
 
 SCHEMA = "muaudit.baseline/1"
 DEFAULT_NAME = "muaudit-baseline.json"
@@ -101,13 +102,16 @@ def compare(
     seen: set[Key] = set()
     out = tuple(_known(report, by_key, seen) for report in reports)
     audited = {target_name(report): policy for report, policy in zip(reports, policies, strict=True)}
+    axes: dict[str, set[str]] = {}
+    for report in reports:
+        axes.setdefault(target_name(report), set()).add(report.axis)
     found, stale, others = [], [], []
     for key, entry in by_key.items():
         policy = audited.get(key[0])
         gone = bool(entry.file) and not (folder / entry.file).exists()
         if key in seen:
             found.append(replace(entry, target=key[0]))
-        elif policy.reports(entry.rule) if policy else whole or gone:
+        elif policy.reports(entry.rule) and looked_for(entry.rule, axes[key[0]]) if policy else whole or gone:
             stale.append(entry)
         else:
             others.append(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from muaudit.answers.comments import Comment
@@ -12,6 +12,7 @@ from muaudit.errors import UserError
 from muaudit.findings.model import SEVERITIES, Answered, Report, Violation, subjects
 from muaudit.locations import shown_path
 from muaudit.rules import get_rule
+from muaudit.rules.all_rules import looked_for
 
 Place = tuple[str | None, int | None]
 
@@ -43,7 +44,8 @@ def apply_comments(
     for use in uses:
         touched = [index for index, report in enumerate(reports) if _touches(report, use.comment)]
         if touched:
-            found = _about(use, [policies[index] for index in touched], complete)
+            axes = {reports[index].axis for index in touched}
+            found = _about(use, [policies[index] for index in touched], axes, complete)
             answered[touched[0]] = _with(answered[touched[0]], found, policies[touched[0]])
     return tuple(answered)
 
@@ -107,7 +109,7 @@ def _places(report: Report) -> Iterator[Place]:
         yield violation.file, violation.line
 
 
-def _about(use: _Use, policies: Sequence[Policy], complete: bool) -> list[Violation]:
+def _about(use: _Use, policies: Sequence[Policy], axes: Collection[str], complete: bool) -> list[Violation]:
     """What is wrong with a comment."""
     comment = use.comment
     if comment.rules is None:
@@ -118,13 +120,10 @@ def _about(use: _Use, policies: Sequence[Policy], complete: bool) -> list[Violat
     if not comment.reason and use.codes:
         found.append(_finding("MUP602", comment, f"ignore[{', '.join(comment.rules)}] gives no reason"))
     for code in use.codes:
-        if complete and code not in use.used and any(_looked_for(code, policy) for policy in policies):
+        expected = looked_for(code, axes) and any(policy.reports(code) for policy in policies)
+        if complete and code not in use.used and expected:
             found.append(_finding("MUP601", comment, f"nothing here is reported as {code}, so nothing is ignored"))
     return found
-
-
-def _looked_for(code: str, policy: Policy) -> bool:
-    return policy.reports(code)
 
 
 def _finding(code: str, comment: Comment, message: str) -> Violation:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from muaudit.parametrizations.profiles import Profile
 
 
-_WITHOUT_EXPONENTS = ("zero_readout", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path")
+_WITHOUT_EXPONENTS = (
+    "zero_readout", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path", "skip_gain", "skip_scaled",
+    "into_every_block",
+)  # fmt: skip
 
 
 def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:
@@ -37,8 +40,8 @@ def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
         file=d.file,
         line=d.line,
         tensors=d.tensors,
-        found=power(d.found) if exponents else "",
-        expected=power(d.expected) if exponents else "",
+        found=power(d.found, d.symbol) if exponents else "",
+        expected=power(d.expected, d.symbol) if exponents else "",
         fix=rule.fix(d),
         consequence=rule.consequence(d),
         pattern=d.pattern,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 def check(
     target: flag.Target = None,
     width: flag.Width = None,
+    depth: flag.Depth = None,
+    axis: flag.Axis = None,
     set_: flag.Set = None,
     input_: flag.Input = None,
     optimizer: flag.Optimizer = None,
@@ -114,7 +116,8 @@ def check(
             target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
             seed, config, isolated, select or (), extend_select or (), ignore or (),
             fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, asked,
-            init=init, no_init=no_init, optimizer_kind=optimizer_kind or (),
+            init=init, no_init=no_init, optimizer_kind=optimizer_kind or (), depth=depth or (),
+            axis=axis,
         )
     )  # fmt: skip
     settings = wanted.settings

@@ -22,6 +22,14 @@ Width = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=N,N", help="Probe widths, e.g. n_embd=64,128. Repeat for independent widths."),
 ]
+Depth = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=N,N", help="Probe numbers of blocks for --axis depth, e.g. n_layer=2,4. Repeatable."),
+]
+Axis = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="What grows: width (default), depth, or both as width,depth."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
@@ -56,7 +64,7 @@ Profile = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="School of µP: tp5, standard-full-align, lingle, or a YAML file.",
+        help="School of µP: tp5, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
         autocompletion=complete.profiles,
     ),
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from muaudit.answers.policy import Policy, prefixes
 from muaudit.errors import UserError
-from muaudit.jobs.job import Job, check_profiles
+from muaudit.jobs.job import AXES, Job, check_profiles
 from muaudit.parametrizations.profiles import PROFILES, TP5
 from muaudit.settings import Configured, Settings, load_settings
 from muaudit.settings.load import merged
@@ -17,6 +17,7 @@ from muaudit.suggest import nearest
 from muaudit.targets.options import (
     TargetOptions,
     check_init,
+    parse_depths,
     parse_inputs,
     parse_lr_groups,
     parse_optimizer_kinds,
@@ -51,6 +52,8 @@ class Flags:
     why: str | None = None
     init: str | None = None
     no_init: bool = False
+    depth: Sequence[str] = ()
+    axis: str | None = None
 
     def options(self) -> TargetOptions:
         """How the target is probed. Raises UserError for a malformed flag."""
@@ -65,6 +68,7 @@ class Flags:
             bsh=self.bsh,
             init=self.init,
             no_init=self.no_init,
+            depths=parse_depths(self.depth),
         )
 
 
@@ -100,8 +104,9 @@ def request(flags: Flags) -> Request:
     chosen = [known[text]] if named and text else list(known.values()) if text is None else []
     if not chosen:
         _check_name(text, settings)
-        chosen = [Configured("", text or "", policy=settings.policy, profile=settings.profile)]
-    jobs = tuple(_job(each, options, flags) for each in chosen)
+        chosen = [Configured("", text or "", policy=settings.policy, profile=settings.profile,
+                             axes=settings.axes)]  # fmt: skip
+    jobs = tuple(_job(each, options, flags, axis) for each in chosen for axis in _axes(each, flags))
     check_profiles(jobs)
     return Request(settings, jobs, complete=text is None or not known, whole=text is None and bool(known))
 
@@ -113,8 +118,23 @@ def _check_name(text: str | None, settings: Settings) -> None:
     raise UserError(f"no configured target is called {text!r}", nearest(text, settings.targets, "targets"))
 
 
-def _job(target: Configured, options: TargetOptions, flags: Flags) -> Job:
+def _axes(target: Configured, flags: Flags) -> tuple[str, ...]:
+    """What grows in the audits of a target: the flag's axes, else the configured ones, else the width.
+
+    Raises:
+        UserError: something else than width and depth.
+    """
+    named = flags.axis.split(",") if flags.axis is not None else target.axes
+    found = tuple(dict.fromkeys(each.strip() for each in named if each.strip()))
+    for each in found:
+        if each not in AXES:
+            raise UserError(f"no axis is called {each!r}", nearest(each, AXES, "axes"))
+    return found or AXES[:1]
+
+
+def _job(target: Configured, options: TargetOptions, flags: Flags, axis: str) -> Job:
     return Job(
+        axis=axis,
         text=target.target or None,
         options=merged(target.options, options),
         profile=flags.profile or _profile_of(flags.plan or target.plan) or target.profile or "tp5",

@@ -39,8 +39,27 @@ Aspect = Literal[
     "zero_readout",  # advice: readout not zero-initialised
     "dropout",  # advice: the share that dropout drops changes with width
     "fused",  # advice: outputs of a hidden weight that do not grow; `values` = from which to which
+    "depth_ignored",  # nothing in a stack of blocks follows their number; `values` = (whether branches start above 0,)
+    "depth_in_init",  # the initialization of branches does, and nothing else
+    "depth_lazy",  # advice: blocks add L^-1/2, where L^-1 is asked for
+    "branch_multiplier",  # the constant on what a branch adds; `detail` = "missing" | "erased" | "wrong"
+    "branch_init",  # the init of a tensor in a branch; `detail` = "both" where a constant follows depth as well
+    "branch_lr",  # the learning rate of a tensor in a branch; `detail` = "layerscale" where its init follows depth
+    "outside_depth",  # `detail` = "init" | "lr" | "multiplier" of a tensor outside the branches follows depth
+    "depth_contraction",  # the constant on a product of activations, or inside a branch, follows depth
+    "branch_eps",  # Adam's eps of a tensor in a branch
+    "skip_scaled",  # the stream is multiplied between blocks; `values` = the constant at both probes
+    "skip_gain",  # the stream is multiplied by a parameter between blocks
+    "into_every_block",  # something from outside the stack is added to the stream in every block
     "d_head",  # advice: d_head of the proxy below 32
 ]
+
+
+OVER_DEPTH: frozenset[Aspect] = frozenset({
+    "depth_ignored", "depth_in_init", "depth_lazy", "branch_multiplier", "branch_init", "branch_lr", "outside_depth",
+    "depth_contraction", "branch_eps", "skip_scaled", "skip_gain", "into_every_block",
+})  # fmt: skip
+"""Aspects whose exponents are powers of the number of blocks, L."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +95,8 @@ class Discrepancy:
     biased: bool = False
     noun: str = ""
     path: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """What exponents are powers of: n, the width, or L, the number of blocks."""
+        return "L" if self.aspect in OVER_DEPTH else "n"

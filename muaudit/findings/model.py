@@ -191,13 +191,18 @@ class Report:
     class_file: str | None = None  # where the model is defined
     class_line: int | None = None
     answered: tuple[Answered, ...] = ()
+    axis: str = "width"  # what grew: width or depth; `width_name` and `probes` are those of its argument
     caution: str = ""  # said above the verdict: that it is about few of the layers
 
     @property
     def coverage(self) -> Coverage:
         """What share of the parameters was judged."""
         unknown = {item.name for item in self.unanalysed}
-        judged = [row for row in self.tensors if row.kind != "scalar" and row.roles and row.name not in unknown]
+        grows = self.axis == "width"  # over depth no tensor does
+        judged = [
+            row for row in self.tensors
+            if (row.kind != "scalar" or not grows) and row.roles and row.name not in unknown
+        ]  # fmt: skip
         elements = [sum(math.prod(row.shape) for row in rows) for rows in (judged, self.tensors)]
         return Coverage(len(judged), len(self.tensors), *elements)
 

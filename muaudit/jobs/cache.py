@@ -123,6 +123,7 @@ def _wanted(job: Job) -> list[Any]:
         job.seed,
         job.fixes,
         job.base_width,
+        job.axis,
     ]
 
 

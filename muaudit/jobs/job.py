@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from muaudit.targets import Target
 
 
+AXES = ("width", "depth")
+
+
 @dataclass(frozen=True)
 class Job:
     """A target with everything that its audit depends on. `name` is that of a configured target.
 
     fixes: work out the source edits too, each tried by an audit of its own. base_width: where these change nothing.
-    why: the name whose derivation is asked for.
+    why: the name whose derivation is asked for. axis: what grows, one of `AXES`.
     """
 
     text: str | None
@@ -42,6 +45,7 @@ class Job:
     fixes: bool = False
     base_width: int | None = None
     why: str | None = None
+    axis: str = "width"
 
     def with_base(self, arguments: Mapping[str, int | None]) -> Job:
         """The same job with these arguments of the model, which its edits have made."""
@@ -74,7 +78,7 @@ def audit_job(job: Job) -> Report:
     with redirect_stdout(sys.stderr):
         before = set(sys.modules)
         target, report = _audited(job)
-        if not job.fixes:
+        if not job.fixes or job.axis != "width":
             return report
         from muaudit.fixes.known_base import known_base
         from muaudit.fixes.propose import propose
@@ -99,6 +103,11 @@ def _audited(job: Job) -> tuple[Target, Report]:
         from muaudit.plan.planned import planned
 
         target = planned(target, load_plan(job.plan))
+    if job.axis == "depth":
+        from muaudit.audit.over_depth import audit_over_depth
+
+        school = get_profile("completep") if job.profile == "tp5" else profile
+        return target, audit_over_depth(target, profile=school, seed=job.seed)
     return target, audit(target, profile=profile, target_width=job.target_width, seed=job.seed)
 
 

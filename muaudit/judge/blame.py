@@ -7,6 +7,9 @@ with φ the ideal exponent of an aligned entry, k = e_in and p the exponent of t
     Adam  λ = φ            SGD  λ = 2φ + k + p          (TP5 App. J; DESIGN 3.6 after substituting μ = −φ − k)
     LAMB  λ = φ − s        Muon λ = φ + (k + p)/2 − adjust
 
+Inside a branch that adds L^-α to the stream of a stack of L blocks, the change of it is to be L^-1: there a step is
+φ − (1 − α), and the gradient L^-α times what it is elsewhere (CompleteP, arXiv 2505.01618; Depth-µP, 2310.02244).
+
 Where the equations leave a gauge open, it is the one under which the least has to be changed (`cost`, `search`); of two
 that cost the same, the one nearer to values of size 1.
 """
@@ -95,10 +98,12 @@ class Blame:
         if trained is None:
             return phi
         # the exponent of the gradient: the ideal one, and what custom functions make of it
-        gradient = -phi - use.e_in - use.e_out + self.gradient_scales.get(use.tensor, 0.0)
+        alpha = 0.0 if use.alpha is None else use.alpha
+        gradient = -phi - use.e_in - use.e_out - alpha + self.gradient_scales.get(use.tensor, 0.0)
+        lazy = 0.0 if use.alpha is None else 1.0 - use.alpha
         size = init.exponent if init and init.exponent not in (None, ZERO) else phi + use.slack
         dims = (use.e_in, use.e_out)
-        return trained.law.rate(phi, gradient, float(size or 0.0), dims, trained.factor(use.dims))
+        return trained.law.rate(phi - lazy, gradient, float(size or 0.0), dims, trained.factor(use.dims))
 
     # -- choosing the gauge ------------------------------------------------------------------------------------------
 

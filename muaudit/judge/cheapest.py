@@ -28,14 +28,19 @@ def explain(program: Program, measured: Measured) -> tuple[Explanation, tuple[Di
     return plain, best.discrepancies
 
 
-def explained(program: Program, measured: Measured, edited: Edited) -> Explanation:
-    """What is wrong with a program under one edit: solved, its gauge chosen, every use judged."""
+def explained(
+    program: Program, measured: Measured, edited: Edited, share: float = 1.0, pinned: bool = True
+) -> Explanation:
+    """What is wrong with a program under one edit: solved, its gauge chosen, every use judged.
+
+    share: α, where what one block of L adds to its stream is of size L^-α. pinned: the stream is of size 1.
+    """
     trained = measured.trained if edited.trained is None else edited.trained
-    ideal = Solver(program, edited.without, edited.right).run()
+    ideal = Solver(program, edited.without, edited.right, share, pinned).run()
     blame = Blame(ideal, measured.inits, trained, measured.readout_bound, program.gradient_scales())
     blame.choose()
     judged = blame.all()
     found = discrepancies(program, judged, ideal.conflicts, measured.inits, trained)
     joins = len({(conflict.value.op.file, conflict.value.op.line) for conflict in ideal.conflicts})
     cost = blame.cost + joins * (CAUSE + 1 + LINE) + edited.cost
-    return Explanation(program, measured, ideal, blame, tuple(judged), (*found, *edited.found), cost, edited)
+    return Explanation(program, measured, ideal, blame, tuple(judged), (*found, *edited.found), cost, edited, share)

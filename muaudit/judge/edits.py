@@ -37,7 +37,7 @@ class Judged:
     @property
     def gradient(self) -> float:
         """Exponent of the gradient in an ideal run."""
-        return -self.phi - self.use.e_in - self.use.e_out
+        return -self.phi - self.use.e_in - self.use.e_out - (self.use.alpha or 0.0)
 
     @property
     def aspects(self) -> int:

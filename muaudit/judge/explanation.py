@@ -52,3 +52,4 @@ class Explanation:
     discrepancies: tuple[Discrepancy, ...]
     cost: float
     edited: Edited = field(default_factory=Edited)
+    share: float = 1.0  # α, where what one block of L adds to its stream is of size L^-α

@@ -29,6 +29,7 @@ class Profile:
     advice: codes of the rules that are asked for advice on models in which nothing is wrong.
     sqrt_attention: severity of 1/sqrt(d_head) on attention logits whose d_head grows (MUP201).
     severities: rule code → severity, where it differs from the rule's own.
+    depth_alpha: over depth, what one of L blocks adds to the residual stream is of size L^-depth_alpha.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Profile:
     advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504", "MUP506", "MUP507", "MUP508"})
     sqrt_attention: Severity = "error"
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
+    depth_alpha: float = 1.0
 
 
 TP5 = Profile(
@@ -66,4 +68,19 @@ LINGLE = Profile(
     sqrt_attention="advice",
 )
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE)})
+COMPLETEP = Profile(
+    name="completep",
+    source="Dey et al. 2025, CompleteP, arXiv 2505.01618",
+    summary="over depth, every block adds 1/L to the stream and no Adam learning rate follows L; over width as tp5",
+)
+
+DEPTH_MUP = Profile(
+    name="depth-mup",
+    source="Yang et al. 2023, Tensor Programs VI (Depth-µP), arXiv 2310.02244",
+    summary="over depth, every block adds 1/sqrt(L) and its Adam learning rates fall like it; over width as tp5",
+    depth_alpha=0.5,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE, COMPLETEP, DEPTH_MUP)}
+)

@@ -14,6 +14,7 @@ from ..trace.align import Aligned, Op
 from . import lowering  # noqa: F401  (fills LOWERINGS)
 from .builder import LOWERINGS, Builder, Result, size_exponent
 from .starts import Starts, start_of
+from .stream import Stream
 from .values import ZERO, Value
 
 
@@ -28,6 +29,8 @@ class Program:
     odd_backward: tuple[Op, ...] = ()  # custom functions whose gradient could not be compared with their forward
     doubtful: bool = False  # whether a third probe may show that a constant is no power of width, or that one is
     starts: Starts = field(default_factory=dict)  # exponents of the inits, by parameter
+    inside: frozenset[Value] = frozenset()  # values inside the branches of a stack of blocks, over depth
+    stack: Stream | None = None  # where that was read
 
     def exponent(self, x: Value) -> float | None:
         """Exponent of the size at initialization of a value made of parameters alone, a multiple of 1/4 if measured."""

@@ -29,6 +29,7 @@ class Use:
     free: bool = False  # a standardised weight whose product is normalised: only the change relative to the init counts
     normalised: bool = False  # a norm alone reads the product, so only its change relative to its size counts
     with_other: bool = False  # a factor of a weight whose init is judged with another factor
+    alpha: float | None = None  # inside a branch of a stack of L blocks, which adds L^-α; None outside
     natural: float = 0.0  # exponent that an entry has by default, for parameters that are sizes of others
 
     @property

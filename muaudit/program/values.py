@@ -1,4 +1,4 @@
-"""The small language that recorded operations are lowered to: fifteen kinds of value.
+"""The small language that recorded operations are lowered to: sixteen kinds of value.
 
 Every rule of the audit (ideal exponents, predicted exponents, gradients) is written once per kind, in `kinds`, not per
 operation.
@@ -15,10 +15,11 @@ from ..trace.align import Op
 
 Kind = Literal[
     "param", "data", "scale", "view", "join", "lookup", "contract", "mul", "power", "reduce", "norm", "softmax",
-    "act", "loss", "unknown",
+    "act", "loss", "unknown", "term",
 ]  # fmt: skip
 
 SUMMED = "summed"  # the note of a view that is a sum or a mean over dims that do not grow
+COPY = "copy"  # the note of a term that is the same in every block
 PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
 
 

@@ -47,6 +47,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "notes": list(report.notes),
         "name": report.name,
         "caution": report.caution,
+        "axis": report.axis,
         "coverage": vars(report.coverage),
         "answered": [{**_violation(a.violation), "by": a.by, "reason": a.reason} for a in report.answered],
     }

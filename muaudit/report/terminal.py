@@ -51,6 +51,8 @@ def report_lines(
 def verdict(report: Report) -> Span:
     """The answer in one line."""
     errors, warnings = report.count("error"), report.count("warning")
+    if report.axis != "width":
+        return _over_depth(report, errors, warnings)
     if report.verdict == "standard" and errors:
         return "✗ standard parametrization (SP): hyperparameters will not transfer", ERROR
     if errors:
@@ -65,6 +67,19 @@ def verdict(report: Report) -> Span:
     if unread:
         return f"✓ µP: every invariant that could be judged holds ({unread} not analysed)", GOOD
     return "✓ µP: every invariant holds", GOOD
+
+
+def _over_depth(report: Report, errors: int, warnings: int) -> Span:
+    """The answer along the axis of depth."""
+    if report.verdict == "standard" and errors:
+        return "✗ depth is ignored (SP): hyperparameters will not transfer over depth", ERROR
+    if errors:
+        return f"✗ not right over depth: {_count(errors, 'error')}, hyperparameters will not transfer over it", ERROR
+    if report.verdict == "unknown" and (report.unanalysed or not report.answered):
+        return f"? no verdict over depth, which is not a pass: {_unknown(report)}", WARNING
+    if warnings:
+        return f"! right over depth, with {_count(warnings, 'warning')}", WARNING
+    return "✓ every invariant over depth holds", GOOD
 
 
 def summary(report: Report) -> str:

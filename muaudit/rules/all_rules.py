@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from muaudit.errors import UserError
@@ -58,10 +58,22 @@ from muaudit.rules.mup601_unused_ignore import UnusedIgnore
 from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
 from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
 from muaudit.rules.mup604_stale_baseline_entry import StaleBaselineEntry
+from muaudit.rules.mup701_depth_ignored import DepthIgnored
+from muaudit.rules.mup702_depth_in_init_alone import DepthInInitAlone
+from muaudit.rules.mup703_branch_multiplier import BranchMultiplier
+from muaudit.rules.mup704_branch_lr import BranchLr
+from muaudit.rules.mup705_branch_init import BranchInit
+from muaudit.rules.mup706_outside_depth import OutsideDepth
+from muaudit.rules.mup707_branch_eps import BranchEps
+from muaudit.rules.mup708_skip_scaled import SkipScaled
+from muaudit.rules.mup709_into_every_block import IntoEveryBlock
+from muaudit.rules.mup710_lazy_blocks import LazyBlocks
+from muaudit.rules.mup711_depth_in_constant import DepthInConstant
 from muaudit.rules.mup901_op_not_understood import OpNotUnderstood
 from muaudit.rules.mup902_not_a_power_law import NotAPowerLaw
 from muaudit.rules.mup903_optimizer_not_known import OptimizerNotKnown
 from muaudit.rules.mup904_parameter_not_reached import ParameterNotReached
+from muaudit.rules.mup905_stack_not_read import StackNotRead
 from muaudit.rules.rule import Rule
 from muaudit.suggest import nearest
 
@@ -117,14 +129,31 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     IgnoreWithoutReason(),
     IgnoreNotUnderstood(),
     StaleBaselineEntry(),
+    DepthIgnored(),
+    DepthInInitAlone(),
+    BranchMultiplier(),
+    BranchLr(),
+    BranchInit(),
+    OutsideDepth(),
+    BranchEps(),
+    SkipScaled(),
+    IntoEveryBlock(),
+    LazyBlocks(),
+    DepthInConstant(),
     OpNotUnderstood(),
     NotAPowerLaw(),
     OptimizerNotKnown(),
     ParameterNotReached(),
+    StackNotRead(),
 )
 RULES: tuple[Rule, ...] = tuple(sorted((*_OF_ANY_PATH, PathDiffers(_OF_ANY_PATH)), key=lambda rule: rule.code))
 _BY_CODE: Mapping[str, Rule] = MappingProxyType({rule.code: rule for rule in RULES})
 _BY_NAME: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in RULES})
+
+
+def looked_for(code: str, axes: Collection[str]) -> bool:
+    """Whether an audit along one of these axes looks for a rule whose code begins like this."""
+    return any(rule.code.startswith(code) and (not rule.axis or rule.axis in axes) for rule in RULES)
 
 
 def get_rule(text: str) -> Rule:

@@ -30,6 +30,7 @@ from muaudit.rules.rule import Rule
 class UnusedIgnore(Rule):
     code = "MUP601"
     name = "unused-ignore"
+    axis = ""
     severity = "warning"
     summary = "an ignore comment that answers no finding"
     channel = "answer"

@@ -28,6 +28,7 @@ from muaudit.rules.rule import Rule
 class IgnoreWithoutReason(Rule):
     code = "MUP602"
     name = "ignore-without-reason"
+    axis = ""
     severity = "warning"
     summary = "an ignore comment gives no reason"
     channel = "answer"

@@ -28,6 +28,7 @@ from muaudit.rules.rule import Rule
 class IgnoreNotUnderstood(Rule):
     code = "MUP603"
     name = "ignore-not-understood"
+    axis = ""
     severity = "warning"
     summary = "a comment of muaudit's that cannot be read, or names no rule"
     channel = "answer"

@@ -28,6 +28,7 @@ from muaudit.rules.rule import Rule
 class StaleBaselineEntry(Rule):
     code = "MUP604"
     name = "stale-baseline-entry"
+    axis = ""
     severity = "advice"
     summary = "the baseline lists a finding that is there no more"
     channel = "answer"

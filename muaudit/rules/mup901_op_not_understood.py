@@ -29,6 +29,7 @@ from muaudit.rules.rule import Rule
 class OpNotUnderstood(Rule):
     code = "MUP901"
     name = "op-not-understood"
+    axis = ""
     severity = "warning"
     summary = "an operation has no rule, so what depends on it was not judged"
     channel = "unanalysed"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 class NotAPowerLaw(Rule):
     code = "MUP902"
     name = "not-a-power-law"
+    axis = ""
     severity = "warning"
     summary = "an initialization or constant follows no power of width"
     keys = any_role("not_power_law")

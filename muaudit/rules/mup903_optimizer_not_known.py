@@ -32,6 +32,7 @@ from muaudit.rules.rule import Rule
 class OptimizerNotKnown(Rule):
     code = "MUP903"
     name = "optimizer-not-known"
+    axis = ""
     severity = "warning"
     summary = "the optimizer's update rule is not known, so learning rates were not judged"
     channel = "unanalysed"

@@ -30,6 +30,7 @@ from muaudit.rules.rule import Rule
 class ParameterNotReached(Rule):
     code = "MUP904"
     name = "parameter-not-reached"
+    axis = ""
     severity = "warning"
     summary = "a parameter is never used in the recorded forward pass, so it has no role"
     channel = "unanalysed"

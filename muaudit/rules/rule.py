@@ -38,6 +38,7 @@ class Rule:
     keys: ClassVar[frozenset[Key]] = frozenset()
     channel: ClassVar[Channel] = "violation"
     fix_text: ClassVar[str] = ""  # the fix where it depends on nothing
+    axis: ClassVar[str] = "width"  # along which it looks; "" where along any
     of_paths: ClassVar[bool] = False  # reports what holds on another path than the one audited first
 
     def matches(self, d: Discrepancy) -> bool:

@@ -33,7 +33,13 @@ _POLICY = (
     SettingKey("tensor-ignores", "ignores", "Rules not to report for tensors or modules that match a pattern.", {}),
 )
 TOP = (
-    SettingKey("profile", "text", "School of µP: tp5, standard-full-align, lingle, or a YAML file.", "tp5"),
+    SettingKey(
+        "profile",
+        "text",
+        "School of µP: tp5, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
+        "tp5",
+    ),
+    SettingKey("axes", "texts", "What grows in an audit of its own: width, depth.", ["width"]),
     *_POLICY,
     SettingKey("strict", "flag", "Exit 1 when anything could not be analysed.", False),
     SettingKey("fail-on", "severity", "Exit 1 from this severity on.", "error"),
@@ -45,6 +51,8 @@ TOP = (
 TARGET = (
     SettingKey("target", "text", "file.py, file.py:Name, package.module:Name or a Hugging Face config.json.", None),
     SettingKey("width", "widths", "Probe widths by argument name.", {}),
+    SettingKey("depth", "widths", "Probe numbers of blocks by argument name.", {}),
+    SettingKey("axes", "texts", "What grows in an audit of its own, of this target.", None),
     SettingKey("set", "values", "Other constructor arguments or config fields.", {}),
     SettingKey("input", "texts", "What the forward is called with, such as int64[2,32].", []),
     SettingKey("init", "text", "The method that initializes the model after it is built (default: found out).", None),

@@ -29,6 +29,7 @@ class Configured:
     target_width: int | None = None
     seed: int = 0
     policy: Policy = field(default_factory=Policy)
+    axes: tuple[str, ...] = ("width",)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Settings:
 
     file: Path | None = None
     profile: str = "tp5"
+    axes: tuple[str, ...] = ("width",)
     policy: Policy = field(default_factory=Policy)
     strict: bool = False
     fail_on: Severity = "error"
@@ -70,6 +72,7 @@ def load_settings(start: Path, config: Path | None = None, isolated: bool = Fals
     return Settings(
         file=source.file,
         profile=_profile(top["profile"], source.file.parent),
+        axes=tuple(top["axes"]),
         policy=policy,
         strict=top["strict"],
         fail_on=top["fail-on"],
@@ -119,7 +122,12 @@ class _Reader:
             str(axis): check_widths(sizes, f"{self.source.at((*path, 'width'))}: width {axis}")
             for axis, sizes in given["width"].items()
         }
+        depths = {
+            str(axis): check_widths(sizes, f"{self.source.at((*path, 'depth'))}: depth {axis}", "2,4")
+            for axis, sizes in given["depth"].items()
+        }
         options = TargetOptions(
+            depths=depths,
             widths=widths,
             set=dict(given["set"]),
             inputs=parse_inputs(given["input"]),
@@ -137,6 +145,7 @@ class _Reader:
             target_width=given["target-width"],
             seed=given["seed"],
             policy=self.policy(given, path, policy, selected="select" in entry),
+            axes=tuple(given["axes"] if given["axes"] is not None else top["axes"]),
         )
 
     def policy(self, given: Mapping[str, Any], path: tuple[str, ...], outer: Policy, selected: bool = True) -> Policy:
@@ -175,6 +184,7 @@ def merged(configuration: TargetOptions, flags: TargetOptions) -> TargetOptions:
     return replace(
         flags,
         widths={**configuration.widths, **flags.widths},
+        depths={**configuration.depths, **flags.depths},
         set={**configuration.set, **flags.set},
         inputs=flags.inputs or configuration.inputs,
         optimizer=flags.optimizer or configuration.optimizer,

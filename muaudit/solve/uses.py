@@ -79,10 +79,15 @@ class Solver:
     """Walks a program once, collecting equations; then anchors what they leave open.
 
     without: scalings that are read as if their constant did not grow. right: sums whose constant is not asked for.
+    share: α, where what one block of L adds to its stream is of size L^-α. pinned: the stream is of size 1.
     """
 
-    def __init__(self, program: Program, without: Collection[Value] = (), right: Collection[Value] = ()) -> None:
+    def __init__(
+        self, program: Program, without: Collection[Value] = (), right: Collection[Value] = (), share: float = 1.0,
+        pinned: bool = True,
+    ) -> None:  # fmt: skip
         self.program = program
+        self.share, self.pinned = share, pinned
         self.without, self.right = without, right
         self.system = System()
         self.phi: dict[Value, Expr] = {}
@@ -131,7 +136,8 @@ class Solver:
         if x.name not in self._used:
             phi = self._first.setdefault(x.name, phi)
         self._used.add(x.name)
-        self.uses.append(Use(x.name, how.role, how.e_in, how.e_out, phi, how.at, dims=x.dims))
+        alpha = self.share if how.at in self.program.inside else None
+        self.uses.append(Use(x.name, how.role, how.e_in, how.e_out, phi, how.at, dims=x.dims, alpha=alpha))
         return phi
 
     def open(self) -> Expr:
@@ -250,6 +256,7 @@ class Solver:
                 self.tainted.add(value)
             if value.derivative or any(a in self.derived for a in value.args):
                 self.derived.add(value)
+            self._pin_stream(value)
             phi = kind.equation(value, self)
             if phi is None:
                 self.zero.add(value)
@@ -265,6 +272,14 @@ class Solver:
                 self.listed.setdefault(op.meta["param"], (self.program.aligned.by_node[op], reason))
         return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.listed,
                      frozenset(self.sized))  # fmt: skip
+
+    def _pin_stream(self, v: Value) -> None:
+        """What a block finds in the stream is of size 1, before anything is said of what it adds."""
+        stack = self.program.stack
+        if self.pinned and stack is not None and v in stack.joins:
+            for arg in v.args:
+                if arg.kind != "term":
+                    self.pin(arg, v)
 
     def _mark_normalised(self) -> None:
         """Which weights are read by norms alone, whatever slices of them are multiplied one by one."""

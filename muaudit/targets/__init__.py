@@ -47,6 +47,7 @@ def from_functions(
     scheduler: Callable[..., Any] | None = None,
     batches: Callable[..., Any] | None = None,
     init: Callable[..., Any] | None = None,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
 ) -> Target:
     """A target from Python functions, each as in a spec: `build(width) -> nn.Module`, `batch(width)`,
     `batches(width, seed)`, `loss(output, batch)`, `optimizer(model)` or an optimizer's name, `scheduler(optimizer)`,
@@ -58,5 +59,5 @@ def from_functions(
     from muaudit.targets.spec import target_from_functions
 
     return target_from_functions(
-        build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler, batches, init
+        build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler, batches, init, depths
     )

@@ -65,6 +65,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         cut=trial.variant.cut,
         missing=trial.variant.missing,
         filled=_filled(trial, source),
+        depths=trial.variant.depths,
     )
 
 

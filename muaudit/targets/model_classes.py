@@ -11,6 +11,7 @@ from typing import Any
 from muaudit.targets import argnames, arguments, small, suggested_specs
 from muaudit.targets.arguments import Arguments
 from muaudit.targets.assertions import AssertedError, answered
+from muaudit.targets.deeper import depth_axes, of_depths
 from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
 from muaudit.targets.guesses import Hints
@@ -77,9 +78,11 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
             continue  # the next plan leaves the image as it is
         found = covered(each, read.knobs, options.set, read.construct)
         plan = found.plan
+        depths = depth_axes(read.knobs, plan.fixed, options, read.root.name)
         yield Variant(
-            plan.axes, _build(read, plan), plan.notes, _hints(read, plan), _cut(read, plan, options.set), found.missing
-        )
+            plan.axes, _build(read, plan), plan.notes, _hints(read, plan), _cut(read, plan, options.set), found.missing,
+            depths,
+        )  # fmt: skip
 
 
 def _own_images(read: Arguments, plan: WidthPlan, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,8 +107,11 @@ def _larger(own: Any, used: Any) -> bool:
 
 
 def _build(read: Arguments, plan: WidthPlan) -> Callable[[Sizes], Any]:
+    widths = {axis.name for axis in plan.axes}
+
     def build(sizes: Sizes) -> Any:
-        values = plan.values(sizes)
+        others = {name: size for name, size in sizes.items() if name not in widths}
+        values = plan.values(sizes) | of_depths(read.knobs, others)
         try:
             return read.construct(values)
         except AssertionError as error:

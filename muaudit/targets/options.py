@@ -52,6 +52,7 @@ class TargetOptions:
     optimizer_kinds: (parameter name pattern, what trains these), for an optimizer whose own step cannot tell.
     bsh: microsoft/mup's base shape file of the model.
     init: the method that initializes the model after it is built. no_init: none does, also where one could.
+    depths: as widths, for numbers of blocks.
     batch, loss, build_optimizer: callables from the Python API, as in a spec.
     """
 
@@ -67,11 +68,17 @@ class TargetOptions:
     build_optimizer: Callable[..., Any] | None = None
     init: str | None = None
     no_init: bool = False
+    depths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def parse_widths(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """`--width n_embd=64,128` or `--width 64,128`, repeatable, to axis name → sizes."""
     return dict(_parse_width(text) for text in texts)
+
+
+def parse_depths(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """`--depth n_layer=2,4` or `--depth 2,4`, repeatable, to argument name → sizes."""
+    return dict(_parse_sizes(text, "--depth", "n_layer=2,4", "2,4") for text in texts)
 
 
 def parse_set(texts: Iterable[str]) -> dict[str, object]:
@@ -115,14 +122,14 @@ def parse_optimizer_kinds(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def check_widths(sizes: Iterable[object], where: str) -> tuple[int, ...]:
+def check_widths(sizes: Iterable[object], where: str, example: str = "64,128") -> tuple[int, ...]:
     """The sizes as ascending ints. Raises UserError unless they are two or more different positive ints."""
     found = tuple(sizes)
     numbers = tuple(sorted({size for size in found if isinstance(size, int) and not isinstance(size, bool)}))
     if len(numbers) != len(found) or len(numbers) < 2 or numbers[0] < 1:
         shown = ", ".join(str(size) for size in found) or "nothing"
         raise UserError(f"{where} expects at least two different positive whole numbers, found {shown}",
-                        "for example 64,128")  # fmt: skip
+                        f"for example {example}")  # fmt: skip
     return numbers
 
 
@@ -133,18 +140,23 @@ def check_init(init: str | None, no_init: bool) -> None:
 
 
 def _parse_width(text: str) -> tuple[str, tuple[int, ...]]:
+    return _parse_sizes(text, "--width", "n_embd=64,128", "64,128")
+
+
+def _parse_sizes(text: str, flag: str, named: str, bare: str) -> tuple[str, tuple[int, ...]]:
+    """named, bare: what the flag takes, as examples."""
     name, equals, sizes = text.rpartition("=")
     if equals and not name.strip():
         raise UserError(
-            f"--width expects NAME=SIZE,SIZE, found {text!r}", "for example --width n_embd=64,128 or --width 64,128"
+            f"{flag} expects NAME=SIZE,SIZE, found {text!r}", f"for example {flag} {named} or {flag} {bare}"
         )
     parts = [part.strip() for part in sizes.split(",") if part.strip()]
     if name.strip() and len(parts) > 1 and len(set(parts)) == 1:
         raise UserError(
-            f"--width {text} does not grow: a width is probed at two sizes or more",
+            f"{flag} {text} does not grow: a {flag[2:]} is probed at two sizes or more",
             f"to hold it fixed: --set {name.strip()}={parts[0]}",
         )
-    return name.strip() or MAIN_AXIS, check_widths(map(_literal, parts), f"--width {text}:")
+    return name.strip() or MAIN_AXIS, check_widths(map(_literal, parts), f"{flag} {text}:", bare)
 
 
 def _parse_input(text: str) -> tuple[str | None, InputSpec]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WidthAxis:
-    """One width argument and the sizes it is probed at.
+    """One argument that grows, a width or a depth, and the sizes it is probed at.
 
     `probes` holds at least two ascending sizes; `default` is the model's own size, where it has one.
     """
@@ -22,6 +22,12 @@ class WidthAxis:
     name: str
     probes: tuple[int, ...]
     default: int | None = None
+
+    def at(self, probe: int) -> int:
+        """The size at a probe; past the last one it goes on growing by the same factor."""
+        further = probe - len(self.probes) + 1
+        factor = self.probes[1] / self.probes[0]
+        return self.probes[probe] if further <= 0 else round(self.probes[-1] * factor**further)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Target:
     missing: kinds of modules that only the whole model has, each with why: they are not analysed.
     filled: settings of its optimizer that its method asks for and was given an ordinary value.
     own: the model itself, where `build` makes a smaller one of its kind: a published configuration. None otherwise.
+    depths: the arguments that say how many blocks are repeated, which all grow together; `build` takes them beside the
+        widths, and uses the model's own small ones without them.
     """
 
     label: str
@@ -82,12 +90,8 @@ class Target:
     cut: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[tuple[str, str], ...] = ()
     filled: frozenset[str] = frozenset()
+    depths: tuple[WidthAxis, ...] = ()
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""
-        return {axis.name: _size(axis.probes, probe) for axis in self.axes}
-
-
-def _size(probes: tuple[int, ...], probe: int) -> int:
-    further = probe - len(probes) + 1
-    return probes[probe] if further <= 0 else round(probes[-1] * (probes[1] / probes[0]) ** further)
+        return {axis.name: axis.at(probe) for axis in self.axes}

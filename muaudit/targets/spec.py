@@ -12,6 +12,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets import batch_stream
+from muaudit.targets.deeper import given_depths, is_depth
 from muaudit.targets.draft import finish
 from muaudit.targets.initialization import of_module
 from muaudit.targets.loader import near
@@ -43,6 +44,7 @@ class Spec:
     path: Path | None = None
     init: Callable[..., Any] | None = None
     written: bool = True
+    depths: Any = None
 
 
 def target_from_module(module: ModuleType, options: TargetOptions, path: Path | None, build: str = "build") -> Target:
@@ -55,7 +57,7 @@ def target_from_module(module: ModuleType, options: TargetOptions, path: Path | 
     widths = getattr(module, "widths", None)
     spec = Spec(
         getattr(module, build), where, build, widths=widths, path=path, written=build == "build",
-        init=of_module(module), **functions,
+        init=of_module(module), depths=getattr(module, "depths", None), **functions,
     )  # fmt: skip
     return target_from_spec(spec, options)
 
@@ -65,6 +67,7 @@ def target_from_functions(
     optimizer: Callable[..., Any] | str | None, widths: Sequence[int] | Mapping[str, Sequence[int]] | None,
     name: str | None, options: TargetOptions, scheduler: Callable[..., Any] | None = None,
     batches: Callable[..., Any] | None = None, init: Callable[..., Any] | None = None,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
 ) -> Target:  # fmt: skip
     """The target behind `muaudit.targets.from_functions`."""
     if isinstance(optimizer, str):
@@ -75,7 +78,8 @@ def target_from_functions(
     path = Path(code.co_filename) if code is not None and Path(code.co_filename).is_file() else None
     where = name or called
     return target_from_spec(
-        Spec(build, where, called, batch, batches, loss, optimizer, scheduler, widths, path, init), options
+        Spec(build, where, called, batch, batches, loss, optimizer, scheduler, widths, path, init, depths=depths),
+        options,
     )
 
 
@@ -111,16 +115,38 @@ def _variants(spec: Spec, names: list[str], options: TargetOptions) -> Iterator[
     given = {name: options.widths.get(name) or options.widths.get(MAIN_AXIS) for name in names}
     declared = _declared(spec, names) if spec.widths is not None else {}
     settled = all(given[name] or declared.get(name) for name in names)
+    depths = _depths(spec, names, options)
     for probes in PROBES[:1] if settled else PROBES:
         axes = tuple(WidthAxis(name, given[name] or declared.get(name) or probes) for name in names)
-        yield Variant(axes, lambda sizes: _call_build(spec, sizes, names, options))
+        yield Variant(axes, lambda sizes: _call_build(spec, sizes, names, options), depths=depths)
 
 
 def _call_build(spec: Spec, sizes: Sizes, names: list[str], options: TargetOptions) -> Any:
-    settings = {name: value for name, value in options.set.items() if name not in sizes}
+    settings = dict(options.set) | {name: size for name, size in sizes.items() if name not in names}
     if len(names) == 1 and _positional(spec.build, names[0]):
         return spec.build(sizes[names[0]], **settings)
     return spec.build(**{name: sizes[name] for name in names}, **settings)
+
+
+def _depths(spec: Spec, names: list[str], options: TargetOptions) -> tuple[WidthAxis, ...]:
+    """The arguments of build that are numbers of blocks, at the probes of the user, of the spec, or at 2 and 4."""
+    own = {} if spec.depths is None else _sizes_by_name(spec, spec.depths, "depths", "2,4")
+    try:
+        parameters = inspect.signature(spec.build).parameters
+    except (TypeError, ValueError):
+        return ()
+    asked = [name for name in (*options.depths, *own) if name != MAIN_AXIS]
+    for name in asked:
+        if name not in parameters:
+            raise UserError(f"{spec.where}: {spec.called} has no argument {name!r}, which is to be a depth",
+                            near(name, list(parameters), "its arguments"))  # fmt: skip
+    chosen = asked or [name for name in parameters if is_depth(name) and name not in names]
+    found = []
+    for name in dict.fromkeys(chosen):
+        default = options.set.get(name, parameters[name].default)
+        probes = given_depths(options, name) or own.get(name) or own.get(MAIN_AXIS) or (2, 4)
+        found.append(WidthAxis(name, probes, default if type(default) is int else None))
+    return tuple(found)
 
 
 def _width_arguments(spec: Spec, options: TargetOptions) -> tuple[list[str], list[str]]:
@@ -149,20 +175,25 @@ def _width_arguments(spec: Spec, options: TargetOptions) -> tuple[list[str], lis
 
 def _declared(spec: Spec, names: list[str]) -> dict[str, tuple[int, ...]]:
     """The spec's own `widths`: for all width arguments alike, or a dict by name."""
-    widths = spec.widths
-    if isinstance(widths, Mapping):
+    found = _sizes_by_name(spec, spec.widths, "widths", "64,128")
+    common = found.get(MAIN_AXIS)
+    return {name: sizes for name in names if (sizes := found.get(name, common)) is not None}
+
+
+def _sizes_by_name(spec: Spec, given: Any, called: str, example: str) -> dict[str, tuple[int, ...]]:
+    """What a spec says of sizes to probe: by the name of the argument, `MAIN_AXIS` for all of them alike."""
+    if isinstance(given, Mapping):
         arguments = list(inspect.signature(spec.build).parameters)
-        unknown = [name for name in widths if name not in (*names, *arguments)]
+        unknown = [name for name in given if name not in arguments]
         if unknown:
-            raise UserError(f"{spec.where}: widths names {unknown[0]!r}, which is no argument of {spec.called}",
+            raise UserError(f"{spec.where}: {called} names {unknown[0]!r}, which is no argument of {spec.called}",
                             near(str(unknown[0]), arguments, "its arguments"))  # fmt: skip
-        checked = {name: check_widths(sizes, f"{spec.where}: widths[{name!r}]") for name, sizes in widths.items()}
-        return {name: sizes for name, sizes in checked.items() if name in names}
-    if isinstance(widths, str) or not isinstance(widths, Sequence | range | set):
-        raise UserError(f"{spec.where}: widths is {widths!r}, expected at least two whole numbers",
-                        "for example widths = (64, 128)")  # fmt: skip
-    sizes = check_widths(widths, f"{spec.where}: widths")
-    return dict.fromkeys(names, sizes)
+        return {str(name): check_widths(sizes, f"{spec.where}: {called}[{name!r}]", example)
+                for name, sizes in given.items()}  # fmt: skip
+    if isinstance(given, str) or not isinstance(given, Sequence | range | set):
+        raise UserError(f"{spec.where}: {called} is {given!r}, expected at least two whole numbers",
+                        f"for example {called} = ({example.replace(',', ', ')})")  # fmt: skip
+    return {MAIN_AXIS: check_widths(given, f"{spec.where}: {called}", example)}
 
 
 def _positional(function: Callable[..., Any], name: str) -> bool:

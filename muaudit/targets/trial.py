@@ -35,6 +35,7 @@ class Variant:
 
     cut: arguments that were made smaller, with the model's own values.
     missing: kinds of modules that only the whole model has, each with why.
+    depths: the arguments that are numbers of blocks, which `build` takes beside the axes.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -43,6 +44,7 @@ class Variant:
     hints: Hints = field(default_factory=Hints)
     cut: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[tuple[str, str], ...] = ()
+    depths: tuple[WidthAxis, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Align the recordings of two widths: one `Op` per recorded operation, with sizes and constants at both widths.
+"""Align the recordings of two sizes: one `Op` per recorded operation, with sizes and constants at both.
 
 The structure (which value feeds which) is taken from the narrow recording; the wide one supplies the second size of
 every dim and the second value of every constant. Where routing or loops over heads make the two graphs differ,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
@@ -125,19 +125,27 @@ def op_name(node: fx.Node) -> str:
     return str(target.overloadpacket) if hasattr(target, "overloadpacket") else str(target)
 
 
+Names = Callable[[str], str | None]  # from names in one recording to those in another; None for what is not in it
+
+
+def _same(name: str) -> str:
+    return name
+
+
 def align(
     narrow: Recording,
     wide: Recording,
     ratios: Sequence[float],
     alone: Mapping[fx.Node, str] | None = None,
     third: tuple[Recording, float] | None = None,
+    names: Sequence[Names] = (_same, _same),
 ) -> Aligned:
     """Match two recordings operation by operation.
 
     alone: what has no like in the other recording, and the reason to give. third: a wider recording, and the log of its
-    width over that of `wide`.
+    width over that of `wide`. names: what modules and parameters of `wide` and of the third are called in `narrow`.
     """
-    matches = _match(list(narrow.graph.nodes), list(wide.graph.nodes))
+    matches = _match(list(narrow.graph.nodes), list(wide.graph.nodes), names[0])
     sizes = SizeExponents(ratios)
     for node, other in matches.items():
         if isinstance(ops.of(op_name(node)), SizedByData):
@@ -149,7 +157,7 @@ def align(
         found.append(Op(len(found), op_name(node), node, match, dims))
     found = [op if op.wide is not None else _guessed(op, sizes) for op in found]
     by_node = {op.narrow: op for op in found}
-    later = Third(_match(list(narrow.graph.nodes), list(third[0].graph.nodes)), third[1]) if third else None
+    later = Third(_match(list(narrow.graph.nodes), list(third[0].graph.nodes), names[1]), third[1]) if third else None
     return Aligned(tuple(found), by_node, narrow, wide, sizes, alone or {}, later)
 
 
@@ -162,34 +170,37 @@ def _guessed(op: Op, sizes: SizeExponents) -> Op:
     return Op(op.index, op.name, op.narrow, None, tuple(sizes.guess(size) for size in op.shape))
 
 
-def _match(narrow: list[fx.Node], wide: list[fx.Node]) -> dict[fx.Node, fx.Node]:
+def _match(narrow: list[fx.Node], wide: list[fx.Node], names: Names) -> dict[fx.Node, fx.Node]:
     if [n.target if n.op != "placeholder" else n.op for n in narrow] == [
         n.target if n.op != "placeholder" else n.op for n in wide
     ]:
         return dict(zip(narrow, wide, strict=True))
-    return _match_by_module(narrow, wide)
+    return _match_by_module(narrow, wide, names)
 
 
-def _match_by_module(narrow: list[fx.Node], wide: list[fx.Node]) -> dict[fx.Node, fx.Node]:
-    groups_narrow, groups_wide = _groups(narrow), _groups(wide)
+def _match_by_module(narrow: list[fx.Node], wide: list[fx.Node], names: Names) -> dict[fx.Node, fx.Node]:
+    groups_narrow, groups_wide = _groups(narrow, _same), _groups(wide, names)
     matches: dict[fx.Node, fx.Node] = {}
     for key, nodes in groups_narrow.items():
         others = groups_wide.get(key, [])
-        keys, other_keys = [_key(n) for n in nodes], [_key(n) for n in others]
+        keys, other_keys = [_key(n, _same) for n in nodes], [_key(n, names) for n in others]
         for block in SequenceMatcher(None, keys, other_keys, autojunk=False).get_matching_blocks():
             for offset in range(block.size):
                 matches[nodes[block.a + offset]] = others[block.b + offset]
     return matches
 
 
-def _groups(nodes: list[fx.Node]) -> dict[tuple[str, int], list[fx.Node]]:
+def _groups(nodes: list[fx.Node], names: Names) -> dict[tuple[str, int], list[fx.Node]]:
     groups: dict[tuple[str, int], list[fx.Node]] = defaultdict(list)
     for node in nodes:
-        groups[(node.meta["module"], node.meta["call"])].append(node)
+        module = names(node.meta["module"])
+        if module is not None:
+            groups[(module, node.meta["call"])].append(node)
     return groups
 
 
-def _key(node: fx.Node) -> tuple[Any, ...]:
+def _key(node: fx.Node, names: Names) -> tuple[Any, ...]:
     if node.op == "placeholder":
-        return ("placeholder", node.meta.get("leaf"))
+        leaf = node.meta.get("leaf")
+        return ("placeholder", names(leaf) if leaf is not None else None)
     return (op_name(node), node.meta.get("line"), len(node.meta["shape"]))

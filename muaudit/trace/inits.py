@@ -89,6 +89,7 @@ class Init:
     rms: tuple[float, float]
     mean_share: float
     mean_significant: bool
+    note: str = ""  # why it is no power, where that is known
 
 
 def measure(

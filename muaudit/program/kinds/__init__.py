@@ -1,4 +1,4 @@
-"""The fifteen kinds of value, one file each: equation, exponents forwards and backwards, words.
+"""The sixteen kinds of value, one file each: equation, exponents forwards and backwards, words.
 
 | kind      | meaning                                                       | fields of a value                    |
 |-----------|---------------------------------------------------------------|--------------------------------------|
@@ -17,6 +17,7 @@
 | act       | elementwise function with a scale of its own                  | c: degree at large arguments, low    |
 | loss      | a loss function of arg0                                       |                                      |
 | unknown   | not understood                                                | note                                 |
+| term      | what one branch adds to the residual stream                   | e: exponent of the number of terms   |
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ from .power import Power
 from .reduce import Reduce
 from .scale import Scale
 from .softmax import Softmax
+from .term import Term
 from .unknown import Unknown
 from .view import View
 
 MEANINGS: Mapping[Kind, Meaning] = {
     "param": Param(), "data": Data(), "scale": Scale(), "view": View(), "join": Join(), "lookup": Lookup(),
     "contract": Contract(), "mul": Mul(), "power": Power(), "reduce": Reduce(), "norm": Norm(), "softmax": Softmax(),
-    "act": Act(), "loss": Loss(), "unknown": Unknown(),
+    "act": Act(), "loss": Loss(), "unknown": Unknown(), "term": Term(),
 }  # fmt: skip
 
 

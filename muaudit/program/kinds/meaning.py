@@ -1,4 +1,4 @@
-"""What a kind of value is for: the one base of the fifteen files beside this one, and what their methods are told.
+"""What a kind of value is for: the one base of the sixteen files beside this one, and what their methods are told.
 
 A kind says four things. Its equation: what size it has in an ideal run, given the sizes that it reads (`solve.uses`
 walks the program and collects these). How it is used as a weight, where it is made of parameters alone. The exponents
@@ -37,6 +37,7 @@ class Equations(Protocol):
 
     uses: list[Use]
     without: Collection[Value]  # scalings that are read as if their constant did not grow
+    share: float  # α: what one block of L adds to the stream is of size L^-α
 
     def act(self, x: Value, at: Value, role: Role | None = None) -> Expr | None:
         """φ of an operand that `at` reads as an activation; None for zeros. A bare parameter becomes a source."""

@@ -1,0 +1,87 @@
+"""The audit over depth, top to bottom: record two numbers of blocks → align → read the stream → judge → report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..analysis import SEED, Analysis, analyse
+from ..analysis.along_depth import Depth
+from ..analysis.derivations import Derivations
+from ..findings.model import Report, Unanalysed, Verdict, Violation
+from ..parametrizations.profile_file import get_profile
+from ..parametrizations.profiles import Profile
+from ..release import __version__
+from ..targets.probe import Target
+from ..trace.kernels import probe_kernels
+from .located import located
+from .not_analysed import not_analysed
+from .rows import activation_rows, aliases, tensor_rows
+from .violations import judge
+
+
+def audit_over_depth(target: Target, *, profile: Profile | str = "completep", seed: int = SEED) -> Report:
+    """Audit a target along its number of blocks. Nothing is trained.
+
+    Raises:
+        UserError: the user's code raised, or there is no stack of blocks whose number grows alone.
+    """
+    school = get_profile(profile) if isinstance(profile, str) else profile
+    with probe_kernels():
+        known = analyse(target, Depth(school.depth_alpha), seed=seed)
+    return located(_report(known, school), target, known.defined)
+
+
+def _report(known: Analysis, school: Profile) -> Report:
+    target, scaling = known.target, known.scaling
+    violations = judge(scaling.discrepancies, school)
+    rows, values = activation_rows(scaling, known.prediction)
+    unanalysed = tuple(_unread(known))
+    axis = target.depths[0]
+    return Report(
+        version=__version__,
+        target=target.label,
+        describe=f"{target.label}, {_arguments(target)}, input {target.describe.rpartition(', input ')[2]}",
+        width_name=axis.name,
+        probes=axis.probes[:2],
+        optimizer=target.optimizer_name,
+        optimizer_source=target.optimizer_source,
+        profile=school.name,
+        tensors=tuple(tensor_rows(scaling)),
+        activations=rows,
+        verdict=_verdict(violations, unanalysed),
+        violations=violations,
+        unanalysed=unanalysed,
+        notes=(*target.notes, _held(target)),
+        derivations=Derivations(scaling, known.prediction, values, aliases(scaling)),
+        axis="depth",
+    )
+
+
+def _arguments(target: Target) -> str:
+    """`n_layer 2 → 4`, for every number of blocks."""
+    return ", ".join(f"{axis.name} {axis.probes[0]} → {axis.probes[1]}" for axis in target.depths)
+
+
+def _held(target: Target) -> str:
+    return f"held fixed: {', '.join(f'{name} = {size}' for name, size in target.sizes(0).items())}"
+
+
+def _unread(known: Analysis) -> Iterable[Unanalysed]:
+    """The stacks that could not be read, and what could not be judged in those that could."""
+    scaling, stack = known.scaling, known.scaling.program.stack
+    assert stack is not None
+    for each in stack.unread:
+        where = (each.op.file, each.op.line) if each.op is not None else (None, None)
+        yield Unanalysed(each.container or "(model)", *where, each.reason, "MUP905")
+    for d in known.of_schedule:
+        reason = "the scheduler changes how learning rates follow depth, which is not judged"
+        yield Unanalysed(d.optimizer or "scheduler", d.file, d.line, reason, "MUP905")
+    yield from not_analysed(scaling, "depth", "L")
+
+
+def _verdict(violations: Iterable[Violation], unanalysed: tuple[Unanalysed, ...]) -> Verdict:
+    """standard: nothing follows depth; mup: nothing is wrong over it."""
+    errors = [v for v in violations if v.severity == "error"]
+    if any(v.name == "depth-ignored" for v in errors):
+        return "standard"
+    return "mixed" if errors else "unknown" if unanalysed else "mup"
