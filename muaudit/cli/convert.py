@@ -101,6 +101,12 @@ def convert(
     emit_bsh: Annotated[
         bool, typer.Option("--emit-bsh", help="Write model.bsh too: base shapes for microsoft/mup.")
     ] = False,
+    emit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Write the plan as rules for torchtitan, olmo-core, automodel or json. Repeatable."
+        ),
+    ] = None,
     for_: Annotated[
         str,
         typer.Option(
@@ -128,6 +134,7 @@ def convert(
     wanted = Wanted(
         out, job.seed, state_dict, no_state_dict, fresh, function_preserving, from_, optimizer_state,
         tuple(keep or ()), verify, emit_python, emit_bsh, for_,
+        tuple(emit or ()),
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small

@@ -19,6 +19,7 @@ from ..reading import Malformed, parse_yaml, read_text
 from ..targets.base_shapes import bsh_text
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
+from .framework_rules import check_framework, emitted
 from .initial_weights import nbytes, write_fresh
 from .python_module import module_text
 from .ways import check_way
@@ -58,10 +59,13 @@ class Wanted:
     emit_python: bool = False
     emit_bsh: bool = False
     way: str = "plain"
+    emit: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise UserError where the meaning of a checkpoint is left open, or options contradict each other."""
         check_way(self.way)
+        for name in self.emit:
+            check_framework(name)
         if self.fresh and self.function_preserving:
             raise UserError("--fresh and --function-preserving are two different things", _MEANINGS)
         if self.no_state_dict and self.state_dict is not None:
@@ -114,6 +118,7 @@ class Conversion:
     transfer: CheckpointTransfer | None = None
     model: Skeleton | None = None
     total: int = field(default=0)
+    rules: tuple[tuple[str, str], ...] = ()
 
     def write(self, advance: Callable[[int], None]) -> Verified | None:
         """Write the folder in one step; with `--verify`, only if the outputs agree.
@@ -142,6 +147,8 @@ class Conversion:
         return chosen and self.full is not None and not self.why_not
 
     def _emit(self, folder: Path) -> None:
+        for name, text in self.rules:
+            (folder / name).write_text(text, encoding="utf-8")
         if self.wanted.emit_python:
             (folder / MODULE).write_text(module_text(self.plan, Path(MODULE).stem), encoding="utf-8")
         if self.wanted.emit_bsh:
@@ -175,8 +182,9 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
     Raises:
         UserError: a file is damaged, is not this model's, or was converted before.
     """
+    rules = tuple(emitted(plan, name, _names(full, plan)) for name in wanted.emit)
     if wanted.state_dict is None:
-        output = Conversion(target, full, why_not or _too_large(full, plan), plan, wanted)
+        output = Conversion(target, full, why_not or _too_large(full, plan), plan, wanted, rules=rules)
         return replace(output, total=_size(full, plan)) if output.starts and full is not None else output
     if full is None:
         raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
@@ -184,7 +192,14 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
     model = skeleton(full, plan.width)
     request = TransferRequest(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
     transfer = prepare(request, model, wanted.out)
-    return Conversion(target, full, why_not, plan, wanted, transfer, model, transfer.nbytes)
+    return Conversion(target, full, why_not, plan, wanted, transfer, model, transfer.nbytes, rules)
+
+
+def _names(full: Target | None, plan: Plan) -> list[str]:
+    """The names of all parameters that the model has at its own size. Raises UserError where that cannot be built."""
+    if full is None:
+        raise UserError("--emit needs the names of the whole model, which cannot be built here")
+    return [names[0] for names in skeleton(full, plan.width).parameters]
 
 
 def _too_large(full: Target | None, plan: Plan) -> str:
