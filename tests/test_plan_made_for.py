@@ -19,6 +19,8 @@ from muaudit.errors import UserError
 from muaudit.plan.file import write_plan
 from muaudit.plan.plan import Plan
 from muaudit.plan.planned import planned
+from muaudit.sweep import prepare
+from muaudit.sweep.trainings import TrainingSettings
 from muaudit.targets import Target, from_functions, resolve
 from muaudit.targets.options import TargetOptions
 
@@ -142,6 +144,12 @@ def test_a_target_is_held_against_the_plan() -> None:
         planned(target(n_head=8), plan())
     with pytest.raises(UserError, match=r"betas is \(0.9, 0.99\), it was \(0.9, 0.95\)"):
         planned(target(betas=(0.9, 0.99)), plan())
+
+
+def test_a_sweep_varies_the_settings_that_are_the_targets_own() -> None:
+    variant = prepare.variant(prepare.CONVERTED, target(), TrainingSettings(data="text"), plan())
+    _, varied = variant.make(64, {"beta2": 0.99, "weight_decay": 0.2}, 0)
+    assert varied.param_groups[0]["betas"][1] == 0.99
 
 
 def test_groups_have_the_targets_own_decay_and_eps() -> None:

@@ -22,17 +22,21 @@ from .plan import Plan
 _LR = 1e-3
 
 
-def planned(target: Target, plan: Plan) -> Target:
+def planned(target: Target, plan: Plan, *, compared: bool = True) -> Target:
     """`target` with the plan applied at every width it is built at, and trained with the plan's groups.
 
+    compared: whether the target is held against what the plan was made for; not where it was before and its
+        optimizer's settings are being varied.
+
     Raises:
-        UserError: the plan is for another width argument; on building: it is for another model.
+        UserError: the plan is for another width argument or another model.
     """
     axis = target.axes[0].name
     if plan.width_name != axis:
         raise UserError(f"this plan goes by the width {plan.width_name!r}, the target by {axis!r}")
 
-    refuse_other_target(target, plan)
+    if compared:
+        refuse_other_target(target, plan)
     plan = _for_audits(plan)
 
     def build(sizes: Mapping[str, int], seed: int) -> nn.Module:
@@ -64,7 +68,8 @@ def refuse_other_target(target: Target, plan: Plan) -> None:
         width = target.axes[0].default
         plan.made_for.refuse_other(skeleton(replace(target, build=target.own.build), width).model, width)
     own, known = own_settings(target.optimizer(model, sizes), target.filled), plan.made_for.settings
-    differing = [name for name in own.keys() & known.keys() if own[name] != known[name]]
+    common = (own.keys() & known.keys()) - {"weight_decay"}  # which is tuned, as the learning rate is
+    differing = [name for name in common if own[name] != known[name]]
     if differing and name_of(target.optimizer(model, sizes)) == plan.optimizer:
         rows = "\n".join(f"  {name} is {own[name]}, it was {known[name]}" for name in sorted(differing))
         raise UserError(f"this plan was made for other settings of the optimizer:\n{rows}", "convert again")

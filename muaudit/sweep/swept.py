@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..plan.file import load_plan
 from ..plan.plan import Plan
+from ..plan.planned import refuse_other_target
 from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
 from ..targets.probe import Target
 from ..training.run_settings import parse_width_list
@@ -40,6 +41,7 @@ def variants_of(
             if request.plan is not None
             else prepare.converted(target, widths, request.base_width)
         )
+        refuse_other_target(target, plan)  # here: in a run, the optimizer's settings are what is swept
         variants.append(prepare.variant(prepare.CONVERTED, target, settings, plan))
     if request.compare is not None:
         other = prepare.variant(prepare.OTHER, resolve(request.compare, options), settings)

@@ -70,7 +70,7 @@ class SweepVariant:
             return tune(own.optimizer(model, sizes), hp, largest)
 
         tuned = replace(own, optimizer=optimizer)
-        return tuned if self.plan is None else planned(tuned, self.plan)
+        return tuned if self.plan is None else planned(tuned, self.plan, compared=False)
 
 
 def tune(
