@@ -415,7 +415,7 @@ def test_a_list_of_neighbouring_sizes_is_long_enough_for_hidden_layers(tmp_path:
     found = target(tmp_path, PAIRS)
     assert found.axes[0].name == "layers_hidden"
     shapes = [tuple(each.shape) for each in found.build(found.sizes(0), 0).parameters() if each.dim() > 1]
-    assert shapes == [(64, 64)] * 3
+    assert shapes == [(64, 32), (64, 64), (10, 64)]
 
 
 CROSSED = """class Net(nn.Module):

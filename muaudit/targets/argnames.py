@@ -106,6 +106,7 @@ GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
     (("d_conv", "conv_kernel"), 4), (("batch_size",), 2),
     (("frame_patch_size", "temporal_patch_size", "tubelet_size"), 2), (("frames", "num_frames",
     "n_frames"), 8), (("attn_resolutions", "attention_resolutions"), (16, 8, 4, 2)),
+    (("lb", "low", "lower_bound"), 0.0), (("ub", "high", "upper_bound"), 1.0),
     (("alpha", "negative_slope", "slope"), 0.2), (("max_action", "act_limit", "action_scale"),
     1.0), (("multiple_of",), 32), (("tie_weights",
     "tie_word_embeddings", "weight_tying", "tied", "flash", "flash_attention", "use_flash"), False), (("init_std",

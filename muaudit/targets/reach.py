@@ -56,6 +56,19 @@ def count(construct: Construct, values: Mapping[str, Any]) -> int:
     return sum(math.prod(shape) for shape in (shapes(construct, values) or {}).values())
 
 
+def goes_through(construct: Construct, values: Mapping[str, Any], name: str) -> bool | None:
+    """Whether a list begins with what is read and never made, and ends with what is made and never read.
+
+    Its first and last entry must be sizes that nothing else has. None where the model cannot be built like that.
+    """
+    found = shapes(construct, values)
+    if found is None:
+        return None
+    made, read = ({shape[side] for shape in found.values() if len(shape) > 1} for side in (0, 1))
+    first, last = values[name][0], values[name][-1]
+    return first in read - made and last in made - read
+
+
 def _doubled(value: Any) -> Any:
     return [2 * each for each in value] if isinstance(value, (list, tuple)) else 2 * value
 

@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from muaudit.targets.source import class_node, function_node
@@ -24,10 +24,14 @@ _WALKED = ("zip", "enumerate", "list", "reversed", "sum", "len", "map", "sorted"
 
 @dataclass(frozen=True)
 class Sequence:
-    """A list that an argument has to be. length: 0 where any will do. changed: it is a list, not a tuple."""
+    """A list that an argument has to be. length: 0 where any will do. changed: it is a list, not a tuple.
+
+    through: each entry and the next are the input and the output of a layer, from that of the model to its own.
+    """
 
     length: int = 0
     changed: bool = False
+    through: bool = False
 
     def of(self, values: tuple[Any, ...]) -> Any:
         """These values as what the argument has to be."""
@@ -45,7 +49,8 @@ def listed(called: Callable[..., Any], deep: int = 2) -> dict[str, Sequence]:
                 found[name] = shape
     known = {each.length for each in found.values() if each.length} | _defaults(called)
     usual = known.pop() if len(known) == 1 else _USUAL
-    return {name: Sequence(each.length or usual, each.changed) for name, each in found.items()}
+    lengths = {name: _PAIRED if each.through else usual for name, each in found.items()}
+    return {name: replace(each, length=each.length or lengths[name]) for name, each in found.items()}
 
 
 def annotated(annotation: Any, by_text: Sequence | None) -> Sequence | None:
@@ -58,7 +63,8 @@ def annotated(annotation: Any, by_text: Sequence | None) -> Sequence | None:
         return None
     if typing.get_origin(annotation) is tuple and parts and Ellipsis not in parts:
         return Sequence(len(parts))
-    return Sequence(by_text.length if by_text else _USUAL, changed="list" in said)
+    shown = by_text or Sequence(_USUAL)
+    return replace(shown, changed="list" in said)
 
 
 def _functions(called: Callable[..., Any]) -> Iterator[ast.FunctionDef]:
@@ -113,17 +119,29 @@ def _defaults(called: Callable[..., Any]) -> set[int]:
 
 def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
     """What the first statements that mention an argument do with it, until it is another value by the same name."""
-    length, found, changed = 0, False, False
+    length, found, changed, through = 0, False, False, False
     for statement in function.body:
         for node in ast.walk(statement):
             exact, seen = _use(node, name)
             length, found = max(length, exact), found or seen
+            through |= _next_one(node, name)
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
                 sides = (node.left, node.right)
                 changed |= any(isinstance(each, ast.List) for each in sides) and any(_is(each, name) for each in sides)
         if not found and _replaced(statement, name):
             return None  # `dims = to_tuple(dims, 4)`, `if isinstance(dims, int): dims = [dims]`
-    return Sequence(length, changed) if found else None
+    return Sequence(length, changed, through) if found else None
+
+
+def _next_one(node: ast.AST, name: str) -> bool:
+    """`sizes[i + 1]`, `sizes[i - 1]`, `sizes[1:]`, `sizes[:-1]`."""
+    if not isinstance(node, ast.Subscript) or not _is(node.value, name):
+        return False
+    at = node.slice
+    if isinstance(at, ast.Slice):
+        return ast.unparse(at) in ("1:", ":-1")
+    one = isinstance(at, ast.BinOp) and isinstance(at.op, (ast.Add, ast.Sub)) and isinstance(at.right, ast.Constant)
+    return one and isinstance(at, ast.BinOp) and ast.unparse(at.right) == "1"
 
 
 def _use(node: ast.AST, name: str) -> tuple[int, bool]:

@@ -41,6 +41,8 @@ def plan_fixed(
         short = name.rpartition(".")[2]
         if name in fixed or name in options.widths:
             continue
+        if leaf.value is MISSING and leaf.form is not None and leaf.form.through:
+            continue  # sizes of layers, whatever it is called
         if leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
             if value is None:

@@ -25,7 +25,11 @@ def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) 
     for name, value in small.items():
         axis = next((each for each in plan.axes if each.name == name), None)
         if name in plan.lists:
-            sizes = ", ".join(_grown(int(each), start) for each in value)
+            last = len(value) - 1 if name in plan.ends else 0
+            grown = [
+                str(each) if last and at in (0, last) else _grown(int(each), start) for at, each in enumerate(value)
+            ]
+            sizes = ", ".join(grown)
             texts[name] = f"({sizes},)" if isinstance(value, tuple) else f"[{sizes}]"
         elif axis is not None or name in plan.derived:
             texts[name] = _grown(int(value), start)

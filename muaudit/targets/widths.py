@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
@@ -14,7 +14,7 @@ from muaudit.targets.literals import advice
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
-from muaudit.targets.reach import Construct, Reach, count, reach
+from muaudit.targets.reach import Construct, Reach, count, goes_through, reach
 from muaudit.targets.signatures import may_be_size
 from muaudit.targets.small import assumed, formed, plan_fixed
 
@@ -37,6 +37,11 @@ _NOT_WIDTH = (
 )  # fmt: skip
 
 
+_ODD = (37, 64, 64, 13)
+"""A list of sizes whose ends are those of nothing else."""
+_ENDS = (32, 10)
+"""Sizes of an input and an output, as `argnames.guess` has them."""
+
 Sizes = list[int] | tuple[int, ...]
 
 
@@ -46,7 +51,8 @@ class WidthPlan:
 
     axes: the widths, the main one first. fixed: arguments that stay. derived: from the main width to arguments that
     grow with it without being axes. lists: axes whose argument is a list, and that list at the model's own size.
-    assumed: arguments with a value that nothing speaks for but that it is small.
+    assumed: arguments with a value that nothing speaks for but that it is small. ends: of lists that begin with the
+    size of the input and end with that of the output, these two.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -55,6 +61,7 @@ class WidthPlan:
     lists: Mapping[str, Sizes]
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    ends: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def values(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Constructor arguments at these sizes; an axis left out keeps its ratio to the main one."""
@@ -64,8 +71,14 @@ class WidthPlan:
         for axis in self.axes:
             size = sizes.get(axis.name, axis.probes[0] * width // main.probes[0])
             shape = self.lists.get(axis.name)
-            values[axis.name] = type(shape)(size * each // shape[0] for each in shape) if shape else size
+            values[axis.name] = self._listed(axis.name, shape, size) if shape else size
         return values | {name: derive(width) for name, derive in self.derived.items()}
+
+    def _listed(self, name: str, shape: Sizes, size: int) -> Sizes:
+        grown = [size * each // shape[0] for each in shape]
+        if name in self.ends:
+            grown[0], grown[-1] = self.ends[name]
+        return type(shape)(grown)
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,8 @@ def plans(
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in knobs:
             raise UserError(f"{label} has no argument {name!r}", near(name, knobs, "its arguments"))
+    if construct is not None:
+        knobs = {name: _with_true_ends(name, knobs, options, construct) for name in knobs}
     chosen = _choose(knobs, options, label)
     if construct is not None:
         chosen = _tried(chosen, knobs, options, construct)
@@ -167,7 +182,9 @@ def _plan(
     kept = {name: value for name, value in values.items() if name not in heads.derived}
     derived = {name: heads.at(name, probes[0]) for name in heads.derived}
     heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
-    return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small))
+    ends = {name: _ENDS for name in lists if _goes_through(knobs[name])}
+    notes += [f"{name} is {_written(ends[name])}: the width is what stands between input and output" for name in ends]
+    return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small), ends)
 
 
 def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen | None:
@@ -261,9 +278,21 @@ def _no_width(knobs: Mapping[str, Leaf], label: str, file: str | None) -> NoWidt
     commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
     hint = advice(file)
     if not hint:
-        hint = f"name the argument that is:\n{commands}" if numbers else "write a spec beside it:\n" + spec_for(label)
+        hint = (
+            f"name the argument that is:\n{commands}"
+            if numbers
+            else "write a spec beside it:\n" + spec_for(_call(label, knobs))
+        )
     takes = f"it takes {', '.join(knobs)}" if knobs else "it takes none"
     return NoWidthError(f"{label} has no argument that looks like a width; {takes}", hint)
+
+
+def _call(label: str, knobs: Mapping[str, Leaf]) -> str:
+    """The constructor call with a value for every argument that needs one; `...` where nothing is known."""
+    needed = {name.rpartition(".")[2]: leaf for name, leaf in knobs.items() if leaf.value is MISSING}
+    guesses = {name: leaf.word or argnames.guess(name) for name, leaf in needed.items()}
+    shown = ", ".join(f"{name}={'...' if value is None else repr(value)}" for name, value in guesses.items())
+    return f"{label.partition('(')[0]}({shown})" if all("." not in name for name in knobs) else label
 
 
 def spec_for(call: str) -> str:
@@ -281,10 +310,31 @@ def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple
         rank = argnames.rank(short, argnames.WIDTH)
         if rank is not None:
             yield (rank, order), name
+        elif _goes_through(leaf):
+            yield (400, order), name
         elif argnames.rank(short, argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH) is not None:
             yield (1000, order), name
         elif short.endswith(_SUFFIXES) and argnames.rank(short, _NOT_WIDTH) is None:
             yield (500, order), name
+
+
+def _goes_through(leaf: Leaf) -> bool:
+    """Whether an argument lists the sizes of all layers, input and output among them."""
+    return leaf.value is MISSING and leaf.form is not None and leaf.form.through
+
+
+def _with_true_ends(name: str, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct) -> Leaf:
+    """The argument; a list whose ends other layers make or read, the channels of stages, is one of widths alone."""
+    leaf = knobs[name]
+    if not _goes_through(leaf) or leaf.form is None or name in options.set:
+        return leaf
+    values = {**_values_to_try(name, name, knobs, options), name: leaf.form.of(_ODD)}
+    true = goes_through(construct, values, name)
+    return leaf if true else replace(leaf, form=replace(leaf.form, through=False))
+
+
+def _written(ends: tuple[int, int]) -> str:
+    return f"[{ends[0]}, width, ..., {ends[1]}]"
 
 
 def _is_width(name: str, leaf: Leaf) -> bool:
