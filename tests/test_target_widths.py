@@ -149,3 +149,22 @@ def test_heads_after_a_prefix_grow_in_number_as_others_do(tmp_path: Path, heads:
 def test_a_width_that_does_not_grow_points_to_what_holds_it_fixed() -> None:
     with pytest.raises(UserError, match="--set n_kv_head=2"):
         parse_widths(["n_kv_head=2,2"])
+
+
+AUTOENCODER = """
+class VAE(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.mean, self.spread = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
+        self.back, self.out = nn.Linear(20, 400), nn.Linear(400, 784)
+
+    def forward(self, x):
+        h = self.up(x).relu()
+        return self.out(self.back(self.mean(h) + self.spread(h).exp()).relu())
+"""
+
+
+def test_the_size_of_the_data_is_no_width_also_where_the_output_has_it(tmp_path: Path) -> None:
+    assert refused(tmp_path, AUTOENCODER).hint.endswith(
+        "make them an argument: width=400, with width for 400, width // 20 for 20"
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,8 @@ def advice(file: str | None) -> str:
     name = Path(file).name
     lines = [f"  {name}:{each.line}: {each.text}" for each in found[:_SHOWN]]
     more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-    made, taken = {n for each in found for n in each.made}, {n for each in found for n in each.taken}
-    inner = sorted(made & taken or made or taken)
     return "\n".join(
-        ["its widths are numbers in the code:", *lines, *more, f"make them an argument: {_written(inner)}"]
+        ["its widths are numbers in the code:", *lines, *more, f"make them an argument: {_written(*_inner(found))}"]
     )
 
 
@@ -76,11 +75,29 @@ def _number(node: ast.expr) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= _SMALLEST else 0
 
 
-def _written(numbers: list[int]) -> str:
+def _inner(found: Sequence[Literal]) -> tuple[list[int], int]:
+    """The sizes of hidden layers, and which of them is the width.
+
+    What is taken before anything makes it is the size of the input, also where the output has it again. The width is
+    the smallest where the others are doublings of it, as channels of stages are, else the one that most layers have.
+    """
+    first: dict[int, bool] = {}
+    for each in found:
+        first |= {n: False for n in each.taken if n not in first and n not in each.made}
+        first |= {n: True for n in each.made if n not in first}
+    made, taken = Counter(n for each in found for n in each.made), Counter(n for each in found for n in each.taken)
+    inner = sorted(n for n in made.keys() & taken.keys() if first[n]) or sorted(made) or sorted(taken)
+    doubled = all(n % inner[0] == 0 and (n // inner[0]).bit_count() == 1 for n in inner)
+    return inner, inner[0] if doubled else max(inner, key=lambda n: (made + taken)[n])
+
+
+def _written(numbers: Sequence[int], base: int) -> str:
     """`width=32, with width for 32, 2 * width for 64`."""
-    base = numbers[0]
-    shown = [
-        f"{n} * width // {base} for {n}" if n % base else f"{'' if n == base else f'{n // base} * '}width for {n}"
-        for n in numbers[:_SHOWN]
-    ]
+    shown = [f"{_grown(n, base)} for {n}" for n in [base, *(n for n in numbers if n != base)][:_SHOWN]]
     return f"width={base}, with {', '.join(shown)}"
+
+
+def _grown(n: int, base: int) -> str:
+    if n % base == 0:
+        return "width" if n == base else f"{n // base} * width"
+    return f"width // {base // n}" if base % n == 0 else f"{n} * width // {base}"
