@@ -24,6 +24,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
@@ -38,6 +39,10 @@ COMMANDS = {
     "sweep": ("sweep", "model.py", "--widths", "8,16", "--lr", "2^-8..2^-5", "--steps", "12", "--data", "teacher",
               "--results", "r.jsonl"),
     "init": ("init",),
+    "check of two": ("check", "--config", "two.yaml", "--format", "json", "--output", "two.json", "--no-cache"),
+    "convert again": ("convert", "model.py", "--base-width", "64", "--width", "128", "--out", "mup", "--state-dict",
+                      "weights.pt", "--fresh"),
+    "transfer": ("transfer", "model.py", "--from", "64", "--to", "1024", "--set", "lr=0.001", "--output", "t.txt"),
 }  # fmt: skip
 _TEMPORARY = (".tmp", ".lock")
 _COUNTED = (
@@ -50,7 +55,19 @@ def prepared(folder: Path) -> Path:
     (folder / ".git").mkdir(parents=True)
     shutil.copy(FIXTURES / "mlp" / "sp.py", folder / "model.py")
     shutil.copy(FIXTURES / "gpt" / "sp.py", folder / "gpt.py")
+    (folder / "two.yaml").write_text("targets:\n  a: {target: model.py}\n  b: {target: gpt.py}\n")
+    (folder / "weights.pt").write_bytes(_weights_of_the_model())
     return folder
+
+
+@cache
+def _weights_of_the_model() -> bytes:
+    """A checkpoint of the perceptron in fixtures/mlp/sp.py at width 128."""
+    code = "import io, sys, torch; from model import MLP; b = io.BytesIO(); torch.save(MLP(128).state_dict(), b); "
+    code += "sys.stdout.buffer.write(b.getvalue())"
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(FIXTURES / "mlp" / "sp.py", Path(folder) / "model.py")
+        return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, check=True).stdout
 
 
 def started(command: tuple[str, ...], folder: Path, token: str) -> subprocess.Popen[bytes]:

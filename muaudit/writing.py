@@ -2,17 +2,21 @@
 
 A symbolic link is followed. A file with several names (hard links), and one whose owner could not be kept, is written
 in place, after its new content has been written beside it, so that a full disk is met before the old content is gone.
+What is written beside it is a hidden file, `.NAME.XXXXXXXX.tmp`, which its writer locks: one that nobody holds is of a
+killed run, and the next one that writes NAME removes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +24,10 @@ from typing import IO, Any
 from muaudit.errors import UserError
 
 _OWN = "an output needs a file of its own: give another name"
+_LONGEST = 200
+"""Of a name that goes into that of a temporary file, which may have 255 characters."""
+_YOUNG = 10.0
+"""Seconds in which a temporary file may be between being made and locked, or being closed and put in place."""
 _LINKS = 40
 """As many links as Linux follows (path_resolution(7))."""
 
@@ -104,6 +112,18 @@ def try_lock(file: IO[Any]) -> bool:
     return True
 
 
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary files beside a file that a killed run has left: those that nobody holds a lock on."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name[:_LONGEST])}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if not stat.S_ISREG(temporary.lstat().st_mode):
+                continue
+            with temporary.open("rb") as file:
+                old = time.time() - os.fstat(file.fileno()).st_mtime > _YOUNG
+                if old and try_lock(file):
+                    temporary.unlink()
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Device and inode of a regular file."""
     try:
@@ -152,6 +172,7 @@ def _replace(path: Path, data: bytes) -> None:
     with _beside(path) as temporary:
         private = 0o600 if path.exists() else 0o666  # the old file may be for its owner alone
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, private), "wb") as file:
+            try_lock(file)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -168,7 +189,8 @@ def _replace(path: Path, data: bytes) -> None:
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """The path of a temporary file in the same folder, which is gone afterwards."""
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    remove_abandoned(path)
+    temporary = path.with_name(f".{path.name[:_LONGEST]}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
     finally:

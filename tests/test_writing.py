@@ -11,7 +11,7 @@ import pytest
 
 from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
-from muaudit.writing import check_writable, write_file
+from muaudit.writing import check_writable, try_lock, write_file
 
 
 def kind(path: Path) -> int:
@@ -29,6 +29,20 @@ def test_a_file_is_replaced_in_one_step_and_keeps_its_mode(tmp_path: Path) -> No
     assert reader.read() == "a much longer text than before"  # who reads the old one is not disturbed
     reader.close()
     assert os.listdir(tmp_path) == ["report.json"]
+
+
+def test_what_a_killed_run_has_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    file, stranger = tmp_path / "[a] report.json", tmp_path / ".other.12.tmp"
+    left, young, held = (tmp_path / f".[a] report.json.{name}.tmp" for name in ("00000000", "11111111", "22222222"))
+    for each in (left, young, held, stranger):
+        each.write_text("half")
+    for each in (left, held, stranger):
+        os.utime(each, (0, 0))
+    with held.open("r+b") as other:
+        assert try_lock(other)
+        write_file(file, b"new")
+    assert {each.name for each in tmp_path.iterdir()} == {file.name, young.name, held.name, stranger.name}
+    assert file.read_bytes() == b"new"
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:

@@ -125,3 +125,17 @@ def weights(value: int) -> bytes:
 def raw(value: int) -> bytes:
     """One 64-bit integer."""
     return np.array([value], np.int64).tobytes()
+
+
+def write_scripted(name: str, value: int) -> Change:
+    """What torch.jit.save writes, of a module with one buffer."""
+
+    class Scripted(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("size", torch.tensor(value))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.size
+
+    return lambda root: torch.jit.save(torch.jit.trace(Scripted(), torch.ones(1)), str(root / name))

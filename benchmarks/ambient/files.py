@@ -16,6 +16,7 @@ from ambient.changes import (
     rewrite_alike,
     weights,
     write,
+    write_scripted,
     zipped,
 )  # fmt: skip
 
@@ -96,6 +97,15 @@ FILES = [
     Case("torch's reader of archives", "import torch\nr = torch._C.PyTorchFileReader('a.pt')\n"
          "SIZE = [r.get_record(n) for n in r.get_all_records() if n.startswith('data/')]", write("a.pt", weights(8)),
          {"a.pt": weights(4)}),
+    Case("torch.jit.load", "import torch\nSIZE = int(torch.jit.load('a.pt').state_dict()['size'])",
+         write_scripted("a.pt", 8), prepare=write_scripted("a.pt", 4)),
+    Case("a CSV file", "import csv\nSIZE = next(csv.reader(open('a')))", write("a", "8,1"), {"a": "4,1"}),
+    Case("linecache", "import linecache\nSIZE = linecache.getline('a', 1)", write("a", "8\n"), {"a": "4\n"}),
+    Case("numpy.genfromtxt", "import numpy as np\nSIZE = float(np.genfromtxt('a'))", write("a", "8"), {"a": "4"}),
+    Case("a file in a folder that it has gone to", "import os\nos.chdir('data')\nSIZE = open('a').read()",
+         write("data/a", "8"), {"data/a": "4"}),
+    Case("a file that a thread reads", "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+         "SIZE = Pool(1).submit(lambda: open('a').read()).result()", write("a", "8"), {"a": "4"}),
     Case("a file of more than 64 MiB", "SIZE = open('large.bin', 'rb').read(8)", _overwrite, {"large.bin": _large(4)}),
     Case("a file that the code adds to and reads",
          "def size():\n    print('x', file=open('log', 'a'))\n    return len(open('log').read())", kept=False),

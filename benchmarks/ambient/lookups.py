@@ -25,6 +25,10 @@ def _mode(root: Path) -> None:
     os.chmod(root / "a", 0o700)
 
 
+def _link(root: Path) -> None:
+    os.link(root / "a", root / "b")
+
+
 LOOKUPS = [
     Case("an optional module appears", OPTIONAL.format("local_settings"), write("local_settings.py", "SIZE = 8")),
     Case("an optional package appears", OPTIONAL.format("extras"), write("extras/__init__.py", "SIZE = 8")),
@@ -51,6 +55,9 @@ LOOKUPS = [
     Case("os.path.getsize", "import os\nSIZE = os.path.getsize('a')", write("a", "more"), {"a": "4"}),
     Case("os.path.getmtime", "import os\nSIZE = os.path.getmtime('a')", touch("a"), {"a": "4"}),
     Case("os.stat: the mode", "import os\nSIZE = os.stat('a').st_mode", _mode, {"a": "4"}),
+    Case("os.stat: the number of names", "import os\nSIZE = os.stat('a').st_nlink", _link, {"a": "4"}),
+    Case("os.stat: the times of a folder", "import os\nSIZE = os.stat('d').st_mtime", touch("d"), {"d/a": "4"}),
+    Case("os.lstat: the size", "import os\nSIZE = os.lstat('a').st_size", write("a", "12345"), {"a": "4"}),
     Case("os.access", "import os\nSIZE = os.access('a', os.R_OK)", write("a", "4")),
     Case("os.readlink", "import os\nSIZE = os.readlink('link')", replace_link("link", "b"),
          prepare=replace_link("link", "a")),

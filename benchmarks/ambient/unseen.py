@@ -54,5 +54,14 @@ UNSEEN = [
     _case("os.getpid", "import os\nos.getpid()"),
     _case("the users of the system", "import pwd\npwd.getpwuid(0)"),
     _case("limits of the process", "import resource\nresource.getrlimit(resource.RLIMIT_NOFILE)"),
+    _case("a file from its folder's descriptor", "import os\nf = os.open('d', os.O_RDONLY)\nos.open('a', 0, dir_fd=f)",
+          {"d/a": "4"}),
+    *(_case(f"os.{name} from a folder's descriptor",
+            f"import os\nf = os.open('d', os.O_RDONLY)\ntry: os.{call}\nexcept OSError: pass", {"d/a": "4"})
+      for name, call in (("stat", "stat('a', dir_fd=f)"), ("access", "access('a', 0, dir_fd=f)"),
+                         ("readlink", "readlink('a', dir_fd=f)"), ("stat of it", "stat(f)"), ("fstat", "fstat(f)"))),
+    _case("datetime.now by another name", "from datetime import datetime as d\nnow = d.now\nnow()"),
+    _case("the size of memory", "import os\nos.sysconf('SC_PHYS_PAGES')"),
+    _case("the groups of the user", "import os\nos.getgroups()"),
     _case("free space", "import shutil\nshutil.disk_usage('.')"),
 ]  # fmt: skip

@@ -230,7 +230,7 @@ def _finish(path: Path, sums: Mapping[str, int], mark: Mapping[str, str]) -> Non
         for info in archive.infolist():
             info.CRC = sums.get(info.filename, info.CRC)
         folder = archive.namelist()[0].split("/")[0]
-        archive.writestr(f"{folder}/{MARK}.json", json.dumps(dict(mark)))
+        archive.writestr(zipfile.ZipInfo(f"{folder}/{MARK}.json"), json.dumps(dict(mark)))  # dated as torch does: 1980
 
 
 def _mark(text: bytes) -> dict[str, str]:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +31,8 @@ SCHEMA = "muaudit.cache/3"
 FOLDER = ".muaudit_cache"
 VARIABLE = "MUAUDIT_CACHE_DIR"
 _KEPT = 200
+_ABANDONED = 3600
+"""Seconds after which a file that is being written is one that a killed run has left."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,9 @@ class Cache:
 
     def _prune(self) -> None:
         entries = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        for path in entries[:-_KEPT]:
+        long_ago = time.time() - _ABANDONED
+        killed = [path for path in self.folder.glob("*.tmp") if path.stat().st_mtime < long_ago]
+        for path in (*entries[:-_KEPT], *killed):
             path.unlink(missing_ok=True)
 
 

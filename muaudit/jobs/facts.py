@@ -4,7 +4,8 @@ A fact is a kind of question and a path:
 
 * `file`: what is there: a file by its content, a folder, nothing, or something else;
 * `look`: the same, but a large file by its stamp, for what was only asked about;
-* `stat`: a file by its content, size, mode and time of change;
+* `access`: the same, and who may do what with it;
+* `stat`, `lstat`: all that the system says of it, but for when it was read; of what a link leads to, or of the link;
 * `link`: where a symbolic link points;
 * `names`, `entries`, `tree`: the names in a folder; with what each is; with its size and time of change too;
 * `modules`: the names of what can be imported from a folder;
@@ -93,10 +94,21 @@ def _look(path: str) -> str:
     return _file(path, _LOOKED_AT)
 
 
-def _status(path: str) -> str:
+def _access(path: str) -> str:
     status = _stat(path)
-    times = "" if modes.S_ISDIR(status.st_mode) else f" {status.st_size} {status.st_mtime_ns}"
-    return f"{_look(path)} {status.st_mode}{times}"
+    return f"{_look(path)} {status.st_mode} {status.st_uid} {status.st_gid}"
+
+
+def _status(path: str) -> str:
+    return f"{_look(path)} {_said(_stat(path))}"
+
+
+def _link_status(path: str) -> str:
+    return f"{_link(path)} {_said(_lstat(path))}"
+
+
+def _said(status: os.stat_result) -> str:
+    return f"{_stamped(status)} {status.st_dev} {status.st_nlink} {status.st_uid} {status.st_gid}"
 
 
 def _link(path: str) -> str:
@@ -154,7 +166,9 @@ def _joined(lines: Iterable[str]) -> str:
 _KINDS: dict[str, Callable[[str], str]] = {
     "file": _file,
     "look": _look,
+    "access": _access,
     "stat": _status,
+    "lstat": _link_status,
     "link": _link,
     "names": _names,
     "modules": _modules,

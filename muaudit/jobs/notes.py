@@ -66,6 +66,11 @@ class Notes:
             if lookups.is_module(self.imports.get(folder, {}).get(name, "")):
                 return
 
+    def by_descriptor(self, what: str) -> None:
+        """A question about an open file, or about a path that starts from an open folder."""
+        if whose()[0] is Whose.USER:
+            self.cannot_see(f"{what} is asked about what is open")
+
     # -- events of the audit hook --------------------------------------------------------------------------------------
     def opened(self, path: Any, mode: Any, flags: Any) -> None:
         """A file that is about to be opened."""

@@ -29,14 +29,21 @@ from muaudit.targets.userfiles import is_user_file
 
 Current = Callable[[], Notes | None]
 
-_KIND_ONLY = {"exists", "isfile", "isdir", "islink", "lexists", "is_file", "is_dir", "is_symlink", "ismount"}
+_KIND_ONLY = {
+    "exists", "isfile", "isdir", "islink", "lexists", "is_file", "is_dir", "is_symlink", "ismount", "realpath",
+    "_joinrealpath",
+}  # fmt: skip
+_ALL_OF_IT = {"look": "stat", "link": "lstat"}
 _CLOCKS = (
     "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
     "process_time_ns", "thread_time", "clock_gettime",
 )  # fmt: skip
 _GIVEN_A_TIME = {"localtime": 1, "gmtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
 """Clocks only with fewer arguments than that."""
-_SYSTEM = ("urandom", "getpid", "getppid", "times", "getloadavg", "statvfs", "uname", "getlogin", "get_terminal_size")
+_SYSTEM = (
+    "urandom", "getpid", "getppid", "times", "getloadavg", "statvfs", "uname", "getlogin", "get_terminal_size", "fstat",
+    "fstatvfs", "sysconf", "getgroups", "getpriority", "getpgid", "getpgrp", "getsid", "ttyname",
+)  # fmt: skip
 _PASSING = ("random.py", "secrets.py", "uuid.py", "shutil.py", "bit_generator.pyx")
 _GRAIN = 50_000_000
 """Nanoseconds that the time stamps of a file system may be coarse."""
@@ -55,7 +62,7 @@ def standing_in(current: Current) -> Iterator[None]:
                 stack.callback(setattr, holder, name, plain)
                 setattr(holder, name, make(plain, current))
         for supported in (os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids, os.supports_fd):
-            added = {getattr(os, name) for name in ("stat", "access") if _plain(getattr(os, name)) in supported}
+            added = {getattr(os, name) for name in _REPLACED if _plain(getattr(os, name)) in supported}
             supported |= added
             stack.callback(supported.difference_update, added)
         yield
@@ -67,7 +74,8 @@ def _stand_ins() -> Iterator[tuple[Any, str, Callable[[Any, Current], Any]]]:
             yield holder, "stat", functools.partial(_asking, holder=holder, kind="look")
             yield holder, "lstat", functools.partial(_asking, holder=holder, kind="link")
             yield holder, "readlink", functools.partial(_asking, holder=holder, kind="link")
-    yield os, "access", functools.partial(_asking, holder=os, kind="stat")
+    yield os, "access", functools.partial(_asking, holder=os, kind="access")
+    yield os, "open", _opening
     yield PathFinder, "find_spec", _finding
     yield SourceFileLoader, "get_code", _compiling
     yield from ((time, name, _ambient(f"time.{name}")) for name in _CLOCKS)
@@ -91,6 +99,24 @@ def _of_torch(torch: Any) -> Iterator[tuple[Any, str, Callable[[Any, Current], A
     yield torch._C, "PyTorchFileReader", _reading_class
 
 
+_REPLACED = ("stat", "lstat", "readlink", "access", "open")
+"""Functions of os that may be given a folder's descriptor, which shutil asks of them."""
+
+
+def _opening(plain: Any, current: Current) -> Any:
+    """Python tells of a path that is opened, but not of the folder's descriptor that it starts from."""
+
+    @functools.wraps(plain)
+    def opened(path: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = current()
+        if recorder is not None and kwargs.get("dir_fd") is not None:
+            with unrecorded():
+                recorder.by_descriptor("os.open")
+        return plain(path, *args, **kwargs)
+
+    return opened
+
+
 def _plain(function: Any) -> Any:
     return getattr(function, "__wrapped__", function)
 
@@ -98,9 +124,14 @@ def _plain(function: Any) -> Any:
 def _asking(plain: Any, current: Current, holder: Any, kind: str) -> Any:
     def ask(path: Any, *args: Any, **kwargs: Any) -> Any:
         recorder = current()
-        if recorder is not None and kwargs.get("dir_fd") is None and isinstance(path, str | bytes | os.PathLike):
+        if recorder is not None:
             with unrecorded():
-                recorder.looked(path, "stat" if kind == "look" and _uses_it(sys._getframe(1)) else kind)
+                if isinstance(path, int) or kwargs.get("dir_fd") is not None:
+                    recorder.by_descriptor(f"os.{plain.__name__}")
+                elif isinstance(path, str | bytes | os.PathLike):
+                    recorder.looked(
+                        path, _ALL_OF_IT[kind] if kind in _ALL_OF_IT and _uses_it(sys._getframe(1)) else kind
+                    )
         return plain(path, *args, **kwargs)
 
     ask.__wrapped__ = plain  # type: ignore[attr-defined]

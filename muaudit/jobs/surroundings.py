@@ -30,11 +30,11 @@ def own_path() -> list[str]:
 
 
 def _machine() -> list[Any]:
-    """The processor's kind and how many of them, and who asks: what a number or a permission may depend on."""
-    kind = os.uname().machine if hasattr(os, "uname") else ""
+    """The system and its processors, and who asks: what a number or a permission may depend on."""
+    kind = list(os.uname()) if hasattr(os, "uname") else []
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     who = [os.getuid(), os.getgid()] if hasattr(os, "getuid") else []
-    return [kind, os.cpu_count(), allowed, *who]
+    return [*kind, os.cpu_count(), allowed, *who]
 
 
 def _devices() -> list[str]:

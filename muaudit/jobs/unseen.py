@@ -29,7 +29,9 @@ _BLIND = {
 """Modules of the standard library whose reads raise no event."""
 
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from)[ \t]+([\w., \t]+)", re.MULTILINE)
-_DATE = re.compile(rb"\b(?:datetime|date|Timestamp|pendulum|arrow)\.(?:now|utcnow|today)\(")
+_DATE = re.compile(rb"\b(?:datetime|Timestamp|pandas|pendulum|arrow)\b")
+_NOW = re.compile(rb"\b(?:now|utcnow|today)\b")
+"""Both words together: the function may be held by another name, and its class imported by one."""
 
 
 def unseen(sources: Collection[bytes], loaded_on_behalf: Collection[str]) -> Iterator[str]:
@@ -40,7 +42,7 @@ def unseen(sources: Collection[bytes], loaded_on_behalf: Collection[str]) -> Ite
         yield f"{top} has native code, whose reads are not seen"
     for top in sorted(imported & (_BLIND | _READS_BY_ITSELF)):
         yield f"what {top} reads is not seen"
-    if any(_DATE.search(source) for source in sources):
+    if any(_DATE.search(source) and _NOW.search(source) for source in sources):
         yield "it asks for the date"
     if "multiprocessing.popen_spawn_posix" in sys.modules or "multiprocessing.popen_forkserver" in sys.modules:
         yield "another process is started (multiprocessing)"

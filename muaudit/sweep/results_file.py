@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from muaudit.errors import UserError
 from muaudit.reading import RESULTS, Malformed, parse_json, read_bytes
 from muaudit.sweep.trainings import Training, TrainingOutcome, Unit
+from muaudit.writing import remove_abandoned
 
 SCHEMA = "muaudit.sweep/1"
 T = TypeVar("T")
@@ -167,6 +168,7 @@ class Results:
         if not os.path.samestat(os.fstat(file), os.stat(self.path)):  # another sweep has just put a new one in place
             os.close(file)
             return self._opened()
+        remove_abandoned(self.path)
         return file
 
 
