@@ -23,9 +23,12 @@ an init that no later value depends on stays. benchmarks/mutate.py and benchmark
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from .edits import Cause, Edit
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 CAUSE = 1.0
 SIZE = 1.55
@@ -69,6 +72,7 @@ class _Counted:
 
     def __init__(self, everywhere: int) -> None:
         self._everywhere = everywhere
+        self._edits: dict[tuple[str, str], int] = {}
         self._names: dict[str, int] = {}
         self._places: dict[str, int] = {}
         self._real: dict[str, int] = {}  # places with an edit that is not imagined
@@ -77,11 +81,13 @@ class _Counted:
         self._cost = 0.0
 
     def count(self, edit: Edit, times: int, lost: bool) -> None:
-        known = edit.name in self._names
-        _add(self._names, edit.name, times)
+        key = edit.name, edit.place  # a module may have several lines
+        known = key in self._edits
+        _add(self._edits, key, times)
         if not edit.imagined:
             _add(self._real, edit.place, times)
-        if known != (edit.name in self._names):  # repeats of one edit are one
+        if known != (key in self._edits):  # repeats of one edit are one
+            _add(self._names, edit.name, times)
             _add(self._places, edit.place, times)
             self._lost += lost * times
         self._tensors[edit.place] = edit.tensors
@@ -103,7 +109,7 @@ class _Counted:
         return CAUSE + places + (IMAGINED - 1) * again + TENSOR * named + INIT_BEFORE_NORM * self._lost
 
 
-def _add(counts: dict[str, int], key: str, times: int) -> None:
+def _add(counts: dict[_Key, int], key: _Key, times: int) -> None:
     counts[key] = counts.get(key, 0) + times
     if not counts[key]:
         del counts[key]
