@@ -47,7 +47,6 @@ Aspect = Literal[
     "branch_lr",  # the learning rate of a tensor in a branch; `detail` = "layerscale" where its init follows depth
     "outside_depth",  # `detail` = "init" | "lr" | "multiplier" of a tensor outside the branches follows depth
     "depth_contraction",  # the constant on a product of activations, or inside a branch, follows depth
-    "branch_eps",  # Adam's eps of a tensor in a branch
     "skip_scaled",  # the stream is multiplied between blocks; `values` = the constant at both probes
     "skip_gain",  # the stream is multiplied by a parameter between blocks
     "into_every_block",  # something from outside the stack is added to the stream in every block
@@ -57,7 +56,7 @@ Aspect = Literal[
 
 OVER_DEPTH: frozenset[Aspect] = frozenset({
     "depth_ignored", "depth_in_init", "depth_lazy", "branch_multiplier", "branch_init", "branch_lr", "outside_depth",
-    "depth_contraction", "branch_eps", "skip_scaled", "skip_gain", "into_every_block",
+    "depth_contraction", "skip_scaled", "skip_gain", "into_every_block",
 })  # fmt: skip
 """Aspects whose exponents are powers of the number of blocks, L."""
 

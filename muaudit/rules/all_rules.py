@@ -64,7 +64,6 @@ from muaudit.rules.mup703_branch_multiplier import BranchMultiplier
 from muaudit.rules.mup704_branch_lr import BranchLr
 from muaudit.rules.mup705_branch_init import BranchInit
 from muaudit.rules.mup706_outside_depth import OutsideDepth
-from muaudit.rules.mup707_branch_eps import BranchEps
 from muaudit.rules.mup708_skip_scaled import SkipScaled
 from muaudit.rules.mup709_into_every_block import IntoEveryBlock
 from muaudit.rules.mup710_lazy_blocks import LazyBlocks
@@ -135,7 +134,6 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     BranchLr(),
     BranchInit(),
     OutsideDepth(),
-    BranchEps(),
     SkipScaled(),
     IntoEveryBlock(),
     LazyBlocks(),
