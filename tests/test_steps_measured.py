@@ -242,3 +242,97 @@ def test_state_that_is_set_up_before_the_first_step() -> None:
     optimizer.state[optimizer.param_groups[0]["params"][0]]["sum"] += torch.rand(64, 64)
     with pytest.raises(CannotRun, match="state of its own before the first step"):
         run(optimizer, 0, Setup((8, 8)))
+
+
+def kept(rule: Callable[[torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor], **defaults: Any) -> Any:
+    """As `stepping`, with a state for each parameter in place of the group, over three matrices."""
+
+    class Made(torch.optim.Optimizer):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(group["lr"] * rule(p.grad, p, self.state[p]))
+
+    return Made([torch.nn.Parameter(torch.randn(64, 64)) for _ in range(3)], {"lr": 1e-3, **defaults})
+
+
+def judged(optimizer: Any, shapes: Any = ((64, 64), (128, 128))) -> Any:
+    dims = tuple(float(b > a) for a, b in zip(*shapes, strict=True))
+    return Steps(optimizer, math.log(2)).of(0, shapes, dims)
+
+
+def test_gradients_differ_from_step_to_step_as_those_of_batches_do() -> None:
+    """What is divided by is one of size 1 plus the spread of gradients: with one gradient it would look like SGD."""
+
+    def rule(g: torch.Tensor, p: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
+        spread = (g - state.get("before", g)).abs()
+        state["before"] = g.clone()
+        return g / (1 + 100 * spread)
+
+    assert judged(kept(rule)).family == "unknown"
+
+
+def test_a_trust_ratio_that_only_decay_switches_on_is_seen() -> None:
+    def made(decay: float) -> Any:
+        def rule(g: torch.Tensor, p: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+            trust = p.norm() / g.norm() if group["weight_decay"] and g.any() else 1.0
+            return trust * (g + group["weight_decay"] * p)
+
+        return stepping(rule, weight_decay=decay)([torch.nn.Parameter(torch.randn(64, 64))])
+
+    assert (judged(made(0.1)).family, judged(made(0.0)).family) == ("relative", "sgd")
+
+
+def test_a_norm_over_all_parameters_is_one_factor_for_all() -> None:
+    class Normalised(torch.optim.Optimizer):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            held = [p for group in self.param_groups for p in group["params"]]
+            norm = sum(float(p.grad.square().sum()) for p in held) ** 0.5 + 1e-12
+            for p in held:
+                p.sub_(self.param_groups[0]["lr"] * p.grad / norm)
+
+    how = judged(Normalised([torch.nn.Parameter(torch.randn(64, 64)) for _ in range(3)], {"lr": 1e-3}))
+    assert (how.family, how.shared, how.law) == ("sgd", True, Law(gradient=1.0))
+    assert not judged(stepping(lambda g, p, group: g)([torch.nn.Parameter(torch.randn(64, 64))])).shared
+
+
+def test_an_orthogonal_update_with_the_size_of_another_is_told_apart() -> None:
+    """Of norm 1 an entry: its spectral norm is n for a gradient of rank one and sqrt(n) for one of full rank."""
+
+    def rule(g: torch.Tensor, p: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        left, sizes, right = torch.linalg.svd(g, full_matrices=False)
+        kept = left @ torch.diag((sizes > 1e-9 * sizes[0]).to(g)) @ right
+        return kept / (rms(kept) + 1e-30)
+
+    optimizer = stepping(rule)([torch.nn.Parameter(torch.eye(64))])
+    assert "rank of the gradient" in judged(optimizer).reason
+    assert judged(optimizer, ((4, 64), (4, 128))).family == "muon"  # whose rank stays
+
+
+def test_a_step_that_changes_the_gradient_for_the_one_it_inherits_is_measured() -> None:
+    class Signed(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.grad.sign_()
+            return super().step(closure)
+
+    class Distributed(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            torch.distributed.all_reduce(self.param_groups[0]["params"][0].grad)
+            return super().step(closure)
+
+    assert judged(Signed([torch.nn.Parameter(torch.randn(64, 64))])).family == "adam"
+    found = judged(Distributed([torch.nn.Parameter(torch.randn(64, 64))]))
+    assert (found.family, "a step by itself raised" in found.reason) == ("unknown", True)
+
+
+def test_what_orthogonalises_says_nothing_of_vectors_that_it_refuses() -> None:
+    def rule(g: torch.Tensor, p: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        assert g.dim() > 1
+        return polar(g)
+
+    optimizer = stepping(rule, "Muon")([torch.nn.Parameter(torch.randn(64)), torch.nn.Parameter(torch.randn(64, 64))])
+    assert judged(optimizer, ((64,), (128,))).family == "unknown"

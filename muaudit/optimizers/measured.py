@@ -17,11 +17,16 @@ from ..thresholds import GRADIENT_FACTOR, LAW_MISSED_BY, OTHERWISE, POLAR_COSINE
 from .law import Law
 from .running import CannotRun, Setup, Stepped, grown, run
 
+OTHERS = 1e4
+"""Entries of other parameters' gradients that decide a norm over all of them, whatever those of the measured one."""
+
 
 class MeasuredSteps:
     """What the steps of one group of an optimizer follow, for parameters of one shape, at two widths.
 
     shapes: at both widths. unit: log of the width ratio. All methods raise CannotRun where nothing can be read off.
+    shared: whether a factor that all parameters have in common follows the gradients of the others, too (a norm over
+    all of them, a rate that is found in training); theirs then decide it in every run, so that it is the same in all.
     """
 
     def __init__(
@@ -29,10 +34,13 @@ class MeasuredSteps:
     ) -> None:
         self.optimizer, self.group, self.unit = optimizer, group, unit
         self.narrow, self.wide = grown(*shapes)
+        self.shared = False
 
     def law(self) -> Law:
         """How a step follows the gradient and the parameter."""
         base = Setup(self.narrow)
+        alone, beside = self._run(base), self._run(replace(base, others=OTHERS))
+        self.shared = not math.isclose(alone.rms, beside.rms, rel_tol=LAW_MISSED_BY)
         if self._run(replace(base, gradient=0.0)).rms > STILL * self._run(base).rms:
             raise CannotRun("it moves parameters that have no gradient")
         own_rate = self.optimizer.param_groups[self.group].get("lr") is None  # it finds its own
@@ -49,20 +57,20 @@ class MeasuredSteps:
         return Law(gradient, _near(size, 2, "the size of the parameter"))
 
     def shape(self) -> float:
-        """The exponent of an entry of a step that the shape alone gives it.
-
-        What holds for a gradient of rank one must hold for one of full rank too, of the largest singular value.
-        """
+        """The exponent of an entry of a step that the shape alone gives it."""
         if self.narrow == self.wide:
             return 0.0
         narrow, wide = (self._run(Setup(shape)) for shape in (self.narrow, self.wide))
-        spread = math.log(narrow.change.numel() / wide.change.numel()) / 2 / self.unit
-        found = _near(math.log(_moved(wide) / _moved(narrow)) / self.unit, 4, "the shape", "n^")
-        if found and len(self.narrow) > 1:
-            full = [self._run(Setup(shape, full=True)).norm for shape in (self.narrow, self.wide)]
-            if abs(math.log(full[1] / full[0]) / self.unit - (found - spread)) > 2 * LAW_MISSED_BY:
-                raise CannotRun("how large its steps are depends on the rank of the gradient")
-        return found
+        return _near(math.log(_moved(wide) / _moved(narrow)) / self.unit, 4, "the shape", "n^")
+
+    def same_at_full_rank(self, found: float) -> None:
+        """What holds for a gradient of rank one must hold for one of full rank too, of the largest singular value."""
+        if self.narrow == self.wide or len(self.narrow) < 2:
+            return
+        spread = math.log(math.prod(self.narrow) / math.prod(self.wide)) / 2 / self.unit
+        full = [self._run(Setup(shape, full=True)).norm for shape in (self.narrow, self.wide)]
+        if abs(math.log(full[1] / full[0]) / self.unit - (found - spread)) > 2 * LAW_MISSED_BY:
+            raise CannotRun("how large its steps are depends on the rank of the gradient")
 
     def orthogonal(self) -> bool:
         """Whether every direction of the gradient is moved by the same amount."""
@@ -88,7 +96,7 @@ class MeasuredSteps:
         return found.rms > 0 and bool(torch.allclose(shares, shares.mean(), rtol=1e-3))
 
     def _run(self, setup: Setup) -> Stepped:
-        return run(self.optimizer, self.group, setup)
+        return run(self.optimizer, self.group, replace(setup, others=OTHERS) if self.shared else setup)
 
     def _answer(self, before: Setup, after: Setup) -> float:
         """The power with which a step answers a factor."""

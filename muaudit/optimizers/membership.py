@@ -43,7 +43,12 @@ def family_of(optimizer: Any) -> str:
 
 
 def has_own_step(cls: type) -> bool:
-    """Whether a class has a `step` of its own that does not call the one of its base class.
+    """Whether a class has a `step` of its own that does not call the one of its base class."""
+    return overrides_step(cls) and "super" not in inspect.unwrap(cls.__dict__["step"]).__code__.co_names
+
+
+def overrides_step(cls: type) -> bool:
+    """Whether a class has a `step` of its own, one that calls its base class's included.
 
     torch puts the step of the base class, wrapped for its hooks, into every class that is instantiated.
     """
@@ -51,9 +56,7 @@ def has_own_step(cls: type) -> bool:
         return False
     step = inspect.unwrap(cls.__dict__["step"])
     inherited = next((base.__dict__["step"] for base in cls.__mro__[1:] if "step" in base.__dict__), None)
-    if inherited is not None and inspect.unwrap(inherited) is step:
-        return False
-    return inspect.isfunction(step) and "super" not in step.__code__.co_names
+    return inspect.isfunction(step) and (inherited is None or inspect.unwrap(inherited) is not step)
 
 
 def _by_options(optimizer: Any, family: Family, member: Member) -> tuple[Family, Member]:

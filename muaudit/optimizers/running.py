@@ -1,8 +1,9 @@
 """Steps of the user's optimizer on a copy, with parameters and gradients of our own; nothing of the user's is touched.
 
 The copy has the settings of the optimizer as it was built. One parameter, of a shape that is asked for, stands for
-those of one group. It gets the same gradient at every step, of rank one in every unfolding (what training adds up to
-along one direction), and the last of some steps shows what the optimizer makes of it.
+those of one group. Its gradients have one direction, of rank one in every unfolding (what training adds up to), and
+sizes that vary a little from step to step, as gradients of batches do: what divides by their variance would meet zero
+otherwise. The last of some steps shows what the optimizer makes of them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from muaudit.thresholds import LAW_STEPS
 
 SPREAD = 1.5  # powers of ten from the largest to the smallest singular value of a gradient of full rank
 RATE, SIZE = 1e-5, 0.02  # so small against a parameter that its size stays; 0.02 is a usual init
+SIZES = (1.0, 0.7, 1.2, 0.9, 1.3, 0.8)  # of one gradient after the other, the last one first
+NO_DECAY = 1e-9  # times the group's own: classes that ask whether it is zero take the same way as in training
 DECAYS = ("weight_decay", "wd", "weight_decay_rate")
 
 
@@ -36,7 +39,7 @@ class Setup:
     """What one run has of its own. gradient, size: root mean squares; rate: the group's lr, None where it has none.
 
     settings: of the group, in place of its own. full: a gradient of full rank, its singular values far apart.
-    decayed: with the group's own weight decay.
+    decayed: with the group's own weight decay. others: every entry of the gradients of all other parameters.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +49,7 @@ class Setup:
     settings: Mapping[str, Any] | None = None
     full: bool = False
     decayed: bool = False
+    others: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,19 +104,21 @@ def _run(optimizer: Any, group: int, setup: Setup) -> Stepped:
     replaced[id(chosen)] = parameter
     made = copied(optimizer, replaced | _state(optimizer, chosen, setup.shape))
     own = made.param_groups[group]
-    own.update({key: 0.0 for key in DECAYS if key in own and not setup.decayed})
+    share = 1.0 if setup.decayed else NO_DECAY if setup.gradient else 0.0
+    own.update({key: share * (own[key] or 0.0) for key in DECAYS if key in own})
     if own.get("lr") is not None:
         own["lr"] = setup.rate
     own.update(setup.settings or {})
     if callable(getattr(made, "train", None)):  # schedule-free ones average where they evaluate
         made.train()
     before = parameter.detach().clone()
-    for _ in range(LAW_STEPS):
+    for left in reversed(range(LAW_STEPS)):
         before = parameter.detach().clone()
+        size = SIZES[left % len(SIZES)]
         for each in others:
-            each.grad = torch.zeros_like(each)
-        parameter.grad = gradient.clone()
-        _step(made, parameter, gradient)
+            each.grad = torch.full_like(each, setup.others * size)
+        parameter.grad = size * gradient
+        _step(made, parameter, size * gradient)
     change = parameter.detach() - before
     if not bool(change.isfinite().all()):
         raise CannotRun("its steps are not finite")

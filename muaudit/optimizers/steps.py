@@ -15,9 +15,9 @@ from typing import Any
 from .family import Family
 from .law import Law
 from .measured import MeasuredSteps
-from .membership import has_own_step, known, known_by_group
+from .membership import has_own_step, known, known_by_group, overrides_step
 from .orthogonal import MODES, adjustment, family_in, mode_of
-from .registry import UNKNOWN, families, law_of
+from .registry import UNKNOWN, families, law_of, named
 from .running import CannotRun
 
 MEASURED = "measured"
@@ -31,6 +31,7 @@ class How:
     """family: a name in `families`, MEASURED or UNKNOWN. mode: the scale mode of an orthogonalising one.
 
     law, shape: where they were measured, shape being the exponent that the shape alone gives an entry of a step.
+    shared: whether a factor that the gradients of all parameters decide multiplies every step; it is left out.
     reason: why the family is not known.
     """
 
@@ -39,17 +40,26 @@ class How:
     law: Law | None = None
     shape: float = 0.0
     decoupled: bool = False
+    shared: bool = False
     reason: str = ""
 
 
 def has_torchs_step(optimizer: Any) -> bool:
-    """Whether the step is one of torch.optim, whatever the class is called and whatever it does before and after."""
-    owner = next((cls for cls in type(optimizer).__mro__ if has_own_step(cls)), object)
+    """Whether the step is one of torch.optim, by itself: one that calls it may change the gradient before."""
+    owner = next((cls for cls in type(optimizer).__mro__ if overrides_step(cls)), object)
     return _is_torchs(owner.__module__)
 
 
 def _is_torchs(module: str) -> bool:
     return module.startswith("torch.optim.")
+
+
+def finds_rate(group: Mapping[str, Any]) -> bool:
+    """Whether a group holds a step size `d` that training makes grow, as D-Adaptation and Prodigy have it.
+
+    Defazio & Mishchenko 2023, arXiv 2301.07733; Mishchenko & Defazio 2023, arXiv 2306.06101.
+    """
+    return isinstance(group.get("d"), float)
 
 
 def steps_of(optimizer: Any, unit: float) -> Steps:
@@ -85,14 +95,15 @@ class Steps:
         if found is not None and found[0].law is None:
             return How(UNKNOWN, reason=found[0].rule)
         if self.plain:
-            return self._by_name(group)
+            return self._by_name(group, len(dims))
         key = group, shapes
         if key not in self._measured:
             self._measured[key] = self._measure(group, shapes, dims)
         measured = self._measured[key]
         if isinstance(measured, How):
             return measured
-        by_name = self._by_name(group)
+        named_so = self._named_itself() or known_by_group(self.optimizer.param_groups[group]) is not None
+        by_name = self._by_name(group, len(dims)) if named_so else How(UNKNOWN)
         return by_name if by_name.family != UNKNOWN else How(UNKNOWN, reason=str(measured))
 
     def power_of(self, group: int, shapes: Shapes, key: str) -> float:
@@ -107,7 +118,12 @@ class Steps:
                 self._powers[place] = 0.0
         return self._powers[place]
 
-    def _by_name(self, group: int) -> How:
+    def _named_itself(self) -> bool:
+        """Whether the class whose step it is has the known name: one that only calls that step may do more."""
+        owner = next((cls for cls in type(self.optimizer).__mro__ if overrides_step(cls)), object)
+        return has_own_step(owner) or named(owner.__name__) is not None
+
+    def _by_name(self, group: int, rank: int) -> How:
         settings: Mapping[str, Any] = self.optimizer.param_groups[group]
         found = known(self.optimizer) or known_by_group(settings)
         if found is None or found[0].law is None:
@@ -115,8 +131,9 @@ class Steps:
         decoupled = bool(settings.get("decoupled_weight_decay")) or found[1].decoupled
         name = family_in(settings) if law_of(found[0].name).spectral else found[0].name
         mode = mode_of(self.optimizer, settings) if law_of(name).spectral else ""
-        if law_of(name).spectral and not mode:
-            return How(UNKNOWN, reason="by which power of its shape it scales cannot be read")
+        if law_of(name).spectral and (rank < 2 or not mode):
+            why = "by which power of its shape it scales cannot be read" if rank > 1 else "it orthogonalises matrices"
+            return How(UNKNOWN, reason=why)
         return How(name, mode, decoupled=decoupled)
 
     def _measure(self, group: int, shapes: Shapes, dims: tuple[float, ...]) -> How | CannotRun:
@@ -124,13 +141,15 @@ class Steps:
         try:
             law, shape = asked.law(), asked.shape()
             orthogonal = law == Law() and asked.orthogonal()
+            if shape or orthogonal:
+                asked.same_at_full_rank(shape)
             decoupled = asked.decays_weights()
         except CannotRun as why:
             return why
         found = known(self.optimizer)
         family = _family(law, shape, orthogonal, found[0] if found else None)
         mode = _mode(shape, dims) if orthogonal else ""
-        return How(family, mode, law, shape, decoupled)
+        return How(family, mode, law, shape, decoupled, asked.shared or finds_rate(self.optimizer.param_groups[group]))
 
 
 def _family(law: Law, shape: float, orthogonal: bool, named: Family | None) -> str:
