@@ -167,6 +167,11 @@ OTHERWISE = Threshold(
     "by how much the part of a step that does not go along with the gradient may exceed the part that does",
     "convention",
 )
+SHAPES_APART = Threshold(
+    0.1,
+    "by how much the share of its largest rate that one group has at a step may differ from another's",
+    "convention: an absolute floor as published is a tenth of the largest rate or less",
+)
 LAW_STEPS = Count(
     12,
     "after how many steps a law is measured",

@@ -210,7 +210,7 @@ def test_a_rule_by_any_of_its_names(text: str) -> None:
 
 
 def test_unknown_rule() -> None:
-    with pytest.raises(UserError, match=r"unknown rule 'MUP20'\ndid you mean MUP2\d\d"):
+    with pytest.raises(UserError, match=r"unknown rule 'MUP20'\ndid you mean MUP\d\d\d"):
         get_rule("MUP20")
     with pytest.raises(UserError, match="did you mean attention-scale"):
         get_rule("attention-scal")

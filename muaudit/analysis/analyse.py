@@ -27,6 +27,7 @@ from .axis import Axis, Third
 from .comparable import comparable
 from .consequences import with_consequences
 from .derive import Scaling, derive
+from .held_twice import held_twice
 from .probes import Probes
 from .schedule import assumed_factors, scheduled
 from .third_rates import with_third
@@ -87,6 +88,7 @@ def analyse(
         else:
             trained, of_schedule = scheduled(walk(target.scheduler, made), made, alike, ratios)
         further = Probes(target, seed, axis=axis)
+        of_schedule += held_twice(made[0], models[0], *place(target.optimizer, "Optimizer"))
         trained = with_third(trained, lambda: _rates_beyond(further, made[1], alike))
 
         def aligned(third: Third | None) -> Aligned:

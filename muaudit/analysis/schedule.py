@@ -18,6 +18,7 @@ from ..findings.names import fold
 from ..optimizers.trained import Trained, trained_by
 from ..targets.schedulers import Walk, groups_of
 from ..thresholds import TOLERANCE
+from .schedule_shape import other_shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +29,7 @@ EVERYWHERE, FLOOR, WARMUP, SCALE_UNUSED = "everywhere", "floor", "warm-up", "lr_
 def scheduled(
     walk: Walk, optimizers: tuple[Any, Any], models: tuple[nn.Module, nn.Module], ratios: Sequence[float]
 ) -> tuple[dict[str, Trained], list[Discrepancy]]:
-    """The settings that training will see, and at most one discrepancy: what the scheduler lost of them.
+    """The settings that training will see, and at most one discrepancy: what the scheduler lost of them, or left out.
 
     Where all groups were built with one learning rate and the scheduler is what sets them apart, its largest
     learning rates are what counts.
@@ -41,9 +42,11 @@ def scheduled(
         return built, []
     peak = _peak(walk, steps)
     if len(_distinct(built[name].lr_exponent for name in built)) <= 1 < len(_distinct(steps[peak].values())):
-        return _at(walk, peak, optimizers, models, ratios), []
+        return _at(walk, peak, optimizers, models, ratios), other_shapes(walk, owners[0])
     lost = _lost(built, steps)
-    return built, [_discrepancy(walk, built, steps, lost, owners, optimizers)] if lost else []
+    if lost:
+        return built, [_discrepancy(walk, built, steps, lost, owners, optimizers)]
+    return built, other_shapes(walk, owners[0])
 
 
 def assumed_factors(trained: Mapping[str, Trained], file: str | None, line: int | None) -> list[Discrepancy]:

@@ -30,6 +30,11 @@ Aspect = Literal[
     "eps",  # Adam eps against the gradient
     "setting",  # another setting of the optimizer changes with width; `detail` = its name
     "first_steps",  # the first steps of the optimizer follow another law; found, expected: learning rates by that one
+    "own_rate",  # a factor of all steps that all gradients decide; `detail` = the optimizer's class
+    "held_twice",  # in several param groups; `detail` = of which optimizers
+    "schedule_shape",  # another curve than the others'; `detail` = "still" | "differs", `values` = step, shares
+    "decay_not_as_set",  # `detail` = "ignored" | "unasked"; `optimizer` = the class
+    "decay_free",  # decayed though a group without decay is there for it; `detail` = "empty" where that group is
     "group_factor",  # a factor of the groups that nothing multiplies by; `detail` = its key, `optimizer` = the class
     "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient

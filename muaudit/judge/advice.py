@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from statistics import median
 
-from ..findings.discrepancy import Discrepancy
+from ..findings.discrepancy import Aspect, Discrepancy
 from ..optimizers import member
 from ..optimizers.trained import Trained
 from ..program.values import ZERO
@@ -34,16 +34,23 @@ def optimizer_discrepancies(
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
     wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
     found: list[Discrepancy] = []
+    free = {
+        _kind(name, j, trained[name])
+        for name, j in first.items()
+        if name in trained and not any(trained[name].weight_decay)
+    }
     least = WITHOUT_EFFECT * median([each for each in gradients.values() if each] or [0.0])
     for name, j in first.items():
         how = trained.get(name)
         if how is None:
             continue
-        found += _decay(name, j, how, decay_targets)
+        found += _decay(name, j, how, decay_targets, free)
         exponent = param_gradients.get(name, 0.0)
         exponent = max(exponent, j.gradient) if wrong else exponent
         found += _settings(name, j, how)
         found += _first_steps(name, j, how)
+        if how.shared:
+            found.append(replace(_base(name, j, how), aspect="own_rate", detail=how.optimizer))
         gradient = gradients.get(name, 0.0)
         if not gradient:
             gradient, exponent = late.get(name, 0.0), j.gradient
@@ -59,12 +66,23 @@ def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
     )
 
 
-def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> list[Discrepancy]:
-    """lr·wd of weights by role (decoupled), L2 inside Adam's gradient, decay of vectors."""
+def _kind(name: str, j: Judged, how: Trained) -> tuple[str, str | None, str]:
+    """What tensors share that belong into one group or the other alike: norms' gains, biases of one name."""
+    return how.optimizer, j.use.role, name.rpartition(".")[2]
+
+
+def _decay(
+    name: str, j: Judged, how: Trained, targets: Mapping[str, float], free: Set[tuple[str, str | None, str]]
+) -> list[Discrepancy]:
+    """lr·wd of weights by role (decoupled), L2 inside Adam's gradient, decay of vectors. free: kinds without decay."""
     narrow, wide = how.weight_decay
+    base = _base(name, j, how)
+    if how.decay.ignored or how.decay.unasked:
+        detail, value = ("ignored", narrow) if how.decay.ignored else ("unasked", how.decay.unasked)
+        as_set = replace(base, aspect="decay_not_as_set", detail=detail, values=(float(f"{value:.3g}"),))
+        return [replace(as_set, optimizer=how.optimizer)]
     if not narrow and not wide:
         return []
-    base = _base(name, j, how)
     if how.entrywise and not how.decoupled:
         return [replace(base, aspect="l2_adam", values=(narrow,))]
     out: list[Discrepancy] = []
@@ -73,7 +91,9 @@ def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float]) -> 
         if abs(how.decay_exponent - target) > TOLERANCE:
             out.append(replace(base, found=how.decay_exponent, expected=target, values=(narrow, wide)))
     elif j.use.role in ("bias", "gain"):
-        out.append(replace(base, aspect="decay_vector", values=(narrow,)))
+        missed = how.free_is_empty or _kind(name, j, how) in free
+        aspect: Aspect = "decay_free" if missed else "decay_vector"
+        out.append(replace(base, aspect=aspect, values=(narrow,), detail="empty" if how.free_is_empty else ""))
     return out
 
 

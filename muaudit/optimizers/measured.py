@@ -8,17 +8,28 @@ or depends on where it is asked, nothing is guessed.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from ..thresholds import GRADIENT_FACTOR, LAW_MISSED_BY, OTHERWISE, POLAR_COSINE, SMALL_GRADIENTS, STILL
 from .law import Law
-from .running import CannotRun, Setup, Stepped, grown, run
+from .running import DECAYS, CannotRun, Setup, Stepped, grown, run
 
 OTHERS = 1e4
 """Entries of other parameters' gradients that decide a norm over all of them, whatever those of the measured one."""
+
+UNASKED = 1e-4
+"""Which share of a weight, per learning rate, is a decay; what keeps a norm (Fromage) takes off less."""
+
+
+@dataclass(frozen=True)
+class Decay:
+    """ignored: no step follows the group's weight decay. unasked: the decay, per lr, of a group that has another."""
+
+    ignored: bool = False
+    unasked: float = 0.0
 
 
 class MeasuredSteps:
@@ -91,9 +102,37 @@ class MeasuredSteps:
 
     def decays_weights(self) -> bool:
         """Whether weight decay is taken off the parameter: without a gradient, all of it loses the same share."""
-        found = self._run(Setup(self.narrow, gradient=0.0, decayed=True))
-        shares = found.change / found.before
-        return found.rms > 0 and bool(torch.allclose(shares, shares.mean(), rtol=1e-3))
+        return _share(self._run(Setup(self.narrow, gradient=0.0, decayed=True))) > 0
+
+    def decay(self) -> Decay:
+        """What the step does with the weight decay of the group."""
+        group, still = self.optimizer.param_groups[self.group], Setup(self.narrow, gradient=0.0)
+        keys = {key: group[key] for key in DECAYS if key in group}
+        if not any(keys.values()):
+            share = _share(self._run(still))
+            return Decay(unasked=share / still.rate if share > UNASKED * still.rate else 0.0)
+        none = dict.fromkeys(keys, 0.0)
+        anyway = _share(self._run(replace(still, decayed=True, settings=none))) / still.rate
+        if anyway > UNASKED:  # whether the group's number is read counts where it is another
+            asked = max(float(value or 0.0) for value in keys.values())
+            return Decay(unasked=0.0 if math.isclose(anyway, asked, rel_tol=0.01) else anyway)
+        for setup in (still, replace(still, gradient=SMALL_GRADIENTS)):
+            with_it = self._run(replace(setup, decayed=True))
+            without = self._run(replace(setup, decayed=True, settings=none))
+            if not torch.allclose(with_it.change, without.change, rtol=1e-9, atol=0.0):
+                return Decay()
+        return Decay(ignored=True)
+
+    def decay_follows(self, key: str) -> float:
+        """The power of a setting of the group, or of its `lr`, in the share of a weight that decay takes off."""
+        base = Setup(self.narrow, gradient=0.0, decayed=True)
+        value = float(self.optimizer.param_groups[self.group][key])
+        more = {key: value * GRADIENT_FACTOR if value else 1.0}
+        other = replace(base, rate=GRADIENT_FACTOR * base.rate) if key == "lr" else replace(base, settings=more)
+        shares = _share(self._run(base)), _share(self._run(other))
+        if not all(shares):
+            raise CannotRun("its weight decay takes no share off a weight")
+        return _near(math.log(shares[1] / shares[0]) / math.log(GRADIENT_FACTOR), 1, f"decay by the group's {key}")
 
     def _run(self, setup: Setup) -> Stepped:
         return run(self.optimizer, self.group, replace(setup, others=OTHERS) if self.shared else setup)
@@ -101,6 +140,12 @@ class MeasuredSteps:
     def _answer(self, before: Setup, after: Setup) -> float:
         """The power with which a step answers a factor."""
         return math.log(_moved(self._run(after)) / _moved(self._run(before))) / math.log(GRADIENT_FACTOR)
+
+
+def _share(step: Stepped) -> float:
+    """The share that a step took off the parameter; 0 where that is not the same for all entries."""
+    shares = -step.change / step.before
+    return max(0.0, float(shares.mean())) if bool(torch.allclose(shares, shares.mean(), rtol=1e-3)) else 0.0
 
 
 def _moved(step: Stepped) -> float:

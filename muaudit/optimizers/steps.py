@@ -14,7 +14,7 @@ from typing import Any
 
 from .family import Family
 from .law import Law
-from .measured import MeasuredSteps
+from .measured import Decay, MeasuredSteps
 from .membership import has_own_step, known, known_by_group, overrides_step
 from .orthogonal import MODES, adjustment, family_in, mode_of
 from .registry import UNKNOWN, families, law_of, named
@@ -83,6 +83,7 @@ class Steps:
         self.knows_no_other_keys = _is_torchs(getattr(step, "__module__", None) or "")
         self._measured: dict[tuple[int, Shapes], How | CannotRun] = {}
         self._powers: dict[tuple[int, int, str], float] = {}
+        self._decays: dict[tuple[int, int], Decay] = {}
 
     @property
     def optimizer(self) -> Any:
@@ -116,6 +117,30 @@ class Steps:
                 self._powers[place] = MeasuredSteps(self.optimizer, group, shapes, self.unit).power_of(key)
             except CannotRun:
                 self._powers[place] = 0.0
+        return self._powers[place]
+
+    def decay_of(self, group: int, shapes: Shapes) -> Decay:
+        """What is done with the weight decay of a group; torch's steps do what it says."""
+        place = group, len(shapes[0])
+        if self.plain:
+            return Decay()
+        if place not in self._decays:
+            try:
+                self._decays[place] = MeasuredSteps(self.optimizer, group, shapes, self.unit).decay()
+            except CannotRun:
+                self._decays[place] = Decay()
+        return self._decays[place]
+
+    def decay_follows(self, group: int, shapes: Shapes, key: str) -> float:
+        """The power of `lr` or of another setting in what decoupled decay takes off; 1 where that cannot be told."""
+        if self.plain:
+            return 1.0
+        place = group, len(shapes[0]), f"decay by {key}"
+        if place not in self._powers:
+            try:
+                self._powers[place] = MeasuredSteps(self.optimizer, group, shapes, self.unit).decay_follows(key)
+            except CannotRun:
+                self._powers[place] = 1.0
         return self._powers[place]
 
     def _named_itself(self) -> bool:

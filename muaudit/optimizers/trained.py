@@ -15,8 +15,9 @@ from . import UNKNOWN, Law, law_of
 from .declared import declared
 from .group_factors import NO_FACTORS, Factors, factors
 from .holders import Holder, holders
+from .measured import Decay
 from .orthogonal import adjustment
-from .steps import Steps, steps_of
+from .steps import Shapes, Steps, steps_of
 from .varying import Setting, varying
 
 
@@ -27,7 +28,8 @@ class Trained:
     family: a name in `optimizers.families`, "measured" or "unknown"; reason: why that. adjust: a Muon variant's mode.
     measured, shape: the law and what a shape gives an entry of a step, where these were measured.
     factors: on the group's learning rate, all of which `lr` and its exponents hold. varying: further settings of its
-    group that change with width.
+    group that change with width. shared: whether a factor that all gradients decide multiplies every step. decay: what
+    was measured of it. free_is_empty: whether its optimizer has a group without decay that holds nothing.
     """
 
     family: str
@@ -46,6 +48,9 @@ class Trained:
     reason: str = ""
     factors: Factors = NO_FACTORS
     varying: tuple[Setting, ...] = ()
+    shared: bool = False
+    decay: Decay = Decay()
+    free_is_empty: bool = False
 
     @property
     def law(self) -> Law:
@@ -97,12 +102,26 @@ def _trained(
     shapes = tuple(narrow.parameter.shape), tuple(wide.parameter.shape)
     dims = tuple(_grown(*sizes, unit) for sizes in zip(*shapes, strict=True))
     how = declared(narrow.optimizer, narrow.parameter, g1) or steps.of(narrow.number, shapes, dims)
-    decay = _exponent(wd1 * lr1, wd2 * lr2, unit, units)[0] if how.decoupled else _exponent(wd1, wd2, unit, units)[0]
+    taken = [_decay(each, wd, probe, found, steps, shapes) if how.decoupled else wd
+             for probe, (each, wd) in enumerate(((narrow, wd1), (wide, wd2)))]  # fmt: skip
+    decay = _exponent(taken[0], taken[1], unit, units)[0]
     return Trained(
         how.family, type(narrow.optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay, (eps1, eps2),
         _exponent(eps1, eps2, unit, units)[0], how.decoupled, how.mode, how.law, how.shape, how.reason, found,
-        varying(narrow, wide, found, unit),
+        varying(narrow, wide, found, unit), how.shared, steps.decay_of(narrow.number, shapes), _free_is_empty(narrow),
     )  # fmt: skip
+
+
+def _decay(held: Holder, wd: float, probe: int, found: Factors, steps: Steps, shapes: Shapes) -> float:
+    """What decoupled decay takes off a weight at one probe: its setting, times what the step multiplies it by."""
+    size: float = wd * held.lr ** steps.decay_follows(held.number, shapes, "lr") * found.assumed[probe]
+    for key in found.keys:
+        size *= float(held.group[key]) ** steps.decay_follows(held.number, shapes, key)
+    return size
+
+
+def _free_is_empty(held: Holder) -> bool:
+    return any(not each["params"] and each.get("weight_decay") == 0.0 for each in held.optimizer.param_groups)
 
 
 def _grown(narrow: int, wide: int, unit: float) -> float:

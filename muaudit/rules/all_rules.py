@@ -39,6 +39,11 @@ from muaudit.rules.mup313_muon_scale import MuonScale
 from muaudit.rules.mup314_wrong_optimizer_table import WrongOptimizerTable
 from muaudit.rules.mup315_setting_varies import SettingVaries
 from muaudit.rules.mup316_first_steps import FirstSteps
+from muaudit.rules.mup317_own_rate import OwnRate
+from muaudit.rules.mup318_held_twice import HeldTwice
+from muaudit.rules.mup319_schedule_shape import ScheduleShape
+from muaudit.rules.mup320_decay_not_as_set import DecayNotAsSet
+from muaudit.rules.mup321_decay_free_group import DecayFreeGroup
 from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
 from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
@@ -109,6 +114,11 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     WrongOptimizerTable(),
     SettingVaries(),
     FirstSteps(),
+    OwnRate(),
+    HeldTwice(),
+    ScheduleShape(),
+    DecayNotAsSet(),
+    DecayFreeGroup(),
     ThreeInfiniteDims(),
     TiedReadout(),
     WidthReachesNoParameter(),

@@ -73,7 +73,7 @@ def advanced(made: Sequence[Any]) -> Iterator[int]:
         UserError: one of them cannot be stepped.
     """
     steppers = [stepper for each in made for stepper in _stepping(each)]
-    horizon = max((_horizon(part) for part in _parts(made[0])), default=0) or _USUAL
+    horizon = max((_end(part) for part in _parts(made[0])), default=0) or _USUAL
     for step in _steps(made[0], horizon):
         if not _advance(steppers, step):
             return
@@ -186,6 +186,12 @@ def _can_jump(part: Any) -> bool:
     return isinstance(part, (kinds.LambdaLR, kinds.OneCycleLR)) or hasattr(part, "_get_closed_form_lr")
 
 
+def _end(part: Any) -> int:
+    """How far to follow one scheduler; of a function of the step, small numbers say nothing about its end."""
+    written = inspect.isfunction(part) or isinstance(part, (functools.partial, torch.optim.lr_scheduler.LambdaLR))
+    return max(_horizon(part), _USUAL) if written else _horizon(part)
+
+
 def _horizon(part: Any) -> int:
     """As far as the step counts that a scheduler mentions go, sub-schedulers and what its functions enclose included.
 
@@ -207,17 +213,20 @@ def _to_the_bottom(plateau: torch.optim.lr_scheduler.ReduceLROnPlateau) -> int:
 
 
 def _mentioned(part: Any) -> dict[str, Any]:
+    """Numbers and the like by name: attributes, and what functions enclose, those that they call included."""
     found = {} if inspect.isfunction(part) else dict(getattr(part, "__dict__", {}))
     functions = [part, *found.pop("lr_lambdas", ())]
     found.pop("optimizer", None)
-    for function in functions:
+    for function in functions:  # which grows by what these call
         if isinstance(function, functools.partial):
             found |= function.keywords | {f"argument {i}": value for i, value in enumerate(function.args)}
             function = function.func
         if inspect.isfunction(function):
             closed = inspect.getclosurevars(function)
-            found |= dict(closed.nonlocals) | dict(closed.globals)
-            found |= {f"constant {i}": value for i, value in enumerate(function.__code__.co_consts)}
+            named = dict(closed.nonlocals) | dict(closed.globals)
+            functions += [each for each in named.values() if inspect.isfunction(each) and each not in functions]
+            found |= named
+            found |= {f"constant {function.__name__} {i}": each for i, each in enumerate(function.__code__.co_consts)}
     return found
 
 
