@@ -96,6 +96,10 @@ def coord_check(
     compare_plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Check the target as it is, and below it as this plan has it.")
     ] = None,
+    spectral: Annotated[
+        bool,
+        typer.Option("--spectral", help="Norms of weights and their changes against sqrt(fan_out/fan_in) instead."),
+    ] = False,
     timeout: flag.Timeout = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
@@ -128,6 +132,14 @@ def coord_check(
         be_frugal()
     options = _options(width, set_, input_, optimizer, optimizer_kind, init, no_init)
 
+    if spectral:
+        unfit = {"--from": from_, "--plot": plot, "--compare": compare, "--compare-plan": compare_plan}
+        for name in (name for name, given in unfit.items() if given is not None):
+            raise UserError(f"--spectral has norms of its own: {name} reads or draws activations", f"leave {name} out")
+        if format_ == "csv":
+            raise UserError("--spectral is written as rich or json, found csv")
+        return _spectral(target, options, plan, settings, patience(timeout), format_, output)
+
     def task(text: str | None, by: Path | None = None) -> Task:
         name = text or "the model here"
         return Task(name, "muaudit.training.coord_check_task:measured", (text, options, by, settings), PRELOAD)
@@ -140,6 +152,29 @@ def coord_check(
     seconds = patience(timeout)
     _check_others(jobs[1:], seconds)
     return _report(jobs, seconds, debug, format_, output, plot)
+
+
+def _spectral(
+    target: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings, seconds: int, format_: str,
+    output: Path | None,
+) -> int:  # fmt: skip
+    """The norms in place of the activations."""
+    from muaudit.training.spectral import SpectralRun, judge_spectral
+    from muaudit.training.spectral_lines import spectral_lines, status_of, to_json
+
+    name = target or "the model here"
+    job = Task(name, "muaudit.training.coord_check_task:spectral", (target, options, plan, settings), PRELOAD)
+    with _bar() as progress:
+        found = run_task(job, patience=seconds, progress=progress, forward_interrupt=True)
+    try:
+        run = rebuilt(SpectralRun, found)
+    except ValueError as error:
+        raise InternalError(f"the process of {name} answered with no measurement: {error}") from error
+    judged = judge_spectral(run)
+    columns = terminal_width() if output is None else None
+    text = to_json(run, judged) if format_ == "json" else to_text(spectral_lines(run, judged), columns)
+    write(text, output)
+    return 1 if status_of(judged) == "fail" else 0
 
 
 def _check_places(output: Path | None, plot: Path | None, read: Sequence[str | Path | None]) -> None:

@@ -32,6 +32,9 @@ class Decay:
     unasked: float = 0.0
 
 
+AS_SET = Decay()
+
+
 class MeasuredSteps:
     """What the steps of one group of an optimizer follow, for parameters of one shape, at two widths.
 

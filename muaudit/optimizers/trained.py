@@ -15,7 +15,7 @@ from . import UNKNOWN, Law, law_of
 from .declared import declared
 from .group_factors import NO_FACTORS, Factors, factors
 from .holders import Holder, holders
-from .measured import Decay
+from .measured import AS_SET, Decay
 from .orthogonal import adjustment
 from .steps import Shapes, Steps, steps_of
 from .varying import Setting, varying
@@ -49,7 +49,7 @@ class Trained:
     factors: Factors = NO_FACTORS
     varying: tuple[Setting, ...] = ()
     shared: bool = False
-    decay: Decay = Decay()
+    decay: Decay = AS_SET
     free_is_empty: bool = False
 
     @property

@@ -13,6 +13,7 @@ from ..plan.planned import planned
 from ..targets import Target, TargetOptions, resolve
 from .measure import measure
 from .run_settings import RunSettings
+from .spectral import measure_spectral
 
 
 def checked(text: str | None, options: TargetOptions, plan: Path | None) -> str:
@@ -27,6 +28,11 @@ def measured(text: str | None, options: TargetOptions, plan: Path | None, settin
     if run.interrupted and not interrupted_by_user():
         raise LostTarget(target.label, "the audited code raised KeyboardInterrupt")
     return plain(run)
+
+
+def spectral(text: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings) -> Any:
+    """The norms of the spectral check as plain data. Raises UserError."""
+    return plain(measure_spectral(_target(text, options, plan), settings, tell))
 
 
 def _target(text: str | None, options: TargetOptions, plan: Path | None) -> Target:
