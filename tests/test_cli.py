@@ -147,7 +147,7 @@ def test_the_options_are_frozen() -> None:
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--init",
             "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan", "--plot", "--seed",
-            "--seeds", "--set", "--steps", "--timeout", "--width", "--widths",
+            "--seeds", "--set", "--spectral", "--steps", "--timeout", "--width", "--widths",
         ],
         "sweep": [
             "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",
