@@ -44,11 +44,10 @@ class DecayNotAsSet(Rule):
 
     def message(self, d: Discrepancy) -> str:
         whose = d.pattern or f"{len(d.tensors)} tensors"
+        value = number(d.values[0]) if d.values else "another number"
         if d.detail == "ignored":
-            return f"{whose}: weight_decay = {number(d.values[0])} changes no step of {d.optimizer}"
-        return (
-            f"{whose}: {d.optimizer} decays them by {number(d.values[0])} · lr a step, which their group does not say"
-        )
+            return f"{whose}: weight_decay = {value} changes no step of {d.optimizer}"
+        return f"{whose}: {d.optimizer} decays them by {value} · lr a step, which their group does not say"
 
     def fix(self, d: Discrepancy) -> str:
         if d.detail == "ignored":
