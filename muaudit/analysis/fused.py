@@ -19,6 +19,7 @@ from ..findings.discrepancy import Discrepancy
 from ..judge.discrepancies import folded
 from ..judge.edits import Judged
 from ..ops.moves import Moves
+from ..optimizers import law_of
 from ..program.operands import axis_at, axis_below
 from ..program.values import Value
 from ..thresholds import TOLERANCE
@@ -51,13 +52,26 @@ def fused(known: Analysis, readout_bound: float) -> list[Discrepancy]:
     return folded(list(found.values()))
 
 
+def orthogonalised_as_one(known: Analysis) -> list[Discrepancy]:
+    """Hidden weights under a law of spectral norms whose outputs are taken apart into several matrices."""
+    found: dict[str, Discrepancy] = {}
+    for j in known.scaling.judged:
+        how, name, op = known.scaling.trained.get(j.use.tensor), j.use.tensor, j.use.value.op
+        if how is None or not law_of(how.family).spectral or j.use.role != "hidden" or name in found:
+            continue
+        parts = sorted(_taken(op.narrow)) if _of_rows(j.use.value) else []
+        if len(parts) > 1 and _parts(parts, op.narrow):
+            sizes = tuple(float(stop - start) for start, stop in parts)
+            found[name] = Discrepancy("orthogonalised_as_one", "hidden", (name,), name, 0.0, 0.0, op.file, op.line,
+                                      module=op.module, values=sizes)  # fmt: skip
+    return folded(list(found.values()))
+
+
 # -- which outputs go where ----------------------------------------------------------------------------------------
 def _slices(known: Analysis, product: Value) -> list[Slice]:
     """The slices that a product's outputs are taken apart into, where some grow and others do not; else none."""
     op = product.op
-    if product.kind != "contract" or op.wide is None or axis_at(product, product.args[1]) is None:
-        return []
-    if not product.args[1].weight:  # the outputs are the last dim where the weight is the second factor
+    if op.wide is None or not _of_rows(product):
         return []
     narrow, wide = (sorted(_taken(node)) for node in (op.narrow, op.wide))
     if len(narrow) != len(wide) or len(narrow) < 2 or not (_parts(narrow, op.narrow) and _parts(wide, op.wide)):
@@ -71,6 +85,12 @@ def _slices(known: Analysis, product: Value) -> list[Slice]:
             a, b = (last.narrow[0], a[1]), (last.wide[0], b[1])
         found.append(Slice(a, b, grows))
     return found if len(found) > 1 else []
+
+
+def _of_rows(product: Value) -> bool:
+    """Whether the outputs of a weight are the last dim: those of a product with it as the second factor."""
+    one = product.kind == "contract" and axis_at(product, product.args[1]) is not None
+    return one and bool(product.args[1].weight)
 
 
 def _parts(ranges: list[tuple[int, int]], node: fx.Node) -> bool:

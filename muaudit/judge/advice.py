@@ -7,11 +7,11 @@ from dataclasses import replace
 from statistics import median
 
 from ..findings.discrepancy import Aspect, Discrepancy
-from ..optimizers import member
+from ..optimizers import law_of, member
 from ..optimizers.trained import Trained
 from ..program.values import ZERO
 from ..thresholds import TOLERANCE, WITHOUT_EFFECT
-from .discrepancies import folded
+from .discrepancies import folded, noun_of
 from .edits import Judged
 from .together import united
 
@@ -49,6 +49,7 @@ def optimizer_discrepancies(
         exponent = max(exponent, j.gradient) if wrong else exponent
         found += _settings(name, j, how)
         found += _first_steps(name, j, how)
+        found += _orthogonalised(name, j, how)
         if how.shared:
             found.append(replace(_base(name, j, how), aspect="own_rate", detail=how.optimizer))
         gradient = gradients.get(name, 0.0)
@@ -114,6 +115,16 @@ def _first_steps(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
         return []
     phase = "too large" if how.lr_exponent > wanted else "too small"
     return [replace(_base(name, j, how), aspect="first_steps", found=how.lr_exponent, expected=wanted, detail=phase)]
+
+
+def _orthogonalised(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
+    """What is no matrix between two widths, under a law of spectral norms."""
+    noun = noun_of(j.use)
+    looked_up = j.use.role == "input" and j.use.value.kind == "lookup"
+    what = "embedding" if looked_up else "readout" if j.use.role == "output" else noun
+    if not law_of(how.family).spectral or what not in ("embedding", "readout", "depthwise kernel"):
+        return []
+    return [replace(_base(name, j, how), aspect="orthogonalised_role", detail=what)]
 
 
 def _eps(

@@ -114,7 +114,7 @@ def _of_use(j: Judged, around: _Around) -> list[Discrepancy]:
     base = Discrepancy(
         "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
         optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
-        detail="added" if use.role == "scalar" and use.value.kind == "join" else "", noun=_noun(use),
+        detail="added" if use.role == "scalar" and use.value.kind == "join" else "", noun=noun_of(use),
     )  # fmt: skip
     shift = _multiplier_shift(j, family, (use.role, round(j.lr_off, 3)) in around.rates)
     if shift is None and not j.init_off and j.init_found in (None, ZERO):  # only its learning rate can show it
@@ -141,7 +141,7 @@ def _of_use(j: Judged, around: _Around) -> list[Discrepancy]:
     return out
 
 
-def _noun(use: Use) -> str:
+def noun_of(use: Use) -> str:
     """What a vector is called by what reads it, where that is not what its role is named after."""
     if use.role == "gain" and use.value.note == PER_CHANNEL:
         return "depthwise kernel"
