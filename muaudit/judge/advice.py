@@ -15,6 +15,8 @@ from .discrepancies import folded, noun_of
 from .edits import Judged
 from .together import united
 
+_Kind = tuple[str, str | None, str, int]
+
 
 def optimizer_discrepancies(
     judged: list[Judged],
@@ -67,14 +69,12 @@ def _base(name: str, j: Judged, how: Trained) -> Discrepancy:
     )
 
 
-def _kind(name: str, j: Judged, how: Trained) -> tuple[str, str | None, str]:
-    """What tensors share that belong into one group or the other alike: norms' gains, biases of one name."""
-    return how.optimizer, j.use.role, name.rpartition(".")[2]
+def _kind(name: str, j: Judged, how: Trained) -> _Kind:
+    """What tensors share that belong into one group or the other alike: norms' gains, biases of one name and rank."""
+    return how.optimizer, j.use.role, name.rpartition(".")[2], len(j.use.dims)
 
 
-def _decay(
-    name: str, j: Judged, how: Trained, targets: Mapping[str, float], free: Set[tuple[str, str | None, str]]
-) -> list[Discrepancy]:
+def _decay(name: str, j: Judged, how: Trained, targets: Mapping[str, float], free: Set[_Kind]) -> list[Discrepancy]:
     """lr·wd of weights by role (decoupled), L2 inside Adam's gradient, decay of vectors. free: kinds without decay."""
     narrow, wide = how.weight_decay
     base = _base(name, j, how)

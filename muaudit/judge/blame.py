@@ -17,14 +17,14 @@ that cost the same, the one nearer to values of size 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..optimizers import UNKNOWN
 from ..optimizers.trained import Trained
 from ..program.expression import Expr
 from ..program.use import Use
-from ..program.values import ZERO
+from ..program.values import ZERO, Value
 from ..solve.linear import System
 from ..solve.uses import Ideal
 from ..thresholds import TOLERANCE, WRONG_INIT_ERRORS
@@ -39,13 +39,14 @@ class Blame:
 
     def __init__(
         self, ideal: Ideal, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float = -1.0,
-        gradient_scales: Mapping[str, float] | None = None,
+        gradient_scales: Mapping[str, float] | None = None, constants: Collection[Value] = (),
     ) -> None:  # fmt: skip
         self.ideal = ideal
         self.inits = inits
         self.trained = trained
         self.readout_bound = readout_bound
         self.gradient_scales = gradient_scales or {}
+        self.constants = constants  # the values behind which a constant is written
         self.exprs = [ideal.system.reduce(use.phi) for use in ideal.uses]
         self.shifts: dict[int, float] = {}
         self.cost = 0.0  # of what has to be changed (`cost`)
@@ -135,7 +136,11 @@ class Blame:
                 yield phi + j.lr_off / j.slope
 
         groups = self._owners()
-        right_before = [not edits([judged(i, self._phi(i, {})) for i in group]) for group in groups]
+        right_before = [
+            not edits([judged(i, self._phi(i, {})) for i in group])
+            and not any(self.ideal.uses[i].value in self.constants for i in group)
+            for group in groups
+        ]
         everywhere: dict[tuple[str, str], set[str]] = {}
         for group in groups:
             uses = [self.ideal.uses[i] for i in group]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..findings.discrepancy import Discrepancy
 from ..program.lower import Program
+from ..program.values import ZERO, Value, arguments, beyond
 from ..solve.uses import Solver
 from .blame import Blame
 from .cost import CAUSE, LINE
@@ -37,10 +40,21 @@ def explained(
     """
     trained = measured.trained if edited.trained is None else edited.trained
     ideal = Solver(program, edited.without, edited.right, share, pinned).run()
-    blame = Blame(ideal, measured.inits, trained, measured.readout_bound, program.gradient_scales())
+    constants = _before_constants(program, edited.without)
+    blame = Blame(ideal, measured.inits, trained, measured.readout_bound, program.gradient_scales(), constants)
     blame.choose()
     judged = blame.all()
     found = discrepancies(program, judged, ideal.conflicts, measured.inits, trained)
     joins = len({(conflict.value.op.file, conflict.value.op.line) for conflict in ideal.conflicts})
     cost = blame.cost + joins * (CAUSE + 1 + LINE) + edited.cost
     return Explanation(program, measured, ideal, blame, tuple(judged), (*found, *edited.found), cost, edited, share)
+
+
+def _before_constants(program: Program, without: Collection[Value]) -> frozenset[Value]:
+    """The values that a constant is written behind, a bias between them or not: it may be one too many."""
+    scales = [v for v in program.values if v.kind == "scale" and v.c not in (0.0, ZERO) and v not in without]
+    return frozenset(each for scale in scales for each in beyond(scale, arguments, _as_made))
+
+
+def _as_made(v: Value) -> bool:
+    return v.kind in ("view", "scale") or (v.kind == "join" and any(arg.weight for arg in v.args))

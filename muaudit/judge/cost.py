@@ -14,8 +14,9 @@ explain more than a mistake (SIZE_ALONE). Where what makes the value has both th
 takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). It is taken for
 nothing where it leaves nothing to explain. Like shifts of like anchors in repeated blocks count once.
 
-A constant on a tensor that is right where what it makes has size 1 stands nowhere, and nobody left it out: what such a
-gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the place has one in another block.
+A constant on a tensor that is right where what it makes has size 1, and behind which none is written, stands nowhere
+and was not left out: what such a gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the
+place has a constant to mend in another block.
 
 The small terms decide between explanations of equally many mistakes: values nearer to size 1, then fewer tensors; and
 an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
