@@ -31,6 +31,11 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1000])
 
 
+def told(err: str) -> str:
+    """What stands on stderr besides the announcement of what is about to be written."""
+    return "".join(row for row in err.splitlines(keepends=True) if not row.startswith("muaudit: writing "))
+
+
 @contextmanager
 def nothing() -> Iterator[None]:
     yield
@@ -66,7 +71,7 @@ def test_refused_and_nothing_lost(
         app([*COMMAND, *out], prog_name="muaudit")
     said = capsys.readouterr()
     assert (stop.value.code, said.out) == (2, "")
-    assert said.err.startswith("muaudit: error: ")
+    assert told(said.err).startswith("muaudit: error: ")
     assert message in said.err
     assert "Traceback" not in said.err
     if damage == "other tensors":
@@ -82,7 +87,7 @@ def test_converted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     with pytest.raises(SystemExit) as stop:
         app([*COMMAND, "--verify"], prog_name="muaudit")
     said = capsys.readouterr()
-    assert (stop.value.code, said.err) == (0, "")
+    assert (stop.value.code, told(said.err)) == (0, "")
     assert "verified: the outputs of the files written and of the plan applied to those given differ by 0 " in said.out
     before = content(tmp_path)
     again = [arg if arg != "a.safetensors" else "mup/a.safetensors" for arg in COMMAND]
