@@ -64,7 +64,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 _AREAS = {
     "1": "initialization", "2": "multipliers", "3": "learning-rates", "4": "structure", "5": "advice", "6": "answers",
-    "9": "not-analysed",
+    "7": "depth", "9": "not-analysed",
 }  # fmt: skip
 
 
