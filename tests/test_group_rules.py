@@ -379,7 +379,7 @@ class OwnRate(torch.optim.Optimizer):
     """A step size d for all parameters, as D-Adaptation has it."""
 
     def __init__(self, params: Any) -> None:
-        super().__init__(params, {"lr": 1.0, "d": 1e-6})
+        super().__init__(params, {"lr": 1.0, "d": 1e-6, "k": 0})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:

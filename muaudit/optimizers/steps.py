@@ -57,9 +57,10 @@ def _is_torchs(module: str) -> bool:
 def finds_rate(group: Mapping[str, Any]) -> bool:
     """Whether a group holds a step size `d` that training makes grow, as D-Adaptation and Prodigy have it.
 
+    Beside it stands the count of steps `k`; Adafactor's `d` alone is the bound at which it clips.
     Defazio & Mishchenko 2023, arXiv 2301.07733; Mishchenko & Defazio 2023, arXiv 2306.06101.
     """
-    return isinstance(group.get("d"), float)
+    return isinstance(group.get("d"), float) and "k" in group
 
 
 def steps_of(optimizer: Any, unit: float) -> Steps:
