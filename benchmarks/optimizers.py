@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from marked_page import put_between
 from optimizer_subjects import ROLES, SUBJECTS, Entry, Subject
 from torch import nn
 
@@ -164,10 +165,7 @@ def write(lines: list[str], counts: dict[str, int], optimizers: int) -> None:
         "| optimizer | its step, from its source | law by hand: hidden / readout / input / vector | what muaudit says "
         "of the hidden weight | |\n|---|---|---|---|---|"
     )
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    body = "\n".join(lines)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{head}\n{body}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    put_between(PAGE, BEGIN, END, "\n".join([head, *lines]))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+from marked_page import put_between
 from pointing.expected import HALVES, Expected, table
 from pointing.tables import BEGIN, END, page, row, summary
 from pointing.trial import Outcome, tried
@@ -50,17 +51,6 @@ def report(expected: Expected, outcome: Outcome, show: bool) -> None:
             print(f"    $ {command}\n" + "".join(f"    {line}\n" for line in said.splitlines()), flush=True)
 
 
-def written(file: Path, section: str) -> None:
-    """Put the section between its marks in `file`, at the end where it has none yet."""
-    text = file.read_text(encoding="utf-8")
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        text = before + BEGIN + "\n\n" + section + "\n" + END + rest.partition(END)[2]
-    else:
-        text = text.rstrip("\n") + f"\n\n{BEGIN}\n\n{section}\n{END}\n"
-    file.write_text(text, encoding="utf-8")
-
-
 def main() -> int:
     """Run, print a line a file and the figures; exit 1 where something was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -84,7 +74,7 @@ def main() -> int:
         print(f"\nnot installed, left out: {', '.join(absent)}")
     print("\n" + summary(outcomes))
     if given.write:
-        written(given.write, page(rows, outcomes, absent))
+        put_between(given.write, BEGIN, END, page(rows, outcomes, absent))
     return int(Counter(each.outcome for each in outcomes)["wrong"] > 0)
 
 

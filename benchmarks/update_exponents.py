@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from marked_page import put_between
 from torch import nn
 from torch.nn import functional as F
 
@@ -144,10 +145,7 @@ def write(lines: Sequence[str]) -> None:
         "what muaudit asks for: n^ |\n"
         "|---|---|---|---|"
     )
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    body = "\n".join(lines)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{head}\n{body}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    put_between(PAGE, BEGIN, END, "\n".join([head, *lines]))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ..thresholds import TOLERANCE
 from .cheapest import explained
 from .edits import Judged
 from .explanation import Edited, Explanation, Measured
+from .together import merged
 
 SHARES = (1.0, 0.5)
 _OF_TENSORS = ("init", "lr", "multiplier")
@@ -215,18 +216,10 @@ def _united(found: list[Discrepancy], lines: set[tuple[str | None, int | None]])
             out += group
             continue
         if group[0].aspect != "branch_multiplier" or {(d.file, d.line) for d in group} >= lines:
-            out.append(_merged(group))
+            out.append(merged(group))
             continue
         places: dict[tuple[object, ...], list[Discrepancy]] = {}
         for d in group:
             places.setdefault((d.file, d.line), []).append(d)
-        out += map(_merged, places.values())
+        out += map(merged, places.values())
     return out
-
-
-def _merged(group: list[Discrepancy]) -> Discrepancy:
-    first = group[0]
-    names = tuple(dict.fromkeys(name for d in group for name in d.tensors))
-    values = first.values if all(d.values == first.values for d in group) else ()
-    role = first.role if all(d.role == first.role for d in group) else None
-    return replace(first, tensors=names, pattern=pattern_of_all(names) if names else "", values=values, role=role)

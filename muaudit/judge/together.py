@@ -61,7 +61,7 @@ def united(
         names = {name for d in group for name in d.tensors}
         role = members.get((group[0].role or "", group[0].optimizer if trained else ""), set())
         everywhere = group[0].aspect in (*_WHATEVER_ROLE, "multiplier") or names >= role
-        alone = [_merged(group)] if len(group) > 1 and everywhere else _whole(_whole(group, role, _stage), role, _layer)
+        alone = [merged(group)] if len(group) > 1 and everywhere else _whole(_whole(group, role, _stage), role, _layer)
         out += _siblings(alone)
     return sorted(out, key=found.index) if len(out) == len(found) else out
 
@@ -87,7 +87,7 @@ def _whole(group: list[Discrepancy], members: set[str], key: Callable[[str], str
         names = {name for d in part for name in d.tensors}
         if len(part) > 1 and names == {name for name in members if key(name) == shared}:
             pattern = shared if key is _stage else braced([d.pattern or d.tensors[0] for d in part])
-            part = [replace(_merged(part), pattern=pattern)]
+            part = [replace(merged(part), pattern=pattern)]
         out += part
     return out
 
@@ -99,7 +99,7 @@ def _siblings(group: list[Discrepancy]) -> list[Discrepancy]:
         name = d.pattern or next(iter(d.tensors), "")
         by_owner.setdefault(tuple(name.split(".")[:-2]) if name else id(d), []).append(d)
     return [
-        replace(_merged(part), pattern=braced([d.pattern or d.tensors[0] for d in part])) if len(part) > 1 else part[0]
+        replace(merged(part), pattern=braced([d.pattern or d.tensors[0] for d in part])) if len(part) > 1 else part[0]
         for part in by_owner.values()
     ]
 
@@ -116,9 +116,10 @@ def _stage(name: str) -> str:
     return pattern_of(".".join([*folded, *(each for each in (module, tensor) if each)]))
 
 
-def _merged(group: list[Discrepancy]) -> Discrepancy:
+def merged(group: list[Discrepancy]) -> Discrepancy:
+    """Findings as one, of all their tensors; what they do not share is left out."""
     first = group[0]
     names = tuple(dict.fromkeys(name for d in group for name in d.tensors))
     values = first.values if all(d.values == first.values for d in group) else ()
     role = first.role if all(d.role == first.role for d in group) else None
-    return replace(first, tensors=names, pattern=pattern_of_all(names), values=values, role=role)
+    return replace(first, tensors=names, pattern=pattern_of_all(names) if names else "", values=values, role=role)
