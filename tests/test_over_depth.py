@@ -55,7 +55,7 @@ def said(name: str, scheme: deep.Scheme) -> list[tuple[str, frozenset[str], floa
     ]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in range(1, 10))])
 @pytest.mark.parametrize(
     ("name", "alpha", "optimizer", "place"),
     [("gpt", 1.0, "adamw", "forward"), ("llama", 0.5, "sgd", "absorbed"), ("vit", 1.0, "sgd", "mixed"),
