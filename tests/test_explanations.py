@@ -418,3 +418,52 @@ def test_constants_that_nobody_wrote_explain_nothing(family: str) -> None:
     report = audit_target(resolve(f"transformers:{family}"))
     assert report.verdict == "standard"
     assert {each.rule for each in report.violations if each.severity == "error"} == {"MUP101", "MUP202", "MUP301"}
+
+
+class Decoder(nn.Module):
+    """A decoder as people write it: norms with gains, pre-norm blocks, one learning rate under SGD."""
+
+    def __init__(self, n: int, norm: type[nn.Module], gated: bool, bias: bool) -> None:
+        super().__init__()
+        self.emb, self.head, self.norm = nn.Embedding(11, n), nn.Linear(n, 11, bias=False), norm(n)
+        nn.init.normal_(self.emb.weight, std=0.02)
+        self.blocks = nn.ModuleList(Block(n, norm, gated, bias) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.emb(x)
+        for block in self.blocks:
+            x = block(x)
+        out: torch.Tensor = self.head(self.norm(x))
+        return out
+
+
+class Block(nn.Module):
+    def __init__(self, n: int, norm: type[nn.Module], gated: bool, bias: bool) -> None:
+        super().__init__()
+        self.ln1, self.ln2 = norm(n), norm(n)
+        self.qkv, self.proj = nn.Linear(n, 3 * n, bias), nn.Linear(n, n, bias)
+        self.up, self.down = nn.Linear(n, 4 * n, bias), nn.Linear(4 * n, n, bias)
+        self.gate = nn.Linear(n, 4 * n, bias) if gated else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (t.unflatten(-1, (4, -1)).transpose(1, 2) for t in self.qkv(self.ln1(x)).chunk(3, -1))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(-2)
+        x = x + self.proj(y)
+        h = self.ln2(x)
+        inner = F.gelu(self.up(h)) if self.gate is None else F.silu(self.gate(h)) * self.up(h)
+        out: torch.Tensor = x + self.down(inner)
+        return out
+
+
+@pytest.mark.parametrize(("norm", "gated", "bias"), [(nn.LayerNorm, False, True), (nn.RMSNorm, True, False)])
+def test_activations_of_another_size_excuse_no_gains(norm: type[nn.Module], gated: bool, bias: bool) -> None:
+    """Behind gains of n^-1/2 every learning rate of SGD would be right (TP5 Table 3: vectors need n^1), but none is."""
+    report = muaudit.check(
+        lambda width: Decoder(width, norm, gated, bias),
+        batch=lambda width: torch.arange(44).reshape(4, 11) % 11,
+        optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+        widths=(64, 128),
+    )
+    assert report.verdict == "standard"
+    errors = {each.rule for each in report.violations if each.severity == "error"}
+    assert errors == {"MUP201", "MUP202", "MUP302", "MUP305"} | ({"MUP208", "MUP304"} if bias else set())

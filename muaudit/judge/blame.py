@@ -136,10 +136,10 @@ class Blame:
                 yield phi + j.lr_off / j.slope
 
         groups = self._owners()
+        with_constant = [any(self.ideal.uses[i].value in self.constants for i in group) for group in groups]
         right_before = [
-            not edits([judged(i, self._phi(i, {})) for i in group])
-            and not any(self.ideal.uses[i].value in self.constants for i in group)
-            for group in groups
+            not edits([judged(i, self._phi(i, {})) for i in group]) and not constant
+            for group, constant in zip(groups, with_constant, strict=True)
         ]
         everywhere: dict[tuple[str, str], set[str]] = {}
         for group in groups:
@@ -151,20 +151,23 @@ class Blame:
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
             self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._sized(),
-            lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
+            self._removed(), with_constant, lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
 
     def _sized(self) -> frozenset[int]:
-        """The anchors whose shift is a claim about activations: where a norm takes a size away, it is none."""
-        removed = {
+        """The anchors of values that a homogeneous function reads."""
+        return self.ideal.sized - self._removed()
+
+    def _removed(self) -> frozenset[int]:
+        """The anchors of sizes that a norm takes away: a shift of them claims nothing about activations."""
+        return frozenset(
             anchor
             for use, expr in zip(self.ideal.uses, self.exprs, strict=True)
             if use.normalised or use.free
             for anchor, coefficient in expr.terms.items()
             if coefficient > 0  # of what the product makes, not of what it reads
-        }
-        return self.ideal.sized - removed
+        )
 
     def _owners(self) -> list[list[int]]:
         """The uses by what a constant would stand on: a module with a weight and a bias, else each by itself."""

@@ -4,15 +4,18 @@ An explanation is a set of edits, and a gauge. Edits of one aspect, role and exp
 
     cost = Σ over causes (CAUSE + places, or IMAGINED times that)
            + TENSOR · tensors in places + INIT_BEFORE_NORM · inits that a norm removes
-           + Σ over shifts of the gauge (SHIFT · |shift|, and SIZE or SIZE_ALONE where a homogeneous function reads it)
+           + Σ over shifts of the gauge (SHIFT · |shift|, and the claim of another size: SIZE, SIZE_ALONE or nothing)
            + Σ over constants that are taken out of a line (CAUSE + 1 + LINE)
 
 `places` is the number of places that the edits of a cause stand in, repeated blocks counted once, or 1 where they are
 all there are of their role: a rule that was got wrong is one mistake, however many tensors follow it. A gauge whose
 activations are not of size 1 is a claim of its own, as no published table has one (TP5 Tables 3, 8 and 9), and has to
 explain more than a mistake (SIZE_ALONE). Where what makes the value has both the init and the learning rate that it
-takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). It is taken for
-nothing where it leaves nothing to explain. Like shifts of like anchors in repeated blocks count once.
+takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). Where no homogeneous
+function reads the value, only matrices, its size is a matter of to which of two tensors the constant between them is
+counted: no claim, unless there is no such constant and what makes the value has not the init either (SIZE_ALONE). A
+claim is taken for nothing where it leaves nothing to explain, and like shifts of like anchors in repeated blocks count
+once.
 
 A constant on a tensor that is right where what it makes has size 1, and behind which none is written, stands nowhere
 and was not left out: what such a gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the
@@ -116,15 +119,15 @@ def _add(counts: dict[_Key, int], key: _Key, times: int) -> None:
         del counts[key]
 
 
-def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], sized: Mapping[int, float]) -> float:
+def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], claims: Mapping[int, float]) -> float:
     """What a gauge costs by itself.
 
-    alike: a number for every anchor, the same in the same place of repeated blocks. sized: what a size other than 1
-    costs, of the anchors that are sizes of activations which a homogeneous function reads.
+    alike: a number for every anchor, the same in the same place of repeated blocks. claims: what a size other than 1
+    costs, of anchors.
     """
     taken: dict[tuple[int, float], float] = {}
     for anchor, shift in shifts.items():
         if shift:
             key = alike.get(anchor, anchor), shift
-            taken[key] = max(taken.get(key, 0.0), sized.get(anchor, 0.0))
+            taken[key] = max(taken.get(key, 0.0), claims.get(anchor, 0.0))
     return sum(SHIFT * abs(shift) + claim for (_, shift), claim in taken.items())

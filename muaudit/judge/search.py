@@ -32,7 +32,8 @@ class Problem:
     exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. kinds: what tells
     one of these from another. edits: what makes a group right, its uses at these exponents, and whether what it makes
     has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
-    place of repeated blocks; sized: those of values that a homogeneous function reads.
+    place of repeated blocks; sized: those of values that a homogeneous function reads; removed: those of sizes that a
+    norm takes away. with_constant: the groups behind which a constant is written.
     """
 
     exprs: Sequence[Expr]
@@ -42,6 +43,8 @@ class Problem:
     right: Callable[[int, float], Iterable[float]]
     alike: Sequence[Sequence[int]]
     sized: frozenset[int]
+    removed: frozenset[int]
+    with_constant: Sequence[bool]
     tally: Callable[[], Tally]
     starts: Sequence[Shifts] = field(default_factory=list)
 
@@ -95,13 +98,19 @@ class _Searcher:
 
     @property
     def cost(self) -> float:
-        sized = {anchor: self._claim(anchor) for anchor in self.shifts if anchor in self.problem.sized}
-        return self.tally.cost + of_gauge(self.shifts, self.places, sized)
+        claims = {anchor: self._claim(anchor) for anchor in self.shifts if anchor not in self.problem.removed}
+        return self.tally.cost + of_gauge(self.shifts, self.places, claims)
 
     def _claim(self, anchor: int) -> float:
-        """What it costs that the activations of this anchor have another size: less where what makes them fits it."""
+        """What it costs that the activations of this anchor have another size: less where what makes them fits it.
+
+        Where matrices alone read them, nothing, unless what makes them has not that init, and no constant behind it.
+        """
         makers = {self.group_of[i] for i in self.holders.get(anchor, ()) if self.problem.exprs[i].terms[anchor] > 0}
-        return SIZE if makers and not any(self.now[number] for number in makers) else SIZE_ALONE
+        if anchor in self.problem.sized:
+            return SIZE if makers and not any(self.now[number] for number in makers) else SIZE_ALONE
+        bare = [number for number in makers if not self.problem.with_constant[number]]
+        return SIZE_ALONE if any(edit.aspect != "lr" for number in bare for edit in self.now[number]) else 0.0
 
     @property
     def complete(self) -> bool:
