@@ -241,13 +241,18 @@ def test_no_process_of_user_code_is_left_behind(folder: Path) -> None:
     assert gone(started(folder))
 
 
+def _interruptible() -> None:
+    """As in a terminal: a shell starts what it puts in the background deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @linux
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_everything_ends_with_muaudit(folder: Path, number: int) -> None:
     (folder / "sleeper.py").write_text(SLEEPER)
     (folder / "leaves.py").write_text(running(LEAVES + "time.sleep(600)\n"))
     command = [sys.executable, "-m", "muaudit", "check", "leaves.py", "--no-cache"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_interruptible)
     while len(started(folder)) < 3:
         assert process.poll() is None
         time.sleep(0.05)
