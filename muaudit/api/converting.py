@@ -9,6 +9,8 @@ from typing import Any
 from ..convert.conversion_task import conversion
 from ..convert.output_folder import Conversion, Wanted
 from ..convert.plan_lines import plan_lines
+from ..convert.plan_sizes import PlanSizes
+from ..errors import UserError
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..plan.plan import Plan
@@ -21,15 +23,20 @@ from .shown import Shown
 
 
 class Converted(Shown):
-    """A plan, the audit of the model as converted, and the files that were written. `ok`: whether nothing is wrong."""
+    """A plan, the audits of the model as converted, and the files that were written. `ok`: whether nothing is wrong."""
 
-    def __init__(self, plan: Plan, after: Report, written: Path | None) -> None:
-        self.plan, self.after, self.written = plan, after, written
+    def __init__(self, plan: Plan, audits: Sequence[Report], written: Path | None) -> None:
+        self.plan, self.audits, self.written = plan, tuple(audits), written
+
+    @property
+    def after(self) -> Report:
+        """The first audit of the model as converted: over width, where the plan goes over it."""
+        return self.audits[0]
 
     @property
     def ok(self) -> bool:
         """Whether the converted model was audited without an error, and nothing of it is left unanalysed."""
-        return not self.after.count("error") and not self.after.unanalysed
+        return not any(each.count("error") or each.unanalysed for each in self.audits)
 
     def rows(self) -> list[dict[str, Any]]:
         """The scales of every tensor."""
@@ -42,25 +49,32 @@ class Converted(Shown):
     @property
     def headline(self) -> str:
         """One line that says how it went."""
-        verdict = "audited as converted: no errors" if self.ok else f"{self.after.count('error')} errors as converted"
+        verdict = "audited as converted: no errors" if self.ok else f"{self._errors} errors as converted"
         where = f", written to {self.written}" if self.written is not None else ""
         return f"{self.plan.headline}; {verdict}{where}"
 
+    @property
+    def _errors(self) -> int:
+        return sum(each.count("error") for each in self.audits)
+
     def _lines(self) -> Iterable[Line]:
-        return plan_lines(self.plan, self.after)
+        return plan_lines(self.plan, self.audits)
 
 
 def convert(
     build: Given,
     *,
-    base_width: int,
+    base_width: int | None = None,
     width: int | None = None,
+    base_depth: int | None = None,
+    depth: int | None = None,
     out: Path | str | None = None,
     batch: Callable[..., Any] | None = None,
     loss: Callable[..., Any] | None = None,
     optimizer: Callable[..., Any] | str | None = None,
     scheduler: Callable[..., Any] | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     init: Callable[..., Any] | None = None,
     set: Mapping[str, Any] | None = None,
     formulation: str = "absorbed",
@@ -79,7 +93,8 @@ def convert(
     """Plan the conversion to µP, and write it where `out` names a folder; as `muaudit convert`.
 
     build and what belongs to it: as for `check`. base_width: the width that hyperparameters are tuned at. width: the
-    one to train at; the model's own where it has one. state_dict and the rest: `muaudit convert --help`.
+    one to train at; the model's own where it has one. base_depth, depth: the same for numbers of blocks. state_dict and
+    the rest: `muaudit convert --help`.
     advance: told how many bytes of a checkpoint were written.
 
     Raises:
@@ -91,13 +106,15 @@ def convert(
         keep=tuple(keep), verify=verify, emit_python=emit_python,
     )  # fmt: skip
     wanted.check()
+    if base_width is None and base_depth is None:
+        raise UserError("the base width is missing", "base_width=N says which width hyperparameters are tuned at")
     options = options_of(widths, set, optimizer)
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
-                     "init": init}  # fmt: skip
-        made: tuple[Conversion, Report] = conversion(
+                     "init": init, "depths": depths}  # fmt: skip
+        made: tuple[Conversion, tuple[Report, ...]] = conversion(
             target_of(build, options, functions), options, lambda changed: resolve(str(build), changed),
-            base_width, width, formulation, get_profile(profile), wanted,
+            PlanSizes(base_width, width, base_depth, depth), formulation, get_profile(profile), wanted,
         )  # fmt: skip
         output, after = made
         if out is not None:

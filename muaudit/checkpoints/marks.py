@@ -19,6 +19,7 @@ def mark_of(plan: Plan, meaning: str) -> dict[str, str]:
         "width_name": plan.width_name,
         "base_width": str(plan.base_width),
         "width": str(plan.width),
+        **({"depth": f"{plan.depth_name} {plan.base_depth} → {plan.depth}"} if plan.depth_name else {}),
         "optimizer": plan.optimizer,
         "formulation": plan.formulation,
     }
@@ -55,9 +56,12 @@ def check_moved(checkpoint: Checkpoint, old: Plan, new: Plan) -> None:
 def sentence(mark: Mapping[str, str]) -> str:
     """`fresh, width 128 → 1024, adamw, absorbed`."""
     unknown = dict.fromkeys(("applied", "width_name", "base_width", "width", "optimizer", "formulation"), "?")
-    return "{applied}, {width_name} {base_width} → {width}, {optimizer}, {formulation}".format(**{**unknown, **mark})
+    deeper = ", {depth}" if "depth" in mark else ""
+    words = "{applied}, {width_name} {base_width} → {width}" + deeper + ", {optimizer}, {formulation}"
+    return words.format(**{**unknown, **mark})
 
 
 def _differs(mark: Mapping[str, str], plan: Plan) -> bool:
     expected = mark_of(plan, "")
-    return any(mark.get(key) != expected[key] for key in ("base_width", "width", "optimizer", "formulation"))
+    told = ("base_width", "width", "depth", "optimizer", "formulation")
+    return any(mark.get(key) != expected.get(key) for key in told)

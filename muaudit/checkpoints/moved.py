@@ -110,7 +110,7 @@ def _factor(request: TransferRequest, names: tuple[str, ...]) -> float:
     entry = request.plan.entry(names)
     if entry is None:
         raise missing("it has no entry for these parameters", [names[0]])
-    return request.plan.scale(entry.init)
+    return request.plan.scales_of(entry)[0]
 
 
 def _optimizer(request: TransferRequest, checkpoint: Checkpoint, model: Skeleton) -> OptimizerFile | None:

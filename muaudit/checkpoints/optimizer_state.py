@@ -141,10 +141,7 @@ class _Mover:
         return [self._finished(group, named) for group in made]
 
     def _unscaled(self, group: Mapping[str, Any], members: list[str]) -> dict[str, Any]:
-        scales = {
-            tuple(self.old.scale(getattr(self.entries[name], setting)) for setting in ("lr", "weight_decay", "eps"))
-            for name in members
-        }
+        scales = {self.old.scales_of(self.entries[name])[1:] for name in members}
         if len(scales) > 1:
             raise UserError(
                 f"{self.path}: its group of {members[0]} has one learning rate for what the plan tells apart",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from muaudit.cli.output import show
 from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import bar, progress
 from muaudit.cli.request import Flags, request
+from muaudit.convert.plan_sizes import PlanSizes
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
@@ -38,6 +40,14 @@ def convert(
     ] = None,
     width: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The width to train at (default: the model's own).")
+    ] = None,
+    base_depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="The number of blocks that hyperparameters are tuned at."),
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(metavar="[NAME=]N", help="The number of blocks to train at (default: the model's own)."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for plan.yaml and the state dict.")] = Path(
         "mup"
@@ -126,11 +136,16 @@ def convert(
     job = _job(
         Flags(
             target, probes or (), set_ or (), input_ or (), optimizer, profile=profile, seed=seed, config=config,
-            isolated=isolated, bsh=bsh, init=init, no_init=no_init, optimizer_kind=optimizer_kind or (),
+            isolated=isolated, bsh=bsh, init=init, no_init=no_init, optimizer_kind=optimizer_kind or (), axis="width",
         )
     )  # fmt: skip
-    if base_width is None and bsh is None:
+    if base_width is None and bsh is None and base_depth is None:
         raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
+    name, blocks = _blocks(depth, base_depth)
+    if name:
+        options = replace(job.options, depths={name: (), **job.options.depths})
+        job = replace(job, options=options)
+    sizes = PlanSizes(base_width, width, base_depth, blocks)
     wanted = Wanted(
         out, job.seed, state_dict, no_state_dict, fresh, function_preserving, from_, optimizer_state,
         tuple(keep or ()), verify, emit_python, emit_bsh, for_,
@@ -138,11 +153,23 @@ def convert(
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
-    task = Task(job.shown, "muaudit.convert.conversion_task:converted", (job, base_width, width, formulation, wanted))
+    task = Task(job.shown, "muaudit.convert.conversion_task:converted", (job, sizes, formulation, wanted))
     with _shown(f"converting {job.shown}", f"writing {out}") as told:
         done = run_task(task, patience=patience(timeout, config, isolated), progress=told)
     show(rebuilt(Line, each) for each in done["lines"])
     return int(done["code"])
+
+
+def _blocks(text: str | None, base: int | None) -> tuple[str, int | None]:
+    """`n_layer=32` or `32`: the argument, empty where it is left open, and the number of blocks."""
+    if text is None:
+        return "", None
+    if base is None:
+        raise UserError("the base depth is missing", "--base-depth N says at how many blocks hyperparameters are tuned")
+    name, _, number = text.rpartition("=")
+    if not number.strip().isdecimal() or int(number) < 1:
+        raise UserError(f"--depth expects a number of blocks, found {text!r}", "for example --depth 32 or n_layer=32")
+    return name.strip(), int(number)
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..audit import audit
+from ..audit.over_depth import audit_over_depth
 from ..checkpoints.folder import shown_size
 from ..checkpoints.verify import Verified
 from ..errors import UserError
@@ -22,6 +24,7 @@ from ..plan.planned import planned
 from ..plan.scales import Hook
 from ..report.layout import Line
 from ..targets import Target, TargetOptions, resolve
+from ..targets.at_depth import at_depths, depths_at
 from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
 from ..visible import visible
@@ -29,22 +32,23 @@ from .known_model import with_model
 from .loading import loading_lines
 from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
 from .plan_lines import paste_lines, plan_lines
+from .plan_sizes import PlanSizes
 from .planner import make_plan
 from .source_edits import source_diff, source_fixes
 
 
-def converted(job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted) -> dict[str, Any]:
+def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted) -> dict[str, Any]:
     """Plan and write. `lines` to show, and the exit `code`, as plain data.
 
     Raises:
         UserError: the target cannot be planned for, or the files cannot be written.
     """
     with redirect_stdout(sys.stderr):
-        output, after, edits = _plan(job, base_width, width, formulation, wanted)
+        output, after, edits = _plan(job, sizes, formulation, wanted)
         _announce(output)
         verified = output.write(_Told(output.total if output.transfer else 0).advance)
         lines = [plain(each) for each in _lines(output, after, verified, edits)]
-    return {"lines": lines, "code": after.exit_code(False)}
+    return {"lines": lines, "code": max(each.exit_code(False) for each in after)}
 
 
 def _announce(output: Conversion) -> None:
@@ -71,14 +75,13 @@ class _Told:
 
 
 def _plan(
-    job: Job, base_width: int | None, width: int | None, formulation: str, wanted: Wanted
-) -> tuple[Conversion, Report, Mapping[Hook, SourceFix]]:
+    job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted
+) -> tuple[Conversion, tuple[Report, ...], Mapping[Hook, SourceFix]]:
     profile, target = get_profile(job.profile), resolve(job.text, job.options)
     if job.options.bsh is not None:
-        base_width = _agreed(base_width, base_of(job.options.bsh, target))
-    assert base_width is not None
+        sizes = replace(sizes, base_width=_agreed(sizes.base_width, base_of(job.options.bsh, target)))
     again = partial(resolve, job.text)
-    output, after = conversion(target, job.options, again, base_width, width, formulation, profile, wanted)
+    output, after = conversion(target, job.options, again, sizes, formulation, profile, wanted)
     return output, after, source_fixes(target, output.plan)
 
 
@@ -86,30 +89,37 @@ def conversion(
     target: Target,
     options: TargetOptions,
     again: Callable[[TargetOptions], Target],
-    base_width: int,
-    width: int | None,
+    sizes: PlanSizes,
     formulation: str,
     profile: Profile,
     wanted: Wanted,
-) -> tuple[Conversion, Report]:
-    """What is about to be written, and the audit of the model as converted.
+) -> tuple[Conversion, tuple[Report, ...]]:
+    """What is about to be written, and the audits of the model as converted, one an axis.
 
     again: resolves the same target with other options.
 
     Raises:
         UserError: the target cannot be planned for, or a checkpoint is damaged or another model's.
     """
+    width = sizes.width or _own_width(target, sizes.base_width is None)
+    depths = None if sizes.base_depth is None else (sizes.base_depth, sizes.depth or _own_depth(target))
     plan = make_plan(
-        target, base_width, width or _own_width(target), seed=wanted.seed, formulation=formulation, profile=profile
+        target, sizes.base_width, width, seed=wanted.seed, formulation=formulation, profile=profile, depths=depths
     )
     full, why_not = whole(target, options, again)
+    if full is not None and depths is not None:
+        full = at_depths(full, depths_at(full, plan.depth))
     plan = with_model(plan, target, full)
-    after = audit(planned(target, plan), profile=profile, target_width=plan.width, seed=wanted.seed)
-    return prepare_output(target, full, why_not, plan, wanted), after
+    turned, after = planned(target, plan), []
+    if sizes.base_width is not None:
+        after.append(audit(turned, profile=profile, target_width=plan.width, seed=wanted.seed))
+    if depths is not None:
+        after.append(audit_over_depth(turned, profile=profile, seed=wanted.seed))
+    return prepare_output(target, full, why_not, plan, wanted), tuple(after)
 
 
 def _lines(
-    output: Conversion, after: Report, verified: Verified | None, edits: Mapping[Hook, SourceFix]
+    output: Conversion, after: Iterable[Report], verified: Verified | None, edits: Mapping[Hook, SourceFix]
 ) -> Iterator[Line]:
     plan, out = output.plan, output.wanted.out
     yield from plan_lines(plan, after, edits, source_diff(edits))
@@ -125,8 +135,19 @@ def _agreed(given: int | None, base: BaseFile) -> int:
     return base.width
 
 
-def _own_width(target: Target) -> int:
+def _own_depth(target: Target) -> int:
+    own = target.depths[0].default if target.depths else None
+    if own is None:
+        name = f": {target.depths[0].name} has no default" if target.depths else ""
+        raise UserError(f"the model has no depth of its own{name}", "say which to train at with --depth N")
+    return own
+
+
+def _own_width(target: Target, any_width: bool) -> int:
+    """any_width: whether it matters for nothing but the weights that are written."""
     own = target.axes[0].default
+    if own is None and any_width:
+        return target.axes[0].probes[0]
     if own is None:
         raise UserError(f"the model has no width of its own: {target.axes[0].name} has no default",
                         "say which to train at with --width N")  # fmt: skip

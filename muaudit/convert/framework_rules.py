@@ -21,6 +21,7 @@ from ..plan.groups import own_eps
 from ..plan.plan import Plan
 from ..plan.scales import Entry
 from ..suggest import nearest
+from .optimizer_lines import trained_at, tuned_at
 
 _WRAPPED = r"(?:(?:_orig_mod|_checkpoint_wrapped_module)\.)*"
 """What torch.compile and activation checkpointing put between the parts of a name."""
@@ -104,14 +105,14 @@ def _exact_first(plan: Plan) -> list[Entry]:
 
 
 def _rule(plan: Plan, entry: Entry, pattern: str) -> FrameworkRule:
-    lr, decay, eps = (float(f"{plan.scale(exponent):.12g}") for exponent in entry.exponents[1:])
+    lr, decay, eps = (float(f"{scale:.12g}") for scale in plan.scales_of(entry)[1:])
     return FrameworkRule(pattern, lr, decay if entry.decays else 0.0, eps)
 
 
 def _header(plan: Plan) -> list[str]:
     """What the reader of any file has to know."""
     lines = [
-        f"{plan.headline}. Hyperparameters tuned at {plan.width_name} = {plan.base_width} train at {plan.width}.",
+        f"{plan.headline}. Hyperparameters tuned at {tuned_at(plan)} train at {trained_at(plan)}.",
         "Scale the initialization too: plan.apply_(model) on fresh weights, or the figures of --emit json.",
     ]
     if plan.hooks:
@@ -129,10 +130,12 @@ def _json(plan: Plan, names: Sequence[str]) -> str:
     document = {
         "schema": "muaudit.groups/1",
         "target": plan.target, "width_name": plan.width_name, "base_width": plan.base_width, "width": plan.width,
+        **({"depth_name": plan.depth_name, "base_depth": plan.base_depth, "depth": plan.depth}
+           if plan.depth_name else {}),
         "optimizer": plan.optimizer,
         "parameters": {name: _parameter(plan, entry) for name, entry in found.items() if entry is not None},
         "multipliers": [
-            {"module": hook.module, "on": hook.on, "scale": plan.scale(hook.exponent)} for hook in plan.hooks
+            {"module": hook.module, "on": hook.on, "scale": plan.multiplier(hook)} for hook in plan.hooks
         ],
     }  # fmt: skip
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -140,11 +143,11 @@ def _json(plan: Plan, names: Sequence[str]) -> str:
 
 def _parameter(plan: Plan, entry: Entry) -> dict[str, Any]:
     rule = _rule(plan, entry, "")
-    data: dict[str, Any] = {"init": plan.scale(entry.init), "lr": rule.lr, "weight_decay": rule.weight_decay,
+    data: dict[str, Any] = {"init": plan.scales_of(entry)[0], "lr": rule.lr, "weight_decay": rule.weight_decay,
                             "eps": rule.eps}  # fmt: skip
     if entry.start is not None:
         before = entry.start.rms * float(plan.m**entry.start.exponent)
-        data |= {"rms_before": before, "rms": before * plan.scale(entry.init)}
+        data |= {"rms_before": before, "rms": before * plan.scales_of(entry)[0]}
     return data | ({"optimizer": entry.optimizer} if entry.optimizer else {})
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from ..errors import UserError
-from ..plan.made_for import MadeFor, block_counts, head_numbers, own_settings
+from ..plan.made_for import MadeFor, block_counts, head_numbers, in_depth, own_settings
 from ..plan.plan import Plan
 from ..plan.scales import Entry
 from ..targets.probe import Target
@@ -24,13 +24,17 @@ def with_model(plan: Plan, target: Target, full: Target | None) -> Plan:
     sizes = target.sizes(0)
     settings = own_settings(target.optimizer(target.build(sizes, 0), sizes), target.filled)
     models = _at_both_widths(plan, full) if full is not None else None
+    deeper = plan.made_for.blocks if plan.made_for is not None else {}
     if models is None:
-        return replace(plan, made_for=MadeFor({}, {}, settings), entries=tuple(map(_roughly, plan.entries)))
+        return replace(plan, made_for=MadeFor({}, deeper, settings), entries=tuple(map(_roughly, plan.entries)))
     (narrow, width), (wide, wider) = models
     heads = _heads(head_numbers(narrow), head_numbers(wide), width, wider)
     folded = {prefix for entry in plan.entries for prefix in _lists(entry.pattern)}
     counts = block_counts(name for name, _ in wide.named_parameters())
-    blocks = {name: count for name, count in counts.items() if name in folded}
+    blocks: dict[str, int | str] = {name: count for name, count in counts.items() if name in folded}
+    blocks |= {name: in_depth(counts[name], plan.depth) for name in deeper if name in counts}
+    if all(entry.shape == () or set(entry.shape) == {"fixed"} for entry in plan.entries):
+        return replace(plan, made_for=MadeFor({}, blocks, settings))  # of any width
     entries = tuple(_exact(entry, narrow, wide, width, wider) for entry in plan.entries)
     return replace(plan, made_for=MadeFor(heads, blocks, settings), entries=entries)
 

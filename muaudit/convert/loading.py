@@ -41,7 +41,8 @@ def loading_lines(plan: Plan, transfer: CheckpointTransfer, folder: Path, verifi
         )
         text = f"verified: {what} differ by {verified.difference:.2g} relative (rounding allows {verified.allowed:.2g})"
         yield line((text, GOOD), indent=2)
-    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
+    deep = f" and {plan.depth_name} {plan.depth}" if plan.depth_name else ""
+    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}{deep}:", BOLD))
     for row in _code(plan, transfer, folder):
         yield line(row, indent=4)
 

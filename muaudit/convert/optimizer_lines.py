@@ -12,7 +12,23 @@ def tuned(plan: Plan) -> str:
     """A comment on the hyperparameters that the lines of `usage` leave open."""
     decay = " and WD" if any("=WD" in row for row in usage(plan)) else ""
     kept = "; no decay where the model's own optimizer has none" if not all(e.decays for e in plan.entries) else ""
-    return f"# LR{decay} as tuned at width {plan.base_width}{kept}"
+    at = tuned_at(plan) if plan.depth_name else f"width {plan.base_width}"
+    return f"# LR{decay} as tuned at {at}{kept}"
+
+
+def tuned_at(plan: Plan) -> str:
+    """`n_embd = 128, n_layer = 4`: the sizes that hyperparameters are tuned at."""
+    return _at(plan, plan.base_width, plan.base_depth)
+
+
+def trained_at(plan: Plan) -> str:
+    """`n_embd = 1024, n_layer = 32`: those that they are used at."""
+    return _at(plan, plan.width, plan.depth)
+
+
+def _at(plan: Plan, width: int, depth: int) -> str:
+    shown = [] if plan.depth_name and plan.m == 1.0 else [f"{plan.width_name} = {width}"]
+    return ", ".join([*shown, *([f"{plan.depth_name} = {depth}"] if plan.depth_name else [])])
 
 
 def usage(plan: Plan, groups: str = "plan.param_groups") -> list[str]:

@@ -14,7 +14,7 @@ from ..checkpoints.verify import verify
 from ..errors import UserError
 from ..plan.file import load_plan, write_plan
 from ..plan.plan import Plan
-from ..plan.plan_data import SCHEMA
+from ..plan.plan_data import DEEPER, SCHEMA
 from ..reading import Malformed, parse_yaml, read_text
 from ..targets.base_shapes import bsh_text
 from ..targets.probe import Target
@@ -182,6 +182,8 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
     Raises:
         UserError: a file is damaged, is not this model's, or was converted before.
     """
+    if wanted.emit_bsh and plan.depth_name:
+        raise UserError("base shapes know of width alone, this plan goes over depth", "leave --emit-bsh out")
     rules = tuple(emitted(plan, name, _names(full, plan)) for name in wanted.emit)
     if wanted.state_dict is None:
         output = Conversion(target, full, why_not or _too_large(full, plan), plan, wanted, rules=rules)
@@ -226,7 +228,7 @@ def _own(folder: Path) -> Collection[str]:
     """What an earlier run wrote into a folder, as its plan.yaml says."""
     try:
         data = parse_yaml(read_text(folder / PLAN))
-        if data["schema"] != SCHEMA:
+        if data["schema"] not in (SCHEMA, DEEPER):
             return ()
         return {PLAN, *map(str, (data.get("applied") or {"written": [STATE_DICT]})["written"])}
     except (UserError, Malformed, KeyError, TypeError):

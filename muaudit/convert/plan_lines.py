@@ -7,22 +7,21 @@ from pathlib import Path
 
 from ..findings.model import Report
 from ..findings.names import named
-from ..findings.power import number, power
 from ..plan.plan import Plan
-from ..plan.plan_data import part_in_words, scales_in_words
+from ..plan.plan_data import part_in_words, power_in_words, ratios_in_words, scales_in_words
 from ..plan.scales import Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from .ways import pasted
 
 
-def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:
-    """The plan and the verdict on the model as converted.
+def plan_lines(plan: Plan, after: Iterable[Report], edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:
+    """The plan and the verdict on the model as converted, along every axis of it.
 
     edits: multipliers that could stand in the source instead. diff: the source with all of these.
     """
     yield line(
         (f"{plan.target}, ", BOLD),
-        f"{plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}",
+        f"{ratios_in_words(plan)}, {plan.optimizer}",
     )
     if plan.made_for is not None and (known := plan.made_for.in_words()):
         yield line(("made for ", BOLD), known, indent=2, hang=2)
@@ -35,9 +34,10 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
     for (note,), names in _alike(((entry.note,), entry) for entry in plan.entries if entry.note).items():
         yield line((named(names), BOLD), f": {note}", indent=2, hang=2)
     for hook in plan.hooks:
+        factor = power_in_words(hook.exponent, hook.depth)
         yield line(
             (f"{hook.module}", BOLD),
-            f": {part_in_words(hook)}its {hook.on} × {power(hook.exponent, 'm')} in a forward hook; {hook.note}; "
+            f": {part_in_words(hook)}its {hook.on} × {factor} in a forward hook; {hook.note}; "
             + ("better made in the source, below" if hook in edits else "no edit of the source is known"),
             indent=2,
             hang=2,
@@ -49,7 +49,8 @@ def plan_lines(plan: Plan, after: Report, edits: Collection[Hook] = (), diff: st
     for note in plan.notes:
         yield line(("not covered ", WARNING), note, indent=2, hang=2)
     yield line()
-    yield from _verdict(after)
+    for each in after:
+        yield from _verdict(each)
 
 
 def _alike(pairs: Iterable[tuple[tuple[str, ...], Entry]]) -> dict[tuple[str, ...], list[str]]:
@@ -75,9 +76,10 @@ def _diff_lines(diff: str) -> Iterator[Line]:
 
 def _verdict(after: Report) -> Iterable[Line]:
     errors = [v for v in after.violations if v.severity == "error"]
+    over = "" if after.axis == "width" else f" over {after.axis}"
     if not errors and not after.unanalysed:
-        return [line(("audited as converted: no errors", GOOD))]
-    lines = [line((f"audited as converted: {len(errors)} errors, {len(after.unanalysed)} not analysed", WARNING))]
+        return [line((f"audited as converted{over}: no errors", GOOD))]
+    lines = [line((f"audited as converted{over}: {len(errors)} errors, {len(after.unanalysed)} not analysed", WARNING))]
     lines += [
         line(f"{v.rule} {v.pattern or v.message}: found {v.found}, expected {v.expected}", indent=2) for v in errors
     ]
@@ -90,7 +92,8 @@ def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str, way: s
     yield line(f"wrote {folder / 'plan.yaml'}" + (f" and {folder / 'state_dict.safetensors'}" if state_dict else ""))
     if why_not:
         yield line(f"no state dict: {why_not}; plan.apply_(model) does the same to your own", indent=2)
-    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}:", BOLD))
+    deep = f" and {plan.depth_name} {plan.depth}" if plan.depth_name else ""
+    yield line(("in the training script, with the model at width ", ""), (f"{plan.width}{deep}:", BOLD))
     applied = [
         "import muaudit",
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',

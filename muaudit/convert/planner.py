@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,19 +11,22 @@ from torch import fx, nn
 
 from ..analysis.derive import Scaling
 from ..errors import UserError
-from ..findings.names import pattern_of
 from ..findings.power import power
 from ..judge.blame import Blame
 from ..judge.edits import Judged
 from ..optimizers import Law
 from ..optimizers.several import name_of, parts
 from ..parametrizations.profiles import TP5, Profile
+from ..plan.made_for import MadeFor
 from ..plan.plan import Plan
-from ..plan.scales import FORMULATIONS, Entry, Start
+from ..plan.scales import FORMULATIONS, Entry, Hook, Start
 from ..program.values import ZERO
+from ..targets.at_depth import at_depths, depths_at
 from ..targets.probe import Target
 from ..thresholds import SAME
 from ..trace.inits import Init
+from .deeper_plan import Deeper, deeper, hooks_of_both, over_depth, place_on_terms, refuse_by_place
+from .folded_entries import folded
 from .formulations import move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
 from .multipliers import Hooks
@@ -36,14 +38,18 @@ _DIGITS = 6
 
 def make_plan(
     target: Target,
-    base_width: int,
+    base_width: int | None,
     width: int,
     *,
     seed: int = 0,
     formulation: str = "absorbed",
     profile: Profile = TP5,
+    depths: tuple[int, int] | None = None,
 ) -> Plan:
     """The plan that turns the target into µP at `width`, tuned hyperparameters being those of `base_width`.
+
+    depths: the number of blocks that hyperparameters are tuned at, and the one to train at; None to leave depth alone.
+    base_width: None for a plan over depth alone.
 
     formulation: "absorbed" (forward multipliers only where no tensor can carry them), or TP5's "table3", "table8",
     "table9", whose multipliers are module hooks. profile: the school; it says what lr·wd scales with and how large a
@@ -52,37 +58,73 @@ def make_plan(
     Raises:
         UserError: the target cannot be analysed, or a multiplier it needs has no place outside its code.
     """
-    return make_plans(target, base_width, width, [formulation], seed=seed, profile=profile)[0]
+    return make_plans(target, base_width, width, [formulation], seed=seed, profile=profile, depths=depths)[0]
 
 
 def make_plans(
     target: Target,
-    base_width: int,
+    base_width: int | None,
     width: int,
     formulations: Sequence[str],
     *,
     seed: int = 0,
     profile: Profile = TP5,
+    depths: tuple[int, int] | None = None,
 ) -> list[Plan]:
-    """One plan for each formulation, from one analysis. Raises UserError as `make_plan`."""
+    """One plan for each formulation, from one analysis an axis. Raises UserError as `make_plan`."""
     for name in formulations:
         if name not in FORMULATIONS:
             raise UserError(f"no formulation {name!r}", f"there are {', '.join(FORMULATIONS)}")
-    for what, size in (("base width", base_width), ("width", width)):
+    base_depth, depth = depths or (1, 1)
+    for what, size in (("base width", width if base_width is None else base_width), ("width", width),
+                       ("base depth", base_depth), ("depth", depth)):  # fmt: skip
         if size < 1:
             raise UserError(f"the {what} is {size}, expected a positive number")
-    scaling = analyse(target, readout_bound=profile.readout_init_bound, seed=seed)
+    deep = deeper(target, profile.depth_alpha, seed) if depths is not None else None
+    target = at_depths(target, depths_at(target, deep.depth)) if deep is not None else target
+    bound = profile.readout_init_bound
+    scaling = None if base_width is None else analyse(target, readout_bound=bound, seed=seed)
     model = target.build(target.sizes(0), seed)
     optimizer = target.optimizer(model, target.sizes(0))
     kept = _undecayed(model, optimizer)
-    made = [_plan(target, scaling, name, profile, kept) for name in formulations]
-    shapes = own_shapes(target)
-    return [
-        replace(plan, entries=tuple(_at_base(as_own(entry, shapes, target), plan.base_width, base_width)
-                                    for entry in plan.entries),
-                base_width=base_width, width=width, optimizer=name_of(optimizer))
-        for plan in made
-    ]  # fmt: skip
+    shapes = own_shapes(target) if scaling is not None else {}
+    probe, base = target.axes[0].probes[0], width if base_width is None else base_width
+
+    def finished(entry: Entry) -> Entry:
+        return _at_base(as_own(entry, shapes, target), probe, base)
+
+    made = []
+    for name in formulations:
+        parts = None if scaling is None else _parts(target, scaling, name, profile, kept)
+        plan = _plan(target, _deepened(target, parts, deep, profile, kept), name, profile, deep)
+        made.append(replace(
+            plan, entries=tuple(map(finished, plan.entries)), base_width=base, width=width,
+            optimizer=name_of(optimizer), base_depth=base_depth, depth=depth,
+        ))  # fmt: skip
+    return made
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a plan says of every tensor by its name, and of modules; notes on what it cannot speak for."""
+
+    entries: Mapping[str, Entry]
+    hooks: tuple[Hook, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _deepened(
+    target: Target, parts: _Parts | None, deep: Deeper | None, profile: Profile, undecayed: frozenset[str]
+) -> _Parts:
+    """What is said over width, over depth, or both."""
+    if deep is None:
+        assert parts is not None
+        return parts
+    over = _parts(target, deep.scaling, "absorbed", profile, undecayed, deep)
+    width = parts or _Parts({})
+    entries = over_depth(width.entries, over.entries, deep.inside)
+    hooks = hooks_of_both(width.hooks, over.hooks)
+    return _Parts({entry.pattern: entry for entry in entries}, hooks, (*width.notes, *over.notes))
 
 
 def _undecayed(model: nn.Module, optimizer: torch.optim.Optimizer) -> frozenset[str]:
@@ -105,20 +147,11 @@ def _at_base(entry: Entry, probe: int, base: int) -> Entry:
     return replace(entry, start=replace(entry.start, rms=entry.start.rms * (base / probe) ** entry.start.exponent))
 
 
-def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile, undecayed: frozenset[str]) -> Plan:
+def _plan(target: Target, parts: _Parts, formulation: str, profile: Profile, deep: Deeper | None) -> Plan:
     """For the first probe and no optimizer in particular."""
-    hooks = Hooks(scaling)
-    gauge = choose(scaling, None if formulation == "absorbed" else hooks.can)
-    hooks.place(gauge.unmet)
-    tensors = _formulated(scaling, gauge, hooks, formulation)
-    names = _optimizers(scaling)
-    entries = [
-        replace(
-            _entry(target, scaling, name, tensors, profile),
-            optimizer=names.get(name, ""), decays=name not in undecayed, start=_start(target, scaling.inits.get(name)),
-        )
-        for name in (node.meta["param"] for node in _parameters(scaling))
-    ]  # fmt: skip
+    entries = folded(list(parts.entries.values()))
+    if deep is not None:
+        refuse_by_place(entries, deep.blocks)
     axis = target.axes[0]
     return Plan(
         target=target.label,
@@ -128,10 +161,34 @@ def _plan(target: Target, scaling: Scaling, formulation: str, profile: Profile, 
         optimizer="",
         formulation=formulation,
         profile=profile.name,
-        entries=tuple(_folded(entries)),
-        hooks=hooks.hooks(),
-        notes=tuple(_problems(scaling)),
+        entries=tuple(entries),
+        hooks=parts.hooks,
+        notes=parts.notes,
+        made_for=None if deep is None else MadeFor({}, deep.counts, {}),
+        depth_name="" if deep is None else target.depths[0].name,
     )
+
+
+def _parts(
+    target: Target, scaling: Scaling, formulation: str, profile: Profile, undecayed: frozenset[str],
+    deep: Deeper | None = None,
+) -> _Parts:  # fmt: skip
+    """What the analysis along one axis asks for. deep: of depth, where it is that."""
+    hooks = Hooks(scaling)
+    gauge = choose(scaling, None if formulation == "absorbed" else hooks.can)
+    hooks.place(gauge.unmet)
+    if deep is not None:
+        place_on_terms(deep, hooks)
+    tensors = _formulated(scaling, gauge, hooks, formulation)
+    names = _optimizers(scaling)
+    entries = {
+        name: replace(
+            _entry(target, scaling, name, tensors, profile),
+            optimizer=names.get(name, ""), decays=name not in undecayed, start=_start(target, scaling.inits.get(name)),
+        )
+        for name in (node.meta["param"] for node in _parameters(scaling))
+    }  # fmt: skip
+    return _Parts(entries, hooks.hooks(), tuple(_problems(scaling, deep)))
 
 
 def _optimizers(scaling: Scaling) -> dict[str, str]:
@@ -210,9 +267,13 @@ def _entry(target: Target, scaling: Scaling, name: str, tensors: dict[str, _Tens
     judged = tensor.judged
     how, init = scaling.trained.get(name), scaling.inits.get(name)
     found = None if init is None else init.raw if init.exponent is None else init.exponent
-    gradient = max(-j.phi - j.use.e_in - j.use.e_out for j in judged) + scaling.blame.gradient_scales.get(name, 0.0)
+    if init is not None and init.note:
+        found = 0.0  # another one in every block: that of one block does not follow their number
+    gradient = max(-j.phi - j.use.e_in - j.use.e_out - (j.use.alpha or 0.0) for j in judged)
+    gradient += scaling.blame.gradient_scales.get(name, 0.0)
+    lazy = 0.0 if judged[0].use.alpha is None else 1.0 - judged[0].use.alpha
     # SGD: by the use with the largest gradient; otherwise all uses want the same
-    lr = judged[0].phi - gradient if how and how.law.gradient else min(j.lr_required for j in judged)
+    lr = judged[0].phi - lazy - gradient if how and how.law.gradient else min(j.lr_required for j in judged)
     start = _init(tensor, found)
     lr -= how.law.size * start if how else 0.0  # a relative step is relative to what the plan makes of the init
     adam = how is not None and how.entrywise
@@ -259,29 +320,21 @@ def _shape(target: Target, scaling: Scaling, name: str) -> tuple[str, ...]:
     return tuple(dim(size, exponent, width) for size, exponent in zip(op.shape, op.dims, strict=True))
 
 
-def _folded(entries: list[Entry]) -> list[Entry]:
-    """Repeated blocks as one entry; blocks that differ from most of their kind keep their own names."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(pattern_of(entry.pattern), []).append(entry)
-    out: list[Entry] = []
-    for pattern, members in groups.items():
-        common = Counter(replace(e, pattern=pattern) for e in members).most_common(1)[0][0]
-        folds = pattern != members[0].pattern
-        out += [common] if folds else []
-        out += [e for e in members if not folds or replace(e, pattern=pattern) != common]
-    return out
-
-
-def _problems(scaling: Scaling) -> list[str]:
+def _problems(scaling: Scaling, deep: Deeper | None) -> list[str]:
     """What the plan cannot speak for."""
+    size, axis = ("n", "width") if deep is None else ("L", "depth")
+    stack = scaling.program.stack
     found = [f"{v.op.module or v.op.name}: {v.note}" for v in scaling.ideal.unknown]
     for conflict in scaling.ideal.conflicts:
+        if stack is not None and conflict.value in stack.joins:
+            continue  # has its multiplier
         op = conflict.value.op
         found.append(
-            f"{op.module}: two branches meet at sizes that differ by n^{conflict.delta:g} ({op.file}:{op.line})"
+            f"{op.module}: two branches meet at sizes that differ by {size}^{conflict.delta:g} ({op.file}:{op.line})"
         )
     for name, init in scaling.inits.items():
-        if init.exponent is None:
-            found.append(f"{name}: its initialization is no power of width, taken as n^{init.raw:.2f}")
+        if init.note:
+            found.append(f"{name}: its initialization goes by the place of its block, taken as right in the first ones")
+        elif init.exponent is None:
+            found.append(f"{name}: its initialization is no power of {axis}, taken as {size}^{init.raw:.2f}")
     return list(dict.fromkeys(found))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..plan.groups import default_eps, own_eps
 from ..plan.plan import Plan
-from ..plan.scales import Entry
-from .optimizer_lines import usage
+from ..plan.scales import Entry, Part
+from .optimizer_lines import trained_at, tuned_at, usage
 
 _CHECK = """\
     if optimizer not in {names!r}:
@@ -13,10 +13,20 @@ _CHECK = """\
     eps = {eps!r}[optimizer] if eps is None else eps
 """
 
-_TEMPLATE = '''\
-"""µP for {target}, {width_name} {base} → {width}, {optimizer}, formulation {formulation}.
+_DEPTHS = """\
+DEPTH, BASE_DEPTH = {depth}, {base}
+M_DEPTH = DEPTH / BASE_DEPTH
 
-Hyperparameters tuned at {width_name} = {base} train the model at {width_name} = {width}:
+
+def _power(exponents):
+    return float(M ** exponents[0] * M_DEPTH ** exponents[1])
+
+"""
+
+_TEMPLATE = '''\
+"""µP for {target}, {sizes}, {optimizer}, formulation {formulation}.
+
+Hyperparameters tuned at {tuned} train the model at {trained}:
 
     import {module}
 
@@ -32,15 +42,15 @@ import torch
 
 WIDTH, BASE_WIDTH = {width}, {base}
 M = WIDTH / BASE_WIDTH
-
-# Parameters, * being a number: their shape with n = WIDTH, their roles, and the exponents of M by which their
+{depths}
+# Parameters, * being a number: their shape with n = WIDTH, their roles, and the exponents of {ratios} by which their
 # initialization, learning rate, weight decay (None: it has none) and eps are multiplied{and_by}.
 TENSORS = {{
 {tensors}
 }}
 
-# Modules whose first input or output is multiplied by a power of M, and which columns of it: those from start to stop
-# (fractions) of each of so many groups.
+# Modules whose first input or output is multiplied by a power of {ratios}, and which columns of it: those from start
+# to stop (fractions) of each of so many groups.
 MULTIPLIERS = [
 {multipliers}
 ]
@@ -51,7 +61,7 @@ def param_groups(model, lr, weight_decay=0.0, eps={eps}{argument}):
 {check}    groups = {{}}
     for parameter, (_, roles, (_, *exponents), *trained_by) in _matched(model):
         if parameter.requires_grad and trained_by in ([], [{chosen}]):
-            scales = tuple(0.0 if exponent is None else float(M**exponent) for exponent in exponents)
+            scales = tuple(0.0 if exponent is None else {power} for exponent in exponents)
             members, names = groups.setdefault(scales, ([], {{}}))
             members.append(parameter)
             names.update(dict.fromkeys(roles))
@@ -72,8 +82,8 @@ def apply_(model):
     matched, found = _matched(model), _modules(model)
     with torch.no_grad():
         for parameter, (_, _, (exponent, *_), *_) in matched:
-            if float(M**exponent) != 1.0:
-                parameter.mul_(float(M**exponent))
+            if {power} != 1.0:
+                parameter.mul_({power})
     return _install(model, found)
 
 
@@ -158,7 +168,7 @@ def _modules(model):
         modules = {{_plain(n): m for n, m in named if _matches(pattern, _plain(n)) or _matches(pattern, n)}}
         if not modules:
             raise ValueError(f"this plan is for another model, which has a module {{pattern}}")
-        found += [(module, on, Multiplier(float(M**exponent), *columns)) for module in modules.values()]
+        found += [(module, on, Multiplier({power}, *columns)) for module in modules.values()]
     return found
 
 
@@ -188,26 +198,32 @@ def module_text(plan: Plan, name: str) -> str:
     """The module's source. name: what it is imported as."""
     return _TEMPLATE.format(
         target=plan.target,
-        width_name=plan.width_name,
+        sizes=plan.sizes,
+        tuned=tuned_at(plan),
+        trained=trained_at(plan),
         base=plan.base_width,
         width=plan.width,
+        depths=_DEPTHS.format(base=plan.base_depth, depth=plan.depth) if plan.depth_name else "",
+        ratios="(M, M_DEPTH)" if plan.depth_name else "M",
+        power="_power(exponent)" if plan.depth_name else "float(M**exponent)",
         optimizer=plan.optimizer,
         formulation=plan.formulation,
         module=name,
         usage="\n".join(f"    {line}" for line in usage(plan, f"{name}.param_groups")),
-        tensors="\n".join(f"    {e.pattern!r}: {_row(e)!r}," for e in plan.entries),
+        tensors="\n".join(f"    {e.pattern!r}: {_row(plan, e)!r}," for e in plan.entries),
         and_by="; which optimizer trains them" if plan.optimizers else "",
         argument=", *, optimizer" if plan.optimizers else "",
         chosen="optimizer" if plan.optimizers else "None",
         check=_CHECK.format(names=plan.optimizers, eps=_defaults(plan)) if plan.optimizers else "",
         multipliers="\n".join(f"    {row!r}," for row in _multipliers(plan)),
         eps=None if plan.optimizers else own_eps(plan, plan.optimizer),
-        described=f"{plan.target} {plan.base_width} → {plan.width}",
+        described=f"{plan.target} {plan.sizes}",
     )
 
 
-def _row(entry: Entry) -> tuple[object, ...]:
-    init, lr, decay, eps = entry.exponents
+def _row(plan: Plan, entry: Entry) -> tuple[object, ...]:
+    pairs = zip(entry.exponents, entry.depth.exponents, strict=True)
+    init, lr, decay, eps = pairs if plan.depth_name else entry.exponents
     exponents = init, lr, decay if entry.decays else None, eps
     return entry.shape, entry.roles, exponents, *([entry.optimizer] if entry.optimizer else [])
 
@@ -216,8 +232,12 @@ def _defaults(plan: Plan) -> dict[str, float | None]:
     return {name: default_eps(name) for name in plan.optimizers}
 
 
-def _multipliers(plan: Plan) -> list[tuple[str, str, float, int, tuple[int, int], tuple[int, int]]]:
+def _multipliers(plan: Plan) -> list[tuple[object, ...]]:
     return [
-        (h.module, h.on, h.exponent, h.part.groups, h.part.start.as_integer_ratio(), h.part.stop.as_integer_ratio())
-        for h in plan.hooks
+        (hook.module, hook.on, (hook.exponent, hook.depth) if plan.depth_name else hook.exponent, *_columns(hook.part))
+        for hook in plan.hooks
     ]
+
+
+def _columns(part: Part) -> tuple[object, ...]:
+    return part.groups, part.start.as_integer_ratio(), part.stop.as_integer_ratio()

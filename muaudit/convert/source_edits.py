@@ -33,7 +33,7 @@ def source_fixes(target: Target, plan: Plan) -> dict[Hook, SourceFix]:
     spots = {
         hook: hook.where
         for hook in plan.hooks
-        if hook.where is not None and is_user_file(hook.where[0]) and not _is_paired(plan, hook)
+        if hook.where is not None and not hook.depth and is_user_file(hook.where[0]) and not _is_paired(plan, hook)
     }
     if not spots:
         return {}

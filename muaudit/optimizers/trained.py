@@ -102,7 +102,7 @@ def _trained(
     shapes = tuple(narrow.parameter.shape), tuple(wide.parameter.shape)
     dims = tuple(_grown(*sizes, unit) for sizes in zip(*shapes, strict=True))
     how = declared(narrow.optimizer, narrow.parameter, g1) or steps.of(narrow.number, shapes, dims)
-    taken = [_decay(each, wd, probe, found, steps, shapes) if how.decoupled else wd
+    taken = [_decay(each, narrow.number, wd, probe, found, steps, shapes) if how.decoupled else wd
              for probe, (each, wd) in enumerate(((narrow, wd1), (wide, wd2)))]  # fmt: skip
     decay = _exponent(taken[0], taken[1], unit, units)[0]
     return Trained(
@@ -112,11 +112,14 @@ def _trained(
     )  # fmt: skip
 
 
-def _decay(held: Holder, wd: float, probe: int, found: Factors, steps: Steps, shapes: Shapes) -> float:
-    """What decoupled decay takes off a weight at one probe: its setting, times what the step multiplies it by."""
-    size: float = wd * held.lr ** steps.decay_follows(held.number, shapes, "lr") * found.assumed[probe]
+def _decay(held: Holder, number: int, wd: float, probe: int, found: Factors, steps: Steps, shapes: Shapes) -> float:
+    """What decoupled decay takes off a weight at one probe: its setting, times what the step multiplies it by.
+
+    number: of its group in the optimizer whose steps these are, the first probe's.
+    """
+    size: float = wd * held.lr ** steps.decay_follows(number, shapes, "lr") * found.assumed[probe]
     for key in found.keys:
-        size *= float(held.group[key]) ** steps.decay_follows(held.number, shapes, key)
+        size *= float(held.group[key]) ** steps.decay_follows(number, shapes, key)
     return size
 
 

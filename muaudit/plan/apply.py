@@ -64,7 +64,7 @@ def apply_(plan: Scales, model: nn.Module, force: bool) -> nn.Module:
         refuse_trained(plan, ((names[id(parameter)], parameter, entry) for parameter, entry in matched))
     with torch.no_grad():
         for parameter, entry in matched:
-            scale = plan.scale(entry.init)
+            scale = plan.scales_of(entry)[0]
             if scale != 1.0:
                 parameter.mul_(scale)
     install(plan, model, found)
@@ -85,7 +85,7 @@ def scale_(plan: Scales, tensors: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in tensors.items():
             entry, key = plan.entry([name]), (tensor.data_ptr(), tensor.numel())
-            scale = plan.scale(entry.init) if entry is not None else 1.0
+            scale = plan.scales_of(entry)[0] if entry is not None else 1.0
             if scale != 1.0 and key not in seen:
                 tensor.mul_(scale)
                 seen.add(key)
@@ -114,7 +114,7 @@ def match(plan: Scales, model: nn.Module) -> list[tuple[nn.Parameter, Entry]]:
     if unused:
         raise missing("the model has no parameters by these names", unused)
     if plan.made_for is not None:
-        plan.made_for.refuse_other(model, plan.width)
+        plan.made_for.refuse_other(model, plan.width, depth=plan.depth)
     return matched
 
 
@@ -154,12 +154,12 @@ def install(plan: Scales, model: nn.Module, found: list[tuple[nn.Module, Hook]])
     """Hang the multipliers on their modules and mark the model."""
     for module, hook in found:
         # installed at the base width too: a product with 1.0 is exact, and graphs of all widths are the same
-        multiplier = Multiplier(plan.scale(hook.exponent), hook.part)
+        multiplier = Multiplier(plan.multiplier(hook), hook.part)
         if hook.on == "input":
             module.register_forward_pre_hook(multiplier.input, with_kwargs=True)
         else:
             module.register_forward_hook(multiplier.output)
-    bare(model).__dict__[MARK] = (plan.formulation, f"{plan.target} {plan.base_width} → {plan.width}")
+    bare(model).__dict__[MARK] = (plan.formulation, f"{plan.target} {plan.sizes}")
 
 
 def uninstall(model: nn.Module) -> None:

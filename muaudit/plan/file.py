@@ -14,14 +14,19 @@ from ..reading import Malformed, parse_yaml, read_text
 from ..writing import write_file
 from .made_for import MadeFor
 from .plan import Plan
-from .plan_data import SCHEMA, plan_data
-from .scales import SETTINGS, WHOLE, Entry, Hook, Part, Start
+from .plan_data import DEEPER, SCHEMA, plan_data
+from .scales import SETTINGS, WHOLE, Entry, Hook, OverDepth, Part, Start
 
 _ELSEWHERE = "--out names another folder"
 
 _HEADER = """\
 # How to turn {target} into µP at width {width}, with hyperparameters tuned at width {base}.
 # Scales are (width / base_width) ** exponent. Written by muaudit; read by muaudit.load_plan().
+"""
+_DEEPER_HEADER = """\
+# How to turn {target} into µP, {sizes}: hyperparameters tuned at the first, used at the second.
+# Scales are (width / base_width) ** exponent * (depth / base_depth) ** depth_exponent. Written by muaudit; read by
+# muaudit.load_plan().
 """
 
 
@@ -31,7 +36,8 @@ def plan_text(plan: Plan, applied: Mapping[str, Any] | None = None) -> str:
     if applied is not None:
         data["applied"] = {key: _Flow(value) if isinstance(value, list) else value for key, value in applied.items()}
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=200)
-    return _HEADER.format(target=plan.target, width=plan.width, base=plan.base_width) + text
+    header = _DEEPER_HEADER if plan.depth_name else _HEADER
+    return header.format(target=plan.target, width=plan.width, base=plan.base_width, sizes=plan.sizes) + text
 
 
 class _Dumper(yaml.SafeDumper):
@@ -83,9 +89,10 @@ def load_plan(path: str | Path) -> Plan:
         raise UserError(f"{path} is no plan: it is not YAML", str(error)) from error
     if not isinstance(data, dict) or "schema" not in data:
         raise UserError(f"{path} is no plan: expected a mapping with a schema, {SCHEMA}")
-    if data["schema"] != SCHEMA:
+    if data["schema"] not in (SCHEMA, DEEPER):
         raise UserError(
-            f"{path} has the version {data['schema']!r}, expected {SCHEMA!r}", "make it anew with muaudit convert"
+            f"{path} has the version {data['schema']!r}, expected {SCHEMA!r} or {DEEPER!r}",
+            "make it anew with muaudit convert",
         )
     try:
         plan = _plan(data)
@@ -100,6 +107,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
     base, width = data["base_width"], data["width"]
     if not all(isinstance(n, int) and n > 0 for n in (base, width)):
         raise ValueError(f"base_width {base!r} and width {width!r} must be positive whole numbers")
+    deeper = _depth(data)
     tensors = data["tensors"]
     whole = isinstance(tensors, dict) and all(isinstance(t, dict) and "exponents" in t for t in tensors.values())
     if not whole or not all(isinstance(given["exponents"], dict) for given in tensors.values()):
@@ -114,18 +122,34 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             optimizer=str(given.get("optimizer", "")),
             decays=given.get("decays", True) is not False,
             start=_start(given.get("start"), name),
+            depth=_over_depth(given, name) if deeper else OverDepth(),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
         )
         for name, given in tensors.items()
     ]
-    hooks = [_hook(given) for given in data["hooks"] or ()]
+    hooks = [_hook(given, bool(deeper)) for given in data["hooks"] or ()]
     return Plan(
         target=str(data["target"]), width_name=str(data["width_name"]), base_width=base, width=width,
         optimizer=str(data["optimizer"]), formulation=str(data["formulation"]),
         profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks),
         notes=tuple(str(note) for note in data["notes"] or ()),  # the last entry: a file without it was cut short
         made_for=_made_for(data["made_for"]) if data.get("made_for") is not None else None,
+        **deeper,
     )  # fmt: skip
+
+
+def _depth(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes over depth; empty for a plan over width alone."""
+    if data["schema"] != DEEPER:
+        return {}
+    base, depth = data["base_depth"], data["depth"]
+    if not all(isinstance(n, int) and n > 0 for n in (base, depth)):
+        raise ValueError(f"base_depth {base!r} and depth {depth!r} must be positive whole numbers")
+    return {"depth_name": str(data["depth_name"]), "base_depth": base, "depth": depth}
+
+
+def _over_depth(given: Mapping[str, Any], where: Any) -> OverDepth:
+    return OverDepth(**{setting: _number(given["depth_exponents"][setting], where) for setting in SETTINGS})
 
 
 def _made_for(given: Mapping[str, Any]) -> MadeFor:
@@ -134,7 +158,12 @@ def _made_for(given: Mapping[str, Any]) -> MadeFor:
         for name, value in (given.get("settings") or {}).items()
     }
     heads = {str(name): str(value) for name, value in (given.get("heads") or {}).items()}
-    return MadeFor(heads, {str(name): int(n) for name, n in (given.get("blocks") or {}).items()}, settings)
+    return MadeFor(heads, {str(name): _count(n) for name, n in (given.get("blocks") or {}).items()}, settings)
+
+
+def _count(given: Any) -> int | str:
+    """A number of blocks: `12`, or `L`, `L/4`, `2L` of a depth L."""
+    return given if isinstance(given, str) else int(given)
 
 
 def _start(given: Any, where: Any) -> Start | None:
@@ -152,9 +181,12 @@ def _number(value: Any, where: Any) -> float:
     return number
 
 
-def _hook(given: Mapping[str, Any]) -> Hook:
+def _hook(given: Mapping[str, Any], deeper: bool) -> Hook:
     exponent = _number(given["exponent"], given["module"])
-    return Hook(str(given["module"]), _side(given["on"]), exponent, str(given.get("note", "")), _part(given))
+    return Hook(
+        str(given["module"]), _side(given["on"]), exponent, str(given.get("note", "")), _part(given),
+        depth=_number(given["depth_exponent"], given["module"]) if deeper else 0.0,
+    )  # fmt: skip
 
 
 def _part(given: Mapping[str, Any]) -> Part:
@@ -177,11 +209,16 @@ def _check_scales(plan: Plan, data: Mapping[str, Any]) -> None:
     """Scales and exponents say the same; one that was edited alone would be silently ignored."""
     for entry in plan.entries:
         given = data["tensors"][entry.pattern]
-        for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
-            scale = plan.scale(exponent)
+        for name, exponent, scale in zip(SETTINGS, _powers(entry), plan.scales_of(entry), strict=True):
             if abs(float(given[f"{name}_scale"]) - scale) > 1e-6 * scale:
                 found = f"{entry.pattern} has {name}_scale {given[f'{name}_scale']}"
-                raise ValueError(f"{found}, but its exponent {exponent:g} gives {scale:.6g}")
+                raise ValueError(f"{found}, but its exponent {exponent} gives {scale:.6g}")
+
+
+def _powers(entry: Entry) -> list[str]:
+    """The exponents of a tensor's scales as they are told; over depth, where one is there, behind it."""
+    pairs = zip(entry.exponents, entry.depth.exponents, strict=True)
+    return [f"{e:g} over width and {d:g} over depth" if d else f"{e:g}" for e, d in pairs]
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def refine(plan: Scales, model: nn.Module, groups: Iterable[Mapping[str, Any]]) 
         roles: dict[tuple[float, float, float], dict[str, None]] = {}
         for parameter in group["params"]:
             entry = entries[id(parameter)]
-            key = _scales(plan, entry)
+            key = plan.scales_of(entry)[1:]
             members.setdefault(key, []).append(parameter)
             roles.setdefault(key, {}).update(dict.fromkeys(entry.roles))
         for key, parameters in members.items():
@@ -90,10 +90,6 @@ def _check_known(groups: Iterable[Mapping[str, Any]], entries: Mapping[int, Entr
             )
         if "lr" not in group:
             raise UserError(f"group {number} has no lr to scale", "give every group the lr tuned at the base width")
-
-
-def _scales(plan: Scales, entry: Entry) -> tuple[float, float, float]:
-    return plan.scale(entry.lr), plan.scale(entry.weight_decay), plan.scale(entry.eps)
 
 
 def _group(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from torch import nn
@@ -27,12 +28,12 @@ class MadeFor:
     """What is known of the model; what is left out is not.
 
     heads: numbers that modules (and configs on them) hold, by pattern: "4" where it stays, "n/16" where it grows.
-    blocks: how many blocks repeat under a module. settings: of the target's own optimizer, where they are not the
-    defaults of its class.
+    blocks: how many blocks repeat under a module: 12, or "L" of a depth L, "L/4", "2L". settings: of the target's own
+    optimizer, where they are not the defaults of its class.
     """
 
     heads: Mapping[str, str]
-    blocks: Mapping[str, int]
+    blocks: Mapping[str, int | str]
     settings: Mapping[str, Any]
 
     def in_words(self) -> str:
@@ -42,13 +43,14 @@ class MadeFor:
         settings = [f"{name} {value}" for name, value in self.settings.items()]
         return ", ".join([*heads, *blocks, *settings])
 
-    def refuse_other(self, model: nn.Module, width: int, cut: Mapping[str, Any] | None = None) -> None:
+    def refuse_other(self, model: nn.Module, width: int, cut: Mapping[str, Any] | None = None, depth: int = 1) -> None:
         """Raise UserError for a model with other heads or blocks, as far as its modules say.
 
         cut: arguments that were made smaller in `model`, with what they are in the model that is meant.
         """
         meant = dict(cut or {})
-        rows = [*self._other_heads(head_numbers(model), width, meant), *([] if meant else self._other_blocks(model))]
+        rows = list(self._other_heads(head_numbers(model), width, meant))
+        rows += [] if meant else self._other_blocks(model, depth)
         if rows:
             raise UserError(
                 "this plan is for another model:\n" + "\n".join(f"  {row}" for row in rows),
@@ -66,17 +68,34 @@ class MadeFor:
                 now = " and ".join(map(str, sorted(values)))
                 yield f"{name} is {now}, the plan is for {expected:g}" + (f" = {text}" if grows else "")
 
-    def _other_blocks(self, model: nn.Module) -> Iterator[str]:
+    def _other_blocks(self, model: nn.Module, depth: int) -> Iterator[str]:
         counts = block_counts(plain_name(name) for name, _ in model.named_parameters())
-        for name, count in self.blocks.items():
+        for name, known in self.blocks.items():
+            count = blocks_at(known, depth)
             if counts.get(name, count) != count:
-                yield f"{name} holds {counts[name]} blocks, the plan is for {count}"
+                of = f" = {known}" if isinstance(known, str) else ""
+                yield f"{name} holds {counts[name]} blocks, the plan is for {count}{of}"
 
     def other_settings(self, group: Mapping[str, Any]) -> Iterator[str]:
         """In words, the settings of a param group that are not the target's own; eps is the plan's to scale."""
         for name, value in self.settings.items():
             if name not in ("eps", "weight_decay") and name in group and not _alike(group[name], value):
                 yield f"{name} {group[name]}, the target's own is {value}"
+
+
+def blocks_at(count: int | str, depth: int) -> int:
+    """A number of blocks at a depth L: `12`, or what `L`, `L/4` and `2L` say."""
+    if isinstance(count, int):
+        return count
+    times, _, over = count.partition("L")
+    return int(times or 1) * depth // int(over.removeprefix("/") or 1)
+
+
+def in_depth(count: int, depth: int) -> str:
+    """A number of blocks in a model of this depth as a multiple or a fraction of it."""
+    share = Fraction(count, depth)
+    times, over = share.numerator, share.denominator
+    return (f"{times}L" if times != 1 else "L") + (f"/{over}" if over != 1 else "")
 
 
 def _alike(found: Any, expected: Any) -> bool:

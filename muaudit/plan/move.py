@@ -62,7 +62,7 @@ def move_of(old: Scales, new: Scales, names: Sequence[str]) -> Move:
 
 def check_pair(old: Scales, new: Scales) -> None:
     """Raise UserError unless the two plans differ in nothing but their formulation."""
-    for what in ("width_name", "base_width", "width", "optimizer"):
+    for what in ("width_name", "base_width", "width", "depth_name", "base_depth", "depth", "optimizer"):
         before, after = getattr(old, what), getattr(new, what)
         if before != after:
             raise UserError(
@@ -111,8 +111,10 @@ class _Step:
     @property
     def settings(self) -> tuple[float, float, float]:
         """Factors of learning rate, weight decay and eps."""
-        pairs = zip(self.new.exponents[1:], self.old.exponents[1:], strict=True)
-        lr, decay, eps = (self.plan.scale(after - before) for after, before in pairs)
+        ours = zip(self.new.exponents[1:], self.new.depth.exponents[1:], strict=True)
+        theirs = zip(self.old.exponents[1:], self.old.depth.exponents[1:], strict=True)
+        pairs = zip(ours, theirs, strict=True)
+        lr, decay, eps = (self.plan.scale(after[0] - before[0], after[1] - before[1]) for after, before in pairs)
         return lr, decay, eps
 
 

@@ -10,16 +10,19 @@ from .made_for import MadeFor
 from .scales import SETTINGS, WHOLE, Entry, Hook, Scales, Start
 
 SCHEMA = "muaudit.plan/1"
+DEEPER = "muaudit.plan/2"
+"""The same with exponents over depth beside those over width; written where a plan has some."""
 
 
 def plan_data(plan: Scales) -> dict[str, Any]:
     """What plan.yaml holds."""
     return {
-        "schema": SCHEMA,
+        "schema": DEEPER if plan.depth_name else SCHEMA,
         "target": plan.target,
         "width_name": plan.width_name,
         "base_width": plan.base_width,
         "width": plan.width,
+        **_depth_data(plan),
         "optimizer": plan.optimizer,
         "formulation": plan.formulation,
         "profile": plan.profile,
@@ -28,6 +31,12 @@ def plan_data(plan: Scales) -> dict[str, Any]:
         "hooks": [_hook_data(plan, hook) for hook in plan.hooks],
         "notes": list(plan.notes),
     }
+
+
+def _depth_data(plan: Scales) -> dict[str, Any]:
+    if not plan.depth_name:
+        return {}
+    return {"depth_name": plan.depth_name, "base_depth": plan.base_depth, "depth": plan.depth}
 
 
 def _made_for_data(known: MadeFor) -> dict[str, Any]:
@@ -41,10 +50,12 @@ def _entry_data(plan: Scales, entry: Entry) -> dict[str, Any]:
     data |= {"optimizer": entry.optimizer} if entry.optimizer else {}
     data |= {} if entry.decays else {"decays": False}
     data |= {"start": _start_data(entry.start)} if entry.start is not None else {}
-    for name, exponent in zip(SETTINGS, entry.exponents, strict=True):
-        data[f"{name}_scale"] = _short(plan.scale(exponent))
+    for name, scale in zip(SETTINGS, plan.scales_of(entry), strict=True):
+        data[f"{name}_scale"] = _short(scale)
     exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
     data["exponents"] = exponents | ({"gauge": entry.gauge} if entry.gauge else {})
+    if plan.depth_name:
+        data["depth_exponents"] = dict(zip(SETTINGS, entry.depth.exponents, strict=True))
     return data | ({"note": entry.note} if entry.note else {})
 
 
@@ -61,8 +72,9 @@ def _hook_data(plan: Scales, hook: Hook) -> dict[str, Any]:
         "module": hook.module,
         "on": hook.on,
         **({} if part == WHOLE else {"columns": columns}),
-        "scale": _short(plan.scale(hook.exponent)),
+        "scale": _short(plan.multiplier(hook)),
         "exponent": hook.exponent,
+        **({"depth_exponent": hook.depth} if plan.depth_name else {}),
         "note": hook.note,
     }
 
@@ -74,18 +86,32 @@ def _short(scale: float) -> float:
 # -- for people --------------------------------------------------------------------------------------------------------
 def headline(plan: Scales) -> str:
     """`GPT(GPTConfig), n_embd 128 → 256: m = 2, adamw`."""
-    return f"{plan.target}, {plan.width_name} {plan.base_width} → {plan.width}: m = {number(plan.m)}, {plan.optimizer}"
+    return f"{plan.target}, {ratios_in_words(plan)}, {plan.optimizer}"
+
+
+def ratios_in_words(plan: Scales) -> str:
+    """`n_embd 128 → 256, n_layer 4 → 32: m = 2, m_L = 8`."""
+    ratios = [] if plan.depth_name and plan.m == 1.0 else [f"m = {number(plan.m)}"]
+    ratios += [f"m_L = {number(plan.m_depth)}"] if plan.depth_name else []
+    return f"{plan.sizes}: {', '.join(ratios)}"
 
 
 def rows(plan: Scales) -> list[dict[str, Any]]:
     """A row for every pattern of names: roles, factors and exponents."""
     return [
         {"tensor": entry.pattern, "roles": list(entry.roles), "shape": list(entry.shape),
-         **{f"{name} ×": plan.scale(value) for name, value in zip(SETTINGS, entry.exponents, strict=True)},
+         **{f"{name} ×": scale for name, scale in zip(SETTINGS, plan.scales_of(entry), strict=True)},
          **{f"{name} exponent": value for name, value in zip(SETTINGS, entry.exponents, strict=True)},
+         **_over_depth(plan, entry),
          "decays": entry.decays, "note": entry.note}
         for entry in plan.entries
     ]  # fmt: skip
+
+
+def _over_depth(plan: Scales, entry: Entry) -> dict[str, float]:
+    if not plan.depth_name:
+        return {}
+    return {f"{name} exponent over depth": e for name, e in zip(SETTINGS, entry.depth.exponents, strict=True)}
 
 
 def described(plan: Scales) -> str:
@@ -96,20 +122,29 @@ def described(plan: Scales) -> str:
     table = text_table([scales_in_words(plan, entry) for entry in plan.entries])
     lines += ["", *(f"  {row}" for row in table.splitlines())]
     for hook in plan.hooks:
-        lines.append(f"  {hook.module}: {part_in_words(hook)}its {hook.on} × {power(hook.exponent, 'm')}")
+        lines.append(
+            f"  {hook.module}: {part_in_words(hook)}its {hook.on} × {power_in_words(hook.exponent, hook.depth)}"
+        )
     return "\n".join([*lines, *(f"  not covered: {note}" for note in plan.notes)])
 
 
 def scales_in_words(plan: Scales, entry: Entry) -> dict[str, str]:
     """A row of the table that people read."""
     names = ("init ×", "lr ×", "weight decay ×", "eps ×")
-    shown = [_scale(plan, exponent) for exponent in entry.exponents]
+    pairs = zip(plan.scales_of(entry), entry.exponents, entry.depth.exponents, strict=True)
+    shown = [_scale(*pair) for pair in pairs]
     shown[2] = shown[2] if entry.decays else "none"
     return {"tensor": entry.pattern, "role": "+".join(entry.roles) or "-", **dict(zip(names, shown, strict=True))}
 
 
-def _scale(plan: Scales, exponent: float) -> str:
-    return f"{number(plan.scale(exponent))} ({power(exponent, 'm')})" if exponent else "1"
+def _scale(scale: float, exponent: float, over_depth: float) -> str:
+    return f"{number(scale)} ({power_in_words(exponent, over_depth)})" if exponent or over_depth else "1"
+
+
+def power_in_words(exponent: float, over_depth: float) -> str:
+    """`m^-1/2 m_L^-1`: powers of the ratios of width and of depth."""
+    shown = [power(exponent, "m")] if exponent or not over_depth else []
+    return " ".join([*shown, *([power(over_depth, "m_L")] if over_depth else [])])
 
 
 def part_in_words(hook: Hook) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import UserError
 from ..optimizers.declared import declare_alike
 from ..optimizers.several import name_of, parts
+from ..targets.at_depth import at_depths, depths_at
 from ..targets.carried import carry, snapshot
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
@@ -34,18 +35,25 @@ def planned(target: Target, plan: Plan, *, compared: bool = True) -> Target:
     axis = target.axes[0].name
     if plan.width_name != axis:
         raise UserError(f"this plan goes by the width {plan.width_name!r}, the target by {axis!r}")
+    blocks: dict[str, int] = {}
+    if plan.depth_name:
+        blocks = _blocks(target, plan)
+        target = at_depths(target, blocks)
 
     if compared:
         refuse_other_target(target, plan)
     plan = _for_audits(plan)
 
+    def at(sizes: Mapping[str, int]) -> Plan:
+        return plan.at(sizes[axis], {**blocks, **sizes}[plan.depth_name] if blocks else None)
+
     def build(sizes: Mapping[str, int], seed: int) -> nn.Module:
-        return plan.at(sizes[axis]).apply_(target.build(sizes, seed))
+        return at(sizes).apply_(target.build(sizes, seed))
 
     def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
         own = target.optimizer(model, sizes)
         before = snapshot(own)
-        made = _rebuilt(own, plan.at(sizes[axis]), model)
+        made = _rebuilt(own, at(sizes), model)
         carry(own, before, made, model)
         declare_alike(own, made)
         return made
@@ -55,6 +63,16 @@ def planned(target: Target, plan: Plan, *, compared: bool = True) -> Target:
     )
 
 
+def _blocks(target: Target, plan: Plan) -> dict[str, int]:
+    """The numbers of blocks that the target is built with where none are asked for."""
+    known = [each.name for each in target.depths]
+    if plan.depth_name not in known[:1]:
+        of = f"the target by {known[0]!r}" if known else "the target has none that is known"
+        raise UserError(f"this plan goes by the depth {plan.depth_name!r}, {of}",
+                        f"--depth {plan.depth_name}=2,4 names it")  # fmt: skip
+    return depths_at(target, target.depths[0].probes[0])
+
+
 def refuse_other_target(target: Target, plan: Plan) -> None:
     """Raise UserError where a target's model has other heads or blocks, or its optimizer other settings."""
     if plan.made_for is None:
@@ -62,11 +80,12 @@ def refuse_other_target(target: Target, plan: Plan) -> None:
     sizes = target.sizes(0)
     model = target.build(sizes, 0)
     width = sizes[target.axes[0].name]
+    depth = target.depths[0].probes[0] if plan.depth_name else 1
     if target.own is None:
-        plan.made_for.refuse_other(model, width, target.cut)
+        plan.made_for.refuse_other(model, width, target.cut, depth)
     elif target.axes[0].default is not None:
         width = target.axes[0].default
-        plan.made_for.refuse_other(skeleton(replace(target, build=target.own.build), width).model, width)
+        plan.made_for.refuse_other(skeleton(replace(target, build=target.own.build), width).model, width, depth=depth)
     own, known = own_settings(target.optimizer(model, sizes), target.filled), plan.made_for.settings
     common = (own.keys() & known.keys()) - {"weight_decay"}  # which is tuned, as the learning rate is
     differing = [name for name in common if own[name] != known[name]]

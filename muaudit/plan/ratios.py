@@ -77,9 +77,9 @@ def settings_of(
 def _keys(
     plan: Scales, entry: Entry, index: int, base: Mapping[str, Any]
 ) -> Iterable[tuple[str, int, str, float, float]]:
-    exponents = {"lr": entry.lr, "weight_decay": entry.weight_decay, "eps": entry.eps}
+    scales = dict(zip(SETTINGS, plan.scales_of(entry)[1:], strict=True))
     for name in SETTINGS:
-        scale, given = plan.scale(exponents[name]), base.get(name)
+        scale, given = scales[name], base.get(name)
         # what a user's group leaves to the optimizer's default is another number than what groups give
         beside = entry.optimizer + (" as given" if given is not None else "")
         factor = scale * (1.0 if given is None else float(given))

@@ -56,7 +56,7 @@ def verify(
     if wrong:
         shown = "\n".join(f"  {row}" for row in wrong[:_MOST_ROWS])
         more = f"\n  and {len(wrong) - _MOST_ROWS} more" if len(wrong) > _MOST_ROWS else ""
-        of = f"{plan.width_name} {plan.base_width} → {plan.width}"
+        of = plan.sizes
         raise UserError(f"this is not trained as the plan says, {of}:\n{shown}{more}", _hint(now, own))
     count = len({name for setting in settings for name in setting.parameters})
     notes = tuple(_notes(plan, optimizers, unseen=scheduler is None))
@@ -81,9 +81,9 @@ def _multipliers(plan: Scales, model: nn.Module) -> Iterator[str]:
         hooks = module._forward_pre_hooks if hook.on == "input" else module._forward_hooks
         held_by = [getattr(each, "__self__", None) for each in hooks.values()]
         scales = [each.scale for each in held_by if isinstance(each, Multiplier) and each.part == hook.part]
-        if scales != [plan.scale(hook.exponent)]:
+        if scales != [plan.multiplier(hook)]:
             found = f"has × {', '.join(map(number, scales))}" if scales else "is not there"
-            yield f"the multiplier × {number(plan.scale(hook.exponent))} on the {hook.on} of {hook.module} {found}"
+            yield f"the multiplier × {number(plan.multiplier(hook))} on the {hook.on} of {hook.module} {found}"
 
 
 def _membership(plan: Scales, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[str]:

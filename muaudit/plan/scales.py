@@ -1,7 +1,7 @@
 """What every tensor of a model is scaled by: exponents of m = width / base width, as plain data.
 
-They can be evaluated at any width (`at(width)`); at m = 1 every scale is exactly 1 (parametrization backward
-compatibility, TP5 App. H).
+Where a plan goes over depth as well, exponents of m_L = depth / base depth stand beside them. Both can be evaluated at
+any size (`at(width)`); at m = 1 every scale is exactly 1 (parametrization backward compatibility, TP5 App. H).
 """
 
 from __future__ import annotations
@@ -37,11 +37,26 @@ class Start:
 
 
 @dataclass(frozen=True)
+class OverDepth:
+    """Exponents of m_L by which one tensor's settings are multiplied."""
+
+    init: float = 0.0
+    lr: float = 0.0
+    weight_decay: float = 0.0
+    eps: float = 0.0
+
+    @property
+    def exponents(self) -> tuple[float, float, float, float]:
+        """Those of init, learning rate, weight decay and eps."""
+        return self.init, self.lr, self.weight_decay, self.eps
+
+
+@dataclass(frozen=True)
 class Entry:
     """One tensor, or all tensors of repeated blocks: its name with `*` for the block's number.
 
     shape: "n" for a dim that is the width, "3n" for one that grows along, "fixed" for one that stays.
-    init, lr, weight_decay, eps: exponents of m.
+    init, lr, weight_decay, eps: exponents of m. depth: those of m_L.
     gauge: exponent of m by which the tensor is stored larger than under Table 3; forward multipliers make up for it.
     optimizer: which of the plan's optimizers trains it, where these are several ("muon", "adamw").
     decays: whether weight decay is for it; not where the target's own optimizer has none for it and some for others.
@@ -60,6 +75,7 @@ class Entry:
     optimizer: str = ""
     decays: bool = True
     start: Start | None = field(default=None, compare=False)
+    depth: OverDepth = OverDepth()
 
     @property
     def exponents(self) -> tuple[float, float, float, float]:
@@ -87,6 +103,7 @@ WHOLE = Part()
 class Hook:
     """A forward multiplier m**exponent on (a part of) the input or the output of the modules that a pattern covers.
 
+    depth: the exponent of m_L that it has besides.
     where: the line of the source that it could stand on instead: what uses the module or, for attention logits, makes
     them; known while the plan is made.
     """
@@ -97,6 +114,7 @@ class Hook:
     note: str = ""
     part: Part = WHOLE
     where: tuple[str, int] | None = field(default=None, compare=False, repr=False)
+    depth: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,7 @@ class Scales:
 
     optimizer: torch's class in lower case; "muon+adamw" where each trains a part of the tensors. profile: the school
     whose targets these are. made_for: what is known of the model, to be held against the one that it is used on.
+    depth_name: the argument that is a number of blocks, where the plan goes over depth. base_depth, depth: its sizes.
     """
 
     target: str
@@ -118,19 +137,49 @@ class Scales:
     profile: str = "tp5"
     notes: tuple[str, ...] = field(default=())
     made_for: MadeFor | None = None
+    depth_name: str = ""
+    base_depth: int = 1
+    depth: int = 1
 
     @property
     def m(self) -> float:
         """Width over base width."""
         return self.width / self.base_width
 
-    def scale(self, exponent: float) -> float:
-        """m**exponent; exactly 1 at the base width."""
-        return float(self.m**exponent)
+    @property
+    def m_depth(self) -> float:
+        """Depth over base depth: m_L."""
+        return self.depth / self.base_depth
 
-    def at(self: _Scales, width: int) -> _Scales:
-        """The same for another width."""
-        return replace(self, width=width)
+    def scale(self, exponent: float, over_depth: float = 0.0) -> float:
+        """m**exponent · m_L**over_depth; exactly 1 at the base width and depth."""
+        return float(self.m**exponent * self.m_depth**over_depth)
+
+    def scales_of(self, entry: Entry) -> tuple[float, float, float, float]:
+        """What a tensor's init, learning rate, weight decay and eps are multiplied by."""
+        init, lr, decay, eps = map(self.scale, entry.exponents, entry.depth.exponents)
+        return init, lr, decay, eps
+
+    def multiplier(self, hook: Hook) -> float:
+        """What a hook multiplies by."""
+        return self.scale(hook.exponent, hook.depth)
+
+    def at(self: _Scales, width: int | None = None, depth: int | None = None) -> _Scales:
+        """The same for another width, or another depth.
+
+        Raises:
+            UserError: a depth for a plan that does not go over it.
+        """
+        if depth is not None and not self.depth_name:
+            raise UserError("this plan does not go over depth", "muaudit convert --base-depth N makes one")
+        return replace(self, width=self.width if width is None else width, depth=self.depth if depth is None else depth)
+
+    @property
+    def sizes(self) -> str:
+        """`n_embd 128 → 256, n_layer 4 → 32`: what the plan goes over; a width that stays is not told."""
+        shown = [] if self.depth_name and self.m == 1.0 else [f"{self.width_name} {self.base_width} → {self.width}"]
+        shown += [f"{self.depth_name} {self.base_depth} → {self.depth}"] if self.depth_name else []
+        return ", ".join(shown)
 
     def entry(self, names: Iterable[str]) -> Entry | None:
         """The entry for a parameter that goes by these names; an exact name beats a pattern."""
