@@ -241,8 +241,22 @@ NEAR = Threshold(
     "convention; its two neighbours always do",
 )
 ALIKE_LOSSES = Threshold(0.01, "by which share losses may differ and be alike where there is one seed", "convention")
+FEWEST_SEEDS = Count(3, "from how many seeds on an interval is drawn", "Student's t of two seeds is 12.7, of three 4.3")
+TAIL = Threshold(
+    0.015,
+    "the chance that the true cost of a learning rate lies beyond one end of its interval",
+    "measured: 2.5 % at most of simulated sweeps at the very tolerance, looked at five times, are told wrongly "
+    "(benchmarks/sweep_verdicts.py)",
+)
+LOOKS = Count(5, "how often the verdict of one sweep is sought, with more seeds each time", "TAIL is for so many")
+LIMIT_OF_LOSSES = Threshold(
+    5.0,
+    "to how many times the cost that is allowed a difference between two runs is limited",
+    "convention: bounds hold at any limit; benchmarks/sweep_verdicts.py",
+)
+MOST_SEEDS = Count(64, "up to how many seeds are counted that would decide", "convention: more are not run for it")
 WIDER_IS_WORSE = Threshold(
-    0.01, "by which share a wider model's loss is higher, beyond twice its standard error, to be worse", "convention"
+    0.01, "by which share a wider model's loss is higher, beyond its error, to be worse", "convention"
 )
 BY_HEART = Threshold(
     1e-3,

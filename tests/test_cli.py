@@ -151,10 +151,10 @@ def test_the_options_are_frozen() -> None:
         ],
         "sweep": [
             "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",
-            "--dtype", "--format", "--hp", "--init", "--input", "--lost", "--lr", "--near", "--no-init",
+            "--dtype", "--extend", "--format", "--hp", "--init", "--input", "--lost", "--lr", "--near", "--no-init",
             "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus", "--ray-gpus",
             "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--timeout", "--together",
-            "--tolerance", "--warmup", "--width", "--widths",
+            "--tolerance", "--until-decided", "--warmup", "--width", "--widths",
         ],
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +55,7 @@ def optimizer(model):
     return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
 """
 
-FAST = ["--widths", "8,16", "--lr", "2^-6..2^2", "--steps", "20"]
+FAST = ["--widths", "8,16", "--lr", "2^-6..2^2", "--steps", "20", "--seeds", "1", "--near", "0", "--extend", "0"]
 
 
 def run(*args: str) -> int:
@@ -78,6 +79,11 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def starts(folder: Path) -> int:
     """How many runs were begun; the probe of the target begins some as well."""
     return len((folder / "starts.txt").read_text().splitlines())
+
+
+def untimed(report: str) -> str:
+    """Without what further seeds would take, which is not known where nothing was run."""
+    return re.sub(r" \(about .*?\)", "", report)
 
 
 def test_every_run_is_kept_and_nothing_is_run_twice(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +116,19 @@ def test_killed_at_any_moment_and_resumed_the_file_is_the_same(
     here: Path, together: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a killed sweep leaves is some beginning of its file, cut anywhere."""
-    flags = ["model.py", "--widths", "8,16", "--lr", "2^-6..2^-1", "--steps", "8", "--together", together]
+    flags = [
+        "model.py",
+        "--widths",
+        "8,16",
+        "--lr",
+        "2^-6..2^-1",
+        "--steps",
+        "8",
+        "--seeds",
+        "1",
+        "--together",
+        together,
+    ]
     run(*flags, "--results", "whole.jsonl")
     whole = (here / "whole.jsonl").read_bytes()
     header = whole.index(b"\n") + 1
@@ -146,6 +164,10 @@ def test_near_asks_for_fewer_runs_and_resumes(here: Path, capsys: pytest.Capture
         "r.jsonl",
         "--near",
         "1",
+        "--seeds",
+        "1",
+        "--extend",
+        "0",
     ]
     run(*flags)
     first, kept = capsys.readouterr().out, rows(here / "r.jsonl")
@@ -154,12 +176,26 @@ def test_near_asks_for_fewer_runs_and_resumes(here: Path, capsys: pytest.Capture
     whole = (here / "r.jsonl").read_text().splitlines(keepends=True)
     (here / "r.jsonl").write_text("".join(whole[:14]))
     run(*flags)
-    assert capsys.readouterr().out == first
+    assert untimed(capsys.readouterr().out) == untimed(first)
     assert (here / "r.jsonl").read_text().splitlines(keepends=True) == whole
 
 
 def test_a_run_that_diverges_is_stopped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("model.py", "--widths", "8,16", "--lr", "0.05,1e6", "--steps", "100", "--results", "r.jsonl", "--together", "1")
+    run(
+        "model.py",
+        "--widths",
+        "8,16",
+        "--lr",
+        "0.05,1e6",
+        "--steps",
+        "100",
+        "--seeds",
+        "1",
+        "--results",
+        "r.jsonl",
+        "--together",
+        "1",
+    )
     done = {(row["width"], row["lr"]): row for row in rows(here / "r.jsonl")}
     assert done[8, 1e6]["loss"] is None
     assert done[8, 1e6]["steps"] <= 20
@@ -216,7 +252,8 @@ def test_a_budget_ends_it_and_the_rest_is_run_later(here: Path, capsys: pytest.C
 def test_reverse_transfer_of_a_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """TP5 App. I: what diverges at width 1024 is brought down to width 64, where it diverges as well."""
     sp, results = str(Path(__file__).parents[1] / "fixtures" / "mlp" / "sp.py"), tmp_path / "r.jsonl"
-    flags = [sp, "--optimizer", "sgd", "--data", "teacher", "--steps", "60", "--lr", "2^-6,0.25", "--together", "1"]
+    flags = [sp, "--optimizer", "sgd", "--data", "teacher", "--steps", "60", "--lr", "2^-6,0.25", "--together", "1",
+             "--seeds", "1"]  # fmt: skip
     with pytest.raises(SystemExit):
         app(["convert", sp, "--optimizer", "sgd", "--base-width", "1024", "--width", "64", "--out", str(tmp_path)])
     plan = str(tmp_path / "plan.yaml")
@@ -257,7 +294,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(here: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     flags, message = BAD[name]
-    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", *flags) == 2
+    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--seeds", "1", *flags) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
@@ -268,7 +305,7 @@ def test_ray_that_is_not_installed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--ray", "auto") == 2
+    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--seeds", "1", "--ray", "auto") == 2
     err = capsys.readouterr().err
     assert "--ray needs Ray, which is not installed" in err
     assert "pip install 'muaudit[ray]'" in err
@@ -282,12 +319,12 @@ def test_ray_that_does_not_answer(
     here: Path, address: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
-    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--ray", address) == 2
+    assert run("model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--seeds", "1", "--ray", address) == 2
     assert message in capsys.readouterr().err
 
 
 def test_results_of_another_sweep_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--results", "r.jsonl"]
+    flags = ["model.py", "--widths", "8,16", "--lr", "0.1,0.2", "--steps", "4", "--seeds", "1", "--results", "r.jsonl"]
     run(*flags)
     kept = (here / "r.jsonl").read_bytes()
     capsys.readouterr()
@@ -331,3 +368,32 @@ def test_runs_finished_in_another_order_end_in_the_same_file(tmp_path: Path) -> 
         results.close()
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
+
+
+def test_what_is_planned_is_told_first_and_ends_extend_themselves(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best rate of this model is near 0.5; the values end at 2^-5."""
+    run("model.py", "--widths", "8,16", "--lr", "2^-7..2^-5", "--steps", "20", "--seeds", "1", "--results", "r.jsonl")
+    out, err = capsys.readouterr()
+    assert "planned: 2 widths, 3 learning rates, 1 seed: some 6 runs of 20 steps" in err.splitlines()[0]
+    assert {row["lr"] for row in rows(here / "r.jsonl")} >= {2.0**k for k in range(-7, -1)}
+    assert min(row["lr"] for row in rows(here / "r.jsonl")) == 2**-7
+    assert "0.5" in out
+
+
+@pytest.mark.slow
+def test_seeds_are_added_where_they_tell_and_a_killed_sweep_goes_on(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["model.py", "--widths", "8,16,32", "--lr", "2^-4..2^0", "--steps", "15", "--extend", "0", "--lost", "0.2"]
+    run(*flags, "--until-decided", "--results", "whole.jsonl")
+    first = capsys.readouterr().out
+    whole = (here / "whole.jsonl").read_text().splitlines(keepends=True)
+    added = [row for row in rows(here / "whole.jsonl") if row["seed"] >= 3]
+    assert added
+    assert {row["width"] for row in added} == {8, 32}
+    (here / "part.jsonl").write_text("".join(whole[:-3]))
+    run(*flags, "--until-decided", "--results", "part.jsonl")
+    assert (here / "part.jsonl").read_text() == "".join(whole)
+    assert untimed(capsys.readouterr().out).replace("part.", "whole.") == untimed(first)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from muaudit.sweep.curves import learning_rates
+from muaudit.sweep.decide import until_decided
 from muaudit.sweep.near import most, near_jobs
+from muaudit.sweep.sweep_verdict import Tolerance, judge
 from muaudit.sweep.trainings import Grid, Training, TrainingOutcome
 
 LRS = tuple(2.0**k for k in range(-12, -2))
@@ -65,3 +71,33 @@ def test_nothing_follows_where_no_run_learned() -> None:
     grid = Grid(("original",), (64, 128), LRS[:3])
     done = carried_out(grid, 1, lambda job: None)
     assert len(done) == 2 * 3  # every value diverged at every width, and each of them was tried
+
+
+def test_ends_extend_themselves_as_far_as_they_may() -> None:
+    """The best rate is five factors of two above the range at the widest width, two below it at the narrowest."""
+    grid = Grid(("original",), (64, 128), LRS[4:7], beyond=4)
+    best = {64: 2, 128: 11}
+    done = carried_out(grid, 2, lambda job: 1.0 + (round(math.log2(job.hp["lr"])) + 12 - best[job.width]) ** 2)
+    run = {width: sorted({o.job.hp["lr"] for o in done.values() if o.job.width == width}) for width in best}
+    assert run[64] == [2.0**k for k in range(-11, -5)]
+    assert max(run[128]) == 2.0**-2  # four beyond the range: the best one may lie further up
+    assert grid.reach == tuple(2.0**k for k in range(-12, -1))
+
+
+def test_seeds_are_added_where_they_tell() -> None:
+    """Noise of 2 % of the loss: three seeds leave it open, and more are run at both ends only, near the best values."""
+    grid = Grid(("original",), (64, 128, 256), LRS, seeds=3)
+    rng = random.Random(1)
+
+    def run(jobs: list[Training]) -> dict[str, TrainingOutcome]:
+        losses = (1.0 + 0.05 * (place(job) - 5) ** 2 + 0.02 * rng.gauss(0, 1) for job in jobs)
+        return {job.key: TrainingOutcome(job, loss, 3.0, 1) for job, loss in zip(jobs, losses, strict=True)}
+
+    known = run(grid.lr_jobs())
+    seeds = until_decided(grid, known, "original", Tolerance(), run)
+    added = [outcome.job for outcome in known.values() if outcome.job.seed >= 3]
+    assert seeds > 3
+    assert {job.width for job in added} == {64, 256}
+    assert {place(job) for job in added} <= {4, 5, 6}
+    curves = learning_rates(replace(grid, seeds=seeds), known, "original")
+    assert judge(curves, Tolerance()).status == "pass"

@@ -17,6 +17,7 @@ from ..sweep.sweep_plot import plot
 from ..sweep.sweep_request import SweepRequest, check_request
 from ..sweep.sweep_task import carry_out
 from ..sweep.sweep_verdict import SweepVerdict, judge
+from ..sweep.sweep_words import verdict_words
 from ..training.picture import check_plot
 from .shown import Shown
 
@@ -24,7 +25,7 @@ Progress = Callable[[int, int, str, float | None], None]
 
 
 class Swept(Shown):
-    """The runs of a sweep with its verdicts. `ok`: whether the best learning rate stays where it is."""
+    """The runs of a sweep with its verdicts. `ok`: whether none of them says that it does not transfer."""
 
     def __init__(self, measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> None:
         self.measured, self.verdicts = measured, tuple(verdicts)
@@ -60,7 +61,7 @@ class Swept(Shown):
     def headline(self) -> str:
         """One line that says how it went."""
         return f"{self.measured.describe}: " + "; ".join(
-            f"{each.curves.knob} {each.status}" + (f" ({each.reasons[0]})" if each.reasons else "")
+            f"{each.curves.knob} {verdict_words(each)}" + (f" ({each.reasons[0]})" if each.reasons else "")
             for each in self._main
         )
 

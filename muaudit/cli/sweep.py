@@ -22,7 +22,7 @@ from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
 from muaudit.suggest import nearest
-from muaudit.sweep.sweep_request import SweepRequest, check_request, frugal
+from muaudit.sweep.sweep_request import PLANNED, SweepRequest, check_request, frugal
 
 if TYPE_CHECKING:
     from muaudit.sweep.sweep_request import SweepRequest
@@ -46,16 +46,24 @@ def sweep(
         typer.Option(metavar="VALUES", help="2^-12..2^-4, 1e-4..1e-2:9 or a list (default: ×1/16 to ×16 of its own)."),
     ] = None,
     near: Annotated[
-        int | None,
+        int,
         typer.Option(
             metavar="N",
-            min=1,
+            min=0,
             help="At wider widths only the N learning rates on either side of the narrower one's best, and on while "
-            "the best is at an end.",
+            "the best is at an end. 0: all.",
         ),
-    ] = None,
+    ] = 2,
+    extend: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Learning rates beyond an end of a range, while the best one is there."),
+    ] = 4,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates of every run.")] = 300,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of every value, on data of their own.")] = 1,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of every value, on data of their own.")] = 3,
+    until_decided: Annotated[
+        bool,
+        typer.Option("--until-decided", help="Add seeds where they tell, until there is a verdict or --budget ends."),
+    ] = False,
     hp: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,7 +97,9 @@ def sweep(
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
     ] = None,
-    tolerance: Annotated[float, typer.Option(metavar="FACTOR", help="How far the best value may drift.")] = 2.0,
+    tolerance: Annotated[
+        float, typer.Option(metavar="FACTOR", help="How far the best value may drift without a remark.")
+    ] = 2.0,
     lost: Annotated[
         float,
         typer.Option(metavar="SHARE", help="Share of its loss that the narrow optimum may cost the widest."),
@@ -139,7 +149,8 @@ def sweep(
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
 
     request = SweepRequest(
-        target=target, widths=widths, lr=lr, near=near, steps=steps, seeds=seeds, seed=seed,
+        target=target, widths=widths, lr=lr, near=near, extend=extend, until_decided=until_decided,
+        steps=steps, seeds=seeds, seed=seed,
         hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
         warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
@@ -194,9 +205,14 @@ def _bar() -> Iterator[Progress]:
     shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*shown, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("auditing", left="")
-        yield lambda done, total, what, left: bar.update(
-            task, completed=done, total=total, description=what, left=_left(left)
-        )
+
+        def progress(done: int, total: int, what: str, left: float | None) -> None:
+            if what.startswith(PLANNED):
+                say(what)
+            else:
+                bar.update(task, completed=done, total=total, description=what, left=_left(left))
+
+        yield progress
 
 
 class _Log:
@@ -206,7 +222,9 @@ class _Log:
         self._last = 0.0
 
     def __call__(self, done: int, total: int, what: str, left: float | None) -> None:
-        if monotonic() - self._last >= 30:
+        if what.startswith(PLANNED):
+            say(what)
+        elif monotonic() - self._last >= 30:
             self._last = monotonic()
             say(f"{done} of {total} runs done, now {what}{_left(left)}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -38,7 +38,7 @@ def parse_budget(text: str) -> Budget:
 
 @dataclass
 class Clock:
-    """Time per run by width, measured as the sweep goes on; wider ones are extrapolated by their area.
+    """Time per run by variant and width, from a few steps beforehand and as the sweep goes on.
 
     flops: `(unit)` → floating-point operations, asked for only with a budget of those.
     """
@@ -48,7 +48,8 @@ class Clock:
     now: Callable[[], float] = time.monotonic
     started: float = field(init=False)
     spent: float = 0.0
-    _seconds: dict[int, list[float]] = field(default_factory=dict)
+    _seconds: dict[tuple[str, int], list[float]] = field(default_factory=dict)
+    _rehearsed: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.started = self.now()
@@ -70,20 +71,36 @@ class Clock:
 
     def took(self, unit: Unit, seconds: float) -> None:
         """Learn from a finished unit."""
-        self._seconds.setdefault(unit.jobs[0].width, []).append(seconds / len(unit.jobs))
+        first = unit.jobs[0]
+        self._seconds.setdefault((first.variant, first.width), []).append(seconds / len(unit.jobs))
         if self.budget is not None and self.budget.unit == "FLOPs":
             self.spent += self.flops(unit)
 
-    def expected(self, unit: Unit) -> float | None:
-        """Seconds this unit will take; None while nothing is known."""
+    def rehearsed(self, variant: str, width: int, seconds: float | None) -> None:
+        """What a run will take, as far as a few steps of it tell; None where they do not."""
+        if seconds is not None:
+            self._rehearsed[variant, width] = seconds
+
+    def of_run(self, variant: str, width: int) -> float | None:
+        """Seconds of one run; None while nothing is known. Wider ones are extrapolated by their area."""
+        if times := self._seconds.get((variant, width)):
+            return sum(times) / len(times)
+        if (variant, width) in self._rehearsed:
+            return self._rehearsed[variant, width]
         if not self._seconds:
             return None
-        width = unit.jobs[0].width
-        nearest = min(self._seconds, key=lambda known: abs(math.log(known / width)))
+        nearest = min(self._seconds, key=lambda known: (abs(math.log(known[1] / width)), known[0] != variant))
         mean = sum(self._seconds[nearest]) / len(self._seconds[nearest])
-        return len(unit.jobs) * mean * max(1.0, width / nearest) ** 2
+        return mean * max(1.0, width / nearest[1]) ** 2
 
-    def left(self, units: Sequence[Unit]) -> float | None:
-        """Seconds until all of these are done."""
-        times = [self.expected(unit) for unit in units]
-        return None if any(each is None for each in times) else sum(each or 0.0 for each in times)
+    def expected(self, unit: Unit) -> float | None:
+        """Seconds this unit will take; None while nothing is known."""
+        seconds = self.of_run(unit.jobs[0].variant, unit.jobs[0].width)
+        return None if seconds is None else len(unit.jobs) * seconds
+
+    def measured(self) -> tuple[tuple[int, float], ...]:
+        """(width, seconds that a run took on average) by width."""
+        found: dict[int, list[float]] = {}
+        for (_, width), times in self._seconds.items():
+            found.setdefault(width, []).extend(times)
+        return tuple((width, sum(each) / len(each)) for width, each in sorted(found.items()))

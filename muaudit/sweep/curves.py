@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,9 +31,25 @@ class Curves:
         """The values in factors of two."""
         return [KNOBS[self.knob].axis(value) for value in self.values]
 
+    def counted(self) -> Array:
+        """The losses with what a diverged run counts as where other seeds of its value learned: the loss before
+        training, or the highest one that was seen. A value whose runs all diverged stays infinite."""
+        finite = self.losses[np.isfinite(self.losses)]
+        if not finite.size:
+            return self.losses
+        worst = max(float(finite.max()), self.start) if math.isfinite(self.start) else float(finite.max())
+        some = np.isfinite(self.losses).any(axis=1, keepdims=True)
+        return np.where(np.isinf(self.losses) & some, worst, self.losses)
+
     def means(self) -> Array:
         """[width, value], over seeds."""
-        return np.stack([typical(self.losses[place]) for place in range(len(self.widths))])
+        counted = self.counted()
+        return np.stack([typical(counted[place]) for place in range(len(self.widths))])
+
+    def diverged(self) -> Array:
+        """How many runs of each [width, value] diverged."""
+        found: Array = np.isinf(self.losses).sum(axis=1)
+        return found
 
 
 def all_curves(grid: Grid, done: Mapping[str, TrainingOutcome]) -> Iterator[Curves]:
@@ -45,8 +61,11 @@ def all_curves(grid: Grid, done: Mapping[str, TrainingOutcome]) -> Iterator[Curv
 
 
 def learning_rates(grid: Grid, done: Mapping[str, TrainingOutcome], variant: str) -> Curves:
-    """The table of one variant's learning rates."""
-    return _curves(grid, done, variant, "lr", grid.lrs, None)
+    """The table of one variant's learning rates; those beyond the ends where one was run."""
+    found = _curves(grid, done, variant, "lr", grid.reach, None)
+    there = ~np.isnan(found.losses).all(axis=(0, 1)) | np.isin(grid.reach, grid.lrs)
+    values = tuple(value for value, kept in zip(grid.reach, there, strict=True) if kept)
+    return replace(found, values=values, losses=found.losses[:, :, there])
 
 
 def best_rates(grid: Grid, done: Mapping[str, TrainingOutcome]) -> dict[str, float]:
@@ -54,9 +73,9 @@ def best_rates(grid: Grid, done: Mapping[str, TrainingOutcome]) -> dict[str, flo
     found = {}
     for variant in grid.variants:
         curves = learning_rates(grid, done, variant)
-        optimum = find(curves.axis, curves.losses[0])
+        optimum = find(curves.axis, curves.counted()[0])
         if optimum is not None:
-            found[variant] = grid.lrs[optimum.index]
+            found[variant] = curves.values[optimum.index]
     return found
 
 

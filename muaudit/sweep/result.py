@@ -17,7 +17,10 @@ INTERRUPTED = "interrupted after "  # how the notice begins
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep. titles: variant → what people call it; setup: one line; main: whose verdict the exit code is."""
+    """A sweep. titles: variant → what people call it; setup: one line; main: whose verdict the exit code is.
+
+    seconds: (width, what a run took here) by width; empty where all runs were there already.
+    """
 
     describe: str
     setup: str
@@ -27,6 +30,14 @@ class SweepResult:
     curves: tuple[Curves, ...]
     results: str
     notices: tuple[str, ...] = ()
+    seconds: tuple[tuple[int, float], ...] = ()
+
+    def seconds_of_seed(self, verdict: SweepVerdict) -> float | None:
+        """What one more seed of the runs that would decide takes; None where no run's time is known."""
+        narrow, wide = verdict.wanted
+        known = dict(self.seconds)
+        first, last = known.get(verdict.curves.widths[0]), known.get(verdict.curves.widths[-1])
+        return None if first is None or last is None else first * len(narrow) + last * len(wide)
 
     @property
     def interrupted(self) -> bool:
@@ -69,11 +80,17 @@ def _verdict(measured: SweepResult, verdict: SweepVerdict) -> dict[str, Any]:
         "lr": curves.at,
         "status": verdict.status,
         "reasons": list(verdict.reasons),
+        "remarks": list(verdict.remarks),
         "drift_log2": _number(verdict.drift),
         "drift_error": _number(verdict.drift_error),
         "drift_at_least": verdict.at_least,
-        "lost": _number(verdict.lost),
-        "diverges_at_narrow_optimum": verdict.lost == math.inf,
+        "lost": _number(verdict.lost.value if verdict.lost else None),
+        "lost_low": _number(verdict.lost.low if verdict.lost else None),
+        "lost_high": _number(verdict.lost.high if verdict.lost else None),
+        "diverges_at_narrow_optimum": verdict.lost is not None and verdict.lost.value == math.inf,
+        "ties": [curves.values[place] for place in verdict.ties],
+        "seeds": verdict.seeds,
+        "more_seeds": verdict.more,
         "wider_is_better": verdict.wider,
         "wider_detail": verdict.wider_detail,
         "optima": [

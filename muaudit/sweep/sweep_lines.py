@@ -12,9 +12,9 @@ from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from .ranges import shown
 from .result import SweepResult
 from .sweep_verdict import Status, SweepVerdict, at
+from .sweep_words import cost_words, title
 
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
-_WORDS: dict[Status, str] = {"pass": "transfers", "fail": "does not transfer", "undecided": "undecided"}
 _YES: dict[Status, str] = {"pass": "yes", "fail": "no", "undecided": "unknown"}
 
 
@@ -33,16 +33,15 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iter
 
 def _verdict(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
     curves = verdict.curves
-    title = f"{measured.titles[curves.variant]}: {curves.knob} {_WORDS[verdict.status]}"
     fixed = "" if curves.at is None else f"  (at lr {shown(curves.at)}, the best of width {curves.widths[0]})"
-    yield line((title, _STYLE[verdict.status]), fixed)
-    for reason in verdict.reasons:
+    yield line((title(measured.titles, verdict, measured.seconds_of_seed(verdict)), _STYLE[verdict.status]), fixed)
+    for reason in (*verdict.reasons, *verdict.remarks):
         yield line(reason, indent=2, hang=2)
     yield from columns(
         [["width", f"best {curves.knob}", "log2", "loss", *_value_heads(verdict)], *_rows(verdict)], indent=2
     )
     yield line(_drift(verdict), indent=2, hang=2)
-    yield line(_lost(verdict), indent=2, hang=2)
+    yield line(cost_words(verdict), indent=2, hang=2)
     yield line(
         "wider is better: ",
         (_YES[verdict.wider], _STYLE[verdict.wider]),
@@ -59,7 +58,7 @@ def _value_heads(verdict: SweepVerdict) -> list[str]:
 def _rows(verdict: SweepVerdict) -> Iterator[list[str]]:
     """One row a width: the optimum, then every loss, the best one marked."""
     curves = verdict.curves
-    means = curves.means()
+    means, diverged = curves.means(), curves.diverged()
     for place, (width, optimum) in enumerate(zip(curves.widths, verdict.optima, strict=True)):
         best = ["-", "-", "-"]
         if optimum is not None:
@@ -70,13 +69,17 @@ def _rows(verdict: SweepVerdict) -> Iterator[list[str]]:
                 f"{optimum.loss:.4g}",
             ]
         cells = [
-            _loss(value) + ("*" if optimum and optimum.index == at_ else "") for at_, value in enumerate(means[place])
+            _loss(value, int(diverged[place, at_])) + ("*" if optimum and optimum.index == at_ else "")
+            for at_, value in enumerate(means[place])
         ]
         yield [str(width), *best, *cells]
 
 
-def _loss(value: float) -> str:
-    return "" if np.isnan(value) else "diverged" if np.isinf(value) else f"{value:.4g}"
+def _loss(value: float, diverged: int) -> str:
+    """A mean in which some runs diverged says how many."""
+    if np.isnan(value) or np.isinf(value):
+        return "" if np.isnan(value) else "diverged"
+    return f"{value:.4g}" + (f" ({diverged} diverged)" if diverged else "")
 
 
 def _drift(verdict: SweepVerdict) -> str:
@@ -87,11 +90,3 @@ def _drift(verdict: SweepVerdict) -> str:
         f"drift over widths: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
         f"(×{2**verdict.drift:.3g})"
     )
-
-
-def _lost(verdict: SweepVerdict) -> str:
-    curves = verdict.curves
-    what = f"width {curves.widths[-1]} at the best {curves.knob} of width {curves.widths[0]}"
-    if verdict.lost is None:
-        return f"{what}: unknown"
-    return f"{what}: " + ("diverges" if math.isinf(verdict.lost) else f"loses {100 * verdict.lost:.2f} % of loss")

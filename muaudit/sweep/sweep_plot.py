@@ -17,13 +17,13 @@ from .knobs import KNOBS
 from .optimum import Array
 from .ranges import shown
 from .result import SweepResult
-from .sweep_verdict import SweepVerdict
+from .sweep_verdict import Status, SweepVerdict
+from .sweep_words import share_words, verdict_words
 
 LOGARITHMIC = 8.0
 """Losses that span more than this factor are drawn on a logarithmic axis."""
 
-_COLOUR = {"pass": "#1a7f37", "fail": "#d62728", "undecided": "#9a6700"}
-_WORDS = {"pass": "transfers", "fail": "does not transfer", "undecided": "undecided"}
+_COLOUR: dict[Status, str] = {"pass": "#1a7f37", "fail": "#d62728", "undecided": "#9a6700"}
 
 
 def plot(measured: SweepResult, verdicts: Sequence[SweepVerdict], path: Path) -> None:
@@ -69,20 +69,25 @@ def _panel(panel: Any, measured: SweepResult, verdict: SweepVerdict) -> None:
             )  # fmt: skip
     panel.set_xlabel(_label(curves.knob))
     panel.grid(True, linewidth=0.4, alpha=0.4)
-    panel.set_title(_title(measured, verdict), fontsize=9, color=_COLOUR[verdict.status])
+    panel.set_title(_title(measured, verdict), fontsize=8, color=_COLOUR[verdict.status])
 
 
 def _band(panel: Any, axis: Array, losses: Array, colour: Any) -> None:
     """The range over seeds."""
     if losses.shape[0] > 1 and axis.size:
-        panel.fill_between(axis, losses.min(axis=0), losses.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+        low, high = np.nanmin(losses, axis=0), np.nanmax(np.where(np.isinf(losses), np.nan, losses), axis=0)
+        panel.fill_between(axis, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _title(measured: SweepResult, verdict: SweepVerdict) -> str:
-    at_least = "≥ " if verdict.at_least else ""
-    drift = "" if np.isnan(verdict.drift) else f": best {verdict.curves.knob} drifts {at_least}×{2**verdict.drift:.2g}"
+    """What the report says, on two lines."""
     fixed = "" if verdict.curves.at is None else f" (lr {shown(verdict.curves.at)})"
-    return f"{measured.titles[verdict.curves.variant]}{fixed}\n{_WORDS[verdict.status]}{drift}"
+    words = verdict_words(verdict, measured.seconds_of_seed(verdict))
+    at_best = f"best {verdict.curves.knob} of {verdict.curves.widths[0]} at {verdict.curves.widths[-1]}: "
+    return (
+        f"{measured.titles[verdict.curves.variant]}{fixed}: {verdict.curves.knob} {words}\n"
+        f"{at_best}{share_words(verdict.lost, verdict.seeds)}"
+    )
 
 
 def _label(knob: str) -> str:

@@ -16,6 +16,8 @@ from muaudit.training.run_settings import RunSettings, be_frugal, check_settings
 SCHEDULES = ("constant", "linear", "cosine")
 DATA = ("text", "teacher", "digits")
 SMALL_WIDTH = 512
+PLANNED = "planned: "
+"""How the line begins that says what will be run, before the first run."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,11 @@ class SweepRequest:
     target: str | None = None
     widths: str | None = None
     lr: str | None = None
-    near: int | None = None
+    near: int = 2
+    extend: int = 4
+    until_decided: bool = False
     steps: int = 300
-    seeds: int = 1
+    seeds: int = 3
     seed: int = 0
     hp: tuple[str, ...] = ()
     plan: Path | None = None
@@ -78,6 +82,11 @@ def check_request(request: SweepRequest) -> None:
         raise UserError(f"--lost expects a share such as 0.01, found {request.lost:g}")
     check_init(request.init, request.no_init)
     _check_variants(request)
+
+
+def beyond_ends(request: SweepRequest) -> int:
+    """How many learning rates may follow beyond either end: none where they were listed one by one."""
+    return request.extend if request.lr is None or ".." in request.lr else 0
 
 
 def _check_variants(request: SweepRequest) -> None:

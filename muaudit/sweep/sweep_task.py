@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from .ranges import parse_values
 from .remote import on_ray
 from .result import SweepResult
 from .results_file import Results
-from .sweep_request import SweepRequest
+from .sweep_request import SweepRequest, beyond_ends
 from .sweep_verdict import Tolerance
 from .swept import variants_of
 from .trainings import Grid
@@ -46,6 +47,7 @@ def carry_out(request: SweepRequest, progress: Progress = quiet) -> tuple[SweepR
         request.seeds,
         request.seed,
         parse_hps(request.hp),
+        beyond_ends(request),
     )
     for variant in variants:  # a hyperparameter or a width that cannot be is said before the first run
         variant.make(widths[0], {"lr": grid.lrs[0], **{name: values[0] for name, values in grid.hps.items()}}, 0)
@@ -56,15 +58,16 @@ def carry_out(request: SweepRequest, progress: Progress = quiet) -> tuple[SweepR
     clock = Clock(parse_budget(request.budget) if request.budget is not None else None)
     sweep = Sweep(variants, grid, settings, results, clock, _together(request), progress)
     sweep.notices += [note for variant in variants[:1] if (note := variant.task.note)]
-    sweep.near = request.near
+    sweep.near, sweep.decide = request.near or None, request.until_decided
+    sweep.tolerance = Tolerance(request.tolerance, request.lost)
     if clock.budget is not None and clock.budget.unit == "FLOPs":
         clock.flops = counter(variants, settings)
     if request.ray is not None:
         sweep.trainer = on_ray(request)
     sweep.run()
     main = next((each.name for each in variants if each.plan is not None), variants[0].name)
-    setup = prepare.setup_line(variants, grid, settings)
-    return measured(sweep, target.describe, setup, main), Tolerance(request.tolerance, request.lost)
+    setup = prepare.setup_line(variants, replace(grid, seeds=sweep.seeds), settings)
+    return measured(sweep, target.describe, setup, main), sweep.tolerance
 
 
 def _together(request: SweepRequest) -> Callable[[SweepVariant, int], int]:

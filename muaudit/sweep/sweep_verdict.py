@@ -1,4 +1,4 @@
-"""The judgement: does the best value stay, what does the narrow model's best cost the wide one, is wider better."""
+"""The judgement: what does the narrow model's best value cost the wide one, does it stay, is wider better."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from typing import Literal
 
 import numpy as np
 
-from ..thresholds import BY_HEART, WIDER_IS_WORSE
+from ..thresholds import BY_HEART, FEWEST_SEEDS, MOST_SEEDS, TAIL, WIDER_IS_WORSE
 from .curves import Curves
 from .knobs import KNOBS
-from .optimum import Array, Optimum, find
+from .optimum import Optimum, find
+from .paired import Interval, difference
 from .ranges import shown
+from .transfer_cost import Comparisons, compare
 
 Status = Literal["pass", "fail", "undecided"]
 
 
+LOST = 0.01
+"""The share of its loss that the narrow optimum may cost, unless another is asked for."""
+
+
 @dataclass(frozen=True)
 class Tolerance:
-    """drift: factor by which optima may differ over widths; lost: share of its loss the narrow optimum may cost."""
+    """lost: share of its loss the narrow optimum may cost; drift: factor by which optima may differ unremarked."""
 
     drift: float = 2.0
-    lost: float = 0.01
+    lost: float = LOST
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,9 @@ class SweepVerdict:
     optima: by width, None where every run diverged. drift: between the farthest optima, in factors of two, with
     `drift_error`; it is `at_least` so much where an optimum lies at the edge of the values. lost: relative loss of the
     widest model at the narrowest one's best value against its own best; infinite where it diverges there, None unknown.
+    ties: the indices that may be that best value. seeds: that both ends have; more: how many further ones will most
+    likely decide, None where none will, 0 where it is decided or seeds would not help. wanted: the indices at the
+    narrowest and at the widest width that they are wanted for. remarks: beside the verdict.
     """
 
     curves: Curves
@@ -39,21 +48,54 @@ class SweepVerdict:
     drift: float
     drift_error: float
     at_least: bool
-    lost: float | None
+    lost: Interval | None
+    ties: tuple[int, ...]
+    seeds: int
     wider: Status
     wider_detail: str
     status: Status
     reasons: tuple[str, ...]
+    more: int | None = 0
+    wanted: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    remarks: tuple[str, ...] = ()
 
 
 def judge(curves: Curves, tolerance: Tolerance) -> SweepVerdict:
     """The verdict on one table."""
-    optima = tuple(find(curves.axis, losses) for losses in curves.losses)
+    optima = tuple(find(curves.axis, losses) for losses in curves.counted())
+    compared = compare(curves, tolerance.lost)
+    lost = compared.cost() if compared is not None else None
     drift, error, at_least = _drift(optima)
-    lost = _lost(curves, optima)
-    wider, detail = _wider(curves, optima)
-    status, reasons = _status(curves, optima, drift, error, at_least, lost, tolerance)
-    return SweepVerdict(curves, optima, drift, error, at_least, lost, wider, detail, status, reasons)
+    fails = _fails(curves, optima, lost, tolerance)
+    doubts = _doubts(curves, optima, lost)
+    status: Status = "undecided"
+    more: int | None = 0
+    reasons: tuple[str, ...]
+    if by_heart := _by_heart(curves, optima):
+        reasons = (by_heart,)
+    elif fails:
+        status, reasons = "fail", tuple(fails + doubts)
+    elif doubts or compared is None or lost is None:
+        reasons = tuple(doubts)
+    elif lost.high < tolerance.lost:
+        status, reasons = "pass", ()
+    else:
+        more = compared.more(tolerance.lost)
+        reasons = tuple(_undecided(curves, compared, more))
+    wider, detail = _wider(curves, compared)
+    drifts = drift - error > math.log2(tolerance.drift) and status != "fail"
+    remark = (f"the best {curves.knob} drifts by more than a factor of {tolerance.drift:g} all the same: what it costs "
+              "will grow with width",) if drifts else ()  # fmt: skip
+    return SweepVerdict(
+        curves, optima, drift, error, at_least, lost, compared.ties() if compared else (),
+        compared.seeds if compared else 0, wider, detail, status, reasons, more,
+        compared.undecided(tolerance.lost) if compared and more != 0 else ((), ()), remark,
+    )  # fmt: skip
+
+
+def at(curves: Curves, optimum: Optimum) -> float:
+    """The fitted best value."""
+    return KNOBS[curves.knob].value(optimum.place)
 
 
 def _drift(optima: tuple[Optimum | None, ...]) -> tuple[float, float, bool]:
@@ -65,84 +107,82 @@ def _drift(optima: tuple[Optimum | None, ...]) -> tuple[float, float, bool]:
     return high.place - low.place, math.hypot(low.error, high.error), at_least
 
 
-def _lost(curves: Curves, optima: tuple[Optimum | None, ...]) -> float | None:
-    """Both losses are of runs: nothing is interpolated."""
-    narrow, wide = optima[0], optima[-1]
-    if narrow is None or wide is None or len(optima) < 2:
-        return None
-    there = float(curves.means()[-1, narrow.index])
-    if math.isnan(there):
-        return None
-    return math.inf if math.isinf(there) else max(0.0, there - wide.loss) / max(abs(wide.loss), 1e-12)
+def _by_heart(curves: Curves, optima: tuple[Optimum | None, ...]) -> str:
+    least = min((each.loss for each in optima if each is not None), default=math.nan)
+    if not abs(least) < BY_HEART * abs(curves.start):
+        return ""
+    return (
+        f"the data is learned by heart (a loss of {least:.2g}, from {curves.start:.2g}), and what is left of it "
+        "compares nothing: take fewer steps, or give batches(width, seed) that do not repeat"
+    )
 
 
-def _wider(curves: Curves, optima: tuple[Optimum | None, ...]) -> tuple[Status, str]:
-    """At every value up to the narrowest model's best: no width may have a higher loss than the one before it."""
-    first = optima[0]
-    if first is None or len(optima) < 2:
-        return "undecided", "too few runs"
-    means, errors = curves.means(), _standard_errors(curves.losses)
-    worst, where = 0.0, ""
-    for place in range(1, len(curves.widths)):
-        for index in range(first.index + 1):
-            before, after = means[place - 1, index], means[place, index]
-            if np.isnan(before) or np.isnan(after) or np.isinf(before):
-                continue
-            allowed = WIDER_IS_WORSE * abs(before) + 2 * math.hypot(errors[place - 1, index], errors[place, index])
-            excess = (after - before - allowed) / abs(before) if np.isfinite(after) else math.inf
-            if excess > worst:
-                shown_after = "diverges" if np.isinf(after) else f"{after:.4g}"
-                worst = excess
-                where = (
-                    f"at {curves.knob} {shown(curves.values[index])}, {curves.widths[place - 1]} → "
-                    f"{curves.widths[place]}: {before:.4g} → {shown_after}"
-                )
-    return ("fail", where) if where else ("pass", f"at every {curves.knob} up to the best of {curves.widths[0]}")
-
-
-def _standard_errors(losses: Array) -> Array:
-    """[width, value]; zero for one seed."""
-    if losses.shape[1] < 2:
-        return np.zeros((losses.shape[0], losses.shape[2]))
-    with np.errstate(invalid="ignore"):
-        found: Array = np.nan_to_num(np.std(losses, axis=1, ddof=1), nan=0.0) / losses.shape[1] ** 0.5
+def _fails(
+    curves: Curves, optima: tuple[Optimum | None, ...], lost: Interval | None, tolerance: Tolerance
+) -> list[str]:
+    """Why it does not transfer. An optimum beyond the values would have to be sought first, but for a cost so clear."""
+    if lost is None or not lost.low > tolerance.lost:
+        return []
+    what = "diverges at" if math.isinf(lost.low) else f"loses more than {100 * tolerance.lost:g} % at"
+    found = [f"width {curves.widths[-1]} {what} the best {curves.knob} of width {curves.widths[0]}"]
+    drift, error, _ = _drift(optima)
+    if drift - error > math.log2(tolerance.drift):
+        found.append(f"the best {curves.knob} drifts by more than a factor of {tolerance.drift:g}")
     return found
 
 
-def _status(
-    curves: Curves,
-    optima: tuple[Optimum | None, ...],
-    drift: float,
-    error: float,
-    at_least: bool,
-    lost: float | None,
-    tolerance: Tolerance,
-) -> tuple[Status, tuple[str, ...]]:
-    least = min((each.loss for each in optima if each is not None), default=math.nan)
-    if abs(least) < BY_HEART * abs(curves.start):
-        why = f"the data is learned by heart (a loss of {least:.2g}, from {curves.start:.2g})"
-        todo = "take fewer steps, or give batches(width, seed) that do not repeat"
-        return "undecided", (f"{why}, and what is left of it compares nothing: {todo}",)
-    allowed = math.log2(tolerance.drift)
+def _doubts(curves: Curves, optima: tuple[Optimum | None, ...], lost: Interval | None) -> list[str]:
+    """What more seeds would not mend."""
     unknown = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum is None]
     edges = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum and optimum.edge]
-    fails, doubts = [], []
-    if drift - error > allowed:
-        fails.append(f"the best {curves.knob} drifts by more than a factor of {tolerance.drift:g}")
-    elif not drift <= allowed:
-        doubts.append("the drift is not known" if math.isnan(drift) else "the drift is within its error: add seeds")
-    if lost is not None and lost > tolerance.lost:
-        fails.append(f"the best {curves.knob} of width {curves.widths[0]} costs width {curves.widths[-1]} too much")
-    if lost is None:
-        doubts.append("what the narrow optimum costs the wide model is not known")
+    found = []
+    if len(curves.widths) < 2:
+        found.append("there is one width")
+    elif lost is None:
+        found.append("what the narrow optimum costs the wide model is not known")
     if unknown:
-        doubts.append(f"no run at width {', '.join(unknown)} learned: lower the {curves.knob}")
-    if at_least:
-        doubts.append(f"the optimum at width {', '.join(edges)} is at the edge of the values: widen the range")
-    status: Status = "fail" if fails else "undecided" if doubts else "pass"
-    return status, tuple(fails + doubts)
+        found.append(f"no run at width {', '.join(unknown)} learned: lower the {curves.knob}")
+    if edges:
+        found.append(f"the optimum at width {', '.join(edges)} is at the edge of the values: widen the range")
+    return found
 
 
-def at(curves: Curves, optimum: Optimum) -> float:
-    """The fitted best value."""
-    return KNOBS[curves.knob].value(optimum.place)
+def _undecided(curves: Curves, compared: Comparisons, more: int | None) -> list[str]:
+    """What is missing, where seeds are."""
+    if compared.seeds < FEWEST_SEEDS:
+        return [f"{compared.seeds} seed{'s give' if compared.seeds > 1 else ' gives'} no interval"]
+    found = []
+    ties = compared.ties()
+    if len(ties) > 1:
+        names = ", ".join(shown(curves.values[place]) for place in ties)
+        found.append(f"the optimum at width {curves.widths[0]} is a tie: {names}")
+    if more is None:
+        found.append(f"{MOST_SEEDS} seeds would hardly decide: what it costs lies too near to what is allowed")
+    return found or ["what it costs is allowed or not, within its error"]
+
+
+def _wider(curves: Curves, compared: Comparisons | None) -> tuple[Status, str]:
+    """At the narrowest model's best value no width may have a higher loss than a narrower one."""
+    if compared is None:
+        return "undecided", "too few runs"
+    at_best = curves.counted()[:, :, compared.best]
+    where = f"at {curves.knob} {shown(curves.values[compared.best])}"
+    pairs = [(i, j) for j in range(len(curves.widths)) for i in range(j) if np.isfinite(at_best[i]).any()]
+    status: Status = "pass"
+    worst, detail = -math.inf, f"{where}, {'each' if len(pairs) > 1 else 'the'} pair of widths"
+    for i, j in pairs:
+        between = f"{where}, {curves.widths[i]} → {curves.widths[j]}"
+        if np.isinf(at_best[j]).any():
+            return "fail", f"{between}: diverges"
+        scale = max(abs(float(np.nanmean(at_best[i]))), 1e-12)
+        found = difference(0, at_best[j], at_best[i], scale, math.inf)
+        if found is None:
+            continue
+        low, high = found.low(TAIL / len(pairs)), found.high(TAIL)
+        each: Status = "fail" if low > WIDER_IS_WORSE else "pass" if high < WIDER_IS_WORSE else "undecided"
+        rank = (each == "fail", each == "undecided", found.value)
+        if each != "pass" and rank > (status == "fail", status == "undecided", worst):
+            status, worst = each, found.value
+            error = "" if math.isinf(high) else f" ± {(high - found.value) * scale:.2g}"
+            detail = f"{between}: {np.nanmean(at_best[i]):.4g} → {np.nanmean(at_best[j]):.4g}{error}"
+    return status, detail

@@ -21,9 +21,12 @@ from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
 from ..training.run_settings import DTYPES
+from .student import quantile
 from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
 from .variant import SweepVariant
 
+MOST_ERRORS = 10.0
+"""So many standard errors above where it began a run has diverged, however few its steps are."""
 LOOK = 10
 """Losses are fetched, and runs judged, every so many steps."""
 
@@ -88,15 +91,17 @@ class Watch:
         )
 
     def _noise(self, count: int) -> float:
-        """What the mean of the last `count` losses may be above the first by chance: three standard errors.
+        """What the mean of the last `count` losses may be above the first by chance, once in a thousand runs.
 
         The losses of two steps differ by the noise of their batches and by what is learned or lost between them; the
         quieter half of the run is taken, as one that blows up is no measure of it.
         """
         steps = [later - earlier for earlier, later in itertools.pairwise(self.losses)]
         halves = [part for part in (steps[: len(steps) // 2], steps[len(steps) // 2 :]) if part]
-        spread = min((math.sqrt(sum(step**2 for step in part) / len(part) / 2) for part in halves), default=0.0)
-        return 3 * spread * math.sqrt(1 + 1 / count)
+        spread, known = min(
+            ((math.sqrt(sum(step**2 for step in part) / len(part) / 2), len(part)) for part in halves), default=(0.0, 1)
+        )
+        return min(quantile(1e-3, known), MOST_ERRORS) * spread * math.sqrt(1 + 1 / count)
 
 
 def rate(settings: TrainingSettings, step: int) -> float:

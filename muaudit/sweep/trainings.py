@@ -72,7 +72,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Grid:
-    """All runs: learning rates first, then each further hyperparameter at the best learning rate of the narrowest."""
+    """All runs: learning rates first, then each further hyperparameter at the best learning rate of the narrowest.
+
+    beyond: how many learning rates may follow beyond either end, while the best one is there.
+    """
 
     variants: tuple[str, ...]
     widths: tuple[int, ...]
@@ -80,15 +83,32 @@ class Grid:
     seeds: int = 1
     seed: int = 0
     hps: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    beyond: int = 0
+
+    @property
+    def reach(self) -> tuple[float, ...]:
+        """The learning rates with those beyond either end, by the ratio of the last two there, ascending."""
+        if len(self.lrs) < 2:
+            return self.lrs
+        down, up = self.lrs[0] / self.lrs[1], self.lrs[-1] / self.lrs[-2]
+        low = [self.lrs[0] * down**k for k in range(self.beyond, 0, -1)]
+        return (*low, *self.lrs, *(self.lrs[-1] * up**k for k in range(1, self.beyond + 1)))
 
     def lr_jobs(self) -> list[Training]:
         """The first part, narrow widths first."""
+        return self._jobs(self.lrs)
+
+    def reachable_jobs(self) -> list[Training]:
+        """The first part with the learning rates beyond its ends."""
+        return self._jobs(self.reach)
+
+    def _jobs(self, lrs: Sequence[float]) -> list[Training]:
         return [
             Training(variant, width, self.seed + seed, (("lr", lr),))
             for width in self.widths
             for variant in self.variants
             for seed in range(self.seeds)
-            for lr in self.lrs
+            for lr in lrs
         ]
 
     def hp_jobs(self, name: str, best: Mapping[str, float]) -> list[Training]:
