@@ -124,10 +124,11 @@ def test_the_options_are_frozen() -> None:
             "-q",
         ],
         "convert": [
-            "--base-width", "--bsh", "--config", "--debug", "--emit", "--emit-bsh", "--emit-python", "--for",
-            "--formulation", "--fresh", "--from", "--function-preserving", "--init", "--input", "--isolated", "--keep",
-            "--no-init", "--no-state-dict", "--optimizer", "--optimizer-kind", "--optimizer-state", "--out", "--probes",
-            "--profile", "--seed", "--set", "--state-dict", "--timeout", "--verify", "--width",
+            "--base-depth", "--base-width", "--bsh", "--config", "--debug", "--depth", "--emit", "--emit-bsh",
+            "--emit-python", "--for", "--formulation", "--fresh", "--from", "--function-preserving", "--init",
+            "--input", "--isolated", "--keep", "--no-init", "--no-state-dict", "--optimizer", "--optimizer-kind",
+            "--optimizer-state", "--out", "--probes", "--profile", "--seed", "--set", "--state-dict", "--timeout",
+            "--verify", "--width",
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--init", "--input", "--no-init", "--optimizer", "--output",
