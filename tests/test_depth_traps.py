@@ -143,3 +143,14 @@ def test_depth_mup_is_lazy_to_completep_and_right_to_itself() -> None:
     target = from_functions(build, batch=traps.batch, optimizer=optimizer, widths=(32, 64), depths=(2, 4))
     assert codes(audit_over_depth(target)) == [("MUP710", "advice")]
     assert codes(audit_over_depth(target, profile="depth-mup")) == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda x, block, x0, number: torch.add(block(x), x, alpha=0.9),
+     lambda x, block, x0, number: torch.lerp(x, block(x), 0.1)],
+    ids=["alpha of a sum", "lerp"],
+)  # fmt: skip
+def test_a_constant_on_the_stream_may_be_an_argument_of_the_sum(step: Callable[..., torch.Tensor]) -> None:
+    report = audited(lambda depth: traps.Net([traps.Branch(depth / 2, -1.0) for _ in range(depth)], step))
+    assert codes(report) == [("MUP708", "error")]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..plan.plan import Plan
 from ..report.layout import Line
 from ..targets.eager import eagerly
@@ -15,6 +16,7 @@ from ..training.coord_check_lines import check_lines
 from ..training.document import to_json
 from ..training.measure import measure
 from ..training.measurement import Measurement
+from ..training.over_depths import measure_over_depth
 from ..training.picture import check_plot, plot
 from ..training.run_settings import RunSettings, check_settings
 from ..training.verdict import CheckVerdict, judge
@@ -57,9 +59,11 @@ class CoordCheck(Shown):
     def headline(self) -> str:
         """One line that says how it went."""
         found = self.verdict
-        widths = ", ".join(map(str, self.measurement.widths))
+        run = self.measurement
+        sizes = ", ".join(map(str, run.widths))
         counts = f"{len(found.offenders)} of {len(found.judged)} activations fail"
-        return f"coordinate check at widths {widths}: {found.status} ({counts}); wider is better: {found.wider}"
+        wider = f"; wider is better: {found.wider}" if run.axis == "width" else ""
+        return f"coordinate check at {run.axis}s {sizes}: {found.status} ({counts}){wider}"
 
     def _lines(self) -> Iterable[Line]:
         return check_lines(self.measurement, self.verdict)
@@ -69,6 +73,7 @@ def coord_check(
     build: Given,
     *,
     train_widths: Sequence[int] = (),
+    train_depths: Sequence[int] = (),
     steps: int = 4,
     seeds: int = 3,
     seed: int = 0,
@@ -80,6 +85,7 @@ def coord_check(
     optimizer: Callable[..., Any] | str | None = None,
     scheduler: Callable[..., Any] | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     init: Callable[..., Any] | None = None,
     set: Mapping[str, Any] | None = None,
     plan: Plan | str | Path | None = None,
@@ -87,16 +93,20 @@ def coord_check(
 ) -> CoordCheck:
     """Train a model at several widths and look at the sizes of what it computes; as `muaudit coord-check`.
 
-    train_widths: two or more, ascending; the first probe times 1, 2, 4 and 8 by default. build, plan and what belongs
-    to them: as for `check`. progress: told (steps done, steps in all, width).
+    train_widths: two or more, ascending; the first probe times 1, 2, 4 and 8 by default. train_depths: numbers of
+    blocks instead, for a check over depth. build, plan and what belongs to them: as for `check`. progress: told (steps
+    done, steps in all, width).
 
     Raises:
         UserError: something in these does not fit, or the model cannot be trained.
     """
-    settings = check_settings(RunSettings(tuple(train_widths), steps, seeds, seed, device, dtype, lr))
+    if train_widths and train_depths:
+        raise UserError("train_widths and train_depths: a check is along one of them", "leave one out")
+    chosen = tuple(train_depths)
+    settings = check_settings(RunSettings(tuple(train_widths), steps, seeds, seed, device, dtype, lr, depths=chosen))
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
-                     "init": init}  # fmt: skip
+                     "init": init, "depths": depths}  # fmt: skip
         target = converted(target_of(build, options_of(widths, set, optimizer), functions), plan)
-        run = measure(target, settings, progress)
+        run = (measure_over_depth if chosen else measure)(target, settings, progress)
     return CoordCheck(run, judge(run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +52,10 @@ def coord_check(
     widths: Annotated[
         str | None,
         typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
+    ] = None,
+    depths: Annotated[
+        str | None,
+        typer.Option(metavar="[NAME=]N,N,N", help="Numbers of blocks to train at instead: a check over depth."),
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates to take.")] = STEPS,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = SEEDS,
@@ -108,7 +113,8 @@ def coord_check(
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if from_ is not None:
         unused = {
-            "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--lr": lr, "--optimizer": optimizer,
+            "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--depths": depths, "--lr": lr,
+            "--optimizer": optimizer,
             "--optimizer-kind": optimizer_kind,
             "--width": width, "--set": set_, "--input": input_, "--init": init,
             "--no-init": no_init, "--steps": steps != STEPS, "--seeds": seeds != SEEDS,
@@ -125,15 +131,25 @@ def coord_check(
     if from_ is not None and target is not None:
         raise UserError(f"--from reads a finished run, and {target} would be trained: give one of them")
 
+    if depths is not None and widths is not None:
+        raise UserError("--widths and --depths: a check is along one of them", "leave one out")
     chosen = parse_width_list(widths) if widths is not None else ()
-    settings = check_settings(RunSettings(chosen, steps, seeds, seed, device, dtype, lr))
+    blocks, numbers = _depths(depths)
+    settings = check_settings(RunSettings(chosen, steps, seeds, seed, device, dtype, lr, depths=numbers))
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
     options = _options(width, set_, input_, optimizer, optimizer_kind, init, no_init)
+    options = replace(options, depths={blocks: ()}) if blocks else options
 
     if spectral:
-        unfit = {"--from": from_, "--plot": plot, "--compare": compare, "--compare-plan": compare_plan}
+        unfit = {
+            "--depths": depths,
+            "--from": from_,
+            "--plot": plot,
+            "--compare": compare,
+            "--compare-plan": compare_plan,
+        }
         for name in (name for name, given in unfit.items() if given is not None):
             raise UserError(f"--spectral has norms of its own: {name} reads or draws activations", f"leave {name} out")
         if format_ == "csv":
@@ -152,6 +168,14 @@ def coord_check(
     seconds = patience(timeout)
     _check_others(jobs[1:], seconds)
     return _report(jobs, seconds, debug, format_, output, plot)
+
+
+def _depths(text: str | None) -> tuple[str, tuple[int, ...]]:
+    """`n_layer=2,4,8` or `2,4,8`: the argument, empty where it is left open, and the numbers of blocks."""
+    if text is None:
+        return "", ()
+    name, _, numbers = text.rpartition("=")
+    return name.strip(), parse_width_list(numbers, "--depths", "2,4,8,16")
 
 
 def _spectral(

@@ -136,7 +136,7 @@ def refuse_by_place(entries: list[Entry], blocks: tuple[Blocks, ...]) -> None:
 def _refuse_unread(stack: Stream) -> None:
     hint = "muaudit check --axis depth says more"
     if stack.unread:
-        rows = dict.fromkeys(f"{_place(each.op)}{each.reason}" for each in stack.unread)
+        rows = dict.fromkeys(f"{each.where}{each.reason}" for each in stack.unread)
         raise UserError("no plan can be made over depth:\n" + "\n".join(f"  {row}" for row in rows), hint)
     for v in stack.skips:
         raise UserError(

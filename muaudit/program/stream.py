@@ -21,6 +21,11 @@ class Unread:
     reason: str
     gain: bool = False
 
+    @property
+    def where(self) -> str:
+        """`model.py:12: `, where that is known."""
+        return f"{self.op.file}:{self.op.line}: " if self.op is not None and self.op.file else ""
+
 
 @dataclass(frozen=True)
 class Way:

@@ -34,6 +34,16 @@ def block_of(name: str, container: str) -> int | None:
     return int(number) if number.isdigit() else None
 
 
+def in_every_block(name: str, containers: Collection[str]) -> str:
+    """A parameter's or a module's name with `*` for the number of the block that it is in."""
+    for container in containers:
+        number = block_of(name, container)
+        if number is not None:
+            head = f"{container}." if container else ""
+            return f"{head}*{name[len(head) + len(str(number)) :]}"
+    return name
+
+
 def repeated(first: Collection[str], other: Collection[str]) -> tuple[Blocks, ...]:
     """The containers that hold more blocks in the other model, from the names of parameters in both."""
     few, many = _containers(first), _containers(other)

@@ -405,6 +405,25 @@ def record(
     Raises:
         UserError: the user's code raised.
     """
+    recording, value, _ = _forward(model, args, kwargs, loss)
+    recording.grad_rms = _backward(model, value, outcome) if backward else {}
+    return recording
+
+
+def watched(
+    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any
+) -> tuple[Recording, torch.Tensor, dict[fx.Node, torch.Tensor]]:
+    """One forward, recorded: with its loss, whose backward was not run, and the tensors behind the nodes.
+
+    A value that was written over is there no more. Raises UserError as `record`.
+    """
+    recording, value, recorder = _forward(model, args, kwargs, loss)
+    return recording, value, {recorder._nodes[id(tensor)]: tensor for tensor in recorder._alive}
+
+
+def _forward(
+    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any
+) -> tuple[Recording, torch.Tensor, Recorder]:
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
     recorder = Recorder(model, names)
     params = _bind_leaves(recorder, model, args, kwargs)
@@ -413,9 +432,7 @@ def record(
         value = loss(output)
         recorder.active = False
         loss_node = recorder._known(value) if isinstance(value, torch.Tensor) else None
-    recording = Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node)
-    recording.grad_rms = _backward(model, value, outcome) if backward else {}
-    return recording
+    return Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node), value, recorder
 
 
 def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -> dict[str, fx.Node]:

@@ -7,34 +7,32 @@ from math import inf
 from os.path import relpath
 
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
-from .drawn import by_design, distinct
+from .drawn import by_design, distinct, in_words
 from .measurement import Activation, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
 
 SHOWN = 10
 CHARTED = 40
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
-_WORDS: dict[Status, str] = {
-    "pass": "stable in width",
-    "fail": "not stable in width",
-    "undecided": "undecided: add widths or seeds",
-}
 
 
 def check_lines(run: Measurement, verdict: CheckVerdict) -> Iterator[Line]:
     """The report for people."""
     yield line((run.describe, BOLD), hang=2)
-    widths = ", ".join(map(str, run.widths))
+    sizes = ", ".join(map(str, run.widths))
     amount = f"{_count(run.steps, 'step')}, {_count(run.seeds, 'seed')}"
     rate = f", lr {run.lr:g}" if run.lr else ""
-    yield line(f"widths {widths}, {amount}, {run.device} {run.dtype}, {run.optimizer}{rate}", hang=2)
+    yield line(f"{run.axis}s {sizes}, {amount}, {run.device} {run.dtype}, {run.optimizer}{rate}", hang=2)
     for notice in run.notices:
         yield line((f"note: {notice}", WARNING), hang=2)
     yield line()
     failed, open_ = verdict.offenders, verdict.undecided
     counts = f"{len(verdict.judged)} activations: {len(failed)} fail, {len(open_)} undecided"
-    yield line((f"coordinate check: {_WORDS[verdict.status]}", _STYLE[verdict.status]), f"  ({counts})")
-    yield line((f"wider is better: {verdict.wider}", _STYLE[verdict.wider]), f"  ({verdict.wider_detail})", hang=2)
+    yield line((f"coordinate check: {in_words(verdict.status, run.axis)}", _STYLE[verdict.status]), f"  ({counts})")
+    if run.axis == "width":
+        yield line((f"wider is better: {verdict.wider}", _STYLE[verdict.wider]), f"  ({verdict.wider_detail})", hang=2)
+    elif verdict.wider == "fail":
+        yield line((verdict.wider_detail, ERROR))
     yield from _table("worst offenders, first where it starts", failed)
     yield from _table("undecided", open_)
     yield from _disagreements(verdict.disagreements)

@@ -12,6 +12,7 @@ from ..isolation.plain_data import plain
 from ..plan.planned import planned
 from ..targets import Target, TargetOptions, resolve
 from .measure import measure
+from .over_depths import measure_over_depth
 from .run_settings import RunSettings
 from .spectral import measure_spectral
 
@@ -24,7 +25,7 @@ def checked(text: str | None, options: TargetOptions, plan: Path | None) -> str:
 def measured(text: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings) -> Any:
     """The measurement as plain data. plan: by which the target is converted. Raises UserError."""
     target = _target(text, options, plan)
-    run = measure(target, settings, tell)
+    run = measure_over_depth(target, settings, tell) if settings.depths else measure(target, settings, tell)
     if run.interrupted and not interrupted_by_user():
         raise LostTarget(target.label, "the audited code raised KeyboardInterrupt")
     return plain(run)

@@ -65,7 +65,7 @@ def from_file(path: Path) -> Measurement:
 
 def to_csv(run: Measurement) -> str:
     """One row for every activation, width, seed and step."""
-    rows = [",".join(("activation", "kind", "width", "seed", "step", *STATISTICS))]
+    rows = [",".join(("activation", "kind", run.axis, "seed", "step", *STATISTICS))]
     for each in run.activations:
         for place, width in enumerate(run.widths):
             for seed in range(run.seeds):
@@ -101,7 +101,8 @@ def _slope(slope: Slope) -> dict[str, Any]:
 
 
 def _measurement(document: Mapping[str, Any]) -> Measurement:
-    plain = {f.name: document[f.name] for f in fields(Measurement) if f.name not in _ARRAYS}
+    later = {"axis": "width", "alpha": 1.0}  # what documents before them mean
+    plain = {f.name: {**later, **document}[f.name] for f in fields(Measurement) if f.name not in _ARRAYS}
     plain["widths"], plain["notices"] = tuple(plain["widths"]), tuple(plain["notices"])
     activations = tuple(
         Activation(

@@ -7,11 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from .measurement import Array, Measurement
-from .verdict import CheckVerdict, JudgedActivation
+from .verdict import CheckVerdict, JudgedActivation, Status
 
 LABELLED = 7
 PANELS = 8
 _LONGEST = 36
+
+
+def in_words(status: Status, axis: str) -> str:
+    """`stable in width`: the verdict on a run along an axis."""
+    words: dict[Status, str] = {
+        "pass": f"stable in {axis}", "fail": f"not stable in {axis}", "undecided": f"undecided: add {axis}s or seeds"
+    }  # fmt: skip
+    return words[status]
 
 
 def shown_steps(steps: int) -> list[int]:

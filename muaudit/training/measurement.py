@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Kind = Literal["hidden", "output", "logits"]
+Kind = Literal["hidden", "output", "logits", "stream", "added", "inside"]
 STATISTICS = ("l2", "l1", "change_l2", "change_l1")
 INTERRUPTED = "interrupted after "  # how the notice begins
 PARAMETER_STATISTICS = ("grad_rms", "update_relative")
@@ -21,7 +21,8 @@ class Activation:
     """One call of a module, or the attention logits in it.
 
     values: statistic → [width, seed, step]; NaN where it was not measured, infinite where the value was not finite.
-    kind: hidden values grow with width, outputs do not, logits go into an attention softmax.
+    kind: hidden values grow with width, outputs do not, logits go into an attention softmax. Over depth: on the stream
+        or outside of the blocks, what blocks add to the stream, and inside of blocks, each as a mean over all blocks.
     multiplier: width exponent of the constant that multiplies this module's weight in the forward pass, here or later;
         for a tied embedding the largest that may.
     predicted_*: what the audit expects; None where it knows nothing. Of the change, the linear response, and what is
@@ -59,6 +60,7 @@ class Measurement:
     """A whole run. `loss` is [width, seed, step] as well; `parameters` maps names to statistics of that shape.
 
     Step t is the state after t updates; a gradient at step t is taken there, an update leads from there.
+    axis: what `widths` are, widths or depths (L). alpha: over depth, what one block adds may be of size L^-alpha.
     """
 
     target: str
@@ -77,6 +79,8 @@ class Measurement:
     parameters: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     audit_verdict: str | None = None
+    axis: str = "width"
+    alpha: float = 1.0
 
     @property
     def interrupted(self) -> bool:

@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .drawn import distinct, entry, limits, named, shown_steps, sizes_of, spread
+from .drawn import distinct, entry, in_words, limits, named, shown_steps, sizes_of, spread
 from .measurement import Measurement
 from .verdict import CheckVerdict, JudgedActivation
 
 FORMATS = (".png", ".svg", ".pdf")
-STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":"}
+STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":", "stream": "-", "added": "--", "inside": ":"}
+_KINDS: dict[str, dict[str, str]] = {
+    "width": {"hidden": "hidden", "output": "output", "logits": "attention logits"},
+    "depth": {"stream": "the stream", "added": "what blocks add to it", "inside": "inside of blocks"},
+}
 _OFFENCE = "#b3141b"
 _LIGHTEST = 0.85  # of the colour map: what is lighter is lost on white paper
 _MANY = 60
-_WORDS = {"pass": "stable in width", "fail": "not stable in width", "undecided": "undecided: add widths or seeds"}
 _SETTINGS: Any = {
     # Text stays text in svg and pdf, and no date goes into the file.
     "font.size": 9, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit",
@@ -58,7 +61,7 @@ def plot(rows: Sequence[Drawn], path: Path) -> None:
         *parts, foot = whole.subfigures(len(rows) + 1, 1, height_ratios=heights)
         for part, (run, verdict) in zip(parts, rows, strict=True):
             _row(part, part.subplots(1, panels, sharey=True, squeeze=False)[0], run, verdict, limits(rows), columns)
-        _key(foot)
+        _key(foot, rows[0][0].axis)
         try:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         except OSError as error:
@@ -70,7 +73,7 @@ def _row(
 ) -> None:
     """The panels of one run, its verdict above and the names of lines below."""
     part.suptitle(
-        f"{run.target}: {_WORDS[verdict.status]}", fontsize=10, fontweight="bold", x=0.01, ha="left",
+        f"{run.target}: {in_words(verdict.status, run.axis)}", fontsize=10, fontweight="bold", x=0.01, ha="left",
         color=_OFFENCE if verdict.status == "fail" else "black",
     )  # fmt: skip
     lines = distinct(verdict.judged)
@@ -144,13 +147,12 @@ def _numbers(
         )  # fmt: skip
 
 
-def _key(foot: Any) -> None:
+def _key(foot: Any, axis: str) -> None:
     """What line styles and colours mean, once for all rows."""
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
-    words = {"hidden": "hidden", "output": "output", "logits": "attention logits"}
-    handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in words.items()]
+    handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in _KINDS[axis].items()]
     for depth, text in ((0.0, "first"), (0.5, "in the middle"), (1.0, "last in the forward pass")):
         handles.append(Line2D([], [], color=colormaps["viridis"](_LIGHTEST * depth), linewidth=4, label=text))
     foot.legend(handles=handles, loc="center", ncols=6, frameon=False, handlelength=2.2, columnspacing=1.4)

@@ -18,6 +18,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 class RunSettings:
     """The run. `widths` is empty for the target's own first probe times 1, 2, 4 and 8; `lr` None keeps the target's.
 
+    depths: numbers of blocks in place of widths, where the check is one over depth.
     together: train the seeds of a width as one ensemble where that works and pays.
     """
 
@@ -29,15 +30,16 @@ class RunSettings:
     dtype: str = "fp32"
     lr: float | None = None
     together: bool = True
+    depths: tuple[int, ...] = ()
 
 
-def parse_width_list(text: str) -> tuple[int, ...]:
+def parse_width_list(text: str, option: str = "--widths", example: str = "64,128,256") -> tuple[int, ...]:
     """`64,128,256` as two or more ascending sizes. Raises UserError."""
     try:
         widths = tuple(int(part) for part in text.replace(" ", "").split(",") if part)
     except ValueError:
-        raise UserError(f"--widths expects whole numbers, found {text!r}", "for example --widths 64,128,256") from None
-    return check_width_list(widths, "--widths")
+        raise UserError(f"{option} expects whole numbers, found {text!r}", f"for example {option} {example}") from None
+    return check_width_list(widths, option)
 
 
 def check_width_list(widths: Sequence[int], where: str) -> tuple[int, ...]:
@@ -45,15 +47,16 @@ def check_width_list(widths: Sequence[int], where: str) -> tuple[int, ...]:
     shown = ",".join(str(width) for width in widths) or "nothing"
     if any(width < 1 for width in widths):
         raise UserError(f"{where} expects positive sizes, found {shown}", f"for example {where} 64,128,256")
+    one, example = ("depth", "2,4,8,16") if "depth" in where else ("width", "64,128,256,512")
     if len(set(widths)) < len(widths):
-        raise UserError(f"{where} names a width twice: {shown}", _sorted(where, widths))
+        raise UserError(f"{where} names a {one} twice: {shown}", _sorted(where, widths))
     if len(widths) < 2:
         raise UserError(
-            f"{where} expects at least two widths, found {shown}: one width has no slope",
-            f"for example {where} 64,128,256,512",
+            f"{where} expects at least two {one}s, found {shown}: one {one} has no slope",
+            f"for example {where} {example}",
         )
     if list(widths) != sorted(widths):
-        raise UserError(f"{where} expects ascending widths, found {shown}", _sorted(where, widths))
+        raise UserError(f"{where} expects ascending {one}s, found {shown}", _sorted(where, widths))
     return tuple(widths)
 
 
@@ -67,6 +70,8 @@ def check_settings(settings: RunSettings) -> RunSettings:
         raise UserError(f"--lr expects a positive number, found {settings.lr:g}")
     if settings.widths:
         check_width_list(settings.widths, "--widths")
+    if settings.depths:
+        check_width_list(settings.depths, "--depths")
     return settings
 
 

@@ -26,6 +26,11 @@ ALLOWED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "hidden": ((-0.25, 0.25), (-0.3, 0.3)),
     "output": ((-inf, 0.2), (-0.5, 0.2)),
     "logits": ((-inf, 0.2), (-0.8, 0.2)),
+    # Over depth (CompleteP, arXiv 2505.01618): the stream keeps its size and its change, and so does what is inside of
+    # a block; what one of L blocks adds is L^-1/2 at most, and its change L^-1.
+    "stream": ((-0.25, 0.25), (-0.3, 0.3)),
+    "added": ((-inf, -0.3), (-1.3, -0.7)),
+    "inside": ((-0.25, 0.25), (-0.3, 0.3)),
 }
 # What outputs of a new model do. While what the loss asks for is as small as they are (a value head whose targets are
 # near zero), their change goes with them.
@@ -114,7 +119,7 @@ def judge(run: Measurement) -> CheckVerdict:
     judged = [before.judged(run, activation, tuple(_slopes(run, activation))) for activation in run.activations]
     enough = any(each.slopes for each in judged) or any(each.non_finite for each in judged)
     status = _worst([each.status for each in judged]) if enough else "undecided"
-    wider, detail = _wider(run)
+    wider, detail = _wider(run) if run.axis == "width" else _finite(run)
     return CheckVerdict(status, tuple(judged), wider, detail)
 
 
@@ -158,6 +163,10 @@ def _allowed(run: Measurement, activation: Activation, step: int, start: Fit | N
     approaches its exponent slowly, with the constant in it or without. start: the fit of the value at initialization.
     """
     low, high = ALLOWED[activation.kind][step > 0]
+    if activation.kind == "added" and step:
+        return low, high + 1.0 - run.alpha  # the change of the stream goes through weights of size L^-alpha
+    if run.axis == "depth":
+        return low + (activation.ideal or 0.0), high + (activation.ideal or 0.0)
     if step and activation.kind == "output" and not activation.read:
         low = -inf  # its head is not trained
     elif step and _late(run, activation):
@@ -237,6 +246,11 @@ def _disagreement(run: Measurement, activation: Activation, slopes: tuple[Slope,
         if apart and _class(found.slope) not in (_class(least), _class(most)):
             parts.append(f"{what} is predicted as {linear:+.2f} and measured as {found.slope:+.2f}")
     return "; ".join(parts)
+
+
+def _finite(run: Measurement) -> tuple[Status, str]:
+    """Over depth nothing is asked of the loss but that it is a number."""
+    return ("fail", "the loss is not finite") if np.isinf(run.loss).any() else ("pass", "not asked over depth")
 
 
 def _wider(run: Measurement) -> tuple[Status, str]:

@@ -29,8 +29,15 @@ def _add(b: Builder, op: Op, what: Adds) -> Result:
     """x + alpha·y, sizes exponent max(x, y); a tiny constant guards a division and adds nothing."""
     x, y, alpha = b.arg(op, 0), b.arg(op, 1, "other"), b.arg(op, 2, "alpha")
     if isinstance(y, Value) and isinstance(alpha, Number):
-        y = b.scale(y, alpha.exponent, op)
+        y = _times(b, y, alpha.narrow, alpha.exponent, op)
     return _sum(b, [x, y], op)
+
+
+def _times(b: Builder, x: Value, factor: float, exponent: float, op: Op) -> Value:
+    """x times a number that is an argument of the operation."""
+    if exponent == 0.0 and abs(factor) == 1.0:
+        return x
+    return b.make("scale", (x,), op, x.dims, c=exponent, factor=abs(factor))
 
 
 def _sum(b: Builder, terms: list[Any], op: Op) -> Value:
@@ -62,7 +69,9 @@ def _negligible(term: Value) -> bool:
 def _add_product(b: Builder, op: Op, what: AddsProduct) -> Result:
     x, y, z, value = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2), b.arg(op, 3, "value")
     product = b.mul(y, b.power(z, -1.0, op, z.signed) if what.divides else z, op)
-    return _sum(b, [x, b.scale(product, value.exponent, op) if isinstance(value, Number) else product], op)
+    if isinstance(value, Number):
+        product = _times(b, product, value.narrow, value.exponent, op)
+    return _sum(b, [x, product], op)
 
 
 @lowers(Interpolates)
@@ -72,8 +81,9 @@ def _interpolate(b: Builder, op: Op, what: Interpolates) -> Result:
     if isinstance(weight, Value):
         rest = x if weight.kind == "data" and weight.c < 0 else b.mul(x, weight, op)
         return _sum(b, [x, b.mul(y, weight, op), rest], op)
-    share = b.scale(y, weight.exponent if weight.narrow else ZERO, op)
-    return _sum(b, [x, share] if weight.exponent <= 0 else [b.scale(x, weight.exponent, op), share], op)
+    share = _times(b, y, weight.narrow, weight.exponent if weight.narrow else ZERO, op)
+    rest = _times(b, x, 1.0 - weight.narrow, max(0.0, weight.exponent), op)
+    return _sum(b, [rest, share], op)
 
 
 @lowers(Concatenates)
