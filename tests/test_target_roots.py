@@ -188,3 +188,67 @@ def test_a_file_called_like_a_folder_it_lies_in_does_not_stand_in_for_the_folder
     file = folder / "residual_nets.py"
     file.write_text(Path(written(folder, text)).read_text())
     assert resolve(str(file)).label == "Residual"
+
+
+NO_FORWARD = """
+class Block(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.up = nn.Linear(width, width)
+"""
+NET = """
+    class Net(nn.Module):
+        def __init__(self, width=64):
+            super().__init__()
+            self.up = nn.Linear(8, width)
+
+        def forward(self, x):
+            return self.up(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (NO_FORWARD, "Block (line 4) derives from torch.nn.Module, but cannot be run: it needs a forward and has none"),
+        (NO_FORWARD + "\n    def forward(self, x):\n        raise NotImplementedError\n",
+         "Block (line 4) derives from torch.nn.Module, but cannot be run: it needs a forward and has only one that "
+         "raises"),
+        (NO_FORWARD + NO_FORWARD.replace("Block", "Other"),
+         "{file} holds no model that can be run: Block (line 4), Other (line 9) derive from torch.nn.Module, but none "
+         "defines forward"),
+        ("def train():" + NET,
+         "{file} holds no model that can be taken from it: Net (line 4) is defined inside train(), out of reach of "
+         "others"),
+        ("if __name__ == '__main__':" + NET,
+         "{file} holds no model that can be taken from it: Net (line 4) is defined below the if of line 3, which does "
+         "not hold when the file is imported"),
+        ("net = nn.Sequential(nn.Linear(8, 64), nn.Linear(64, 2))",
+         "{file} holds a model of one width, net (Sequential), and nothing that builds it at another"),
+        ("from torch.nn import Linear",
+         "{file} holds no model: no class that derives from torch.nn.Module and no build(width); it imports Linear, "
+         "and derives no class from it"),
+    ],
+)  # fmt: skip
+def test_what_a_file_has_in_place_of_a_model_is_said_as_it_is(tmp_path: Path, text: str, message: str) -> None:
+    """Every sentence read off the file by hand: its classes, their lines, and what they lack."""
+    target = written(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        resolve(target)
+    assert caught.value.message == message.format(file=target)
+
+
+def test_several_modules_without_a_forward_are_offered_by_their_methods(tmp_path: Path) -> None:
+    step = "\n    def {name}(self, x):\n        return self.up(x)\n"
+    text = NO_FORWARD + step.format(name="encode") + NO_FORWARD.replace("Block", "Agent") + step.format(name="__call__")
+    target = written(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        resolve(target)
+    commands = [line.strip() for line in caught.value.hint.splitlines()[1:3]]
+    assert commands == [f"muaudit check {target}:Block.encode", f"muaudit check {target}:Agent.__call__"]
+    assert resolve(f"{target}:Agent.__call__").label == "Agent.__call__"
+
+
+def test_a_forward_that_the_constructor_gives_is_a_forward(tmp_path: Path) -> None:
+    text = NO_FORWARD + "        self.forward = self.plain\n\n    def plain(self, x):\n        return self.up(x)\n"
+    assert resolve(written(tmp_path, text)).label == "Block"

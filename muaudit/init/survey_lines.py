@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from muaudit.init.survey import Survey
 from muaudit.init.trying import Found, Refused
 from muaudit.report.layout import BOLD, DIM, GOOD, WARNING, Line, line
-from muaudit.targets.discover import SPEC
+from muaudit.targets.absent import SPEC
 
 _VERDICTS = {"mup": "µP", "standard": "standard parametrization (SP)", "mixed": "not µP", "unknown": "no verdict"}
 _LONGEST, _SHOWN = 200, 8

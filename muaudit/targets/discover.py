@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from muaudit.errors import AmbiguousModelError, UserError
+from muaudit.errors import AmbiguousModelError
 from muaudit.targets import argnames, arguments
+from muaudit.targets.absent import no_model
 from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
-from muaudit.targets.methods import forwardless, has_forward, no_forward
+from muaudit.targets.methods import has_forward
 from muaudit.targets.small import assumed
 from muaudit.targets.source import class_node
 
@@ -30,16 +31,10 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     Raises UserError when the module holds no `nn.Module`, or several that may be the model.
     """
     candidates = module_classes(module)
-    without = forwardless(module)
-    if not candidates and len(without) == 1:
-        raise no_forward(next(iter(without.values())), module, target)
     built = factories(module, candidates)
     composed = {name: each for name, each in built.items() if not each.returns and each.uses}
     if not candidates and not composed:
-        raise UserError(
-            f"{target} holds no model: no class that derives from torch.nn.Module and no build(width)",
-            "name a model in another file, or add to this one:\n" + SPEC,
-        )
+        raise no_model(module, target)
     parts = _parts(module, candidates, built)
     wrapping = {name for name, cls in candidates.items() if _wraps(cls)}
     parts = {name: used for name, used in parts.items() if name not in wrapping} or parts
@@ -138,14 +133,6 @@ def ambiguous(target: str, candidates: list[str], numbers: str = "") -> Ambiguou
     message = f"{target} holds several models: {', '.join(candidates)}"
     hint = f"name one of them:\n{commands}" + (f"\n{numbers}" if numbers else "")
     return AmbiguousModelError(message, hint, candidates)
-
-
-SPEC = """  def build(width):
-      return MyModel(width)
-
-  def batch(width):
-      return torch.randint(0, 256, (2, 32))"""
-"""The smallest spec, for messages to show."""
 
 
 def _score(

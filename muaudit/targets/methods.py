@@ -11,7 +11,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets.literals import advice
-from muaudit.targets.source import function_node
+from muaudit.targets.source import class_node, function_node
 
 _NO_FORWARD = re.compile(
     r"^(_|(load|save|reset|init|set|configure|training|validation|test|predict|from|to|on|build|make|add|freeze)(_|$))"
@@ -25,12 +25,12 @@ def bound(cls: type, method: str) -> type:
 
 
 def forwardless(module: ModuleType) -> dict[str, type]:
-    """The file's own modules that define no forward, and have methods that may stand in for it."""
+    """The file's own modules that define no forward."""
     import torch
 
     classes = [each for each in vars(module).values() if inspect.isclass(each) and each.__module__ == module.__name__]
     own: list[type[torch.nn.Module]] = [each for each in classes if issubclass(each, torch.nn.Module)]
-    return {each.__name__: each for each in own if not has_forward(each) and runnable(each)}
+    return {each.__name__: each for each in own if not has_forward(each)}
 
 
 def has_forward(cls: type[Any]) -> bool:
@@ -38,20 +38,36 @@ def has_forward(cls: type[Any]) -> bool:
     import torch
 
     if cls.forward is torch.nn.Module.forward:
-        return False
+        return _assigns_forward(cls)
     node = function_node(cls.forward)
     body = [each for each in node.body if not isinstance(each, ast.Expr)] if node is not None else []
     return not (len(body) == 1 and isinstance(body[0], ast.Raise))
 
 
+def _assigns_forward(cls: type) -> bool:
+    """Whether a constructor gives its object a forward: `self.forward = self.plain`."""
+    nodes = [node for base in cls.__mro__ if (node := class_node(base)) is not None]
+    return any(
+        isinstance(each, ast.Attribute) and each.attr == "forward" and isinstance(each.ctx, ast.Store)
+        for node in nodes for each in ast.walk(node)
+    )  # fmt: skip
+
+
 def runnable(cls: type) -> list[str]:
-    """The public methods of a class that take an argument, and are not called like setters or steps of training."""
+    """The public methods of a class that take an argument, and are not called like setters or steps of training.
+
+    Neither is a forward that only says that there is none; `__call__` is one.
+    """
     found = [
         name for base in reversed(cls.__mro__) if not base.__module__.startswith(("torch.", "builtins"))
         for name, value in vars(base).items()
-        if inspect.isfunction(value) and not _NO_FORWARD.match(name) and len(inspect.signature(value).parameters) > 1
+        if inspect.isfunction(value) and _stands_in(name) and len(inspect.signature(value).parameters) > 1
     ]  # fmt: skip
     return sorted(dict.fromkeys(found), key=lambda name: _cuts_gradients(getattr(cls, name)))
+
+
+def _stands_in(name: str) -> bool:
+    return name == "__call__" or (name != "forward" and not _NO_FORWARD.match(name))
 
 
 def _cuts_gradients(method: Callable[..., Any]) -> bool:
@@ -61,15 +77,29 @@ def _cuts_gradients(method: Callable[..., Any]) -> bool:
     return "no_grad" in text or "inference_mode" in text or ".detach()" in text
 
 
-def no_forward(cls: type, module: ModuleType, target: str) -> UserError:
-    """The error that asks which method to audit."""
+def no_forward(cls: type[Any], module: ModuleType, target: str) -> UserError:
+    """The error that asks which method to audit, or says that there is none."""
     methods = runnable(cls)
+    if not methods:
+        node = class_node(cls)
+        line = f" (line {node.lineno})" if node is not None else ""
+        own = "only one that raises" if cls.forward is not _plain_forward() else "none"
+        return UserError(
+            f"{cls.__name__}{line} derives from torch.nn.Module, but cannot be run: it needs a forward and has {own}",
+            "write its forward, or name a model that has one",
+        )
     commands = "\n".join(f"  muaudit check {target}:{cls.__name__}.{name}" for name in methods)
     numbers = advice(module.__file__)
     return UserError(
         f"{cls.__name__} is a torch.nn.Module without a forward: say which of its methods to audit",
         f"name one of them:\n{commands}" + (f"\n{numbers}" if numbers else ""),
     )
+
+
+def _plain_forward() -> Any:
+    import torch
+
+    return torch.nn.Module.forward
 
 
 def is_method_of(found: Any, name: str, module: ModuleType) -> type | None:

@@ -78,7 +78,7 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
     from muaudit.targets.model_classes import target_from_class
 
     if inspect.isclass(found) and issubclass(found, torch.nn.Module):
-        if not methods.has_forward(found) and methods.runnable(found):
+        if not methods.has_forward(found):
             raise methods.no_forward(found, _home(found, module), str(path or module.__name__))
         return target_from_class(found, _home(found, module), options, path)
     owner = methods.is_method_of(found, name, module)
