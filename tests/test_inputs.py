@@ -179,6 +179,53 @@ class Body(nn.Module):
     def forward(self, x):
         return self.b(self.a(x).relu())
 """
+STATE = """
+class RNNLM(nn.Module):
+    def __init__(self, ntoken=100, nhid=64):
+        super().__init__()
+        self.nhid, self.emb, self.rnn = nhid, nn.Embedding(ntoken, nhid), nn.LSTM(nhid, nhid)
+        self.head = nn.Linear(nhid, ntoken)
+
+    def forward(self, input, hidden):
+        x, hidden = self.rnn(self.emb(input), hidden)
+        return self.head(x), hidden
+
+    def init_hidden(self, bsz):
+        weight = next(self.parameters())
+        return weight.new_zeros(1, bsz, self.nhid), weight.new_zeros(1, bsz, self.nhid)
+"""
+SEGMENTS = """
+class Segment(nn.Embedding):
+    def __init__(self, width):
+        super().__init__(3, width, padding_idx=0)
+
+
+class Bert(nn.Module):
+    def __init__(self, vocab_size=100, hidden=64):
+        super().__init__()
+        self.token, self.segment = nn.Embedding(vocab_size, hidden), Segment(hidden)
+        self.mid, self.head = nn.Linear(hidden, hidden), nn.Linear(hidden, vocab_size)
+
+    def forward(self, x, segment_info):
+        return self.head(self.mid(self.token(x) + self.segment(segment_info)).relu())
+"""
+MARKS = """
+class Forecaster(nn.Module):
+    def __init__(self, enc_in, dec_in, seq_len=48, label_len=24, pred_len=12, d_model=64):
+        super().__init__()
+        self.past, self.known = nn.Conv1d(enc_in, d_model, 3, padding=1), nn.Linear(dec_in, d_model)
+        self.hour, self.day = nn.Embedding(24, d_model), nn.Embedding(7, d_model)
+        self.mid, self.head = nn.Linear(seq_len + label_len + pred_len, d_model), nn.Linear(d_model, 1)
+
+    def time(self, marks):
+        marks = marks.long()
+        return self.hour(marks[:, :, 3]) + self.day(marks[:, :, 2])
+
+    def forward(self, x_enc, x_mark_enc, x_dec, x_mark_dec):
+        past = self.past(x_enc.permute(0, 2, 1)).transpose(1, 2) + self.time(x_mark_enc)
+        known = self.known(x_dec) + self.time(x_mark_dec)
+        return self.head(self.mid(torch.cat([past, known], 1).transpose(1, 2)).relu().transpose(1, 2))
+"""
 READ = {
     "unet": (UNET, "UNet, base_channels 32 → 64, input float32[2, 3, 32, 32], int64[2]"),
     "patches": (PATCHES, "ViT, dim 64 → 128, input float32[2, 3, 32, 32]"),
@@ -189,6 +236,12 @@ READ = {
     "cross": (CROSS, "Decoder, dim 64 → 128, input int64[2, 32], float32[2, 32, 48]"),
     "optional": (OPTIONAL, "Denoiser, width 64 → 128, input float32[2, 2, 32, 32], timesteps int64[2]"),
     "series": (SERIES, "Forecaster, d_model 64 → 128, input float32[2, 32, 7]"),
+    "state": (STATE, "RNNLM, nhid 64 → 128, input int64[2, 32]"),
+    "segments": (SEGMENTS, "Bert, hidden 64 → 128, input int64[2, 32], int64[2, 32]"),
+    "marks": (
+        MARKS,
+        "Forecaster, d_model 64 → 128, input float32[2, 48, 32], int64[2, 48, 5], float32[2, 36, 32], int64[2, 36, 5]",
+    ),
     "typed": (TYPED, "Net, width 64 → 128, input float32[2, 32, 16]"),
 }
 

@@ -71,7 +71,7 @@ LENGTH = (
 IMAGE = ("img_size", "image_size", "input_resolution", "resolution", "imsize", "input_size")
 CLASSES = (
     "num_classes", "n_classes", "num_class", "n_class", "num_labels", "n_labels", "nclass", "classes", "num_outputs",
-    "n_outputs",
+    "n_outputs", "action_space", "n_action",
 )  # fmt: skip
 OUTPUTS = (
     "out_dim", "output_dim", "d_out", "dim_out", "out_features", "output_size", "n_out", "num_actions", "n_actions",
@@ -91,7 +91,8 @@ INPUTS = (
     "in_dim", "input_dim", "d_in", "dim_in", "in_features", "input_size", "n_in", "input_features", "obs_dim",
     "num_inputs", "n_inputs", "n_features", "observation_dim", "nfeat", "nfeats", "in_feats", "in_feat", "num_feats",
     "num_node_features", "num_input_features", "obs_size", "nin", "n_feats", "n_mels",
-    "num_mels", "n_mel_channels", "num_mel_bins",
+    "num_mels", "n_mel_channels", "num_mel_bins", "enc_in", "dec_in", "c_in", "n_vars", "nvars", "num_series",
+    "n_series",
 )  # fmt: skip
 
 GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
@@ -148,7 +149,9 @@ def no_width(name: str) -> bool:
     return _NO_WIDTH.search(plain(name)) is not None
 
 
-_MULTIPLIES = re.compile(r"(width|channels?)_?(mult|multiplier|factor|coef(f(icient)?)?|scale)|alpha|multiplier")
+_MULTIPLIES = re.compile(
+    r"(width|channels?)_?(mult|multiplier|factor|coef(f(icient)?)?|scale)|widen(ing)?(_?factor)?|alpha|multiplier"
+)
 
 
 def multiplies_widths(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import inspect
@@ -11,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from muaudit.targets import argnames, configs, sentinels, signatures
+from muaudit.targets.examples import Example, examples
 from muaudit.targets.sequences import Sequence, annotated, listed
 
 MISSING: Any = inspect.Parameter.empty
@@ -20,14 +22,18 @@ MISSING: Any = inspect.Parameter.empty
 class Leaf:
     """One argument that is no config: its default (MISSING when it has none) and its annotation.
 
-    form: the list that it has to be, where it has no default and one number will not do. word: the first text that it
-    is compared with, where it has no default.
+    Where it has no default: form: the list that it has to be, if one number will not do. word: the first text that it
+    is compared with. switch: nothing but its truth is asked. example: what the code around the model gives for it.
+    asserted: what the constructor demands of it, in numbers.
     """
 
     value: Any = MISSING
     annotation: Any = None
     form: Sequence | None = None
     word: str | None = None
+    switch: bool = False
+    example: Example | None = None
+    asserted: tuple[ast.expr, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,10 +124,10 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     knobs: dict[str, Leaf] = {}
     paths: dict[str, tuple[str, ...]] = {}
     branches = [child for child in children.values() if isinstance(child, Branch)]
-    tested = sentinels.asserted(
-        [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
-    )
+    made = [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
+    tested, asserted = sentinels.asserted(made), sentinels.conditions(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
+    switches = sentinels.switches(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
@@ -129,10 +135,23 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
         if leaf.value is None and path[1:] == () and argnames.rank(name, argnames.WIDTH) is not None:
             leaf = dataclasses.replace(leaf, value=inside.get(name))
         if leaf.value is MISSING:
-            form = annotated(leaf.annotation, lists.get(name) if path[1:] == () else None)
-            leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]))
+            form = annotated(leaf.annotation, lists.get(path[-1]))
+            leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]), switch=path[-1] in switches)
+        leaf = dataclasses.replace(leaf, asserted=tuple(asserted.get(path[-1], ())))
         knobs[name], paths[name] = leaf, path
+    short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
+    seen = examples(short.values(), scope.module, cls) if short else {}
+    knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end)) for name, end in short.items()}
     return Arguments(root, knobs, paths, branches[0].name if branches else "")
+
+
+def _says_nothing(name: str, leaf: Leaf) -> bool:
+    """Whether neither default nor name tells of a value: what names of one letter stand for is the file's own."""
+    short = name.rpartition(".")[2]
+    if leaf.value is not MISSING or leaf.word is not None:
+        return False
+    widths = argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH
+    return len(short) == 1 or (argnames.guess(short) is None and argnames.rank(short, widths) is None)
 
 
 def _children(cls: Callable[..., Any], scope: _Scope) -> Iterator[tuple[str, Leaf | Branch]]:

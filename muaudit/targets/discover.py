@@ -23,6 +23,8 @@ _PREFERRED = re.compile(
 )
 _MODELS = ("model", "net", "network", "unet", "denoise_fn", "denoiser", "eps_model", "backbone", "base_model")
 _NO_MODEL = re.compile(r"(Loss|Criterion|Metric|Wrapper|Mixin)$")
+_ADVERSARY = re.compile(r"(discriminator|critic)", re.IGNORECASE)
+"""What is trained beside the model that a file is about, where that is there too."""
 
 
 def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]:
@@ -149,5 +151,8 @@ def _wide(model: Callable[..., Any], module: ModuleType) -> bool:
 
 def _strongest(scores: dict[str, tuple[bool, ...]]) -> list[str]:
     models = {name: score for name, score in scores.items() if not _NO_MODEL.search(name)} or scores
+    models = {name: score for name, score in models.items() if not _ADVERSARY.search(name)} or models
     best = max(models.values())
-    return [name for name, score in models.items() if score == best]
+    found = [name for name, score in models.items() if score == best]
+    plain = min(found, key=len)  # Informer beside InformerStack
+    return [plain] if len(found) > 1 and all(name.startswith(plain) for name in found) else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from muaudit.targets import argnames
@@ -26,7 +28,10 @@ _ADJACENT = re.compile(r"adj.*|.*adjacency.*|a_hat|a|g(raph)?_adj|support|laplac
 _CONTEXT = re.compile(r".*(context|cond.*|memory|enc(oder)?_(out.*|hidden.*)|(text|prompt)_emb.*|features|xa|cross.*)")
 _STATES = re.compile(r".*(mask|cache|past|states?|hidden|freqs|pos_emb|h0|hx|hc)s?|h|callback|generator")
 _CONTEXT_DIMS = ("context_dim", "cross_attention_dim", "cond_dim", "text_dim", "encoder_dim", "d_context", "ctx_dim")
+_STARTS = ("init_hidden", "initHidden", "init_hidden_state", "init_state", "init_states", "initial_state", "zero_state")
 _PLACES = ("start_pos", "offset", "pos", "step", "start_index", "layer_idx")
+_VARIABLES = ("enc_in", "c_in", "n_vars", "nvars", "num_series", "n_series", "input_channels", "num_variables")
+_LOOKED_BACK = ("seq_len", "input_len", "input_length", "context_window", "lookback", "look_back", "window_size")
 _FRAMES = ("frames", "num_frames", "n_frames")
 _SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actions": ("act",), "obs": ("state",),
           "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
@@ -42,8 +47,8 @@ class Filled(InputSpec):
     value: int = 0
 
 
-Slot = InputSpec | bool | int | float | str | None
-"""One argument: a tensor to make, or a plain value."""
+Slot = InputSpec | bool | int | float | str | tuple[Any, ...] | list[Any] | None
+"""One argument: a tensor to make, a plain value, or a list of arguments, as recurrent states are."""
 Guess = tuple[tuple[Any, ...], Slot]
 """A slot, and what it was made for: the same in models of two widths."""
 
@@ -77,7 +82,7 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
     elif _IMAGES.fullmatch(name):
         others.sort(key=lambda guess: len(guess[1].dims) != 4)
     dims = _annotated(argument) or rank(model, argument.name)
-    found = [*first, *others, *_bare_inputs(model), *_of_channels(hints)]
+    found = [*_series(hints), *first, *others, *_bare_inputs(model), *_of_channels(hints)]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
@@ -99,6 +104,8 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         plain = {"int": 0 if name in _PLACES else 1, "bool": False, "float": 1.0}
         yield ("plain",), 0 if said == "int" else plain[said]
         return
+    if len(main.dims) == 3 and hints.size(_VARIABLES):
+        yield from _beside_series(name, main, hints)
     if _POINTS.fullmatch(name) and len(main.dims) > 1:
         for size in (3, 2):
             places = main.dims[:2] if main.dtype == "int64" else main.dims[:-1]
@@ -108,6 +115,7 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if _LENGTHS.fullmatch(name):
         yield ("lengths",), Filled("int64", (rows,), None, _int(main.dims[-1 if len(main.dims) < 3 else 1]))
     if _STATES.fullmatch(name):
+        yield from _states(model, main)
         yield ("nothing",), None
         yield from _masks(name, main)
     read = reader(model, argument.name)
@@ -128,6 +136,9 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         yield ("context", 3), InputSpec("float32", (rows, 8, wide))
         yield ("context", 2), InputSpec("float32", (rows, wide))
     yield ("like",), main
+    if main.dtype == "int64":
+        tables = [int(each.num_embeddings) for each in model.modules() if isinstance(each, nn.Embedding)]
+        yield ("like", "least"), InputSpec("int64", main.dims, min([main.high or 2, *tables]))
 
 
 def _by_reader(
@@ -141,7 +152,7 @@ def _by_reader(
             yield (read.path, length), InputSpec("int64", (ROWS, min(length, hints.length)), high)
         yield (read.path, "row"), InputSpec("int64", (ROWS,), high)
         for name, value in hints.values.items():  # fields, each with a number of values of its own
-            sizes = value if isinstance(value, (list, tuple)) else ()
+            sizes: list[Any] = list(value) if isinstance(value, (list, tuple)) else []
             if sizes and all(type(each) is int and each > 1 for each in sizes):
                 yield (read.path, "fields", name), InputSpec("int64", (ROWS, len(sizes)), min(high, *sizes))
         return
@@ -278,6 +289,26 @@ def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
         yield ("bare", "series"), InputSpec("float32", (ROWS, channels, hints.length))
 
 
+def _series(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Series of several variables, where the constructor speaks of these and of their length: `seq_len`, `enc_in`."""
+    length, variables = hints.size((*_LOOKED_BACK, *argnames.LENGTH)), hints.size(_VARIABLES)
+    if length and variables:
+        yield ("series",), InputSpec("float32", (ROWS, length, variables))
+        yield ("series", "last"), InputSpec("float32", (ROWS, variables, length))
+
+
+def _beside_series(name: str, main: InputSpec, hints: Hints) -> Iterator[Guess]:
+    """What forecasters are given beside a series: marks of its times, and the part of the output that is known."""
+    later = (hints.size(("label_len",)) or 0) + (hints.size(("pred_len", "out_len", "horizon")) or 0)
+    length = later if "dec" in name and later else main.dims[1]
+    if "mark" in name:
+        yield ("marks",), InputSpec("float32", (ROWS, length, 4))
+        for count in (5, 4):
+            yield ("marks", count), InputSpec("int64", (ROWS, length, count), 4)
+    elif "dec" in name:
+        yield ("decoded",), InputSpec("float32", (ROWS, length, hints.size(("dec_in",)) or main.dims[-1]))
+
+
 def _times(rows: Any, read: Reader | None) -> Iterator[Guess]:
     high = read.layer.num_embeddings if read is not None and isinstance(read.layer, nn.Embedding) else 100
     yield ("times", "int"), InputSpec("int64", (rows,), min(100, int(high)))
@@ -321,6 +352,26 @@ def _masks(name: str, main: InputSpec) -> Iterator[Guess]:
         yield ("mask",), Filled("bool", (rows, length), None, 1)
         yield ("mask", "square"), Filled("bool", (length, length), None, 1)
         yield ("mask", "heads"), Filled("bool", (rows, 1, length, length), None, 1)
+
+
+def _states(model: nn.Module, main: InputSpec) -> Iterator[Guess]:
+    """The first state of a recurrent model, as its own `init_hidden(batch)` makes it."""
+    method = next((getattr(model, name) for name in _STARTS if callable(getattr(model, name, None))), None)
+    for at, rows in enumerate(dict.fromkeys(main.dims[:2])):
+        if method is None:
+            return
+        with contextlib.suppress(Exception):
+            yield ("state", at), _slot(method(rows))
+
+
+def _slot(made: Any) -> Slot:
+    """A tensor, or a list of them, as what makes its like."""
+    if isinstance(made, (list, tuple)):
+        return type(made)(map(_slot, made))
+    if not isinstance(made, torch.Tensor):
+        raise TypeError
+    shape, dtype = tuple(made.shape), str(made.dtype).removeprefix("torch.")
+    return InputSpec(dtype, shape) if made.any() else Filled(dtype, shape, None, 0)
 
 
 def vocabulary(model: nn.Module) -> int:

@@ -28,7 +28,7 @@ from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
 
 _SEED = 20_220_307
-_MAINS, _VARIED, _COMBINATIONS = 48, 8, 24
+_MAINS, _VARIED, _COMBINATIONS, _FAR = 48, 8, 24, 6
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Form:
     @property
     def follows_width(self) -> bool:
         """Whether a dim of the input goes with the width."""
-        slots = (*self.args, *self.kwargs.values())
-        return any(isinstance(slot, InputSpec) and not all(isinstance(dim, int) for dim in slot.dims) for slot in slots)
+        slots = [slot for slot in (*self.args, *self.kwargs.values()) if isinstance(slot, InputSpec)]
+        return any(not all(isinstance(dim, int) for dim in slot.dims) for slot in slots)
 
     def make(self, sizes: Mapping[str, int]) -> Inputs:
         """The tensors at these sizes, the same data every time."""
@@ -64,6 +64,8 @@ class Form:
         named += [(f"{name}=", slot) for name, slot in self.kwargs.items() if name not in self.targets]
         tensors = [(name, slot) for name, slot in named if isinstance(slot, InputSpec) and slot.dims]
         if any(isinstance(slot, Filled) or isinstance(dim, tuple) for _, slot in tensors for dim in slot.dims):
+            return
+        if any(isinstance(slot, (list, tuple)) for _, slot in named):
             return
         for name, slot in tensors:
             first = slot.dims[0] * batch if isinstance(slot.dims[0], int) else slot.dims[0]
@@ -111,17 +113,24 @@ def _beside(
     model: nn.Module, parameters: list[inspect.Parameter], given: list[inspect.Parameter], place: int,
     main: tuple[tuple[Any, ...], InputSpec], hints: Hints, most: int,
 ) -> Iterator[Form]:  # fmt: skip
-    """Calls with this main input, the arguments beside it varied, the last one fastest."""
+    """Calls with this main input, those first whose arguments beside it are the likeliest together."""
     sides: list[list[Guess]] = [
         [main] if at == place else list(_distinct(side_guesses(model, each, main[1], hints)))
         for at, each in enumerate(given)
     ]
-    for chosen in itertools.islice(itertools.product(*sides), most):
+    for chosen in itertools.islice(_likeliest(sides), most):
         keys, slots = [key for key, _ in chosen], [slot for _, slot in chosen]
         required = [at for at, each in enumerate(given) if each.default is each.empty or at == place]
         args = tuple(slots[at] for at in required)
         named = {given[at].name: slot for at, slot in enumerate(slots) if at not in required}
         yield from _form(model, parameters, args, tuple(named.items()), tuple(keys), main[1])
+
+
+def _likeliest(sides: list[list[Guess]]) -> Iterator[tuple[Guess, ...]]:
+    """One of each, by how far down their lists they stand together."""
+    places = itertools.product(*(range(min(len(each), _FAR)) for each in sides))
+    for chosen in sorted(places, key=lambda each: (sum(each), max(each))):
+        yield tuple(side[at] for side, at in zip(sides, chosen, strict=True))
 
 
 def _form(
@@ -133,7 +142,7 @@ def _form(
     def typed(slot: Slot) -> Slot:
         if isinstance(slot, InputSpec) and slot.dtype == "float32":
             return replace(slot, dtype=_floating(model))
-        return slot
+        return type(slot)(map(typed, slot)) if isinstance(slot, (list, tuple)) else slot
 
     args, named = tuple(map(typed, args)), tuple((name, typed(slot)) for name, slot in named)
     optional = [each.name for each in parameters if each.default is None and each.name in TARGET_NAMES]
@@ -192,6 +201,8 @@ def _forward_parameters(model: nn.Module) -> list[inspect.Parameter]:
 
 
 def _tensor(slot: Slot, sizes: Mapping[str, int], place: int) -> Any:
+    if isinstance(slot, (list, tuple)):
+        return type(slot)(_tensor(each, sizes, place) for each in slot)
     if not isinstance(slot, InputSpec):
         return slot
     generator = torch.Generator().manual_seed(_SEED + place)
@@ -217,6 +228,8 @@ def grow(form: Form, wider: Form, axis: str, sizes: tuple[int, int]) -> Form | N
         return axis, int(small) / sizes[0]
 
     def join(slot: Slot, other: Slot) -> Slot:
+        if isinstance(slot, (list, tuple)) and isinstance(other, (list, tuple)):
+            return type(slot)(itertools.starmap(join, zip(slot, other, strict=True)))
         if not isinstance(slot, InputSpec) or not isinstance(other, InputSpec):
             return slot
         dims = tuple(joined(small, large) for small, large in zip(slot.dims, other.dims, strict=True))

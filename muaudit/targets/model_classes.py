@@ -53,9 +53,9 @@ def target_from_class(
         assumed = list(given[0].assumed)
         if assumed and not isinstance(error, AssertedError):
             build = suggested_specs.construction(read, given[0], assumed)
-            raise small.missing_values(
-                assumed, called, suggested_specs.spec(build, suggested_specs.imports(build, module))
-            ) from error
+            spec = suggested_specs.spec(build, suggested_specs.imports(build, module))
+            values = given[0].values({})
+            raise small.not_as_assumed(error, {name: values[name] for name in assumed}, spec) from error
         if not isinstance(error, AssertedError):
             raise
         left: dict[str, Any] = {name: None for name in error.without if name not in options.set}

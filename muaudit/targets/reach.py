@@ -45,7 +45,8 @@ def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach |
     if 2 * sum(map(len, grown)) < sum(map(len, changed)):
         return Reach(0, False)
     weights = [places for places, (shape, _) in zip(grown, common, strict=True) if len(shape) > 1]
-    first, later = any(places == [0] for places in weights), any(places and 0 not in places for places in weights)
+    first = any(places == [0] for places in weights)
+    later = any(places and min(places) == 1 for places in weights)  # not the length of a kernel
     sizes = any(changed) or narrow.keys() != wide.keys()
     matrices = [places for places in weights if len(places) > 1 and min(places) < 2]  # not the sides of a kernel
     return Reach(len(matrices), first and later, sizes)

@@ -102,7 +102,7 @@ def _looped(forward: ast.FunctionDef) -> dict[str, list[str]]:
 
 def _first_layer(module: nn.Module, path: str, place: int, depth: int) -> Reader | None:
     """The layer that reads argument number `place` of a module's call."""
-    if type(module).__module__.startswith("torch."):
+    if _of_torch(module):
         if not isinstance(module, nn.Sequential):
             return Reader(path, module) if next(module.parameters(), None) is not None else None
         flat = False
@@ -114,6 +114,12 @@ def _first_layer(module: nn.Module, path: str, place: int, depth: int) -> Reader
         return None
     names = [each.name for each in inspect.signature(module.forward).parameters.values()]
     return _in_forward(module, names[place], path, depth - 1) if place < len(names) else None
+
+
+def _of_torch(module: nn.Module) -> bool:
+    """Whether a module is a layer of torch, or a class of one's own that runs as one."""
+    runs = next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
+    return runs.__module__.startswith("torch.")
 
 
 def _forward(module: nn.Module) -> ast.FunctionDef | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +59,9 @@ def _from_module(
     from muaudit.targets.model_classes import target_from_class
 
     model, note = find_root(module, source)
+    if (hugging_face := _hugging_face_class(model)) is not None:
+        found: Target = hugging_face.target_from_object(model, options, path)
+        return replace(found, notes=(*filter(None, (note,)), *found.notes))
     return target_from_class(model, _home(model, module), options, path, note)
 
 

@@ -9,9 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from muaudit.targets import argnames
-from muaudit.targets.source import class_node
+from muaudit.targets.source import class_node, file_of, tree_of
 
 _NESTED = 4  # how many assignments an asserted name is followed through
+_FURTHER = 64  # how many numbers are tried for one that a constructor accepts
+_ARITHMETIC = (
+    ast.Name, ast.Constant, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator, ast.unaryop, ast.boolop,
+    ast.cmpop, ast.expr_context,
+)  # fmt: skip
 
 
 def asserted(classes: Iterable[type]) -> set[str]:
@@ -43,11 +48,13 @@ def given_inside(called: Callable[..., Any]) -> dict[str, Any]:
 
 
 def words(called: Callable[..., Any]) -> dict[str, str]:
-    """The first text that each argument, field or attribute of a class is compared with: `if model == "MLP"`."""
+    """The first text that each argument, field or attribute is compared with: `if model == "MLP"`.
+
+    In the class itself, then in the others of its file, which are handed the same config.
+    """
     found: dict[str, str] = {}
-    for base in called.__mro__ if inspect.isclass(called) else ():
-        node = class_node(base) if not base.__module__.startswith(("torch.", "builtins")) else None
-        tests = [each for each in ast.walk(node) if isinstance(each, ast.Compare)] if node is not None else []
+    for node in _classes(called):
+        tests = [each for each in ast.walk(node) if isinstance(each, ast.Compare)]
         for each in sorted(tests, key=lambda test: test.lineno):
             if len(each.ops) == 1:
                 name, other = _name(each.left), each.comparators[0]
@@ -56,6 +63,69 @@ def words(called: Callable[..., Any]) -> dict[str, str]:
                 if name is not None and isinstance(text, str) and isinstance(each.ops[0], (ast.Eq, ast.In, ast.NotEq)):
                     found.setdefault(name, text)
     return found
+
+
+def _classes(called: Callable[..., Any]) -> Iterator[ast.ClassDef]:
+    """The class and its own bases, then the other classes of its file."""
+    bases = called.__mro__ if inspect.isclass(called) else ()
+    own = [class_node(each) for each in bases if not each.__module__.startswith(("torch.", "builtins"))]
+    seen = [node for node in own if node is not None]
+    tree = tree_of(file_of(called)) if inspect.isclass(called) and seen else None
+    others = [node for node in (tree.body if tree is not None else ()) if isinstance(node, ast.ClassDef)]
+    yield from [*seen, *(node for node in others if node not in seen)]
+
+
+def switches(called: Callable[..., Any]) -> set[str]:
+    """The arguments and fields of which a class asks the truth alone: `if bias:`, `not bias`, `1 if bias else 2`."""
+    asked: set[str] = set()
+    counted: set[str] = set()
+    for node in _classes(called):
+        for each in ast.walk(node):
+            asked |= {name for part in _asked(each) if (name := _name(part)) is not None}
+            if isinstance(each, (ast.BinOp, ast.Compare, ast.Subscript)):
+                counted |= {name for part in ast.iter_child_nodes(each) if (name := _name(part)) is not None}
+    return asked - counted
+
+
+def _asked(node: ast.AST) -> Iterator[ast.expr]:
+    """The expressions whose truth decides something in this node."""
+    if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+        yield node.test
+    elif isinstance(node, ast.BoolOp):
+        yield from node.values
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node.operand
+
+
+def conditions(classes: Iterable[type]) -> dict[str, list[ast.expr]]:
+    """What constructors assert of one argument alone, in numbers: `assert (depth - 4) % 6 == 0`."""
+    found: dict[str, list[ast.expr]] = {}
+    for cls in classes:
+        for function in _constructors(cls):
+            for test, holds in _tests(function):
+                names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
+                if holds and len(names) == 1 and all(isinstance(node, _ARITHMETIC) for node in ast.walk(test)):
+                    found.setdefault(names.pop(), []).append(test)
+    return found
+
+
+def fitting(name: str, least: int, tests: Iterable[ast.expr]) -> int:
+    """The first number from `least` on that holds in all tests, and leaves no number in them at zero or below it.
+
+    `least` itself where none of the next ones does.
+    """
+    tests = list(tests)
+    parts = [node for test in tests for node in ast.walk(test) if isinstance(node, ast.BinOp)]
+    parts = [node for node in parts if not isinstance(node.op, ast.Mod)]
+
+    def value(node: ast.expr, number: int) -> Any:
+        return eval(compile(ast.Expression(node), name, "eval"), {"__builtins__": {}}, {name: number})
+
+    for number in range(least, least + _FURTHER):
+        with suppress(ArithmeticError, TypeError):
+            if all(value(each, number) for each in tests) and all(value(each, number) > 0 for each in parts):
+                return number
+    return least
 
 
 def stands_for_nothing(name: str, value: Any, tested: set[str]) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from muaudit.targets.configs import is_config_name
 from muaudit.targets.source import class_node, function_node
 
 _USUAL, _PAIRED = 2, 4
@@ -27,28 +28,47 @@ class Sequence:
     """A list that an argument has to be. length: 0 where any will do. changed: it is a list, not a tuple.
 
     through: each entry and the next are the input and the output of a layer, from that of the model to its own.
+    places: all that is asked is whether a place is in it, of levels or of layers.
     """
 
     length: int = 0
     changed: bool = False
     through: bool = False
+    places: bool = False
 
     def of(self, values: tuple[Any, ...]) -> Any:
         """These values as what the argument has to be."""
         return list(values) if self.changed else values
 
 
-def listed(called: Callable[..., Any], deep: int = 2) -> dict[str, Sequence]:
-    """The arguments of a constructor or a function that have to be lists. deep: calls that they are followed into."""
+_Known = dict[tuple[Any, int], dict[str, Sequence]]
+
+
+def listed(called: Callable[..., Any], deep: int = 2, known: _Known | None = None) -> dict[str, Sequence]:
+    """The arguments of a constructor or a function that have to be lists. deep: calls that they are followed into.
+
+    known: what was found out already of what they are handed on to.
+    """
+    known = {} if known is None else known
+    if (called, deep) not in known:
+        known[called, deep] = _listed(called, deep, known)
+    return known[called, deep]
+
+
+def _listed(called: Callable[..., Any], deep: int, known: _Known) -> dict[str, Sequence]:
     found: dict[str, Sequence] = {}
     for function in _functions(called):
         for name in _names(function):
             shape = _as_list(function, name) if name not in found else None
-            shape = shape or (_handed_on(called, function, name, deep) if deep and name not in found else None)
+            shape = shape or (_handed_on(called, function, name, deep, known) if deep and name not in found else None)
             if shape is not None:
                 found[name] = shape
-    known = {each.length for each in found.values() if each.length} | _defaults(called)
-    usual = known.pop() if len(known) == 1 else _USUAL
+        for inner in _given_config(called, function) if deep else ():
+            fields = {name for each in _functions(inner) for name in _fields(each)}
+            found |= {name: each for name, each in listed(inner, deep - 1, known).items()
+                      if name in fields and name not in found}  # fmt: skip
+    used = {each.length for each in found.values() if each.length} | _defaults(called)
+    usual = used.pop() if len(used) == 1 else _USUAL
     lengths = {name: _PAIRED if each.through else usual for name, each in found.items()}
     return {name: replace(each, length=each.length or lengths[name]) for name, each in found.items()}
 
@@ -80,25 +100,48 @@ def _functions(called: Callable[..., Any]) -> Iterator[ast.FunctionDef]:
 
 
 def _names(function: ast.FunctionDef) -> list[str]:
-    return [each.arg for each in (*function.args.args, *function.args.kwonlyargs)]
+    """The arguments of a function, and the fields that it reads from a config."""
+    return [*(each.arg for each in (*function.args.args, *function.args.kwonlyargs)), *_fields(function)]
 
 
-def _handed_on(called: Any, function: ast.FunctionDef, name: str, deep: int) -> Sequence | None:
-    """What a class or function of the same file wants that an argument is handed on to as it is."""
+def _fields(function: ast.FunctionDef) -> dict[str, None]:
+    """The fields that a function reads from a config."""
+    attributes = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
+    return dict.fromkeys(node.attr for node in attributes if _is_config(node.value))
+
+
+def _given_config(called: Any, function: ast.FunctionDef) -> Iterator[Any]:
+    """The classes and functions that a function hands its config on to."""
+    module = sys.modules.get(getattr(called, "__module__", ""))
+    for call in ast.walk(function):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and any(map(_is_config, call.args)):
+            inner: Any = getattr(module, call.func.id, None)
+            if callable(inner) and inner is not called and not _foreign(inner):
+                yield inner
+
+
+def _handed_on(
+    called: Any, function: ast.FunctionDef, name: str, deep: int, known: _Known
+) -> Sequence | None:  # fmt: skip
+    """What a class or function that the file knows wants that an argument is handed on to as it is."""
     module = sys.modules.get(getattr(called, "__module__", ""))
     for call in ast.walk(function):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue
         inner: Any = getattr(module, call.func.id, None)
-        if inner is None or inner is called or getattr(inner, "__module__", "") != getattr(called, "__module__", None):
+        if not callable(inner) or inner is called or _foreign(inner):
             continue
         taken = _taken(inner)
         places = [taken[at] for at, each in enumerate(call.args[: len(taken)]) if _is(each, name)]
         places += [each.arg for each in call.keywords if each.arg is not None and _is(each.value, name)]
-        wanted = listed(inner, deep - 1) if places else {}
+        wanted = listed(inner, deep - 1, known) if places else {}
         if any(place in wanted for place in places):
             return next(wanted[place] for place in places if place in wanted)
     return None
+
+
+def _foreign(called: Any) -> bool:
+    return str(getattr(called, "__module__", "")).partition(".")[0] in ("torch", "builtins", "typing", "numpy")
 
 
 def _taken(called: Any) -> list[str]:
@@ -119,18 +162,19 @@ def _defaults(called: Callable[..., Any]) -> set[int]:
 
 def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
     """What the first statements that mention an argument do with it, until it is another value by the same name."""
-    length, found, changed, through = 0, False, False, False
+    length, found, changed, through, places = 0, False, False, False, True
     for statement in function.body:
         for node in ast.walk(statement):
             exact, seen = _use(node, name)
             length, found = max(length, exact), found or seen
+            places &= not seen or isinstance(node, ast.Compare)
             through |= _next_one(node, name)
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
                 sides = (node.left, node.right)
                 changed |= any(isinstance(each, ast.List) for each in sides) and any(_is(each, name) for each in sides)
         if not found and _replaced(statement, name):
             return None  # `dims = to_tuple(dims, 4)`, `if isinstance(dims, int): dims = [dims]`
-    return Sequence(length, changed, through) if found else None
+    return Sequence(length, changed, through, found and places and not length) if found else None
 
 
 def _next_one(node: ast.AST, name: str) -> bool:
@@ -184,4 +228,12 @@ def _called(node: ast.AST) -> str:
 
 
 def _is(node: ast.AST, name: str) -> bool:
+    """Whether an expression is the argument of that name, or the field of that name of a config."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == name and _is_config(node.value)
     return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_config(node: ast.AST) -> bool:
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+    return name is not None and is_config_name(name, None)

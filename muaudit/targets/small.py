@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from muaudit.errors import MissingValuesError, UserError
 from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.options import TargetOptions
+from muaudit.targets.sentinels import fitting
 
 _KEPT_DEPTH, _DEPTH = 6, 2
 _SMALL, _LARGEST_IMAGE = 2, 256
@@ -23,32 +24,40 @@ _NO_NUMBER = re.compile(
     r"type|mode|name|path|config|cfg|dict|args|device|dtype|tokenizer|loss|optimizer|data(set)?|envs?|space|embed(der)?|"
     r"generator|head|body|stem|attn|attention|mlp|ff|conv|pool(ing)?|tensor|weights?|mask|graph|vocab)s?$"
 )
+_COUNTS = re.compile(r"(^|_)(n|num|max|number|vocab|size|count|len|length|steps?|users?|items?|nodes?)(_|$)")
+_MANY, _FEWER = 2048, 512
 _SWITCH = re.compile(r"^(has|is|use|with|do|return|enable|apply)_|_first$")
 _LIMITS = ((argnames.DEPTH, _KEPT_DEPTH, _DEPTH), (argnames.VOCAB, 1024, 512), (argnames.LENGTH, 2048, 256))
 """Names, the largest value that is kept, and what a larger one becomes."""
 
 
 def plan_fixed(
-    knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool, images: bool = False
-) -> tuple[dict[str, Any], list[str]]:
+    knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool, images: bool = False,
+    growing: Collection[str] = (),
+) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
     """Values for the arguments that do not grow, and notes. images: large images are made smaller, too.
+
+    growing: those that do, so that what is seen of them elsewhere does not count.
 
     Raises UserError for what cannot be guessed.
     """
     fixed: dict[str, Any] = dict(options.set)
-    guessed, smaller, dropped = [], [], []
+    guessed, smaller, dropped, seen = [], [], [], []
     for name, leaf in knobs.items():
         short = name.rpartition(".")[2]
         if name in fixed or name in options.widths:
             continue
         if leaf.value is MISSING and leaf.form is not None and leaf.form.through:
             continue  # sizes of layers, whatever it is called
-        if leaf.value is MISSING:
+        if leaf.value is MISSING and leaf.example is not None and name not in growing:
+            fixed[name] = _counted(short, leaf.example.value)
+            seen.append(f"{name}={fixed[name]!r} ({leaf.example.where})")
+        elif leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
             if value is None:
                 continue
             value = image_side(knobs, int(value)) if argnames.rank(short, argnames.IMAGE) is not None else value
-            value = formed(leaf, value)
+            value = formed(leaf, _accepted(short, value, leaf))
             fixed[name] = value
             guessed.append(f"{name}={value!r}")
         elif argnames.is_dropout(short) and isinstance(leaf.value, float) and leaf.value > 0:
@@ -57,10 +66,10 @@ def plan_fixed(
         elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
             fixed[name] = side
             smaller.append(f"{name} {leaf.value} → {side}")
-        elif shrink and (small := _limited(short, leaf.value)) is not None:
+        elif shrink and (small := _accepted(short, _limited(short, leaf.value), leaf)) is not None:
             fixed[name] = small
             smaller.append(f"{name} {leaf.value} → {small}")
-    return fixed, _notes(guessed, smaller, dropped)
+    return fixed, _notes(guessed, smaller, dropped, seen)
 
 
 def assumed(name: str, leaf: Leaf) -> Any:
@@ -70,7 +79,7 @@ def assumed(name: str, leaf: Leaf) -> Any:
     """
     said = str(getattr(leaf.annotation, "__name__", leaf.annotation or "")).lower()
     plain = {"bool": False, "int": _SMALL, "float": 1.0}
-    if _SWITCH.search(name) and said not in plain:
+    if (leaf.switch or _SWITCH.search(name)) and said not in plain:
         return False
     value = plain.get(said, None if _is_said(leaf) or _NO_NUMBER.search(name) else _SMALL)
     if leaf.form is not None and value is None and "int" in str(leaf.annotation):
@@ -80,6 +89,8 @@ def assumed(name: str, leaf: Leaf) -> Any:
 
 def formed(leaf: Leaf, value: Any) -> Any:
     """A value as the list that an argument has to be, where it has to be one."""
+    if leaf.form is not None and leaf.form.places:
+        return leaf.form.of((1,))  # the second of them: there are mostly two
     wanted = leaf.form is not None and value is not None and not isinstance(value, (list, tuple))
     return leaf.form.of((value,) * leaf.form.length) if wanted and leaf.form is not None else value
 
@@ -124,6 +135,14 @@ def missing_values(missing: list[str], label: str, spec: str) -> UserError:
     )
 
 
+def not_as_assumed(error: UserError, assumed: Mapping[str, Any], spec: str) -> UserError:
+    """The error of a model that was built with values that nothing speaks for. spec: what is known, to be completed."""
+    shown = ", ".join(f"{name}={value!r}" for name, value in assumed.items())
+    hint = f"assumed, for want of anything to go by: {shown}; give what is right with --set NAME=VALUE"
+    rest = error.hint or f"or paste this into the file with a value in place of every `...`:\n\n{spec}\n"
+    return MissingValuesError(error.message, f"{hint}\n{rest}", list(assumed))
+
+
 def recut(notes: tuple[str, ...], changed: Mapping[str, tuple[int, int, int]]) -> tuple[str, ...]:
     """The notes with other small sizes: name → (the model's own, what they say, what they shall say)."""
     for name, (own, said, now) in changed.items():
@@ -149,8 +168,21 @@ def _limited(name: str, value: Any) -> int | None:
     return None
 
 
-def _notes(guessed: list[str], smaller: list[str], dropped: list[str]) -> list[str]:
+def _accepted(name: str, value: Any, leaf: Leaf) -> Any:
+    """A number, or the next one that the constructor accepts."""
+    return fitting(name, value, leaf.asserted) if leaf.asserted and type(value) is int else value
+
+
+def _counted(name: str, value: Any) -> Any:
+    """A value that was seen; where it counts many things, fewer of them."""
+    many = type(value) is int and value > _MANY and _COUNTS.search(name) is not None
+    return _FEWER if many else value
+
+
+def _notes(guessed: list[str], smaller: list[str], dropped: list[str], seen: list[str]) -> list[str]:
     notes = []
+    if seen:
+        notes.append(f"as the code beside it has them: {', '.join(seen)}; --set NAME=VALUE says otherwise")
     if smaller:
         notes.append(f"made small: {', '.join(smaller)}; --set NAME=VALUE keeps another size")
     if guessed:

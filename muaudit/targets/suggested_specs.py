@@ -22,7 +22,7 @@ def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) 
     main = plan.axes[0]
     start, small = main.probes[0], plan.values({})
     texts: dict[str, str] = dict.fromkeys(unknown, "...")
-    for name, value in small.items():
+    for name, value in ((name, value) for name, value in small.items() if name not in texts):
         axis = next((each for each in plan.axes if each.name == name), None)
         if name in plan.lists:
             last = len(value) - 1 if name in plan.ends else 0
@@ -79,6 +79,9 @@ def _grown(size: int, start: int) -> str:
 
 
 def _made(slot: Slot, axis: str) -> str:
+    if isinstance(slot, (list, tuple)):
+        inner = ", ".join(_made(each, axis) for each in slot)
+        return f"[{inner}]" if isinstance(slot, list) else f"({inner},)"
     if not isinstance(slot, InputSpec):
         return repr(slot)
     shape = ", ".join(_dim(dim, axis) for dim in slot.dims)

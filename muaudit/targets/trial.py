@@ -239,6 +239,8 @@ def _run_forms(
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
     for form in candidates:
+        if first is not None and time.process_time() > end:
+            break
         try:
             with attempt():
                 outputs = tuple(_call_model(model, form.make(at)) for model, at in zip(models, sizes, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,15 +23,19 @@ PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
 _LESS = ((32, 64), (16, 32))
 """Probes of models that are large even at the usual ones: of channels that are doubled five times, say."""
 _LARGE = 8_000_000
+_FEW = 20
+"""The largest whole number that all widths of a table may be multiplied by: wide residual networks go up to 20."""
 _CHANNEL_PROBES = ((32, 64), *PROBES)
 _CHANNELS = (
     "base_channels", "base_width", "base_ch", "channels", "planes", "num_channels", "n_channels", "model_channels",
-    "num_filters", "n_filters", "base_filters", "filters", "nf", "ngf", "ndf", "n_feat", "residual_channels",
+    "num_filters", "n_filters", "base_filters", "filters", "nf", "ngf", "ndf", "n_feat", "residual_channels", "ch",
+    "channel", "base_channel",
 )  # fmt: skip
 _SUFFIXES = (
     "_dim", "_dims", "_sizes", "_width", "_widths", "_channels", "_features", "_units", "_hidden",
-    "_hidden_size", "width", "hidden",
+    "_hidden_size", "width", "hidden", "_channel",
 )  # fmt: skip
+_NO_CHANNELS = re.compile(r"(^|_)(kernels?|strides?|padding|dilations?|windows?|patch(es)?|pool(ing)?|batch)(_|$)")
 _NOT_WIDTH = (
     *argnames.VOCAB, *argnames.LENGTH, *argnames.IMAGE, *argnames.CLASSES, *argnames.OUTPUTS,
     *argnames.IN_CHANNELS, *argnames.INPUTS, *argnames.HEADS, *argnames.KV_HEADS, *argnames.HEAD_DIM, *argnames.DEPTH,
@@ -116,8 +121,10 @@ def plans(
         chosen = _tried(chosen, knobs, options, construct)
     if chosen is None:
         raise _no_width(knobs, label, file)
+    growing = (chosen.main, *chosen.along)
     ways = [
-        plan_fixed(knobs, options, shrink, images) for shrink, images in ((True, True), (True, False), (False, False))
+        plan_fixed(knobs, options, shrink, images, growing)
+        for shrink, images in ((True, True), (True, False), (False, False))
     ]
     less: list[tuple[int, ...]] | None = None
     for shrink, fixed in [(at < 2, way) for at, way in enumerate(ways) if at == 2 or way not in ways[at + 1 : 2]]:
@@ -235,6 +242,8 @@ def _tried(
         return None
     best = max(tried, key=lambda name: (tried[name].matrices, _is_multiplier(name, knobs[name])))
     note = f"{best} was tried and sizes hidden layers: it is the width"
+    if not tried[best].matrices:  # each makes what another reads, as bottlenecks do: matrices grow with all of them
+        own = tuple(name for name in tried if not _is_multiplier(name, knobs[name]))
     along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in own if name != best)
     return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
 
@@ -249,12 +258,14 @@ def _in_doubt(name: str, knobs: Mapping[str, Leaf]) -> bool:
 
 def _may_be_width(name: str, leaf: Leaf) -> bool:
     short = name.rpartition(".")[2]
-    return _is_size(leaf) and not argnames.no_width(short) and argnames.rank(short, _NOT_WIDTH) is None
+    said = argnames.no_width(short) or argnames.rank(short, _NOT_WIDTH) is not None
+    return _is_size(leaf) and (not said or len(short) == 1)  # one letter says nothing
 
 
 def _is_multiplier(name: str, leaf: Leaf) -> bool:
     """Whether an argument is a number that every width of a table is multiplied by."""
-    return isinstance(leaf.value, float) and argnames.multiplies_widths(name.rpartition(".")[2])
+    number = isinstance(leaf.value, float) or (type(leaf.value) is int and leaf.value <= _FEW)
+    return number and argnames.multiplies_widths(name.rpartition(".")[2])
 
 
 def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: TargetOptions) -> dict[str, Any]:
@@ -314,7 +325,7 @@ def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple
             yield (400, order), name
         elif argnames.rank(short, argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH) is not None:
             yield (1000, order), name
-        elif short.endswith(_SUFFIXES) and argnames.rank(short, _NOT_WIDTH) is None:
+        elif _ends_like_width(short):
             yield (500, order), name
 
 
@@ -351,8 +362,13 @@ def _is_named(name: str) -> bool:
 def _grows_along(name: str, leaf: Leaf) -> bool:
     """Whether an argument scales along: a width, or one without a default that is called like nothing but a width."""
     short = name.rpartition(".")[2]
-    bare = leaf.value is MISSING and argnames.guess(short) is None and short.endswith(_SUFFIXES)
-    return _is_width(name, leaf) or (bare and _is_size(leaf) and argnames.rank(short, _NOT_WIDTH) is None)
+    bare = leaf.value is MISSING and argnames.guess(short) is None and _ends_like_width(short)
+    return _is_width(name, leaf) or (bare and _is_size(leaf))
+
+
+def _ends_like_width(short: str) -> bool:
+    """Whether a name ends like that of a width and says nothing else: `kernel_sizes` are none."""
+    return short.endswith(_SUFFIXES) and argnames.rank(short, _NOT_WIDTH) is None and not _NO_CHANNELS.search(short)
 
 
 def _is_size(leaf: Leaf) -> bool:

@@ -1,0 +1,190 @@
+"""Values that the code around a model gives to its arguments: calls of it, parsers' defaults, configurations beside it.
+
+Asked only for arguments that have no default and whose names say nothing. What is nearest counts: the model's own file,
+then its folder, then the repository; of one file a call of the model itself, then anything else by that name.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from muaudit.errors import UserError
+from muaudit.reading import Malformed, parse_json, parse_yaml, read_text
+from muaudit.targets.source import read_source, tree_of
+
+_ROOTS = (".git", "setup.py", "pyproject.toml", "setup.cfg", "requirements.txt", "README.md", "README", "README.rst")
+_SPARED = ("__pycache__", "node_modules", "site-packages", "build", "dist", "data", "datasets", "docs")
+_MOST_FILES, _MOST_BYTES, _UP = 150, 200_000, 4
+_DATA = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A value, and where it stands: `train.py:31`."""
+
+    value: Any
+    where: str
+
+
+def examples(names: Collection[str], module: ModuleType, called: Callable[..., Any]) -> dict[str, Example]:
+    """What the nearest code gives to these arguments of a class or a function; those that nothing does are left out."""
+    found: dict[str, Example] = {}
+    if module.__file__ is None or not os.path.isfile(module.__file__):
+        return found
+    own = Path(module.__file__)
+    for file in _around(own):
+        for name, value, line in _values(file, called):
+            if name in names and name not in found and _counts(value):
+                where = f"{file.name}:{line}" if line else file.name
+                found[name] = Example(value, where)
+        if len(found) == len(set(names)):
+            break
+    return found
+
+
+def _counts(value: Any) -> bool:
+    """Whether a value says anything: nothing and an empty text or list do not."""
+    return value is not None and value not in ("", [], (), {})
+
+
+def _around(own: Path) -> Iterator[Path]:
+    """The file, those beside it, then those of the repository, as far as they are small and few."""
+    yield own
+    roots = [folder for folder in list(own.parents)[:_UP] if any((folder / name).exists() for name in _ROOTS)]
+    left, seen = _MOST_FILES, {own}
+    for folder in [own.parent, *(each for each in own.parents[:_UP] if roots and each.is_relative_to(roots[0]))]:
+        deep = folder != own.parent
+        for file in _files(folder, deep):
+            if file not in seen:
+                seen.add(file)
+                left -= 1
+                yield file
+            if not left:
+                return
+
+
+def _files(folder: Path, deep: bool) -> Iterator[Path]:
+    """The small files of a folder that may hold values, then those of the folders below it."""
+    with contextlib.suppress(OSError):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.endswith((".py", *_DATA)) and entry.is_file() and entry.stat().st_size < _MOST_BYTES:
+                yield Path(entry.path)
+        for entry in entries if deep else ():
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in _SPARED:
+                yield from _files(Path(entry.path), deep)
+
+
+def _values(file: Path, called: Callable[..., Any]) -> Iterator[tuple[str, Any, int]]:
+    """(name, value, line) of all that a file names and that is written out there, calls of the model first."""
+    if file.suffix in _DATA:
+        with contextlib.suppress(UserError, Malformed, ValueError):
+            text = read_text(file, most=_MOST_BYTES)
+            yield from _held(parse_json(text) if file.suffix == ".json" else parse_yaml(text))
+        return
+    tree = _tree(file)
+    if tree is not None:
+        yield from _of_calls(tree, called)
+        yield from _named(tree)
+
+
+def _tree(file: Path) -> ast.Module | None:
+    found = tree_of(str(file))
+    if found is None:
+        with contextlib.suppress(UserError, SyntaxError, ValueError, RecursionError, MemoryError):
+            found = ast.parse(read_source(file))
+    return found
+
+
+def _held(data: Any, deep: int = 4) -> Iterator[tuple[str, Any, int]]:
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            if isinstance(value, Mapping):
+                if deep:
+                    yield from _held(value, deep - 1)
+            elif isinstance(name, str):
+                yield name, value, 0
+
+
+def _of_calls(tree: ast.Module, called: Callable[..., Any]) -> Iterator[tuple[str, Any, int]]:
+    """What the model itself is called with, by place or by name, also by way of variables."""
+    name = getattr(called, "__name__", "")
+    calls = [
+        node for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and name in (getattr(node.func, "id", ""), getattr(node.func, "attr", ""))
+    ]  # fmt: skip
+    try:
+        taken = list(inspect.signature(called).parameters)
+    except (TypeError, ValueError):
+        taken = []
+    variables: dict[str, Any] = {}
+    for known, value, _ in _assigned(tree) if calls else ():
+        variables.setdefault(known, value)
+    for call in calls:
+        given = [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg]
+        given += [(taken[at], each) for at, each in enumerate(call.args[: len(taken)])]
+        for argument, node in given:
+            value = variables.get(node.id) if isinstance(node, ast.Name) else _literal(node)
+            if value is not None:
+                yield argument, value, call.lineno
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
+    """Parsers' defaults, assignments, keywords, entries of dicts and defaults of functions, in the file's order."""
+    yield from _parsed(tree)
+    yield from _assigned(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, _literal(node.value), node.value.lineno
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, _literal(value), value.lineno
+        elif isinstance(node, ast.arguments):
+            pairs = zip((*node.posonlyargs, *node.args)[::-1], node.defaults[::-1], strict=False)
+            yield from ((each.arg, _literal(default), default.lineno) for each, default in pairs)
+
+
+def _parsed(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
+    """The defaults of a command line: `parser.add_argument("--n-layer", default=4)`."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in ("add_argument", "add_option"):
+            default = next((_literal(each.value) for each in call.keywords if each.arg == "default"), None)
+            switch = any(each.arg == "action" and _literal(each.value) == "store_true" for each in call.keywords)
+            for flag in map(_literal, call.args):
+                if isinstance(flag, str):
+                    name = flag.lstrip("-").replace("-", "_")
+                    yield name, False if switch and default is None else default, call.lineno
+
+
+def _assigned(tree: ast.AST) -> Iterator[tuple[str, Any, int]]:
+    """`depth = 4`, `args.depth = 4`, `B, H = 2, 4`."""
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            pairs = [(target, node.value)]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                pairs = list(zip(target.elts, node.value.elts, strict=False))
+            for name, value in pairs:
+                known = name.id if isinstance(name, ast.Name) else getattr(name, "attr", "")
+                if known:
+                    yield known, _literal(value), node.lineno
+
+
+def _literal(node: ast.AST) -> Any:
+    """What is written out; None for everything that is not, and for nothing."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, (ast.List, ast.Tuple, ast.UnaryOp)):
+        with contextlib.suppress(ValueError, TypeError):
+            return ast.literal_eval(node)
+    return None

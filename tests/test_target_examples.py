@@ -1,0 +1,170 @@
+"""Values for arguments whose names say nothing: what the code around a model gives, asserts and asks of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from muaudit.errors import UserError
+from muaudit.targets import Target, resolve
+
+HEAD = "import torch\nimport torch.nn as nn\n"
+LAYERS = """
+class Stack(nn.Module):
+    def __init__(self, {arguments}):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, {width}), nn.Linear({width}, 4)
+        self.rest = nn.ModuleList({rest})
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.rest:
+            x = x + layer(x).relu()
+        return self.last(x)
+"""
+REST = "nn.Linear(hidden_dim, hidden_dim) for _ in range({})"
+
+
+def written(folder: Path, text: str, name: str = "model.py") -> str:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(HEAD + dedent(text))
+    return str(folder / name)
+
+
+def stack(arguments: str, rest: str, width: str = "hidden_dim") -> str:
+    return LAYERS.format(arguments=arguments, rest=rest, width=width)
+
+
+def taken(target: Target) -> str:
+    return next((note for note in target.notes if note.startswith("as the code beside it has them: ")), "")
+
+
+def modules(target: Target) -> int:
+    """How many layers stand between the first and the last."""
+    return len(target.build({axis.name: axis.probes[0] for axis in target.axes}, 0).rest)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "where"),
+    [
+        ("model.py", "if __name__ == '__main__':\n    net = Stack(64, 5)\n", "model.py:18"),
+        ("model.py", "if __name__ == '__main__':\n    H, R = 64, 5\n    Stack(H, reps=R)\n", "model.py:19"),
+        ("train.py", "parser.add_argument('--reps', type=int, default=5)\n", "train.py:3"),
+        ("config.json", json.dumps({"model": {"reps": 5}}), "config.json"),
+        ("config.yaml", "model:\n  reps: 5\n", "config.yaml"),
+    ],
+)
+def test_a_value_comes_from_the_code_around_the_model(tmp_path: Path, file: str, text: str, where: str) -> None:
+    """`reps` is a name of this file's own: no table knows it. The number and its line are read off by hand."""
+    target = written(tmp_path, stack("hidden_dim, reps", REST.format("reps")))
+    if file == "model.py":
+        target = written(tmp_path, stack("hidden_dim, reps", REST.format("reps")) + "\n\n" + text)
+    else:
+        (tmp_path / file).write_text(HEAD + text if file.endswith(".py") else text)
+    found = resolve(target)
+    assert taken(found).startswith(f"as the code beside it has them: reps=5 ({where});")
+    assert modules(found) == 5
+
+
+def test_what_is_nearest_counts_and_only_a_repository_is_searched_upwards(tmp_path: Path) -> None:
+    target = written(tmp_path, stack("hidden_dim, reps", REST.format("reps")), "lib/models/model.py")
+    (tmp_path / "train.py").write_text("reps = 5\n")
+    assert taken(resolve(target)) == ""
+    (tmp_path / "README.md").write_text("a repository\n")
+    assert "reps=5 (train.py:1)" in taken(resolve(target))
+    (tmp_path / "lib/models/other.py").write_text("reps = 3\n")
+    assert "reps=3 (other.py:1)" in taken(resolve(target))
+
+
+def test_letters_are_what_the_file_says_they_are(tmp_path: Path) -> None:
+    """N would be a number of layers by its name; here it is a width like B, and each alone makes no matrix."""
+    text = """
+    class Separator(nn.Module):
+        def __init__(self, N, B, R):
+            super().__init__()
+            self.encode, self.narrow = nn.Linear(8, N), nn.Linear(N, B)
+            self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(B, N), nn.ReLU(), nn.Linear(N, B)) for _ in range(R))
+            self.decode = nn.Linear(B, 4)
+
+        def forward(self, x):
+            x = self.narrow(self.encode(x).relu())
+            for block in self.blocks:
+                x = x + block(x)
+            return self.decode(x)
+
+    if __name__ == "__main__":
+        N, B, R = 16, 4, 3
+        print(Separator(N, B, R))
+    """
+    found = resolve(written(tmp_path, text))
+    assert {axis.name for axis in found.axes} == {"N", "B"}
+    assert "R=3" in taken(found)
+
+
+def test_a_number_that_is_asserted_is_one_that_holds(tmp_path: Path) -> None:
+    """`(depth - 4) % 6 == 0`: 4 holds and leaves no layer at all, 10 is the first that leaves one."""
+    body = stack("depth, hidden_dim", REST.format("(depth - 4) // 6"))
+    body = body.replace("        self.first", "        assert (depth - 4) % 6 == 0\n        self.first")
+    found = resolve(written(tmp_path, body))
+    assert any("depth=10" in note for note in found.notes)
+    assert modules(found) == 1
+
+
+def test_an_argument_whose_truth_alone_is_asked_is_off_and_places_are_a_list(tmp_path: Path) -> None:
+    rest = "nn.Linear(hidden_dim, hidden_dim, bias=learned) if at in chosen else nn.ReLU() for at in range(2)"
+    body = stack("hidden_dim, learned, chosen", rest)
+    body = body.replace("        self.first", "        scale = 1.0 if learned else 2.0\n        self.first")
+    found = resolve(written(tmp_path, body))
+    assert any("learned=False, chosen=(1,)" in note for note in found.notes)
+
+
+def test_words_are_compared_in_any_class_of_the_file_and_sizes_of_kernels_are_no_widths(tmp_path: Path) -> None:
+    text = """
+    class Part(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            assert config.flavour in ("plain", "fancy")
+            self.layers = nn.ModuleList(nn.Conv1d(config.hidden_dim, config.hidden_dim, size, padding="same")
+                                        for size in config.kernel_sizes)
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    class Model(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.first, self.part = nn.Conv1d(2, config.hidden_dim, 3, padding=1), Part(config)
+            self.last = nn.Conv1d(config.hidden_dim, 2, 1)
+
+        def forward(self, x):
+            return self.last(self.part(self.first(x)))
+    """
+    found = resolve(written(tmp_path, text))
+    assert [axis.name for axis in found.axes] == ["hidden_dim"]
+    assert any("flavour='plain'" in note for note in found.notes)
+    layers = found.build({"hidden_dim": 64}, 0).part.layers  # type: ignore[union-attr]
+    assert len(layers) == 2  # type: ignore[arg-type]
+
+
+def test_a_generator_is_the_model_and_its_discriminator_is_not(tmp_path: Path) -> None:
+    text = stack("hidden_dim=64", REST.format(2)).replace("Stack", "Generator")
+    text += stack("hidden_dim=64", REST.format(1)).replace("Stack", "PatchDiscriminator")
+    text += stack("hidden_dim=64", REST.format(3)).replace("Stack", "GeneratorXL")
+    found = resolve(written(tmp_path, text))
+    assert found.label == "Generator"
+    assert any("not PatchDiscriminator, GeneratorXL" in note for note in found.notes)
+
+
+def test_what_was_assumed_is_told_beside_what_failed(tmp_path: Path) -> None:
+    """The forward wants an object that nobody can guess: that is the cause, and not a missing value."""
+    body = stack("hidden_dim, zork", REST.format("zork")).replace("self.first(x)", "self.first(x.node_features)")
+    with pytest.raises(UserError) as caught:
+        resolve(written(tmp_path, body))
+    first = caught.value.message.splitlines()[0]
+    assert first.startswith("no input was found that Stack accepts: forward raised AttributeError")
+    assert caught.value.hint.startswith("assumed, for want of anything to go by: zork=2; give what is right with --set")
