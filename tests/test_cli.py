@@ -132,7 +132,7 @@ def test_the_options_are_frozen() -> None:
         ],
         "transfer": [
             "--arg", "--debug", "--format", "--from", "--init", "--input", "--no-init", "--optimizer", "--output",
-            "--plan", "--set", "--timeout", "--to", "--width",
+            "--plan", "--recipe", "--set", "--timeout", "--to", "--width",
         ],
         "rules": [],
         "explain": [],

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from program import app
 
+from muaudit.parametrizations.studies import PUBLISHED
+
+GPT = str(Path(__file__).parents[1] / "fixtures" / "gpt" / "sp.py")
 SP = str(Path(__file__).parents[1] / "fixtures" / "mlp" / "sp.py")
 
 
@@ -89,7 +93,7 @@ def test_the_table_and_the_file(plan: str, tmp_path: Path, capsys: pytest.Captur
     assert run("--plan", plan, "--from", "64", "--to", "256", "--set", "lr=4e-3", "--set", "beta1=0.9") == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[0] == "MLP, width 64 → 256 (up, m = 4), adamw"
-    assert next(row for row in rows if "hidden.*.weight" in row).split()[3:5] == ["0.001", "(m^-1)"]
+    assert next(row for row in rows if "hidden.*.weight" in row).split()[4:6] == ["0.001", "(m^-1)"]
     assert "the same at every width: beta1 0.9" in rows[-1]
     out = tmp_path / "values.json"
     assert run("--plan", plan, "--from", "64", "--to", "256", "--format", "json", "--output", str(out)) == 0
@@ -122,3 +126,119 @@ def test_bad_input(args: list[str], message: str, capsys: pytest.CaptureFixture[
 def test_a_plan_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--plan", "nowhere.yaml", "--from", "64", "--to", "256") == 2
     assert "cannot read nowhere.yaml" in capsys.readouterr().err
+
+
+HORIZON = ["--from", "batch=0.5M,tokens=2.5B", "--to", "batch=4M,tokens=1T"]
+"""5,000 steps become 250,000: m_B = 8, m_D = 400, m_S = 50."""
+GIVEN = {"lr": 3e-3, "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8}
+BY_HAND = {
+    "complete-dp": {"lr": 3e-3 / 50**0.5, "weight_decay": 0.1 / 50**0.5, "eps": 1e-8 * 50**0.5,
+                    "beta1": 1 - 0.1 / 50, "beta2": 1 - 0.05 / 50},
+    "power-lines": {"lr": 3e-3 * 8**0.5, "weight_decay": 0.1 * 8**0.5 / 400},
+    "timescale": {"lr": 3e-3, "weight_decay": 0.1 / 50},
+}  # fmt: skip
+
+
+def carried(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
+    assert run(*args, "--format", "json") == 0
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return data
+
+
+@pytest.mark.parametrize("recipe", BY_HAND)
+def test_batch_and_duration_by_hand(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tables of arXiv 2512.22382, 2505.13738 and 2405.13698 at m_B = 8 and m_D = 400, and what the others give."""
+    data = carried(capsys, *HORIZON, "--recipe", recipe, "--set", ",".join(f"{k}={v}" for k, v in GIVEN.items()))
+    group, said = data["groups"][0], data["recipe"]
+    for name in GIVEN:
+        found = group[name] if name in group else data["constant"][name]
+        assert found == pytest.approx(BY_HAND[recipe].get(name, GIVEN[name]), rel=1e-9)
+    assert said["ratios"] == pytest.approx({"m_B": 8, "m_D": 400, "m_S": 50})
+    assert said["steps"] == pytest.approx([5000, 250_000])
+    assert said["decay_window"] == pytest.approx([1 / 1.5, 1 / 1.5])  # 1 / (3e-3 · 0.1 · 5000)
+    assert said["others"].keys() == BY_HAND.keys() - {recipe}
+    for name, values_ in said["others"].items():
+        assert values_ == pytest.approx(BY_HAND[name])
+
+
+def test_sgd_scales_with_the_batch_and_its_decay_window_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Linear scaling (arXiv 1706.02677) says nothing of decay: lr·wd·S grows as m_B · m_S = m_D."""
+    data = carried(capsys, *HORIZON, "--recipe", "sgd", "--set", "lr=0.1,wd=1e-4,momentum=0.9")
+    assert data["optimizer"] == "sgd"
+    assert data["groups"][0]["lr"] == pytest.approx(0.8)
+    assert data["constant"] == {"momentum": 0.9}
+    assert data["recipe"]["decay_window"] == pytest.approx([20.0, 20.0 / 400])
+
+
+def test_up_and_down_again_is_where_it_began(capsys: pytest.CaptureFixture[str]) -> None:
+    up = ["--from", HORIZON[3], "--to", HORIZON[1]]
+    said = carried(capsys, *up, "--recipe", "complete-dp", "--set", "lr=1e-3,beta1=0.999,warmup=1000")
+    assert said["groups"][0]["lr"] == pytest.approx(1e-3 * 50**0.5)
+    assert said["constant"]["beta1"] == pytest.approx(0.95)  # 1 - 50 · 0.001
+    assert said["constant"]["warmup"] == pytest.approx(20)  # of 5,000 steps as of 250,000
+
+
+def test_width_depth_batch_and_duration_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A matrix at the end of a branch: lr and init std over width as hidden weights, with c = 1/m_L moved into them;
+    the fixture draws them with 0.02 / sqrt(2L). m = 4, m_L = 2, m_S = 16."""
+    size = ["--from", "width=64,depth=2,batch=32,tokens=3200", "--to", "width=256,depth=4,batch=32,tokens=51200"]
+    flags = ["--recipe", "complete-dp", "--set", "lr=1e-2,eps=1e-8", "--arg", "n_head=2", "--arg", "vocab_size=32"]
+    data = carried(capsys, GPT, *size, *flags, "--arg", "block_size=16")
+    found = {pattern: group for group in data["groups"] for pattern in group["tensors"]}
+    last, first = found["transformer.h.*.mlp.c_proj.weight"], found["transformer.wte.weight"]
+    assert last["lr"] == pytest.approx(1e-2 / 4 / 4 / 2)
+    assert last["init_std"]["transformer.h.*.mlp.c_proj.weight"] == pytest.approx(
+        0.02 / (2 * 4) ** 0.5 / 2 / 2**0.5, rel=0.03
+    )
+    assert last["eps"] == pytest.approx(1e-8 * 4 / 4)  # m_S^1/2, and 1/m; what the branch's m_L^-1 is, c takes along
+    assert (first["lr"], first["init_std"]["transformer.wte.weight"]) == (
+        pytest.approx(1e-2 / 4), pytest.approx(0.02, rel=0.03)
+    )  # fmt: skip
+    assert (data["from_depth"], data["to_depth"]) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([*HORIZON, "--set", "lr=1"], "sources disagree"),
+        ([*HORIZON, "--recipe", "complete-pd", "--set", "lr=1"], "did you mean complete-dp?"),
+        (
+            [
+                "--from",
+                "batch=1M,tokens=1B",
+                "--to",
+                "batch=16M,tokens=1B",
+                "--recipe",
+                "complete-dp",
+                "--set",
+                "beta1=0.9",
+            ],
+            "with 1B to train on the batch has to stay below 10M",
+        ),
+        (["--from", "batch=1M", "--to", "batch=2M", "--recipe", "sgd"], "does not say how long the runs are"),
+        (["--from", "width=64,batch=1M,tokens=1B", "--to", "width=64"], "--to does not say its batch"),
+        (["--from", "64", "--to", "256", "--recipe", "sgd"], "is about batch and duration"),
+        (["--from", "width=64,height=2", "--to", "width=64"], "unknown size 'height'"),
+        (["--from", "width=6.5", "--to", "width=64"], "expected a whole number"),
+        (["--from", "batch=1M,tokens=1B,steps=7", "--to", "batch=1M,tokens=1B"], "steps of a batch"),
+        ([*HORIZON, "--recipe", "sgd", "--optimizer", "adamw", "--set", "lr=1"], "--recipe sgd is for SGD"),
+    ],
+)
+def test_sizes_and_recipes_that_cannot_be(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_a_plan_over_width_alone_refuses_a_depth(plan: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--plan", plan, "--from", "width=64,depth=2", "--to", "width=64,depth=4") == 2
+    assert "this plan does not go over depth" in capsys.readouterr().err
+
+
+def test_the_table_of_recipes_is_what_is_computed_with() -> None:
+    rows = {name: cells for name, *cells in PUBLISHED["recipes"][0].rows}
+    assert rows["complete-dp"] == ["m_S^-1/2", "m_S^-1/2", "1/m_S", "m_S^1/2"]
+    assert rows["power-lines"] == ["m_B^1/2", "m_B^1/2 / m_D", "-", "-"]
+    assert rows["timescale"] == ["as given", "lr·wd·S constant", "-", "-"]
+    assert rows["sgd"] == ["m_B", "-", "-", "-"]

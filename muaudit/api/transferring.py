@@ -1,4 +1,4 @@
-"""`muaudit.transfer`: hyperparameters tuned at one width, as every tensor needs them at another."""
+"""`muaudit.transfer`: hyperparameters tuned at one size, as every tensor needs them at another."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..convert.planner import make_plan
 from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..report.layout import Line
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
 from ..transfer.carry import Transfer, as_data, carry
+from ..transfer.sizes import RunSize, check_pair, of_numbers, parse_size
 from ..transfer.transfer_lines import transfer_lines
+from ..transfer.transfer_task import plan_for
 from .given_targets import Given, options_of, target_of
 from .shown import Shown
 
 
 class Transferred(Shown):
-    """Every hyperparameter at another width."""
+    """Every hyperparameter at another size."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
@@ -28,7 +29,7 @@ class Transferred(Shown):
         """A row for every tensor pattern: its factors, and the values that were given carried over."""
         return [
             {"tensor": pattern, "roles": roles, "optimizer": group.optimizer,
-             **{f"{name} ×": factor for name, (factor, _) in group.scales.items()}, **group.values}
+             **{f"{name} ×": factor for name, (factor, *_) in group.scales.items()}, **group.values}
             for group in self.transfer.groups
             for pattern, roles in group.tensors.items()
         ]  # fmt: skip
@@ -41,7 +42,9 @@ class Transferred(Shown):
     def headline(self) -> str:
         """One line that says how it went."""
         given = ", ".join(f"{name}={value:g}" for name, value in self.transfer.given.items())
-        return f"{self.transfer.plan.width_name} {self.transfer.start} → {self.transfer.to}: {given or 'factors'}"
+        recipe = f", {self.transfer.horizon.recipe.name}" if self.transfer.horizon else ""
+        plan = self.transfer.plan
+        return f"{plan.width_name} {self.transfer.start} → {self.transfer.to}{recipe}: {given or 'factors'}"
 
     def _lines(self) -> Iterable[Line]:
         return transfer_lines(self.transfer)
@@ -50,29 +53,39 @@ class Transferred(Shown):
 def transfer(
     build: Given | Plan,
     *,
-    start: int,
-    to: int,
+    start: int | str | Mapping[str, float],
+    to: int | str | Mapping[str, float],
     given: Mapping[str, float] | None = None,
+    recipe: str | None = None,
     batch: Callable[..., Any] | None = None,
     loss: Callable[..., Any] | None = None,
     optimizer: Callable[..., Any] | str | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     set: Mapping[str, Any] | None = None,
 ) -> Transferred:
-    """Hyperparameters at another width, tensor by tensor; as `muaudit transfer`.
+    """Hyperparameters at another size, tensor by tensor; as `muaudit transfer`.
 
-    build: a plan, the path of a plan.yaml, or a target as for `check`. start: the width that `given` ({"lr": 3e-3})
-    holds at. to: the width to carry it to.
+    build: a plan, the path of a plan.yaml, or a target as for `check`. start: what `given` ({"lr": 3e-3}) holds at: a
+    width, or sizes by their names ({"width": 256, "depth": 4, "batch": 5e5, "tokens": 2.5e9}), as the command line's
+    text or as a mapping. to: what to carry it to. recipe: by name, where batch and duration change.
 
     Raises:
         UserError: the target cannot be planned for, or a hyperparameter is not known.
     """
-    plan = _plan(build, start, to, batch, loss, optimizer, widths, set)
-    return Transferred(carry(plan, start, to, dict(given or {})))
+    here, there = _size(start, "start"), _size(to, "to")
+    check_pair(here, there)
+    plan = _plan(build, here, there, batch, loss, optimizer, widths, set)
+    return Transferred(carry(plan, here, there, dict(given or {}), recipe))
+
+
+def _size(given: int | str | Mapping[str, float], name: str) -> RunSize:
+    if isinstance(given, int):
+        return RunSize(width=given)
+    return parse_size(given, name) if isinstance(given, str) else of_numbers(given, name)
 
 
 def _plan(
-    build: Given | Plan, start: int, to: int, batch: Any, loss: Any, optimizer: Any, widths: Any, set_: Any
+    build: Given | Plan, start: RunSize, to: RunSize, batch: Any, loss: Any, optimizer: Any, widths: Any, set_: Any
 ) -> Plan:  # fmt: skip
     if isinstance(build, Plan):
         return build
@@ -80,4 +93,4 @@ def _plan(
         return load_plan(build)
     functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "widths": widths}
     with eagerly(), answered("the audited code"):
-        return make_plan(target_of(build, options_of(widths, set_, optimizer), functions), start, to)
+        return plan_for(target_of(build, options_of(widths, set_, optimizer), functions), start, to)

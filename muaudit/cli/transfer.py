@@ -1,4 +1,4 @@
-"""`muaudit transfer`: hyperparameters tuned at one width, as every tensor needs them at another."""
+"""`muaudit transfer`: hyperparameters tuned at one size, as every tensor needs them at another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.suggest import nearest
 from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
+from muaudit.transfer.asked import Asked
 from muaudit.transfer.given import parse_values
+from muaudit.transfer.horizon import carry_over
+from muaudit.transfer.sizes import check_pair, parse_size
 
 FORMATS = ("table", "yaml", "json")
 
@@ -26,9 +29,15 @@ FORMATS = ("table", "yaml", "json")
 @guarded
 def transfer(
     start: Annotated[
-        int, typer.Option("--from", metavar="N", min=1, help="The width that the values hold at.", show_default=False)
+        str,
+        typer.Option(
+            "--from",
+            metavar="SIZE",
+            help="What the values hold at: a width, or width=256,depth=4,batch=0.5M,tokens=2.5B.",
+            show_default=False,
+        ),
     ],
-    to: Annotated[int, typer.Option(metavar="N", min=1, help="The width to carry them to.", show_default=False)],
+    to: Annotated[str, typer.Option(metavar="SIZE", help="What to carry them to, alike.", show_default=False)],
     target: Annotated[
         str | None, typer.Argument(help="As for check: the model to audit, without --plan.", show_default=False)
     ] = None,
@@ -36,6 +45,14 @@ def transfer(
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE,...", help="Hyperparameters: lr, wd, eps, beta1, ... Repeatable."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What batch and duration change: complete-dp, power-lines, timescale or sgd.",
+            show_default=False,
+        ),
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
@@ -58,19 +75,24 @@ def transfer(
     timeout: flag.Timeout = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
 ) -> int:
-    """Print every hyperparameter at another width. Tensor by tensor, upwards or downwards."""
+    """Print every hyperparameter at another width, depth, batch and duration. Tensor by tensor, up or down."""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if plan is not None and target is not None:
         raise UserError(f"--plan holds the exponents, and {target} would be audited for them: give one of them")
     check_outputs([output], [target, plan])
-    given = parse_values(set_ or ())
+    sizes = parse_size(start, "--from"), parse_size(to, "--to")
+    check_pair(*sizes)
     columns = terminal_width() if output is None else None
-    if plan is not None:
+    asked = Asked(*sizes, parse_values(set_ or ()), recipe, format_, columns)
+    carry_over(*sizes, asked.given, recipe, optimizer)  # what it refuses is said before anything is audited
+    no_model = target is None and asked.start.width is None and asked.start.depth is None
+    if plan is not None or no_model:
         from muaudit.plan.file import load_plan
-        from muaudit.transfer.transfer_task import text_of
+        from muaudit.transfer.transfer_task import text_of, without_model
 
-        write(text_of(load_plan(plan), start, to, given, format_, columns), output)
+        made = without_model(optimizer, recipe) if plan is None else load_plan(plan)
+        write(text_of(made, asked), output)
         return 0
 
     check_init(init, no_init)
@@ -79,7 +101,7 @@ def transfer(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
     shown = target or "the model here"
     entry = "muaudit.transfer.transfer_task:transferred"
-    task = Task(shown, entry, (target, options, start, to, given, format_, columns))
+    task = Task(shown, entry, (target, options, asked))
     with progress(f"auditing {shown}"):
         text = run_task(task, patience=patience(timeout))
     write(str(text), output)

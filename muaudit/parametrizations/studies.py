@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .recipes import RECIPES
+
 _TP5 = "Yang et al. 2022, Tensor Programs V, arXiv 2203.03466"
 _LINGLE = "Lingle 2024, A Large-Scale Exploration of µ-Transfer, arXiv 2404.05728"
 
@@ -81,13 +83,15 @@ _COMPLETEP = Published(
 )  # fmt: skip
 _RECIPES = Published(
     "Rules over batch and duration: m_B, m_D the ratios of batch and data, m_S = m_D / m_B that of steps S",
-    "Complete(d)P arXiv 2512.22382, power lines arXiv 2505.13738, timescale arXiv 2405.13698",
+    "; ".join(f"{recipe.name}: {recipe.source}" for recipe in RECIPES.values()),
     ("recipe", "lr", "weight decay", "1 − β1, 1 − β2", "eps"),
-    (("complete-dp", "m_S^-1/2", "m_S^-1/2", "1/m_S", "m_S^1/2"), ("power-lines", "m_B^1/2", "m_B^1/2 / m_D", "-", "-"),
-     ("timescale", "as given", "lr·wd·S constant", "-", "-"), ("sgd", "m_B", "-", "-", "-")),
+    tuple(
+        (name, *(recipe.cell(setting) for setting in ("lr", "weight_decay", "beta1", "eps")))
+        for name, recipe in RECIPES.items()
+    ),
     ("timescale fixes the window over which weight decay averages, as a share of the run",
      "they disagree on how the lr depends on the amount of data: 0, −0.3 or −1/2",
-     "a β that leaves (0, 1) is outside of complete-dp's range"),
+     "a β that leaves (0, 1) is outside of complete-dp's range", "muaudit transfer --recipe applies them"),
 )  # fmt: skip
 
 PUBLISHED: Mapping[str, tuple[Published, ...]] = MappingProxyType({

@@ -1,42 +1,52 @@
-"""One set of hyperparameters at another width (µTransfer: TP5, arXiv 2203.03466, Algorithm 1; backwards: App. I).
+"""One set of hyperparameters at another size (µTransfer: TP5, arXiv 2203.03466, Algorithm 1; backwards: App. I).
 
 What was tuned at width n holds at width n' after every tensor's init, learning rate, weight decay and eps are
-multiplied by powers of n'/n, and its forward multipliers as well. With n' < n the small model does what the large
-one does: it diverges where that diverges.
+multiplied by powers of n'/n, and its forward multipliers as well; over depth by powers of L'/L, where the plan has
+them. What batch and duration change comes first, by a recipe. With n' < n the small model does what the large one does:
+it diverges where that diverges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import UserError
 from ..optimizers import member
 from ..plan.plan import Plan
 from ..plan.scales import SETTINGS, Entry
 from .given import check_family
+from .horizon import Horizon, carry_over
+from .sizes import RunSize
 
 SCHEMA = "muaudit.transfer/1"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors that go alike, under one optimizer: pattern → roles. `scales`: setting → (factor, exponent of m);
-    `values`: setting → effective value, for those that were given."""
+    """Tensors that go alike, under one optimizer: pattern → roles. `scales`: setting → (factor, exponent of m,
+    exponent of m_L); `values`: setting → effective value, for those that were given. stds: pattern → rms of the
+    initialization there, for those whose own one is known."""
 
     optimizer: str
     tensors: Mapping[str, tuple[str, ...]]
-    scales: Mapping[str, tuple[float, float]]
+    scales: Mapping[str, tuple[float, float, float]]
     values: Mapping[str, float]
+    stds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Every hyperparameter at the width `to`. `constant`: those that no width changes."""
+    """Every hyperparameter at the plan's width and depth. given: as tuned; horizon: what batch and duration change.
+
+    sized: whether a model grows at all, and not just its run."""
 
     plan: Plan
     given: Mapping[str, float]
     groups: tuple[Group, ...]
+    horizon: Horizon | None = None
+    sized: bool = True
 
     @property
     def start(self) -> int:
@@ -49,9 +59,14 @@ class Transfer:
         return self.plan.width
 
     @property
+    def common(self) -> Mapping[str, float]:
+        """What was given, after batch and duration."""
+        return self.given if self.horizon is None else self.horizon.carried
+
+    @property
     def constant(self) -> dict[str, float]:
-        """What was given and stays as it is."""
-        return {name: value for name, value in self.given.items() if name.rpartition(".")[2] not in SETTINGS}
+        """What is the same for every tensor."""
+        return {name: value for name, value in self.common.items() if name.rpartition(".")[2] not in SETTINGS}
 
     @property
     def several(self) -> bool:
@@ -59,31 +74,72 @@ class Transfer:
         return len({group.optimizer for group in self.groups}) > 1
 
 
-def carry(plan: Plan, start: int, to: int, given: Mapping[str, float]) -> Transfer:
-    """The values `given`, tuned at width `start` alike for all tensors (of an optimizer, `muon.lr`), at width `to`.
+def carry(
+    plan: Plan,
+    start: int | RunSize,
+    to: int | RunSize,
+    given: Mapping[str, float],
+    recipe: str | None = None,
+    *,
+    sized: bool = True,
+    measured: Callable[[Plan], Mapping[str, float]] = lambda moved: {},
+) -> Transfer:
+    """The values `given`, tuned at `start` alike for all tensors (of an optimizer, `muon.lr`), at the size `to`.
 
-    The plan's own base width does not matter: exponents hold from any width to any other.
+    The plan's own base width does not matter: exponents hold from any width to any other. recipe: by name, where batch
+    and duration change. measured: of the plan between the two sizes, pattern → rms to initialize with, where a plan
+    does not know it.
 
     Raises:
-        UserError: the plan's optimizer has no such hyperparameter.
+        UserError: the plan's optimizer has no such hyperparameter, the plan does not go over depth where that changes,
+            or the recipe refuses.
     """
+    here, there = (RunSize(width=each) if isinstance(each, int) else each for each in (start, to))
     check_family(given, plan.optimizers or (plan.optimizer,))
-    moved = replace(plan, base_width=start, width=to)
+    horizon = carry_over(here, there, given, recipe, plan.optimizer)
+    common = given if horizon is None else horizon.carried
+    moved = _at_sizes(plan, here, there)
+    stds = measured(moved) if any(entry.start is None for entry in moved.entries) else {}
     members: dict[tuple[str, tuple[float, ...]], list[Entry]] = {}
     for entry in moved.entries:
-        key = entry.optimizer or plan.optimizer, entry.exponents if entry.roles else ()
-        members.setdefault(key, []).append(entry)
+        powers = (*entry.exponents, *entry.depth.exponents) if entry.roles else ()
+        members.setdefault((entry.optimizer or plan.optimizer, powers), []).append(entry)
     groups = []
     for (optimizer, _), entries in members.items():
+        first = entries[0]
         scales = {
-            name: (moved.scale(exponent), exponent)
-            for name, exponent in zip(SETTINGS, entries[0].exponents, strict=True)
+            name: (moved.scale(exponent, over_depth), exponent, over_depth)
+            for name, exponent, over_depth in zip(SETTINGS, first.exponents, first.depth.exponents, strict=True)
             if name != "eps" or not member(optimizer).without_eps
         }
-        tuned = {name: given.get(f"{optimizer}.{name}", given.get(name)) for name in scales}
+        tuned = {name: common.get(f"{optimizer}.{name}", common.get(name)) for name in scales}
         values = {name: value * scales[name][0] for name, value in tuned.items() if value is not None}
-        groups.append(Group(optimizer, {entry.pattern: entry.roles for entry in entries}, scales, values))
-    return Transfer(moved, given, tuple(groups))
+        found = ((each.pattern, stds.get(each.pattern, _std(plan, moved, each))) for each in entries)
+        known = {pattern: std for pattern, std in found if std is not None}
+        groups.append(Group(optimizer, {entry.pattern: entry.roles for entry in entries}, scales, values, known))
+    return Transfer(moved, given, tuple(groups), horizon, sized)
+
+
+def _at_sizes(plan: Plan, start: RunSize, to: RunSize) -> Plan:
+    """The plan between these sizes. Raises UserError for a depth that it does not go over."""
+    width = (start.width or plan.base_width, to.width or start.width or plan.base_width)
+    if start.depth is None or to.depth is None or (start.depth == to.depth and not plan.depth_name):
+        return replace(plan, base_width=width[0], width=width[1], depth=plan.base_depth)
+    if not plan.depth_name:
+        raise UserError(
+            f"depth {start.depth} → {to.depth}: this plan does not go over depth",
+            "muaudit convert --base-depth N makes one that does; or name the model in place of the plan",
+        )
+    return replace(plan, base_width=width[0], width=width[1], base_depth=start.depth, depth=to.depth)
+
+
+def _std(plan: Plan, moved: Plan, entry: Entry) -> float | None:
+    """The rms to initialize with at the new size: the model's own one there, scaled; None where that is not known."""
+    start = entry.start
+    if start is None:
+        return None
+    own = start.rms * (1.0 if start.constant else (moved.width / plan.base_width) ** start.exponent)
+    return own * moved.scale(entry.exponents[0], entry.depth.exponents[0])
 
 
 def as_data(transfer: Transfer) -> dict[str, Any]:
@@ -95,8 +151,11 @@ def as_data(transfer: Transfer) -> dict[str, Any]:
         "width_name": plan.width_name,
         "from": transfer.start,
         "to": transfer.to,
+        **({"depth_name": plan.depth_name, "from_depth": plan.base_depth, "to_depth": plan.depth}
+           if plan.depth_name else {}),
         "optimizer": plan.optimizer,
         "given": dict(transfer.given),
+        **({"recipe": _horizon_data(transfer.horizon)} if transfer.horizon is not None else {}),
         "groups": [
             {
                 **({"optimizer": group.optimizer} if transfer.several else {}),
@@ -104,17 +163,38 @@ def as_data(transfer: Transfer) -> dict[str, Any]:
                 "init_scale": group.scales["init"][0],
                 **{
                     name if name in group.values else f"{name}_scale": group.values.get(name, factor)
-                    for name, (factor, _) in group.scales.items()
+                    for name, (factor, *_) in group.scales.items()
                     if name != "init"
                 },
-                "exponents": {name: exponent for name, (_, exponent) in group.scales.items()},
+                "exponents": {name: exponent for name, (_, exponent, _) in group.scales.items()},
+                **({"depth_exponents": {name: exponent for name, (_, _, exponent) in group.scales.items()}}
+                   if plan.depth_name else {}),
+                **({"init_std": dict(group.stds)} if group.stds else {}),
             }
             for group in transfer.groups
         ],
         "multipliers": [
-            {"module": hook.module, "on": hook.on, "scale": plan.scale(hook.exponent), "exponent": hook.exponent}
+            {"module": hook.module, "on": hook.on, "scale": plan.multiplier(hook), "exponent": hook.exponent,
+             **({"depth_exponent": hook.depth} if plan.depth_name else {})}
             for hook in plan.hooks
         ],
         "constant": transfer.constant,
         "notes": list(plan.notes),
+    }  # fmt: skip
+
+
+def _horizon_data(horizon: Horizon) -> dict[str, Any]:
+    windows = horizon.windows()
+    batch, data = horizon.ratios
+    return {
+        "name": horizon.recipe.name,
+        "source": horizon.recipe.source,
+        "batch": [horizon.start.batch, horizon.to.batch],
+        "data": [horizon.start.data, horizon.to.data],
+        "steps": list(horizon.steps),
+        "ratios": {"m_B": batch, "m_D": data, "m_S": data / batch},
+        "factors": {name: horizon.factor(name) for name in ("lr", "weight_decay", "beta1", "beta2", "eps")},
+        "decay_window": list(windows) if windows else None,
+        "others": horizon.others(),
+        "not_known": list(horizon.not_known()),
     }
