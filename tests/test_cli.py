@@ -146,9 +146,9 @@ def test_the_options_are_frozen() -> None:
         "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],
         "coord-check": [
-            "--compare", "--compare-plan", "--debug", "--device", "--dtype", "--format", "--from", "--init",
-            "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan", "--plot", "--seed",
-            "--seeds", "--set", "--spectral", "--steps", "--timeout", "--width", "--widths",
+            "--compare", "--compare-plan", "--debug", "--depths", "--device", "--dtype", "--format", "--from",
+            "--init", "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan",
+            "--plot", "--seed", "--seeds", "--set", "--spectral", "--steps", "--timeout", "--width", "--widths",
         ],
         "sweep": [
             "--base-width", "--batch-size", "--budget", "--compare", "--convert", "--data", "--debug", "--device",
