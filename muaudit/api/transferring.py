@@ -12,7 +12,7 @@ from ..report.layout import Line
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
 from ..transfer.carry import Transfer, as_data, carry
-from ..transfer.sizes import RunSize, check_pair, of_numbers, parse_size
+from ..transfer.run_size import RunSize, check_pair, of_numbers, parse_size
 from ..transfer.transfer_lines import transfer_lines
 from ..transfer.transfer_task import plan_for
 from .given_targets import Given, options_of, target_of

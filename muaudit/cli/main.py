@@ -15,7 +15,7 @@ from muaudit.cli.version import print_version
 COMMANDS = {
     "check": "Report what breaks as the model widens, and the fix.",
     "convert": "Plan the conversion to µP, and convert checkpoints.",
-    "transfer": "Print every hyperparameter at another width.",
+    "transfer": "Print every hyperparameter at another width, depth, batch and duration.",
     "coord-check": "Train a few steps at several widths and measure.",
     "sweep": "Train every width with every learning rate.",
     "init": "Find the models of a repository and configure them.",

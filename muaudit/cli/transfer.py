@@ -21,7 +21,7 @@ from muaudit.targets.options import TargetOptions, check_init, parse_inputs, par
 from muaudit.transfer.asked import Asked
 from muaudit.transfer.given import parse_values
 from muaudit.transfer.horizon import carry_over
-from muaudit.transfer.sizes import check_pair, parse_size
+from muaudit.transfer.run_size import check_pair, parse_size
 
 FORMATS = ("table", "yaml", "json")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from muaudit.transfer.sizes import RunSize
+from muaudit.transfer.run_size import RunSize
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..plan.plan import Plan
 from ..plan.scales import SETTINGS, Entry
 from .given import check_family
 from .horizon import Horizon, carry_over
-from .sizes import RunSize
+from .run_size import RunSize
 
 SCHEMA = "muaudit.transfer/1"
 

@@ -9,7 +9,7 @@ from muaudit.errors import UserError
 from muaudit.findings.power import number
 from muaudit.parametrizations.recipes import RECIPES, Recipe
 from muaudit.suggest import nearest
-from muaudit.transfer.sizes import RunSize, amount
+from muaudit.transfer.run_size import RunSize, amount
 
 BETAS = ("beta1", "beta2")
 SCHEDULE = ("warmup",)

@@ -12,7 +12,7 @@ from ..plan.plan_data import power_in_words
 from ..report.layout import BOLD, DIM, WARNING, Line, columns, line
 from .carry import Group, Transfer, as_data
 from .horizon import BETAS, Horizon
-from .sizes import amount
+from .run_size import amount
 
 _HEADS = {"lr": "lr", "weight_decay": "weight decay", "eps": "eps"}
 

@@ -15,7 +15,7 @@ from . import transfer_lines
 from .asked import Asked
 from .carry import carry
 from .init_stds import init_stds
-from .sizes import RunSize
+from .run_size import RunSize
 
 
 def transferred(target: str | None, options: TargetOptions, asked: Asked) -> str:
