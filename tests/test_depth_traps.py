@@ -138,7 +138,8 @@ def test_depth_mup_is_lazy_to_completep_and_right_to_itself() -> None:
         inside = list(model.blocks.parameters())  # type: ignore[union-attr, operator]
         rest = [p for name, p in model.named_parameters() if not name.startswith("blocks.")]
         m = len(model.blocks) / traps.BASE  # type: ignore[arg-type]
-        return torch.optim.AdamW([{"params": inside, "lr": 1e-3 * m**-0.5}, {"params": rest, "lr": 1e-3}])
+        groups = [{"params": inside, "lr": 1e-3 * m**-0.5}, {"params": rest, "lr": 1e-3}]
+        return torch.optim.AdamW(groups, weight_decay=0.0)
 
     target = from_functions(build, batch=traps.batch, optimizer=optimizer, widths=(32, 64), depths=(2, 4))
     assert codes(audit_over_depth(target)) == [("MUP710", "advice")]

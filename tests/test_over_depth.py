@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -92,3 +93,41 @@ def test_equivalent_changes_are_silent() -> None:
     """A constant moved from the up-projection's init and learning rate into the gate's partner is the same model."""
     moved = {r"mlp\.up": 0.5, r"mlp\.down": -0.5}
     assert said("llama", deep.Scheme(init=moved, lr=moved)) == []
+
+
+def with_settings(eps: Callable[[bool, float], float], decay: Callable[[bool, float], float]) -> list[tuple[str, int]]:
+    """Rules and numbers of tensors for a CompleteP model whose factor is in the last weights; both by (last, m)."""
+
+    def build(width: int, depth: int = 64) -> torch.nn.Module:
+        return deep.Gpt(depth, deep.Scheme(place="absorbed"))
+
+    def optimizer(model: deep.Deep) -> torch.optim.Optimizer:
+        made = deep.optimizer(model)
+        for group in made.param_groups:
+            last = group["lr"] < 1e-3
+            group |= {"eps": eps(last, model.m), "weight_decay": decay(last, model.m)}
+        return made
+
+    target = from_functions(build, batch=lambda: deep.batch("gpt"), optimizer=optimizer, widths=(32, 64), depths=(4, 8))
+    return [(each.rule, len(each.tensors)) for each in audit_over_depth(target).violations]
+
+
+def test_eps_inside_of_branches_is_held_against_the_gradients_of_the_whole_model() -> None:
+    """CompleteP, Table 1: eps × 1/m inside; not of what keeps the factor itself (4 of 12 tensors in 4 blocks)."""
+    assert with_settings(lambda last, m: 1e-3, lambda last, m: 0.0) == [("MUP707", 32)]
+    assert with_settings(lambda last, m: 1e-3 if last else 1e-3 / m, lambda last, m: 0.0) == []
+    assert with_settings(lambda last, m: 1e-15, lambda last, m: 0.0) == []
+
+
+def test_decay_follows_a_learning_rate_that_follows_depth() -> None:
+    assert with_settings(lambda last, m: 1e-15, lambda last, m: 0.1) == [("MUP712", 16)]
+    assert with_settings(lambda last, m: 1e-15, lambda last, m: 0.1 * m if last else 0.1) == []
+
+
+def test_a_derivation_over_depth_is_in_powers_of_the_number_of_blocks() -> None:
+    report = audited("gpt", deep.Scheme())
+    steps = [each.result for each in report.derivations["blocks.1.mlp.down.weight"]]
+    assert "used inside of a branch" in steps
+    assert "constants on this path multiply the use by L^-1" in steps
+    assert not any("n^" in each for each in steps)
+    assert any("L^" in each.result for each in report.derivations["blocks.1.mlp.down"])

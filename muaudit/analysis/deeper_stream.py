@@ -92,11 +92,17 @@ def _groups(numbers: Sequence[float], apart: float) -> int:
 
 
 def _by_place(deeper: Program, stream: Stream) -> Iterator[Unread]:
-    """Constants on one line that are another number in every block: how they follow depth, two probes do not show."""
-    found: dict[tuple[str | None, int | None, str], list[Value]] = {}
+    """Constants that are another number in every block: how they follow depth, two probes do not show.
+
+    Of several on one line, the first of one block is held against the first of the others, and so on.
+    """
+    found: dict[tuple[str | None, int | None, str, int], list[Value]] = {}
+    before: dict[tuple[object, ...], int] = {}
     for v in deeper.values:
         if v.kind == "scale" and not v.weight and any(number >= 0 for _, number in stream.origins[v]):
-            found.setdefault((v.op.file, v.op.line, pattern_of(v.op.module)), []).append(v)
+            here = v.op.file, v.op.line, v.op.module, stream.origins[v]
+            place = before[here] = before.get(here, 0) + 1
+            found.setdefault((v.op.file, v.op.line, pattern_of(v.op.module), place), []).append(v)
     for values in found.values():
         numbers = sorted({v.factor for v in values if v.factor})
         if _groups(numbers, _SAME) > 2:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from math import isinf
 
 from ..findings.model import Step
-from ..findings.power import power
+from ..findings.power import fraction, power
 from ..judge.edits import Judged
 from ..optimizers import families
 from ..program.kinds import meaning
@@ -21,12 +21,14 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
     """Steps by parameter or activation name, worked out when asked for."""
 
     def __init__(
-        self, scaling: Scaling, prediction: Prediction, activations: Mapping[str, Value], aliases: Mapping[str, str]
-    ) -> None:
+        self, scaling: Scaling, prediction: Prediction, activations: Mapping[str, Value], aliases: Mapping[str, str],
+        symbol: str = "n",
+    ) -> None:  # fmt: skip
         self.scaling = scaling
         self.prediction = prediction
         self.activations = activations
         self.aliases = aliases
+        self.symbol = symbol
         self.uses: dict[str, list[Judged]] = {}
         for judged in scaling.judged:
             if judged.use.tensor:
@@ -46,13 +48,16 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
     def __len__(self) -> int:
         return len(self.aliases) + len(self.activations)
 
+    def _power(self, exponent: float | None) -> str:
+        return power(exponent, self.symbol)
+
     # -- a parameter ---------------------------------------------------------------------------------------------------
 
     def _tensor(self, name: str) -> Iterator[Step]:
         init, how = self.scaling.inits.get(name), self.scaling.trained.get(name)
         if init is not None:
             exponent = init.raw if init.exponent is None else init.exponent
-            sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g} = {power(exponent)}"
+            sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g} = {self._power(exponent)}"
             yield Step(
                 "initialization", None, None, f"{sizes} (± {init.error:.3f})", "log ratio of the rms at both probes"
             )
@@ -61,7 +66,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
                 "learning rate",
                 None,
                 None,
-                f"lr {how.lr:.4g} ∝ {power(how.lr_exponent)} under {how.optimizer}",
+                f"lr {how.lr:.4g} ∝ {self._power(how.lr_exponent)} under {how.optimizer}",
                 "the optimizer's param groups",
             )
         for judged in self.uses[name]:
@@ -69,25 +74,29 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
 
     def _use(self, j: Judged) -> Iterator[Step]:
         use, op = j.use, j.use.value.op
-        dims = f"contracted dim {power(use.e_in)}, its own other dims {power(use.e_out)}"
-        yield Step(
-            op.name,
-            op.file,
-            op.line,
-            f"used as {use.role}: {dims}",
-            "role from the graph: which dims are summed over, which are produced",
-        )
+        yield Step(op.name, op.file, op.line, *self._role(j))
         yield from self._path(use.value)
-        mu = j.multiplier
-        yield Step("multiplier", None, None, f"constants on this path multiply the use by {power(mu)}",
+        mu = j.multiplier - (use.alpha or 0.0)  # the sum over the blocks is none of them
+        yield Step("multiplier", None, None, f"constants on this path multiply the use by {self._power(mu)}",
                    "gauge invariance: only init × multiplier and lr × multiplier count (TP5 Lemma J.1)")  # fmt: skip
         bound = "at most " if use.role == "output" else ""
-        yield Step(
-            "init needed", None, None, f"{bound}{power(j.init_required)}, found {power(j.init_found)}", _init_rule(j)
-        )
+        init = f"{bound}{self._power(j.init_required)}, found {self._power(j.init_found)}"
+        yield Step("init needed", None, None, init, self._init_rule(j))
         how = self.scaling.trained.get(use.tensor)
         family = how.family if how else "adam"
-        yield Step("lr needed", None, None, f"{power(j.lr_required)}, found {power(j.lr_found)}", _lr_rule(family))
+        rate = f"{self._power(j.lr_required)}, found {self._power(j.lr_found)}"
+        yield Step("lr needed", None, None, rate, self._lr_rule(j, family))
+
+    def _role(self, j: Judged) -> tuple[str, str]:
+        """What a use is, and where that is from."""
+        if self.symbol != "n":
+            where = "outside of the blocks" if j.use.alpha is None else "inside of a branch"
+            return (
+                f"used {where}",
+                "from the graph: which sums the blocks repeat, and what makes each of their terms",
+            )
+        dims = f"contracted dim {self._power(j.use.e_in)}, its own other dims {self._power(j.use.e_out)}"
+        return f"used as {j.use.role}: {dims}", "role from the graph: which dims are summed over, which are produced"
 
     def _path(self, value: Value) -> Iterator[Step]:
         """What happens to the product until something fixes its size."""
@@ -99,7 +108,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
             current = followers[0]
             if current.kind == "view":
                 continue
-            result = f"× {power(current.c)}" if current.kind == "scale" else ""
+            result = f"× {self._power(current.c)}" if current.kind == "scale" else ""
             yield Step(
                 current.op.name, current.op.file, current.op.line, result or current.kind, meaning(current).words
             )
@@ -121,16 +130,22 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
 
     def _sized(self, value: Value) -> Step:
         size = self.prediction.sizes[value]
-        change = f", change {power(size.update)}" if not isinf(size.update) else ""
+        change = f", change {self._power(size.update)}" if not isinf(size.update) else ""
         weights = [a for a in value.args if a.weight]
         names = f" by {leaf(weights[0]).name}" if weights else ""
         return Step(
             f"{value.op.name}{names}",
             value.op.file,
             value.op.line,
-            f"init {power(size.init)}{change}",
+            f"init {self._power(size.init)}{change}",
             meaning(value).words,
         )
+
+    def _init_rule(self, j: Judged) -> str:
+        return _init_rule(j) if self.symbol == "n" else _init_rule_over_depth(j)
+
+    def _lr_rule(self, j: Judged, family: str) -> str:
+        return _lr_rule(family) if self.symbol == "n" else _lr_rule_over_depth(j)
 
 
 def _init_rule(j: Judged) -> str:
@@ -144,3 +159,22 @@ def _init_rule(j: Judged) -> str:
 def _lr_rule(family: str) -> str:
     found = families().get(family)
     return (found if found is not None and found.law is not None else families()["adam"]).rule
+
+
+# -- over depth --------------------------------------------------------------------------------------------------------
+_COMPLETEP = "CompleteP, arXiv 2505.01618"
+
+
+def _init_rule_over_depth(j: Judged) -> str:
+    if j.use.alpha is None:
+        return f"outside of the blocks nothing follows their number ({_COMPLETEP}, Table 1)"
+    return (
+        f"inside of a branch: init·multiplier L^-{fraction(j.use.alpha)} where the stream adds it, so that L random "
+        f"terms stay bounded ({_COMPLETEP}; Depth-µP, 2310.02244)"
+    )
+
+
+def _lr_rule_over_depth(j: Judged) -> str:
+    if j.use.alpha is None:
+        return f"outside of the blocks no learning rate follows their number ({_COMPLETEP}, Table 1)"
+    return f"inside of a branch: its change of the stream is L^-1, as L of them are aligned and add up ({_COMPLETEP})"

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from ..analysis import SEED, Analysis, analyse
 from ..analysis.along_depth import Depth
 from ..analysis.derivations import Derivations
+from ..findings.discrepancy import Discrepancy
 from ..findings.model import Report, Unanalysed, Verdict, Violation
+from ..judge.settings_over_depth import settings_over_depth
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
 from ..release import __version__
@@ -17,6 +19,9 @@ from .located import located
 from .not_analysed import not_analysed
 from .rows import activation_rows, aliases, tensor_rows
 from .violations import judge
+
+_GUESSED = 64.0  # times as many blocks as the first probe has, where the model has no number of its own
+_MARGIN = 10.0  # as over width
 
 
 def audit_over_depth(target: Target, *, profile: Profile | str = "completep", seed: int = SEED) -> Report:
@@ -33,7 +38,7 @@ def audit_over_depth(target: Target, *, profile: Profile | str = "completep", se
 
 def _report(known: Analysis, school: Profile) -> Report:
     target, scaling = known.target, known.scaling
-    violations = judge(scaling.discrepancies, school)
+    violations = judge([*scaling.discrepancies, *_settings(known)], school)
     rows, values = activation_rows(scaling, known.prediction)
     unanalysed = tuple(_unread(known))
     axis = target.depths[0]
@@ -52,9 +57,21 @@ def _report(known: Analysis, school: Profile) -> Report:
         violations=violations,
         unanalysed=unanalysed,
         notes=(*target.notes, _held(target)),
-        derivations=Derivations(scaling, known.prediction, values, aliases(scaling)),
+        derivations=Derivations(scaling, known.prediction, values, aliases(scaling), "L"),
         axis="depth",
     )
+
+
+def _settings(known: Analysis) -> list[Discrepancy]:
+    """What the user's own optimizer sets besides learning rates, where the stack could be read."""
+    target, scaling = known.target, known.scaling
+    if target.optimizer_source.startswith("default"):
+        return []
+    axis = target.depths[0]
+    growth = axis.default / axis.probes[0] if axis.default else _GUESSED
+    margin = _MARGIN if axis.default else 1.0  # a guessed depth is no ground for a narrow call
+    gradients = scaling.aligned.narrow.grad_rms
+    return settings_over_depth(scaling.judged, scaling.trained, gradients, growth, margin)
 
 
 def _arguments(target: Target) -> str:

@@ -56,6 +56,8 @@ Aspect = Literal[
     "depth_contraction",  # the constant on a product of activations, or inside a branch, follows depth
     "skip_scaled",  # the stream is multiplied between blocks; `values` = the constant at both probes
     "skip_gain",  # the stream is multiplied by a parameter between blocks
+    "depth_decay",  # lr·wd follows depth; `values` = wd at both probes
+    "depth_eps",  # eps against gradients inside of branches; `values` = eps, the gradient at the depth that is meant
     "into_every_block",  # something from outside the stack is added to the stream in every block
     "d_head",  # advice: d_head of the proxy below 32
 ]
@@ -63,7 +65,7 @@ Aspect = Literal[
 
 OVER_DEPTH: frozenset[Aspect] = frozenset({
     "depth_ignored", "depth_in_init", "depth_lazy", "branch_multiplier", "branch_init", "branch_lr", "outside_depth",
-    "depth_contraction", "skip_scaled", "skip_gain", "into_every_block",
+    "depth_contraction", "skip_scaled", "skip_gain", "into_every_block", "depth_decay", "depth_eps",
 })  # fmt: skip
 """Aspects whose exponents are powers of the number of blocks, L."""
 

@@ -71,10 +71,12 @@ from muaudit.rules.mup703_branch_multiplier import BranchMultiplier
 from muaudit.rules.mup704_branch_lr import BranchLr
 from muaudit.rules.mup705_branch_init import BranchInit
 from muaudit.rules.mup706_outside_depth import OutsideDepth
+from muaudit.rules.mup707_branch_eps import BranchEps
 from muaudit.rules.mup708_skip_scaled import SkipScaled
 from muaudit.rules.mup709_into_every_block import IntoEveryBlock
 from muaudit.rules.mup710_lazy_blocks import LazyBlocks
 from muaudit.rules.mup711_depth_in_constant import DepthInConstant
+from muaudit.rules.mup712_decay_over_depth import DecayOverDepth
 from muaudit.rules.mup901_op_not_understood import OpNotUnderstood
 from muaudit.rules.mup902_not_a_power_law import NotAPowerLaw
 from muaudit.rules.mup903_optimizer_not_known import OptimizerNotKnown
@@ -148,10 +150,12 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     BranchLr(),
     BranchInit(),
     OutsideDepth(),
+    BranchEps(),
     SkipScaled(),
     IntoEveryBlock(),
     LazyBlocks(),
     DepthInConstant(),
+    DecayOverDepth(),
     OpNotUnderstood(),
     NotAPowerLaw(),
     OptimizerNotKnown(),

@@ -18,6 +18,7 @@ from muaudit.targets.bare import without_values
 from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
 from muaudit.targets.inputs import Form
+from muaudit.targets.layers_of_config import depth_axes_of, relayered
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, InputSpec, TargetOptions
 from muaudit.targets.parts import composed, parts_of, width_field
@@ -119,6 +120,7 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     if shrunk is None:
         raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
                         "write build(width) in a file, which returns the model at that width")  # fmt: skip
+    depths = depth_axes_of(fields, shrunk.overrides(shrunk.published), options, type(full).__name__)
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
@@ -127,7 +129,7 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     label = f"{cls.__name__}({type(full).__name__})"
     call = f"{cls.__name__}({type(full).__name__}({width}=width))"
     draft = Draft(
-        label=label, call=call, variants=_variants(full, shrunk, cls, options), path=path,
+        label=label, call=call, variants=_variants(full, shrunk, cls, options, depths), path=path,
         notes=(*notes, *shrunk.notes), forms=lambda model: _forms(model),
     )  # fmt: skip
     found = finish(draft, options)
@@ -138,7 +140,10 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     return replace(found, own=own(found, draft, vars(full), shrunk, whole, options))
 
 
-def _variants(full: Any, shrunk: Shrunk, cls: Any, options: TargetOptions) -> Iterator[Variant]:
+def _variants(
+    full: Any, shrunk: Shrunk, cls: Any, options: TargetOptions, depths: tuple[WidthAxis, ...]
+) -> Iterator[Variant]:
+    blocks = {axis.name for axis in depths}
     given = options.widths.get(shrunk.width) or options.widths.get(MAIN_AXIS)
     others = {name: sizes for name, sizes in options.widths.items() if name not in (MAIN_AXIS, shrunk.width)}
     usual = [shrunk.probes] if shrunk.probes else [PROBES[0], *PROBES[2:]]
@@ -148,12 +153,16 @@ def _variants(full: Any, shrunk: Shrunk, cls: Any, options: TargetOptions) -> It
 
         def build(sizes: Sizes) -> Any:
             size = sizes.get(shrunk.width, probes[0])  # noqa: B023 -- a variant is used up before the next is made
-            more = {name: each for name, each in sizes.items() if name != shrunk.width}
-            config = _small_config(full, {**shrunk.overrides(size), **options.set, **more}, shrunk.derived)
+            more = {name: each for name, each in sizes.items() if name != shrunk.width and name not in blocks}
+            small = {**shrunk.overrides(size), **options.set, **more}
+            small |= relayered(
+                vars(full), {**vars(full), **small}, {name: sizes[name] for name in sizes if name in blocks}
+            )
+            config = _small_config(full, small, shrunk.derived)
             _refuse_large(cls, config)
             return _model(cls, config)
 
-        yield Variant(axes, build)
+        yield Variant(axes, build, depths=depths)
 
 
 def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, ...]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.targets.bare import without_values
 from muaudit.targets.inputs import Form
+from muaudit.targets.layers_of_config import relayered
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, Own, Target
 from muaudit.targets.shrink import Shrunk
@@ -29,11 +30,14 @@ def own(
     """
 
     def sized(sizes: Sizes) -> Any:
-        more = {name: size for name, size in sizes.items() if name != shrunk.width}
+        layers = {name: size for name, size in sizes.items() if name in {axis.name for axis in target.depths}}
+        more = {name: size for name, size in sizes.items() if name != shrunk.width and name not in layers}
         width = sizes[shrunk.width]
         if width != shrunk.published and more:
             raise UserError(f"with several widths the whole model is known at {shrunk.width} {shrunk.published} alone")
-        return make({**grown(fields, shrunk, width), **options.set, **more})
+        changed = {**grown(fields, shrunk, width), **options.set, **more}
+        own_layers = all(fields.get(name) == count for name, count in layers.items())
+        return make(changed if own_layers else {**changed, **relayered(fields, {**fields, **changed}, layers)})
 
     build = builder(draft, Variant(target.axes, sized))
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from muaudit.targets.layers_of_config import NUMBERS
+
 WIDTHS = ("hidden_size", "n_embd", "d_model", "dim", "embed_dim", "n_embed", "hidden_dim", "model_dim")
 FIRST = 64
 HEAD = 16
@@ -29,10 +31,6 @@ _RATIO = (
     "classifier_proj_size", "router_hidden_size", "speech_encoder_intermediate_size", "input_embedding_size",
     "output_embedding_size", "pronunciation_embed_dim", "shape_embed_dim", "ple_embed_dim",
     "speech_decoder_prenet_units", "speech_decoder_postnet_units",
-)  # fmt: skip
-_DEPTH = (
-    "num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_blocks", "encoder_layers", "decoder_layers",
-    "num_decoder_layers", "num_encoder_layers", "num_self_attends_per_block",
 )  # fmt: skip
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 _ACTIVE_COUNTS = ("num_experts_per_tok", "num_experts_per_token", "moe_top_k", "moe_k", "top_k_experts", "moe_topk")
@@ -269,7 +267,7 @@ def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _layers(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Cut the layers to one of each kind, at least two, and every list that goes by layer with them."""
-    depths = [name for name in _DEPTH if _size(fields, name)]
+    depths = [name for name in NUMBERS if _size(fields, name)]
     if not depths:
         return {}
     depth = fields[depths[0]]
