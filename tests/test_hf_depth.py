@@ -1,0 +1,56 @@
+"""Published configurations over depth: audited with more layers, and converted along both axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from muaudit.audit import audit
+from muaudit.audit.over_depth import audit_over_depth
+from muaudit.convert.planner import make_plan
+from muaudit.errors import UserError
+from muaudit.plan.planned import planned
+from muaudit.targets import TargetOptions, resolve
+from muaudit.targets.layers_of_config import relayered
+
+pytest.importorskip("transformers")
+FOLDER = Path("fixtures/hf")
+OTHERS = ("gemma", "gemma3", "granite", "llama", "mistral", "olmo2", "qwen2", "qwen3", "mixtral", "mamba", "falcon_h1")
+
+
+def test_gpt2_has_the_root_of_depth_in_its_init_alone() -> None:
+    """GPT-2: 1/sqrt(2L) on what the residual layers start with (Radford et al. 2019, section 2.3)."""
+    target = resolve(str(FOLDER / "gpt2"), TargetOptions())
+    report = audit_over_depth(target)
+    assert [each.rule for each in report.violations] == ["MUP702"]
+    assert (report.width_name, report.probes, report.unanalysed) == ("n_layer", (2, 4), ())
+    assert target.depths[0].default == 48
+
+
+@pytest.mark.parametrize("name", ["qwen3", *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)])
+def test_converted_over_width_and_depth_it_is_clean_on_both(name: str) -> None:
+    target = resolve(str(FOLDER / name), TargetOptions())
+    assert [each.rule for each in audit_over_depth(target).violations] == ["MUP701"]
+    width = target.axes[0].probes[0]
+    turned = planned(target, make_plan(target, width, 4 * width, depths=(2, 16)))
+    for report in (audit(turned), audit_over_depth(turned)):
+        assert [each.message for each in report.violations if each.severity == "error"] == []
+        assert report.unanalysed == ()
+
+
+def test_what_goes_by_layer_goes_on_in_the_same_order() -> None:
+    published = {
+        "num_hidden_layers": 6, "layer_types": ["a", "a", "b"] * 2, "pair": [1.0, 2.0], "ids": {"0": "x", "2": "y"},
+        "block_pattern": "MM*MM*",
+    }  # fmt: skip
+    small = published | {"num_hidden_layers": 2, "layer_types": ["a", "b"], "block_pattern": "M*", "ids": {0: "x"}}
+    assert relayered(published, small, {"num_hidden_layers": 5}) == {
+        "num_hidden_layers": 5, "layer_types": ["a", "b", "a", "b", "a"], "block_pattern": "M*M*M",
+        "ids": {0: "x", 2: "x", 4: "x"},
+    }  # fmt: skip
+
+
+def test_a_name_that_is_no_number_of_layers_is_refused() -> None:
+    with pytest.raises(UserError, match="has no field 'n_layers' that is a number"):
+        resolve(str(FOLDER / "gpt2"), TargetOptions(depths={"n_layers": (2, 4)}))
