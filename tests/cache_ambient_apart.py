@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from ambient import GROUPS, Case, tried
 
-CASES = [pytest.param(case, id=f"{group}: {case.name}") for group, cases in GROUPS.items() for case in cases]
+QUICK = 2  # of every group; the others with `pytest -m slow`
+CASES = [
+    pytest.param(case, id=f"{group}: {case.name}", marks=[pytest.mark.slow] if number >= QUICK else [])
+    for group, cases in GROUPS.items()
+    for number, case in enumerate(cases)
+]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from own_process import passes
 
 
-def test_every_change_is_noticed() -> None:
-    passes("cache_ambient_apart.py")
+@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_every_change_is_noticed(marked: str) -> None:
+    passes("cache_ambient_apart.py", marked)

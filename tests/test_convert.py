@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from bugs.plant import FIXTURES, fixture, load
+from matrix import matrix
 from test_fixtures import FAMILIES, plain_builder
 from torch import nn
 from torch.nn import functional as F
@@ -48,8 +49,7 @@ def losses(target: Target, model: nn.Module, optimizer: torch.optim.Optimizer, s
     return out
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "rmsprop"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "optimizer"), matrix(FAMILIES, ["adamw", "adam", "sgd", "rmsprop"]))
 def test_a_converted_model_is_mup(family: str, optimizer: str) -> None:
     target = target_of(family, optimizer)
     assert audit(target).count("error")
@@ -59,8 +59,7 @@ def test_a_converted_model_is_mup(family: str, optimizer: str) -> None:
     assert plan.hooks == ()  # tied heads and fused projections included
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize(("family", "optimizer"), matrix(FAMILIES, ["adamw", "sgd"]))
 def test_a_plan_for_mup_changes_nothing(family: str, optimizer: str) -> None:
     """What was converted needs no second conversion: all init scales are 1."""
     target = target_of(family, optimizer)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from matrix import matrix
 from test_convert import BASE, target_of, tied_target
 from torch import nn
 from torch.nn import functional as F
@@ -88,8 +89,7 @@ def test_copies_and_saved_states(name: str, tmp_path: Path) -> None:
     assert train(torch.load(tmp_path / "whole.pt", weights_only=False), name) == plain(name)
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
-@pytest.mark.parametrize("first", ["apply", "compile"])
+@pytest.mark.parametrize(("name", "first"), matrix(SUBJECTS, ["apply", "compile"]))
 def test_compiled(name: str, first: str) -> None:
     """In one graph, whichever comes first; benchmarks/convert_applied.py does it with inductor."""
     plan, model = subject(name)[1], fresh(name)
@@ -102,8 +102,7 @@ def test_compiled(name: str, first: str) -> None:
     assert train(compiled, name) == pytest.approx(plain(name), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
-@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize(("name", "reentrant"), matrix(SUBJECTS, [True, False]))
 def test_activation_checkpointing(name: str, reentrant: bool) -> None:
     """Every linear layer and norm, wrapped before the plan is applied and after."""
     from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from bugs.plant import FIXTURES, load
+from matrix import some
 from test_convert import losses, target_of
 from torch import nn
 
@@ -73,7 +74,7 @@ def test_absorbed_trains_as_multipliers_in_the_source_do(name: str, tmp_path: Pa
     assert want[-1] < want[0]
 
 
-@pytest.mark.parametrize("model", PUBLISHED)
+@pytest.mark.parametrize("model", some(PUBLISHED, ["gemma2", "gpt2", "mamba2", "mixtral"]))
 def test_published_architectures(model: str) -> None:
     pytest.importorskip("transformers")
     for optimizer in ("adamw", "sgd") if model in ("gemma2", "gpt2", "qwen3") else ("adamw",):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from matrix import matrix
 from test_convert import BASE, losses, target_of
 from test_fixtures import FAMILIES
 from torch import nn
@@ -43,8 +44,7 @@ def trained(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
     return OPTIMIZERS[plan.optimizer](groups, **extra)
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "optimizer"), matrix(FAMILIES, list(OPTIMIZERS)))
 def test_every_formulation_is_mup(family: str, optimizer: str) -> None:
     target = target_of(family, optimizer)
     for plan in make_plans(target, BASE, 1024, FORMULATIONS[1:]):
@@ -93,8 +93,7 @@ def test_multipliers_are_on_modules_and_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "optimizer"),
-    [("gpt", "adamw"), ("gpt", "sgd"), ("llama", "adamw"), ("llama", "sgd"), ("mlp", "adam"), ("mlp", "sgd")],
+    ("family", "optimizer"), matrix(["mlp", "gpt"], ["adam", "sgd"]) + matrix(["gpt", "llama"], ["adamw", "sgd"])[1:]
 )
 @pytest.mark.usefixtures("double")
 def test_all_formulations_train_alike(family: str, optimizer: str) -> None:

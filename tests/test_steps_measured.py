@@ -13,7 +13,7 @@ from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, audit, groups
 from muaudit.findings.model import Report
 from muaudit.optimizers import Law
 from muaudit.optimizers.running import CannotRun, Setup, run
-from muaudit.optimizers.steps import Steps
+from muaudit.optimizers.steps import Steps, steps_of
 
 Rule = Callable[[torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor]
 
@@ -336,3 +336,9 @@ def test_what_orthogonalises_says_nothing_of_vectors_that_it_refuses() -> None:
 
     optimizer = stepping(rule, "Muon")([torch.nn.Parameter(torch.randn(64)), torch.nn.Parameter(torch.randn(64, 64))])
     assert judged(optimizer, ((64,), (128,))).family == "unknown"
+
+
+@pytest.mark.parametrize("name", ["Muon", "AdamW", "Adafactor", "SGD"])
+def test_torchs_own_steps_are_known_and_not_measured(name: str) -> None:
+    weight = torch.nn.Parameter(torch.randn(4, 4))
+    assert steps_of(getattr(torch.optim, name)([weight], lr=0.1), 1.0).plain

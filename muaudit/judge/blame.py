@@ -151,7 +151,7 @@ class Blame:
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
             self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._sized(),
-            self._removed(), with_constant,
+            self._removed(), self.ideal.scaled, with_constant,
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip

@@ -4,7 +4,8 @@ An explanation is a set of edits, and a gauge. Edits of one aspect, role and exp
 
     cost = Σ over causes (CAUSE + places, or IMAGINED times that)
            + TENSOR · tensors in places + INIT_BEFORE_NORM · inits that a norm removes
-           + Σ over shifts of the gauge (SHIFT · |shift|, and the claim of another size: SIZE, SIZE_ALONE or nothing)
+           + Σ over what the gauge leaves open (SHIFT · |exponent of its size where it is read|, and the claim of
+             another size: SIZE, SIZE_ALONE or nothing)
            + Σ over constants that are taken out of a line (CAUSE + 1 + LINE)
 
 `places` is the number of places that the edits of a cause stand in, repeated blocks counted once, or 1 where they are
@@ -119,15 +120,17 @@ def _add(counts: dict[_Key, int], key: _Key, times: int) -> None:
         del counts[key]
 
 
-def of_gauge(shifts: Mapping[int, float], alike: Mapping[int, int], claims: Mapping[int, float]) -> float:
+def of_gauge(
+    shifts: Mapping[int, float], alike: Mapping[int, int], claims: Mapping[int, float], scaled: Mapping[int, float]
+) -> float:
     """What a gauge costs by itself.
 
     alike: a number for every anchor, the same in the same place of repeated blocks. claims: what a size other than 1
-    costs, of anchors.
+    costs, of anchors. scaled: by which exponent the values of anchors are scaled before they are read.
     """
     taken: dict[tuple[int, float], float] = {}
-    for anchor, shift in shifts.items():
-        if shift:
-            key = alike.get(anchor, anchor), shift
-            taken[key] = max(taken.get(key, 0.0), claims.get(anchor, 0.0))
-    return sum(SHIFT * abs(shift) + claim for (_, shift), claim in taken.items())
+    for anchor in shifts.keys() | scaled.keys():
+        size = round(shifts.get(anchor, 0.0) + scaled.get(anchor, 0.0), 6)
+        key = alike.get(anchor, anchor), size
+        taken[key] = max(taken.get(key, 0.0), claims.get(anchor, 0.0))
+    return sum(SHIFT * abs(size) + claim for (_, size), claim in taken.items())

@@ -33,7 +33,8 @@ class Problem:
     one of these from another. edits: what makes a group right, its uses at these exponents, and whether what it makes
     has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
     place of repeated blocks; sized: those of values that a homogeneous function reads; removed: those of sizes that a
-    norm takes away. with_constant: the groups behind which a constant is written.
+    norm takes away; scaled: those of values that are scaled before they are read, and by which exponent.
+    with_constant: the groups behind which a constant is written.
     """
 
     exprs: Sequence[Expr]
@@ -44,6 +45,7 @@ class Problem:
     alike: Sequence[Sequence[int]]
     sized: frozenset[int]
     removed: frozenset[int]
+    scaled: Mapping[int, float]
     with_constant: Sequence[bool]
     tally: Callable[[], Tally]
     starts: Sequence[Shifts] = field(default_factory=list)
@@ -99,7 +101,7 @@ class _Searcher:
     @property
     def cost(self) -> float:
         claims = {anchor: self._claim(anchor) for anchor in self.shifts if anchor not in self.problem.removed}
-        return self.tally.cost + of_gauge(self.shifts, self.places, claims)
+        return self.tally.cost + of_gauge(self.shifts, self.places, claims, self.problem.scaled)
 
     def _claim(self, anchor: int) -> float:
         """What it costs that the activations of this anchor have another size: less where what makes them fits it.

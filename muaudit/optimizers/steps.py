@@ -51,7 +51,7 @@ def has_torchs_step(optimizer: Any) -> bool:
 
 
 def _is_torchs(module: str) -> bool:
-    return module.startswith("torch.optim.")
+    return f"{module}.".startswith("torch.optim.")  # Muon calls `torch.optim` itself its module
 
 
 def finds_rate(group: Mapping[str, Any]) -> bool:

@@ -50,6 +50,7 @@ class Ideal:
     unknown: list[Value]
     unjudged: dict[str, tuple[Op, str]] = field(default_factory=dict)
     sized: frozenset[int] = frozenset()  # the anchors that are sizes of values which a homogeneous function reads
+    scaled: dict[int, float] = field(default_factory=dict)  # anchors of values that are scaled before they are read
 
     def number(self, expr: Expr, shifts: dict[int, float]) -> float:
         """The value of an exponent under the given anchor shifts."""
@@ -101,6 +102,7 @@ class Solver:
         self.between: list[tuple[Expr, float]] = []  # first factors of products of matrices: what they make is size 1
         self.products: list[tuple[Value, list[Use]]] = []  # of a weight and an activation, with the uses in the weight
         self.sized: set[int] = set()  # anchors of values that a homogeneous function reads
+        self.scaled: dict[int, float] = {}  # anchors of values that are scaled before they are read, and by how much
         self.derived: set[Value] = set()  # made from derivatives that the forward computes
         self._first: dict[str, Expr] = {}  # φ of the first use of every parameter
         self._used: set[str] = set()  # the parameters with a use that is not a derivative
@@ -271,7 +273,7 @@ class Solver:
                 reason = "only a derivative that the forward computes depends on it"
                 self.listed.setdefault(op.meta["param"], (self.program.aligned.by_node[op], reason))
         return Ideal(self.system, self.phi, self.uses, anchors, self.conflicts, self.unknown, self.listed,
-                     frozenset(self.sized))  # fmt: skip
+                     frozenset(self.sized), {a: c for a, c in self.scaled.items() if c})  # fmt: skip
 
     def _pin_stream(self, v: Value) -> None:
         """What a block finds in the stream is of size 1, before anything is said of what it adds."""
@@ -317,6 +319,8 @@ class Solver:
                 anchor = self._close(self.phi[target], anchors)
                 if anchor is not None and wish == Wish.HOMOGENEOUS:
                     self.sized.add(anchor)
+                if anchor is not None and value in self.phi:
+                    self.scaled[anchor] = self.system.reduce(self.phi[value] - self.phi[target]).const
         for inner, e_in in self.between:
             self._close(inner + e_in, anchors)
         rank = {"contraction": 2, "attention": 2, "tensor": 1}
