@@ -22,5 +22,7 @@ def some(cases: Sequence[Any], quick: Collection[Any], ids: Any = str) -> list[A
 
 
 def _case(case: Any, quick: bool, ids: Any) -> Any:
-    values = case if isinstance(case, tuple) else (case,)
-    return pytest.param(*values, id="-".join(map(ids, values)), marks=[] if quick else [pytest.mark.slow])
+    values = case if type(case) is tuple else (case,)
+    return pytest.param(
+        *values, id="-".join(str(ids(each)) for each in values), marks=[] if quick else [pytest.mark.slow]
+    )

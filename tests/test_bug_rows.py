@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bugs.plant import Edit
 from bugs.rows import ROWS, Row, right_models
+from matrix import some
 
 from muaudit.audit import audit
 from muaudit.findings.model import Report, Violation
@@ -48,7 +49,7 @@ def test_the_right_model_is_clean(row: Row, tmp_path: Path) -> None:
     assert (report.verdict, report.exit_code(strict=True)) == ("mup", 0)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@pytest.mark.parametrize("row", some(ROWS, ROWS[::2], label))
 def test_the_mistake_is_the_one_finding(row: Row, tmp_path: Path) -> None:
     path = written(row, (*row.right, *row.wrong), tmp_path)
     report = check(row, path)

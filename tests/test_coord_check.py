@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matrix import some
 from program import app
 from torch import nn
 
@@ -36,7 +37,10 @@ def checked(name: str, **settings: Any) -> tuple[Measurement, CheckVerdict]:
     return run, judge(run)
 
 
-@pytest.mark.parametrize("name", ["mlp/table3", "mlp/table8", "gpt/table8", "gpt/table9", "llama/table8"])
+@pytest.mark.parametrize(
+    "name",
+    some(["mlp/table3", "mlp/table8", "gpt/table8", "gpt/table9", "llama/table8"], ["mlp/table8", "gpt/table9"]),
+)
 def test_mup_is_stable_in_width(name: str) -> None:
     run, verdict = checked(name)
     assert verdict.status == "pass", [(j.activation.name, j.worst) for j in verdict.offenders + verdict.undecided]
@@ -45,7 +49,7 @@ def test_mup_is_stable_in_width(name: str) -> None:
     assert verdict.exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["mlp/sp", "gpt/sp", "llama/sp"])
+@pytest.mark.parametrize("name", some(["mlp/sp", "gpt/sp", "llama/sp"], ["gpt/sp"]))
 def test_standard_parametrization_is_not(name: str) -> None:
     _, verdict = checked(name)
     assert verdict.status == "fail"

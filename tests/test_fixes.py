@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from matrix import some
 from program import app
 
 from muaudit.cli import repair
@@ -123,8 +124,9 @@ class Net(nn.Module):
 READOUT = "self.up = nn.Linear(8, width, bias=False)\n        self.head = nn.Linear(width, classes, bias=False)"
 
 
-@pytest.mark.parametrize(
-    ("init", "forward", "cured", "text"),
+STYLES = dict(zip(
+    ["readout", "method of the logits", "positional std", "no std", "parameter", "sum as std", "scaled queries",
+     "fused"],
     [
         (READOUT, "return self.head(torch.tanh(self.up(x)))", "MUP202",
          "return self.head(torch.tanh(self.up(x))) * (64 / self.head.in_features)"),
@@ -152,10 +154,13 @@ READOUT = "self.up = nn.Linear(8, width, bias=False)\n        self.head = nn.Lin
          "        return self.head(F.scaled_dot_product_attention(q, k, x, scale=None))[0]", "MUP201",
          "scale=8 / q.size(-1))"),
     ],
-    ids=["readout", "method of the logits", "positional std", "no std", "parameter", "sum as std", "scaled queries",
-         "fused"],
-)  # fmt: skip
-def test_styles(check: Check, tmp_path: Path, init: str, forward: str, cured: str, text: str) -> None:
+    strict=True,
+))  # fmt: skip
+
+
+@pytest.mark.parametrize("style", some(list(STYLES), ["readout", "parameter", "scaled queries"]))
+def test_styles(check: Check, tmp_path: Path, style: str) -> None:
+    init, forward, cured, text = STYLES[style]
     file = tmp_path / "net.py"
     file.write_text(NET.format(init=init, forward=forward), encoding="utf-8")
     flags = ("net.py", "--input", "float32[6,8]")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,13 +149,14 @@ STATES = (
 )  # fmt: skip
 
 
-def test_no_state_of_one_target_reaches_the_next(folder: Path) -> None:
+@pytest.mark.parametrize("states", [STATES[::3], pytest.param(STATES, marks=pytest.mark.slow)], ids=len)
+def test_no_state_of_one_target_reaches_the_next(folder: Path, states: Sequence[str]) -> None:
     jobs = []
-    for number, state in enumerate(STATES):
+    for number, state in enumerate(states):
         (folder / f"first{number}.py").write_text(NET + state + "\n")
         jobs += [f"first{number}.py", "good.py"]
     (alone,) = outcomes("good.py")
-    for state, after in zip(STATES, outcomes(*jobs, processes=1)[1::2], strict=True):
+    for state, after in zip(states, outcomes(*jobs, processes=1)[1::2], strict=True):
         assert plain(after.report) == plain(alone.report), state
 
 

@@ -14,9 +14,9 @@ activations are not of size 1 is a claim of its own, as no published table has o
 explain more than a mistake (SIZE_ALONE). Where what makes the value has both the init and the learning rate that it
 takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). Where no homogeneous
 function reads the value, only matrices, its size is a matter of to which of two tensors the constant between them is
-counted: no claim, unless there is no such constant and what makes the value has not the init either (SIZE_ALONE). A
-claim is taken for nothing where it leaves nothing to explain, and like shifts of like anchors in repeated blocks count
-once.
+counted: no claim, unless there is no such constant and nothing that makes the value has the init either (SIZE_ALONE).
+A claim is taken for nothing where it leaves nothing to explain, and like shifts of like anchors in repeated blocks
+count once.
 
 A constant on a tensor that is right where what it makes has size 1, and behind which none is written, stands nowhere
 and was not left out: what such a gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the

@@ -106,13 +106,14 @@ class _Searcher:
     def _claim(self, anchor: int) -> float:
         """What it costs that the activations of this anchor have another size: less where what makes them fits it.
 
-        Where matrices alone read them, nothing, unless what makes them has not that init, and no constant behind it.
+        Where matrices alone read them, nothing, unless nothing that makes them has that init, or a constant behind it.
         """
         makers = {self.group_of[i] for i in self.holders.get(anchor, ()) if self.problem.exprs[i].terms[anchor] > 0}
         if anchor in self.problem.sized:
             return SIZE if makers and not any(self.now[number] for number in makers) else SIZE_ALONE
-        bare = [number for number in makers if not self.problem.with_constant[number]]
-        return SIZE_ALONE if any(edit.aspect != "lr" for number in bare for edit in self.now[number]) else 0.0
+        fits = [all(edit.aspect == "lr" for edit in self.now[number]) for number in makers]
+        behind = [self.problem.with_constant[number] for number in makers]
+        return 0.0 if not makers or any(fits) or any(behind) else SIZE_ALONE
 
     @property
     def complete(self) -> bool:
