@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,3 +192,48 @@ def test_a_weight_that_the_forward_trains_is_not_judged() -> None:
     report = audit(Adapted, "hidden.weight")
     assert not found(report)
     assert report.unanalysed
+
+
+FORCED = """
+import torch
+from torch import nn
+
+
+def normalize(w):
+    return w / (1e-4 + w.norm(dim=1, keepdim=True) / w.shape[1] ** 0.5)
+
+
+class Magnitude(nn.Module):
+    def __init__(self, taken, made):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(made, taken))
+
+    def forward(self, x, gain=1.0):
+        w = self.weight.to(torch.float32)
+        if {forced}:
+            with torch.no_grad():
+                self.weight.copy_(normalize(w))
+        return x @ (normalize(w) * gain / w.shape[1] ** 0.5).t()
+
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.inp, self.mid, self.out = Magnitude(16, width), Magnitude(width, width), Magnitude(width, 4)
+        self.gain = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x):
+        return self.out(self.mid(self.inp(x).relu()).relu(), self.gain)
+"""
+
+
+def test_weights_that_every_forward_writes_back_normed_are_those_weights(tmp_path: Path) -> None:
+    """EDM2 (arXiv 2312.02696) writes every weight back at length 1: as the forward norms it anyway, nothing changes."""
+    rows = []
+    for forced in ("self.training", "False"):
+        file = tmp_path / f"{forced.replace('.', '')}.py"
+        file.write_text(FORCED.format(forced=forced))
+        report = muaudit.check(str(file))
+        rows.append((report.verdict, found(report)))
+    assert rows[0] == rows[1]
+    assert ("MUP301", ("mid.weight",)) in rows[0][1]

@@ -127,10 +127,11 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     made = [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
     tested, asserted = sentinels.asserted(made), sentinels.conditions(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
-    switches = sentinels.switches(cls)
+    switches, may_be_none = sentinels.switches(cls), sentinels.compared_with_none(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
+        nothing = nothing or (leaf.value is None and path[-1] in lists and path[-1] not in may_be_none)
         leaf = dataclasses.replace(leaf, value=MISSING) if nothing else leaf
         if leaf.value is None and path[1:] == () and argnames.rank(name, argnames.WIDTH) is not None:
             leaf = dataclasses.replace(leaf, value=inside.get(name))
@@ -173,7 +174,8 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
         return _of_class(found, name, scope, optional)
     if configs.is_config_instance(default):
         return _of_instance(default, optional)
-    if (optional and default is not None) or not configs.is_config_name(name, hint):
+    called = configs.is_config_name(name, hint) or (not optional and configs.is_read_like_config(scope.cls, name, hint))
+    if (optional and default is not None) or not called:
         return None
     return _found_in_module(name, scope, optional)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from muaudit.targets.source import tree_of
+from muaudit.targets.source import class_node, tree_of
 
 _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
@@ -23,6 +23,7 @@ _NAMES = (
 _CLASS_NAME = re.compile(
     r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$"
 )
+_NO_CONFIG = re.compile(r"coder|model|net|backbone|tokenizer|embed|layer|block|head|space|env|tensor|data")
 _DEFAULT = re.compile(r"default_?(config|cfg|conf|params|hparams|args)$")
 _PLAIN = (bool, int, float, str, list, tuple, type(None))
 
@@ -54,6 +55,21 @@ def is_config_instance(value: Any) -> bool:
 def is_config_name(name: str, hint: Any) -> bool:
     """Whether an argument is called like a config and is not annotated as something plain."""
     return name in _NAMES and hint not in _PLAIN
+
+
+def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
+    """Whether a constructor does nothing with an argument but to read its fields, of which there are several."""
+    if hint is not inspect.Parameter.empty or not inspect.isclass(called) or _NO_CONFIG.search(name):
+        return False
+    node = class_node(called)
+    body = node.body if node is not None else []
+    function = next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
+    if function is None:
+        return False
+    nodes = list(ast.walk(function))
+    read = [each for each in nodes if isinstance(each, ast.Attribute) and _is_variable(each.value, name)]
+    uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == name]
+    return len({each.attr for each in read}) > 1 and len(uses) == len(read)
 
 
 def fits(name: str, hint: Any, given: Any) -> bool:

@@ -106,6 +106,10 @@ def _is_width(name: str) -> bool:
 def module_classes(module: ModuleType) -> dict[str, type]:
     """The models a module defines, or else those that it imports from its own neighbours."""
     classes = {name: value for name, value in vars(module).items() if is_model_class(value)}
+    aliases = {
+        name for name, value in classes.items() if name != value.__name__ and classes.get(value.__name__) is value
+    }
+    classes = {name: value for name, value in classes.items() if name not in aliases}
     own = {name: value for name, value in classes.items() if value.__module__ == module.__name__}
     package = module.__name__.partition(".")[0]
     near = {name: value for name, value in classes.items() if value.__module__.partition(".")[0] == package}

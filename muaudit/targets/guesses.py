@@ -79,6 +79,8 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
     if _TOKENS.fullmatch(name) or "int" in _said(argument) or "long" in _said(argument):
         others.sort(key=lambda guess: guess[1].dtype != "int64")
         first.sort(key=lambda guess: guess[1].dtype != "int64")
+    elif _CONTEXT.fullmatch(name):  # what another model makes
+        others.sort(key=lambda guess: guess[1].dtype == "int64" or len(guess[1].dims) != 3)
     elif _IMAGES.fullmatch(name):
         others.sort(key=lambda guess: len(guess[1].dims) != 4)
     dims = _annotated(argument) or rank(model, argument.name)
@@ -113,7 +115,9 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if name in _PLACES:
         yield ("plain",), 0
     if _LENGTHS.fullmatch(name):
-        yield ("lengths",), Filled("int64", (rows,), None, _int(main.dims[-1 if len(main.dims) < 3 else 1]))
+        length = _int(main.dims[-1 if len(main.dims) < 3 else 1])
+        yield ("lengths",), Filled("int64", (rows,), None, length)
+        yield ("lengths", "column"), Filled("int64", (rows, 1), None, length)
     if _STATES.fullmatch(name):
         yield from _states(model, main)
         yield ("nothing",), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,9 +27,11 @@ from muaudit.targets.guesses import (
 )
 from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
+from muaudit.targets.readers import reader
 
 _SEED = 20_220_307
-_MAINS, _VARIED, _COMBINATIONS, _FAR = 48, 8, 24, 6
+_MAINS, _VARIED, _COMBINATIONS, _FAR, _FEW_MAINS = 48, 8, 24, 6, 3
+_MOST_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
         is_side(each) and (at > 0 or each.name not in ("h", "state", "states")) for at, each in enumerate(required)
     ]
     place = next((at for at, side in enumerate(sides) if not side), 0)
-    mains = list(itertools.islice(_distinct(main_guesses(model, required[place], hints)), _MAINS))
+    guesses = (each for each in _distinct(main_guesses(model, required[place], hints)) if not _is_vast(each[1]))
+    mains = list(itertools.islice(guesses, _MAINS))
     left_out = [each for each in parameters if each not in required and each.default is None and is_known(each)]
     for key, main in mains:
         yield from _beside(model, parameters, required, place, (key, main), hints, 1)
@@ -107,6 +111,20 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
         yield from _beside(model, parameters, required, place, (key, main), hints, _COMBINATIONS)
     for key, main in mains[:_VARIED] if left_out else ():
         yield from _beside(model, parameters, [*required, *left_out], place, (key, main), hints, _COMBINATIONS)
+    read = [each for each in parameters if each not in (*required, *left_out) and _may_be_given(model, each)]
+    for key, main in mains[:_FEW_MAINS] if read else ():
+        for given in ([each] for each in read):
+            yield from _beside(model, parameters, [*required, *left_out, *given], place, (key, main), hints, _VARIED)
+
+
+def _may_be_given(model: nn.Module, argument: inspect.Parameter) -> bool:
+    """Whether an argument that may be left out is one that a layer reads: some forwards want one of several."""
+    return argument.default is None and argument.name not in TARGET_NAMES and reader(model, argument.name) is not None
+
+
+def _is_vast(slot: InputSpec) -> bool:
+    """Whether a tensor has more numbers than any that a small model is tried with: images of a thousand channels."""
+    return math.prod(each for each in slot.dims if isinstance(each, int)) > _MOST_NUMBERS
 
 
 def _beside(

@@ -53,8 +53,9 @@ def literals(file: str | None) -> Iterator[Literal]:
     """The layers of a file whose sizes are numbers in the code, in the order of its lines."""
     tree = tree_of(file)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
+    yield from _assigned(tree, calls) if tree is not None else ()
     for call in sorted(calls, key=lambda each: each.lineno):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = _layer(call)
         own = isinstance(call.func, ast.Name) and name[:1].isupper() and not _NO_LAYER.search(name)  # DoubleConv(3, 64)
         if name not in _LAYERS and not own:
             if isinstance(call.func, ast.Attribute) and _MAKES.search(name):  # self._make_layer(block, 64, 2)
@@ -68,6 +69,23 @@ def literals(file: str | None) -> Iterator[Literal]:
         taken = tuple(n for place, each in pairs if place == 0 and (n := _number(each)))
         if made or taken:
             yield Literal(call.lineno, ast.unparse(call), made, taken)
+
+
+def _assigned(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:
+    """Numbers that constructors give to a name of their own which sizes a layer: `self.d_model = 30`."""
+    sizes = {ast.unparse(each) for call in calls if _layer(call) in _LAYERS for each in call.args[:2]}
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    for statement in (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Assign)):
+        pairs = [(target, statement.value) for target in statement.targets]
+        if isinstance(statement.targets[0], ast.Tuple) and isinstance(statement.value, ast.Tuple):
+            pairs = list(zip(statement.targets[0].elts, statement.value.elts, strict=False))
+        numbers = tuple(n for name, value in pairs if ast.unparse(name) in sizes and (n := _number(value)))
+        if numbers:
+            yield Literal(statement.lineno, ast.unparse(statement), numbers, numbers)
+
+
+def _layer(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _number(node: ast.expr) -> int:

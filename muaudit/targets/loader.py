@@ -59,11 +59,14 @@ class _AboveFinder:
     """Finds what nothing else does in the folders above the target's: a repository's root, where its scripts are run.
 
     They are searched last, and no further than the root of the repository, or of what lies below the working directory.
+    So are the folders of the target's package: scripts that stand in one of them are run from there.
     """
 
-    def __init__(self, below: _FolderFinder) -> None:
+    def __init__(self, below: _FolderFinder, own: Path) -> None:
         self.below = below
-        self.folders = [str(folder) for folder in _folders_above(Path(below.folder))]
+        root = Path(below.folder)
+        inner = [each for each in (own, *own.parents) if each != root and each.is_relative_to(root)]
+        self.folders = [str(folder) for folder in (*inner, *_folders_above(root))]
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -90,7 +93,7 @@ def load_file(path: Path) -> ModuleType:
     path = path.resolve()
     source = _read(path)
     root, dotted = _package_of(path, b"from .." in source)
-    finder = _make_importable(root)
+    finder = _make_importable(root, path.parent)
     if "." in dotted:
         _forget_copy(dotted.partition(".")[0], root)
     with _importing(path.name, path):
@@ -228,10 +231,12 @@ def _new_module(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _make_importable(folder: Path) -> _FolderFinder:
-    """Let the target import its siblings; a former target's folder and siblings make room."""
+def _make_importable(folder: Path, own: Path | None = None) -> _FolderFinder:
+    """Let the target import its siblings; a former target's folder and siblings make room. own: the target's folder."""
     for finder in [finder for finder in sys.meta_path if isinstance(finder, _FolderFinder)]:
         if finder.folder == str(folder):
+            sys.meta_path[:] = [each for each in sys.meta_path if getattr(each, "below", None) is not finder]
+            sys.meta_path.append(_AboveFinder(finder, own or folder))
             return finder
         sys.meta_path.remove(finder)
         sys.meta_path[:] = [each for each in sys.meta_path if getattr(each, "below", None) is not finder]
@@ -241,7 +246,7 @@ def _make_importable(folder: Path) -> _FolderFinder:
             sys.path.remove(finder.folder)
     finder = _FolderFinder(folder)
     sys.meta_path.insert(0, finder)
-    sys.meta_path.append(_AboveFinder(finder))
+    sys.meta_path.append(_AboveFinder(finder, own or folder))
     sys.path.append(str(folder))
     return finder
 

@@ -67,7 +67,10 @@ def runnable(cls: type) -> list[str]:
 
 
 def _stands_in(name: str) -> bool:
-    return name == "__call__" or (name != "forward" and not _NO_FORWARD.match(name))
+    import torch
+
+    own = not hasattr(torch.nn.Module, name)  # what every module has takes no tensors: train, apply
+    return name == "__call__" or (own and not _NO_FORWARD.match(name))
 
 
 def _cuts_gradients(method: Callable[..., Any]) -> bool:

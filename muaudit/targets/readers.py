@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from muaudit.targets.source import class_node
+from muaudit.targets.source import class_node, function_node
 
 _DEEP = 6  # forwards that are followed into one another
 
@@ -47,8 +47,11 @@ def rank(model: nn.Module, argument: str) -> int | None:
     return None
 
 
-def _in_forward(module: nn.Module, argument: str, path: str, depth: int) -> Reader | None:
-    forward = _forward(module)
+def _in_forward(
+    module: nn.Module, argument: str, path: str, depth: int, body: ast.FunctionDef | None = None
+) -> Reader | None:
+    """The reader of an argument of a module's forward, or of the method that this is the body of."""
+    forward = body or _forward(module)
     if forward is None or depth == 0:
         return None
     names, looped = {argument}, _looped(forward)
@@ -57,13 +60,21 @@ def _in_forward(module: nn.Module, argument: str, path: str, depth: int) -> Read
             names |= {each.id for target in node.targets for each in _first_names(target)}
         if not isinstance(node, ast.Call):
             continue
-        place = next((at for at, given in enumerate(node.args) if _passes_on(given, names)), None)
+        place: int | str | None = next((at for at, given in enumerate(node.args) if _passes_on(given, names)), None)
+        if place is None:
+            place = next((each.arg for each in node.keywords if each.arg and _passes_on(each.value, names)), None)
         parts = _attributes(node.func)
         if parts is None and isinstance(node.func, ast.Name):
             parts = looped.get(node.func.id)
         if place is None or parts is None:
             continue
         found = _resolve(module, parts)
+        method = _method(module, parts) if found is None else None
+        if method is not None:
+            name = _taken_as([each.arg for each in method.args.args][1:], place)
+            inner = _in_forward(module, name, path, depth - 1, method) if name else None
+            if inner is not None:
+                return inner
         if found is not None:
             within = _first_layer(found, _joined(path, ".".join(parts)), place, depth)
             if within is not None:
@@ -100,8 +111,15 @@ def _looped(forward: ast.FunctionDef) -> dict[str, list[str]]:
     return found
 
 
-def _first_layer(module: nn.Module, path: str, place: int, depth: int) -> Reader | None:
-    """The layer that reads argument number `place` of a module's call."""
+def _taken_as(names: list[str], place: int | str) -> str:
+    """What a function calls the argument that is given at a place or by a name; empty where it takes none there."""
+    if isinstance(place, str):
+        return place if place in names else ""
+    return names[place] if place < len(names) else ""
+
+
+def _first_layer(module: nn.Module, path: str, place: int | str, depth: int) -> Reader | None:
+    """The layer that reads the argument of a module's call that stands at a place or is given by name."""
     if _of_torch(module):
         if not isinstance(module, nn.Sequential):
             return Reader(path, module) if next(module.parameters(), None) is not None else None
@@ -112,8 +130,17 @@ def _first_layer(module: nn.Module, path: str, place: int, depth: int) -> Reader
                 return Reader(found.path, found.layer, flat or found.flat)
             flat = flat or any(word in type(part).__name__ for word in ("Flatten", "Rearrange", "Unfold"))
         return None
-    names = [each.name for each in inspect.signature(module.forward).parameters.values()]
-    return _in_forward(module, names[place], path, depth - 1) if place < len(names) else None
+    name = _taken_as([each.name for each in inspect.signature(module.forward).parameters.values()], place)
+    return _in_forward(module, name, path, depth - 1) if name else None
+
+
+def _method(module: nn.Module, parts: list[str]) -> ast.FunctionDef | None:
+    """The method of a module's own that is called: `self.forward_features(x)`."""
+    if len(parts) != 1:
+        return None
+    held = getattr(type(module), parts[0], None)
+    of_torch = str(getattr(held, "__module__", "torch.")).startswith("torch.")
+    return function_node(held) if inspect.isfunction(held) and not of_torch else None
 
 
 def _of_torch(module: nn.Module) -> bool:

@@ -87,6 +87,15 @@ def switches(called: Callable[..., Any]) -> set[str]:
     return asked - counted
 
 
+def compared_with_none(called: Callable[..., Any]) -> set[str]:
+    """The arguments of which constructors ask whether they are there: `dims is None`, `dims or [64]`, `if dims:`."""
+    found: set[str] = set()
+    for function in _constructors(called) if inspect.isclass(called) else ():
+        found |= {name for name, _ in compared(function, {}, (None,))}
+        found |= {name for node in ast.walk(function) for part in _asked(node) if (name := _name(part)) is not None}
+    return found
+
+
 def _asked(node: ast.AST) -> Iterator[ast.expr]:
     """The expressions whose truth decides something in this node."""
     if isinstance(node, (ast.If, ast.IfExp, ast.While)):

@@ -169,6 +169,7 @@ def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
             length, found = max(length, exact), found or seen
             places &= not seen or isinstance(node, ast.Compare)
             through |= _next_one(node, name)
+            changed |= isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and _is(node.value, name)
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
                 sides = (node.left, node.right)
                 changed |= any(isinstance(each, ast.List) for each in sides) and any(_is(each, name) for each in sides)

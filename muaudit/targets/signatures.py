@@ -9,7 +9,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from muaudit.targets.source import class_node, function_node
@@ -124,11 +124,21 @@ def _through_parents(cls: type) -> Iterator[tuple[str, inspect.Parameter]]:
 
 
 def _through_calls(called: Callable[..., Any], deep: int) -> Iterator[tuple[str, inspect.Parameter]]:
-    """What the classes and functions take that are called with `**kwargs` of one's own, beside what they are given."""
-    function = _behind(vars(called).get("__init__")) if inspect.isclass(called) else inspect.unwrap(called)
-    code = getattr(function, "__code__", None)
-    if code is None or not code.co_flags & inspect.CO_VARKEYWORDS:
-        return
+    """What the classes and functions take that are called with `**kwargs` of one's own, beside what they are given.
+
+    Of a class whose constructor passes all on to its parent's, that one's calls count, too.
+    """
+    inits = [_behind(vars(base).get("__init__")) for base in called.__mro__] if inspect.isclass(called) else []
+    for function in [each for each in inits if each is not None] or [inspect.unwrap(called)]:
+        code = getattr(function, "__code__", None)
+        if code is None or not code.co_flags & inspect.CO_VARKEYWORDS:
+            return
+        yield from _through_calls_of(function, code, called, deep)
+
+
+def _through_calls_of(
+    function: Callable[..., Any], code: CodeType, called: Callable[..., Any], deep: int
+) -> Iterator[tuple[str, inspect.Parameter]]:
     keywords = code.co_varnames[code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
     for call in _calls_passing(function_node(function), keywords):
         name = call.func.id if isinstance(call.func, ast.Name) else ""

@@ -35,6 +35,7 @@ from ..entries import entries
 from ..errors import UserError
 from ..ops.moves import Moves
 from ..targets.usercode import guarded, raised_by_user, user_error
+from ..thresholds import AS_INITIALIZED
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
@@ -187,8 +188,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
         node.meta["gain"] = gain_of_constant(func, args, [not (n.meta["weight"] or n.meta["data"]) for n in operands])
         if isinstance(out, torch.Tensor):  # a parameter that was clipped to where it was already stays what it is
-            same = [id(t) for t in written if id(t) in before and torch.equal(before[id(t)], t)]
-            self._rebind(out, node, [t for t in written if id(t) not in same])
+            same = [id(t) for t in written if id(t) in before and _stays(before[id(t)], t)]
+            self._rebind(out, node, [t for t in written if id(t) not in same], same)
         else:
             self._bind_outputs(out, node)
         return out
@@ -226,8 +227,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 )
                 self.bind(item, piece)
 
-    def _rebind(self, out: torch.Tensor, node: fx.Node, written: list[torch.Tensor]) -> None:
-        self.bind(out, node)
+    def _rebind(self, out: torch.Tensor, node: fx.Node, written: list[torch.Tensor], same: list[int]) -> None:
+        if id(out) not in same:
+            self.bind(out, node)
         for target in written:
             self.bind(target, node)
             whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
@@ -292,6 +294,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def written_alias(*values: Any) -> Any:
     """Stands in the graph for a tensor whose storage another operation wrote."""
     raise NotImplementedError("a marker in recorded graphs, never executed")
+
+
+def _stays(before: torch.Tensor, now: torch.Tensor) -> bool:
+    """Whether what was written into a parameter is what it held, or hardly else: weights that every forward norms."""
+    if torch.equal(before, now):
+        return True
+    if torch.is_grad_enabled() or before.shape != now.shape or not before.is_floating_point():
+        return False
+    return bool((now - before).norm() <= (AS_INITIALIZED - 1) * before.norm())
 
 
 def _storage(tensor: torch.Tensor) -> int:
