@@ -34,7 +34,7 @@ from .third_rates import with_third
 from .width import WIDTH
 
 SEED = 0
-_DRAWS = 1000  # seeds from here on are for further initializations
+DRAWS = 1000  # seeds from here on are for further initializations
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def analyse(
             model = target.build(axis.sizes(target, probe), seed)
             return axis.alike(models[0], model) if probe else model
 
-        draws = Redraws(built, seed + _DRAWS, {probe: (model, seed) for probe, model in enumerate(alike)})
+        draws = Redraws(built, seed + DRAWS, {probe: (model, seed) for probe, model in enumerate(alike)})
         scaling = derive(
             aligned, axis.known, axis.read, axis.judged, alike, draws, trained, readout_bound, lambda: _third(further)
         )

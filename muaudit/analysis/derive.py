@@ -58,7 +58,9 @@ def derive(
     in doubt.
     """
     aligned = align(None)
-    inits = known(canonical(measure(models, draws, aligned.sizes.unit, _fans(models, aligned)), aligned), aligned)
+    inits = known(
+        canonical(measure(models, draws, aligned.sizes.unit, growing_dims(models, aligned)), aligned), aligned
+    )
     program = read(settled(aligned, starts_of(inits), align, third))
     trained = canonical(trained, aligned)
     found, discrepancies = judged(program, Measured(inits, trained, readout_bound))
@@ -91,7 +93,7 @@ def canonical(by_name: Mapping[str, T], aligned: Aligned) -> dict[str, T]:
     return out
 
 
-def _fans(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[tuple[float, float], ...]]:
+def growing_dims(models: tuple[nn.Module, nn.Module], aligned: Aligned) -> dict[str, tuple[tuple[float, float], ...]]:
     """Raw and ideal growth exponents of what an init may go by: the dims that grow, and fan_in + fan_out (Glorot)."""
     wide = dict(models[1].named_parameters())
     out: dict[str, tuple[tuple[float, float], ...]] = {}

@@ -13,6 +13,7 @@ from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
 from muaudit.cli.output import write
 from muaudit.cli.pipeline import answered, audit_all, say_failures
+from muaudit.cli.read_axis import read_axis
 from muaudit.cli.repair import diff_of, make_fixes
 from muaudit.cli.report_files import check_outputs, parse_outputs, write_all
 from muaudit.cli.request import Flags, request
@@ -111,15 +112,16 @@ def check(
     """Report what breaks as the model widens, and the fix. Each finding has its line, its cause and its consequence."""
     outputs = parse_outputs(format_, output or ())
     asked = "*" if any(each.style in DERIVING for each in outputs) else why
-    wanted = request(
-        Flags(
-            target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
-            seed, config, isolated, select or (), extend_select or (), ignore or (),
-            fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, asked,
-            init=init, no_init=no_init, optimizer_kind=optimizer_kind or (), depth=depth or (),
-            axis=axis,
-        )
+    flags = Flags(
+        target, width or (), set_ or (), input_ or (), optimizer, lr_group or (), profile, target_width, plan,
+        seed, config, isolated, select or (), extend_select or (), ignore or (),
+        fix or diff or show_fixes or any(each.style == "sarif" for each in outputs), base_width, bsh, asked,
+        init=init, no_init=no_init, optimizer_kind=optimizer_kind or (), depth=depth or (),
+        axis=axis,
     )  # fmt: skip
+    if axis is not None and "=" in axis:
+        return read_axis(axis, flags, format_, output, timeout)
+    wanted = request(flags)
     settings = wanted.settings
     if diff and output:
         raise UserError("--diff prints a patch and writes nothing, so --output has nothing to write", "leave one out")

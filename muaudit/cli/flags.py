@@ -28,7 +28,10 @@ Depth = Annotated[
 ]
 Axis = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="What grows: width (default), depth, or both as width,depth."),
+    typer.Option(
+        metavar="NAME",
+        help="What grows: width (default), depth, or both as width,depth; NAME=N,N reads along any argument.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,

@@ -138,7 +138,7 @@ def _depths(spec: Spec, names: list[str], options: TargetOptions) -> tuple[Width
     asked = [name for name in (*options.depths, *own) if name != MAIN_AXIS]
     for name in asked:
         if name not in parameters:
-            raise UserError(f"{spec.where}: {spec.called} has no argument {name!r}, which is to be a depth",
+            raise UserError(f"{spec.where}: {spec.called} has no argument {name!r}, which is to grow",
                             near(name, list(parameters), "its arguments"))  # fmt: skip
     chosen = asked or [name for name in parameters if is_depth(name) and name not in names]
     found = []
