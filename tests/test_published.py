@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from bugs.plant import fixture
+from bugs.plant import FIXTURES, fixture, load
 
 import muaudit
 from muaudit.audit import audit
+from muaudit.audit.over_depth import audit_over_depth
 from muaudit.convert.planner import make_plan
 from muaudit.findings.model import Report
 from muaudit.plan.planned import planned
-from muaudit.targets import resolve
+from muaudit.targets import from_functions, resolve
 from muaudit.targets.options import TargetOptions
 
 BASE = 64
@@ -85,3 +86,51 @@ def test_a_plan_holds_for_an_optimizer_that_scales_by_width_itself() -> None:
     plan = make_plan(target, 64, 128)
     report = audit(planned(target, plan))
     assert (report.verdict, errors(report)) == ("mup", [])
+
+
+def over_depth(alpha: float, optimizer: Callable[..., Any] | None = None) -> list[tuple[str, frozenset[str]]]:
+    """Rules, and the last part of the names of what they blame, for the published groups of CompleteP."""
+    own = load(FIXTURES / "published" / "completep.py")
+
+    def build(width: int, depth: int = 2) -> Any:
+        return own.GPT(own.GPTConfig(n_layer=depth, n_embd=width, depth_alpha_exp=alpha))
+
+    target = from_functions(
+        build, batch=own.batch, loss=own.loss, optimizer=optimizer or own.optimizer, widths=own.widths,
+        depths=own.depths,
+    )  # fmt: skip
+    report = audit_over_depth(target, profile="completep" if alpha == 1 else "depth-mup")
+    assert report.unanalysed == ()
+    return [(v.rule, frozenset(name.rpartition(".")[2] for name in v.tensors)) for v in report.violations]
+
+
+def test_the_published_groups_of_completep_are_right_over_depth() -> None:
+    """EleutherAI/nanoGPT-mup, model.py, configure_optimizers."""
+    assert over_depth(1.0) == []
+
+
+def test_with_half_of_it_their_decay_is_not_made_up_for() -> None:
+    """Rates inside of blocks fall like m_L^-1/2, and weight decay is divided by the factor of width alone."""
+    assert over_depth(0.5) == [("MUP712", frozenset({"weight"}))]
+
+
+def test_biases_that_were_left_among_the_others_are_told() -> None:
+    """What other implementations of the same groups do: biases and gains of blocks keep the rate of the embedding."""
+    own = load(FIXTURES / "published" / "completep.py")
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        made = own.optimizer(model, weight_decay=0.0)
+        for group in made.param_groups:
+            if all(p.dim() == 1 for p in group["params"]):
+                group["lr_scale"] = 1.0
+        return made  # type: ignore[no-any-return]
+
+    ((rule, names),) = over_depth(0.5, optimizer)
+    assert (rule, "bias" in names) == ("MUP704", True)
+    assert over_depth(1.0, optimizer) == []
+
+
+def test_over_width_they_are_right_with_a_training_loop_that_reads_their_factors() -> None:
+    own = load(FIXTURES / "published" / "completep.py")
+    report = muaudit.check(own.build, batch=own.batch, loss=own.loss, optimizer=own.optimizer, widths=own.widths)
+    assert [(v.rule, v.severity) for v in report.violations] == [("MUP308", "warning")]

@@ -56,7 +56,7 @@ def _report(known: Analysis, school: Profile) -> Report:
         verdict=_verdict(violations, unanalysed),
         violations=violations,
         unanalysed=unanalysed,
-        notes=(*target.notes, _held(target)),
+        notes=(*target.notes, _held(target), *dict.fromkeys(_of_groups(known))),
         derivations=Derivations(scaling, known.prediction, values, aliases(scaling), "L"),
         axis="depth",
     )
@@ -83,6 +83,16 @@ def _held(target: Target) -> str:
     return f"held fixed: {', '.join(f'{name} = {size}' for name, size in target.sizes(0).items())}"
 
 
+def _of_groups(known: Analysis) -> Iterable[str]:
+    """What an audit over width finds about the optimizer's groups, whatever grows."""
+    for d in known.of_schedule:
+        if d.aspect == "group_factor":
+            whose = f"neither {d.optimizer} nor a scheduler multiplies by the groups' {d.detail}"
+            yield f"{whose}: judged as if the training loop did (muaudit explain MUP308)"
+        elif d.aspect != "schedule":
+            yield "an audit over width has findings about the groups of the optimizer"
+
+
 def _unread(known: Analysis) -> Iterable[Unanalysed]:
     """The stacks that could not be read, and what could not be judged in those that could."""
     scaling, stack = known.scaling, known.scaling.program.stack
@@ -90,7 +100,7 @@ def _unread(known: Analysis) -> Iterable[Unanalysed]:
     for each in stack.unread:
         where = (each.op.file, each.op.line) if each.op is not None else (None, None)
         yield Unanalysed(each.container or "(model)", *where, each.reason, "MUP905")
-    for d in known.of_schedule:
+    for d in (d for d in known.of_schedule if d.aspect == "schedule"):
         reason = "the scheduler changes how learning rates follow depth, which is not judged"
         yield Unanalysed(d.optimizer or "scheduler", d.file, d.line, reason, "MUP905")
     yield from not_analysed(scaling, "depth", "L")

@@ -33,7 +33,7 @@ def read_axis(axis: str, flags: Flags, format_: str, output: list[str] | None, t
         raise UserError(f"several targets are configured: {', '.join(job.name for job in jobs)}", "name one")
     (job,) = jobs
     options = replace(job.options, depths={name: sizes})
-    task = Task(job.shown, "muaudit.audit.argument_task:read", (job.text, options, job.plan, job.seed))
+    task = Task(job.shown, "muaudit.jobs.argument_task:read", (job.text, options, job.plan, job.seed))
     done = run_task(task, patience=patience(timeout))
     place = Path(output[0]) if output else None
     if format_ == "json":

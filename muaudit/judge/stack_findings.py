@@ -1,7 +1,7 @@
 """What is wrong over depth: uses judged by the engine's equations, and told as what a stack of blocks knows of.
 
 The stream is of size 1, what one of L blocks adds to it of size L^-α. Both published choices are tried, α = 1
-(CompleteP, arXiv 2505.01618) and α = 1/2 (Depth-µP, arXiv 2310.02244), and the one with less to explain is kept: a
+(CompleteP, arXiv 2505.01618) and α = 1/2 (Depth-µP, arXiv 2310.02244), and the one with less to say is kept: a
 model that follows the other school than the one asked for is told so once, not tensor by tensor.
 """
 
@@ -38,14 +38,16 @@ def explain_over_depth(program: Program, measured: Measured, alpha: float) -> tu
     if all(each.discrepancies for each in tried):  # a stream of another size is taken for one that fits everything
         others = [explained(program, measured, Edited(), each.share, pinned=False) for each in tried]
         tried = [each for each in others if not each.discrepancies] or tried
-    best = min(tried, key=lambda each: each.cost)
-    ignored = _ignored(best, stack)
+    told = [(each, _told(each, stack, alpha)) for each in tried]
+    return min(told, key=lambda pair: (len(pair[1]), pair[0].cost))
+
+
+def _told(found: Explanation, stack: Stream, alpha: float) -> list[Discrepancy]:
+    """What is said under one explanation."""
+    ignored = _ignored(found, stack)
     if ignored is not None:
-        return best, [ignored]
-    found = _Teller(best, stack).told()
-    if best.share < 1.0 <= alpha:
-        found.append(_lazy(best, stack))
-    return best, found
+        return [ignored]
+    return [*_Teller(found, stack).told(), *([_lazy(found, stack)] if found.share < 1.0 <= alpha else [])]
 
 
 # -- a stream that is no sum of equal terms --------------------------------------------------------------------------
