@@ -3,9 +3,10 @@
     python benchmarks/kill_sweep.py                # 20 kills
     python benchmarks/kill_sweep.py --kills 200 --seed 7
 
-The perceptron in fixtures/mlp/sp.py is swept, run by run and in ensembles. Each life of a sweep is a forked process
-that is killed (SIGKILL): every other one after a random time, the rest when a random one of their writes is half done.
-The next life goes on with the same results file; once a sweep has ended, its file must be the undisturbed one's.
+The perceptron in fixtures/mlp/sp.py is swept, run by run and in ensembles, and so is, by `--command`, a script that
+knows nothing of muaudit. Each life of a sweep is a forked process that is killed (SIGKILL): every other one after a
+random time, the rest when a random one of their writes is half done. The next life goes on with the same results file;
+once a sweep has ended, its file must be the undisturbed one's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -21,14 +23,29 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 FIXTURE = Path(__file__).resolve().parent.parent / "fixtures" / "mlp" / "sp.py"
-TOGETHER = (1, 4)
+BY_COMMAND = 0
+TOGETHER = (1, 4, BY_COMMAND)
+SCRIPT = """
+import math, sys
+width, lr, seed = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+print("loss", 2 - 0.1 * math.log2(width) + 0.02 * (math.log2(lr) + 7) ** 2 + 0.001 * seed)
+"""
 
 
 def sweep(results: Path, together: int) -> None:
     """One life: the whole sweep, or the rest of it."""
+    from muaudit.sweep.command_task import carry_out_elsewhere
     from muaudit.sweep.sweep_request import SweepRequest
     from muaudit.sweep.sweep_task import carry_out
 
+    if together == BY_COMMAND:
+        script = results.parent / "script.tmp"
+        script.write_text(SCRIPT)
+        command = f"{sys.executable} -S {script} {{width}} {{lr}} {{seed}}"
+        carry_out_elsewhere(
+            SweepRequest(command=command, widths="16,32,64", lr="2^-10..2^-4", near=2, seeds=2, results=results)
+        )
+        return
     carry_out(
         SweepRequest(
             target=str(FIXTURE), widths="16,32,64", lr="2^-10..2^-4", near=2, steps=30, seeds=2,
@@ -96,7 +113,7 @@ def hunt(kills: int, seed: int, folder: Path) -> tuple[int, int, list[int]]:
             sweep(resumed, together)
         else:
             by_time = chance.uniform(0, 0.7 * seconds) if len(found) % 2 else None
-            if killed(resumed, together, by_time, chance.randrange(runs // together)):
+            if killed(resumed, together, by_time, chance.randrange(runs // max(1, together))):
                 found.append(max(0, len(resumed.read_bytes().splitlines()) - 1) if resumed.exists() else 0)
                 continue
         assert resumed.read_bytes() == whole[together], f"after {len(found)} kills: {resumed.read_text()[-300:]}"

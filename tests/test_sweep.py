@@ -397,3 +397,58 @@ def test_seeds_are_added_where_they_tell_and_a_killed_sweep_goes_on(
     run(*flags, "--until-decided", "--results", "part.jsonl")
     assert (here / "part.jsonl").read_text() == "".join(whole)
     assert untimed(capsys.readouterr().out).replace("part.", "whole.") == untimed(first)
+
+
+LOW = """
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+class Net(nn.Module):
+    def __init__(s, width):
+        super().__init__(); s.a = nn.Linear(32, width); s.b = nn.Linear(width, width); s.c = nn.Linear(width, 10)
+
+    def forward(s, x): return s.c(s.b(s.a(x).relu()).relu())
+
+def build(width): return Net(width)
+
+def batches(width, seed):
+    g = torch.Generator().manual_seed(seed)
+    while True:
+        x = torch.randn(16, 32, generator=g); yield x, x[:, :10].argmax(-1)
+
+def loss(o, b): return F.cross_entropy(o, b[1])
+"""
+BY_HEART = (
+    LOW.partition("def batches")[0]
+    + """
+g = torch.Generator().manual_seed(0); X = torch.randn(64, 32, generator=g); Y = X[:, :10].argmax(-1)
+
+def batch(width): return X, Y
+
+def loss(o, b): return F.cross_entropy(o, b[1])
+"""
+)
+
+
+def swept(here: Path, capsys: pytest.CaptureFixture[str], model: str, *flags: str) -> dict[str, Any]:
+    (here / "model.py").write_text(model)
+    assert run("model.py", *flags, "--widths", "64,128", "--results", "case.jsonl", "--format", "json") in (0, 1)
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+@pytest.mark.slow
+def test_learning_rates_so_small_that_nothing_is_learned_have_not_diverged(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = swept(here, capsys, LOW, "--lr", "1e-7,1e-6,1e-4,1e-3,1e-2", "--steps", "50")
+    assert {row["lr"] for row in rows(here / "case.jsonl") if row["loss"] is None} == set()
+    assert report["verdicts"][0]["optima"][0]["best_run"] == 1e-2
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_learned_by_heart_decides_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = swept(here, capsys, BY_HEART, "--lr", "2^-8,2^-7", "--steps", "500", "--seeds", "1")
+    assert report["verdicts"][0]["status"] == "undecided"
+    assert "learned by heart" in report["verdicts"][0]["reasons"][0]

@@ -44,6 +44,28 @@ def test_all_functions_of_a_spec_are_used(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == ""
 
 
+def test_what_the_forward_does_not_take_goes_to_the_loss() -> None:
+    """`(inputs, targets)` as a DataLoader gives them: cross entropy for classes, the squared error for numbers."""
+    x, classes, numbers = torch.randn(64, 20), torch.randint(0, 3, (64,)), torch.randn(64, 3)
+
+    def build(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(20, width), nn.ReLU(), nn.Linear(width, 3))
+
+    for targets, expected in ((classes, nn.functional.cross_entropy), (numbers, nn.functional.mse_loss)):
+        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, targets), batch_size=16, shuffle=True)
+        target = from_functions(build, batches=loader)
+        assert target.data is not None
+        stream, again = target.data(target.sizes(0), 0), target.data(target.sizes(0), 0)
+        inputs, same = next(stream), next(again)
+        assert torch.equal(inputs.args[0], same.args[0])
+        assert not torch.equal(inputs.args[0], next(target.data(target.sizes(0), 1)).args[0])
+        output = target.build(target.sizes(0), 0)(*inputs.args)
+        assert len(inputs.args) == 1
+        assert target.loss(output, inputs) == expected(output, inputs.raw[1])
+    with pytest.raises(UserError, match="fits no standard loss"):
+        from_functions(build, batch=lambda width: (x, torch.randn(64, 2)))
+
+
 def test_same_seed_same_weights_and_the_same_data_at_every_width(tmp_path: Path) -> None:
     target = resolve(write(tmp_path, SPEC))
     first, again, other = (target.build({"width": 32}, seed)[0].weight for seed in (0, 0, 1))

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UserError
 from ..report.layout import Line
 from ..suggest import nearest
+from ..sweep.command_task import carry_out_elsewhere
 from ..sweep.result import SweepResult, to_json
 from ..sweep.sweep_lines import sweep_lines
 from ..sweep.sweep_plot import plot
@@ -97,7 +98,8 @@ def sweep(
         **{name: _as_asked(name, value) for name, value in options.items()},
     )
     check_request(request)
-    measured, tolerance = carry_out(request, progress)
+    run = carry_out_elsewhere if request.elsewhere else carry_out
+    measured, tolerance = run(request, progress)
     return Swept(measured, [judge(curves, tolerance) for curves in measured.curves])
 
 
@@ -105,6 +107,6 @@ def _as_asked(name: str, value: Any) -> Any:
     """Paths from texts, and several values from one."""
     if name in ("plan", "results"):
         return None if value is None else Path(value)
-    if name in ("hp", "width", "set", "input"):
+    if name in ("hp", "width", "set", "input", "columns"):
         return (value,) if isinstance(value, str) else tuple(value)
     return value

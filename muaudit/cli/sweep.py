@@ -134,6 +134,35 @@ def sweep(
     ] = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Train by this command in place of a target: 'python train.py --width {width} --lr {lr} --seed "
+            "{seed}'. The loss is in the last line that it prints.",
+        ),
+    ] = None,
+    loss_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Where --command leaves its loss: a CSV or JSON file, {width} and so on in it."
+        ),
+    ] = None,
+    loss_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the loss is called there (default: loss, val_loss, ...).")
+    ] = None,
+    imported: Annotated[
+        str | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Judge runs that were made elsewhere: a CSV file with a row a run, or runs/{width}-{lr}-{seed}.csv.",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="What --import's columns width, lr, seed and loss are called."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
     ] = None,
@@ -156,7 +185,8 @@ def sweep(
         warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
         width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()), init=init,
-        no_init=no_init,
+        no_init=no_init, command=command, loss_file=loss_file, loss_name=loss_name, imported=imported,
+        columns=tuple(columns or ()),
     )  # fmt: skip
     check_request(request)
     check_outputs([output, plot], [target, plan, compare, results])
@@ -172,7 +202,11 @@ def _run(request: SweepRequest, plot: Path | None, format_: str, output: Path | 
     from muaudit.sweep.result import SweepResult
     from muaudit.sweep.sweep_verdict import Tolerance, judge
 
-    task = Task(request.target or "the model here", "muaudit.sweep.sweep_task:swept", (request,), PRELOAD)
+    if request.elsewhere:
+        entry = "muaudit.sweep.command_task:swept_elsewhere"
+        task = Task(request.command or request.imported or "", entry, (request,), ("muaudit.sweep.command_task",))
+    else:
+        task = Task(request.target or "the model here", "muaudit.sweep.sweep_task:swept", (request,), PRELOAD)
     with _bar() as progress:
         found = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)
     measured, tolerance = rebuilt(SweepResult, found), Tolerance(request.tolerance, request.lost)

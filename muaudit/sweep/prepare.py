@@ -68,11 +68,6 @@ def identity(variants: list[SweepVariant], settings: TrainingSettings, options: 
     return plain
 
 
-def default_path(settings: Mapping[str, Any]) -> Path:
-    """A results file of this sweep's own."""
-    return Path("mup") / f"sweep-{_digest(json.dumps(settings, sort_keys=True).encode())[:8]}.jsonl"
-
-
 def setup_line(variants: list[SweepVariant], grid: Grid, settings: TrainingSettings) -> str:
     """What was run, on one line."""
     rates = f"lr {shown(grid.lrs[0])} to {shown(grid.lrs[-1])}" if len(grid.lrs) > 1 else f"lr {shown(grid.lrs[0])}"

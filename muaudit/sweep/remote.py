@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ import torch
 from ..errors import UserError
 from ..isolation.child import alive
 from ..plan.plan import Plan
+from .local_runs import LocalRuns
+from .out_of_time import OutOfTime
 from .sweep_request import SweepRequest
 from .swept import variants_of
-from .train import OutOfTime, train_unit
+from .train import train_unit
 from .trainings import TrainingOutcome, Unit
 from .variant import SweepVariant
-from .whole_sweep import Sweep, Trainer
+from .whole_sweep import Sweep
 
 RETRIES = 8
 PATIENCE = 5.0
@@ -43,22 +45,37 @@ class Parcel:
     threads: int
 
 
-def on_ray(request: SweepRequest) -> Callable[[Sweep], Trainer]:
-    """The trainer for `Sweep`. Raises UserError where Ray, or the cluster, is not there."""
+@dataclass
+class RayRuns:
+    """Sends units to a Ray cluster; each is given back as it is done."""
+
+    ray: Any
+    here: LocalRuns
+    sweep: Sweep
+    remote: Any
+    parcel: Any
+
+    def together(self, variant: str, width: int) -> int:
+        """As it would be here."""
+        return self.here.together(variant, width)
+
+    def train(self, waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
+        """All units at once. Whatever is left at the end is cancelled."""
+        return _train(self.ray, self.sweep, self.remote, self.parcel, list(waiting))
+
+    def rehearse(self, unit: Unit) -> float | None:
+        """This machine is none of the cluster's."""
+        return None
+
+
+def on_ray(request: SweepRequest, here: LocalRuns, sweep: Sweep) -> RayRuns:
+    """Where `sweep` trains then. Raises UserError where Ray, or the cluster, is not there."""
     ray = _connected(request)
     files = tuple((name, Path(name).read_text(encoding="utf-8")) for name in _file_names(request))
-
-    def trainer(sweep: Sweep) -> Trainer:
-        plan = next((variant.plan for variant in sweep.variants if variant.plan is not None), None)
-        parcel = Parcel(request, plan, files, torch.get_num_threads())
-        remote = ray.remote(num_cpus=request.ray_cpus, num_gpus=request.ray_gpus, max_retries=RETRIES)(work)
-
-        def train(waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
-            return _train(ray, sweep, remote, ray.put(parcel), list(waiting))
-
-        return train
-
-    return trainer
+    plan = next((variant.plan for variant in here.variants if variant.plan is not None), None)
+    parcel = Parcel(request, plan, files, torch.get_num_threads())
+    remote = ray.remote(num_cpus=request.ray_cpus, num_gpus=request.ray_gpus, max_retries=RETRIES)(work)
+    return RayRuns(ray, here, sweep, remote, ray.put(parcel))
 
 
 def work(parcel: Parcel, unit: Unit) -> list[TrainingOutcome]:
@@ -116,7 +133,6 @@ def _file_names(request: SweepRequest) -> list[str]:
 def _train(
     ray: Any, sweep: Sweep, remote: Any, parcel: Any, waiting: list[Unit]
 ) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
-    """All units at once; each is given back as it is done. Whatever is left is cancelled."""
     running: dict[Any, Unit] = {}
     stopped = False
     try:
@@ -125,7 +141,6 @@ def _train(
                 stopped = True
                 break
             running[remote.remote(parcel, unit)] = unit
-        sweep.report(waiting)
         last = time.monotonic()
         while running:
             done, _ = ray.wait(list(running), timeout=1.0)

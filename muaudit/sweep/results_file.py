@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -170,6 +171,12 @@ class Results:
             return self._opened()
         remove_abandoned(self.path)
         return file
+
+
+def results_path(settings: Mapping[str, Any]) -> Path:
+    """A results file of a sweep's own."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return Path("mup") / f"sweep-{digest[:8]}.jsonl"
 
 
 def _of_whole_units(rows: Sequence[Any]) -> list[dict[str, Any]]:

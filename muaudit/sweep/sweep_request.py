@@ -59,6 +59,16 @@ class SweepRequest:
     input: tuple[str, ...] = ()
     init: str | None = None
     no_init: bool = False
+    command: str | None = None
+    loss_file: str | None = None
+    loss_name: str | None = None
+    imported: str | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether runs are made by somebody else's script, or were made elsewhere."""
+        return self.command is not None or self.imported is not None
 
 
 def check_request(request: SweepRequest) -> None:
@@ -82,11 +92,37 @@ def check_request(request: SweepRequest) -> None:
         raise UserError(f"--lost expects a share such as 0.01, found {request.lost:g}")
     check_init(request.init, request.no_init)
     _check_variants(request)
+    _check_elsewhere(request)
 
 
 def beyond_ends(request: SweepRequest) -> int:
     """How many learning rates may follow beyond either end: none where they were listed one by one."""
     return request.extend if request.lr is None or ".." in request.lr else 0
+
+
+def _check_elsewhere(request: SweepRequest) -> None:
+    """What a script, or a file of runs, leaves no room for."""
+    if not request.elsewhere:
+        for option, value in (("--loss-file", request.loss_file), ("--loss-name", request.loss_name),
+                            ("--columns", request.columns)):  # fmt: skip
+            if value:
+                raise UserError(f"{option} is for runs that are made elsewhere", "--command, or --import")
+        return
+    name = "--command" if request.command is not None else "--import"
+    ours: dict[str, object] = {
+        "a target": request.target, "--import": request.imported if request.command is not None else None,
+        "--plan": request.plan, "--convert": request.convert, "--compare": request.compare, "--data": request.data,
+        "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": request.ray, "--set": request.set,
+        "--input": request.input, "--init": request.init, "--no-init": request.no_init, "--width": request.width,
+    }  # fmt: skip
+    for flag, given in ours.items():
+        if given:
+            raise UserError(f"{name} and {flag}: what {name} names is trained as it is", "give one of them")
+    if request.command is not None and (request.widths is None or request.lr is None):
+        missing = "--widths" if request.widths is None else "--lr"
+        raise UserError(f"--command needs {missing}", "for example --widths 64,128,256 --lr 2^-12..2^-4")
+    if request.budget is not None and parse_budget(request.budget).unit == "FLOPs":
+        raise UserError(f"{name} has no FLOPs to count", "give --budget as a time")
 
 
 def _check_variants(request: SweepRequest) -> None:

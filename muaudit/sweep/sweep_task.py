@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..isolation import LostTarget
-from ..isolation.child import interrupted_by_user, tell
+from ..isolation.child import interrupted_by_user, tell, tell_now
 from ..isolation.plain_data import plain
 from ..training.beforehand import check_device
 from . import prepare
@@ -16,10 +16,11 @@ from .budget import Clock, parse_budget
 from .ensemble_size import automatic
 from .flops import counter
 from .knobs import parse_hps
+from .local_runs import LocalRuns
 from .ranges import parse_values
 from .remote import on_ray
 from .result import SweepResult
-from .results_file import Results
+from .results_file import Results, results_path
 from .sweep_request import SweepRequest, beyond_ends
 from .sweep_verdict import Tolerance
 from .swept import variants_of
@@ -30,13 +31,20 @@ from .whole_sweep import Progress, Sweep, measured, quiet
 
 def swept(request: SweepRequest) -> Any:
     """`carry_out` in a child, as plain data. Raises UserError."""
-    measured, _ = carry_out(request, tell)
+    measured, _ = carry_out(request, tell, announced)
     if measured.interrupted and not interrupted_by_user():
         raise LostTarget(measured.describe, "the audited code raised KeyboardInterrupt", "finished runs are kept")
     return plain(measured)
 
 
-def carry_out(request: SweepRequest, progress: Progress = quiet) -> tuple[SweepResult, Tolerance]:
+def announced(text: str) -> None:
+    """Tell the parent what is planned."""
+    tell_now(0, 0, text, None)
+
+
+def carry_out(
+    request: SweepRequest, progress: Progress = quiet, announce: Callable[[str], None] = lambda text: None
+) -> tuple[SweepResult, Tolerance]:
     """Run the sweep, or the rest of it. Raises UserError."""
     check_device(request.device)
     target, variants, settings, widths = variants_of(request)
@@ -54,20 +62,23 @@ def carry_out(request: SweepRequest, progress: Progress = quiet) -> tuple[SweepR
     asked = {"set": sorted(request.set), "input": sorted(request.input)}
     asked |= {"init": [request.init or "none"]} if request.init or request.no_init else {}
     identity = prepare.identity(variants, settings, asked)
-    results = Results(request.results or prepare.default_path(identity), identity)
+    results = Results(request.results or results_path(identity), identity)
     clock = Clock(parse_budget(request.budget) if request.budget is not None else None)
-    sweep = Sweep(variants, grid, settings, results, clock, _together(request), progress)
+    runs = LocalRuns(variants, settings, clock, _together(request))
+    titles = {variant.name: variant.title for variant in variants}
+    sweep = Sweep(titles, grid, results, clock, runs, settings.steps, progress, announce)
+    runs.tick, runs.note = sweep.tick, sweep.note
     sweep.notices += [note for variant in variants[:1] if (note := variant.task.note)]
     sweep.near, sweep.decide = request.near or None, request.until_decided
     sweep.tolerance = Tolerance(request.tolerance, request.lost)
     if clock.budget is not None and clock.budget.unit == "FLOPs":
         clock.flops = counter(variants, settings)
     if request.ray is not None:
-        sweep.trainer = on_ray(request)
+        sweep.runs = on_ray(request, runs, sweep)
     sweep.run()
     main = next((each.name for each in variants if each.plan is not None), variants[0].name)
     setup = prepare.setup_line(variants, replace(grid, seeds=sweep.seeds), settings)
-    return measured(sweep, target.describe, setup, main), sweep.tolerance
+    return measured(sweep, target.describe, setup, main, target.axes[0].name), sweep.tolerance
 
 
 def _together(request: SweepRequest) -> Callable[[SweepVariant, int], int]:

@@ -21,6 +21,7 @@ from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
 from ..training.run_settings import DTYPES
+from .out_of_time import OutOfTime
 from .student import quantile
 from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
 from .variant import SweepVariant
@@ -32,10 +33,6 @@ LOOK = 10
 
 
 Step = Callable[[], None]
-
-
-class OutOfTime(Exception):
-    """The budget ended in the middle of a unit; nothing of it is kept."""
 
 
 def train_unit(

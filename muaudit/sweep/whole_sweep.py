@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ..errors import UserError
 from ..isolation.child import alive
-from ..training.loop import out_of_memory
 from .budget import Clock
 from .curves import all_curves, best_rates
 from .decide import kept, until_decided
 from .near import at_width, most, near_jobs
+from .out_of_time import OutOfTime
 from .result import INTERRUPTED, SweepResult
 from .results_file import Results
 from .sweep_request import PLANNED
 from .sweep_verdict import Tolerance
 from .sweep_words import duration
-from .train import OutOfTime, train_unit
-from .trainings import Grid, Training, TrainingOutcome, TrainingSettings, Unit, units
-from .variant import SweepVariant
+from .trainings import Grid, Training, TrainingOutcome, Unit, units
 
 Progress = Callable[[int, int, str, float | None], None]  # runs done, in all, what is running, seconds left
-Trainer = Callable[[Sequence[Unit]], Iterator[tuple[Unit, list[TrainingOutcome]]]]
 
-REHEARSED_FROM, REHEARSED = 100, 6
-"""From how many steps on a run is rehearsed, and by how many."""
+
+class Runs(Protocol):
+    """Where units are trained: here, on a cluster, or by somebody else's script."""
+
+    def together(self, variant: str, width: int) -> int:
+        """How many runs are one unit."""
+
+    def train(self, waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
+        """Each unit with what it came to, in any order. Raises OutOfTime, UserError."""
+
+    def rehearse(self, unit: Unit) -> float | None:
+        """Seconds that each run of a unit will take, where that can be known beforehand."""
 
 
 def quiet(done: int, total: int, what: str, left: float | None) -> None:
     """No progress shown."""
 
 
+def _silent(text: str) -> None:
+    """Nothing told."""
+
+
 @dataclass
 class Sweep:
-    """Everything that a sweep needs. together: runs in one ensemble, by width; trainer: where units are trained; near:
-    how many learning rates on either side of the narrower width's best, None for all; decide: whether seeds are added
-    until there is a verdict; seeds: how many there are in the end."""
+    """Everything that a sweep needs.
 
-    variants: Sequence[SweepVariant]
+    titles: variant → what people call it. runs: where units are trained. near: how many learning rates on either side
+    of the narrower width's best, None for all. decide: whether seeds are added until there is a verdict. announce: told
+    what is planned. seeds: how many there are in the end.
+    """
+
+    titles: Mapping[str, str]
     grid: Grid
-    settings: TrainingSettings
     results: Results
     clock: Clock
-    together: Callable[[SweepVariant, int], int] = lambda variant, width: 1
+    runs: Runs
+    steps: int | None = None
     progress: Progress = quiet
-    trainer: Callable[[Sweep], Trainer] | None = None
+    announce: Callable[[str], None] = _silent
     near: int | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
     decide: bool = False
@@ -63,7 +77,7 @@ class Sweep:
         try:
             self.seeds = self.grid.seeds
             self._rehearse()
-            self.progress(0, self._count, PLANNED + self.planned(), None)
+            self.announce(PLANNED + self.planned())
             self._learning_rates()
             self._check_learned()
             best = best_rates(self.grid, self.results.done)
@@ -100,11 +114,9 @@ class Sweep:
 
     def planned(self) -> str:
         """What will be run, before it is."""
-        grid, names = self.grid, {each.name: each.title for each in self.variants}
-        widths = (
-            f"{len(grid.widths)} widths" if len(grid.variants) == 1 else f"{' and '.join(names.values())}, each at "
-        )
-        widths += "" if len(grid.variants) == 1 else f"{len(grid.widths)} widths"
+        grid = self.grid
+        several = f"{' and '.join(self.titles.values())}, each at " if len(grid.variants) > 1 else ""
+        widths = f"{several}{len(grid.widths)} widths"
         rates = f"{len(grid.lrs)} learning rates"
         if self.near is not None and at_width(grid, self.near, grid.widths[-1]) < len(grid.lrs):
             rates += f" (at wider ones about {at_width(grid, self.near, grid.widths[-1])})"
@@ -113,7 +125,8 @@ class Sweep:
         left = self._left()
         there = f", {self._done} of them are there" if self._done else ""
         about = "" if left is None or self._done >= self._count else f": about {duration(left)}"
-        return f"{widths}, {rates}{hps}, {seeds}: some {self._count} runs of {self.settings.steps} steps{there}{about}"
+        steps = "" if self.steps is None else f" of {self.steps} steps"
+        return f"{widths}, {rates}{hps}, {seeds}: some {self._count} runs{steps}{there}{about}"
 
     def _lr_jobs(self) -> list[Training]:
         return near_jobs(self.grid, self.results.done, self.near, self.tolerance.lost)
@@ -155,42 +168,24 @@ class Sweep:
         return 0 if self._asked else max(0, values * self.grid.seeds - there)
 
     def _rehearse(self) -> None:
-        """A few steps of every width, where runs are long: how long everything will take is then known beforehand."""
-        if self.trainer is not None or self.settings.steps < REHEARSED_FROM:
-            return
+        """A few steps of every width: how long everything will take is then known beforehand."""
         missing = self.results.missing(self.grid.lr_jobs())
-        for variant in self.variants:
+        for variant in self.grid.variants:
             for width in self.grid.widths:
-                jobs = [job for job in missing if (job.variant, job.width) == (variant.name, width)]
+                jobs = [job for job in missing if (job.variant, job.width) == (variant, width)]
                 if jobs:
-                    self.clock.rehearsed(variant.name, width, self._rehearsed(variant, width, jobs))
-
-    def _rehearsed(self, variant: SweepVariant, width: int, jobs: Sequence[Training]) -> float | None:
-        """Seconds that one run of all steps will take; None where it raised: the run will say it."""
-        unit = units(jobs, self.together(variant, width))[0]
-        took = []
-        try:
-            for steps in (1, 1, REHEARSED):
-                started = time.monotonic()
-                train_unit(variant, unit, replace(self.settings, steps=steps, warmup=0), self._tick)
-                took.append(time.monotonic() - started)
-        except OutOfTime:
-            raise
-        except Exception:
-            return None
-        step = max(0.0, took[2] - took[1]) / (REHEARSED - 1)
-        return (took[1] + step * (self.settings.steps - 1)) / len(unit.jobs)
+                    unit = units(jobs, self.runs.together(variant, width))[0]
+                    self.clock.rehearsed(variant, width, self.runs.rehearse(unit))
 
     def _phase(self, jobs: Sequence[Training]) -> None:
-        by_name = {variant.name: variant for variant in self.variants}
         missing = self.results.missing(jobs)
         waiting = [
             unit
             for group in units(missing, len(missing) or 1)
-            for unit in units(group.jobs, self.together(by_name[group.jobs[0].variant], group.jobs[0].width))
+            for unit in units(group.jobs, self.runs.together(group.jobs[0].variant, group.jobs[0].width))
         ]
-        train = self.trainer(self) if self.trainer is not None else self.local
-        for unit, outcomes in train(waiting):
+        self.report(waiting)
+        for unit, outcomes in self.runs.train(list(waiting)):
             self.results.add(unit, outcomes)
             waiting.remove(unit)
             self.report(waiting)
@@ -200,34 +195,13 @@ class Sweep:
         following = f"width {waiting[0].jobs[0].width}" if waiting else "done"
         self.progress(self._done, self._count, following, self._left())
 
-    def local(self, waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
-        """Train here, one unit after another."""
-        by_name = {variant.name: variant for variant in self.variants}
-        too_wide: int | None = None
-        self.report(list(waiting))
-        for unit in list(waiting):
-            width = unit.jobs[0].width
-            if too_wide is not None and width >= too_wide:
-                continue
-            if not self.clock.allows(unit):
-                raise OutOfTime
-            started = time.monotonic()
-            try:
-                outcomes = train_unit(by_name[unit.jobs[0].variant], unit, self.settings, self._tick, self._note)
-            except Exception as error:
-                if not out_of_memory(error) and not out_of_memory(error.__cause__ or error):
-                    raise
-                too_wide = width
-                self.notices.append(f"out of memory at width {width}: this and wider ones are left out")
-                continue
-            self.clock.took(unit, time.monotonic() - started)
-            yield unit, outcomes
-
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Tell something in the report, once."""
         if text not in self.notices:
             self.notices.append(text)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Called as a run goes on. Raises OutOfTime where the budget of seconds is used up."""
         alive()
         if self.clock.over:
             raise OutOfTime
@@ -242,11 +216,10 @@ class Sweep:
             )
 
 
-def measured(sweep: Sweep, describe: str, setup: str, main: str) -> SweepResult:
+def measured(sweep: Sweep, describe: str, setup: str, main: str, width_name: str) -> SweepResult:
     """The sweep as plain data."""
-    titles: Mapping[str, str] = {variant.name: variant.title for variant in sweep.variants}
     return SweepResult(
-        describe, setup, sweep.variants[0].target.axes[0].name, titles, main,
+        describe, setup, width_name, sweep.titles, main,
         tuple(all_curves(replace(sweep.grid, seeds=sweep.seeds), sweep.results.done)),
         str(sweep.results.path), tuple(sweep.notices), sweep.clock.measured(),
     )  # fmt: skip

@@ -13,6 +13,20 @@ from muaudit.targets.usercode import guarded, seed_everything
 Sizes = Mapping[str, int]
 
 
+def as_function(batches: Any) -> Any:
+    """`batches(width, seed)` of what can be gone through again and again: a DataLoader, a list of batches.
+
+    Anything else as it is. What shuffles by torch's random numbers goes by the seed.
+    """
+    if callable(batches) or is_generator(batches) or not hasattr(batches, "__iter__"):
+        return batches
+
+    def stream(width: int, seed: int) -> Iterator[Any]:
+        return iter(batches)
+
+    return stream
+
+
 def first_of(batch: Callable[..., Any] | None, batches: Callable[..., Any] | None) -> Callable[..., Any] | None:
     """The batch that is audited: the user's own, else the first of his batches at seed 0."""
     if batch is not None or batches is None:

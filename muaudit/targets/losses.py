@@ -36,6 +36,9 @@ def choose(outputs: tuple[Any, Any], inputs: Inputs, with_targets: bool) -> Chos
     if small is None or large is None or small.dim() != large.dim():
         raise UserError(f"the model returns {_kind(outputs[0])}, in which no loss and no float tensor was found",
                         "give a loss: loss(output, batch) in the file, which returns a scalar tensor")  # fmt: skip
+    if (rest := beyond(inputs)) is not None:
+        _targeted(small, rest)
+        return Chosen(_on_targets)
     grown = [dim for dim in range(small.dim()) if small.shape[dim] != large.shape[dim]]
     if grown:
         return Chosen(_on_main(_readout(grown[-1])), "the output grows with the width, so a fixed random readout of "
@@ -135,6 +138,47 @@ def _on_main(loss: Callable[[Tensor], Tensor]) -> Callable[[Any, Inputs], Tensor
         return loss(main) if extra is None else loss(main) + extra
 
     return both
+
+
+def beyond(inputs: Inputs) -> Tensor | None:
+    """What a user's batch holds besides what the forward takes: the targets, None where there are none.
+
+    Raises:
+        UserError: it holds more than one thing besides.
+    """
+    raw = inputs.raw
+    rest = list(raw[len(inputs.args) :]) if isinstance(raw, (tuple, list)) and inputs.args else []
+    if not rest:
+        return None
+    if len(rest) > 1 or not isinstance(rest[0], Tensor):
+        raise UserError(
+            f"the batch holds {len(rest)} values more than the forward takes, and one tensor of targets is understood",
+            "write loss(output, batch), which returns a scalar tensor",
+        )
+    return rest[0]
+
+
+def _on_targets(output: Any, inputs: Inputs) -> Tensor:
+    main, targets = main_output(output), beyond(inputs)
+    assert main is not None, "the model returned a tensor at the trial, but none now"
+    assert targets is not None, "the batch held targets at the trial, but none now"
+    return _targeted(main, targets)
+
+
+def _targeted(output: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy for classes, the squared error for numbers. Raises UserError where the shapes fit neither."""
+    if not targets.is_floating_point():
+        if targets.shape == output.shape[:-1]:
+            return F.cross_entropy(output.float().reshape(-1, output.shape[-1]), targets.reshape(-1).long())
+        if output.dim() > 2 and targets.shape == output.shape[:1] + output.shape[2:]:
+            return F.cross_entropy(output.float(), targets.long())
+    elif targets.shape == output.shape or (*targets.shape, 1) == output.shape:
+        return F.mse_loss(output.float().reshape(targets.shape), targets)
+    raise UserError(
+        f"the batch holds {_kind(targets)} besides what the forward takes, which fits no standard loss on an output of "
+        f"shape {tuple(output.shape)}",
+        "write loss(output, batch), which returns a scalar tensor",
+    )
 
 
 def _is_regression(output: Tensor, inputs: Inputs) -> bool:

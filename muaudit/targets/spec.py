@@ -51,6 +51,7 @@ def target_from_module(module: ModuleType, options: TargetOptions, path: Path | 
     """The target of a file that defines a build function. Raises UserError where the spec is malformed."""
     where = path.name if path else module.__name__
     functions = {name: getattr(module, name, None) for name in _FUNCTIONS}
+    functions["batches"] = batch_stream.as_function(functions["batches"])
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise UserError(f"{where}: {name} is of type {type(function).__name__}, expected a function", _EXAMPLE)
@@ -78,7 +79,20 @@ def target_from_functions(
     path = Path(code.co_filename) if code is not None and Path(code.co_filename).is_file() else None
     where = name or called
     return target_from_spec(
-        Spec(build, where, called, batch, batches, loss, optimizer, scheduler, widths, path, init, depths=depths),
+        Spec(
+            build,
+            where,
+            called,
+            batch,
+            batch_stream.as_function(batches),
+            loss,
+            optimizer,
+            scheduler,
+            widths,
+            path,
+            init,
+            depths=depths,
+        ),
         options,
     )
 

@@ -153,14 +153,13 @@ def builder(draft: Draft, variant: Variant) -> Callable[[Sizes, int], nn.Module]
 def _converter(draft: Draft, model: nn.Module) -> Callable[[Any], Inputs]:
     """From what a user's batch returns to what the forward is called with."""
     taken = input_forms.positional_arguments(model)
-    trimmed = taken if draft.loss is not None else 1000
 
     def convert(raw: Any) -> Inputs:
         if isinstance(raw, Mapping):
             return Inputs((), dict(raw), raw)
         args = tuple(raw) if isinstance(raw, (tuple, list)) else (raw,)
-        # beyond what the forward takes, a batch holds targets for the user's loss
-        return Inputs(args[:trimmed], {}, raw)
+        # beyond what the forward takes, a batch holds targets for the loss
+        return Inputs(args[:taken], {}, raw)
 
     return convert
 
