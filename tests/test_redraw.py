@@ -12,7 +12,7 @@ from torch import nn
 
 from muaudit.audit import check
 from muaudit.targets.usercode import seed_everything
-from muaudit.trace.redraw import Redraws
+from muaudit.trace.redraw import Redraws, _Taping
 
 Make = Callable[[], nn.Module]
 
@@ -99,7 +99,15 @@ def in_halves() -> nn.Module:
     return module(weight=torch.randn(4).view(torch.int32).view(torch.float32))
 
 
-RUN_AGAIN = (layers, initialized, in_parts, of_numbers, tied)
+def with_a_forward() -> nn.Module:
+    """What a constructor runs besides, here a forward with dropout, makes no parameter; what it draws counts."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    model(torch.randn(3, 4))
+    model.append(nn.Linear(2, 2))
+    return model
+
+
+RUN_AGAIN = (layers, initialized, in_parts, of_numbers, tied, with_a_forward)
 BUILT = (of_numpy, of_random, of_a_value, of_a_seed, of_a_generator, of_a_choice, in_halves)
 
 
@@ -123,6 +131,18 @@ def test_a_draw_is_what_a_construction_gives(make: Make, known: bool) -> None:
         assert all(torch.equal(each, expected[name]) for name, each in drawn.items()), number
     if make is not truncated:
         assert len(builds) == (1 if known else 2) if make in RUN_AGAIN else len(builds) >= 5
+
+
+def test_what_makes_no_parameter_is_not_run_again() -> None:
+    taping = _Taping()
+    with taping:
+        model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+        model(torch.randn(3, 4))
+    tape = taping.tape(model)
+    assert tape is not None
+    names = {step.function.overloadpacket.__name__ for step in tape.steps}
+    assert "addmm" not in names
+    assert {"uniform_", "randn"} <= names
 
 
 def test_an_audit_builds_a_model_a_few_times_only() -> None:

@@ -168,3 +168,24 @@ def test_what_was_assumed_is_told_beside_what_failed(tmp_path: Path) -> None:
     first = caught.value.message.splitlines()[0]
     assert first.startswith("no input was found that Stack accepts: forward raised AttributeError")
     assert caught.value.hint.startswith("assumed, for want of anything to go by: zork=2; give what is right with --set")
+
+
+def test_what_is_held_fixed_is_one_note_with_its_values(tmp_path: Path) -> None:
+    """Heads, layers, classes and a width that does not grow are told with the value that the probes have."""
+    text = """
+    class Mixer(nn.Module):
+        def __init__(self, dim=512, depth=24, heads=8, num_classes=10, seed=7, causal=True, dropout=0.1):
+            super().__init__()
+            self.first, self.last = nn.Linear(8, dim), nn.Linear(dim, num_classes)
+            self.rest = nn.ModuleList(nn.MultiheadAttention(dim, heads, dropout) for _ in range(depth))
+
+        def forward(self, x):
+            x = self.first(x)
+            for layer in self.rest:
+                x = x + layer(x, x, x)[0]
+            return self.last(x)
+    """
+    target = resolve(written(tmp_path, text))
+    told = [note for note in target.notes if note.startswith("held fixed: ")]
+    assert told == ["held fixed: depth = 2, heads = 8, num_classes = 10; --set NAME=VALUE holds another value"]
+    assert modules(target) == 2

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import UserError
 from ..targets.probe import Target
 from ..targets.sound import check_outcome
 from ..targets.usercode import seed_torch
 from ..trace.definitions import definitions
-from ..trace.recorder import Recording, record
+from ..trace.recorder import Recording, TooLongError, record
 from .axis import Axis
 from .width import WIDTH
 
@@ -70,4 +71,9 @@ def record_target(target: Target, model: nn.Module, sizes: Mapping[str, int], se
     def outcome(loss: Any, gradients: Mapping[str, torch.Tensor], model: nn.Module) -> None:
         check_outcome(loss, gradients, model, f"{target.label} at {at}")
 
-    return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), outcome=outcome)
+    try:
+        return record(model, inputs.args, inputs.kwargs, lambda output: target.loss(output, inputs), outcome=outcome)
+    except TooLongError as error:
+        name = target.axes[0].name
+        hint = f"a loop over the units of a layer is shorter at smaller widths: --width {name}=8,16"
+        raise UserError(f"{target.label} at {at}: {error.message}", hint) from error

@@ -15,6 +15,7 @@ from muaudit.targets.deeper import depth_axes, of_depths
 from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
 from muaudit.targets.guesses import Hints
+from muaudit.targets.held import held_fixed
 from muaudit.targets.initialization import of_module
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
@@ -80,9 +81,13 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
         plan = found.plan
         depths = depth_axes(read.knobs, plan.fixed, options, read.root.name)
         yield Variant(
-            plan.axes, _build(read, plan), plan.notes, _hints(read, plan), _cut(read, plan, options.set), found.missing,
-            depths,
+            plan.axes, _build(read, plan), _notes(read, plan), _hints(read, plan), _cut(read, plan, options.set),
+            found.missing, depths,
         )  # fmt: skip
+
+
+def _notes(read: Arguments, plan: WidthPlan) -> tuple[str, ...]:
+    return (*plan.notes, *filter(None, (held_fixed(read.knobs, plan),)))
 
 
 def _own_images(read: Arguments, plan: WidthPlan, given: Mapping[str, Any]) -> dict[str, Any]:

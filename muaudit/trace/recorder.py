@@ -41,7 +41,13 @@ from .constants import gain_of_constant
 from .frames import caller
 
 _DEEPEST = 4  # of containers in containers: what a model returns further down is no value of the graph's boundary
+_MOST_NODES = 60_000
+"""Operations of one recording: a GPT of 200 blocks has a tenth of it."""
 _NO_CONTAINERS = frozenset((int, float, bool, str, bytes, type(None)))
+
+
+class TooLongError(UserError):
+    """A forward of more operations than are recorded."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if not self.active:
             return func(*args, **kwargs)
+        if len(self.graph.nodes) > _MOST_NODES:
+            raise TooLongError(f"the forward runs more than {_MOST_NODES:,} operations, more than can be analysed")
         operands: list[fx.Node] = []
         node_args = self._lift(args, operands)
         node_kwargs = {key: self._lift(value, operands) for key, value in kwargs.items()}

@@ -141,7 +141,8 @@ class _Taping(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named = dict(model.named_parameters())
         if not self.sound or not all(self._adopted(each) for each in named.values()):
             return None
-        return _Tape(tuple(self.steps), {name: self._view(each) for name, each in named.items()})
+        parameters = {name: self._view(each) for name, each in named.items()}
+        return _Tape(tuple(_needed(self.steps, {each.storage for each in parameters.values()})), parameters)
 
     def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         given = list(_tensors((args, kwargs)))
@@ -179,6 +180,27 @@ class _Taping(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _view(self, tensor: torch.Tensor) -> _View:
         number, _ = self._numbers[tensor.untyped_storage()._cdata]
         return _View(number, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
+
+
+def _needed(steps: list[_Step], storages: set[int]) -> list[_Step]:
+    """The steps that these storages come from, and all that draw: a constructor may run its whole forward besides."""
+    live, kept = set(storages), []
+    for step in reversed(steps):
+        given = set(_storages((step.args, step.kwargs)))
+        touched = {each for each in step.made if each is not None}
+        touched |= given if step.function._schema.is_mutable else set()
+        if touched & live or torch.Tag.nondeterministic_seeded in step.function.tags:
+            live |= given
+            kept.append(step)
+    return kept[::-1]
+
+
+def _storages(value: Any) -> Iterator[int]:
+    if isinstance(value, _View):
+        yield value.storage
+    elif isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _storages(each)
 
 
 def _plain(tensor: torch.Tensor) -> bool:
