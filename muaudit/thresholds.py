@@ -188,6 +188,11 @@ PRODUCT_GROWS = Threshold(
 
 # -- advice ------------------------------------------------------------------------------------------------------------
 LEAST_HEAD = Count(32, "below which d_head MUP502 is given", "TP5 Appendix D.4: at least 32 in the proxy")
+NEVER_REACHED = Threshold(
+    5.0,
+    "standard deviations from which on a bound of a truncation cuts nothing (MUP109)",
+    "of a normal distribution 6e-7 of the entries are farther away",
+)
 MUCH_DECAY = Threshold(
     0.1, "from which decoupled weight decay on MUP505 is given", "Lingle 2024, arXiv 2404.05728, ablations"
 )

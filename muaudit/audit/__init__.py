@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import SEED, analyse
 from ..analysis.few_updates import dead_paths, late_gradients
 from ..analysis.fused import fused, orthogonalised_as_one
+from ..analysis.init_settings import without_effect
 from ..analysis.regime import kernel_regime
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
@@ -53,7 +54,8 @@ def audit(
     parted = fused(known, school.readout_init_bound) if "MUP508" in school.advice else []
     if "MUP323" in school.advice:
         parted += orthogonalised_as_one(known)
-    more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *dead_paths(known, late), *parted)
+    parted += [*dead_paths(known, late), *without_effect(known, seed)]
+    more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *parted)
     said = [caution(found, target.axes[0].name), kernel_regime(known.scaling, known.prediction)]
     report = assemble(
         known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,

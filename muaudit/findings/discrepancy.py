@@ -11,6 +11,8 @@ Role = Literal["input", "hidden", "output", "bias", "gain", "positional", "scala
 Aspect = Literal[
     "init",  # the size of the initialization, alone, is off
     "init_hook",  # all inits as if the µP init had been undone ("undone") or applied twice ("twice", in `detail`)
+    "init_setting",  # advice: what should change an init does not; `detail` = "none: NAME" | "part: NAME" | "bounds" |
+    # "name: TEXT", `values` = numbers of it
     "lr",  # the learning rate alone is off; `detail` = "readout bias" where that one, by lr or multiplier, is too small
     "multiplier",  # a constant in the forward pass shifts init and lr alike; `detail` = "missing" | "doubled" | "extra"
     "mean",  # matrix-like init with a nonzero mean

@@ -14,6 +14,7 @@ from muaudit.rules.mup105_gain_init import GainInit
 from muaudit.rules.mup106_nonzero_mean_init import NonzeroMeanInit
 from muaudit.rules.mup107_scalar_init import ScalarInit
 from muaudit.rules.mup108_init_undone import InitUndone
+from muaudit.rules.mup109_init_setting import InitSetting
 from muaudit.rules.mup201_attention_scale import AttentionScale
 from muaudit.rules.mup202_readout_multiplier_missing import ReadoutMultiplierMissing
 from muaudit.rules.mup203_readout_multiplier_doubled import ReadoutMultiplierDoubled
@@ -94,6 +95,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     NonzeroMeanInit(),
     ScalarInit(),
     InitUndone(),
+    InitSetting(),
     AttentionScale(),
     ReadoutMultiplierMissing(),
     ReadoutMultiplierDoubled(),

@@ -17,6 +17,7 @@ from muaudit.reading import Malformed, parse_json, read_text
 from muaudit.targets.bare import without_values
 from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
+from muaudit.targets.init_settings import init_settings
 from muaudit.targets.inputs import Form
 from muaudit.targets.layers_of_config import depth_axes_of, relayered
 from muaudit.targets.loader import near
@@ -162,7 +163,7 @@ def _variants(
             _refuse_large(cls, config)
             return _model(cls, config)
 
-        yield Variant(axes, build, depths=depths)
+        yield Variant(axes, build, depths=depths, init_settings=init_settings({**vars(full), **options.set}))
 
 
 def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, ...]) -> Any:

@@ -16,6 +16,7 @@ from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
 from muaudit.targets.guesses import Hints
 from muaudit.targets.held import held_fixed
+from muaudit.targets.init_settings import init_settings
 from muaudit.targets.initialization import of_module
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
@@ -82,7 +83,7 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
         depths = depth_axes(read.knobs, plan.fixed, options, read.root.name)
         yield Variant(
             plan.axes, _build(read, plan), _notes(read, plan), _hints(read, plan), _cut(read, plan, options.set),
-            found.missing, depths,
+            found.missing, depths, init_settings(_defaults(read) | plan.values({})),
         )  # fmt: skip
 
 
@@ -105,6 +106,10 @@ def _cut(read: Arguments, plan: WidthPlan, given: Mapping[str, Any]) -> dict[str
     return {name: own for name, own in sizes.items() if _larger(own, plan.fixed[name])}
 
 
+def _defaults(read: Arguments) -> dict[str, Any]:
+    return {name: leaf.value for name, leaf in read.knobs.items()}
+
+
 def _larger(own: Any, used: Any) -> bool:
     if isinstance(own, (list, tuple)):
         return isinstance(used, (list, tuple)) and sum(own) > sum(used)
@@ -116,7 +121,7 @@ def _build(read: Arguments, plan: WidthPlan) -> Callable[[Sizes], Any]:
 
     def build(sizes: Sizes) -> Any:
         others = {name: size for name, size in sizes.items() if name not in widths}
-        values = plan.values(sizes) | of_depths(read.knobs, others)
+        values = plan.values(sizes) | of_depths(read.knobs, others)  # a setting of the init is taken as it is
         try:
             return read.construct(values)
         except AssertionError as error:
@@ -127,7 +132,7 @@ def _build(read: Arguments, plan: WidthPlan) -> Callable[[Sizes], Any]:
 
 def _hints(read: Arguments, plan: WidthPlan) -> Hints:
     """Length and image size of the input, from the arguments that bound them."""
-    values = {name: leaf.value for name, leaf in read.knobs.items()} | plan.values({})
+    values = _defaults(read) | plan.values({})
     values = {name.rpartition(".")[2]: value for name, value in values.items()}
 
     def find(table: tuple[str, ...]) -> int | None:

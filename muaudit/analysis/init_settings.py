@@ -1,0 +1,257 @@
+"""Settings of an initialization that reach no tensor, or not all of a kind: found by building the model once more.
+
+Twice the value of `initializer_range` has to change what it sets the size of, with the same seed. Bounds of a
+truncation act where they are a few standard deviations away. A name that an initializing loop looks for has to occur.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..entries import entries
+from ..findings.discrepancy import Discrepancy
+from ..findings.names import pattern_of_all
+from ..program.values import ZERO, Value
+from ..targets.source import class_node, file_of, read_source, tree_of
+from ..targets.usercode import attempt
+from ..targets.userfiles import is_user_file
+from ..thresholds import NEVER_REACHED
+from .analyse import Analysis
+
+_DRAWN = {"normal_", "trunc_normal_", "uniform_", "mul_", "div_"}
+_LOOPS = {"named_parameters", "named_modules"}
+
+
+def without_effect(known: Analysis, seed: int) -> list[Discrepancy]:
+    """What should change an initialization and does not; nothing where the model cannot be built again."""
+    try:
+        with attempt():
+            return [*_settings(known, seed), *_looked_for(known)]
+    except Exception:  # the user's code, with other values than it was known to run with
+        return []
+
+
+def _settings(known: Analysis, seed: int) -> Iterator[Discrepancy]:
+    target, sizes = known.target, known.target.sizes(0)
+    before = dict(known.models[0].named_parameters())
+    if _truncates(known.models[0]):
+        with _truncations() as truncated:
+            target.build(sizes, seed)
+        yield from _bounds(truncated)
+    siblings, hidden = _siblings(known), _hidden(known)
+    for name, value in target.init_settings.items():
+        after = dict(target.build({**sizes, name: 2 * value}, seed).named_parameters())  # type: ignore[dict-item]
+        if before.keys() != after.keys() or any(before[each].shape != after[each].shape for each in before):
+            continue  # it sets more than a size
+        moved = {each for each in before if not torch.equal(entries(before[each]), entries(after[each]))}
+        if not moved:
+            yield _finding(known, f"none: {name}", (), (value,))
+        mixed = [names for names in siblings if moved.intersection(names) and not moved.issuperset(names)]
+        left = [each for names in mixed for each in names if each not in moved]
+        reached = [each for each in hidden if each in moved]
+        left += [each for each in _forgotten(known.models[0], hidden, moved) if each not in left]
+        if left and reached:
+            stds = (float(entries(before[each]).float().std()) for each in (left[0], reached[0]))
+            yield _finding(known, f"part: {name}", tuple(left), (value, *stds))
+
+
+def _forgotten(model: nn.Module, hidden: list[str], moved: set[str]) -> list[str]:
+    """Hidden weights of a kind of layer that a setting never reaches, which are as PyTorch leaves them."""
+    kinds: dict[type, list[str]] = {}
+    for name in hidden:
+        kinds.setdefault(type(model.get_submodule(name.rpartition(".")[0])), []).append(name)
+    parameters = dict(model.named_parameters())
+    return [
+        name
+        for names in kinds.values()
+        if moved.isdisjoint(names) and all(_is_default(parameters[name]) for name in names)
+        for name in names
+    ]
+
+
+def _is_default(p: nn.Parameter) -> bool:
+    """Whether a weight is as `nn.Linear` and `nn.Conv2d` start it: uniform, to 1/sqrt(fan_in)."""
+    bound = max(1, p[0].numel()) ** -0.5
+    values = entries(p).float()
+    return bool(float(values.abs().max()) <= bound and abs(float(values.std()) / bound * math.sqrt(3) - 1) < 0.1)
+
+
+def _hidden(known: Analysis) -> list[str]:
+    """The hidden weights that start at random."""
+    uses = (j for j in known.scaling.judged if j.use.kind == "tensor" and j.use.role == "hidden")
+    return list(dict.fromkeys(j.use.tensor for j in uses if j.init_found not in (None, ZERO)))
+
+
+def _siblings(known: Analysis) -> list[list[str]]:
+    """Hidden weights that start at random, each beside the others of its module that read the same value."""
+    found: dict[tuple[str, Value], list[str]] = {}
+    for j in known.scaling.judged:
+        use = j.use
+        if use.kind == "tensor" and use.role == "hidden" and j.init_found not in (None, ZERO):
+            for read in (each for each in use.value.args if not each.weight):
+                names = found.setdefault((_holder(use.tensor), _origin(read)), [])
+                names += [use.tensor] if use.tensor not in names else []
+    return [names for names in found.values() if len(names) > 1]
+
+
+def _origin(x: Value) -> Value:
+    while x.kind in ("view", "scale") and x.args:
+        x = x.args[0]
+    return x
+
+
+def _holder(name: str) -> str:
+    """The module whose parts stand beside one another: of `mlp.w1.weight` it is `mlp`, and so of `mlp.w1`."""
+    parts = name.split(".")
+    return ".".join(parts[:-2] if parts[-1] == "weight" else parts[:-1])
+
+
+# -- bounds of truncations --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Truncation:
+    file: str
+    line: int
+    std: float
+    away: float  # of the nearer bound from the mean, in standard deviations
+
+
+@contextmanager
+def _truncations() -> Iterator[list[_Truncation]]:
+    """The calls of `trunc_normal_` from the user's code with bounds of their own, while the block runs."""
+    found: list[_Truncation] = []
+    code = nn.init.trunc_normal_.__code__
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event != "call" or frame.f_code is not code or frame.f_back is None:
+            return
+        file, line, given = frame.f_back.f_code.co_filename, frame.f_back.f_lineno, frame.f_locals
+        if is_user_file(file) and _bounded(file, line) and given["std"] > 0:
+            mean, std = float(given["mean"]), float(given["std"])
+            nearer = min(abs(float(given["a"]) - mean), abs(float(given["b"]) - mean))
+            found.append(_Truncation(file, line, std, nearer / std))
+
+    before: Any = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before if before is None or callable(before) else None)
+
+
+def _truncates(model: nn.Module) -> bool:
+    """Whether a file of the user's that makes the model truncates anything."""
+    files = {file_of(type(module)) for module in model.modules()}
+    return any(file and is_user_file(file) and b"trunc_normal_" in read_source(file) for file in files)
+
+
+def _bounded(file: str, line: int) -> bool:
+    """Whether a call of `trunc_normal_` on this line says its bounds."""
+    tree = tree_of(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Call) and node.lineno <= line <= (node.end_lineno or line):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == "trunc_normal_":
+                return len(node.args) > 3 or bool({"a", "b"} & {word.arg for word in node.keywords})
+    return False
+
+
+def _bounds(truncated: list[_Truncation]) -> Iterator[Discrepancy]:
+    """One finding a line whose bounds are out of reach every time."""
+    lines: dict[tuple[str, int], list[_Truncation]] = {}
+    for each in truncated:
+        lines.setdefault((each.file, each.line), []).append(each)
+    for (file, line), calls in lines.items():
+        nearest = min(calls, key=lambda each: each.away)
+        if nearest.away > NEVER_REACHED:
+            yield Discrepancy(
+                "init_setting", None, (), "", 0.0, 0.0, file, line, detail="bounds", values=(nearest.std, nearest.away)
+            )
+
+
+# -- names that are looked for ----------------------------------------------------------------------------------------
+def _looked_for(known: Analysis) -> Iterator[Discrepancy]:
+    """Names in the condition of a random initialization that no parameter, or module, of the model has."""
+    model = known.models[0]
+    names = {
+        "named_parameters": [name for name, _ in model.named_parameters(remove_duplicate=False)],
+        "named_modules": [name for name, _ in model.named_modules(remove_duplicate=False)],
+    }
+    for cls in {type(module): None for module in model.modules()}:
+        node, file = class_node(cls), file_of(cls)
+        if node is None or file is None or not is_user_file(file):
+            continue
+        for loop in (each for each in ast.walk(node) if isinstance(each, ast.For)):
+            over, variable = _loop(loop)
+            for branch in (each for each in ast.walk(loop) if isinstance(each, ast.If)) if over else ():
+                if not _draws(branch):
+                    continue
+                for text, holds in _asked(branch.test, variable):
+                    if not any(holds(name) for name in names[over]):
+                        yield Discrepancy(
+                            "init_setting", None, (), "", 0.0, 0.0, file, branch.lineno, detail=f"name: {text}"
+                        )
+
+
+def _loop(loop: ast.For) -> tuple[str, str]:
+    """What a loop over names goes over, and what it calls the name; empty where it is none."""
+    call, first = loop.iter, loop.target
+    if isinstance(first, ast.Tuple) and first.elts:
+        first = first.elts[0]
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(first, ast.Name):
+        owner = call.func.value
+        if call.func.attr in _LOOPS and isinstance(owner, ast.Name) and owner.id == "self":
+            return call.func.attr, first.id
+    return "", ""
+
+
+def _draws(branch: ast.If) -> bool:
+    """Whether what is done under a condition sets the size of something."""
+    calls = [node.func for each in branch.body for node in ast.walk(each) if isinstance(node, ast.Call)]
+    return any((func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")) in _DRAWN for func in calls)
+
+
+def _asked(test: ast.expr, variable: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
+    """Each text that a condition compares a name with, and whether it holds of a name."""
+    for node in ast.walk(test):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
+            given, way = node.args[0], node.func.attr
+            if getattr(node.func.value, "id", "") == variable and way in ("endswith", "startswith"):
+                texts = [each.value for each in ast.walk(given) if isinstance(each, ast.Constant)]
+                if texts and all(isinstance(text, str) for text in texts):
+                    yield " or ".join(map(str, texts)), _any(way, texts)
+        elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+            left, right, op = node.left, node.comparators[0], node.ops[0]
+            if isinstance(op, ast.In) and getattr(right, "id", "") == variable and _is_text(left):
+                yield left.value, lambda name, text=left.value: text in name  # type: ignore[attr-defined,misc]
+            elif isinstance(op, ast.Eq) and getattr(left, "id", "") == variable and _is_text(right):
+                yield right.value, lambda name, text=right.value: name == text  # type: ignore[attr-defined,misc]
+
+
+def _any(way: str, texts: list[Any]) -> Callable[[str], bool]:
+    return lambda name: any(getattr(name, way)(text) for text in texts)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _finding(known: Analysis, detail: str, tensors: tuple[str, ...], values: tuple[float, ...]) -> Discrepancy:
+    target, line = known.target, None
+    file = None if target.class_file is None else str(target.class_file)
+    line = target.class_line if file else None
+    for j in known.scaling.judged:
+        if tensors and j.use.tensor == tensors[0]:
+            file, line = j.use.value.op.file, j.use.value.op.line
+    pattern = pattern_of_all(tensors) if tensors else ""
+    kept = tuple(value for value in values if math.isfinite(value))
+    return Discrepancy("init_setting", None, tensors, pattern, 0.0, 0.0, file, line, detail=detail, values=kept)
