@@ -131,8 +131,8 @@ def test_the_options_are_frozen() -> None:
             "--verify", "--width",
         ],
         "transfer": [
-            "--arg", "--debug", "--format", "--from", "--init", "--input", "--no-init", "--optimizer", "--output",
-            "--plan", "--recipe", "--set", "--timeout", "--to", "--width",
+            "--arg", "--audit", "--debug", "--format", "--from", "--init", "--input", "--names", "--no-init",
+            "--optimizer", "--output", "--plan", "--recipe", "--set", "--timeout", "--to", "--width",
         ],
         "rules": [],
         "explain": [],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,9 +13,13 @@ import torch
 from bugs.plant import load
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from muaudit.convert.base_init import BaseInit, base_init
+from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.sweep.curves import Curves
+from muaudit.sweep.gap import gap, gap_words
 from muaudit.sweep.knobs import KNOBS, parse_hps
 from muaudit.sweep.optimum import find, typical
 from muaudit.sweep.ranges import parse_values, shown
@@ -23,6 +28,7 @@ from muaudit.sweep.sweep_verdict import Tolerance, judge
 from muaudit.sweep.sweep_words import verdict_words
 from muaudit.sweep.train import Watch
 from muaudit.sweep.trainings import Training, TrainingSettings
+from muaudit.targets import from_functions
 
 AXIS = tuple(float(k) for k in range(-12, -3))
 
@@ -279,3 +285,51 @@ def test_simulated_sweeps_are_told_rightly() -> None:
     counts = load(Path(__file__).parents[1] / "benchmarks" / "sweep_verdicts.py").counted(40, seed=1)
     assert counts["false 'does not'"] == counts["false 'transfers'"] == 0
     assert counts["decided"] > 0.4
+
+
+def test_what_the_conversion_costs_is_told_with_its_interval() -> None:
+    """As it is: 1.8 at width 256, tuned there. Converted: 1.854 at its best, 3 % more."""
+    as_is, converted = table([-7, -8, -9]), table([-8, -8, -9])
+    noise = np.array([0.0, 0.002, -0.002]).reshape(1, 3, 1)
+    more = np.array([0.0, 0.0, 0.054]).reshape(3, 1, 1)
+    verdicts = [judge(dataclasses.replace(as_is, losses=as_is.losses + noise), Tolerance())]
+    curves = dataclasses.replace(converted, variant="converted", losses=converted.losses + more + noise)
+    verdicts.append(judge(curves, Tolerance()))
+    found = gap(verdicts)
+    assert found is not None
+    assert (found.as_is, found.converted, found.carried) == pytest.approx((1.8, 1.854, 1.874))
+    assert (found.more.value, found.more.low, found.more.high) == pytest.approx((0.03, 0.03, 0.03))
+    assert gap_words(found) == [
+        "at width 256: as it is, tuned there, 1.8; converted, tuned there, 1.854, carried from width 64 1.874",
+        "the conversion's best loss is 3 % higher (3 to 3 %)",
+    ]
+    assert gap(verdicts[:1]) is None
+
+
+def test_a_base_width_where_constants_were_not_chosen_is_advised_against() -> None:
+    """A std of 0.02 is 0.16/sqrt(fan_in) at width 64 and 0.55/sqrt(fan_in) at 768; kaiming's is sqrt(2) everywhere."""
+
+    class Net(nn.Module):
+        def __init__(self, width: int, std: float) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 3)
+            nn.init.normal_(self.b.weight, std=std or (2 / width) ** 0.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return cast(torch.Tensor, self.c(self.b(self.a(x).relu()).relu()))
+
+    def advice(std: float) -> BaseInit:
+        def build(width: int = 768) -> nn.Module:
+            return Net(width, std)
+
+        target = from_functions(build, batch=lambda width: torch.randn(4, 8))
+        target = dataclasses.replace(target, axes=(dataclasses.replace(target.axes[0], default=768),))
+        found = base_init(target, make_plan(target, 64, 512))
+        assert found is not None
+        return found
+
+    fixed, scaled = advice(0.02), advice(0.0)
+    assert (fixed.at_base, fixed.at_own) == (pytest.approx(0.16, rel=0.1), pytest.approx(0.554, rel=0.15))
+    assert "--base-width 768 keeps them where they were chosen" in fixed.in_words()
+    assert (scaled.at_base, scaled.advised) == (pytest.approx(2**0.5, rel=0.05), None)
+    assert scaled.in_words().endswith("at every width")

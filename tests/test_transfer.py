@@ -242,3 +242,71 @@ def test_the_table_of_recipes_is_what_is_computed_with() -> None:
     assert rows["power-lines"] == ["m_B^1/2", "m_B^1/2 / m_D", "-", "-"]
     assert rows["timescale"] == ["as given", "lr·wd·S constant", "-", "-"]
     assert rows["sgd"] == ["m_B", "-", "-", "-"]
+
+
+SMALL = """
+hidden_size: 256
+learning_rate: 3e-3
+weight_decay: 0.1
+adam_beta1: 0.9
+adam_beta2: 0.95
+adam_epsilon: 1e-8
+per_device_train_batch_size: 32
+gradient_accumulation_steps: 2
+max_steps: 5000
+warmup_ratio: 0.02
+max_grad_norm: 1.0
+"""
+LARGE = """
+model: {d_model: 8192}
+optim: {peak: 4.2426e-4, weight_decay: 0.002, betas: [0.998, 0.95], eps: 7.0711e-8}
+train: {batch: 512, steps: 250000, warmup: 5000, grad_clip: 1.0}
+"""
+
+
+def test_two_configurations_are_held_against_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """64 and 512 in a batch, m_B = 8, m_S = 50. The decay is that of `timescale`, β2 was left as it was."""
+    small, large = tmp_path / "small.yaml", tmp_path / "large.yaml"
+    small.write_text(SMALL)
+    large.write_text(LARGE)
+    flags = ["--audit", str(small), str(large), "--names", "lr=peak"]
+    assert run(*flags, "--recipe", "complete-dp") == 2  # the small one does not call it so
+    assert "has no peak" in capsys.readouterr().err
+    large.write_text(LARGE.replace("peak", "learning_rate"))
+    assert run(*flags[:3], "--recipe", "complete-dp") == 1
+    out = capsys.readouterr().out
+    assert "does not follow: weight_decay, beta2" in out
+    assert "timescale gives that" in out
+    assert "1 − β is × 50" in out
+    found = carried_rows(capsys, *flags[:3], "--recipe", "complete-dp")
+    assert {name for name, row in found.items() if row["follows"]} == {"lr", "beta1", "eps", "clip", "warmup"}
+    assert found["weight_decay"]["expected"] == pytest.approx(0.1 / 50**0.5)
+    right = LARGE.replace("peak", "lr").replace("0.002", "0.0141421").replace("0.95", "0.999")
+    large.write_text(right)
+    assert run(*flags[:3], "--recipe", "complete-dp") == 0
+    assert "every setting that both give follows" in capsys.readouterr().out
+
+
+def carried_rows(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, dict[str, Any]]:
+    run(*args, "--format", "json")
+    return {row["name"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "holds a list, expected names with values"),
+        ("lr: fast", "lr is 'fast', expected a number"),
+        ("a: {lr: 1}\nb: {lr: 2}", "has several values: a.lr 1, b.lr 2"),
+        ("lr: 1", "does not say how long it trains"),
+        ("x: {y: [", "--audit takes YAML or JSON"),
+    ],
+)
+def test_configurations_that_say_nothing(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "large.yaml").write_text(text)
+    flags = ["--audit", str(tmp_path / "small.yaml"), str(tmp_path / "large.yaml"), "--recipe", "complete-dp"]
+    assert run(*flags) == 2
+    assert message in capsys.readouterr().err

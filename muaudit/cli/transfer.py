@@ -16,11 +16,14 @@ from muaudit.cli.progress import progress
 from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
+from muaudit.report.render import to_text
 from muaudit.suggest import nearest
 from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 from muaudit.transfer.asked import Asked
+from muaudit.transfer.followed import audit_pair, followed_data, followed_lines
 from muaudit.transfer.given import parse_values
 from muaudit.transfer.horizon import carry_over
+from muaudit.transfer.run_config import parse_names
 from muaudit.transfer.run_size import check_pair, parse_size
 
 FORMATS = ("table", "yaml", "json")
@@ -28,18 +31,20 @@ FORMATS = ("table", "yaml", "json")
 
 @guarded
 def transfer(
+    target: Annotated[
+        str | None, typer.Argument(help="As for check: the model to audit, without --plan.", show_default=False)
+    ] = None,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar="SIZE",
             help="What the values hold at: a width, or width=256,depth=4,batch=0.5M,tokens=2.5B.",
             show_default=False,
         ),
-    ],
-    to: Annotated[str, typer.Option(metavar="SIZE", help="What to carry them to, alike.", show_default=False)],
-    target: Annotated[
-        str | None, typer.Argument(help="As for check: the model to audit, without --plan.", show_default=False)
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What to carry them to, alike.", show_default=False)
     ] = None,
     plan: Annotated[Path | None, typer.Option(metavar="FILE", help="The plan.yaml of muaudit convert.")] = None,
     set_: Annotated[
@@ -53,6 +58,18 @@ def transfer(
             help="What batch and duration change: complete-dp, power-lines, timescale or sgd.",
             show_default=False,
         ),
+    ] = None,
+    audit: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="SMALL LARGE",
+            help="Hold two configurations of runs (YAML or JSON) against --recipe, in place of --from and --to.",
+            show_default=False,
+        ),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=KEY,...", help="What --audit's files call a setting: lr=optimizer.peak_lr."),
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
@@ -81,6 +98,12 @@ def transfer(
     if plan is not None and target is not None:
         raise UserError(f"--plan holds the exponents, and {target} would be audited for them: give one of them")
     check_outputs([output], [target, plan])
+    if audit is not None:
+        _refuse_beside_audit(target, plan, start, to, set_)
+        return _audited(audit, parse_names(names or ()), recipe, optimizer, format_, output)
+    if start is None or to is None:
+        missing = "--from" if start is None else "--to"
+        raise UserError(f"{missing} is missing", "for example --from 256 --to 8192; or --audit small.yaml large.yaml")
     sizes = parse_size(start, "--from"), parse_size(to, "--to")
     check_pair(*sizes)
     columns = terminal_width() if output is None else None
@@ -106,3 +129,22 @@ def transfer(
         text = run_task(task, patience=patience(timeout))
     write(str(text), output)
     return 0
+
+
+def _refuse_beside_audit(*given: object) -> None:
+    if any(given):
+        hint = "leave out the target, --plan, --from, --to and --set"
+        raise UserError("--audit takes sizes and values from its two files", hint)
+
+
+def _audited(
+    paths: tuple[Path, Path], names: dict[str, str], recipe: str | None, optimizer: str | None, format_: str,
+    output: Path | None,
+) -> int:  # fmt: skip
+    found = audit_pair(paths, names, recipe, optimizer)
+    if format_ == "table":
+        text = to_text(followed_lines(found), terminal_width() if output is None else None)
+    else:
+        text = followed_data(found)  # JSON is YAML
+    write(text, output)
+    return 0 if found.ok else 1

@@ -28,6 +28,7 @@ from ..targets.at_depth import at_depths, depths_at
 from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
 from ..visible import visible
+from .base_init import base_init
 from .known_model import with_model
 from .loading import loading_lines
 from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
@@ -122,7 +123,8 @@ def _lines(
     output: Conversion, after: Iterable[Report], verified: Verified | None, edits: Mapping[Hook, SourceFix]
 ) -> Iterator[Line]:
     plan, out = output.plan, output.wanted.out
-    yield from plan_lines(plan, after, edits, source_diff(edits))
+    init = base_init(output.target, plan) if plan.m != 1.0 else None
+    yield from plan_lines(plan, after, edits, source_diff(edits), init.in_words() if init is not None else "")
     if output.transfer is None:
         yield from paste_lines(plan, out, output.starts, output.why_not, output.wanted.way)
     else:

@@ -14,10 +14,13 @@ from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from .ways import pasted
 
 
-def plan_lines(plan: Plan, after: Iterable[Report], edits: Collection[Hook] = (), diff: str = "") -> Iterator[Line]:
+def plan_lines(
+    plan: Plan, after: Iterable[Report], edits: Collection[Hook] = (), diff: str = "", init: str = ""
+) -> Iterator[Line]:
     """The plan and the verdict on the model as converted, along every axis of it.
 
-    edits: multipliers that could stand in the source instead. diff: the source with all of these.
+    init: how large hidden weights start at the base width. edits: multipliers that could stand in the source instead.
+    diff: the source with all of these.
     """
     yield line(
         (f"{plan.target}, ", BOLD),
@@ -25,6 +28,8 @@ def plan_lines(plan: Plan, after: Iterable[Report], edits: Collection[Hook] = ()
     )
     if plan.made_for is not None and (known := plan.made_for.in_words()):
         yield line(("made for ", BOLD), known, indent=2, hang=2)
+    if init:
+        yield line(init, indent=2, hang=2)
     yield line()
     rows: list[tuple[str, ...]] = [("tensor", *list(scales_in_words(plan, plan.entries[0]))[1:])]
     told = ((tuple(scales_in_words(plan, entry).values())[1:], entry) for entry in plan.entries)

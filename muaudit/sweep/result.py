@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .curves import Curves
+from .gap import gap
 from .sweep_verdict import SweepVerdict, at
 
 SCHEMA = "muaudit.sweep-report/1"
@@ -20,6 +21,7 @@ class SweepResult:
     """A sweep. titles: variant → what people call it; setup: one line; main: whose verdict the exit code is.
 
     seconds: (width, what a run took here) by width; empty where all runs were there already.
+    base_init: how large hidden weights start at the base width, where there is a conversion.
     """
 
     describe: str
@@ -31,6 +33,7 @@ class SweepResult:
     results: str
     notices: tuple[str, ...] = ()
     seconds: tuple[tuple[int, float], ...] = ()
+    base_init: str = ""
 
     def seconds_of_seed(self, verdict: SweepVerdict) -> float | None:
         """What one more seed of the runs that would decide takes; None where no run's time is known."""
@@ -54,6 +57,8 @@ def to_json(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> str:
         "width_name": measured.width_name,
         "results": measured.results,
         "notices": list(measured.notices),
+        "base_init": measured.base_init,
+        "gap": _gap(verdicts),
         "verdicts": [_verdict(measured, verdict) for verdict in verdicts],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -69,6 +74,14 @@ def to_csv(measured: SweepResult) -> str:
             shown = "diverged" if math.isinf(loss) else f"{loss!r}"
             rows.append(f"{curves.variant},{curves.knob},{value!r},{lr!r},{curves.widths[i]},{j},{shown}")
     return "\n".join(rows) + "\n"
+
+
+def _gap(verdicts: Sequence[SweepVerdict]) -> dict[str, Any] | None:
+    found = gap(verdicts)
+    if found is None:
+        return None
+    more = {"more": found.more.value, "more_low": _number(found.more.low), "more_high": _number(found.more.high)}
+    return {"width": found.width, "as_is": found.as_is, "converted": found.converted, "carried": found.carried, **more}
 
 
 def _verdict(measured: SweepResult, verdict: SweepVerdict) -> dict[str, Any]:

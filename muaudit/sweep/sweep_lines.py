@@ -9,6 +9,7 @@ import numpy as np
 
 from ..findings.power import number
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from .gap import gap, gap_words
 from .ranges import shown
 from .result import SweepResult
 from .sweep_verdict import Status, SweepVerdict, at
@@ -27,6 +28,13 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iter
     for verdict in verdicts:
         yield line()
         yield from _verdict(measured, verdict)
+    found = gap(verdicts)
+    if found is not None or measured.base_init:
+        yield line()
+        yield from (line(text, hang=2) for text in (gap_words(found) if found is not None else []))
+        if measured.base_init:
+            cause = "likely cause: " if found is not None and found.more.low > 0 else ""
+            yield line(f"{cause}{measured.base_init}", hang=2)
     yield line()
     yield line((f"results: {measured.results} · the same command goes on where it was stopped", DIM))
 

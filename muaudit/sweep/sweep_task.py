@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from ..convert.base_init import base_init
 from ..isolation import LostTarget
 from ..isolation.child import interrupted_by_user, tell, tell_now
 from ..isolation.plain_data import plain
+from ..targets.probe import Target
 from ..training.beforehand import check_device
 from . import prepare
 from .budget import Clock, parse_budget
@@ -78,7 +80,15 @@ def carry_out(
     sweep.run()
     main = next((each.name for each in variants if each.plan is not None), variants[0].name)
     setup = prepare.setup_line(variants, replace(grid, seeds=sweep.seeds), settings)
-    return measured(sweep, target.describe, setup, main, target.axes[0].name), sweep.tolerance
+    init = _base_init(target, variants)
+    return measured(sweep, target.describe, setup, main, target.axes[0].name, init), sweep.tolerance
+
+
+def _base_init(target: Target, variants: Sequence[SweepVariant]) -> str:
+    """How large hidden weights start at the base width of a conversion, in words."""
+    plan = next((variant.plan for variant in variants if variant.plan is not None), None)
+    found = base_init(target, plan) if plan is not None else None
+    return "" if found is None else found.in_words()
 
 
 def _together(request: SweepRequest) -> Callable[[SweepVariant, int], int]:

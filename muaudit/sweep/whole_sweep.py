@@ -216,10 +216,10 @@ class Sweep:
             )
 
 
-def measured(sweep: Sweep, describe: str, setup: str, main: str, width_name: str) -> SweepResult:
+def measured(sweep: Sweep, describe: str, setup: str, main: str, width_name: str, base_init: str = "") -> SweepResult:
     """The sweep as plain data."""
     return SweepResult(
         describe, setup, width_name, sweep.titles, main,
         tuple(all_curves(replace(sweep.grid, seeds=sweep.seeds), sweep.results.done)),
-        str(sweep.results.path), tuple(sweep.notices), sweep.clock.measured(),
+        str(sweep.results.path), tuple(sweep.notices), sweep.clock.measured(), base_init,
     )  # fmt: skip
