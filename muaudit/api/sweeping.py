@@ -107,6 +107,8 @@ def _as_asked(name: str, value: Any) -> Any:
     """Paths from texts, and several values from one."""
     if name in ("plan", "results"):
         return None if value is None else Path(value)
+    if name == "depths" and value is not None and not isinstance(value, str):
+        return ",".join(map(str, value))
     if name in ("hp", "width", "set", "input", "columns"):
         return (value,) if isinstance(value, str) else tuple(value)
     return value

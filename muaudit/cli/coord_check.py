@@ -30,7 +30,13 @@ from muaudit.targets.options import (
     parse_set,
     parse_widths,
 )
-from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
+from muaudit.training.run_settings import (
+    RunSettings,
+    be_frugal,
+    check_settings,
+    parse_depth_list,
+    parse_width_list,
+)
 
 if TYPE_CHECKING:
     from muaudit.targets.options import TargetOptions
@@ -134,7 +140,7 @@ def coord_check(
     if depths is not None and widths is not None:
         raise UserError("--widths and --depths: a check is along one of them", "leave one out")
     chosen = parse_width_list(widths) if widths is not None else ()
-    blocks, numbers = _depths(depths)
+    blocks, numbers = parse_depth_list(depths)
     settings = check_settings(RunSettings(chosen, steps, seeds, seed, device, dtype, lr, depths=numbers))
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
@@ -168,14 +174,6 @@ def coord_check(
     seconds = patience(timeout)
     _check_others(jobs[1:], seconds)
     return _report(jobs, seconds, debug, format_, output, plot)
-
-
-def _depths(text: str | None) -> tuple[str, tuple[int, ...]]:
-    """`n_layer=2,4,8` or `2,4,8`: the argument, empty where it is left open, and the numbers of blocks."""
-    if text is None:
-        return "", ()
-    name, _, numbers = text.rpartition("=")
-    return name.strip(), parse_width_list(numbers, "--depths", "2,4,8,16")
 
 
 def _spectral(

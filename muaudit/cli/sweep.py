@@ -41,6 +41,10 @@ def sweep(
         str | None,
         typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
     ] = None,
+    depths: Annotated[
+        str | None,
+        typer.Option(metavar="[NAME=]N,N,N", help="Numbers of blocks instead; beside --widths, one for each of them."),
+    ] = None,
     lr: Annotated[
         str | None,
         typer.Option(metavar="VALUES", help="2^-12..2^-4, 1e-4..1e-2:9 or a list (default: ×1/16 to ×16 of its own)."),
@@ -79,6 +83,10 @@ def sweep(
     base_width: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Width that --convert leaves as it is (default: the narrowest)."),
+    ] = None,
+    base_depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Depth that --convert leaves as it is (default: the shallowest)."),
     ] = None,
     only_plan: Annotated[bool, typer.Option("--only-plan", help="Leave out the target as it is.")] = False,
     compare: Annotated[
@@ -181,6 +189,7 @@ def sweep(
         target=target, widths=widths, lr=lr, near=near, extend=extend, until_decided=until_decided,
         steps=steps, seeds=seeds, seed=seed,
         hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
+        depths=depths, base_depth=base_depth,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
         warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,

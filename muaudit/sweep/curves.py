@@ -16,7 +16,8 @@ from .trainings import Grid, Training, TrainingOutcome
 @dataclass(frozen=True)
 class Curves:
     """losses [width, seed, value]: infinite where a run diverged, NaN where it was not run. at: the learning rate of a
-    table of another hyperparameter. start: the mean loss before training, NaN where it is not known."""
+    table of another hyperparameter. start: the mean loss before training, NaN where it is not known. along: what
+    `widths` are, "width" or "depth"."""
 
     variant: str
     knob: str
@@ -25,6 +26,7 @@ class Curves:
     losses: Array
     at: float | None = None
     start: float = math.nan
+    along: str = "width"
 
     @property
     def axis(self) -> list[float]:
@@ -98,4 +100,4 @@ def _curves(
                     losses[i, j, k] = np.inf if outcome.loss is None else outcome.loss
                     starts += [] if outcome.first is None else [outcome.first]
     start = sum(starts) / len(starts) if starts else math.nan
-    return Curves(variant, knob, grid.widths, values, losses, at, start)
+    return Curves(variant, knob, grid.widths, values, losses, at, start, grid.along)

@@ -29,6 +29,7 @@ class Gap:
     converted: float
     carried: float | None
     more: Interval
+    along: str = "width"
 
 
 def gap(verdicts: Sequence[SweepVerdict]) -> Gap | None:
@@ -48,16 +49,16 @@ def gap(verdicts: Sequence[SweepVerdict]) -> Gap | None:
     return Gap(
         ours.curves.widths[-1], ours.curves.widths[0], other.loss, best.loss,
         carried if np.isfinite(carried) else None,
-        Interval((best.loss - other.loss) / scale, found_.low(TAIL), found_.high(TAIL)),
+        Interval((best.loss - other.loss) / scale, found_.low(TAIL), found_.high(TAIL)), ours.curves.along,
     )  # fmt: skip
 
 
 def gap_words(found: Gap) -> list[str]:
     """For people."""
     more, width = found.more, found.width
-    carried = "" if found.carried is None else f", carried from width {found.narrow} {found.carried:.4g}"
+    carried = "" if found.carried is None else f", carried from {found.along} {found.narrow} {found.carried:.4g}"
     text = (
-        f"at width {width}: as it is, tuned there, {found.as_is:.4g}; converted, tuned there, "
+        f"at {found.along} {width}: as it is, tuned there, {found.as_is:.4g}; converted, tuned there, "
         f"{found.converted:.4g}{carried}"
     )
     share = f"{100 * abs(more.value):.2g} %"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -23,8 +23,14 @@ from .variant import SweepVariant, reference
 ORIGINAL, CONVERTED, OTHER = "original", "converted", "other"
 
 
-def variant(name: str, target: Target, settings: TrainingSettings, plan: Plan | None = None) -> SweepVariant:
-    """One thing to sweep. Raises UserError where the data do not fit the target."""
+def variant(
+    name: str,
+    target: Target,
+    settings: TrainingSettings,
+    plan: Plan | None = None,
+    along: Callable[[Target], Target] = lambda target: target,
+) -> SweepVariant:
+    """One thing to sweep. along: see `SweepVariant`. Raises UserError where the data do not fit the target."""
     label = target.label.partition("(")[0]
     title = f"{label} as it is" if name == ORIGINAL else f"{label} converted to µP" if plan is not None else label
 
@@ -32,12 +38,21 @@ def variant(name: str, target: Target, settings: TrainingSettings, plan: Plan | 
     def places() -> Places:
         return find_places(target)
 
-    return SweepVariant(name, title, target, choose(target, settings.data, settings.batch_size), plan, places)
+    seen = along(target)
+    task = choose(seen, settings.data, settings.batch_size)
+    return SweepVariant(name, title, seen, task, plan, places, along, target)
 
 
-def converted(target: Target, widths: tuple[int, ...], base_width: int | None) -> Plan:
-    """The plan that keeps the base width (the narrowest) as it is. Raises UserError where none can be made."""
-    return make_plan(target, base_width or widths[0], widths[-1])
+def converted(
+    target: Target, widths: tuple[int, ...], depths: tuple[int, ...], base_width: int | None, base_depth: int | None
+) -> Plan:
+    """The plan that keeps the base sizes (the smallest) as they are. Raises UserError where none can be made."""
+    if not depths:
+        return make_plan(target, base_width or widths[0], widths[-1])
+    over = base_depth or depths[0], depths[-1]
+    if not widths:
+        return make_plan(target, None, target.axes[0].probes[0], depths=over)
+    return make_plan(target, base_width or widths[0], widths[-1], depths=over)
 
 
 def default_widths(target: Target) -> tuple[int, ...]:
@@ -51,8 +66,13 @@ def default_rates(target: Target) -> tuple[float, ...]:
     return tuple(2.0 ** (middle + step) for step in range(-4, 5))
 
 
-def identity(variants: list[SweepVariant], settings: TrainingSettings, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What every run depends on besides its own job; widths, values and seeds may be added later."""
+def identity(
+    variants: list[SweepVariant], settings: TrainingSettings, options: Mapping[str, Any], axis: str = ""
+) -> dict[str, Any]:
+    """What every run depends on besides its own job; widths, values and seeds may be added later.
+
+    axis: what grows, where it is not the widths alone.
+    """
     trained = {key: value for key, value in asdict(settings).items() if key not in ("data", "batch_size")}
     found: dict[str, Any] = {}
     for each in variants:
@@ -64,16 +84,21 @@ def identity(variants: list[SweepVariant], settings: TrainingSettings, options: 
             "optimizer": each.target.optimizer_name,
             **each.task.identity,
         }
+        if axis:
+            found[each.name]["along"] = axis
     plain: dict[str, Any] = json.loads(json.dumps({**found, **trained, **options}, default=str))
     return plain
 
 
-def setup_line(variants: list[SweepVariant], grid: Grid, settings: TrainingSettings) -> str:
-    """What was run, on one line."""
+def setup_line(
+    variants: list[SweepVariant], grid: Grid, settings: TrainingSettings, depths: tuple[int, ...] = ()
+) -> str:
+    """What was run, on one line. depths: one for each width, where both grow."""
+    paired = f" at depths {', '.join(map(str, depths))}" if depths and grid.along == "width" else ""
     rates = f"lr {shown(grid.lrs[0])} to {shown(grid.lrs[-1])}" if len(grid.lrs) > 1 else f"lr {shown(grid.lrs[0])}"
     schedule = "" if settings.schedule in ("constant", "own") else f", {settings.schedule} decay"
     return (
-        f"widths {', '.join(map(str, grid.widths))}; {rates} ({len(grid.lrs)} values), {grid.seeds} "
+        f"{grid.along}s {', '.join(map(str, grid.widths))}{paired}; {rates} ({len(grid.lrs)} values), {grid.seeds} "
         f"seed{'s' * (grid.seeds > 1)}, {settings.steps} steps{schedule}; {variants[0].target.optimizer_name}; "
         f"{variants[0].task.describe}; {settings.device} {settings.dtype}"
     )
@@ -83,6 +108,9 @@ def _acting(plan: Plan) -> tuple[Any, ...]:
     """All of a plan that training depends on: its wording may change."""
     tensors = [(entry.pattern, entry.exponents, entry.gauge, entry.optimizer) for entry in plan.entries]
     hooks = [(hook.module, hook.on, hook.exponent, hook.part) for hook in plan.hooks]
+    if plan.depth_name:
+        deeper = [(entry.pattern, entry.depth) for entry in plan.entries], [hook.depth for hook in plan.hooks]
+        return plan.base_width, plan.base_depth, plan.optimizer, sorted(tensors), hooks, deeper
     return plan.base_width, plan.optimizer, sorted(tensors), hooks
 
 

@@ -13,7 +13,7 @@ from .gap import gap, gap_words
 from .ranges import shown
 from .result import SweepResult
 from .sweep_verdict import Status, SweepVerdict, at
-from .sweep_words import cost_words, title
+from .sweep_words import cost_words, larger, title
 
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 _YES: dict[Status, str] = {"pass": "yes", "fail": "no", "undecided": "unknown"}
@@ -41,17 +41,17 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iter
 
 def _verdict(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
     curves = verdict.curves
-    fixed = "" if curves.at is None else f"  (at lr {shown(curves.at)}, the best of width {curves.widths[0]})"
+    fixed = "" if curves.at is None else f"  (at lr {shown(curves.at)}, the best of {curves.along} {curves.widths[0]})"
     yield line((title(measured.titles, verdict, measured.seconds_of_seed(verdict)), _STYLE[verdict.status]), fixed)
     for reason in (*verdict.reasons, *verdict.remarks):
         yield line(reason, indent=2, hang=2)
     yield from columns(
-        [["width", f"best {curves.knob}", "log2", "loss", *_value_heads(verdict)], *_rows(verdict)], indent=2
+        [[curves.along, f"best {curves.knob}", "log2", "loss", *_value_heads(verdict)], *_rows(verdict)], indent=2
     )
     yield line(_drift(verdict), indent=2, hang=2)
     yield line(cost_words(verdict), indent=2, hang=2)
     yield line(
-        "wider is better: ",
+        f"{larger(curves)} is better: ",
         (_YES[verdict.wider], _STYLE[verdict.wider]),
         f" ({verdict.wider_detail})",
         indent=2,
@@ -92,9 +92,9 @@ def _loss(value: float, diverged: int) -> str:
 
 def _drift(verdict: SweepVerdict) -> str:
     if math.isnan(verdict.drift):
-        return "drift over widths: unknown"
+        return f"drift over {verdict.curves.along}s: unknown"
     sign = "at least " if verdict.at_least else ""
     return (
-        f"drift over widths: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
+        f"drift over {verdict.curves.along}s: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
         f"(×{2**verdict.drift:.3g})"
     )

@@ -11,7 +11,14 @@ from muaudit.sweep.budget import parse_budget
 from muaudit.sweep.knobs import parse_hps
 from muaudit.sweep.ranges import parse_values
 from muaudit.targets.options import check_init
-from muaudit.training.run_settings import RunSettings, be_frugal, check_settings, parse_width_list
+from muaudit.training.run_settings import (
+    RunSettings,
+    be_frugal,
+    check_settings,
+    check_width_list,
+    parse_depth_list,
+    parse_width_list,
+)
 
 SCHEDULES = ("constant", "linear", "cosine")
 DATA = ("text", "teacher", "digits")
@@ -37,6 +44,8 @@ class SweepRequest:
     plan: Path | None = None
     convert: bool = False
     base_width: int | None = None
+    depths: str | None = None
+    base_depth: int | None = None
     only_plan: bool = False
     compare: str | None = None
     data: str | None = None
@@ -75,6 +84,7 @@ def check_request(request: SweepRequest) -> None:
     """Raise UserError for whatever can be seen to be wrong without a model."""
     if request.widths is not None:
         parse_width_list(request.widths)
+    _check_depths(request)
     if request.lr is not None:
         parse_values(request.lr, "--lr")
     parse_hps(request.hp)
@@ -93,6 +103,18 @@ def check_request(request: SweepRequest) -> None:
     check_init(request.init, request.no_init)
     _check_variants(request)
     _check_elsewhere(request)
+
+
+def _check_depths(request: SweepRequest) -> None:
+    """Raise UserError where depths are no ascending numbers, or are not as many as the widths beside them."""
+    _, depths = parse_depth_list(request.depths)
+    if depths:
+        check_width_list(depths, "--depths")
+    if depths and request.widths is not None and len(parse_width_list(request.widths)) != len(depths):
+        raise UserError("--widths and --depths together are pairs: expected as many of each",
+                        "for example --widths 64,128,256 --depths 2,4,8")  # fmt: skip
+    if request.base_depth is not None and not (request.convert and depths):
+        raise UserError("--base-depth is for the plan that --convert makes over --depths", "leave it out")
 
 
 def beyond_ends(request: SweepRequest) -> int:
@@ -114,6 +136,7 @@ def _check_elsewhere(request: SweepRequest) -> None:
         "--plan": request.plan, "--convert": request.convert, "--compare": request.compare, "--data": request.data,
         "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": request.ray, "--set": request.set,
         "--input": request.input, "--init": request.init, "--no-init": request.no_init, "--width": request.width,
+        "--depths": request.depths,
     }  # fmt: skip
     for flag, given in ours.items():
         if given:

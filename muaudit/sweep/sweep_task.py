@@ -13,6 +13,7 @@ from ..isolation.child import interrupted_by_user, tell, tell_now
 from ..isolation.plain_data import plain
 from ..targets.probe import Target
 from ..training.beforehand import check_device
+from ..training.run_settings import parse_depth_list
 from . import prepare
 from .budget import Clock, parse_budget
 from .ensemble_size import automatic
@@ -58,12 +59,13 @@ def carry_out(
         request.seed,
         parse_hps(request.hp),
         beyond_ends(request),
+        "depth" if request.depths is not None and request.widths is None else "width",
     )
     for variant in variants:  # a hyperparameter or a width that cannot be is said before the first run
         variant.make(widths[0], {"lr": grid.lrs[0], **{name: values[0] for name, values in grid.hps.items()}}, 0)
     asked = {"set": sorted(request.set), "input": sorted(request.input)}
     asked |= {"init": [request.init or "none"]} if request.init or request.no_init else {}
-    identity = prepare.identity(variants, settings, asked)
+    identity = prepare.identity(variants, settings, asked, _axis(request))
     results = Results(request.results or results_path(identity), identity)
     clock = Clock(parse_budget(request.budget) if request.budget is not None else None)
     runs = LocalRuns(variants, settings, clock, _together(request))
@@ -78,8 +80,9 @@ def carry_out(
     if request.ray is not None:
         sweep.runs = on_ray(request, runs, sweep)
     sweep.run()
+    _, depths = parse_depth_list(request.depths)
     main = next((each.name for each in variants if each.plan is not None), variants[0].name)
-    setup = prepare.setup_line(variants, replace(grid, seeds=sweep.seeds), settings)
+    setup = prepare.setup_line(variants, replace(grid, seeds=sweep.seeds), settings, depths)
     init = _base_init(target, variants)
     return measured(sweep, target.describe, setup, main, target.axes[0].name, init), sweep.tolerance
 
@@ -87,8 +90,15 @@ def carry_out(
 def _base_init(target: Target, variants: Sequence[SweepVariant]) -> str:
     """How large hidden weights start at the base width of a conversion, in words."""
     plan = next((variant.plan for variant in variants if variant.plan is not None), None)
-    found = base_init(target, plan) if plan is not None else None
+    found = base_init(target, plan) if plan is not None and plan.m != 1.0 else None
     return "" if found is None else found.in_words()
+
+
+def _axis(request: SweepRequest) -> str:
+    """What grows, in the identity of a sweep: nothing is said of widths alone."""
+    if request.depths is None:
+        return ""
+    return f"widths with depths {request.depths}" if request.widths is not None else "depth"
 
 
 def _together(request: SweepRequest) -> Callable[[SweepVariant, int], int]:

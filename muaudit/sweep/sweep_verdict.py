@@ -85,7 +85,7 @@ def judge(curves: Curves, tolerance: Tolerance) -> SweepVerdict:
     wider, detail = _wider(curves, compared)
     drifts = drift - error > math.log2(tolerance.drift) and status != "fail"
     remark = (f"the best {curves.knob} drifts by more than a factor of {tolerance.drift:g} all the same: what it costs "
-              "will grow with width",) if drifts else ()  # fmt: skip
+              f"will grow with {curves.along}",) if drifts else ()  # fmt: skip
     return SweepVerdict(
         curves, optima, drift, error, at_least, lost, compared.ties() if compared else (),
         compared.seeds if compared else 0, wider, detail, status, reasons, more,
@@ -124,7 +124,7 @@ def _fails(
     if lost is None or not lost.low > tolerance.lost:
         return []
     what = "diverges at" if math.isinf(lost.low) else f"loses more than {100 * tolerance.lost:g} % at"
-    found = [f"width {curves.widths[-1]} {what} the best {curves.knob} of width {curves.widths[0]}"]
+    found = [f"{curves.along} {curves.widths[-1]} {what} the best {curves.knob} of {curves.along} {curves.widths[0]}"]
     drift, error, _ = _drift(optima)
     if drift - error > math.log2(tolerance.drift):
         found.append(f"the best {curves.knob} drifts by more than a factor of {tolerance.drift:g}")
@@ -136,14 +136,15 @@ def _doubts(curves: Curves, optima: tuple[Optimum | None, ...], lost: Interval |
     unknown = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum is None]
     edges = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum and optimum.edge]
     found = []
+    small, large = ("narrow", "wide") if curves.along == "width" else ("shallow", "deep")
     if len(curves.widths) < 2:
-        found.append("there is one width")
+        found.append(f"there is one {curves.along}")
     elif lost is None:
-        found.append("what the narrow optimum costs the wide model is not known")
+        found.append(f"what the {small} optimum costs the {large} model is not known")
     if unknown:
-        found.append(f"no run at width {', '.join(unknown)} learned: lower the {curves.knob}")
+        found.append(f"no run at {curves.along} {', '.join(unknown)} learned: lower the {curves.knob}")
     if edges:
-        found.append(f"the optimum at width {', '.join(edges)} is at the edge of the values: widen the range")
+        found.append(f"the optimum at {curves.along} {', '.join(edges)} is at the edge of the values: widen the range")
     return found
 
 
@@ -155,7 +156,7 @@ def _undecided(curves: Curves, compared: Comparisons, more: int | None) -> list[
     ties = compared.ties()
     if len(ties) > 1:
         names = ", ".join(shown(curves.values[place]) for place in ties)
-        found.append(f"the optimum at width {curves.widths[0]} is a tie: {names}")
+        found.append(f"the optimum at {curves.along} {curves.widths[0]} is a tie: {names}")
     if more is None:
         found.append(f"{MOST_SEEDS} seeds would hardly decide: what it costs lies too near to what is allowed")
     return found or ["what it costs is allowed or not, within its error"]
@@ -169,7 +170,7 @@ def _wider(curves: Curves, compared: Comparisons | None) -> tuple[Status, str]:
     where = f"at {curves.knob} {shown(curves.values[compared.best])}"
     pairs = [(i, j) for j in range(len(curves.widths)) for i in range(j) if np.isfinite(at_best[i]).any()]
     status: Status = "pass"
-    worst, detail = -math.inf, f"{where}, {'each' if len(pairs) > 1 else 'the'} pair of widths"
+    worst, detail = -math.inf, f"{where}, {'each' if len(pairs) > 1 else 'the'} pair of {curves.along}s"
     for i, j in pairs:
         between = f"{where}, {curves.widths[i]} → {curves.widths[j]}"
         if np.isinf(at_best[j]).any():

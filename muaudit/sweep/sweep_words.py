@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ..thresholds import TAIL
+from .curves import Curves
 from .paired import Interval
 from .ranges import shown
 from .sweep_verdict import Status, SweepVerdict
@@ -31,8 +32,13 @@ def verdict_words(verdict: SweepVerdict, seconds: float | None = None) -> str:
 def cost_words(verdict: SweepVerdict) -> str:
     """`width 1024 at the best lr of width 64: loses 0.3 % of loss (97 % interval 0.1 to 0.6 %, 3 seeds)`."""
     curves = verdict.curves
-    what = f"width {curves.widths[-1]} at the best {curves.knob} of width {curves.widths[0]}"
+    what = f"{curves.along} {curves.widths[-1]} at the best {curves.knob} of {curves.along} {curves.widths[0]}"
     return f"{what}: {share_words(verdict.lost, verdict.seeds)}"
+
+
+def larger(curves: Curves) -> str:
+    """`wider`, or `deeper`."""
+    return "wider" if curves.along == "width" else "deeper"
 
 
 def share_words(lost: Interval | None, seeds: int) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..plan.planned import refuse_other_target
 from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+from ..targets.at_depth import along_both, along_depth
 from ..targets.probe import Target
-from ..training.run_settings import parse_width_list
+from ..training.run_settings import parse_depth_list, parse_width_list
 from . import prepare
 from .sweep_request import SweepRequest
 from .trainings import TrainingSettings
@@ -24,26 +27,39 @@ def variants_of(
     Raises:
         UserError: the target or the plan cannot be used.
     """
+    blocks, depths = parse_depth_list(request.depths)
     options = TargetOptions(
         parse_widths(request.width), parse_set(request.set), parse_inputs(request.input), request.optimizer,
-        init=request.init, no_init=request.no_init,
+        init=request.init, no_init=request.no_init, depths={blocks: ()} if blocks else {},
     )  # fmt: skip
     target = resolve(request.target, options)
-    widths = parse_width_list(request.widths) if request.widths is not None else prepare.default_widths(target)
+    widths = parse_width_list(request.widths) if request.widths is not None else ()
+    along = _seen(widths, depths)
+    seen = along(target)
+    sizes = widths or depths or prepare.default_widths(target)
     schedule = request.schedule or ("own" if target.scheduler is not None else "constant")
     settings = TrainingSettings(
         request.steps, request.batch_size, request.data, schedule, request.warmup, request.dtype, request.device
     )
-    variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings)]
+    variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings, None, along)]
     if request.plan is not None or request.convert:
         plan = made or (
             load_plan(request.plan)
             if request.plan is not None
-            else prepare.converted(target, widths, request.base_width)
+            else prepare.converted(
+                target, widths or (() if depths else sizes), depths, request.base_width, request.base_depth
+            )
         )
         refuse_other_target(target, plan)  # here: in a run, the optimizer's settings are what is swept
-        variants.append(prepare.variant(prepare.CONVERTED, target, settings, plan))
+        variants.append(prepare.variant(prepare.CONVERTED, target, settings, plan, along))
     if request.compare is not None:
-        other = prepare.variant(prepare.OTHER, resolve(request.compare, options), settings)
+        other = prepare.variant(prepare.OTHER, resolve(request.compare, options), settings, None, along)
         variants = [replace(variants[0], title=request.target or target.label), replace(other, title=request.compare)]
-    return target, variants, settings, widths
+    return seen, variants, settings, sizes
+
+
+def _seen(widths: tuple[int, ...], depths: tuple[int, ...]) -> Callable[[Target], Target]:
+    """How targets are seen: by widths, by depths, or by widths with a depth for each."""
+    if not depths:
+        return lambda target: target
+    return partial(along_both, depths=dict(zip(widths, depths, strict=True))) if widths else along_depth

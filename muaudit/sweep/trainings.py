@@ -74,7 +74,8 @@ class TrainingSettings:
 class Grid:
     """All runs: learning rates first, then each further hyperparameter at the best learning rate of the narrowest.
 
-    beyond: how many learning rates may follow beyond either end, while the best one is there.
+    beyond: how many learning rates may follow beyond either end, while the best one is there. along: what `widths` are,
+    "width" or "depth".
     """
 
     variants: tuple[str, ...]
@@ -84,6 +85,7 @@ class Grid:
     seed: int = 0
     hps: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     beyond: int = 0
+    along: str = "width"
 
     @property
     def reach(self) -> tuple[float, ...]:

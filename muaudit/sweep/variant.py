@@ -26,7 +26,8 @@ DEFAULT_DECAYED = 2
 class SweepVariant:
     """One thing to sweep: `name` for the results file, `title` for people.
 
-    plan: how the target is converted, None for the target as it is. places: where forward multipliers go.
+    plan: how the target is converted, None for the target as it is. places: where forward multipliers go. along: how a
+    target is seen along what is swept, its numbers of blocks in place of its widths; `target` is seen so, `source` not.
     """
 
     name: str
@@ -35,6 +36,8 @@ class SweepVariant:
     task: SweepTask
     plan: Plan | None = None
     places: Callable[[], Places] | None = None
+    along: Callable[[Target], Target] = lambda target: target
+    source: Target | None = None
 
     def make(
         self,
@@ -63,14 +66,14 @@ class SweepVariant:
 
     def _tuned(self, hp: Mapping[str, float]) -> Target:
         """The target with an optimizer of these settings, then converted."""
-        own = self.target
-        largest = reference(own)
+        own = self.source or self.target
+        largest = reference(self.target)
 
         def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
             return tune(own.optimizer(model, sizes), hp, largest)
 
         tuned = replace(own, optimizer=optimizer)
-        return tuned if self.plan is None else planned(tuned, self.plan, compared=False)
+        return self.along(tuned if self.plan is None else planned(tuned, self.plan, compared=False))
 
 
 def tune(

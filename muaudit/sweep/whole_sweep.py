@@ -116,10 +116,11 @@ class Sweep:
         """What will be run, before it is."""
         grid = self.grid
         several = f"{' and '.join(self.titles.values())}, each at " if len(grid.variants) > 1 else ""
-        widths = f"{several}{len(grid.widths)} widths"
+        widths = f"{several}{len(grid.widths)} {grid.along}s"
         rates = f"{len(grid.lrs)} learning rates"
+        larger = "wider" if grid.along == "width" else "deeper"
         if self.near is not None and at_width(grid, self.near, grid.widths[-1]) < len(grid.lrs):
-            rates += f" (at wider ones about {at_width(grid, self.near, grid.widths[-1])})"
+            rates += f" (at {larger} ones about {at_width(grid, self.near, grid.widths[-1])})"
         hps = "".join(f", {len(values)} values of {name}" for name, values in grid.hps.items())
         seeds = f"{grid.seeds} seed{'s' * (grid.seeds > 1)}" + (", then more until it is decided" * self.decide)
         left = self._left()
@@ -192,7 +193,7 @@ class Sweep:
 
     def report(self, waiting: Sequence[Unit]) -> None:
         """Tell how far it is."""
-        following = f"width {waiting[0].jobs[0].width}" if waiting else "done"
+        following = f"{self.grid.along} {waiting[0].jobs[0].width}" if waiting else "done"
         self.progress(self._done, self._count, following, self._left())
 
     def note(self, text: str) -> None:

@@ -42,6 +42,14 @@ def parse_width_list(text: str, option: str = "--widths", example: str = "64,128
     return check_width_list(widths, option)
 
 
+def parse_depth_list(text: str | None) -> tuple[str, tuple[int, ...]]:
+    """`n_layer=2,4,8` or `2,4,8`: the argument, empty where it is left open, and the numbers of blocks."""
+    if text is None:
+        return "", ()
+    name, _, numbers = text.rpartition("=")
+    return name.strip(), parse_width_list(numbers, "--depths", "2,4,8,16")
+
+
 def check_width_list(widths: Sequence[int], where: str) -> tuple[int, ...]:
     """The widths, if there are two or more, positive, ascending and different. Raises UserError."""
     shown = ",".join(str(width) for width in widths) or "nothing"
