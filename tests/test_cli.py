@@ -152,11 +152,11 @@ def test_the_options_are_frozen() -> None:
         ],
         "sweep": [
             "--base-depth", "--base-width", "--batch-size", "--budget", "--columns", "--command", "--compare",
-            "--convert", "--data", "--debug", "--depths", "--device", "--dtype", "--extend", "--format", "--hp",
-            "--import", "--init", "--input", "--loss-file", "--loss-name", "--lost", "--lr", "--near", "--no-init",
-            "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus", "--ray-gpus",
-            "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--timeout", "--together",
-            "--tolerance", "--until-decided", "--warmup", "--width", "--widths",
+            "--convert", "--curves", "--data", "--debug", "--depths", "--device", "--dtype", "--extend", "--format",
+            "--hp", "--import", "--init", "--input", "--loss-file", "--loss-name", "--lost", "--lr", "--near",
+            "--no-init", "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus",
+            "--ray-gpus", "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--timeout",
+            "--together", "--tolerance", "--until-decided", "--warmup", "--width", "--widths",
         ],
     }  # fmt: skip
 

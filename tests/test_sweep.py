@@ -225,13 +225,16 @@ def test_other_hyperparameters_at_the_best_rate(
 
 def test_a_plan_is_swept_beside_the_target(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
-    assert run("model.py", *FAST, "--convert", "--plot", "both.svg", "--results", "r.jsonl") in (0, 1)
+    drawn = ("--plot", "both.svg", "--curves", "along.svg")
+    assert run("model.py", *FAST, "--convert", *drawn, "--results", "r.jsonl") in (0, 1)
     out = capsys.readouterr().out
     assert "Net as it is: lr" in out or "build as it is: lr" in out
     assert "converted to µP: lr" in out
-    drawn = (here / "both.svg").read_text()
-    assert "log2 lr" in drawn
-    assert "converted to µP" in drawn
+    picture = (here / "both.svg").read_text()
+    assert "log2 lr" in picture
+    assert "converted to µP: lr undecided" in picture  # as the report says
+    assert "step" in (here / "along.svg").read_text()
+    assert all(len(row["curve"]) == 20 for row in rows(here / "r.jsonl") if row["loss"] is not None)
     done = {(row["variant"], row["width"], row["lr"]): row["loss"] for row in rows(here / "r.jsonl")}
     narrow = [done["original", 8, 2.0**k] == done["converted", 8, 2.0**k] for k in range(-6, 3)]
     assert all(narrow)  # the plan changes nothing at its base width

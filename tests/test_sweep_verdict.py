@@ -18,6 +18,7 @@ from torch import nn
 from muaudit.convert.base_init import BaseInit, base_init
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
+from muaudit.sweep.along import Along, ends, thinned, wider_along
 from muaudit.sweep.curves import Curves
 from muaudit.sweep.gap import gap, gap_words
 from muaudit.sweep.knobs import KNOBS, parse_hps
@@ -333,3 +334,21 @@ def test_a_base_width_where_constants_were_not_chosen_is_advised_against() -> No
     assert "--base-width 768 keeps them where they were chosen" in fixed.in_words()
     assert (scaled.at_base, scaled.advised) == (pytest.approx(2**0.5, rel=0.05), None)
     assert scaled.in_words().endswith("at every width")
+
+
+def test_runs_are_thinned_to_the_means_of_equal_parts() -> None:
+    assert thinned([float(k) for k in range(48)], 48) == tuple(0.5 + 2 * k for k in range(24))
+    assert thinned([1.0, 2.0, 3.0], 3) == (1.0, 2.0, 3.0)
+    assert thinned([1.0, 2.0, math.nan], 4) == (1.0, 2.0)  # it diverged, and was stopped
+
+
+def test_wider_is_better_is_judged_along_the_run() -> None:
+    """The wide model is 5 % worse up to a third of the run, and better later; one noisy seed says nothing."""
+    steps, narrow = ends(48), np.linspace(3.0, 2.0, 24)
+    wide = np.where(np.arange(24) < 8, narrow * 1.05, narrow * 0.98)
+    exact = np.stack([np.stack([each] * 3) for each in (narrow, wide)])
+    along = Along("original", 0.1, (64, 128), steps, exact)
+    assert wider_along(along) == "worse up to step 16 (8 of 24 parts of the run: 64 → 128)"
+    noise = np.array([-0.2, 0.0, 0.2]).reshape(1, 3, 1) * np.array([1, -1]).reshape(2, 1, 1)
+    assert "at no step" in wider_along(dataclasses.replace(along, losses=exact + noise))
+    assert "fewer than three" in wider_along(dataclasses.replace(along, losses=exact[:, :2]))

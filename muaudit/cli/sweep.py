@@ -174,6 +174,12 @@ def sweep(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
     ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw losses along training, a curve a width, at the narrowest one's best lr."
+        ),
+    ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
@@ -198,15 +204,24 @@ def sweep(
         columns=tuple(columns or ()),
     )  # fmt: skip
     check_request(request)
-    check_outputs([output, plot], [target, plan, compare, results])
-    if plot is not None:
-        from muaudit.training.picture import check_plot
+    check_outputs([output, plot, curves], [target, plan, compare, results])
+    for drawn in (plot, curves):
+        if drawn is not None:
+            from muaudit.training.picture import check_plot
 
-        check_plot(plot)
-    return _run(request, plot, format_, output, timeout)
+            check_plot(drawn)
+    return _run(request, plot, curves, format_, output, timeout, debug)
 
 
-def _run(request: SweepRequest, plot: Path | None, format_: str, output: Path | None, timeout: int | None) -> int:
+def _run(
+    request: SweepRequest,
+    plot: Path | None,
+    along: Path | None,
+    format_: str,
+    output: Path | None,
+    timeout: int | None,
+    debug: bool,
+) -> int:
     frugal(request)
     from muaudit.sweep.result import SweepResult
     from muaudit.sweep.sweep_verdict import Tolerance, judge
@@ -215,7 +230,8 @@ def _run(request: SweepRequest, plot: Path | None, format_: str, output: Path | 
         entry = "muaudit.sweep.command_task:swept_elsewhere"
         task = Task(request.command or request.imported or "", entry, (request,), ("muaudit.sweep.command_task",))
     else:
-        task = Task(request.target or "the model here", "muaudit.sweep.sweep_task:swept", (request,), PRELOAD)
+        named, entry = request.target or "the model here", "muaudit.sweep.sweep_task:swept"
+        task = Task(named, entry, (request,), PRELOAD, silent=not debug)  # a model would print in every run
     with _bar() as progress:
         found = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)
     measured, tolerance = rebuilt(SweepResult, found), Tolerance(request.tolerance, request.lost)
@@ -224,6 +240,10 @@ def _run(request: SweepRequest, plot: Path | None, format_: str, output: Path | 
         from muaudit.sweep.sweep_plot import plot as draw
 
         draw(measured, verdicts, plot)
+    if along is not None:
+        from muaudit.sweep.curves_plot import plot_curves
+
+        plot_curves(measured, along)
     if format_ == "rich":
         from muaudit.sweep.sweep_lines import sweep_lines
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .along import Along, wider_along
 from .curves import Curves
 from .gap import gap
 from .sweep_verdict import SweepVerdict, at
@@ -21,7 +22,8 @@ class SweepResult:
     """A sweep. titles: variant → what people call it; setup: one line; main: whose verdict the exit code is.
 
     seconds: (width, what a run took here) by width; empty where all runs were there already.
-    base_init: how large hidden weights start at the base width, where there is a conversion.
+    base_init: how large hidden weights start at the base width, where there is a conversion. along: losses along
+    training, at the best learning rate of the narrowest width.
     """
 
     describe: str
@@ -34,6 +36,7 @@ class SweepResult:
     notices: tuple[str, ...] = ()
     seconds: tuple[tuple[int, float], ...] = ()
     base_init: str = ""
+    along: tuple[Along, ...] = ()
 
     def seconds_of_seed(self, verdict: SweepVerdict) -> float | None:
         """What one more seed of the runs that would decide takes; None where no run's time is known."""
@@ -59,6 +62,7 @@ def to_json(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> str:
         "notices": list(measured.notices),
         "base_init": measured.base_init,
         "gap": _gap(verdicts),
+        "along": [_along(each) for each in measured.along],
         "verdicts": [_verdict(measured, verdict) for verdict in verdicts],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -82,6 +86,12 @@ def _gap(verdicts: Sequence[SweepVerdict]) -> dict[str, Any] | None:
         return None
     more = {"more": found.more.value, "more_low": _number(found.more.low), "more_high": _number(found.more.high)}
     return {"width": found.width, "as_is": found.as_is, "converted": found.converted, "carried": found.carried, **more}
+
+
+def _along(along: Along) -> dict[str, Any]:
+    losses = [[[_number(float(loss)) for loss in seed] for seed in width] for width in along.losses]
+    return {"variant": along.variant, "lr": along.lr, "widths": list(along.widths), "steps": list(along.steps),
+            "losses": losses, "wider_is_better": wider_along(along)}  # fmt: skip
 
 
 def _verdict(measured: SweepResult, verdict: SweepVerdict) -> dict[str, Any]:

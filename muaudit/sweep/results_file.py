@@ -189,11 +189,11 @@ def _row(outcome: TrainingOutcome) -> dict[str, Any]:
     job = outcome.job
     return {
         "variant": job.variant, "width": job.width, "seed": job.seed, **job.hp, "loss": outcome.loss,
-        "first_loss": outcome.first, "steps": outcome.steps,
+        "first_loss": outcome.first, "steps": outcome.steps, **({"curve": outcome.curve} if outcome.curve else {}),
     }  # fmt: skip
 
 
-_FIXED = ("variant", "width", "seed", "loss", "first_loss", "steps", "unit", "members")
+_FIXED = ("variant", "width", "seed", "loss", "first_loss", "steps", "curve", "unit", "members")
 
 
 def _outcome(path: Path, line: int, row: Any) -> TrainingOutcome:
@@ -206,11 +206,19 @@ def _outcome(path: Path, line: int, row: Any) -> TrainingOutcome:
         if not isinstance(unit, str) or type(members) is not int:
             raise ValueError(f"unit {unit!r} of {members!r} members")
         loss, first = (None if row[name] is None else _number(row, name) for name in ("loss", "first_loss"))
-        return TrainingOutcome(job, loss, first, _of(int, row, "steps"))
+        return TrainingOutcome(job, loss, first, _of(int, row, "steps"), _curve(row))
     except (KeyError, ValueError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         hint = "the file is damaged: mend or remove that line, or start anew with another --results"
         raise UserError(f"{path}, line {line}: expected a run, found {_short(row)}: {what}", hint) from None
+
+
+def _curve(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """Files of before curves were kept have none."""
+    found = row.get("curve", [])
+    if not isinstance(found, list) or not all(type(each) in (int, float) and math.isfinite(each) for each in found):
+        raise ValueError(f"curve is {_short(found)}, expected numbers")
+    return tuple(map(float, found))
 
 
 def _of(kind: type[T], row: Mapping[str, Any], name: str) -> T:

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..findings.power import number
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from ..thresholds import FEWEST_SEEDS
+from .along import wider_along
 from .gap import gap, gap_words
 from .ranges import shown
 from .result import SweepResult
@@ -57,6 +59,13 @@ def _verdict(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
         indent=2,
         hang=2,
     )
+    yield from _along_line(measured, verdict)
+
+
+def _along_line(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
+    found = next((each for each in measured.along if each.variant == verdict.curves.variant), None)
+    if found is not None and verdict.curves.knob == "lr" and verdict.seeds >= FEWEST_SEEDS:
+        yield line(f"along the run: {wider_along(found)}", indent=2, hang=2)
 
 
 def _value_heads(verdict: SweepVerdict) -> list[str]:

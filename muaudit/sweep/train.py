@@ -21,6 +21,7 @@ from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
 from ..training.run_settings import DTYPES
+from .along import thinned
 from .out_of_time import OutOfTime
 from .student import quantile
 from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
@@ -84,8 +85,9 @@ class Watch:
         final = sum(self.losses[-count:]) / count
         lost = self.diverged or first is None or not math.isfinite(final) or final - first > self._noise(count)
         return TrainingOutcome(
-            job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses)
-        )
+            job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses),
+            thinned(self.losses, settings.steps),
+        )  # fmt: skip
 
     def _noise(self, count: int) -> float:
         """What the mean of the last `count` losses may be above the first by chance, once in a thousand runs.

@@ -35,13 +35,15 @@ class Training:
 class TrainingOutcome:
     """What a run came to. loss: the mean over the last steps, None for a run that diverged; first: before training.
 
-    steps: updates taken, fewer than asked for where a diverged run was stopped.
+    steps: updates taken, fewer than asked for where a diverged run was stopped. curve: the means of equal parts of the
+    run, as far as it was finite; empty where they are not known.
     """
 
     job: Training
     loss: float | None
     first: float | None
     steps: int
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

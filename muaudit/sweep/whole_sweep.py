@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..errors import UserError
 from ..isolation.child import alive
+from .along import all_along
 from .budget import Clock
 from .curves import all_curves, best_rates
 from .decide import kept, until_decided
@@ -219,8 +220,10 @@ class Sweep:
 
 def measured(sweep: Sweep, describe: str, setup: str, main: str, width_name: str, base_init: str = "") -> SweepResult:
     """The sweep as plain data."""
+    grid, done = replace(sweep.grid, seeds=sweep.seeds), sweep.results.done
+    along = () if sweep.steps is None else all_along(grid, done, sweep.steps)
     return SweepResult(
         describe, setup, width_name, sweep.titles, main,
-        tuple(all_curves(replace(sweep.grid, seeds=sweep.seeds), sweep.results.done)),
-        str(sweep.results.path), tuple(sweep.notices), sweep.clock.measured(), base_init,
+        tuple(all_curves(grid, done)),
+        str(sweep.results.path), tuple(sweep.notices), sweep.clock.measured(), base_init, along,
     )  # fmt: skip
