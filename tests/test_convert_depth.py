@@ -289,3 +289,60 @@ def test_what_is_left_out_is_asked_for(convert: Callable[..., tuple[int, str]]) 
     assert (code, "--depth expects a number of blocks, found 'many'" in text) == (2, True)
     code, text = convert("--base-depth", "2", "--depth", "layers=8")
     assert (code, "has no argument 'layers'" in text) == (2, True)
+
+
+def test_a_run_with_the_rates_of_another_depth_is_told() -> None:
+    plan = plan_of(plain("gpt"))
+    model = plan.apply_(seeded(8, OFF), force=True)
+    right = torch.optim.AdamW(plan.param_groups(model, lr=1e-2, weight_decay=0.1), lr=1e-2)
+    assert plan.verify(model, right).parameters == len(list(model.parameters()))
+    shallow = [{**group, "lr": 1e-2} for group in plan.param_groups(model, lr=1e-2, weight_decay=0.1)]
+    with pytest.raises(UserError, match=r"depth 2 → 8:(.|\n)*down.weight \(×8\): lr 0.01, expected 0.0025 \(× 0.25\)"):
+        plan.verify(model, torch.optim.AdamW(shallow, lr=1e-2))
+
+
+def test_formulations_over_width_leave_depth_as_it_is(both: tuple[Target, Plan]) -> None:
+    """A model in training moves from one to the other: what is absorbed over depth is in neither."""
+    target, plan = both
+    table8 = make_plan(target, 64, 256, depths=(4, 32), formulation="table8")
+    assert {e.pattern: e.depth for e in table8.entries} == {e.pattern: e.depth for e in plan.entries}
+    assert (table8.hooks[0].depth, table8.depth) == (0.0, 32)
+    with pytest.raises(UserError, match="depth is 32 here and 16 there"):
+        plan.move_(nn.Linear(2, 2), None, to=table8.at(depth=16))
+
+
+def test_a_number_of_blocks_for_every_stage_has_no_one_base(tmp_path: Path) -> None:
+    (tmp_path / "staged.py").write_text(STAGED)
+    target = resolve(str(tmp_path / "staged.py"), TargetOptions())
+    assert audit_over_depth(target).verdict == "standard"
+    with pytest.raises(UserError, match="depths is a list, a number of blocks for every stage"):
+        make_plan(target, None, 32, depths=(2, 8))
+
+
+STAGED = """
+import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(self.norm(x))))
+
+class Staged(nn.Module):
+    def __init__(self, dim=64, depths=(2, 2, 6)):
+        super().__init__()
+        self.embed, self.head = nn.Linear(8, dim), nn.Linear(dim, 4)
+        self.stages = nn.ModuleList(nn.ModuleList(Block(dim) for _ in range(depth)) for depth in depths)
+        self.between = nn.ModuleList(nn.Linear(dim, dim) for _ in depths)
+
+    def forward(self, x):
+        x = self.embed(x)
+        for stage, between in zip(self.stages, self.between):
+            for block in stage:
+                x = block(x)
+            x = between(x)
+        return self.head(x)
+"""

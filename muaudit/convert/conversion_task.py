@@ -108,7 +108,7 @@ def conversion(
         target, sizes.base_width, width, seed=wanted.seed, formulation=formulation, profile=profile, depths=depths
     )
     full, why_not = whole(target, options, again)
-    if full is not None and depths is not None:
+    if full is not None and depths is not None and plan.depth != full.depths[0].default:
         full = at_depths(full, depths_at(full, plan.depth))
     plan = with_model(plan, target, full)
     turned, after = planned(target, plan), []

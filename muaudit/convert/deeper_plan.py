@@ -68,6 +68,10 @@ def deeper(target: Target, alpha: float, seed: int) -> Deeper:
         UserError: the user's code raised, there is no stack of blocks whose number grows alone, or what the blocks make
             is not added up in a stream that a plan could scale.
     """
+    for axis in target.depths:
+        if axis.listed:
+            raise UserError(f"{axis.name} is a list, a number of blocks for every stage: a plan has one base for all",
+                            "make one number of it that all stages grow with, and convert again")  # fmt: skip
     found = analysis.analyse(target, _ToConvert(alpha), seed=seed)
     blocks = repeated(found.recordings[0].params.keys(), found.recordings[1].params.keys())
     inside = {judged.use.tensor for judged in found.scaling.judged if judged.use.alpha is not None}

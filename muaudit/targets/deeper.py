@@ -60,7 +60,7 @@ def _axis(name: str, own: Any, used: Any, options: TargetOptions) -> WidthAxis:
     default = own if type(own) is int else sum(own) if _is_list(own) else None
     small = used if type(used) is int else own if type(own) is int else _LEAST
     first = max(1, small)
-    return WidthAxis(name, given_depths(options, name) or (first, 2 * first), default)
+    return WidthAxis(name, given_depths(options, name) or (first, 2 * first), default, _is_list(own))
 
 
 def _is_count(leaf: Leaf) -> bool:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class WidthAxis:
     """One argument that grows, a width or a depth, and the sizes it is probed at.
 
-    `probes` holds at least two ascending sizes; `default` is the model's own size, where it has one.
+    `probes` holds at least two ascending sizes; `default` is the model's own size, where it has one. listed: whether
+    the argument is a list of sizes, each of which a probe stands for.
     """
 
     name: str
     probes: tuple[int, ...]
     default: int | None = None
+    listed: bool = False
 
     def at(self, probe: int) -> int:
         """The size at a probe; past the last one it goes on growing by the same factor."""
