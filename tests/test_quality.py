@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +80,13 @@ def test_small_heads_of_the_models_own_width_are_noted(heads: int, small: bool) 
 def test_advice_waits_until_nothing_is_wrong() -> None:
     wrong = audit(resolve(str(FIXTURES / "mlp" / "sp.py")))
     assert not [v for v in wrong.violations if v.severity == "advice"]
+
+
+def test_the_heads_of_the_author_count_and_not_those_of_the_probe(tmp_path: Path) -> None:
+    """64 wide with sixteen heads, which the probes have four of: 4 and not 16."""
+    text = Path(GPT.removesuffix(":GPT")).read_text()
+    file = tmp_path / "model.py"
+    file.write_text(text.replace("n_head: int = 2", "n_head: int = 16"))
+    assert file.read_text() != text
+    (found,) = [v for v in audit(resolve(f"{file}:GPT")).violations if v.rule == "MUP502"]
+    assert "heads are 4 wide" in found.message

@@ -17,13 +17,19 @@ from ..thresholds import LEAST_HEAD, MUCH_DECAY
 from .derive import Scaling
 
 
-def quality_advice(scaling: Scaling, codes: Collection[str], growth: float | None) -> list[Discrepancy]:
-    """Advice under the rules in `codes`; `growth` is the model's own width / the first probe, where it has one."""
+def quality_advice(
+    scaling: Scaling, codes: Collection[str], growth: float | None, head: float | None = None
+) -> list[Discrepancy]:
+    """Advice under the rules in `codes`.
+
+    growth: the model's own width / the first probe, where it has one. head: the size that its own number of heads
+    gives a head at that width, where the probes have fewer.
+    """
     found: list[Discrepancy] = []
     if "MUP501" in codes:
         found += _random_readouts(scaling)
     if "MUP502" in codes and growth is not None:
-        found += _small_heads(scaling, growth)
+        found += _small_heads(scaling, growth, head)
     if "MUP505" in codes:
         found += united(list(_seen_to_break(scaling)), scaling.judged)
     if "MUP507" in codes:
@@ -59,13 +65,13 @@ def _returned(scaling: Scaling) -> set[Value]:
     return found
 
 
-def _small_heads(scaling: Scaling, growth: float) -> Iterator[Discrepancy]:
+def _small_heads(scaling: Scaling, growth: float, head: float | None) -> Iterator[Discrepancy]:
     seen: set[int] = set()
     for j in scaling.judged:
         query = j.use.value.args[0] if j.use.kind == "attention" and j.use.e_in > 0 else None
         if query is None or not query.op.shape:
             continue
-        own = round(query.op.shape[-1] * growth**j.use.e_in)
+        own = round(query.op.shape[-1] * growth**j.use.e_in if head is None else head)
         if own < LEAST_HEAD and own not in seen:
             seen.add(own)
             op = j.use.value.op

@@ -18,6 +18,7 @@ from ..judge.discrepancies import folded
 from ..parametrizations.profiles import Profile
 from ..release import __version__
 from ..solve.predict import Prediction
+from ..targets import argnames
 from ..targets.probe import Target
 from .not_analysed import not_analysed
 from .rows import activation_rows, aliases, tensor_rows
@@ -129,7 +130,11 @@ def _quality(target: Target, profile: Profile, scaling: Scaling) -> list[Discrep
     axis = target.axes[0]
     growth = axis.default / axis.probes[0] if axis.default else None
     bases = base_widths(scaling, axis.probes[0]) if "MUP504" in profile.advice else []
-    return [*bases, *quality_advice(scaling, profile.advice, growth)]
+    heads = [
+        own for name, own in target.cut.items() if argnames.rank(name.rpartition(".")[2], argnames.HEADS) is not None
+    ]
+    own = axis.default / heads[0] if axis.default and heads and type(heads[0]) is int else None
+    return [*bases, *quality_advice(scaling, profile.advice, growth, own)]
 
 
 # -- the verdict -----------------------------------------------------------------------------------------
