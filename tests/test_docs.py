@@ -162,6 +162,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for rule in RULES:
         page = (tmp_path / "site" / "rules" / f"{rule.code}.html").read_text(encoding="utf-8")
         assert all(re.search(rf"<h2[^>]*>{title}<", page) for title in re.findall(r"^## (.+)$", rule.doc, re.M))
+    commands = (tmp_path / "site" / "cli.html").read_text(encoding="utf-8")
+    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+        for option in (each for each in command.params if each.param_type_name == "option" and each.help):
+            assert re.search(rf"<code>{option.opts[0]}\b", commands), f"{command.name} {option.opts[0]}"
     loaded = re.compile(r'<(?:script|link|img|iframe)[^>]*\b(?:src|href)="(https?:)?//')
     for built in (tmp_path / "site").rglob("*.html"):
         assert not loaded.search(built.read_text(encoding="utf-8")), f"{built.name} loads something from elsewhere"

@@ -37,8 +37,9 @@ def _row(parameter: click.Parameter, context: click.Context) -> str | None:
     text = getattr(parameter, "help", None)
     if text is None:
         return None
-    names = parameter.opts if isinstance(parameter, click.Option) else [(parameter.name or "").upper()]
-    metavar = f" {parameter.metavar}" if isinstance(parameter, click.Option) and parameter.metavar else ""
+    option = parameter.param_type_name == "option"  # the class is typer's own, and no click.Option
+    names = [*parameter.opts, *parameter.secondary_opts] if option else [(parameter.name or "").upper()]
+    metavar = f" {parameter.metavar}" if option and parameter.metavar else ""
     default = _default(parameter, context)
     return f"| {', '.join(f'`{name}{metavar}`' for name in names)} | {_cell(text)}{default} |"
 

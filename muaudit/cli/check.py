@@ -48,7 +48,7 @@ def check(
         typer.Option(
             "--format",
             metavar="NAME",
-            help="rich, concise, json, jsonl, github, gitlab, sarif, junit or markdown.",
+            help="rich, concise, json, jsonl, github, gitlab, sarif, junit, markdown or html.",
             autocompletion=complete.formats,
         ),
     ] = "rich",
