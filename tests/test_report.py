@@ -141,8 +141,9 @@ def test_rich_through_a_pipe_is_plain_and_unwrapped(report: Report) -> None:
         "",
         "note: kept n_head = 4",
         "",
-        "2 errors, 0 warnings, 1 advice, 1 not analysed · 13 of 13 tensors judged (100 % of the elements) · "
-        "explain: muaudit explain MUP101",
+        "2 errors, 0 warnings, 1 advice, 1 not analysed · 13 of 13 tensors judged (100 % of the elements)",
+        "next: --diff shows edits for up to 1 of these, --fix makes them; muaudit convert leaves the code alone; "
+        "muaudit explain MUP101 says why",
     ]
 
 

@@ -10,19 +10,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import isfinite
 
 from ..findings.model import Report, SourceEdit, SourceFix, Violation
 from ..targets.probe import Target
 from ..targets.userfiles import is_user_file
 from .attention import attention_at, attention_edits, head_factor, own_heads
 from .base_argument import BaseArgument, base_argument, loads_checkpoints
+from .editable import ATTENTION, INITS, READOUTS, editable, missing_power
 from .places import Factor, Source, called, calls, is_product
 from .watch import Spot, Writers, watch
 
-INITS = ("MUP101", "MUP102", "MUP103", "MUP104", "MUP105")
-READOUTS = ("MUP202", "MUP402")
-ATTENTION = "MUP201"
 _NORMAL, _GAINED = ("normal_", "trunc_normal_"), ("xavier_normal_", "xavier_uniform_", "orthogonal_")
 
 
@@ -31,7 +28,7 @@ def propose(report: Report, target: Target, base_width: int | None = None) -> di
 
     base_width: where the edited model is the same as before. Without one, what is returned has no edits.
     """
-    wanted = [v for v in report.violations if _fixable(v)]
+    wanted = [v for v in report.violations if editable(v)]
     if not wanted:
         return {}
     loads = loads_checkpoints(target)
@@ -51,17 +48,6 @@ def propose(report: Report, target: Target, base_width: int | None = None) -> di
         for violation, fix in found.items()
         if fix is not None
     }
-
-
-def _fixable(violation: Violation) -> bool:
-    if violation.rule not in (*INITS, *READOUTS, ATTENTION):
-        return False
-    return isfinite(_gap(violation)) and _gap(violation) != 0
-
-
-def _gap(violation: Violation) -> float:
-    found, expected = violation.found_exponent, violation.expected_exponent
-    return 0.0 if found is None or expected is None else expected - found
 
 
 @dataclass
@@ -103,7 +89,7 @@ class _Proposer:
     def _init(self, violation: Violation) -> list[SourceEdit] | None:
         edits: list[SourceEdit] = []
         for spot in dict.fromkeys(self.watched.inits.get(name) for name in violation.tensors):
-            found = self._init_at(spot, _gap(violation)) if spot and is_user_file(spot[0]) else None
+            found = self._init_at(spot, missing_power(violation)) if spot and is_user_file(spot[0]) else None
             if found is None:
                 return None
             edits += found
@@ -115,9 +101,8 @@ class _Proposer:
         if factor is None or node is None:
             return None
         here = {name for name, where in self.watched.inits.items() if where == spot}
-        need = {
-            name for v in self.violations if v.rule in INITS and round(_gap(v) - gap, 3) == 0 for name in v.tensors
-        }  # fmt: skip
+        alike = (v for v in self.violations if v.rule in INITS and round(missing_power(v) - gap, 3) == 0)
+        need = {name for v in alike for name in v.tensors}
         others = here - need
         if not others:
             return self._scaled_argument(source, node, factor)
@@ -157,7 +142,7 @@ class _Proposer:
         node = attention_at(source, spot[1])
         if node is None:
             return None
-        gap = _gap(violation)
+        gap = missing_power(violation)
         known = self.argument is None
         by_head = head_factor(self.watched, spot, node, self.base, gap, self.own_heads) if known else None
         factor = by_head or self._factor(spot, gap)
@@ -177,7 +162,7 @@ class _Proposer:
         if not here:
             return None
         sites = same_calls(source, here[0])
-        factor = self._factor(spot, _gap(violation), len(sites) > 1, name)
+        factor = self._factor(spot, missing_power(violation), len(sites) > 1, name)
         if factor is None:
             return None
         # A bias is no part of what must shrink: with one, the factor goes before the layer, as in microsoft/mup.

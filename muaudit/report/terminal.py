@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from muaudit.findings.model import Report, Severity, SourceFix, Step, Unanalysed, Violation
+from muaudit.fixes.editable import editable
 from muaudit.fixes.edited import diff_text
 from muaudit.locations import excerpt, location
 from muaudit.report.folding import folded, folded_unanalysed, others
@@ -46,6 +47,8 @@ def report_lines(
         yield from (line(("note: ", DIM), note, hang=6) for note in report.notes)
     yield Line()
     yield line(summary(report), hang=2)
+    if report.violations and not quiet:
+        yield line(("next: ", DIM), next_steps(report), hang=6)
 
 
 def verdict(report: Report) -> Span:
@@ -83,15 +86,23 @@ def _over_depth(report: Report, errors: int, warnings: int) -> Span:
 
 
 def summary(report: Report) -> str:
-    """`5 errors, 0 warnings, 1 advice · explain: muaudit explain MUP201`."""
+    """`5 errors, 0 warnings, 1 advice · 17 of 18 tensors judged (99 % of the elements)`."""
     counts = f"{_count(report.count('error'), 'error')}, {_count(report.count('warning'), 'warning')}"
     counts += f", {report.count('advice')} advice"
     if report.unanalysed:
         counts += f", {len(report.unanalysed)} not analysed"
     if report.answered:
         counts += f", {_answers(report)}"
-    counts += f" · {judged(report)}" if report.tensors else ""
-    return counts + (f" · explain: muaudit explain {report.violations[0].rule}" if report.violations else "")
+    return counts + (f" · {judged(report)}" if report.tensors else "")
+
+
+def next_steps(report: Report) -> str:
+    """What can be done about the findings: edits of the source, a conversion beside it, reading on."""
+    mended = sum(map(editable, report.violations))
+    steps = [f"--diff shows edits for up to {mended} of these, --fix makes them"] if mended else []
+    if any(v.severity == "error" for v in report.violations):
+        steps.append("muaudit convert leaves the code alone")
+    return "; ".join([*steps, f"muaudit explain {report.violations[0].rule} says why"])
 
 
 def judged(report: Report) -> str:
