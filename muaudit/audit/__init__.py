@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..analysis import SEED, analyse
 from ..analysis.few_updates import dead_paths, late_gradients
 from ..analysis.fused import fused, orthogonalised_as_one
-from ..analysis.init_settings import without_effect
 from ..analysis.regime import kernel_regime
+from ..analysis.unheeded_settings import without_effect
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
