@@ -240,7 +240,9 @@ def _run(
         from muaudit.sweep.sweep_plot import plot as draw
 
         draw(measured, verdicts, plot)
-    if along is not None:
+    if along is not None and not measured.along:
+        say(f"{along} is not drawn: these runs were made elsewhere, or before their curves were kept")
+    elif along is not None:
         from muaudit.sweep.curves_plot import plot_curves
 
         plot_curves(measured, along)

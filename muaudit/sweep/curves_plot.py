@@ -19,14 +19,7 @@ from .sweep_plot import LOGARITHMIC
 
 
 def plot_curves(measured: SweepResult, path: Path) -> None:
-    """Draw every variant's curves and write the file.
-
-    Raises:
-        UserError: there are no curves, as the runs were made elsewhere or before curves were kept; or it cannot be
-            written.
-    """
-    if not measured.along:
-        raise UserError(f"{path} cannot be drawn: the runs have no curves", "--results another file trains them again")
+    """Draw every variant's curves and write the file. Raises UserError where it cannot be written."""
     import matplotlib
     from matplotlib.figure import Figure
 
