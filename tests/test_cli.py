@@ -150,6 +150,12 @@ def test_the_options_are_frozen() -> None:
             "--init", "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan",
             "--plot", "--seed", "--seeds", "--set", "--spectral", "--steps", "--timeout", "--width", "--widths",
         ],
+        "tune": [
+            "--at", "--batch-size", "--budget", "--data", "--debug", "--device", "--dtype", "--finalists", "--format",
+            "--hp", "--init", "--input", "--longer", "--lr", "--no-init", "--optimizer", "--output", "--plot",
+            "--results", "--samples", "--schedule", "--seed", "--seeds", "--set", "--steps", "--target-steps",
+            "--target-width", "--timeout", "--warmup", "--width",
+        ],
         "sweep": [
             "--base-depth", "--base-width", "--batch-size", "--budget", "--columns", "--command", "--compare",
             "--convert", "--curves", "--data", "--debug", "--depths", "--device", "--dtype", "--extend", "--format",

@@ -18,6 +18,7 @@ COMMANDS = {
     "transfer": "Print every hyperparameter at another width, depth, batch and duration.",
     "coord-check": "Train a few steps at several widths and measure.",
     "sweep": "Train every width with every learning rate.",
+    "tune": "Search hyperparameters on a small model.",
     "init": "Find the models of a repository and configure them.",
     "baseline": "Write down the findings there are.",
     "config": "Print the effective settings and where each came from.",

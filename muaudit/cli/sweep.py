@@ -232,7 +232,7 @@ def _run(
     else:
         named, entry = request.target or "the model here", "muaudit.sweep.sweep_task:swept"
         task = Task(named, entry, (request,), PRELOAD, silent=not debug)  # a model would print in every run
-    with _bar() as progress:
+    with run_bar() as progress:
         found = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)
     measured, tolerance = rebuilt(SweepResult, found), Tolerance(request.tolerance, request.lost)
     verdicts = [judge(curves, tolerance) for curves in measured.curves]
@@ -259,7 +259,7 @@ def _run(
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def run_bar() -> Iterator[Progress]:
     """A progress bar on stderr for people; for logs a line every half minute."""
     if not sys.stderr.isatty():
         yield _Log()

@@ -1,0 +1,138 @@
+"""`muaudit tune`: hyperparameters sought on a small model, to be carried to the large one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muaudit.cli import flags as flag
+from muaudit.cli.guard import guarded
+from muaudit.cli.output import terminal_width, write
+from muaudit.cli.pipeline import patience
+from muaudit.cli.report_files import check_outputs
+from muaudit.cli.sweep import run_bar
+from muaudit.errors import UserError
+from muaudit.isolation import Task, run_task
+from muaudit.isolation.plain_data import rebuilt
+from muaudit.isolation.task import AUDIT
+from muaudit.report.render import to_text
+from muaudit.suggest import nearest
+from muaudit.sweep.sweep_request import SweepRequest
+from muaudit.training.run_settings import be_frugal
+from muaudit.tune.tune_request import TuneRequest, check_tune
+
+FORMATS = ("rich", "json")
+PRELOAD = (*AUDIT, "muaudit.tune.tune_task")
+
+
+@guarded
+def tune(
+    target: Annotated[
+        str | None, typer.Argument(help="As for check; left out: the one auditable file here.", show_default=False)
+    ] = None,
+    at: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The small width to search at (default: the first probe).")
+    ] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(metavar="VALUES", help="1e-4..1e-1 to draw from, or a list (default: ×1/16 to ×16 of its own)."),
+    ] = None,
+    hp: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUES", help="Another hyperparameter to draw, as for sweep. Repeatable."),
+    ] = None,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="How many to draw at random.")] = 32,
+    finalists: Annotated[int, typer.Option(metavar="N", min=1, help="How many of the best are run again.")] = 4,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Other seeds that choose among these.")] = 3,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates of every run.")] = 300,
+    longer: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Run the finalists so many times longer, too; 1: do not.")
+    ] = 2.0,
+    target_width: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --target-steps: what share of that training it took.")
+    ] = None,
+    target_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Updates of the large run.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="text, teacher or digits (default: the target's own, else as its input)."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a batch of built-in data.")] = 16,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own)."),
+    ] = None,
+    warmup: Annotated[int, typer.Option(metavar="N", min=0, help="Steps of linear warmup.")] = 0,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where finished runs are kept (default: in mup/, by settings).")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m or 2h.")] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")] = "cpu",
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
+    seed: Annotated[int, typer.Option(metavar="N", help="The first seed; samples are drawn by it.")] = 0,
+    width: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
+    ] = None,
+    init: flag.Init = None,
+    no_init: flag.NoInit = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich or json.")] = "rich",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
+    ] = None,
+    timeout: flag.Timeout = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+) -> int:
+    """Search hyperparameters on a small model. Random samples, then the best ones with other seeds and for longer."""
+    if format_ not in FORMATS:
+        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    shared = SweepRequest(
+        target=target, lr=lr, steps=steps, seeds=seeds, seed=seed, hp=tuple(hp or ()), data=data,
+        batch_size=batch_size, schedule=schedule, warmup=warmup, optimizer=optimizer, results=results, budget=budget,
+        device=device, dtype=dtype, width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
+        init=init, no_init=no_init,
+    )  # fmt: skip
+    request = TuneRequest(shared, at, samples, finalists, longer, target_width, target_steps)
+    check_tune(request)
+    check_outputs([output, plot], [target, results])
+    if plot is not None:
+        from muaudit.training.picture import check_plot
+
+        check_plot(plot)
+    return _run(request, plot, format_, output, timeout, debug)
+
+
+def _run(
+    request: TuneRequest, plot: Path | None, format_: str, output: Path | None, timeout: int | None, debug: bool
+) -> int:
+    if request.sweep.device == "cpu":
+        be_frugal()
+    from muaudit.tune.tune_lines import to_json, tune_lines
+    from muaudit.tune.tune_task import Tuned
+
+    named = request.sweep.target or "the model here"
+    task = Task(named, "muaudit.tune.tune_task:tuned", (request,), PRELOAD, silent=not debug)
+    with run_bar() as progress:
+        data = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)
+    found = rebuilt(Tuned, data)
+    if plot is not None:
+        from muaudit.tune.tune_plot import plot_search
+
+        plot_search(found, plot)
+    columns = terminal_width() if output is None else None
+    write(to_json(found) if format_ == "json" else to_text(tune_lines(found), columns), output)
+    return 0

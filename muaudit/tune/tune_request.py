@@ -1,0 +1,87 @@
+"""A search as it was asked for, checked before anything heavy is imported. Free of torch."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from muaudit.errors import UserError
+from muaudit.sweep.budget import parse_budget
+from muaudit.sweep.knobs import KNOBS, parse_hps
+from muaudit.sweep.ranges import parse_values
+from muaudit.sweep.sweep_request import SweepRequest, check_request
+from muaudit.thresholds import FEWEST_SEEDS
+
+Space = Mapping[str, "SearchRange"]
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """What one hyperparameter is drawn from: listed values, or the whole range between two ends."""
+
+    name: str
+    values: tuple[float, ...]
+    between: bool
+
+    def draw(self, chance: random.Random) -> float:
+        """One value, evenly over the axis of the hyperparameter: in factors of two, for momenta of 1 − β."""
+        if not self.between:
+            return chance.choice(self.values)
+        knob = KNOBS[self.name]
+        place = chance.uniform(knob.axis(self.values[0]), knob.axis(self.values[-1]))
+        return float(f"{knob.value(place):.3g}")
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """The options of `muaudit tune` as they were given. sweep: those that it shares with a sweep."""
+
+    sweep: SweepRequest = field(default_factory=SweepRequest)
+    at: int | None = None
+    samples: int = 32
+    finalists: int = 4
+    longer: float = 2.0
+    target_width: int | None = None
+    target_steps: int | None = None
+
+    def space(self, default_lr: tuple[float, ...]) -> dict[str, SearchRange]:
+        """What is drawn, the learning rate first. default_lr: its values, where none are given."""
+        lr = self.sweep.lr
+        found = {"lr": SearchRange("lr", parse_values(lr, "--lr") if lr else default_lr, lr is None or ".." in lr)}
+        for text in self.sweep.hp:
+            for name, values in parse_hps([text]).items():
+                found[name] = SearchRange(name, values, ".." in text and values[0] > 0)
+        return found
+
+    def drawn(self, space: Space) -> list[tuple[tuple[str, float], ...]]:
+        """The samples in their order; asking for more keeps those that were drawn before."""
+        found: dict[tuple[tuple[str, float], ...], None] = {}
+        chance = random.Random(self.sweep.seed)
+        for _ in range(100 * self.samples):
+            if len(found) == self.samples:
+                break
+            found[tuple((name, choice.draw(chance)) for name, choice in space.items())] = None
+        return list(found)
+
+
+def check_tune(request: TuneRequest) -> None:
+    """Raise UserError for whatever can be seen to be wrong without a model."""
+    check_request(request.sweep)
+    if request.sweep.seeds < FEWEST_SEEDS:
+        raise UserError(f"--seeds {request.sweep.seeds}: the best of a search needs {FEWEST_SEEDS} or more to be told")
+    if request.finalists > request.samples:
+        raise UserError(f"--finalists {request.finalists} of {request.samples} samples")
+    if not (request.longer == 1 or request.longer >= 1.5) or not math.isfinite(request.longer):
+        raise UserError(f"--longer expects a factor from 1.5 on, or 1 for none, found {request.longer:g}")
+    if (request.target_width is None) != (request.target_steps is None):
+        raise UserError("--target-width and --target-steps say together what the search is to be held against")
+    if request.sweep.budget is not None and parse_budget(request.sweep.budget).unit == "FLOPs":
+        raise UserError("tune counts no FLOPs", "give --budget as a time")
+
+
+def default_results(digest: str) -> Path:
+    """A results file of a search's own."""
+    return Path("mup") / f"tune-{digest}.jsonl"

@@ -1,0 +1,218 @@
+"""The pipeline of `muaudit tune`: resolve, draw, train, choose, train the chosen ones again and longer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import UserError
+from ..isolation import LostTarget
+from ..isolation.child import alive, interrupted_by_user, tell, tell_now
+from ..isolation.plain_data import plain
+from ..sweep import prepare
+from ..sweep.budget import Clock, parse_budget
+from ..sweep.ensemble_size import automatic
+from ..sweep.local_runs import LocalRuns
+from ..sweep.out_of_time import OutOfTime
+from ..sweep.results_file import Results
+from ..sweep.sweep_request import PLANNED
+from ..sweep.sweep_words import duration
+from ..sweep.swept import variants_of
+from ..sweep.trainings import Training, TrainingSettings, units
+from ..sweep.variant import SweepVariant
+from ..targets.probe import Target
+from ..targets.skeleton import skeleton
+from ..training.beforehand import check_device
+from .ranking import LONG, SHORT, Ranking, Sample, finalists_of, first_losses, job, rank
+from .tune_request import TuneRequest, default_results
+
+Progress = Callable[[int, int, str, float | None], None]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search. share: of the training that it is for, None where that was not said. longer_steps: 0 without."""
+
+    describe: str
+    setup: str
+    width: int
+    steps: int
+    longer_steps: int
+    ranking: Ranking
+    results: str
+    share: float | None = None
+    notices: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+def tuned(request: TuneRequest) -> Any:
+    """`carry_out` in a child, as plain data. Raises UserError."""
+    found = carry_out(request, tell, lambda text: tell_now(0, 0, text, None))
+    if found.interrupted and not interrupted_by_user():
+        raise LostTarget(found.describe, "the audited code raised KeyboardInterrupt", "finished runs are kept")
+    return plain(found)
+
+
+def carry_out(
+    request: TuneRequest,
+    progress: Progress = lambda done, total, what, left: None,
+    announce: Callable[[str], None] = lambda text: None,
+) -> Tuned:
+    """Search, or go on with a search. Raises UserError."""
+    check_device(request.sweep.device)
+    target, variants, settings, _ = variants_of(request.sweep)
+    width = request.at or target.axes[0].probes[0]
+    space = request.space(prepare.default_rates(target))
+    samples = request.drawn(space)
+    variants[0].make(width, dict(samples[0]), 0)  # what cannot be is said before the first run
+    search = _Search(request, target, variants[0], settings, width, samples, progress)
+    try:
+        search.run(announce)
+    except KeyboardInterrupt:
+        search.interrupted = True
+        search.notices.append(f"interrupted after {search.done} of {search.count} runs")
+    except OutOfTime:
+        search.notices.append(f"the budget ended after {search.done} of {search.count} runs")
+    finally:
+        search.results.close()
+    return search.tuned([f"{name} in {_range(choice.values, choice.between)}" for name, choice in space.items()])
+
+
+@dataclass
+class _Search:
+    request: TuneRequest
+    target: Target
+    variant: SweepVariant
+    settings: TrainingSettings
+    width: int
+    samples: list[Sample]
+    progress: Progress
+    results: Results = field(init=False)
+    clock: Clock = field(init=False)
+    notices: list[str] = field(default_factory=list)
+    chosen: list[Sample] = field(default_factory=list)
+    interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        named = [replace(self.variant, name=SHORT)]
+        options = {"set": sorted(self.request.sweep.set), "input": sorted(self.request.sweep.input)}
+        identity = prepare.identity(named, self.settings, options) | {"longer": self.request.longer}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+        self.results = Results(self.request.sweep.results or default_results(digest), identity)
+        budget = self.request.sweep.budget
+        self.clock = Clock(parse_budget(budget) if budget is not None else None)
+
+    @property
+    def seeds(self) -> range:
+        """Those that choose among the finalists: not the one that chose these."""
+        first = self.request.sweep.seed + 1
+        return range(first, first + self.request.sweep.seeds)
+
+    @property
+    def longer_steps(self) -> int:
+        return 0 if self.request.longer == 1 else round(self.settings.steps * self.request.longer)
+
+    @property
+    def count(self) -> int:
+        horizons = 2 if self.longer_steps else 1
+        return len(self.samples) + self.request.finalists * self.request.sweep.seeds * horizons
+
+    @property
+    def done(self) -> int:
+        return len(self.results.done)
+
+    def run(self, announce: Callable[[str], None]) -> None:
+        """Raises UserError, OutOfTime, KeyboardInterrupt."""
+        first = self.request.sweep.seed
+        jobs = [job(SHORT, self.width, first, sample) for sample in self.samples]
+        runs = self._runs(SHORT, self.settings)
+        announce(PLANNED + self._planned(runs, jobs))
+        self._train(runs, jobs)
+        losses = first_losses(self.results.done, self.width, first, self.samples)
+        self.chosen = finalists_of(losses, self.request.finalists)
+        if not self.chosen:
+            raise UserError(
+                f"all {len(losses)} samples diverged", "search lower learning rates, for example --lr 1e-5..1e-3"
+            )
+        self._train(runs, [job(SHORT, self.width, seed, each) for seed in self.seeds for each in self.chosen])
+        if self.longer_steps:
+            longer = self._runs(LONG, replace(self.settings, steps=self.longer_steps))
+            self._train(longer, [job(LONG, self.width, seed, each) for seed in self.seeds for each in self.chosen])
+
+    def _runs(self, name: str, settings: TrainingSettings) -> LocalRuns:
+        variant = replace(self.variant, name=name)
+        device = self.request.sweep.device
+        together = self.request.sweep.together
+        members = (lambda each, width: together) if together else (lambda each, width: automatic(each, width, device))
+        return LocalRuns([variant], settings, self.clock, members, self._tick, self._note)
+
+    def _planned(self, runs: LocalRuns, jobs: Sequence[Training]) -> str:
+        missing = self.results.missing(jobs)
+        if missing:
+            unit = units(missing, runs.together(SHORT, self.width))[0]
+            self.clock.rehearsed(SHORT, self.width, runs.rehearse(unit))
+        seconds = self.clock.of_run(SHORT, self.width)
+        longer = self.request.longer if self.longer_steps else 0.0
+        again = self.request.finalists * self.request.sweep.seeds
+        about = "" if seconds is None else f": about {duration(seconds * (len(missing) + again * (1 + longer)))}"
+        return (
+            f"{len(self.samples)} samples at width {self.width}, {self.settings.steps} steps; the best "
+            f"{self.request.finalists} with {self.request.sweep.seeds} other seeds"
+            + (f", and with {self.longer_steps} steps" if self.longer_steps else "") + about
+        )  # fmt: skip
+
+    def _train(self, runs: LocalRuns, jobs: Sequence[Training]) -> None:
+        missing = self.results.missing(jobs)
+        name = jobs[0].variant
+        waiting = units(missing, runs.together(name, self.width)) if missing else []
+        left = len(missing)
+        for unit, outcomes in runs.train(waiting):
+            self.results.add(unit, outcomes)
+            left -= len(unit.jobs)
+            seconds = self.clock.of_run(name, self.width)
+            self.progress(self.done, self.count, f"{name} runs", None if seconds is None else left * seconds)
+
+    def _tick(self) -> None:
+        alive()
+        if self.clock.over:
+            raise OutOfTime
+
+    def _note(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
+
+    def tuned(self, searched: Sequence[str]) -> Tuned:
+        """As plain data."""
+        first = self.request.sweep.seed
+        ranking = rank(self.results.done, self.width, self.seeds, self.samples, self.chosen, first)
+        setup = (
+            f"width {self.width}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps; "
+            f"{self.target.optimizer_name}; {self.variant.task.describe}"
+        )
+        return Tuned(
+            self.target.describe, setup, self.width, self.settings.steps, self.longer_steps, ranking,
+            str(self.results.path), self._share(), tuple(self.notices), self.interrupted,
+        )  # fmt: skip
+
+    def _share(self) -> float | None:
+        """Of the target's training, by parameters times steps: batches of equal size, a model no deeper."""
+        width, steps = self.request.target_width, self.request.target_steps
+        if width is None or steps is None:
+            return None
+        small, large = (_parameters(self.target, each) for each in (self.width, width))
+        spent = sum(outcome.steps for outcome in self.results.done.values())
+        return spent * small / (steps * large)
+
+
+def _parameters(target: Target, width: int) -> int:
+    return sum(each.numel() for each in skeleton(target, width).model.parameters())
+
+
+def _range(values: tuple[float, ...], between: bool) -> str:
+    if between:
+        return f"{values[0]:.3g} to {values[-1]:.3g}"
+    return "{" + ", ".join(f"{value:.3g}" for value in values) + "}" if math.isfinite(values[0]) else "?"

@@ -1,0 +1,125 @@
+"""`muaudit tune`: what is drawn, how the best is told, and the command from end to end on a small model."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from program import app
+
+from muaudit.errors import UserError
+from muaudit.sweep.sweep_request import SweepRequest
+from muaudit.sweep.trainings import TrainingOutcome
+from muaudit.tune.ranking import LONG, SHORT, Sample, finalists_of, first_losses, job, rank
+from muaudit.tune.tune_request import TuneRequest, check_tune
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x).relu()).relu())
+"""
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        app(["tune", *args], prog_name="muaudit")
+    return stop.value.code if isinstance(stop.value.code, int) else 0
+
+
+def request(**options: object) -> TuneRequest:
+    shared = SweepRequest(lr="1e-4..1e-1", hp=("readout=2^-2..2^2", "weight_decay=0,0.1", "beta1=0.8..0.99"))
+    return TuneRequest(shared, **options)  # type: ignore[arg-type]
+
+
+def test_samples_are_drawn_within_their_ranges_and_more_keep_the_first() -> None:
+    few, many = (request(samples=count) for count in (8, 200))
+    drawn = many.drawn(many.space(()))
+    assert few.drawn(few.space(())) == drawn[:8]
+    assert len(set(drawn)) == 200
+    values = {name: [dict(sample)[name] for sample in drawn] for name in ("lr", "readout", "weight_decay", "beta1")}
+    assert 1e-4 <= min(values["lr"]) < 2e-4 < 0.05 < max(values["lr"]) <= 0.1
+    assert set(values["weight_decay"]) == {0.0, 0.1}
+    assert all(0.25 <= value <= 4 for value in values["readout"])
+    below = sum(value < 1 for value in values["readout"])  # evenly in factors of two
+    assert 70 <= below <= 130
+    assert all(0.8 <= value <= 0.99 for value in values["beta1"])
+
+
+SAMPLES: list[Sample] = [(("lr", lr),) for lr in (0.1, 0.2, 0.4, 0.8)]
+
+
+def outcomes(losses: dict[str, list[list[float]]]) -> dict[str, TrainingOutcome]:
+    """variant → per sample the losses by seed, infinite where it diverged."""
+    found = {}
+    for variant, table in losses.items():
+        for sample, row in zip(SAMPLES, table, strict=False):
+            for seed, loss in enumerate(row):
+                each = job(variant, 64, seed, sample)
+                found[each.key] = TrainingOutcome(each, loss if math.isfinite(loss) else None, 5.0, 10)
+    return found
+
+
+def test_seeds_that_did_not_choose_the_finalists_choose_the_best() -> None:
+    """Seed 0 flatters the second sample; the others find the first one better by 10 %, and the third as good."""
+    short = [[2.0, 2.0, 2.1, 2.2], [1.5, 2.2, 2.31, 2.42], [1.9, 2.1, 2.0, 2.21], [math.inf, 9, 9, 9]]
+    done = outcomes({SHORT: short, LONG: [[], [0.0, 1.0, 1.0, 1.0], [0.0, 1.1, 1.1, 1.1]]})
+    chosen = finalists_of(first_losses(done, 64, 0, SAMPLES), 3)
+    assert chosen == [SAMPLES[1], SAMPLES[2], SAMPLES[0]]
+    found = rank(done, 64, range(1, 4), SAMPLES, chosen, 0)
+    assert [each.sample for each in found.finalists] == [SAMPLES[0], SAMPLES[2], SAMPLES[1]]
+    assert [each.tied for each in found.finalists] == [True, True, False]
+    assert found.finalists[2].above.value == pytest.approx(0.1)
+    assert found.best_of_long is not None
+    assert found.best_of_long.sample == SAMPLES[1]
+    assert found.samples[3] == (SAMPLES[3], math.inf)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 2}, "--finalists 4 of 2 samples"),
+        ({"longer": 1.2}, "--longer expects a factor"),
+        ({"target_width": 1024}, "say together"),
+    ],
+)
+def test_searches_that_cannot_be(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_tune(request(**options))
+    with pytest.raises(UserError, match="needs 3 or more"):
+        check_tune(replace(request(), sweep=replace(request().sweep, seeds=2)))
+
+
+def test_a_search_from_end_to_end_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    flags = ["model.py", "--at", "8", "--data", "teacher", "--samples", "5", "--finalists", "2", "--steps", "6"]
+    flags += ["--lr", "1e-4..1e-1", "--hp", "readout=0.5..2", "--target-width", "128", "--target-steps", "600"]
+    assert run(*flags, "--results", "whole.jsonl", "--plot", "search.svg") == 0
+    out, err = capsys.readouterr()
+    assert "planned: 5 samples at width 8, 6 steps; the best 2 with 3 other seeds, and with 12 steps" in err
+    assert "best: lr" in out
+    # parameters: 8·9 + 8·9 + 27 = 171 at width 8, 128·9 + 128·129 + 387 = 18,051 at 128; 5·6 + 6·6 + 6·12 steps
+    assert f"the search took {100 * 138 * 171 / (600 * 18051):.2g} % of the target's training" in out
+    assert "log2 readout" in (tmp_path / "search.svg").read_text()
+    whole = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    assert len(whole) == 1 + 5 + 2 * 3 * 2
+    (tmp_path / "part.jsonl").write_text("".join(whole[:7]))
+    assert run(*flags, "--results", "part.jsonl", "--format", "json") == 0
+    assert (tmp_path / "part.jsonl").read_text() == "".join(whole)
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["samples"]) == 5
+    assert report["finalists"][0]["above"] == 0
