@@ -24,7 +24,7 @@ from muaudit.training.over_depths import measure_over_depth
 from muaudit.training.run_settings import RunSettings
 from muaudit.training.verdict import JudgedActivation, judge
 
-SETTINGS = RunSettings(depths=(4, 8, 16), seeds=2, steps=2)
+SETTINGS = RunSettings(depths=(2, 4, 8), seeds=2, steps=1)
 
 
 def trap(make: Callable[[int], nn.Module]) -> Target:
@@ -66,13 +66,13 @@ def test_of_a_model_that_ignores_depth_the_stream_changes_with_it(plain: Measure
     assert verdict.exit_code == 1
     failed = {each.activation.name for each in verdict.offenders}
     assert {"stream", "blocks.*.down added"} <= failed
-    assert slopes(points["blocks.*.down added"])[0] == pytest.approx(0.0, abs=0.05)
+    assert slopes(points["blocks.*.down added"])[0] == pytest.approx(0.0, abs=0.1)
     assert slopes(points["stream"])[1] > 0.7
 
 
 def test_as_a_plan_converts_it_it_is_stable() -> None:
     target = trap(traps.plain)
-    plan = make_plan(target, None, 32, depths=(2, 16))
+    plan = make_plan(target, None, 32, depths=(2, 8))
     assert judge(measure_over_depth(planned(target, plan), SETTINGS)).status == "pass"
 
 
@@ -83,7 +83,7 @@ def test_depth_mup_is_lazy_in_what_blocks_add_and_stable() -> None:
     target = from_functions(
         build, batch=lambda: deep.batch("gpt"), optimizer=deep.optimizer, widths=(32, 64), depths=(2, 4)
     )
-    run = measure_over_depth(target, RunSettings(depths=(4, 8, 16), seeds=1, steps=1))
+    run = measure_over_depth(target, RunSettings(depths=(2, 4, 8), seeds=1, steps=1))
     assert (run.alpha, judge(run).offenders) == (0.5, [])
     added = [each for each in found(run).values() if each.activation.kind == "added"]
     assert [slopes(each)[0] for each in added] == pytest.approx([-0.5, -0.5], abs=0.1)
@@ -105,7 +105,7 @@ def test_the_document_says_that_it_is_over_depth_and_is_read_again(plain: Measur
     path = tmp_path / "check.json"
     path.write_text(to_json(plain, judge(plain)))
     document = json.loads(path.read_text())
-    assert (document["axis"], document["width_name"], document["widths"]) == ("depth", "depth", [4, 8, 16])
+    assert (document["axis"], document["width_name"], document["widths"]) == ("depth", "depth", [2, 4, 8])
     again = from_file(path)
     assert judge(again).offenders[0].activation.name == judge(plain).offenders[0].activation.name
     del document["axis"], document["alpha"]  # as it was before there was another axis
