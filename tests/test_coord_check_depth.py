@@ -129,3 +129,9 @@ def test_a_stack_that_cannot_be_read_is_refused() -> None:
 def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...], words: str) -> None:
     done = CliRunner().invoke(app, ["coord-check", "fixtures/gpt/sp.py", *arguments])
     assert (done.exit_code, words in done.output) == (2, True), done.output
+
+
+def test_layers_before_and_behind_the_blocks_may_be_in_their_list() -> None:
+    points = found(measure_over_depth(trap(traps.in_one_list(-1.0)), RunSettings(depths=(2, 4), seeds=1, steps=1)))
+    assert slopes(points["*.branch.down added"])[1] == pytest.approx(-1.0, abs=0.3)
+    assert points["stream"].activation.kind == "stream"

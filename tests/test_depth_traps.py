@@ -38,12 +38,17 @@ CLEAN: dict[str, tuple[Make, tuple[int, int]]] = {
     "the first and the last block differ": (traps.first_and_last_differ, (4, 8)),
     "two branches in one sum": (traps.parallel, (2, 4)),
     "branches of one layer": (traps.shallow(-1.0), (2, 4)),
+    "all layers in one list": (traps.in_one_list(-1.0), (2, 4)),
     "stages": (lambda depth: traps.Staged((depth, depth), -1.0), (2, 4)),
 }
 WRONG: dict[str, tuple[Make, tuple[int, int], str, str]] = {
     "nothing follows depth": (traps.plain, (2, 4), "MUP701", "no constant, initialization or learning rate"),
     "layer scale that does not": (traps.layer_scale(lambda depth: 1e-4), (2, 4), "MUP701", "no constant"),
     "branches that start at zero": (traps.layer_scale(lambda depth: 0.0), (2, 4), "MUP701", "no constant"),
+    "all layers in one list, and nothing follows depth": (traps.in_one_list(0.0), (2, 4), "MUP701", "no constant"),
+    "all layers in one list, with a root": (
+        traps.in_one_list(-0.5), (2, 4), "MUP703", "is added with L^-1/2, needs L^-1",
+    ),
     "stages in which nothing does": (lambda depth: traps.Staged((depth, depth), 0.0), (2, 4), "MUP701", "no constant"),
     "1/sqrt(2L) at init": (traps.root_in_init, (2, 4), "MUP702", "blocks.*.down.weight (×2): init std ∝ L^-1/2"),
     "1/sqrt(2L) at init beside 1/L": (

@@ -12,11 +12,11 @@ from torch import fx
 from ..findings.names import pattern_of
 from ..program.lower import Program, lower
 from ..program.stack import read_stream
-from ..program.stream import Stream, Unread
+from ..program.stream import Origin, Stream, Unread
 from ..program.values import Value
 from ..thresholds import PRODUCT_GROWS, WRONG_INIT_ERRORS
 from ..trace.align import Aligned, align
-from ..trace.blocks import Blocks, block_of
+from ..trace.blocks import Blocks, block_of, standing_alone
 
 _RATIO = 2.0  # any: both recordings are the same one
 _SAME = 1e-6  # constants are computed, not drawn
@@ -27,7 +27,10 @@ def compared(program: Program, blocks: Sequence[Blocks]) -> Stream:
     wide = program.aligned.wide
     deeper = lower(align(wide, wide, (_RATIO,)))
     containers = [each.container for each in blocks]
-    few, many = read_stream(program, containers), read_stream(deeper, containers)
+    few, many = (
+        read_stream(each, containers, standing_alone(each.aligned.narrow.params.keys(), blocks))
+        for each in (program, deeper)
+    )
     ways = [sum(map(len, stream.outside.values())) for stream in (few, many)]
     copies = tuple(v for v, found in few.outside.items() if len(found) > 1) if ways[1] > ways[0] else ()
     unread = [*few.unread, *_of_blocks(few, many, blocks), *_by_place(deeper, many)]
@@ -53,12 +56,18 @@ def _by_line(skips: Iterable[Value]) -> dict[tuple[str | None, int | None], floa
     return found
 
 
+def _of(stream: Stream, container: str) -> set[Origin]:
+    """The blocks of a container that anything is made in."""
+    return {made for found in stream.origins.values() for made in found if made[0] == container and made[1] >= 0}
+
+
 def _of_blocks(few: Stream, many: Stream, blocks: Sequence[Blocks]) -> Iterator[Unread]:
     for each in blocks:
         if each.container in few.ends and each.container in many.ends:
             ours, theirs = (sum(made[0] == each.container for made in s.terms.values()) for s in (few, many))
-            if ours * each.count != theirs * len(each.numbers):
-                reason = f"{len(each.numbers)} blocks add {ours} terms to the stream, {each.count} add {theirs}"
+            here, there = (len({number for _, number in _of(s, each.container)}) for s in (few, many))
+            if ours * there != theirs * here:
+                reason = f"{here} blocks add {ours} terms to the stream, {there} add {theirs}"
                 yield Unread(each.container, few.ends[each.container].op, reason)
         if len(each.of) < len(each.numbers):
             missing = next(number for number in each.numbers if number not in each.of)

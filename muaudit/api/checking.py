@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ..audit import audit
+from ..audit.over_depth import audit_over_depth
+from ..errors import UserError
 from ..findings.model import Report
+from ..jobs.job import AXES
 from ..parametrizations.profiles import Profile
 from ..plan.plan import Plan
 from ..report.json import to_dict
 from ..report.layout import Line
 from ..report.terminal import report_lines
+from ..suggest import nearest
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
 from .given_targets import Given, converted, options_of, target_of
@@ -67,6 +71,8 @@ def check(
     optimizer: Callable[..., Any] | str | None = None,
     scheduler: Callable[..., Any] | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    axis: str = "width",
     profile: Profile | str = "tp5",
     seed: int = 0,
     target_width: int | None = None,
@@ -80,14 +86,20 @@ def check(
     batch: `(width) -> tensor | tuple | dict`, the forward's input. loss: `(output, batch) -> scalar`.
     optimizer: `(model) -> torch.optim.Optimizer`, or a name. scheduler: `(optimizer)` -> what steps its learning rates.
     widths: two or more ascending sizes, or these by argument. init: `(model)`, initializes the model after it is built.
-    set: constructor arguments. plan: the model is judged as this plan converts it.
+    set: constructor arguments. plan: the model is judged as this plan converts it. axis: "depth" audits along the
+    number of blocks, an argument of `build` of its own; depths: two of them, or these by argument.
 
     Raises:
         UserError: something in these does not fit.
     """
+    if axis not in AXES:
+        raise UserError(f"no axis is called {axis!r}", nearest(axis, AXES, "axes"))
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
-                     "init": init}  # fmt: skip
-        target = converted(target_of(build, options_of(widths, set, optimizer), functions), plan)
-        found = audit(target, profile=profile, seed=seed, target_width=target_width)
+                     "init": init, "depths": depths}  # fmt: skip
+        target = converted(target_of(build, options_of(widths, set, optimizer, depths), functions), plan)
+        if axis == "width":
+            found = audit(target, profile=profile, seed=seed, target_width=target_width)
+        else:
+            found = audit_over_depth(target, profile="completep" if profile == "tp5" else profile, seed=seed)
     return AuditReport(**{each.name: getattr(found, each.name) for each in fields(found)})

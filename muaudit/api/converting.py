@@ -108,7 +108,7 @@ def convert(
     wanted.check()
     if base_width is None and base_depth is None:
         raise UserError("the base width is missing", "base_width=N says which width hyperparameters are tuned at")
-    options = options_of(widths, set, optimizer)
+    options = options_of(widths, set, optimizer, depths)
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
                      "init": init, "depths": depths}  # fmt: skip

@@ -107,6 +107,6 @@ def coord_check(
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
                      "init": init, "depths": depths}  # fmt: skip
-        target = converted(target_of(build, options_of(widths, set, optimizer), functions), plan)
+        target = converted(target_of(build, options_of(widths, set, optimizer, depths), functions), plan)
         run = (measure_over_depth if chosen else measure)(target, settings, progress)
     return CoordCheck(run, judge(run))

@@ -27,12 +27,14 @@ def target_of(given: Given, options: TargetOptions, functions: Mapping[str, Any]
 
 
 def options_of(
-    widths: Sequence[int] | Mapping[str, Sequence[int]] | None, set_: Mapping[str, Any] | None, optimizer: Any
-) -> TargetOptions:
+    widths: Sequence[int] | Mapping[str, Sequence[int]] | None, set_: Mapping[str, Any] | None, optimizer: Any,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+) -> TargetOptions:  # fmt: skip
     """Those of a target that is given by its name."""
     named = {name: tuple(sizes) for name, sizes in widths.items()} if isinstance(widths, Mapping) else {}
     name = optimizer if isinstance(optimizer, str) else None
-    return TargetOptions(widths=named, set=dict(set_ or {}), optimizer=name)
+    deeper = {name: tuple(sizes) for name, sizes in depths.items()} if isinstance(depths, Mapping) else {}
+    return TargetOptions(widths=named, set=dict(set_ or {}), optimizer=name, depths=deeper)
 
 
 def converted(target: Target, plan: Plan | str | Path | None) -> Target:

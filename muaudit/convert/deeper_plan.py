@@ -49,7 +49,10 @@ class Deeper:
     @property
     def counts(self) -> dict[str, str]:
         """How many blocks every container holds, of a depth L."""
-        return {pattern_of(each.container): in_depth(len(each.numbers), self.depth) for each in self.blocks}
+        return {
+            pattern_of(each.container): in_depth(len(each.numbers), self.depth)
+            for each in self.blocks if not each.alone
+        }  # fmt: skip
 
 
 class _ToConvert(Depth):

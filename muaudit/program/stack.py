@@ -18,9 +18,20 @@ from .stream import OUTSIDE, Origin, Stream, Unread, Way
 from .values import COPY, ZERO, Value
 
 
-def read_stream(program: Program, containers: Collection[str]) -> Stream:
-    """The streams of these containers of blocks."""
-    origins = _origins(program, containers)
+def read_stream(program: Program, containers: Collection[str], alone: Collection[Origin] = frozenset()) -> Stream:
+    """The streams of these containers of blocks. alone: members of them that are none, where they turn out to be none.
+
+    A first and a last block of another kind are blocks all the same, as long as the stream can be read with them.
+    """
+    found = _stream(program, containers, frozenset())
+    if not (found.unread and alone):
+        return found
+    without = _stream(program, containers, alone)
+    return found if without.unread else without
+
+
+def _stream(program: Program, containers: Collection[str], alone: Collection[Origin]) -> Stream:
+    origins = _origins(program, containers, alone)
     ends: dict[str, Value] = {}
     unread: list[Unread] = []
     for container in containers:
@@ -66,13 +77,15 @@ def is_sum(v: Value) -> bool:
     return v.kind in ("view", "scale")
 
 
-def _origins(program: Program, containers: Collection[str]) -> dict[Value, frozenset[Origin]]:
+def _origins(
+    program: Program, containers: Collection[str], alone: Collection[Origin]
+) -> dict[Value, frozenset[Origin]]:
     """The blocks whose parameters made a value since the stream was read; of a sum, those of its terms."""
     found: dict[Value, frozenset[Origin]] = {}
     outside = frozenset({OUTSIDE})
     for v in program.values:
         if v.kind == "param":
-            found[v] = frozenset({_origin(v.name, containers)})
+            found[v] = frozenset({_origin(v.name, containers, alone)})
         elif v.kind == "data":
             found[v] = frozenset()
         elif v.weight or is_sum(v):
@@ -96,11 +109,11 @@ def _newest(made: frozenset[Origin]) -> frozenset[Origin]:
     return frozenset(last.items())
 
 
-def _origin(name: str, containers: Collection[str]) -> Origin:
+def _origin(name: str, containers: Collection[str], alone: Collection[Origin]) -> Origin:
     for container in containers:
         number = block_of(name, container)
         if number is not None:
-            return container, number
+            return OUTSIDE if (container, number) in alone else (container, number)
     return OUTSIDE
 
 

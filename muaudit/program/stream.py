@@ -9,7 +9,7 @@ from ..trace.align import Op
 from .values import Value
 
 Origin = tuple[str, int]  # container and number of a block
-OUTSIDE: Origin = ("", -1)
+OUTSIDE: Origin = ("(outside)", -1)  # no name of a container: one may be the model itself, ""
 
 
 @dataclass(frozen=True)

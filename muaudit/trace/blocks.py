@@ -5,6 +5,7 @@ A container of blocks is what comes before a number in names, where there are mo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -15,13 +16,15 @@ Kind = frozenset[str]  # the names of a block's parameters, within it
 class Blocks:
     """The blocks of one container: their numbers in the first model, and those of their counterparts in the other.
 
-    count: how many there are in the other. A block without a counterpart of its kind is left out of `of`.
+    count: how many there are in the other. A block without a counterpart of its kind is left out of `of`. alone: the
+    kinds of which there are no more in the other: the first layer and the last one, where these stand in the same list.
     """
 
     container: str
     numbers: tuple[int, ...]
     count: int
     of: Mapping[int, int]
+    alone: frozenset[Kind] = frozenset()
 
     def name(self, number: int) -> str:
         return f"{self.container}.{number}" if self.container else str(number)
@@ -49,7 +52,24 @@ def repeated(first: Collection[str], other: Collection[str]) -> tuple[Blocks, ..
     few, many = _containers(first), _containers(other)
     grown = [container for container in few if len(many.get(container, ())) > len(few[container])]
     outer = [each for each in grown if not any(_inside(each, container) for container in grown)]
-    return tuple(Blocks(each, tuple(few[each]), len(many[each]), _paired(few[each], many[each])) for each in outer)
+    return tuple(
+        Blocks(each, tuple(few[each]), len(many[each]), _paired(few[each], many[each]), _alone(few[each], many[each]))
+        for each in outer
+    )
+
+
+def _alone(few: Mapping[int, Kind], many: Mapping[int, Kind]) -> frozenset[Kind]:
+    here, there = Counter(few.values()), Counter(many.values())
+    return frozenset(kind for kind, count in here.items() if there[kind] <= count)
+
+
+def standing_alone(names: Collection[str], blocks: Collection[Blocks]) -> frozenset[tuple[str, int]]:
+    """The members of containers, by number, that are of a kind of which a deeper model has no more."""
+    found = _containers(names)
+    return frozenset(
+        (each.container, number)
+        for each in blocks for number, kind in found.get(each.container, {}).items() if kind in each.alone
+    )  # fmt: skip
 
 
 def renaming(blocks: Collection[Blocks]) -> Callable[[str], str | None]:

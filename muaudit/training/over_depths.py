@@ -18,7 +18,7 @@ from ..findings.model import Report
 from ..targets.at_depth import depths_at
 from ..targets.probe import Inputs, Target
 from ..targets.usercode import guarded, seed_everything
-from ..trace.blocks import in_every_block, repeated
+from ..trace.blocks import Blocks, in_every_block, repeated
 from ..trace.kernels import probe_kernels
 from ..trace.recorder import Recording, watched
 from .beforehand import check_device, lr_factor
@@ -46,13 +46,13 @@ def measure_over_depth(
     check_device(settings.device)
     report = audit_over_depth(target)
     lazy = any(each.rule == _LAZY for each in report.violations)
-    run = _Run(target, settings, lr_factor(target, settings.lr), _containers(target), progress)
+    run = _Run(target, settings, lr_factor(target, settings.lr), _blocks(target), progress)
     with probe_kernels():
         run.every_depth()
     return run.measurement(report, 0.5 if lazy else 1.0)
 
 
-def _containers(target: Target) -> list[str]:
+def _blocks(target: Target) -> tuple[Blocks, ...]:
     """The containers whose blocks become more."""
     if not target.depths:
         raise UserError(f"{target.label} has no argument that looks like a number of blocks",
@@ -61,7 +61,7 @@ def _containers(target: Target) -> list[str]:
     for probe in (0, 1):
         sizes = target.sizes(0) | depths_at(target, target.depths[0].at(probe))
         names.append([name for name, _ in target.build(sizes, 0).named_parameters(remove_duplicate=False)])
-    return [each.container for each in repeated(*names)]
+    return repeated(*names)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class _Run:
     target: Target
     settings: RunSettings
     factor: float
-    containers: Sequence[str]
+    blocks: Sequence[Blocks]
     progress: Progress
     notices: list[str] = field(default_factory=list)
     points: dict[str, Point] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class _Run:
         work = Work(self.target, sizes, settings, self.factor)
         model, optimizer = work.built(seed)
         inputs = work.inputs()
-        watch = _Watch(self.target, model, inputs, self.containers, seed)
+        watch = _Watch(self.target, model, inputs, self.blocks, seed)
         total = len(settings.depths) * settings.seeds * (settings.steps + 1)
         for step in range(settings.steps + 1):
             self.progress((place * settings.seeds + number) * (settings.steps + 1) + step, total, depth)
@@ -126,9 +126,8 @@ class _Run:
     def measurement(self, report: Report, alpha: float) -> Measurement:
         """Everything so far, with what the audit predicts beside it."""
         target, settings = self.target, self.settings
-        rows = {
-            in_every_block(row.module, self.containers): row for row in report.activations if row.module_output
-        }  # of the last block
+        here = [each.container for each in self.blocks]  # of what is in several blocks, the row of the last one
+        rows = {in_every_block(row.module, here): row for row in report.activations if row.module_output}
         activations = []
         for name, point in self.points.items():
             each = Activation(name, point.module, point.kind, self.values[name], point.file, point.line)
@@ -152,8 +151,8 @@ class _Run:
 class _Watch:
     """One model in training, looked at in its recorded forward passes."""
 
-    def __init__(self, target: Target, model: nn.Module, inputs: Inputs, containers: Sequence[str], seed: int) -> None:
-        self.target, self.model, self.inputs, self.containers, self.seed = target, model, inputs, containers, seed
+    def __init__(self, target: Target, model: nn.Module, inputs: Inputs, blocks: Sequence[Blocks], seed: int) -> None:
+        self.target, self.model, self.inputs, self.blocks, self.seed = target, model, inputs, blocks, seed
         self.points: list[Point] = []
         self.first: Mapping[str, Sequence[torch.Tensor]] = {}
         self.nodes = 0
@@ -179,7 +178,7 @@ class _Watch:
 
     def _check(self, recording: Recording) -> None:
         if not self.points:
-            self.points = points_of(recording, self.containers)
+            self.points = points_of(recording, self.blocks)
             self.nodes = len(recording.graph.nodes)
         elif len(recording.graph.nodes) != self.nodes:
             raise UserError(

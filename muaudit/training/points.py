@@ -18,7 +18,7 @@ from ..program.stack import is_sum, of_one_block, read_stream
 from ..program.stream import Stream
 from ..program.values import Value
 from ..trace.align import align
-from ..trace.blocks import in_every_block
+from ..trace.blocks import Blocks, in_every_block, standing_alone
 from ..trace.recorder import Recording
 from .measurement import Kind
 
@@ -38,14 +38,15 @@ class Point:
     line: int | None = None
 
 
-def points_of(recording: Recording, containers: Sequence[str]) -> list[Point]:
+def points_of(recording: Recording, blocks: Sequence[Blocks]) -> list[Point]:
     """In the order of the forward pass.
 
     Raises:
         UserError: the blocks make no stream that could be read.
     """
     program = lower(align(recording, recording, (_RATIO,)))
-    stream = read_stream(program, containers)
+    containers = [each.container for each in blocks]
+    stream = read_stream(program, containers, standing_alone(recording.params.keys(), blocks))
     if stream.unread:
         rows = dict.fromkeys(f"  {each.where}{each.reason}" for each in stream.unread)
         raise UserError("no check over depth:\n" + "\n".join(rows), "muaudit check --axis depth says more")

@@ -240,6 +240,25 @@ def shallow(power: float) -> Callable[[int], Net]:
     return lambda depth: Net([Shallow(depth / BASE, power) for _ in range(depth)], added)
 
 
+class Residual(nn.Module):
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.branch(x)
+
+
+def in_one_list(power: float) -> Callable[[int], nn.Module]:
+    """Embedding, blocks, norm and readout are one nn.Sequential."""
+
+    def build(depth: int) -> nn.Module:
+        blocks = [Residual(Branch(depth / BASE, power)) for _ in range(depth)]
+        return nn.Sequential(nn.Embedding(VOCAB, WIDTH), *blocks, nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCAB))
+
+    return build
+
+
 def no_skip(depth: int) -> Net:
     return Net([Branch() for _ in range(depth)], lambda x, block, x0, number: block(x))
 
