@@ -226,6 +226,52 @@ class Forecaster(nn.Module):
         known = self.known(x_dec) + self.time(x_mark_dec)
         return self.head(self.mid(torch.cat([past, known], 1).transpose(1, 2)).relu().transpose(1, 2))
 """
+ENTRIES = """
+class TwoTower(nn.Module):
+    def __init__(self, n_users=100, user_features=6, hidden_dim=64):
+        super().__init__()
+        self.emb, self.inp = nn.Embedding(n_users, hidden_dim), nn.Linear(hidden_dim + user_features, hidden_dim)
+        self.head = nn.Linear(hidden_dim, 1)
+
+    def forward(self, batch):
+        return self.head(self.inp(torch.cat([self.emb(batch["user_id"]), batch["user_features"]], -1)).relu())
+"""
+PLACES = """
+class Decisions(nn.Module):
+    def __init__(self, state_dim=5, act_dim=3, hidden_size=64, max_ep_len=100):
+        super().__init__()
+        self.t, self.r, self.s = nn.Embedding(max_ep_len, hidden_size), nn.Linear(1, hidden_size), nn.Linear(
+            state_dim, hidden_size)
+        self.a, self.mix, self.head = nn.Linear(act_dim, hidden_size), nn.Linear(hidden_size, hidden_size), nn.Linear(
+            hidden_size, act_dim)
+
+    def forward(self, states, actions, returns_to_go, timesteps):
+        x = torch.stack((self.r(returns_to_go), self.s(states), self.a(actions)), 1) + self.t(timesteps)[:, None]
+        b, k, t, d = x.shape
+        return self.head(self.mix(x.permute(0, 2, 1, 3).reshape(b, k * t, d)).relu())
+"""
+LATENTS = """
+class Generator(nn.Module):
+    def __init__(self, nz=20, ngf=64):
+        super().__init__()
+        self.main = nn.Sequential(nn.ConvTranspose2d(nz, ngf, 4, 1, 0), nn.ReLU(),
+                                  nn.ConvTranspose2d(ngf, ngf, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(ngf, 3, 4, 2, 1))
+
+    def forward(self, input):
+        return self.main(input)
+"""
+METHODS = """
+class Captioner(nn.Module):
+    def __init__(self, num_tokens=100, dim=64):
+        super().__init__()
+        self.emb, self.img, self.head = nn.Embedding(num_tokens, dim), nn.Linear(48, dim), nn.Linear(dim, num_tokens)
+
+    def embed_image(self, images=None, image_tokens=None):
+        return self.img(image_tokens).mean(1)
+
+    def forward(self, text, images=None, image_tokens=None):
+        return self.head(self.emb(text) + self.embed_image(images=images, image_tokens=image_tokens)[:, None])
+"""
 READ = {
     "unet": (UNET, "UNet, base_channels 32 → 64, input float32[2, 3, 32, 32], int64[2]"),
     "patches": (PATCHES, "ViT, dim 64 → 128, input float32[2, 3, 32, 32]"),
@@ -242,6 +288,13 @@ READ = {
         MARKS,
         "Forecaster, d_model 64 → 128, input float32[2, 48, 32], int64[2, 48, 5], float32[2, 36, 32], int64[2, 36, 5]",
     ),
+    "entries": (ENTRIES, "TwoTower, hidden_dim 64 → 128, input user_id int64[2, 32], user_features float32[2, 32, 6]"),
+    "places": (
+        PLACES,
+        "Decisions, hidden_size 64 → 128, input float32[2, 32, 5], float32[2, 32, 3], float32[2, 32, 1], int64[2, 32]",
+    ),
+    "latents": (LATENTS, "Generator, ngf 32 → 64, input float32[2, 20, 1, 1]"),
+    "methods": (METHODS, "Captioner, dim 64 → 128, input int64[2, 32], image_tokens float32[2, 32, 48]"),
     "typed": (TYPED, "Net, width 64 → 128, input float32[2, 32, 16]"),
 }
 

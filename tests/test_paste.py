@@ -13,7 +13,7 @@ from muaudit.targets import resolve
 START = "from dataclasses import dataclass, field\n\nimport torch\nfrom torch import nn\n"
 FORWARD = """
     def forward(self, sample):
-        x = self.emb(sample["ids"])
+        x = self.emb(sample[0]["ids"])
         return self.head(self.mid(x).relu())
 """
 BODY = """
@@ -94,7 +94,7 @@ def test_the_spec_for_a_forward_that_takes_something_else(text: str, tmp_path: P
     assert "forward(" not in hint.partition("\n\n")[2]
     spec = hint.partition("\n\n")[2]
     assert spec.startswith(("import torch", "from "))
-    made = "\n".join(row if "    return sample" not in row else '    return {"sample": {"ids": sample}}'
+    made = "\n".join(row if "    return sample" not in row else '    return {"sample": [{"ids": sample}]}'
                      for row in spec.splitlines())  # fmt: skip
     file.write_text(text + "\n\n" + made + "\n")
     target = resolve(str(file))
@@ -125,6 +125,6 @@ def test_the_spec_for_an_argument_that_nothing_is_known_about(tmp_path: Path) ->
 
 def test_a_spec_that_stands_there_is_not_printed_again(tmp_path: Path) -> None:
     text = START + NEEDY + "\n\ndef build(width):\n    return Net(width, lambda n: nn.Linear(n, n), 2)\n"
-    _, hint = refused(tmp_path, text.replace("self.up(x)", "self.up(x['a'])"))
+    _, hint = refused(tmp_path, text.replace("self.up(x)", "self.up(x.nodes)"))
     assert "build" not in hint
     assert "def batch(width):\n    x = torch.randn(4, 8)\n    return x\n" in hint

@@ -189,3 +189,124 @@ def test_what_is_held_fixed_is_one_note_with_its_values(tmp_path: Path) -> None:
     told = [note for note in target.notes if note.startswith("held fixed: ")]
     assert told == ["held fixed: depth = 2, heads = 8, num_classes = 10; --set NAME=VALUE holds another value"]
     assert modules(target) == 2
+
+
+def test_a_config_of_configs_and_what_other_files_read_of_it(tmp_path: Path) -> None:
+    written(tmp_path, """
+    class Encoder(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.rest = nn.ModuleList(nn.Linear(config.model.hidden_dim, config.model.hidden_dim)
+                                      for _ in config.model.ratios)
+            self.scale = config.zork
+
+        def forward(self, x):
+            for layer in self.rest:
+                x = layer(x).relu()
+            return x * self.scale
+    """, "encoder.py")  # fmt: skip
+    target = written(tmp_path, """
+    from encoder import Encoder
+
+    class Net(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.first, self.encoder = nn.Linear(8, config.model.hidden_dim), Encoder(config)
+            self.last, ratios = nn.Linear(config.model.hidden_dim, 4), tuple(config.model.ratios)
+
+        def forward(self, x):
+            return self.last(self.encoder(self.first(x)))
+    """)  # fmt: skip
+    (tmp_path / "base.yml").write_text("model:\n  ratios: [1, 2, 2]\nzork: 3\n")
+    found = resolve(target)
+    assert [axis.name for axis in found.axes] == ["hidden_dim"]
+    assert "ratios=[1, 2, 2] (base.yml)" in taken(found)
+    assert "zork=3 (base.yml)" in taken(found)
+
+
+def test_an_argument_of_which_only_fields_are_read_is_a_config(tmp_path: Path) -> None:
+    body = stack("hyper", "nn.Linear(hyper.hidden_dim, hyper.hidden_dim) for _ in range(2)", "hyper.hidden_dim")
+    assert [axis.name for axis in resolve(written(tmp_path, body)).axes] == ["hidden_dim"]
+
+
+def test_a_function_without_a_width_leads_to_its_class_with_what_it_gives(tmp_path: Path) -> None:
+    text = """
+    class Dense(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+            self.inner = nn.Linear(dim, dim)
+
+        def forward(self, x):
+            return x + self.inner(x).relu()
+
+    class Tower(nn.Module):
+        def __init__(self, block, nblocks, growth_rate=12, num_class=10):
+            super().__init__()
+            self.first, self.last = nn.Linear(8, growth_rate), nn.Linear(growth_rate, num_class)
+            self.rest = nn.Sequential(*(block(growth_rate) for each in nblocks for _ in range(each)))
+
+        def forward(self, x):
+            return self.last(self.rest(self.first(x)))
+
+    def tower121():
+        return Tower(Dense, [6, 12, 24, 16], growth_rate=32)
+    """
+    found = resolve(written(tmp_path, text))
+    assert found.label == "Tower"
+    assert [axis.name for axis in found.axes] == ["growth_rate"]
+    assert "block=Dense (model.py:22), nblocks=[2, 2, 2, 2] (model.py:22)" in taken(found)
+    assert modules(found) == 8
+
+
+def test_sizes_that_may_be_left_out_are_given_where_nothing_is_built_without_them(tmp_path: Path) -> None:
+    body = """
+    class MLP(nn.Module):
+        def __init__(self, sizes=None, in_channels=None, hidden_channels=None, out_channels=None, num_layers=None):
+            super().__init__()
+            if in_channels is not None:
+                sizes = [in_channels] + [hidden_channels] * num_layers + [out_channels]
+            self.rest = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:]))
+
+        def forward(self, x):
+            for layer in self.rest:
+                x = layer(x)
+            return x
+    """
+    found = resolve(written(tmp_path, body))
+    assert [axis.name for axis in found.axes] == ["hidden_channels"]
+    assert modules(found) == 3
+
+
+def test_a_text_that_is_taken_apart_is_a_text(tmp_path: Path) -> None:
+    body = stack("hidden_dim, reps", "nn.Linear(hidden_dim, hidden_dim) for each in reps.split('x')")
+    assert modules(resolve(written(tmp_path, body))) == 2
+
+
+def test_two_layers_of_every_stage_unless_a_kind_of_module_comes_later(tmp_path: Path) -> None:
+    rest = "nn.Linear(hidden_dim, hidden_dim) if at < {} else nn.ReLU() for each in depths for at in range(each)"
+    body = stack("hidden_dim=64, depths=(2, 2, 18, 2)", rest.format(30))
+    assert modules(resolve(written(tmp_path, body))) == 8
+    body = stack("hidden_dim=64, depths=(2, 2, 18, 2)", rest.format(12))
+    assert modules(resolve(written(tmp_path, body, "late.py"))) == 24
+
+
+def test_a_policy_is_the_model_beside_its_values_and_what_modules_have_is_no_method_of_theirs(tmp_path: Path) -> None:
+    text = stack("hidden_dim=64", REST.format(2)).replace("Stack", "Policy")
+    text += stack("hidden_dim=64", REST.format(1)).replace("Stack", "QNetwork")
+    text += stack("hidden_dim=64", REST.format(1)).replace("Stack", "SparsePolicy")
+    assert resolve(written(tmp_path, text)).label == "Policy"
+    text = stack("hidden_dim=64", REST.format(2)).replace("def forward", "def act")
+    text += "\n    def train(self, mode=True):\n        return super().train(mode)\n"
+    with pytest.raises(UserError) as caught:
+        resolve(written(tmp_path, text, "agent.py"))
+    commands = [line for line in caught.value.hint.splitlines() if line.startswith("  muaudit check")]
+    assert [line.rpartition(":")[2] for line in commands] == ["Stack.act"]
+
+
+def test_scripts_are_run_from_a_folder_of_their_package(tmp_path: Path) -> None:
+    (tmp_path / "lab/common").mkdir(parents=True)
+    (tmp_path / "lab/__init__.py").touch()
+    (tmp_path / "lab/common/__init__.py").touch()
+    written(tmp_path, "WIDE = 64", "lab/common/sizes.py")
+    target = written(tmp_path, "from common import sizes" + stack("hidden_dim=64", REST.format(2)), "lab/common/net.py")
+    assert resolve(target).label == "Stack"

@@ -55,7 +55,7 @@ DEPTH = (
     "n_layer", "n_layers", "num_layers", "num_hidden_layers", "depth", "n_blocks", "num_blocks", "nlayers", "layers",
     "num_layer", "n_block", "blocks", "num_encoder_layers", "num_decoder_layers", "n_encoder_layers",
     "n_decoder_layers", "enc_layers", "dec_layers", "encoder_layers", "decoder_layers", "n_hidden_layers",
-    "n_res_blocks", "num_res_blocks", "N",
+    "n_res_blocks", "num_res_blocks", "nblocks", "nblock", "N",
 )  # fmt: skip
 VOCAB = (
     "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size",
@@ -136,9 +136,9 @@ def named(name: str, table: tuple[str, ...]) -> bool:
 
 
 _NO_WIDTH = re.compile(
-    r"(^|_)(class(es)?|vocab(ulary)?|tokens?|labels?|heads?|layers?|depths?|blocks?|steps?|seed|batch|kernel|strides?|pad|"
+    r"(^|_)(n|num)?(class(es)?|vocab(ulary)?|tokens?|labels?|heads?|layers?|depths?|blocks?|steps?|seed|batch|kernel|strides?|pad|"
     r"padding|dilations?|groups?|patch|image|img|rgb|colou?rs?|window|seq|sequence|length|len|positions?|context|ctx|"
-    r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mult|ratio|(sample|frame|bit|learning)_rate|drop(out)?|in|input|out|output|max|min|"
+    r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mults?|multipliers?|ratio|(sample|frame|bit|learning)_rate|drop(out)?|in|input|out|output|max|min|"
     r"freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top|"
     r"thresh(old)?|limit|port)(_|$)"
 )

@@ -24,7 +24,7 @@ class Leaf:
 
     Where it has no default: form: the list that it has to be, if one number will not do. word: the first text that it
     is compared with. switch: nothing but its truth is asked. example: what the code around the model gives for it.
-    asserted: what the constructor demands of it, in numbers.
+    asserted: what the constructor demands of it, in numbers. split: at what it is taken apart, where it is a text.
     """
 
     value: Any = MISSING
@@ -34,6 +34,7 @@ class Leaf:
     switch: bool = False
     example: Example | None = None
     asserted: tuple[ast.expr, ...] = ()
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     made = [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
     tested, asserted = sentinels.asserted(made), sentinels.conditions(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
-    switches, may_be_none = sentinels.switches(cls), sentinels.compared_with_none(cls)
+    switches, may_be_none, split = sentinels.switches(cls), sentinels.compared_with_none(cls), sentinels.split_by(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
@@ -138,10 +139,11 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
         if leaf.value is MISSING:
             form = annotated(leaf.annotation, lists.get(path[-1]))
             leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]), switch=path[-1] in switches)
-        leaf = dataclasses.replace(leaf, asserted=tuple(asserted.get(path[-1], ())))
+        leaf = dataclasses.replace(leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""))
         knobs[name], paths[name] = leaf, path
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
     seen = examples(short.values(), scope.module, cls) if short else {}
+    seen = {end: each for end, each in seen.items() if isinstance(each.value, str) or not split.get(end)}
     knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end)) for name, end in short.items()}
     return Arguments(root, knobs, paths, branches[0].name if branches else "")
 
@@ -152,7 +154,12 @@ def _says_nothing(name: str, leaf: Leaf) -> bool:
     if leaf.value is not MISSING or leaf.word is not None:
         return False
     widths = argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH
-    return len(short) == 1 or (argnames.guess(short) is None and argnames.rank(short, widths) is None)
+    return (
+        len(short) == 1
+        or bool(leaf.split)
+        or leaf.form is not None
+        or (argnames.guess(short) is None and argnames.rank(short, widths) is None)
+    )
 
 
 def _children(cls: Callable[..., Any], scope: _Scope) -> Iterator[tuple[str, Leaf | Branch]]:
@@ -190,7 +197,10 @@ def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
         return _of_given(given, scope, optional, accessed)
     if optional or not accessed:
         return None
-    fields = {field_name: Leaf() for field_name in accessed.names}
+    fields: dict[str, Leaf | Branch] = {field_name: Leaf() for field_name in accessed.names}
+    for field_name, inner in configs.nested_fields(scope.module, name, accessed).items():
+        leaves = {each: Leaf() for each in inner}
+        fields[field_name] = Branch(lambda given: SimpleNamespace(**given), leaves, "namespace")
     make = dict if accessed.subscripts else SimpleNamespace
     return Branch(lambda given: make(**given), fields, "dict" if accessed.subscripts else "namespace")
 

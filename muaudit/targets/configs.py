@@ -7,14 +7,16 @@ import contextlib
 import dataclasses
 import inspect
 import re
+import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from muaudit.targets.source import class_node, tree_of
+from muaudit.targets.userfiles import is_user_file
 
 _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
@@ -23,7 +25,8 @@ _NAMES = (
 _CLASS_NAME = re.compile(
     r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$"
 )
-_NO_CONFIG = re.compile(r"coder|model|net|backbone|tokenizer|embed|layer|block|head|space|env|tensor|data")
+_NO_CONFIG = re.compile(r"coder|model|net|backbone|tokenizer|embed|layer|block|head|space|env|tensor")
+_OF_TENSORS = ("shape", "size", "dtype", "device", "ndim", "T", "weight", "data")
 _DEFAULT = re.compile(r"default_?(config|cfg|conf|params|hparams|args)$")
 _PLAIN = (bool, int, float, str, list, tuple, type(None))
 
@@ -58,7 +61,7 @@ def is_config_name(name: str, hint: Any) -> bool:
 
 
 def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
-    """Whether a constructor does nothing with an argument but to read its fields, of which there are several."""
+    """Whether a constructor does nothing with an argument but to read its fields, which are not those of a tensor."""
     if hint is not inspect.Parameter.empty or not inspect.isclass(called) or _NO_CONFIG.search(name):
         return False
     node = class_node(called)
@@ -69,7 +72,7 @@ def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
     nodes = list(ast.walk(function))
     read = [each for each in nodes if isinstance(each, ast.Attribute) and _is_variable(each.value, name)]
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == name]
-    return len({each.attr for each in read}) > 1 and len(uses) == len(read)
+    return bool(read) and len(uses) == len(read) and not any(each.attr in _OF_TENSORS for each in read)
 
 
 def fits(name: str, hint: Any, given: Any) -> bool:
@@ -91,7 +94,41 @@ def fields(instance: Any) -> dict[str, Any]:
 
 
 def accessed_fields(module: ModuleType, name: str) -> Accessed:
-    """The fields that a module's source reads from variables (or attributes) of this name."""
+    """The fields that a module's source reads from variables (or attributes) of this name.
+
+    Of a config that is handed on to classes of other files of the user's, those that these read count, too.
+    """
+    own = _accessed(module, name)
+    fields = dict.fromkeys(own.names)
+    for each in _handed_to(module, name):
+        found = _accessed(each, name)
+        fields |= dict.fromkeys(found.names) if found.subscripts == own.subscripts or not own else {}
+    return Accessed(tuple(fields), own.subscripts)
+
+
+def _handed_to(module: ModuleType, name: str, deep: int = 3) -> list[ModuleType]:
+    """The modules of the classes and functions that take an argument of this name, and that a module makes use of."""
+    found: dict[str, ModuleType] = {}
+    for value in vars(module).values() if deep else ():
+        home = sys.modules.get(str(getattr(value, "__module__", "")))
+        if home is None or home is module or home.__name__ in found or not (inspect.isclass(value) or callable(value)):
+            continue
+        file = getattr(home, "__file__", None)
+        if file is None or not is_user_file(file) or name not in _taken(value):
+            continue
+        found[home.__name__] = home
+        found |= {each.__name__: each for each in _handed_to(home, name, deep - 1)}
+    return list(found.values())
+
+
+def _taken(value: Any) -> Collection[str]:
+    try:
+        return inspect.signature(value).parameters
+    except (TypeError, ValueError):
+        return ()
+
+
+def _accessed(module: ModuleType, name: str) -> Accessed:
     tree = tree_of(module.__file__)
     if tree is None:
         return Accessed()
@@ -107,6 +144,19 @@ def accessed_fields(module: ModuleType, name: str) -> Accessed:
     if subscripts:
         return Accessed(tuple(subscripts), subscripts=True)
     return Accessed(tuple(attributes))
+
+
+def nested_fields(module: ModuleType, name: str, accessed: Accessed) -> dict[str, tuple[str, ...]]:
+    """The fields of fields: `model` with `ch` and `num_res_blocks`, where a file reads `config.model.ch`."""
+    tree = tree_of(module.__file__)
+    found: dict[str, dict[str, None]] = {}
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} if tree is not None else set()
+    for node in ast.walk(tree) if tree is not None and not accessed.subscripts else ():
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute) or id(node) in called:
+            continue
+        if node.value.attr in accessed.names and _is_variable(node.value.value, name):
+            found.setdefault(node.value.attr, {})[node.attr] = None
+    return {field: tuple(inner) for field, inner in found.items()}
 
 
 def default_of(cls: Any) -> Any:

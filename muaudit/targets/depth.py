@@ -16,7 +16,7 @@ from torch import nn
 from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.bare import without_values
-from muaudit.targets.small import recut
+from muaudit.targets.small import STAGES, recut
 from muaudit.targets.usercode import attempt
 from muaudit.targets.widths import WidthPlan
 
@@ -41,6 +41,7 @@ def covered(plan: WidthPlan, knobs: Mapping[str, Leaf], given: Collection[str], 
 
     given: arguments that the user has set, which stay. build: from arguments to a model.
     """
+    plan = _with_whole_stages(plan, knobs, given, build)
     cuts = {name: leaf.value for name, leaf in knobs.items()
             if name not in given and _is_cut(name, leaf.value, plan.fixed.get(name))}  # fmt: skip
     values = plan.values({})
@@ -64,6 +65,19 @@ def covered(plan: WidthPlan, knobs: Mapping[str, Leaf], given: Collection[str], 
     shown = dict.fromkeys(_shown(kind, whole[kind], here) for kind in causes)
     layers = ", ".join(f"{name} = {own}" for name, own in cuts.items())
     return Covered(plan, tuple((each, f"it is in the model at {layers}, not in the small one") for each in shown))
+
+
+def _with_whole_stages(
+    plan: WidthPlan, knobs: Mapping[str, Leaf], given: Collection[str], build: Build
+) -> WidthPlan:  # fmt: skip
+    """The plan; with the model's own layers in every stage where fewer of them lack a kind of module."""
+    own = {name: leaf.value for name, leaf in knobs.items() if name not in given and name in plan.fixed
+           and isinstance(leaf.value, (list, tuple)) and leaf.value != plan.fixed[name]
+           and argnames.rank(name.rpartition(".")[2], STAGES) is not None}  # fmt: skip
+    if not own or shows_all(plan, own, build):
+        return plan
+    notes = recut(plan.notes, {name: (each, plan.fixed[name], each) for name, each in own.items()})
+    return replace(plan, fixed={**plan.fixed, **own}, notes=notes)
 
 
 def shows_all(plan: WidthPlan, own: Mapping[str, Any], build: Build) -> bool:

@@ -23,7 +23,7 @@ _PREFERRED = re.compile(
 )
 _MODELS = ("model", "net", "network", "unet", "denoise_fn", "denoiser", "eps_model", "backbone", "base_model")
 _NO_MODEL = re.compile(r"(Loss|Criterion|Metric|Wrapper|Mixin)$")
-_ADVERSARY = re.compile(r"(discriminator|critic)", re.IGNORECASE)
+_ADVERSARY = re.compile(r"discriminator|critic|^(q|v|value)_?(net|func)", re.IGNORECASE)
 """What is trained beside the model that a file is about, where that is there too."""
 
 
@@ -158,5 +158,6 @@ def _strongest(scores: dict[str, tuple[bool, ...]]) -> list[str]:
     models = {name: score for name, score in models.items() if not _ADVERSARY.search(name)} or models
     best = max(models.values())
     found = [name for name, score in models.items() if score == best]
-    plain = min(found, key=len)  # Informer beside InformerStack
-    return [plain] if len(found) > 1 and all(name.startswith(plain) for name in found) else found
+    plain = min(found, key=len)  # Informer beside InformerStack, GAT beside SpGAT
+    variants = all(name.startswith(plain) or name.endswith(plain) for name in found)
+    return [plain] if len(found) > 1 and variants else found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import operator
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from muaudit.targets.source import read_source, tree_of
 _ROOTS = (".git", "setup.py", "pyproject.toml", "setup.cfg", "requirements.txt", "README.md", "README", "README.rst")
 _SPARED = ("__pycache__", "node_modules", "site-packages", "build", "dist", "data", "datasets", "docs")
 _MOST_FILES, _MOST_BYTES, _UP = 150, 200_000, 4
+_ARITHMETIC: dict[type, Callable[[int, int], int]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
+}  # fmt: skip
 _DATA = (".json", ".yaml", ".yml")
 
 
@@ -41,7 +45,7 @@ def examples(names: Collection[str], module: ModuleType, called: Callable[..., A
         return found
     own = Path(module.__file__)
     for file in _around(own):
-        for name, value, line in _values(file, called):
+        for name, value, line in _values(file, called, module if file == own else None):
             if name in names and name not in found and _counts(value):
                 where = f"{file.name}:{line}" if line else file.name
                 found[name] = Example(value, where)
@@ -83,8 +87,11 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
                 yield from _files(Path(entry.path), deep)
 
 
-def _values(file: Path, called: Callable[..., Any]) -> Iterator[tuple[str, Any, int]]:
-    """(name, value, line) of all that a file names and that is written out there, calls of the model first."""
+def _values(file: Path, called: Callable[..., Any], own: ModuleType | None) -> Iterator[tuple[str, Any, int]]:
+    """(name, value, line) of all that a file names and that is written out there, calls of the model first.
+
+    own: the module of the model's own file, whose classes are values too.
+    """
     if file.suffix in _DATA:
         with contextlib.suppress(UserError, Malformed, ValueError):
             text = read_text(file, most=_MOST_BYTES)
@@ -92,7 +99,7 @@ def _values(file: Path, called: Callable[..., Any]) -> Iterator[tuple[str, Any, 
         return
     tree = _tree(file)
     if tree is not None:
-        yield from _of_calls(tree, called)
+        yield from _of_calls(tree, called, own)
         yield from _named(tree)
 
 
@@ -114,7 +121,9 @@ def _held(data: Any, deep: int = 4) -> Iterator[tuple[str, Any, int]]:
                 yield name, value, 0
 
 
-def _of_calls(tree: ast.Module, called: Callable[..., Any]) -> Iterator[tuple[str, Any, int]]:
+def _of_calls(
+    tree: ast.Module, called: Callable[..., Any], own: ModuleType | None
+) -> Iterator[tuple[str, Any, int]]:  # fmt: skip
     """What the model itself is called with, by place or by name, also by way of variables."""
     name = getattr(called, "__name__", "")
     calls = [
@@ -133,6 +142,8 @@ def _of_calls(tree: ast.Module, called: Callable[..., Any]) -> Iterator[tuple[st
         given += [(taken[at], each) for at, each in enumerate(call.args[: len(taken)])]
         for argument, node in given:
             value = variables.get(node.id) if isinstance(node, ast.Name) else _literal(node)
+            if value is None and isinstance(node, ast.Name) and inspect.isclass(getattr(own, node.id, None)):
+                value = getattr(own, node.id)
             if value is not None:
                 yield argument, value, call.lineno
 
@@ -184,6 +195,10 @@ def _literal(node: ast.AST) -> Any:
     """What is written out; None for everything that is not, and for nothing."""
     if isinstance(node, ast.Constant):
         return node.value
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:  # 24 * 7
+        left, right = _literal(node.left), _literal(node.right)
+        if type(left) is int and type(right) is int and right != 0:
+            return _ARITHMETIC[type(node.op)](left, right)
     if isinstance(node, (ast.List, ast.Tuple, ast.UnaryOp)):
         with contextlib.suppress(ValueError, TypeError):
             return ast.literal_eval(node)

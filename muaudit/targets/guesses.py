@@ -31,7 +31,16 @@ _CONTEXT_DIMS = ("context_dim", "cross_attention_dim", "cond_dim", "text_dim", "
 _STARTS = ("init_hidden", "initHidden", "init_hidden_state", "init_state", "init_states", "initial_state", "zero_state")
 _PLACES = ("start_pos", "offset", "pos", "step", "start_index", "layer_idx")
 _VARIABLES = ("enc_in", "c_in", "n_vars", "nvars", "num_series", "n_series", "input_channels", "num_variables")
-_LOOKED_BACK = ("seq_len", "input_len", "input_length", "context_window", "lookback", "look_back", "window_size")
+_LOOKED_BACK = (
+    "seq_len",
+    "input_len",
+    "input_length",
+    "context_window",
+    "lookback",
+    "look_back",
+    "window_size",
+    "window",
+)
 _FRAMES = ("frames", "num_frames", "n_frames")
 _SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actions": ("act",), "obs": ("state",),
           "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
@@ -47,8 +56,8 @@ class Filled(InputSpec):
     value: int = 0
 
 
-Slot = InputSpec | bool | int | float | str | tuple[Any, ...] | list[Any] | None
-"""One argument: a tensor to make, a plain value, or a list of arguments, as recurrent states are."""
+Slot = InputSpec | bool | int | float | str | tuple[Any, ...] | list[Any] | dict[str, Any] | None
+"""One argument: a tensor to make, a plain value, or several: a list, as recurrent states are, or a batch by names."""
 Guess = tuple[tuple[Any, ...], Slot]
 """A slot, and what it was made for: the same in models of two widths."""
 
@@ -62,10 +71,12 @@ class Hints:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def size(self, table: tuple[str, ...]) -> int | None:
-        """The first argument of a table that holds a size."""
-        found = {argnames.rank(name, table): value for name, value in self.values.items()
-                 if argnames.rank(name, table) is not None and type(value) is int and value > 0}  # fmt: skip
-        return found[min(found, key=lambda place: place or 0)] if found else None
+        """The first argument of a table that holds a size, or else one that is called so after a prefix."""
+        sizes = {name: value for name, value in self.values.items() if type(value) is int and value > 0}
+        found = {argnames.rank(name, table): value for name, value in sizes.items()
+                 if argnames.rank(name, table) is not None}  # fmt: skip
+        ending = (value for name, value in sizes.items() if argnames.named(name, table))
+        return found[min(found, key=lambda place: place or 0)] if found else next(ending, None)
 
 
 def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) -> Iterator[Guess]:
@@ -84,7 +95,7 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
     elif _IMAGES.fullmatch(name):
         others.sort(key=lambda guess: len(guess[1].dims) != 4)
     dims = _annotated(argument) or rank(model, argument.name)
-    found = [*_series(hints), *first, *others, *_bare_inputs(model), *_of_channels(hints)]
+    found = [*_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
@@ -129,10 +140,14 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if name in TARGET_NAMES or _CLASSES.fullmatch(name):
         yield from _classes(rows, read, hints)
     if read is not None:
+        if isinstance(read.layer, nn.Linear) and not read.flat and len(main.dims) == 3 and main.dtype != "int64":
+            yield ("each",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features))  # one for every place
+        if isinstance(read.layer, nn.Embedding) and len(main.dims) == 3:
+            yield ("each",), InputSpec("int64", main.dims[:2], int(read.layer.num_embeddings))
         for key, slot in _by_reader(read, model, hints, argument.name):
             yield key, _of_rows(slot, rows)
     for known in _sizes_named(name, hints):
-        yield ("named", known), InputSpec("float32", (*main.dims[:-1], known))
+        yield ("named", known), InputSpec("float32", (*(main.dims if main.dtype == "int64" else main.dims[:-1]), known))
         if name in ("a", "act", "action", "actions"):  # one of so many
             yield ("chosen", known), InputSpec("int64", main.dims[:-1], known)
     if _CONTEXT.fullmatch(name) or name == "c":
@@ -154,6 +169,11 @@ def _by_reader(
         high = int(layer.num_embeddings)
         for length in dict.fromkeys((hints.length, 16, 8)):
             yield (read.path, length), InputSpec("int64", (ROWS, min(length, hints.length)), high)
+        full, known = hints.size(argnames.LENGTH), hints.size(argnames.VOCAB)
+        if full and full != hints.length:  # as long as the table of positions
+            yield (read.path, "full"), InputSpec("int64", (ROWS, full), high)
+        if known and known < high:  # offsets are added to what is looked up
+            yield (read.path, "vocabulary"), InputSpec("int64", (ROWS, hints.length), known)
         yield (read.path, "row"), InputSpec("int64", (ROWS,), high)
         for name, value in hints.values.items():  # fields, each with a number of values of its own
             sizes: list[Any] = list(value) if isinstance(value, (list, tuple)) else []
@@ -192,6 +212,12 @@ def _layer_inputs(
             yield (path, "image", side), InputSpec("float32", (ROWS, layer.in_channels, side, side))
         for side in (*_known_sides(hints, layer), 32):
             yield (path, "channels last", side), InputSpec("float32", (ROWS, side, side, layer.in_channels))
+    elif isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        for side in (1, 4, 8):  # what is generated from
+            yield (
+                (path, "latents", side),
+                InputSpec("float32", (ROWS, layer.in_channels, *(side for _ in layer.stride))),
+            )
     elif isinstance(layer, nn.Conv1d):
         known = hints.size(argnames.LENGTH)
         lengths = list(dict.fromkeys(each for each in (known, 128, hints.length, 1024, 8192) if each))
@@ -229,7 +255,8 @@ def _known_sides(hints: Hints, layer: nn.Conv2d) -> Iterator[int]:
 def _sizes_named(name: str, hints: Hints) -> Iterator[int]:
     """The sizes that arguments of the constructor give an argument of the forward: `act_dim`, `n_obs` and so on."""
     stems = dict.fromkeys((name, name.removesuffix("s"), *_SHORT.get(name, ())))
-    known = [f"{stem}{end}" for stem in stems for end in ("_dim", "_size", "_features", "_channels", "dim")]
+    known = [*stems]
+    known += [f"{stem}{end}" for stem in stems for end in ("_dim", "_size", "_features", "_channels", "dim")]
     known += [f"{start}_{stem}{end}" for stem in stems for start in ("n", "num", "dim") for end in ("", "s")]
     yield from dict.fromkeys(value for each in known if type(value := hints.values.get(each)) is int and value > 0)
 
@@ -286,6 +313,7 @@ def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     """For models whose forward works on the input before any layer does: grids and series of the channels there are."""
     channels = hints.size((*argnames.IN_CHANNELS, *argnames.INPUTS, "channels", "num_channels"))
     if channels:
+        yield ("bare", "features"), InputSpec("float32", (2 * ROWS, channels))
         side = hints.image or 16
         yield ("bare", "grid"), InputSpec("float32", (ROWS, side, side, channels))
         yield ("bare", "image"), InputSpec("float32", (ROWS, channels, side, side))
@@ -356,6 +384,8 @@ def _masks(name: str, main: InputSpec) -> Iterator[Guess]:
         yield ("mask",), Filled("bool", (rows, length), None, 1)
         yield ("mask", "square"), Filled("bool", (length, length), None, 1)
         yield ("mask", "heads"), Filled("bool", (rows, 1, length, length), None, 1)
+    if "mask" in name:
+        yield ("mask", "rows"), Filled("float32", main.dims[:1], None, 0)
 
 
 def _states(model: nn.Module, main: InputSpec) -> Iterator[Guess]:

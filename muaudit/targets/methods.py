@@ -24,6 +24,13 @@ def bound(cls: type, method: str) -> type:
     return type(cls.__name__, (cls,), {"forward": getattr(cls, method), **place})
 
 
+def is_module(value: Any) -> bool:
+    """Whether a value is a class of modules."""
+    import torch
+
+    return inspect.isclass(value) and issubclass(value, torch.nn.Module)
+
+
 def forwardless(module: ModuleType) -> dict[str, type]:
     """The file's own modules that define no forward."""
     import torch

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from muaudit.errors import NoWidthError, UserError
 from muaudit.targets import argnames, arguments, small, suggested_specs
 from muaudit.targets.arguments import Arguments
 from muaudit.targets.assertions import AssertedError, answered
@@ -28,16 +30,25 @@ from muaudit.targets.widths import WidthPlan, plans
 
 def target_from_class(
     cls: Callable[..., Any], module: ModuleType, options: TargetOptions, path: Path | None, note: str = "",
-    config: Any = None, method: str = "",
+    config: Any = None, method: str = "", every: bool = False,
 ) -> Target:  # fmt: skip
     """The target of a model class, or of a function that builds a model.
 
     config: the config class or object the user named, if any. method: what its forward was before, if not that.
+    every: sizes that may be left out are given, too.
     """
     called = f"{cls.__name__}.{method}" if method else cls.__name__
     read = with_globals(arguments.read(cls, module, config), module)
+    without = replace(read, knobs=small.with_sizes(read.knobs))
+    read, left_out = (without, False) if every else (read, without.knobs != read.knobs)
     label = f"{called}({read.config})" if read.config else called
-    given = list(plans(read.knobs, options, called, read.construct, module.__file__))
+    try:
+        given = list(plans(read.knobs, options, called, read.construct, module.__file__))
+    except NoWidthError:
+        if left_out:
+            with suppress(UserError):
+                return target_from_class(cls, module, options, path, note, config, method, every=True)
+        raise
     missing = small.unguessable(read.knobs, given[0].values({}))
     if missing:
         build = suggested_specs.construction(read, given[0], missing)
@@ -52,25 +63,34 @@ def target_from_class(
     try:
         return finish(draft, options)
     except RaisedError as error:
+        if isinstance(error, AssertedError):
+            left, said = _as_asserted(error, options)
+            if left:
+                said = f"{note}; {said}" if note else said
+                more = replace(options, set={**options.set, **left})
+                return target_from_class(cls, module, more, path, said, config, method)
+        if left_out and error.message.startswith("building "):
+            with suppress(UserError):
+                return target_from_class(cls, module, options, path, note, config, method, every=True)
         assumed = list(given[0].assumed)
         if assumed and not isinstance(error, AssertedError):
             build = suggested_specs.construction(read, given[0], assumed)
             spec = suggested_specs.spec(build, suggested_specs.imports(build, module))
             values = given[0].values({})
             raise small.not_as_assumed(error, {name: values[name] for name in assumed}, spec) from error
-        if not isinstance(error, AssertedError):
-            raise
-        left: dict[str, Any] = {name: None for name in error.without if name not in options.set}
-        said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
-        if not left:
-            short = {name: argnames.guess(name.rpartition(".")[2]) for name in error.wanted if name not in options.set}
-            left = {name: value for name, value in short.items() if value is not None}
-            shown = ", ".join(f"{name}={value!r}" for name, value in left.items())
-            said = f"guessed, as the constructor asserts that it is given: {shown}; --set NAME=VALUE says otherwise"
-        if not left:
-            raise
-        said = f"{note}; {said}" if note else said
-        return target_from_class(cls, module, replace(options, set={**options.set, **left}), path, said, config, method)
+        raise
+
+
+def _as_asserted(error: AssertedError, options: TargetOptions) -> tuple[dict[str, Any], str]:
+    """The arguments that an assertion wants left out, or else given, and what to say about it."""
+    left: dict[str, Any] = {name: None for name in error.without if name not in options.set}
+    said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
+    if not left:
+        short = {name: argnames.guess(name.rpartition(".")[2]) for name in error.wanted if name not in options.set}
+        left = {name: value for name, value in short.items() if value is not None}
+        shown = ", ".join(f"{name}={value!r}" for name, value in left.items())
+        said = f"guessed, as the constructor asserts that it is given: {shown}; --set NAME=VALUE says otherwise"
+    return left, said
 
 
 def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -> Iterator[Variant]:

@@ -28,6 +28,18 @@ def reader(model: nn.Module, argument: str) -> Reader | None:
     return _in_forward(model, argument, "", _DEEP)
 
 
+def keys(model: nn.Module, argument: str) -> list[str]:
+    """The entries of an argument that the forward takes by name, where it does nothing else with it: `batch["ids"]`."""
+    forward = _forward(model)
+    nodes = list(ast.walk(forward)) if forward is not None else []
+    uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
+    nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
+    found = [each.slice.value for each in nodes
+             if isinstance(each, ast.Subscript) and isinstance(each.value, ast.Name) and each.value.id == argument
+             and isinstance(each.slice, ast.Constant) and isinstance(each.slice.value, str)]  # fmt: skip
+    return list(dict.fromkeys(found)) if len(found) == len(uses) else []
+
+
 def rank(model: nn.Module, argument: str) -> int | None:
     """How many dims an argument has, where the forward takes its shape apart, `b, t, c = x.shape`, or names each of
     its dims: `x.permute(0, 3, 1, 2)`, `x[:, :, None, :]`."""
@@ -54,7 +66,7 @@ def _in_forward(
     forward = body or _forward(module)
     if forward is None or depth == 0:
         return None
-    names, looped = {argument}, _looped(forward)
+    names, looped = {argument, *_entries(forward, argument)}, _looped(forward)
     for node in _in_order(forward):
         if isinstance(node, ast.Assign) and _passes_on(node.value, names):
             names |= {each.id for target in node.targets for each in _first_names(target)}
@@ -81,6 +93,11 @@ def _in_forward(
                 flat = within.flat or any("flat" in ast.dump(given) for given in node.args)
                 return Reader(within.path, within.layer, flat)
     return None
+
+
+def _entries(forward: ast.FunctionDef, key: str) -> set[str]:
+    """`batch['ids']` for `ids`: an entry of any argument goes by its key."""
+    return {f"{each.arg}[{key!r}]" for each in forward.args.args}
 
 
 def _first_names(target: ast.expr) -> list[ast.Name]:
@@ -174,7 +191,7 @@ def _passes_on(node: ast.expr, names: set[str]) -> bool:
             return _passes_on(inner, names) or (bool(node.args) and _passes_on(node.args[0], names))
         return isinstance(node.func, ast.Name) and bool(node.args) and _passes_on(node.args[0], names)
     if isinstance(node, ast.Subscript):
-        return _passes_on(node.value, names)
+        return ast.unparse(node) in names or _passes_on(node.value, names)
     return isinstance(node, ast.BinOp) and (_passes_on(node.left, names) or _passes_on(node.right, names))
 
 

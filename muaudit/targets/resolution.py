@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from muaudit.errors import UserError
+from muaudit.errors import NoWidthError, UserError
 from muaudit.reading import read_bytes
 from muaudit.targets import configs, loader, methods
-from muaudit.targets.discover import find_root
+from muaudit.targets.discover import find_root, module_classes
+from muaudit.targets.factories import factories
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
 from muaudit.targets.source import read_source
@@ -62,7 +63,46 @@ def _from_module(
     if (hugging_face := _hugging_face_class(model)) is not None:
         found: Target = hugging_face.target_from_object(model, options, path)
         return replace(found, notes=(*filter(None, (note,)), *found.notes))
-    return target_from_class(model, _home(model, module), options, path, note)
+    try:
+        return target_from_class(model, _home(model, module), options, path, note)
+    except NoWidthError as error:
+        return _from_returned(model, module, options, path, error)
+    except UserError as error:
+        return _from_parent(model, module, options, path, error)
+
+
+def _from_returned(
+    model: Any, module: ModuleType, options: TargetOptions, path: Path | None, error: NoWidthError
+) -> Target:  # fmt: skip
+    """The target of the class that a function without a width returns. Raises the error where that has none either."""
+    from muaudit.targets.model_classes import target_from_class
+
+    classes = module_classes(module)
+    built = None if inspect.isclass(model) else factories(module, classes).get(getattr(model, "__name__", ""))
+    if built is None or built.returns not in classes:
+        raise error
+    note = f"{built.returns} was taken for the model, as {model.__name__}, which returns it, takes no width"
+    try:
+        return target_from_class(classes[built.returns], module, options, path, note)
+    except UserError:
+        raise error from None
+
+
+def _from_parent(
+    model: Any, module: ModuleType, options: TargetOptions, path: Path | None, error: UserError
+) -> Target:  # fmt: skip
+    """The target of the model's own parent, which may be easier to call. Raises the error where there is none."""
+    from muaudit.targets.model_classes import target_from_class
+
+    bases = model.__mro__[1:] if inspect.isclass(model) and error.message.startswith("no input was found") else ()
+    parent = next((each for each in bases if each.__module__ == module.__name__ and methods.is_module(each)), None)
+    if parent is None or not methods.has_forward(parent):
+        raise error
+    note = f"{parent.__name__} was taken for the model: for {model.__name__}, which derives from it, no input was found"
+    try:
+        return target_from_class(parent, _home(parent, module), options, path, note)
+    except UserError:
+        raise error from None
 
 
 def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptions, path: Path | None) -> Target:

@@ -87,6 +87,18 @@ def switches(called: Callable[..., Any]) -> set[str]:
     return asked - counted
 
 
+def split_by(called: Callable[..., Any]) -> dict[str, str]:
+    """The arguments and fields that are texts taken apart, and at what: `patch_size.split(",")`."""
+    found: dict[str, str] = {}
+    for node in _classes(called):
+        for call in (each for each in ast.walk(node) if isinstance(each, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "split" and len(call.args) == 1:
+                name, at = _name(call.func.value), call.args[0]
+                if name is not None and isinstance(at, ast.Constant) and isinstance(at.value, str):
+                    found.setdefault(name, at.value)
+    return found
+
+
 def compared_with_none(called: Callable[..., Any]) -> set[str]:
     """The arguments of which constructors ask whether they are there: `dims is None`, `dims or [64]`, `if dims:`."""
     found: set[str] = set()

@@ -20,7 +20,7 @@ from muaudit.targets.configs import is_config_name
 from muaudit.targets.source import class_node, function_node
 
 _USUAL, _PAIRED = 2, 4
-_WALKED = ("zip", "enumerate", "list", "reversed", "sum", "len", "map", "sorted")
+_WALKED = ("zip", "enumerate", "list", "tuple", "reversed", "sum", "len", "map", "sorted")
 
 
 @dataclass(frozen=True)
@@ -236,5 +236,8 @@ def _is(node: ast.AST, name: str) -> bool:
 
 
 def _is_config(node: ast.AST) -> bool:
+    """Whether an expression is a config, or a part of one: `config`, `self.config`, `config.model`."""
+    if isinstance(node, ast.Attribute) and _is_config(node.value):
+        return True
     name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
     return name is not None and is_config_name(name, None)

@@ -6,6 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from muaudit.errors import MissingValuesError, UserError
@@ -15,6 +16,7 @@ from muaudit.targets.options import TargetOptions
 from muaudit.targets.sentinels import fitting
 
 _KEPT_DEPTH, _DEPTH = 6, 2
+STAGES = (*argnames.DEPTH, "depths", "enc_depths", "dec_depths", "enc_blk_nums", "dec_blk_nums", "layers_per_stage")
 _SMALL, _LARGEST_IMAGE = 2, 256
 _KEPT_IMAGE, _IMAGE = 96, 64
 _IMAGES = tuple(name for name in argnames.IMAGE if name != "input_size")
@@ -51,7 +53,8 @@ def plan_fixed(
             continue  # sizes of layers, whatever it is called
         if leaf.value is MISSING and leaf.example is not None and name not in growing:
             fixed[name] = _counted(short, leaf.example.value)
-            seen.append(f"{name}={fixed[name]!r} ({leaf.example.where})")
+            shown = getattr(fixed[name], "__name__", None) or repr(fixed[name])
+            seen.append(f"{name}={shown} ({leaf.example.where})")
         elif leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
             if value is None:
@@ -72,6 +75,14 @@ def plan_fixed(
     return fixed, _notes(guessed, smaller, dropped, seen)
 
 
+def with_sizes(knobs: Mapping[str, Leaf]) -> dict[str, Leaf]:
+    """The arguments, those that are nothing by default and called like sizes as if they had none."""
+    tables = argnames.IN_CHANNELS + argnames.INPUTS + argnames.OUTPUTS + argnames.DEPTH + argnames.WIDTH
+    return {name: replace(leaf, value=MISSING) if leaf.value is None and leaf.form is None
+            and argnames.rank(name.rpartition(".")[2], tables) is not None else leaf
+            for name, leaf in knobs.items()}  # fmt: skip
+
+
 def assumed(name: str, leaf: Leaf) -> Any:
     """A value for a required argument that nothing is known about: a small number, unless it is no number at all.
 
@@ -89,6 +100,8 @@ def assumed(name: str, leaf: Leaf) -> Any:
 
 def formed(leaf: Leaf, value: Any) -> Any:
     """A value as the list that an argument has to be, where it has to be one."""
+    if leaf.split and type(value) is int:
+        return leaf.split.join((str(value), str(value)))
     if leaf.form is not None and leaf.form.places:
         return leaf.form.of((1,))  # the second of them: there are mostly two
     wanted = leaf.form is not None and value is not None and not isinstance(value, (list, tuple))
@@ -143,7 +156,7 @@ def not_as_assumed(error: UserError, assumed: Mapping[str, Any], spec: str) -> U
     return MissingValuesError(error.message, f"{hint}\n{rest}", list(assumed))
 
 
-def recut(notes: tuple[str, ...], changed: Mapping[str, tuple[int, int, int]]) -> tuple[str, ...]:
+def recut(notes: tuple[str, ...], changed: Mapping[str, tuple[Any, Any, Any]]) -> tuple[str, ...]:
     """The notes with other small sizes: name → (the model's own, what they say, what they shall say)."""
     for name, (own, said, now) in changed.items():
         old, new = f"{name} {own} → {said}", f"{name} {own} → {now}"
@@ -159,7 +172,9 @@ def _guess(name: str) -> Any:
     return None if argnames.rank(name, widths) is not None else argnames.guess(name)
 
 
-def _limited(name: str, value: Any) -> int | None:
+def _limited(name: str, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return _shallower(name, value)
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     for table, largest, small in _LIMITS:
@@ -173,10 +188,18 @@ def _accepted(name: str, value: Any, leaf: Leaf) -> Any:
     return fitting(name, value, leaf.asserted) if leaf.asserted and type(value) is int else value
 
 
+def _shallower(name: str, depths: list[Any] | tuple[Any, ...]) -> Any:
+    """The layers of every stage, two at most, where there are many: two, for some alternate."""
+    numbers = all(type(each) is int for each in depths)
+    if not numbers or argnames.rank(name, STAGES) is None or sum(depths) <= _KEPT_DEPTH + _DEPTH:
+        return None
+    return type(depths)(min(each, _DEPTH) for each in depths)
+
+
 def _counted(name: str, value: Any) -> Any:
     """A value that was seen; where it counts many things, fewer of them."""
     many = type(value) is int and value > _MANY and _COUNTS.search(name) is not None
-    return _FEWER if many else value
+    return _FEWER if many else (_limited(name, value) or value)
 
 
 def _notes(guessed: list[str], smaller: list[str], dropped: list[str], seen: list[str]) -> list[str]:

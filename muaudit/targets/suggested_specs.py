@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ from muaudit.targets.options import InputSpec
 from muaudit.targets.widths import WidthPlan
 
 _PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
+_GIVEN = re.compile(r"=([A-Z]\w*)(?=[,)])")
 _CALLED = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 
 
@@ -33,6 +35,8 @@ def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) 
             texts[name] = f"({sizes},)" if isinstance(value, tuple) else f"[{sizes}]"
         elif axis is not None or name in plan.derived:
             texts[name] = _grown(int(value), start)
+        elif inspect.isclass(value):
+            texts[name] = value.__name__
         elif _differs(read, name, value):
             texts[name] = repr(value)
     call = read.call(texts)
@@ -41,7 +45,7 @@ def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) 
 
 def imports(call: str, module: ModuleType) -> list[str]:
     """The import lines that a construction wants, also in the very file that it names."""
-    called = dict.fromkeys(_CALLED.findall(call))
+    called = dict.fromkeys([*_CALLED.findall(call), *_GIVEN.findall(call)])
     known = [name for name in called if name in vars(module) and vars(module)[name] is not SimpleNamespace]
     lines = [f"from {module.__name__} import {', '.join(known)}"] if known else []
     return [*(["from types import SimpleNamespace"] if "SimpleNamespace" in called else []), *lines]
@@ -82,6 +86,8 @@ def _made(slot: Slot, axis: str) -> str:
     if isinstance(slot, (list, tuple)):
         inner = ", ".join(_made(each, axis) for each in slot)
         return f"[{inner}]" if isinstance(slot, list) else f"({inner},)"
+    if isinstance(slot, dict):
+        return "{" + ", ".join(f"{name!r}: {_made(each, axis)}" for name, each in slot.items()) + "}"
     if not isinstance(slot, InputSpec):
         return repr(slot)
     shape = ", ".join(_dim(dim, axis) for dim in slot.dims)

@@ -307,7 +307,8 @@ def _no_input(
         what = f"no input was found that {draft.label} accepts: forward"
     numbers = advice(_file(draft)) if error is not None and _of_shapes(error) else ""
     hint = f"{numbers}\n{hint}" if numbers else hint
-    return user_error(what, error, hint) if error is not None else UserError(f"{what} takes no input", hint)
+    nothing = f"no input was found for {draft.label}: nothing in it tells what {', '.join(names) or 'it'} may be"
+    return user_error(what, error, hint) if error is not None else UserError(nothing, hint)
 
 
 def _file(draft: Draft) -> str | None:

@@ -23,6 +23,8 @@ PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
 _LESS = ((32, 64), (16, 32))
 """Probes of models that are large even at the usual ones: of channels that are doubled five times, say."""
 _LARGE = 8_000_000
+_VAST = 100_000_000
+"""Parameters of models that are not built at all, as long as there are smaller probes: 400 MB, thrice to train."""
 _FEW = 20
 """The largest whole number that all widths of a table may be multiplied by: wide residual networks go up to 20."""
 _CHANNEL_PROBES = ((32, 64), *PROBES)
@@ -141,13 +143,15 @@ def plans(
             ]
             less = legal if free and _is_large(plan(usual[0]), construct) else []
             less = [probes for probes in less if not _is_large(plan(probes), construct)] or less[-1:]
+        if less:
+            usual = [probes for probes in usual if not _is_large(plan(probes), construct, _VAST)] or usual[:1]
         yield from map(plan, [*less, *usual])
 
 
-def _is_large(plan: WidthPlan, construct: Construct | None) -> bool:
+def _is_large(plan: WidthPlan, construct: Construct | None, most: int = _LARGE) -> bool:
     """Whether the wider of the two models is too large to be looked at in seconds."""
     main = plan.axes[0]
-    return construct is not None and count(construct, plan.values({main.name: main.probes[1]})) > _LARGE
+    return construct is not None and count(construct, plan.values({main.name: main.probes[1]})) > most
 
 
 def _plan(
@@ -221,9 +225,12 @@ def _tried(
         return reach(construct, _values_to_try(chosen.main if chosen else name, name, knobs, options), name)
 
     found = {name: each for name in doubtful if (each := sizes(name)) is not None}
+    alone = not any(each.matrices for each in found.values())
     inputs = tuple(
-        name for name, each in found.items() if not each.sizes or (not each.hidden and _in_doubt(name, knobs))
-    )
+        name for name, each in found.items()
+        if not each.sizes or (_in_doubt(name, knobs) and not each.hidden)
+        or (_as_input_is(name) and not each.matrices and not alone)
+    )  # fmt: skip
     named = chosen is not None and chosen.main in options.widths
     others = [name for name in knobs if name not in (*inputs, *ranked, *options.set, *options.widths)]
     others = [name for name in others if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
@@ -246,6 +253,11 @@ def _tried(
         own = tuple(name for name in tried if not _is_multiplier(name, knobs[name]))
     along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in own if name != best)
     return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
+
+
+def _as_input_is(name: str) -> bool:
+    """Whether a name is that of an input where another is a width: what is read and made beside it is data."""
+    return argnames.rank(name.rpartition(".")[2], argnames.DOUBTFUL) is not None
 
 
 def _in_doubt(name: str, knobs: Mapping[str, Leaf]) -> bool:
