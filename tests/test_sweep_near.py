@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from muaudit.sweep.budget import Clock
 from muaudit.sweep.curves import learning_rates
 from muaudit.sweep.decide import until_decided
 from muaudit.sweep.near import most, near_jobs
+from muaudit.sweep.results_file import Results
 from muaudit.sweep.sweep_verdict import Tolerance, judge
-from muaudit.sweep.trainings import Grid, Training, TrainingOutcome
+from muaudit.sweep.trainings import Grid, Training, TrainingOutcome, Unit
+from muaudit.sweep.whole_sweep import Sweep
 
 LRS = tuple(2.0**k for k in range(-12, -2))
 
@@ -101,3 +105,45 @@ def test_seeds_are_added_where_they_tell() -> None:
     assert {place(job) for job in added} <= {4, 5, 6}
     curves = learning_rates(replace(grid, seeds=seeds), known, "original")
     assert judge(curves, Tolerance()).status == "pass"
+
+
+class Simulated:
+    """Runs that take as many seconds as their width has squares of 64, and learn best at 2^-8."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.spent = clock, 0.0
+
+    def together(self, variant: str, width: int) -> int:
+        return 4
+
+    def rehearse(self, unit: Unit) -> float | None:
+        return 1.2 * self.seconds(unit.jobs[0].width)  # a few steps tell it roughly
+
+    def seconds(self, width: int) -> float:
+        return (width / 64) ** 2
+
+    def train(self, waiting: Sequence[Unit]) -> Iterator[tuple[Unit, list[TrainingOutcome]]]:
+        for unit in waiting:
+            took = sum(self.seconds(job.width) for job in unit.jobs)
+            self.spent += took
+            self.clock.took(unit, took)
+            yield unit, [TrainingOutcome(job, 1.0 + (place(job) - 4) ** 2, 3.0, 1) for job in unit.jobs]
+
+
+def test_what_is_left_is_told_beforehand_and_after_a_tenth_of_the_work(tmp_path: Path) -> None:
+    """Wide models take most of the time and come last: what is not begun yet counts."""
+    clock = Clock()
+    runs, told = Simulated(clock), []
+    grid = Grid(("original", "converted"), (64, 128, 256, 512), LRS, seeds=3)
+    titles = {name: name for name in grid.variants}
+    planned: list[str] = []
+    sweep = Sweep(titles, grid, Results(tmp_path / "r.jsonl", {}), clock, runs, 300,
+                  lambda done, total, what, left: told.append((runs.spent, left)), planned.append, near=1)  # fmt: skip
+    sweep.run()
+    runs_at = {64: 10, 128: 3, 256: 3, 512: 3}
+    assert runs.spent == sum(2 * 3 * count * runs.seconds(width) for width, count in runs_at.items())
+    for spent, left in told:
+        assert left is not None
+        if spent < 0.9 * runs.spent:
+            assert 1 / 1.5 < (spent + left) / runs.spent < 1.5
+    assert planned[0].endswith(": about 31 minutes")  # 1.2 times 60 + 18 · (4 + 16 + 64) seconds

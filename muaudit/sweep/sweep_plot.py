@@ -86,7 +86,7 @@ def _title(measured: SweepResult, verdict: SweepVerdict) -> str:
     at_best = f"best {verdict.curves.knob} of {verdict.curves.widths[0]} at {verdict.curves.widths[-1]}: "
     return (
         f"{measured.titles[verdict.curves.variant]}{fixed}: {verdict.curves.knob} {words}\n"
-        f"{at_best}{share_words(verdict.lost, verdict.seeds)}"
+        f"{at_best}{share_words(verdict.lost, verdict.seeds, brief=True)}"
     )
 
 

@@ -41,17 +41,18 @@ def larger(curves: Curves) -> str:
     return "wider" if curves.along == "width" else "deeper"
 
 
-def share_words(lost: Interval | None, seeds: int) -> str:
-    """What it loses, and how sure that is."""
+def share_words(lost: Interval | None, seeds: int, brief: bool = False) -> str:
+    """What it loses, and how sure that is; brief: for where there is little room."""
     if lost is None:
         return "unknown"
     runs = f"{seeds} seed{'s' * (seeds > 1)}"
     if math.isinf(lost.value):
         return f"diverges ({runs})"
-    value = f"loses {_percent(lost.value)} % of loss"
+    value = f"loses {_percent(lost.value)} %" + ("" if brief else " of loss")
     if math.isinf(lost.high):
         return f"{value} ({runs}: no interval)"
-    return f"{value} ({SURE} interval {_percent(lost.low)} to {_percent(lost.high)} %, {runs})"
+    sure = "" if brief else f"{SURE} interval "
+    return f"{value} ({sure}{_percent(lost.low)} to {_percent(lost.high)} %, {runs})"
 
 
 def duration(seconds: float) -> str:
