@@ -56,7 +56,7 @@ def test_the_diff_takes_the_place_of_the_hooks(
     fixes = source_fixes(target, plan)
     diff = source_diff(fixes)
     want = run(target, plan)
-    text = plain(plan_lines(plan, audit(planned(target, plan)), fixes, diff))
+    text = plain(plan_lines(plan, [audit(planned(target, plan))], fixes, diff))
     assert text.count("better made in the source, below") == len(fixes)
     (tmp_path / "whole.patch").write_text(text)
     applied = subprocess.run(
