@@ -268,6 +268,14 @@ BY_HEART = Threshold(
     "below which share of what it was before training a loss is that of data learned by heart",
     "convention: what a learning rate costs is then a ratio of remainders",
 )
+BY_CHANCE = Threshold(
+    1e-3,
+    "the chance that a run which learned nothing counts as diverged",
+    "convention: one in a thousand runs; with 1.3e-3 of a normal distribution three seeds in ninety were told so",
+)
+MOST_ERRORS = Threshold(
+    10.0, "so many standard errors above where it began a run has diverged, however few its steps are", "convention"
+)
 HOPELESS = Threshold(
     4.0, "a run is given up once its loss is so many times what it began with", "convention: far from any recovery"
 )

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..targets.probe import Inputs
 from ..targets.schedulers import stepper
 from ..targets.usercode import describe, seed_everything, user_error
-from ..thresholds import HOPELESS
+from ..thresholds import BY_CHANCE, HOPELESS, MOST_ERRORS
 from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
@@ -27,8 +27,6 @@ from .student import quantile
 from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
 from .variant import SweepVariant
 
-MOST_ERRORS = 10.0
-"""So many standard errors above where it began a run has diverged, however few its steps are."""
 LOOK = 10
 """Losses are fetched, and runs judged, every so many steps."""
 
@@ -100,7 +98,7 @@ class Watch:
         spread, known = min(
             ((math.sqrt(sum(step**2 for step in part) / len(part) / 2), len(part)) for part in halves), default=(0.0, 1)
         )
-        return min(quantile(1e-3, known), MOST_ERRORS) * spread * math.sqrt(1 + 1 / count)
+        return min(quantile(BY_CHANCE, known), MOST_ERRORS) * spread * math.sqrt(1 + 1 / count)
 
 
 def rate(settings: TrainingSettings, step: int) -> float:
