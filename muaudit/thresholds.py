@@ -271,7 +271,7 @@ BY_HEART = Threshold(
 BY_CHANCE = Threshold(
     1e-3,
     "the chance that a run which learned nothing counts as diverged",
-    "convention: one in a thousand runs; with 1.3e-3 of a normal distribution three seeds in ninety were told so",
+    "convention: one in a thousand runs",
 )
 MOST_ERRORS = Threshold(
     10.0, "so many standard errors above where it began a run has diverged, however few its steps are", "convention"
