@@ -155,6 +155,7 @@ REFUSED: dict[str, tuple[Callable[[int], nn.Module], str]] = {
     "a gain on the stream": (traps.skip_gain, "multiplied by a parameter in every block"),
     "the embedding into every block": (traps.embedding_into_every_block(0.0), "is the same in every block"),
     "a constant by place": (traps.constant_by_place, "depends on the place of the block"),
+    "a head in the list of the blocks": (traps.in_one_list(0.0), "stands in one list with the blocks"),
     "a last block that is another": (
         lambda depth: traps.Net(
             [traps.Branch(depth / 2, -1.0 if place < depth - 1 else 0.0) for place in range(depth)], traps.added

@@ -132,6 +132,9 @@ def refuse_by_place(entries: list[Entry], blocks: tuple[Blocks, ...]) -> None:
     for entry in entries:
         for each in blocks:
             number = block_of(entry.pattern, each.container)
+            if number and each.alone:
+                raise UserError(f"{entry.pattern} stands in one list with the blocks: deeper models name it otherwise",
+                                "give the layers around the blocks names of their own, and convert again")  # fmt: skip
             if number:
                 raise UserError(
                     f"{entry.pattern} is scaled otherwise than its like in other blocks: which blocks these are in a "
