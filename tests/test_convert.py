@@ -22,7 +22,7 @@ from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.file import write_plan
 from muaudit.plan.planned import planned
-from muaudit.targets import Target, from_functions
+from muaudit.targets import Target, TargetOptions, from_functions, resolve
 
 BASE = 64
 AT_256 = {"n": 256}  # plain_builder calls the width n
@@ -365,3 +365,18 @@ def test_hooks_copy_with_the_model_and_spare_the_state_dict(tmp_path: Path) -> N
     assert torch.equal(torch.load(tmp_path / "whole.pt", weights_only=False)(tokens), wanted)
     before, after = target.build({"width": 64}, 0), plan.at(64).apply_(target.build({"width": 64}, 0))
     assert torch.equal(before(tokens), after(tokens))
+
+
+def test_weight_decay_that_groups_give_is_what_a_converted_target_is_trained_with() -> None:
+    """nanoGPT: 0.1 for matrices and none for the rest, while AdamW's own default is 0.01."""
+    target = resolve(str(FIXTURES / "gpt" / "sp.py"), TargetOptions())
+    width = target.axes[0].probes[0]
+    turned, sizes = planned(target, make_plan(target, width, width)), target.sizes(0)
+
+    def decays(each: Target) -> set[tuple[float, int]]:
+        model = each.build(sizes, 0)
+        groups = each.optimizer(model, sizes).param_groups
+        return {(group["weight_decay"], sum(p.numel() for p in group["params"])) for group in groups}
+
+    assert decays(turned) == decays(target)
+    assert {decay for decay, _ in decays(target)} == {0.1, 0.0}

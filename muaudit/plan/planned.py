@@ -106,7 +106,7 @@ def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.
     settings: dict[str, Any] = dict(own.defaults)
     same = type(own).__name__.lower() == plan.optimizer
     cls: Callable[..., torch.optim.Optimizer] = type(own) if same else _class(plan.optimizer)
-    lr, decay, eps = settings.get("lr") or _LR, settings.get("weight_decay") or 0.0, settings.get("eps")
+    lr, decay, eps = settings.get("lr") or _LR, _decay(own), settings.get("eps")
     groups = _scaled_already(
         plan.param_groups(model, lr=float(lr), weight_decay=decay, eps=eps if isinstance(eps, float) else None)
     )
@@ -122,6 +122,14 @@ def _rebuilt(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.
         plans = wanted[group["params"][0]]
         group.update({key: plans[key] for key in ("lr", "weight_decay", "eps") if key in plans})
     return made
+
+
+def _decay(own: torch.optim.Optimizer) -> float:
+    """The weight decay that the target's own groups have where they have any, rather than its class's default: of
+    several, which follow the width, the smallest."""
+    found = {float(group.get("weight_decay") or 0.0) for group in own.param_groups}
+    default = float(own.defaults.get("weight_decay") or 0.0)
+    return default if default in found or not any(found) else min(found - {0.0})
 
 
 def _split(own: torch.optim.Optimizer, plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
