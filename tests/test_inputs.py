@@ -236,6 +236,18 @@ class TwoTower(nn.Module):
     def forward(self, batch):
         return self.head(self.inp(torch.cat([self.emb(batch["user_id"]), batch["user_features"]], -1)).relu())
 """
+FIELDS = """
+class GraphNet(nn.Module):
+    def __init__(self, num_features=7, hidden=64):
+        super().__init__()
+        self.inp, self.mid, self.head = nn.Linear(num_features, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 3)
+
+    def forward(self, data):
+        x, edge_index, batch = data.x, data.edge_index, data.batch
+        x = self.inp(x).relu()
+        x = torch.zeros_like(x).index_add(0, edge_index[1], self.mid(x)[edge_index[0]])
+        return self.head(torch.zeros_like(x).index_add(0, batch, x))
+"""
 PLACES = """
 class Decisions(nn.Module):
     def __init__(self, state_dim=5, act_dim=3, hidden_size=64, max_ep_len=100):
@@ -289,6 +301,7 @@ READ = {
         "Forecaster, d_model 64 → 128, input float32[2, 48, 32], int64[2, 48, 5], float32[2, 36, 32], int64[2, 36, 5]",
     ),
     "entries": (ENTRIES, "TwoTower, hidden_dim 64 → 128, input user_id int64[2, 32], user_features float32[2, 32, 6]"),
+    "fields": (FIELDS, "GraphNet, hidden 64 → 128, input x float32[4, 7], edge_index int64[2, 16], batch int64[4]"),
     "places": (
         PLACES,
         "Decisions, hidden_size 64 → 128, input float32[2, 32, 5], float32[2, 32, 3], float32[2, 32, 1], int64[2, 32]",

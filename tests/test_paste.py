@@ -125,6 +125,6 @@ def test_the_spec_for_an_argument_that_nothing_is_known_about(tmp_path: Path) ->
 
 def test_a_spec_that_stands_there_is_not_printed_again(tmp_path: Path) -> None:
     text = START + NEEDY + "\n\ndef build(width):\n    return Net(width, lambda n: nn.Linear(n, n), 2)\n"
-    _, hint = refused(tmp_path, text.replace("self.up(x)", "self.up(x.nodes)"))
+    _, hint = refused(tmp_path, text.replace("self.up(x)", "self.up(x.nodes())"))
     assert "build" not in hint
     assert "def batch(width):\n    x = torch.randn(4, 8)\n    return x\n" in hint

@@ -209,7 +209,7 @@ def test_classes_that_cannot_be_driven(tmp_path: Path, arguments: str, body: str
 
 
 def test_a_forward_that_takes_nothing_we_know_shows_a_spec(tmp_path: Path) -> None:
-    text = CLASS.format(arguments="width=64", body="self.l = nn.Linear(8, width)", forward="return x.nodes")
+    text = CLASS.format(arguments="width=64", body="self.l = nn.Linear(8, width)", forward="return x.nodes()")
     assert "\ndef build(width):\n    return Net(width=width)\n" in failing(tmp_path, text).hint
     options = TargetOptions(inputs=parse_inputs(["int64[2,5]"]))
     error = failing(tmp_path, text, "", options)

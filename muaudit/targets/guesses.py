@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ class Filled(InputSpec):
     value: int = 0
 
 
-Slot = InputSpec | bool | int | float | str | tuple[Any, ...] | list[Any] | dict[str, Any] | None
+Slot = InputSpec | bool | int | float | str | tuple[Any, ...] | list[Any] | dict[str, Any] | SimpleNamespace | None
 """One argument: a tensor to make, a plain value, or several: a list, as recurrent states are, or a batch by names."""
 Guess = tuple[tuple[Any, ...], Slot]
 """A slot, and what it was made for: the same in models of two widths."""

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from muaudit.targets.guesses import (
 )
 from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
-from muaudit.targets.readers import keys, reader
+from muaudit.targets.readers import fields, keys, reader
 
 _SEED = 20_220_307
 _MAINS, _VARIED, _COMBINATIONS, _FAR, _FEW_MAINS = 48, 8, 60, 6, 3
@@ -68,7 +69,7 @@ class Form:
         tensors = [(name, slot) for name, slot in named if isinstance(slot, InputSpec) and slot.dims]
         if any(isinstance(slot, Filled) or isinstance(dim, tuple) for _, slot in tensors for dim in slot.dims):
             return
-        if any(isinstance(slot, (list, tuple, dict)) for _, slot in named):
+        if any(isinstance(slot, (list, tuple, dict, SimpleNamespace)) for _, slot in named):
             return
         for name, slot in tensors:
             first = slot.dims[0] * batch if isinstance(slot.dims[0], int) else slot.dims[0]
@@ -78,7 +79,9 @@ class Form:
     def __str__(self) -> str:
         """`int64[2, 32]`, or with names where there are several."""
         shown = [str(slot) for slot in self.args if isinstance(slot, InputSpec)]
-        shown += [f"{name} {each}" for slot in self.args if isinstance(slot, dict) for name, each in slot.items()]
+        inside = [slot if isinstance(slot, dict) else vars(slot) for slot in self.args
+                  if isinstance(slot, (dict, SimpleNamespace))]  # fmt: skip
+        shown += [f"{name} {each}" for entries in inside for name, each in entries.items()]
         named = [f"{name} {slot}" for name, slot in self.kwargs.items()
                  if isinstance(slot, InputSpec) and name not in self.targets]  # fmt: skip
         if len(named) == 1 and not shown:
@@ -98,10 +101,10 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     if not required:
         yield from (_form(model, parameters, (), (), ("none",), None))
         return
-    named = keys(model, required[0].name) if len(required) == 1 else []
-    if named:
-        yield from _of_entries(model, named, hints)
-        return
+    for named, kind in ((keys, dict), (fields, SimpleNamespace)) if len(required) == 1 else ():
+        if entries := named(model, required[0].name):
+            yield from _of_entries(model, entries, hints, kind)
+            return
     # what comes first is no state that is handed on, whatever it is called
     sides = [
         is_side(each) and (at > 0 or each.name not in ("h", "state", "states")) for at, each in enumerate(required)
@@ -122,8 +125,8 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
             yield from _beside(model, parameters, [*required, *left_out, *given], place, (key, main), hints, _VARIED)
 
 
-def _of_entries(model: nn.Module, named: list[str], hints: Hints) -> Iterator[Form]:
-    """Calls with one dict, whose entries are guessed as arguments are."""
+def _of_entries(model: nn.Module, named: list[str], hints: Hints, kind: type) -> Iterator[Form]:
+    """Calls with one dict or object, whose entries are guessed as arguments are."""
     entries = [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in named if name.isidentifier()
     ]
@@ -132,7 +135,8 @@ def _of_entries(model: nn.Module, named: list[str], hints: Hints) -> Iterator[Fo
     for most in (1, _COMBINATIONS):
         for main in mains:
             for form in _beside(model, entries, entries, place, main, hints, most):
-                yield Form((dict(zip(named, form.args, strict=False)),), {}, key=("entries", *form.key))
+                made = kind(**dict(zip(named, form.args, strict=False)))
+                yield Form((made,), {}, key=("entries", *form.key))
 
 
 def _may_be_given(model: nn.Module, argument: inspect.Parameter) -> bool:
@@ -239,8 +243,10 @@ def _forward_parameters(model: nn.Module) -> list[inspect.Parameter]:
 def _tensor(slot: Slot, sizes: Mapping[str, int], place: int) -> Any:
     if isinstance(slot, (list, tuple)):
         return type(slot)(_tensor(each, sizes, place) for each in slot)
-    if isinstance(slot, dict):
-        return {name: _tensor(each, sizes, place + at) for at, (name, each) in enumerate(slot.items())}
+    if isinstance(slot, (dict, SimpleNamespace)):
+        entries = slot if isinstance(slot, dict) else vars(slot)
+        made = {name: _tensor(each, sizes, place + at) for at, (name, each) in enumerate(entries.items())}
+        return type(slot)(**made)
     if not isinstance(slot, InputSpec):
         return slot
     generator = torch.Generator().manual_seed(_SEED + place)
@@ -270,6 +276,8 @@ def grow(form: Form, wider: Form, axis: str, sizes: tuple[int, int]) -> Form | N
             return type(slot)(itertools.starmap(join, zip(slot, other, strict=True)))
         if isinstance(slot, dict) and isinstance(other, dict):
             return {name: join(each, other[name]) for name, each in slot.items()}
+        if isinstance(slot, SimpleNamespace) and isinstance(other, SimpleNamespace):
+            return SimpleNamespace(**{name: join(each, vars(other)[name]) for name, each in vars(slot).items()})
         if not isinstance(slot, InputSpec) or not isinstance(other, InputSpec):
             return slot
         dims = tuple(joined(small, large) for small, large in zip(slot.dims, other.dims, strict=True))

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from muaudit.targets.source import class_node, function_node
@@ -26,6 +27,22 @@ class Reader:
 def reader(model: nn.Module, argument: str) -> Reader | None:
     """The first layer with parameters that reads an argument; None where the text does not tell."""
     return _in_forward(model, argument, "", _DEEP)
+
+
+def fields(model: nn.Module, argument: str) -> list[str]:
+    """The fields of an argument that the forward reads, where it does nothing else with it: `data.x`.
+
+    None at all where one of them is what every tensor has, or is called.
+    """
+    forward = _forward(model)
+    nodes = list(ast.walk(forward)) if forward is not None else []
+    nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
+    called = {id(each.func) for each in nodes if isinstance(each, ast.Call)}
+    uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
+    found = [each for each in nodes if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name)
+             and each.value.id == argument and id(each) not in called]  # fmt: skip
+    names = list(dict.fromkeys(each.attr for each in found))
+    return names if len(found) == len(uses) and not any(hasattr(torch.Tensor, each) for each in names) else []
 
 
 def keys(model: nn.Module, argument: str) -> list[str]:
@@ -96,8 +113,8 @@ def _in_forward(
 
 
 def _entries(forward: ast.FunctionDef, key: str) -> set[str]:
-    """`batch['ids']` for `ids`: an entry of any argument goes by its key."""
-    return {f"{each.arg}[{key!r}]" for each in forward.args.args}
+    """`batch['ids']` and `batch.ids` for `ids`: an entry of any argument goes by its key."""
+    return {text for each in forward.args.args for text in (f"{each.arg}[{key!r}]", f"{each.arg}.{key}")}
 
 
 def _first_names(target: ast.expr) -> list[ast.Name]:
@@ -185,6 +202,8 @@ def _passes_on(node: ast.expr, names: set[str]) -> bool:
     """Whether an expression is one of these values in another form: `x.float()`, `rearrange(x, ...)`, `x[:, 0]`."""
     if isinstance(node, ast.Name):
         return node.id in names
+    if isinstance(node, ast.Attribute):
+        return ast.unparse(node) in names
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and _root(node.func) not in ("self", None):
             inner = node.func.value

@@ -88,6 +88,8 @@ def _made(slot: Slot, axis: str) -> str:
         return f"[{inner}]" if isinstance(slot, list) else f"({inner},)"
     if isinstance(slot, dict):
         return "{" + ", ".join(f"{name!r}: {_made(each, axis)}" for name, each in slot.items()) + "}"
+    if isinstance(slot, SimpleNamespace):
+        return "SimpleNamespace(" + ", ".join(f"{name}={_made(each, axis)}" for name, each in vars(slot).items()) + ")"
     if not isinstance(slot, InputSpec):
         return repr(slot)
     shape = ", ".join(_dim(dim, axis) for dim in slot.dims)
