@@ -435,3 +435,9 @@ CROSSED = """class Net(nn.Module):
 def test_the_size_of_a_head_after_a_prefix_is_no_number_of_heads(tmp_path: Path) -> None:
     found = target(tmp_path, CROSSED)
     assert [found.build({"dim": size}, 0).sizes for size in (64, 128)] == [(4, 16), (8, 16)]
+
+
+def test_of_smaller_widths_the_one_that_runs_is_taken_even_where_it_is_large(tmp_path: Path) -> None:
+    """At 16 the model has no head of 32 and fails; at 64 it is large, and so it is looked at at 32."""
+    text = LARGE.replace("        sizes =", "        assert width >= 32\n        sizes =").replace("(6)", "(7)")
+    assert target(tmp_path, text).axes[0].probes == (32, 64)

@@ -142,7 +142,8 @@ def plans(
                 probes for probes in _LESS if probes[0] % heads.divisor == 0 and probes < usual[0]
             ]
             less = legal if free and _is_large(plan(usual[0]), construct) else []
-            less = [probes for probes in less if not _is_large(plan(probes), construct)] or less[::-1]
+            small = [probes for probes in less if not _is_large(plan(probes), construct)]
+            less = [*small, *(probes for probes in less[::-1] if probes not in small)]
         if less:
             usual = [probes for probes in usual if not _is_large(plan(probes), construct, _VAST)] or usual[:1]
         yield from map(plan, [*less, *usual])
