@@ -71,11 +71,11 @@ def all_along(grid: Grid, done: Mapping[str, TrainingOutcome], steps: int) -> tu
 def wider_along(along: Along) -> str:
     """In words: whether wider is better all along, and where it is not, beyond the error of the seeds."""
     worse = [(step, pair) for step, pair in _worse(along)]
-    seeds = int((~np.isnan(along.losses).all(axis=(0, 2))).sum())
+    seeds = int((~np.isnan(along.losses).all(axis=2)).sum(axis=1).min())
     if seeds < FEWEST_SEEDS:
         return "not known of fewer than three seeds"
     if not worse:
-        return "at no step is a wider model worse, beyond the error of the seeds"
+        return "at no step is a wider model surely worse"
     steps = sorted({step for step, _ in worse})
     pairs = sorted({pair for _, pair in worse})
     named = ", ".join(f"{narrow} → {wide}" for narrow, wide in pairs[:3]) + (", ..." if len(pairs) > 3 else "")

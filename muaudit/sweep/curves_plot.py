@@ -55,9 +55,7 @@ def _panel(panel: Any, along: Along, titles: Mapping[str, str]) -> None:
             panel.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     panel.set_xlabel("step")
     panel.grid(True, linewidth=0.4, alpha=0.4)
-    panel.set_title(
-        f"{titles[along.variant]}, lr {shown(along.lr)}\nwider along the run: {wider_along(along)}", fontsize=7
-    )
+    panel.set_title(f"{titles[along.variant]}, lr {shown(along.lr)}\n{wider_along(along)}", fontsize=7)
 
 
 def _scale(panel: Any, found: Sequence[Along]) -> None:

@@ -93,7 +93,7 @@ def narrow_ties(curves: Curves, lost: float) -> tuple[int, ...]:
         return ()
     best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
     ours = _against(narrow, best, _limit(lost), curves.diverged()[0] > 0)
-    return Comparisons(best, ours, {}, int((~np.isnan(narrow[:, best])).sum())).ties()
+    return Comparisons(best, ours, {}, _count(narrow[:, best])).ties()
 
 
 def compare(curves: Curves, lost: float) -> Comparisons | None:
@@ -109,7 +109,12 @@ def compare(curves: Curves, lost: float) -> Comparisons | None:
     ours = _against(narrow, best, limit, unsafe[0])
     places = [at for at in range(len(curves.values)) if not np.isnan(wide[:, at]).all()]
     theirs = {at: None if np.isinf(wide_means[at]) else _above_others(wide, at, limit, unsafe[-1]) for at in places}
-    return Comparisons(best, ours, theirs, int((~np.isnan(narrow[:, best])).sum()))
+    seeds = min(_count(narrow[:, best]), _count(wide[:, best]) or _count(narrow[:, best]))
+    return Comparisons(best, ours, theirs, seeds)
+
+
+def _count(losses: Array) -> int:
+    return int((~np.isnan(losses)).sum())
 
 
 def _against(losses: Array, best: int, limit: float, unsafe: Array) -> tuple[Difference, ...]:
