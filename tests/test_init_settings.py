@@ -116,3 +116,32 @@ def test_the_range_of_a_published_config_reaches_what_it_is_for() -> None:
     pytest.importorskip("transformers")
     report = audit(resolve("transformers:LlamaForCausalLM"))
     assert not [v for v in report.violations if v.rule == "MUP109"]
+
+
+RATES = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=64, hidden_lr_scale=0.25, min_lr=1e-5):
+        super().__init__()
+        self.up, self.mid, self.head = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 4)
+        self.scale, self.m = hidden_lr_scale, width / 64
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.mid(torch.tanh(self.up(x))))) / self.m
+
+    def configure_optimizers(self):
+        groups = [{{"params": [self.mid.weight], "lr": {lr} / self.m}}]
+        others = [p for p in self.parameters() if p is not self.mid.weight]
+        return torch.optim.Adam([*groups, {{"params": others}}], lr=1e-3)
+"""
+
+
+@pytest.mark.parametrize(("lr", "told"), [("1e-3 * self.scale", []), ("1e-3", ["hidden_lr_scale changes no param"])])
+def test_a_factor_that_never_arrives_in_the_optimizer_is_told(lr: str, told: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "rates.py"
+    file.write_text(RATES.format(lr=lr))
+    found = [v.message for v in audit(resolve(str(file))).violations if v.rule == "MUP324"]
+    assert [message.startswith(each) for message, each in zip(found, told, strict=True)] == [True] * len(told)

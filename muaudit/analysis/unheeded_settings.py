@@ -1,4 +1,4 @@
-"""Settings of an initialization that reach no tensor, or not all of a kind: found by building the model once more.
+"""Settings that reach nothing: of an initialization no tensor, or not all of a kind, of the optimizer no param group.
 
 Twice the value of `initializer_range` has to change what it sets the size of, with the same seed. Bounds of a
 truncation act where they are a few standard deviations away. A name that an initializing loop looks for has to occur.
@@ -19,10 +19,12 @@ import torch
 from torch import nn
 
 from ..entries import entries
-from ..findings.discrepancy import Discrepancy
+from ..findings.discrepancy import Aspect, Discrepancy
 from ..findings.names import pattern_of_all
+from ..optimizers.several import parts
 from ..program.values import ZERO, Value
 from ..targets.source import class_node, file_of, read_source, tree_of
+from ..targets.tuned import sets_init, sets_rate
 from ..targets.usercode import attempt
 from ..targets.userfiles import is_user_file
 from ..thresholds import NEVER_REACHED
@@ -36,7 +38,7 @@ def without_effect(known: Analysis, seed: int) -> list[Discrepancy]:
     """What should change an initialization and does not; nothing where the model cannot be built again."""
     try:
         with attempt():
-            return [*_settings(known, seed), *_looked_for(known)]
+            return [*_settings(known, seed), *_looked_for(known), *_rates(known, seed)]
     except Exception:  # the user's code, with other values than it was known to run with
         return []
 
@@ -49,7 +51,9 @@ def _settings(known: Analysis, seed: int) -> Iterator[Discrepancy]:
             target.build(sizes, seed)
         yield from _bounds(truncated)
     siblings, hidden = _siblings(known), _hidden(known)
-    for name, value in target.init_settings.items():
+    for name, value in target.tuned.items():
+        if not sets_init(name):
+            continue
         after = dict(target.build({**sizes, name: 2 * value}, seed).named_parameters())  # type: ignore[dict-item]
         if before.keys() != after.keys() or any(before[each].shape != after[each].shape for each in before):
             continue  # it sets more than a size
@@ -114,6 +118,25 @@ def _holder(name: str) -> str:
     """The module whose parts stand beside one another: of `mlp.w1.weight` it is `mlp`, and so of `mlp.w1`."""
     parts = name.split(".")
     return ".".join(parts[:-2] if parts[-1] == "weight" else parts[:-1])
+
+
+def _rates(known: Analysis, seed: int) -> Iterator[Discrepancy]:
+    """Settings of the optimizer that the model's own one does not depend on."""
+    target, sizes = known.target, known.target.sizes(0)
+    names = [name for name in target.tuned if sets_rate(name)]
+    if not names or target.optimizer_source.startswith("default"):
+        return
+    before = _numbers(target.optimizer(target.build(sizes, seed), sizes))
+    for name in names:
+        changed = {**sizes, name: 2 * target.tuned[name]}
+        if _numbers(target.optimizer(target.build(changed, seed), sizes)) == before:  # type: ignore[arg-type]
+            yield _finding(known, name, (), (target.tuned[name],), "optimizer_setting")
+
+
+def _numbers(optimizer: Any) -> list[dict[str, Any]]:
+    """What stands in the param groups beside the parameters."""
+    groups = (group for part in parts(optimizer) for group in part.param_groups)
+    return [{key: value for key, value in group.items() if key != "params"} for group in groups]
 
 
 # -- bounds of truncations --------------------------------------------------------------------------------------------
@@ -245,7 +268,9 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def _finding(known: Analysis, detail: str, tensors: tuple[str, ...], values: tuple[float, ...]) -> Discrepancy:
+def _finding(
+    known: Analysis, detail: str, tensors: tuple[str, ...], values: tuple[float, ...], aspect: Aspect = "init_setting"
+) -> Discrepancy:
     target, line = known.target, None
     file = None if target.class_file is None else str(target.class_file)
     line = target.class_line if file else None
@@ -254,4 +279,4 @@ def _finding(known: Analysis, detail: str, tensors: tuple[str, ...], values: tup
             file, line = j.use.value.op.file, j.use.value.op.line
     pattern = pattern_of_all(tensors) if tensors else ""
     kept = tuple(value for value in values if math.isfinite(value))
-    return Discrepancy("init_setting", None, tensors, pattern, 0.0, 0.0, file, line, detail=detail, values=kept)
+    return Discrepancy(aspect, None, tensors, pattern, 0.0, 0.0, file, line, detail=detail, values=kept)

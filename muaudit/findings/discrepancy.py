@@ -31,6 +31,7 @@ Aspect = Literal[
     "study",  # advice of one school: `detail` = "gain" | "lion" | "weight_decay"
     "eps",  # Adam eps against the gradient
     "setting",  # another setting of the optimizer changes with width; `detail` = its name
+    "optimizer_setting",  # advice: an argument that should change the param groups does not; `detail` = its name
     "first_steps",  # the first steps of the optimizer follow another law; found, expected: learning rates by that one
     "own_rate",  # a factor of all steps that all gradients decide; `detail` = the optimizer's class
     "held_twice",  # in several param groups; `detail` = of which optimizers

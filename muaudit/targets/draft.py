@@ -66,7 +66,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         missing=trial.variant.missing,
         filled=_filled(trial, source),
         depths=trial.variant.depths,
-        init_settings=trial.variant.init_settings,
+        tuned=trial.variant.tuned,
     )
 
 

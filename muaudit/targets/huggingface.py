@@ -17,7 +17,6 @@ from muaudit.reading import Malformed, parse_json, read_text
 from muaudit.targets.bare import without_values
 from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
-from muaudit.targets.init_settings import init_settings
 from muaudit.targets.inputs import Form
 from muaudit.targets.layers_of_config import depth_axes_of, relayered
 from muaudit.targets.loader import near
@@ -28,6 +27,7 @@ from muaudit.targets.published import own
 from muaudit.targets.shrink import WIDTHS, Shrunk, shrink
 from muaudit.targets.stages import is_staged, staged
 from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.tuned import tuned
 from muaudit.targets.usercode import describe, guarded
 from muaudit.targets.widths import PROBES
 
@@ -163,7 +163,7 @@ def _variants(
             _refuse_large(cls, config)
             return _model(cls, config)
 
-        yield Variant(axes, build, depths=depths, init_settings=init_settings({**vars(full), **options.set}))
+        yield Variant(axes, build, depths=depths, tuned=tuned({**vars(full), **options.set}))
 
 
 def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, ...]) -> Any:

@@ -18,12 +18,12 @@ from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
 from muaudit.targets.guesses import Hints
 from muaudit.targets.held import held_fixed
-from muaudit.targets.init_settings import init_settings
 from muaudit.targets.initialization import of_module
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
 from muaudit.targets.trial import Draft, Sizes, Variant
+from muaudit.targets.tuned import tuned
 from muaudit.targets.usercode import RaisedError
 from muaudit.targets.widths import WidthPlan, plans
 
@@ -103,7 +103,7 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
         depths = depth_axes(read.knobs, plan.fixed, options, read.root.name)
         yield Variant(
             plan.axes, _build(read, plan), _notes(read, plan), _hints(read, plan), _cut(read, plan, options.set),
-            found.missing, depths, init_settings(_defaults(read) | plan.values({})),
+            found.missing, depths, tuned(_defaults(read) | plan.values({})),
         )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ class Target:
     own: the model itself, where `build` makes a smaller one of its kind: a published configuration. None otherwise.
     depths: the arguments that say how many blocks are repeated, which all grow together; `build` takes them beside the
         widths, and uses the model's own small ones without them.
-    init_settings: the arguments that set the size of an initialization, with their values; `build` takes them as well.
+    tuned: the arguments that set an initialization or a learning rate, with their values; `build` takes them as well.
     """
 
     label: str
@@ -94,7 +94,7 @@ class Target:
     missing: tuple[tuple[str, str], ...] = ()
     filled: frozenset[str] = frozenset()
     depths: tuple[WidthAxis, ...] = ()
-    init_settings: Mapping[str, float] = field(default_factory=dict)
+    tuned: Mapping[str, float] = field(default_factory=dict)
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""

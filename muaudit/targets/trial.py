@@ -36,7 +36,7 @@ class Variant:
     cut: arguments that were made smaller, with the model's own values.
     missing: kinds of modules that only the whole model has, each with why.
     depths: the arguments that are numbers of blocks, which `build` takes beside the axes.
-    init_settings: those that set the size of an initialization, with their values; `build` takes them as well.
+    tuned: those that set an initialization or a learning rate, with their values; `build` takes them as well.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -46,7 +46,7 @@ class Variant:
     cut: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[tuple[str, str], ...] = ()
     depths: tuple[WidthAxis, ...] = ()
-    init_settings: Mapping[str, float] = field(default_factory=dict)
+    tuned: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
