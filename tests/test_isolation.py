@@ -190,6 +190,21 @@ def test_whatever_is_printed_goes_to_stderr(folder: Path) -> None:
         assert f"from {source}\n" in done.stderr
 
 
+def test_lines_that_differ_in_numbers_are_told_twice_and_counted(folder: Path) -> None:
+    """A model says how large it is each time it is built, and is built many times."""
+    (folder / "says.py").write_text(
+        running("for n in range(5):\n    print(f'number of parameters: {n}.5M')\nprint('once')")
+    )
+    command = [sys.executable, "-m", "muaudit", "check", "says.py", "--no-cache", "--format", "concise"]
+    short, whole = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=False).stderr
+        for more in ([], ["--verbose"])
+    )
+    assert (short.count("number of parameters"), short.count("once\n")) == (2, 1)
+    assert "muaudit: 3 more lines like these were printed\n" in short
+    assert (whole.count("number of parameters"), "more lines" in whole) == (5, False)
+
+
 # -- what it leaves behind ---------------------------------------------------------------------------------------------
 SLEEPER = """
 import os, sys, time

@@ -110,6 +110,9 @@ Timeout = Annotated[
     ),
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", help="Say what came from the cache, and why a result is not kept there.")
+    bool,
+    typer.Option(
+        "--verbose", help="Say what came from the cache, what is not kept and why, and all that the code prints."
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")]

@@ -11,6 +11,7 @@ from muaudit.answers.policy import Policy
 from muaudit.cli.output import say
 from muaudit.cli.progress import progress
 from muaudit.cli.request import Request
+from muaudit.isolation import links
 from muaudit.jobs import Audited, Job, run_jobs
 from muaudit.jobs.cache import Cache
 from muaudit.locations import repository_root
@@ -29,8 +30,9 @@ def audit_all(
 ) -> list[Audited | Failure]:
     """Every audit of a request, the unchanged ones from the cache. timeout: seconds, for the configured ones.
 
-    verbose: say on stderr what the cache did.
+    verbose: say on stderr what the cache did, and show all that the code prints.
     """
+    links.SHOW_ALL = verbose
     cache = Cache.here() if use_cache and wanted.settings.cache else None
     with progress(f"auditing {', '.join(job.shown for job in wanted.jobs)}"):
         found = run_jobs(wanted.jobs, cache, processes, timeout or wanted.settings.timeout)

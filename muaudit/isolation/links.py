@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +30,11 @@ class Event:
     number: int
     value: Any = None
 
+
+SHOW_ALL = False
+"""Whether everything that children print is shown, as `--verbose` asks for."""
+_ALIKE, _KINDS, _LONG = 2, 10_000, 1 << 16
+_NUMBERS = re.compile(r"\d+")
 
 Events = SimpleQueue[Event]
 
@@ -69,14 +76,50 @@ def show(descriptor: int) -> threading.Thread:
 
     def run() -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        printed = _Printed()
         with suppress(OSError):
             while data := os.read(descriptor, 1 << 16):
-                with suppress(OSError, ValueError):
-                    sys.stderr.write(decoder.decode(data))
-                    sys.stderr.flush()
+                _to_stderr(printed.shown(decoder.decode(data)))
+        _to_stderr(printed.rest())
         os.close(descriptor)
 
     return in_thread(run)
+
+
+class _Printed:
+    """What code prints, line by line. A model is built several times: lines that differ in numbers are shown twice."""
+
+    def __init__(self) -> None:
+        self._begun, self._left = "", 0
+        self._seen: Counter[str] = Counter()
+
+    def shown(self, text: str) -> str:
+        """What is to be shown of the lines that end in a text; a line that is only begun waits, if it is short."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        kept = [line for line in lines if self._is_new(line)]
+        self._left += len(lines) - len(kept)
+        begun = ""
+        if len(self._begun) > _LONG:
+            begun, self._begun = self._begun, ""
+        return "".join(f"{line}\n" for line in kept) + begun
+
+    def rest(self) -> str:
+        """What was begun and not ended, and how much was left out."""
+        left = f"muaudit: {self._left} more lines like these were printed\n" if self._left else ""
+        return f"{self._begun}\n{left}" if self._begun and left else self._begun + left
+
+    def _is_new(self, line: str) -> bool:
+        if SHOW_ALL or not line.strip():
+            return True
+        alike = _NUMBERS.sub("0", line)
+        self._seen[alike] += len(self._seen) < _KINDS or alike in self._seen
+        return self._seen[alike] <= _ALIKE
+
+
+def _to_stderr(text: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def in_thread(run: Callable[[], None]) -> threading.Thread:
