@@ -123,3 +123,11 @@ import no_such_kernels.ops
 def test_a_loop_that_prepares_the_imports_is_no_work(tmp_path: Path) -> None:
     target = resolve(write(tmp_path, START + SETUP + MODEL))
     assert not any("definitions" in note for note in target.notes)
+
+
+def test_a_table_of_layers_is_a_definition(tmp_path: Path) -> None:
+    table = "\nACTIVATION = {'relu': nn.ReLU, 'leaky': nn.LeakyReLU(0.1), 'soft': torch.nn.Softplus()}\n"
+    used = MODEL.replace("super().__init__()", "super().__init__()\n        self.act = ACTIVATION['leaky']")
+    target = resolve(write(tmp_path, START + table + used + LOOP))
+    assert "leaky" not in "".join(target.notes)
+    assert any(note.startswith("only the definitions in this file were run") for note in target.notes)

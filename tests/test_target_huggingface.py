@@ -173,3 +173,51 @@ def test_the_labels_of_a_model_that_transcribes_sound_are_shorter_than_the_sound
     made = target.inputs(sizes)
     loss = target.loss(target.build(sizes, 0)(*made.args, **made.kwargs), made)
     assert loss.isfinite()
+
+
+LATE = """
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+
+class LateConfig(PreTrainedConfig):
+    model_type = "late"
+
+    def __init__(self, vocab_size=64, hidden_size=64, num_hidden_layers=10, **kwargs):
+        self.vocab_size, self.hidden_size, self.num_hidden_layers = vocab_size, hidden_size, num_hidden_layers
+        super().__init__(**kwargs)
+
+
+class Plain(nn.Linear):
+    pass
+
+
+class Gated(nn.Linear):
+    pass
+
+
+class LateModel(PreTrainedModel):
+    config_class = LateConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        size = config.hidden_size
+        self.emb, self.head = nn.Embedding(config.vocab_size, size), nn.Linear(size, config.vocab_size)
+        self.layers = nn.ModuleList((Gated if at == 9 else Plain)(size, size) for at in range(config.num_hidden_layers))
+        self.post_init()
+
+    def forward(self, input_ids):
+        x = self.emb(input_ids)
+        for layer in self.layers:
+            x = x + layer(x).relu()
+        return self.head(x)
+"""
+
+
+def test_a_class_of_modules_that_only_the_whole_model_has_is_named(tmp_path: Path) -> None:
+    """The tenth layer is of a kind of its own, and nothing in the config tells. The file is found without a name."""
+    (tmp_path / "late.py").write_text(LATE)
+    target = resolve(str(tmp_path / "late.py"))
+    assert target.label == "LateModel(LateConfig)"
+    assert target.missing == (("Gated", "it is in the model at num_hidden_layers = 10, not in the small one"),)

@@ -24,7 +24,7 @@ from muaudit.targets.options import MAIN_AXIS, InputSpec, TargetOptions
 from muaudit.targets.parts import composed, parts_of, width_field
 from muaudit.targets.probe import Target, WidthAxis
 from muaudit.targets.published import own
-from muaudit.targets.shrink import WIDTHS, Shrunk, shrink
+from muaudit.targets.shrink import WIDTHS, Shrunk, layers, shrink
 from muaudit.targets.stages import is_staged, staged
 from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.tuned import tuned
@@ -138,7 +138,24 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     def whole(overrides: Mapping[str, Any]) -> Any:
         return _model(cls, _small_config(full, overrides, shrunk.derived) if overrides else copy.deepcopy(full))
 
-    return replace(found, own=own(found, draft, vars(full), shrunk, whole, options))
+    missing = () if width not in fields else _lost(full, shrunk, cls, found)
+    return replace(found, own=own(found, draft, vars(full), shrunk, whole, options), missing=missing)
+
+
+def _lost(full: Any, shrunk: Shrunk, cls: Any, found: Target) -> tuple[tuple[str, str], ...]:
+    """The classes of modules that are in the model at its own depth, and in no layer of the small one."""
+    small = shrunk.overrides(found.axes[0].probes[0])
+    cuts = {name: value for name, value in layers(vars(full)).items() if getattr(full, name, value) != value}
+    deep = {name: value for name, value in small.items() if name not in cuts}
+    try:
+        with without_values():
+            whole = {type(each) for each in _model(cls, _small_config(full, deep, shrunk.derived)).modules()}
+            few = {type(each) for each in _model(cls, _small_config(full, small, shrunk.derived)).modules()}
+    except Exception:  # other sizes than those go with the depth: nothing is known of the whole model
+        return ()
+    depth = ", ".join(f"{name} = {getattr(full, name)}" for name, value in cuts.items() if type(value) is int)
+    why = f"it is in the model at {depth or 'its own depth'}, not in the small one"
+    return tuple((name, why) for name in sorted(each.__name__ for each in whole - few))
 
 
 def _variants(

@@ -116,7 +116,15 @@ def _harmless(value: ast.expr, classes: set[str]) -> bool:
     calls = (each for each in ast.walk(value) if isinstance(each, ast.Call))
     simple = {name for name in vars(builtins) if name not in ("open", "input", "exec", "eval", "compile", "print")}
     known = simple | _CALLS | classes
-    return all(_called(call) in known or ast.unparse(call.func) == "os.environ.get" for call in calls)
+    return all(
+        _called(call) in known or ast.unparse(call.func) == "os.environ.get" or _is_layer(call.func) for call in calls
+    )
+
+
+def _is_layer(called: ast.expr) -> bool:
+    """Whether what is called is a layer of torch: `nn.LeakyReLU(0.1)` in a table of activations."""
+    text = ast.unparse(called)
+    return text.rpartition(".")[0] in ("nn", "torch.nn") and text.rpartition(".")[2][:1].isupper()
 
 
 def _called(node: ast.expr) -> str:

@@ -108,7 +108,7 @@ class Shrunk:
 def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
     """Shrink a config given by its fields, `width` being the one that holds the hidden size."""
     hidden = fields[width]
-    fixed = dict(limits(fields)) | _layers(fields)
+    fixed = dict(limits(fields)) | layers(fields)
     growing: dict[str, Callable[[int], Any]] = {width: lambda size: size}
     for name in _RATIO:
         if _size(fields, name) and name not in fixed:
@@ -265,7 +265,7 @@ def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "image_size", 4 * fields["patch_size"]
 
 
-def _layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def layers(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Cut the layers to one of each kind, at least two, and every list that goes by layer with them."""
     depths = [name for name in NUMBERS if _size(fields, name)]
     if not depths:
