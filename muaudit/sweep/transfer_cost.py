@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..thresholds import ALIKE_LOSSES, FEWEST_SEEDS, LIMIT_OF_LOSSES, MOST_SEEDS, TAIL
 from .curves import Curves
 from .optimum import Array, typical
 from .paired import Difference, Interval, difference
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,20 @@ class Comparisons:
         return None
 
 
+def failed(curves: Curves) -> Flags:
+    """Which values [width, value] failed for a seed: diverged, or learned less than half of what the best one did."""
+    found: Flags = np.asarray(curves.diverged() > 0)
+    if not math.isfinite(curves.start):
+        return found
+    counted, means = curves.counted(), curves.means()
+    for place, width_means in enumerate(means):
+        if np.isfinite(width_means).any():
+            best = float(width_means[np.isfinite(width_means)].min())
+            with np.errstate(invalid="ignore"):
+                found[place] |= (counted[place] > (best + curves.start) / 2).any(axis=0)
+    return found
+
+
 def narrow_ties(curves: Curves, lost: float) -> tuple[int, ...]:
     """The indices that may be the narrowest width's best, whatever is known of wider ones."""
     narrow = curves.counted()[0]
@@ -92,7 +109,7 @@ def narrow_ties(curves: Curves, lost: float) -> tuple[int, ...]:
     if not np.isfinite(means).any():
         return ()
     best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
-    ours = _against(narrow, best, _limit(lost), curves.diverged()[0] > 0)
+    ours = _against(narrow, best, _limit(lost), failed(curves)[0])
     return Comparisons(best, ours, {}, _count(narrow[:, best])).ties()
 
 
@@ -105,7 +122,7 @@ def compare(curves: Curves, lost: float) -> Comparisons | None:
         return None
     best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
     limit = _limit(lost)
-    unsafe = curves.diverged() > 0  # [width, value]: what diverged for a seed
+    unsafe = failed(curves)
     ours = _against(narrow, best, limit, unsafe[0])
     places = [at for at in range(len(curves.values)) if not np.isnan(wide[:, at]).all()]
     theirs = {at: None if np.isinf(wide_means[at]) else _above_others(wide, at, limit, unsafe[-1]) for at in places}
@@ -117,8 +134,8 @@ def _count(losses: Array) -> int:
     return int((~np.isnan(losses)).sum())
 
 
-def _against(losses: Array, best: int, limit: float, unsafe: Array) -> tuple[Difference, ...]:
-    """All other values above the best one [seed, value]; what diverged for a seed is no rival of it."""
+def _against(losses: Array, best: int, limit: float, unsafe: Flags) -> tuple[Difference, ...]:
+    """All other values above the best one [seed, value]; what failed for a seed is no rival of it."""
     scale = _scale(losses)
     found = [
         difference(at, losses[:, at], losses[:, best], scale, limit)
@@ -128,8 +145,8 @@ def _against(losses: Array, best: int, limit: float, unsafe: Array) -> tuple[Dif
     return tuple(each for each in found if each is not None)
 
 
-def _above_others(losses: Array, place: int, limit: float, unsafe: Array) -> tuple[Difference, ...]:
-    """One value above all others; what diverged for a seed and is worse on the whole is no rival."""
+def _above_others(losses: Array, place: int, limit: float, unsafe: Flags) -> tuple[Difference, ...]:
+    """One value above all others; what failed for a seed and is worse on the whole is no rival."""
     scale = _scale(losses)
     found = [
         difference(at, losses[:, place], losses[:, at], scale, limit)
@@ -150,10 +167,10 @@ def _scale(losses: Array) -> float:
 
 
 def _doubt(seeds: int) -> float:
-    """By which factor a spread estimated from so few seeds may be too small, one time in ten.
+    """By which factor a spread estimated from so few seeds may be too small, one time in twelve.
 
-    The tenth part of χ² with f degrees of freedom, by Wilson and Hilferty's cube (1931, doi 10.1073/pnas.17.12.684).
+    That part of χ² with f degrees of freedom, by Wilson and Hilferty's cube (1931, doi 10.1073/pnas.17.12.684).
     """
     f = seeds - 1
-    share = (1 - 2 / (9 * f) - 1.2816 * math.sqrt(2 / (9 * f))) ** 3
+    share = (1 - 2 / (9 * f) - 1.4 * math.sqrt(2 / (9 * f))) ** 3
     return math.sqrt(1 / max(share, 0.05))
