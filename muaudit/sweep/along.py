@@ -23,13 +23,22 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Along:
-    """One variant. steps: where the parts end; losses [width, seed, part]: NaN where not run, or diverged before."""
+    """One variant. steps: where the parts end; losses [width, seed, part]: NaN where not run, or diverged before.
+
+    of: what `widths` are, "width" or "depth".
+    """
 
     variant: str
     lr: float
     widths: tuple[int, ...]
     steps: tuple[int, ...]
     losses: Array
+    of: str = "width"
+
+    @property
+    def larger(self) -> str:
+        """What a model of more is: `wider`, or `deeper`."""
+        return "wider" if self.of == "width" else "deeper"
 
 
 def thinned(losses: Sequence[float], steps: int) -> tuple[float, ...]:
@@ -64,7 +73,7 @@ def all_along(grid: Grid, done: Mapping[str, TrainingOutcome], steps: int) -> tu
                 if outcome is not None and outcome.curve:
                     losses[i, j, : len(outcome.curve)] = outcome.curve
         if not np.isnan(losses).all():
-            found.append(Along(variant, lr, grid.widths, ends(steps), losses))
+            found.append(Along(variant, lr, grid.widths, ends(steps), losses, grid.along))
     return tuple(found)
 
 
@@ -75,7 +84,7 @@ def wider_along(along: Along) -> str:
     if seeds < FEWEST_SEEDS:
         return "not known of fewer than three seeds"
     if not worse:
-        return "at no step is a wider model surely worse"
+        return f"at no step is a {along.larger} model surely worse"
     steps = sorted({step for step, _ in worse})
     pairs = sorted({pair for _, pair in worse})
     named = ", ".join(f"{narrow} → {wide}" for narrow, wide in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
