@@ -265,6 +265,16 @@ def test_a_tie_that_one_seed_of_three_decides_is_undecided() -> None:
     assert found.more is None or found.more > 10
 
 
+def test_a_value_that_failed_for_a_seed_is_no_tie() -> None:
+    """It ends where it began, without having diverged: three seeds do not tell its mean from the best one's by t."""
+    curves = dataclasses.replace(table([-8, -8]), start=2.5)
+    curves.losses[0, :, 5] = [2.001, 2.001, 2.5]
+    assert judge(curves, Tolerance()).ties == (4,)
+    assert judge(curves, Tolerance()).status == "pass"
+    curves.losses[0, :, 5] = [1.99, 1.99, 2.04]
+    assert judge(curves, Tolerance()).ties == (4, 5)
+
+
 def test_a_verdict_says_how_many_seeds_it_needs() -> None:
     """Noise of 0.25 %, 1 % for the parabola and the tolerance: three seeds are too few, forty are not."""
     rng = np.random.default_rng(0)
