@@ -310,3 +310,12 @@ def test_scripts_are_run_from_a_folder_of_their_package(tmp_path: Path) -> None:
     written(tmp_path, "WIDE = 64", "lab/common/sizes.py")
     target = written(tmp_path, "from common import sizes" + stack("hidden_dim=64", REST.format(2)), "lab/common/net.py")
     assert resolve(target).label == "Stack"
+
+
+def test_a_list_that_a_function_of_ones_own_asks_for_may_stay_nothing(tmp_path: Path) -> None:
+    body = stack("hidden_dim=64, kinds=None", "nn.Linear(hidden_dim, hidden_dim) for each in kinds")
+    body = body.replace(
+        "        self.first", "        if not exists(kinds):\n            kinds = 'abc'\n        self.first"
+    )
+    found = resolve(written(tmp_path, "def exists(value):\n    return value is not None\n" + body))
+    assert modules(found) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -105,6 +106,9 @@ def compared_with_none(called: Callable[..., Any]) -> set[str]:
     for function in _constructors(called) if inspect.isclass(called) else ():
         found |= {name for name, _ in compared(function, {}, (None,))}
         found |= {name for node in ast.walk(function) for part in _asked(node) if (name := _name(part)) is not None}
+        calls = (node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name))
+        own = (node for node in calls if not hasattr(builtins, ast.unparse(node.func)))  # `exists(dims)`
+        found |= {name for node in own for part in node.args if (name := _name(part)) is not None}
     return found
 
 
