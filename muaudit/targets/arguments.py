@@ -144,6 +144,12 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
     seen = examples(short.values(), scope.module, cls) if short else {}
     seen = {end: each for end, each in seen.items() if isinstance(each.value, str) or not split.get(end)}
+    formed = {end for name, end in short.items() if knobs[name].form is not None and not split.get(end)}
+    lengths = {
+        len(seen[end].value) if end in seen and isinstance(seen[end].value, (list, tuple)) else 0 for end in formed
+    }
+    if len(lengths) > 1 or 0 in lengths:  # lists that go together are of one length
+        seen = {end: each for end, each in seen.items() if end not in formed}
     knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end)) for name, end in short.items()}
     return Arguments(root, knobs, paths, branches[0].name if branches else "")
 
