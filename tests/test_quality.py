@@ -85,7 +85,7 @@ def test_advice_waits_until_nothing_is_wrong() -> None:
 def test_the_heads_of_the_author_count_and_not_those_of_the_probe(tmp_path: Path) -> None:
     """64 wide with sixteen heads, which the probes have four of: 4 and not 16."""
     text = Path(GPT.removesuffix(":GPT")).read_text()
-    file = tmp_path / "model.py"
+    file = tmp_path / "many_heads.py"
     file.write_text(text.replace("n_head: int = 2", "n_head: int = 16"))
     assert file.read_text() != text
     (found,) = [v for v in audit(resolve(f"{file}:GPT")).violations if v.rule == "MUP502"]
