@@ -82,6 +82,40 @@ def test_a_setting_that_sets_nothing_is_told(kind: str, tmp_path: Path) -> None:
     assert (named, says in message, line is not None) == (tensors, True, True), message
 
 
+NAMES = """\
+import torch
+from torch import nn
+
+
+class Part(nn.Module):
+    def __init__(me, width):
+        super().__init__()
+        me.inner, me.out = nn.Linear(width, width), nn.Linear(width, width)
+        for key, weight in me.named_parameters():
+            if key == "{key}":
+                nn.init.normal_(weight, std=0.02)
+
+    def forward(me, x):
+        return x + me.out(torch.tanh(me.inner(x)))
+
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.up, self.part, self.head = nn.Linear(8, width), Part(width), nn.Linear(width, 4)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.part(self.up(x))))
+"""
+
+
+@pytest.mark.parametrize(("key", "lines"), [("out.weight", []), ("part.out.weight", [10])])
+def test_a_part_asks_for_the_names_that_it_has_itself(key: str, lines: list[int], tmp_path: Path) -> None:
+    file = tmp_path / "parts.py"
+    file.write_text(NAMES.format(key=key))
+    assert [v.line for v in audit(resolve(f"{file}:Net")).violations if v.rule == "MUP109"] == lines
+
+
 KINDS = """\
 import torch
 from torch import nn

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from program import app
+from program import app, exit_code
 
 from muaudit.sweep import results_file as store
 from muaudit.sweep.trainings import Training, TrainingOutcome, Unit
@@ -59,9 +59,7 @@ FAST = ["--widths", "8,16", "--lr", "2^-6..2^2", "--steps", "20", "--seeds", "1"
 
 
 def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        app(["sweep", *args], prog_name="muaudit")
-    return stop.value.code if isinstance(stop.value.code, int) else 0
+    return exit_code("sweep", *args)
 
 
 @pytest.fixture

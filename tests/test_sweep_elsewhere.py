@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import app
+from program import exit_code
 
 from muaudit.errors import UserError
 from muaudit.sweep.reported_loss import of_file, of_output
@@ -30,9 +30,7 @@ FLAGS = ("--widths", "8,16", "--lr", "2^-8..2^-5")
 
 
 def run(*args: str) -> int:
-    with pytest.raises(SystemExit) as stop:
-        app(["sweep", *args], prog_name="muaudit")
-    return stop.value.code if isinstance(stop.value.code, int) else 0
+    return exit_code("sweep", *args)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -22,7 +22,9 @@ from ..entries import entries
 from ..findings.discrepancy import Aspect, Discrepancy
 from ..findings.names import pattern_of_all
 from ..optimizers.several import parts
+from ..program.operands import before_scales
 from ..program.values import ZERO, Value
+from ..targets.looking_on import looking_on
 from ..targets.source import class_node, file_of, read_source, tree_of
 from ..targets.tuned import sets_init, sets_rate
 from ..targets.usercode import attempt
@@ -35,38 +37,43 @@ _LOOPS = {"named_parameters", "named_modules"}
 
 
 def without_effect(known: Analysis, seed: int) -> list[Discrepancy]:
-    """What should change an initialization and does not; nothing where the model cannot be built again."""
+    """What should change an initialization or a param group and does not.
+
+    A setting with which the model cannot be built, at twice its value, says nothing.
+    """
+    tried = [lambda: _bounds(known, seed), lambda: _looked_for(known)]
+    tried += [partial(_init_setting, known, seed, name) for name in known.target.tuned if sets_init(name)]
+    if not known.target.optimizer_source.startswith("default"):
+        tried += [partial(_rate_setting, known, seed, name) for name in known.target.tuned if sets_rate(name)]
+    return [discrepancy for each in tried for discrepancy in _unless_it_raises(each)]
+
+
+def _unless_it_raises(find: Callable[[], Iterable[Discrepancy]]) -> list[Discrepancy]:
     try:
         with attempt():
-            return [*_settings(known, seed), *_looked_for(known), *_rates(known, seed)]
+            return list(find())
     except Exception:  # the user's code, with other values than it was known to run with
         return []
 
 
-def _settings(known: Analysis, seed: int) -> Iterator[Discrepancy]:
-    target, sizes = known.target, known.target.sizes(0)
+def _init_setting(known: Analysis, seed: int, name: str) -> Iterator[Discrepancy]:
+    """One setting of the init: whether it reaches anything, and all of a kind."""
+    target, sizes, value = known.target, known.target.sizes(0), known.target.tuned[name]
     before = dict(known.models[0].named_parameters())
-    if _truncates(known.models[0]):
-        with _truncations() as truncated:
-            target.build(sizes, seed)
-        yield from _bounds(truncated)
-    siblings, hidden = _siblings(known), _hidden(known)
-    for name, value in target.tuned.items():
-        if not sets_init(name):
-            continue
-        after = dict(target.build({**sizes, name: 2 * value}, seed).named_parameters())  # type: ignore[dict-item]
-        if before.keys() != after.keys() or any(before[each].shape != after[each].shape for each in before):
-            continue  # it sets more than a size
-        moved = {each for each in before if not torch.equal(entries(before[each]), entries(after[each]))}
-        if not moved:
-            yield _finding(known, f"none: {name}", (), (value,))
-        mixed = [names for names in siblings if moved.intersection(names) and not moved.issuperset(names)]
-        left = [each for names in mixed for each in names if each not in moved]
-        reached = [each for each in hidden if each in moved]
-        left += [each for each in _forgotten(known.models[0], hidden, moved) if each not in left]
-        if left and reached:
-            stds = (float(entries(before[each]).float().std()) for each in (left[0], reached[0]))
-            yield _finding(known, f"part: {name}", tuple(left), (value, *stds))
+    after = dict(target.build({**sizes, name: 2 * value}, seed).named_parameters())  # type: ignore[dict-item]
+    if before.keys() != after.keys() or any(before[each].shape != after[each].shape for each in before):
+        return  # it sets more than a size
+    moved = {each for each in before if not torch.equal(entries(before[each]), entries(after[each]))}
+    if not moved:
+        yield _finding(known, f"none: {name}", (), (value,))
+    hidden = _hidden(known)
+    mixed = [names for names in _siblings(known) if moved.intersection(names) and not moved.issuperset(names)]
+    left = [each for names in mixed for each in names if each not in moved]
+    left += [each for each in _forgotten(known.models[0], hidden, moved) if each not in left]
+    reached = [each for each in hidden if each in moved]
+    if left and reached:
+        stds = (float(entries(before[each]).float().std()) for each in (left[0], reached[0]))
+        yield _finding(known, f"part: {name}", tuple(left), (value, *stds))
 
 
 def _forgotten(model: nn.Module, hidden: list[str], moved: set[str]) -> list[str]:
@@ -103,15 +110,9 @@ def _siblings(known: Analysis) -> list[list[str]]:
         use = j.use
         if use.kind == "tensor" and use.role == "hidden" and j.init_found not in (None, ZERO):
             for read in (each for each in use.value.args if not each.weight):
-                names = found.setdefault((_holder(use.tensor), _origin(read)), [])
+                names = found.setdefault((_holder(use.tensor), before_scales(read)), [])
                 names += [use.tensor] if use.tensor not in names else []
     return [names for names in found.values() if len(names) > 1]
-
-
-def _origin(x: Value) -> Value:
-    while x.kind in ("view", "scale") and x.args:
-        x = x.args[0]
-    return x
 
 
 def _holder(name: str) -> str:
@@ -120,17 +121,13 @@ def _holder(name: str) -> str:
     return ".".join(parts[:-2] if parts[-1] == "weight" else parts[:-1])
 
 
-def _rates(known: Analysis, seed: int) -> Iterator[Discrepancy]:
-    """Settings of the optimizer that the model's own one does not depend on."""
-    target, sizes = known.target, known.target.sizes(0)
-    names = [name for name in target.tuned if sets_rate(name)]
-    if not names or target.optimizer_source.startswith("default"):
-        return
-    before = _numbers(target.optimizer(target.build(sizes, seed), sizes))
-    for name in names:
-        changed = {**sizes, name: 2 * target.tuned[name]}
-        if _numbers(target.optimizer(target.build(changed, seed), sizes)) == before:  # type: ignore[arg-type]
-            yield _finding(known, name, (), (target.tuned[name],), "optimizer_setting")
+def _rate_setting(known: Analysis, seed: int, name: str) -> Iterator[Discrepancy]:
+    """One setting of the optimizer, where the model has one of its own that does not depend on it."""
+    target, sizes, value = known.target, known.target.sizes(0), known.target.tuned[name]
+    changed: Mapping[str, Any] = {**sizes, name: 2 * value}
+    one, other = (target.optimizer(target.build(each, seed), sizes) for each in (sizes, changed))
+    if _numbers(one) == _numbers(other):
+        yield _finding(known, name, (), (value,), "optimizer_setting")
 
 
 def _numbers(optimizer: Any) -> list[dict[str, Any]]:
@@ -154,8 +151,8 @@ def _truncations() -> Iterator[list[_Truncation]]:
     found: list[_Truncation] = []
     code = nn.init.trunc_normal_.__code__
 
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        if event != "call" or frame.f_code is not code or frame.f_back is None:
+    def note(frame: FrameType) -> None:
+        if frame.f_code is not code or frame.f_back is None:
             return
         file, line, given = frame.f_back.f_code.co_filename, frame.f_back.f_lineno, frame.f_locals
         if is_user_file(file) and _bounded(file, line) and given["std"] > 0:
@@ -163,12 +160,8 @@ def _truncations() -> Iterator[list[_Truncation]]:
             nearer = min(abs(float(given["a"]) - mean), abs(float(given["b"]) - mean))
             found.append(_Truncation(file, line, std, nearer / std))
 
-    before: Any = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    with looking_on(note):
         yield found
-    finally:
-        sys.setprofile(before if before is None or callable(before) else None)
 
 
 def _truncates(model: nn.Module) -> bool:
@@ -188,8 +181,12 @@ def _bounded(file: str, line: int) -> bool:
     return False
 
 
-def _bounds(truncated: list[_Truncation]) -> Iterator[Discrepancy]:
+def _bounds(known: Analysis, seed: int) -> Iterator[Discrepancy]:
     """One finding a line whose bounds are out of reach every time."""
+    if not _truncates(known.models[0]):
+        return
+    with _truncations() as truncated:
+        known.target.build(known.target.sizes(0), seed)
     lines: dict[tuple[str, int], list[_Truncation]] = {}
     for each in truncated:
         lines.setdefault((each.file, each.line), []).append(each)
@@ -203,38 +200,35 @@ def _bounds(truncated: list[_Truncation]) -> Iterator[Discrepancy]:
 
 # -- names that are looked for ----------------------------------------------------------------------------------------
 def _looked_for(known: Analysis) -> Iterator[Discrepancy]:
-    """Names in the condition of a random initialization that no parameter, or module, of the model has."""
-    model = known.models[0]
-    names = {
-        "named_parameters": [name for name, _ in model.named_parameters(remove_duplicate=False)],
-        "named_modules": [name for name, _ in model.named_modules(remove_duplicate=False)],
-    }
-    for cls in {type(module): None for module in model.modules()}:
+    """Names in the condition of a random initialization that nothing in any module with that code has."""
+    makers: dict[type, list[nn.Module]] = {}
+    for module in known.models[0].modules():
+        makers.setdefault(type(module), []).append(module)
+    for cls, modules in makers.items():
         node, file = class_node(cls), file_of(cls)
         if node is None or file is None or not is_user_file(file):
             continue
-        for loop in (each for each in ast.walk(node) if isinstance(each, ast.For)):
-            over, variable = _loop(loop)
-            for branch in (each for each in ast.walk(loop) if isinstance(each, ast.If)) if over else ():
-                if not _draws(branch):
-                    continue
-                for text, holds in _asked(branch.test, variable):
-                    if not any(holds(name) for name in names[over]):
-                        yield Discrepancy(
-                            "init_setting", None, (), "", 0.0, 0.0, file, branch.lineno, detail=f"name: {text}"
-                        )
+        for method in (each for each in node.body if isinstance(each, ast.FunctionDef) and each.args.args):
+            for loop in (each for each in ast.walk(method) if isinstance(each, ast.For)):
+                over, variable = _loop(loop, method.args.args[0].arg)
+                names = {name for module in modules for name, *_ in getattr(module, over)()} if over else set()
+                for branch in (each for each in ast.walk(loop) if isinstance(each, ast.If) and _draws(each)):
+                    for text, holds in _asked(branch.test, variable):
+                        if names and not any(map(holds, names)):
+                            yield Discrepancy(
+                                "init_setting", None, (), "", 0.0, 0.0, file, branch.lineno, detail=f"name: {text}"
+                            )
 
 
-def _loop(loop: ast.For) -> tuple[str, str]:
-    """What a loop over names goes over, and what it calls the name; empty where it is none."""
+def _loop(loop: ast.For, own: str) -> tuple[str, str]:
+    """What a loop over the names in `own` goes over, and what it calls the name; empty where it is none."""
     call, first = loop.iter, loop.target
     if isinstance(first, ast.Tuple) and first.elts:
         first = first.elts[0]
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(first, ast.Name):
-        owner = call.func.value
-        if call.func.attr in _LOOPS and isinstance(owner, ast.Name) and owner.id == "self":
-            return call.func.attr, first.id
-    return "", ""
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(first, ast.Name)):
+        return "", ""
+    of_own = call.func.attr in _LOOPS and getattr(call.func.value, "id", "") == own
+    return (call.func.attr, first.id) if of_own else ("", "")
 
 
 def _draws(branch: ast.If) -> bool:

@@ -65,40 +65,26 @@ def coord_check(
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates to take.")] = STEPS,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = SEEDS,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")] = DEVICE,
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = DTYPE,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
-    ] = None,
+    device: flag.Device = DEVICE,
+    dtype: flag.Dtype = DTYPE,
+    optimizer: flag.Optimizer = None,
     optimizer_kind: flag.OptimizerKind = None,
     lr: Annotated[
         float | None,
         typer.Option(metavar="RATE", help="Largest learning rate at the first probe; other groups keep their ratio."),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 0,
-    width: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
-    ] = None,
+    width: flag.GrowingWidth = None,
+    set_: flag.Set = None,
+    input_: flag.Input = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
-    ] = None,
+    output: flag.ReportFile = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Judge a JSON report again, without training.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
-    ] = None,
+    plot: flag.Plot = None,
     compare: Annotated[
         str | None,
         typer.Option(metavar="TARGET", help="Check this target (or JSON report) too and draw it below the first."),
@@ -112,7 +98,7 @@ def coord_check(
         typer.Option("--spectral", help="Norms of weights and their changes against sqrt(fan_out/fan_in) instead."),
     ] = False,
     timeout: flag.Timeout = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+    debug: flag.Debug = False,
 ) -> int:
     """Train a few steps at several widths and measure. Does every activation, and its change, keep its size?"""
     if format_ not in FORMATS:

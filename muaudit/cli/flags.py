@@ -22,6 +22,9 @@ Width = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=N,N", help="Probe widths, e.g. n_embd=64,128. Repeat for independent widths."),
 ]
+GrowingWidth = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
+]
 Depth = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=N,N", help="Probe numbers of blocks for --axis depth, e.g. n_layer=2,4. Repeatable."),
@@ -63,6 +66,22 @@ OptimizerKind = Annotated[
         metavar="PATTERN=KIND", help="What an optimizer of your own trains them like: 'blocks.*=muon'. Repeatable."
     ),
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="text, teacher or digits (default: the target's own, else as its input)."),
+]
+BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a batch of built-in data.")]
+Schedule = Annotated[
+    str | None, typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own).")
+]
+Warmup = Annotated[int, typer.Option(metavar="N", min=0, help="Steps of linear warmup.")]
+Results = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Where finished runs are kept (default: in mup/, by settings).")
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")]
+Dtype = Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")]
+ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")]
 Profile = Annotated[
     str | None,
     typer.Option(

@@ -92,19 +92,11 @@ def sweep(
     compare: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Sweep this target too and draw it beside the first.")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="text, teacher or digits (default: the target's own, else as its input)."),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a batch of built-in data.")] = 16,
-    schedule: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own)."),
-    ] = None,
-    warmup: Annotated[int, typer.Option(metavar="N", min=0, help="Steps of linear warmup.")] = 0,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
-    ] = None,
+    data: flag.Data = None,
+    batch_size: flag.BatchSize = 16,
+    schedule: flag.Schedule = None,
+    warmup: flag.Warmup = 0,
+    optimizer: flag.Optimizer = None,
     tolerance: Annotated[
         float, typer.Option(metavar="FACTOR", help="How far the best value may drift without a remark.")
     ] = 2.0,
@@ -112,34 +104,24 @@ def sweep(
         float,
         typer.Option(metavar="SHARE", help="Share of its loss that the narrow optimum may cost the widest."),
     ] = 0.01,
-    results: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where finished runs are kept (default: in mup/, by settings).")
-    ] = None,
+    results: flag.Results = None,
     budget: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m, 2h, or 1e15flops.")
     ] = None,
     together: Annotated[
         int, typer.Option(metavar="N", min=0, help="Values trained as one ensemble; 0: as many as pay off.")
     ] = 0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")] = "cpu",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
+    device: flag.Device = "cpu",
+    dtype: flag.Dtype = "fp32",
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Send the runs to this Ray cluster (needs the extra 'ray').")
     ] = None,
     ray_cpus: Annotated[float, typer.Option(metavar="N", min=0, help="CPUs that a run on Ray asks for.")] = 1.0,
     ray_gpus: Annotated[float, typer.Option(metavar="N", min=0, help="GPUs that a run on Ray asks for.")] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 0,
-    width: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
-    ] = None,
+    width: flag.GrowingWidth = None,
+    set_: flag.Set = None,
+    input_: flag.Input = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
     command: Annotated[
@@ -171,9 +153,7 @@ def sweep(
         list[str] | None,
         typer.Option(metavar="NAME=COLUMN", help="What --import's columns width, lr, seed and loss are called."),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
-    ] = None,
+    plot: flag.Plot = None,
     curves: Annotated[
         Path | None,
         typer.Option(
@@ -181,11 +161,9 @@ def sweep(
         ),
     ] = None,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
-    ] = None,
+    output: flag.ReportFile = None,
     timeout: flag.Timeout = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+    debug: flag.Debug = False,
 ) -> int:
     """Train every width with every learning rate. Does the best one stay where it is?"""
     if format_ not in FORMATS:

@@ -71,9 +71,7 @@ def transfer(
         list[str] | None,
         typer.Option(metavar="NAME=KEY,...", help="What --audit's files call a setting: lr=optimizer.peak_lr."),
     ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
-    ] = None,
+    optimizer: flag.Optimizer = None,
     width: Annotated[
         list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit. Repeatable.")
     ] = None,
@@ -81,16 +79,13 @@ def transfer(
         list[str] | None,
         typer.Option("--arg", metavar="KEY=VALUE", help="A constructor argument or config field. Repeatable."),
     ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
-    ] = None,
+    input_: flag.Input = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="table, yaml or json.")] = "table",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
     timeout: flag.Timeout = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+    debug: flag.Debug = False,
 ) -> int:
     """Print every hyperparameter at another width, depth, batch and duration. Tensor by tensor, up or down."""
     if format_ not in FORMATS:

@@ -54,48 +54,26 @@ def tune(
         int | None, typer.Option(metavar="N", min=1, help="With --target-steps: what share of that training it took.")
     ] = None,
     target_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Updates of the large run.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="text, teacher or digits (default: the target's own, else as its input)."),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a batch of built-in data.")] = 16,
-    schedule: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own)."),
-    ] = None,
-    warmup: Annotated[int, typer.Option(metavar="N", min=0, help="Steps of linear warmup.")] = 0,
-    optimizer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The optimizer where the target has none (default adamw).")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where finished runs are kept (default: in mup/, by settings).")
-    ] = None,
+    data: flag.Data = None,
+    batch_size: flag.BatchSize = 16,
+    schedule: flag.Schedule = None,
+    warmup: flag.Warmup = 0,
+    optimizer: flag.Optimizer = None,
+    results: flag.Results = None,
     budget: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m or 2h.")] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")] = "cpu",
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")] = "fp32",
+    device: flag.Device = "cpu",
+    dtype: flag.Dtype = "fp32",
     seed: Annotated[int, typer.Option(metavar="N", help="The first seed; samples are drawn by it.")] = 0,
-    width: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another constructor argument or config field. Repeatable."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SPEC", help="What the forward is called with. Repeatable."),
-    ] = None,
+    width: flag.GrowingWidth = None,
+    set_: flag.Set = None,
+    input_: flag.Input = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")
-    ] = None,
+    plot: flag.Plot = None,
     format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich or json.")] = "rich",
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")
-    ] = None,
+    output: flag.ReportFile = None,
     timeout: flag.Timeout = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of whatever goes wrong.")] = False,
+    debug: flag.Debug = False,
 ) -> int:
     """Search hyperparameters on a small model. Random samples, then the best ones with other seeds and for longer."""
     if format_ not in FORMATS:

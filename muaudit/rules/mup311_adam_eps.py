@@ -30,9 +30,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.findings.power import number, power
+from muaudit.findings.power import power
 from muaudit.rules.rule import Rule, any_role
-from muaudit.rules.words import WHERE_M, by_m, gap, needs, subject
+from muaudit.rules.words import WHERE_M, by_m, eps_and_gradients, gap, needs, subject
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
@@ -46,10 +46,7 @@ class AdamEps(Rule):
     keys = any_role("eps")
 
     def message(self, d: Discrepancy) -> str:
-        sizes = ""
-        if len(d.values) == 2:
-            eps, gradient = map(number, d.values)
-            sizes = f" (eps {eps}, gradients about {gradient} at the target width)"
+        sizes = eps_and_gradients(d, "", "the target width")
         return f"{subject(d)}: eps ∝ {power(d.found)} while its gradients need {needs(d)}{sizes}"
 
     def fix(self, d: Discrepancy) -> str:

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from muaudit.findings.power import number
 from muaudit.rules.rule import Rule, any_role
+from muaudit.rules.words import eps_and_gradients
 from muaudit.rules.words_of_depth import correct, in_branches, of_l
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ class BranchEps(Rule):
     keys = any_role("depth_eps")
 
     def message(self, d: Discrepancy) -> str:
-        sizes = ""
-        if len(d.values) == 2:
-            eps, gradient = map(number, d.values)
-            sizes = f" (eps {eps} at the first probe, gradients about {gradient} at the depth that is meant)"
+        sizes = eps_and_gradients(d, " at the first probe", "the depth that is meant")
         return f"{in_branches(d)}: eps ∝ {of_l(d.found)} while its gradients need {of_l(d.expected)}{sizes}"
 
     def fix(self, d: Discrepancy) -> str:

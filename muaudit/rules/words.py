@@ -122,3 +122,11 @@ def like(exponent: float) -> str:
     if isinf(exponent):
         return "without bound" if exponent > 0 else "to zero"
     return f"like {power(exponent)}"
+
+
+def eps_and_gradients(d: Discrepancy, at: str, where: str) -> str:
+    """` (eps 1e-8, gradients about 2e-9 at the target width)`; empty where the sizes are not known."""
+    if len(d.values) != 2:
+        return ""
+    eps, gradient = map(number, d.values)
+    return f" (eps {eps}{at}, gradients about {gradient} at {where})"

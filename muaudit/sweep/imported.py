@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from muaudit.errors import UserError
+from muaudit.pairs import pairs
 from muaudit.reading import RESULTS, read_bytes
 from muaudit.suggest import nearest
 from muaudit.sweep.reported_loss import NAMES, number, of_file, rows_of
@@ -29,10 +30,9 @@ OTHERS = {
 def parse_columns(texts: Iterable[str]) -> dict[str, str]:
     """`width=n_embd,loss=val/loss` to what each is called. Raises UserError."""
     found: dict[str, str] = {}
-    for part in (part for text in texts for part in text.split(",") if part.strip()):
-        name, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or name not in COLUMNS:
-            raise UserError(f"--columns: {part.strip()!r} is none of width=, lr=, seed= and loss=",
+    for part, name, column in pairs(texts):
+        if name not in COLUMNS:
+            raise UserError(f"--columns: {part!r} is none of width=, lr=, seed= and loss=",
                             nearest(name, COLUMNS, "columns"))  # fmt: skip
         found[name] = column
     return found

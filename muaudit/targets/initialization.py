@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from types import FrameType, ModuleType
@@ -24,6 +24,7 @@ from torch import nn
 
 from muaudit.errors import UserError
 from muaudit.targets.loader import near
+from muaudit.targets.looking_on import looking_on
 from muaudit.targets.source import tree_of
 from muaudit.targets.usercode import describe, guarded, quiet
 
@@ -78,24 +79,9 @@ class Watched:
     def __init__(self) -> None:
         self._calls: list[tuple[str, Any]] = []
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Look on while the block runs; a profiler that was set before looks on too, and is back after it."""
-        before: Any = sys.getprofile()
-
-        def both(frame: FrameType, event: str, argument: Any) -> None:
-            self._note(frame, event, argument)
-            before(frame, event, argument)
-
-        sys.setprofile(both if callable(before) else self._note)
-        try:
-            yield
-        finally:
-            if before is None or callable(before):
-                sys.setprofile(before)
-            else:  # one of C, such as cProfile's, which only it can put back; what the block called is not in it
-                sys.setprofile(None)
-                before.enable()
+    def watch(self) -> AbstractContextManager[None]:
+        """Look on while the block runs."""
+        return looking_on(self._note)
 
     def initialized(self, model: nn.Module) -> bool:
         """Whether something called like an initialization was given this very model."""
@@ -105,9 +91,9 @@ class Watched:
         """Whether a function of this name ran at all."""
         return any(called == name for called, _ in self._calls)
 
-    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+    def _note(self, frame: FrameType) -> None:
         code = frame.f_code
-        if event == "call" and _initializes(code.co_name):
+        if _initializes(code.co_name):
             self._calls.append((code.co_name, frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from muaudit.errors import UserError
 from muaudit.optimizers import member
+from muaudit.pairs import pairs
 from muaudit.suggest import nearest
 
 SCALED = {"lr": "lr", "wd": "weight_decay", "weight_decay": "weight_decay", "eps": "eps"}
@@ -23,12 +24,9 @@ def parse_values(texts: Iterable[str]) -> dict[str, float]:
     `muon.lr=0.02` is the value of one of several optimizers.
     """
     found: dict[str, float] = {}
-    for part in (part for text in texts for part in text.split(",")):
-        if not part.strip():
-            continue
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise UserError(f"--set expects NAME=VALUE,NAME=VALUE, found {part.strip()!r}", "e.g. --set lr=3e-3,wd=0.1")
+    for part, name, value in pairs(texts):
+        if not name:
+            raise UserError(f"--set expects NAME=VALUE,NAME=VALUE, found {part!r}", "e.g. --set lr=3e-3,wd=0.1")
         owner, dot, own = name.rpartition(".")
         key = owner + dot + SCALED.get(own, own)
         if own not in SCALED and own not in CONSTANT:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..pairs import pairs
 from ..reading import Malformed, parse_json, parse_yaml, read_text
 from ..suggest import nearest
 from .run_size import RunSize, of_numbers
@@ -46,10 +47,9 @@ class RunConfig:
 def parse_names(texts: Iterable[str]) -> dict[str, str]:
     """`lr=optimizer.peak,batch=data.tokens_per_step` to what each is called. Raises UserError."""
     found: dict[str, str] = {}
-    for part in (part for text in texts for part in text.split(",") if part.strip()):
-        ours, equals, theirs = (piece.strip() for piece in part.partition("="))
-        if not equals or ours not in NAMES:
-            raise UserError(f"--names: {part.strip()!r} does not begin with a known setting",
+    for part, ours, theirs in pairs(texts):
+        if ours not in NAMES:
+            raise UserError(f"--names: {part!r} does not begin with a known setting",
                             nearest(ours, NAMES, "settings"))  # fmt: skip
         found[ours] = theirs
     return found

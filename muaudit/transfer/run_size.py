@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muaudit.errors import UserError
+from muaudit.pairs import pairs
 from muaudit.suggest import nearest
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)([kmbgt]?)", re.IGNORECASE)
@@ -37,10 +38,9 @@ def parse_size(text: str, flag: str) -> RunSize:
     if "=" not in text:
         return RunSize(width=_whole("the width", _number(text, flag), flag))
     found: dict[str, float] = {}
-    for part in text.split(","):
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise UserError(f"{flag} expects NAME=VALUE,NAME=VALUE, found {part.strip()!r}", _EXAMPLE)
+    for part, name, value in pairs([text]):
+        if not name:
+            raise UserError(f"{flag} expects NAME=VALUE,NAME=VALUE, found {part!r}", _EXAMPLE)
         if name not in _NAMES:
             raise UserError(f"{flag}: unknown size {name!r}", nearest(name, _NAMES, "sizes"))
         if _NAMES[name] in found:
