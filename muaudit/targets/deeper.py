@@ -29,7 +29,7 @@ def depth_axes(
     named = [name for name in options.depths if name != MAIN_AXIS]
     for name in named:
         if name not in knobs:
-            raise UserError(f"--depth {name}: {label} has no argument {name!r}", near(name, knobs, "its arguments"))
+            raise UserError(f"{label} has no argument {name!r} that could grow", near(name, knobs, "its arguments"))
     found = named or [name for name, leaf in knobs.items() if is_depth(name) and (name in fixed or _is_count(leaf))]
     return tuple(_axis(name, knobs[name].value, fixed.get(name), options) for name in found)
 

@@ -32,7 +32,7 @@ def depth_axes_of(
     named = [name for name in options.depths if name != MAIN_AXIS]
     for name in named:
         if not _is_number(fields.get(name)):
-            raise UserError(f"--depth {name}: {label} has no field {name!r} that is a number",
+            raise UserError(f"{label} has no field {name!r} that is a number and could grow",
                             near(name, [each for each in fields if _is_number(fields[each])], "its sizes"))  # fmt: skip
     found = []
     for name in named or [each for each in NUMBERS if _is_number(fields.get(each)) and each in small]:
