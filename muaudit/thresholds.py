@@ -233,6 +233,11 @@ AS_INITIALIZED = Threshold(
     "by which factor the rms of weights may differ from an initialization's and be one",
     "convention; loaded and trained weights differ by more, or in what starts constant",
 )
+WRITTEN_AGAIN = Threshold(
+    0.001,
+    "what share of a parameter may change where a forward writes it a second time, and be what it was",
+    "the guards of norms against division by zero are as large (EDM2: 1e-4)",
+)
 NO_RATE = Threshold(
     1e-5,
     "below which share of its peak a schedule's learning rate is none",

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import muaudit
+from muaudit.errors import UserError
 from muaudit.findings.model import Report
 
 
@@ -237,3 +238,28 @@ def test_weights_that_every_forward_writes_back_normed_are_those_weights(tmp_pat
         rows.append((report.verdict, found(report)))
     assert rows[0] == rows[1]
     assert ("MUP301", ("mid.weight",)) in rows[0][1]
+
+
+@pytest.mark.parametrize("write", ["mul_(0.9)", "clamp_(-2.5, 2.5)"])
+def test_a_weight_that_every_forward_changes_further_is_not_that_weight(write: str, tmp_path: Path) -> None:
+    """Clipped weights stay clipped. Those that shrink with every step are another matter, however little they do."""
+    file = tmp_path / "shrinks.py"
+    file.write_text(
+        FORCED.format(forced="False").replace(
+            "w = self.weight.to(torch.float32)",
+            f"""w = self.weight
+        with torch.no_grad():
+            self.weight.{write}""",
+        )
+    )
+    plain = tmp_path / "plain.py"
+    plain.write_text(FORCED.format(forced="False"))
+    assert (outcome(file) == outcome(plain)) == write.startswith("clamp")
+
+
+def outcome(file: Path) -> object:
+    try:
+        report = muaudit.check(str(file))
+    except UserError as error:
+        return str(error)
+    return report.verdict, found(report), len(report.unanalysed)

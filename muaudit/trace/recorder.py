@@ -35,10 +35,10 @@ from ..entries import entries
 from ..errors import UserError
 from ..ops.moves import Moves
 from ..targets.usercode import guarded, raised_by_user, user_error
-from ..thresholds import AS_INITIALIZED
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
+from .written_back import stays
 
 _DEEPEST = 4  # of containers in containers: what a model returns further down is no value of the graph's boundary
 _MOST_NODES = 60_000
@@ -195,8 +195,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return out
         node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
         node.meta["gain"] = gain_of_constant(func, args, [not (n.meta["weight"] or n.meta["data"]) for n in operands])
-        if isinstance(out, torch.Tensor):  # a parameter that was clipped to where it was already stays what it is
-            same = [id(t) for t in written if id(t) in before and _stays(before[id(t)], t)]
+        if isinstance(out, torch.Tensor):
+            same = [id(t) for t in written if id(t) in before and stays(before[id(t)], t, node, self._parameters(t))]
             self._rebind(out, node, [t for t in written if id(t) not in same], same)
         else:
             self._bind_outputs(out, node)
@@ -204,8 +204,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _is_parameter(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is a view of a parameter, such as `weight.data`."""
+        return bool(self._parameters(tensor))
+
+    def _parameters(self, tensor: torch.Tensor) -> list[fx.Node]:
         nodes = (self._nodes[id(other)] for other in self._storages.get(_storage(tensor), ()))
-        return any("param" in node.meta for node in nodes)
+        return [node for node in nodes if "param" in node.meta]
 
     def _detached(self, func: Any) -> bool:
         """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own; a
@@ -302,15 +305,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def written_alias(*values: Any) -> Any:
     """Stands in the graph for a tensor whose storage another operation wrote."""
     raise NotImplementedError("a marker in recorded graphs, never executed")
-
-
-def _stays(before: torch.Tensor, now: torch.Tensor) -> bool:
-    """Whether what was written into a parameter is what it held, or hardly else: weights that every forward norms."""
-    if torch.equal(before, now):
-        return True
-    if torch.is_grad_enabled() or before.shape != now.shape or not before.is_floating_point():
-        return False
-    return bool((now - before).norm() <= (AS_INITIALIZED - 1) * before.norm())
 
 
 def _storage(tensor: torch.Tensor) -> int:
