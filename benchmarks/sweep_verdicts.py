@@ -1,6 +1,7 @@
 """Verdicts of simulated sweeps, whose optima, noise and drift are known: how many are wrong, and are seeds enough?
 
     python benchmarks/sweep_verdicts.py --sweeps 1000
+    python benchmarks/sweep_verdicts.py --sweeps 1000 --cost 0.0101   # all of them just beyond the tolerance, of 0.01
 
 Each sweep has three widths and nine learning rates, factors of two apart. Losses are parabolas in log2 lr whose minima
 drift over widths; every seed shifts the whole curve, moves its minimum, and adds noise of its own, which grows with the
@@ -12,7 +13,7 @@ as `muaudit sweep --until-decided` does.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,6 +82,18 @@ def simulated(rng: np.random.Generator) -> Truth:
     )  # fmt: skip
 
 
+def costing(rng: np.random.Generator, cost: float) -> Truth:
+    """A model whose narrow optimum costs that share, to 0.1 % of it: one as they come, with another depth."""
+    while True:
+        truth = simulated(rng)
+        low, high = 2.0**-12, 0.5
+        for _ in range(40):
+            truth = replace(truth, depth=(low * high) ** 0.5)
+            low, high = (truth.depth, high) if truth.cost() < cost else (low, truth.depth)
+        if abs(truth.cost() / cost - 1) < 1e-3:
+            return truth
+
+
 @dataclass(frozen=True)
 class Ended:
     """How one sweep ended: the truth, the verdicts from first to last."""
@@ -109,10 +122,11 @@ def _judged(losses: Array) -> SweepVerdict:
     return judge(Curves("original", "lr", WIDTHS, values, losses, start=START), Tolerance(lost=LOST))
 
 
-def counted(sweeps: int, seed: int) -> dict[str, float]:
+def counted(sweeps: int, seed: int, cost: float | None = None) -> dict[str, float]:
     """How many of so many sweeps end how, and how often the seeds that were asked for were enough."""
     rng = np.random.default_rng(seed)
-    ended = [until_decided(simulated(rng), rng) for _ in range(sweeps)]
+    truths = (simulated(rng) if cost is None else costing(rng, cost) for _ in range(sweeps))
+    ended = [until_decided(truth, rng) for truth in truths]
     right = [each for each in ended if each.cost <= LOST]
     wrong = [each for each in ended if each.cost > LOST]
     asked = [each for each in ended if each.verdicts[0].more]
@@ -135,8 +149,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sweeps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cost", type=float, help="the true cost of all of them")
     given = parser.parse_args()
-    for name, value in counted(given.sweeps, given.seed).items():
+    for name, value in counted(given.sweeps, given.seed, given.cost).items():
         print(f"{name:24} {value:.4g}")
 
 
