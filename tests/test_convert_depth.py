@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from muaudit.audit import audit
 from muaudit.audit.over_depth import audit_over_depth
-from muaudit.convert.planner import make_plan
+from muaudit.convert.planner import make_plan, make_plans
 from muaudit.convert.python_module import module_text
 from muaudit.errors import UserError
 from muaudit.parametrizations.profiles import COMPLETEP, DEPTH_MUP
 from muaudit.plan.file import load_plan, write_plan
 from muaudit.plan.plan import Plan
 from muaudit.plan.planned import planned
+from muaudit.plan.scales import FORMULATIONS
 from muaudit.targets import Target, TargetOptions, from_functions, resolve
 
 OFF = deep.Scheme(off=True)
@@ -302,14 +303,91 @@ def test_a_run_with_the_rates_of_another_depth_is_told() -> None:
         plan.verify(model, torch.optim.AdamW(shallow, lr=1e-2))
 
 
-def test_formulations_over_width_leave_depth_as_it_is(both: tuple[Target, Plan]) -> None:
-    """A model in training moves from one to the other: what is absorbed over depth is in neither."""
-    target, plan = both
-    table8 = make_plan(target, 64, 256, depths=(4, 32), formulation="table8")
-    assert {e.pattern: e.depth for e in table8.entries} == {e.pattern: e.depth for e in plan.entries}
-    assert (table8.hooks[0].depth, table8.depth) == (0.0, 32)
-    with pytest.raises(UserError, match="depth is 32 here and 16 there"):
-        plan.move_(nn.Linear(2, 2), None, to=table8.at(depth=16))
+# Exponents of m_L: (init, lr of AdamW, of SGD) of what is in a branch, its last weights apart; then the multipliers.
+# Table 8 is Table 1 of CompleteP (its lr of SGD by a gradient that falls as 1/L); Table 9 is a square root beside it.
+OVER_DEPTH = {
+    "table3": {"up": (0, 0, 1), "down": (-1, -1, -1), "hooks": {}},
+    "table8": {"up": (0, 0, 1), "down": (0, 0, 1), "hooks": {"blocks.*.mlp.down": -1}},
+    "table9": {
+        "up": (-1 / 2, -1 / 2, 0), "down": (-1 / 2, -1 / 2, 0),
+        "hooks": {"blocks.*.mlp.down": -1 / 2, "blocks.*.mlp.up": 1 / 2},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_formulations_over_depth_train_alike_and_a_run_goes_from_one_to_another(optimizer: str, tmp_path: Path) -> None:
+    """TP5 Lemma J.1 over depth: in float64, with an eps too small to matter; optimizer state and all."""
+    target = plain("gpt", optimizer)
+    plans = make_plans(target, None, 32, FORMULATIONS, depths=(2, 8))
+    for plan in plans[1:]:
+        expected = OVER_DEPTH[plan.formulation]
+        entries = {each.pattern.removeprefix("blocks.*.mlp."): each.depth for each in plan.entries}
+        for name in ("up", "down"):
+            found = entries[f"{name}.weight"]
+            assert (found.init, found.lr) == (expected[name][0], expected[name][2 if optimizer == "sgd" else 1])
+        hooks = {hook.module: hook.depth for hook in plan.hooks if ".mlp." in hook.module}
+        assert hooks == expected["hooks"]
+
+    def made(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
+        if optimizer == "sgd":
+            return torch.optim.SGD(plan.param_groups(model, lr=1e-3, weight_decay=0.1), momentum=0.9)
+        return torch.optim.AdamW(plan.param_groups(model, lr=1e-2, weight_decay=0.1, eps=1e-300))
+
+    runs = []
+    for plan in plans:
+        write_plan(plan, tmp_path / "plan.yaml")
+        read = load_plan(tmp_path / "plan.yaml")
+        model = read.apply_(seeded(8, OFF), force=True)
+        runs.append(trained(model, made(read, model), 12))
+    assert runs[0][-1] < runs[0][0]
+    for run in runs[1:]:
+        assert run == pytest.approx(runs[0], rel=1e-9)
+    model = plans[0].apply_(seeded(8, OFF), force=True)
+    moving, found = made(plans[0], model), []
+    for before, after in zip(plans, [*plans[1:], plans[0]], strict=True):
+        found += trained(model, moving, 3)
+        before.move_(model, moving, to=after)
+    assert found == pytest.approx(runs[0], rel=1e-9)
+    with pytest.raises(UserError, match="depth is 8 here and 16 there"):
+        plans[0].move_(model, moving, to=plans[2].at(depth=16))
+
+
+@pytest.mark.parametrize("formulation", ["table8", "table9"])
+@pytest.mark.parametrize(("optimizer", "alpha"), [("adamw", 1.0), ("sgd", 0.5)])
+def test_with_multipliers_over_depth_the_base_is_bit_identical_and_the_audit_clean(
+    formulation: str, optimizer: str, alpha: float
+) -> None:
+    target, profile = plain("llama", optimizer), COMPLETEP if alpha == 1.0 else DEPTH_MUP
+    plan = make_plan(target, None, 32, depths=(2, 8), profile=profile, formulation=formulation)
+    assert plan.hooks
+    report = audit_over_depth(planned(target, plan), profile=plan.profile)
+    assert (report.verdict, report.violations, report.unanalysed) == ("mup", (), ())
+
+    def losses(model: nn.Module, groups: list[dict[str, object]]) -> list[float]:
+        made = torch.optim.SGD if optimizer == "sgd" else torch.optim.AdamW
+        return trained(model, made(groups, lr=1e-2))
+
+    def own() -> nn.Module:
+        torch.manual_seed(0)
+        return deep.MODELS["llama"](2, deep.Scheme(optimizer=optimizer, off=True))
+
+    model = plan.at(depth=2).apply_(own(), force=True)
+    ours = losses(model, plan.at(depth=2).param_groups(model, lr=1e-2, weight_decay=0.1))
+    theirs = own()
+    assert ours == losses(theirs, [{"params": list(theirs.parameters()), "weight_decay": 0.1}])
+
+
+def test_formulations_go_over_width_and_depth_together(both: tuple[Target, Plan]) -> None:
+    target, _ = both
+    plan = make_plan(target, 64, 256, depths=(4, 32), formulation="table9")
+    turned = planned(target, plan)
+    assert [each for each in audit(turned).violations if each.severity == "error"] == []
+    assert audit_over_depth(turned).violations == ()
+    hooks = {(hook.module, hook.on): (hook.exponent, hook.depth) for hook in plan.hooks}
+    assert hooks["lm_head", "input"] == (-0.5, 0.0)
+    assert hooks["transformer.h.*.ln_1", "output"] == (0.5, 0.5)
+    assert hooks["transformer.h.*.mlp.c_proj", "output"] == (0.5, -0.5)
 
 
 def test_a_number_of_blocks_for_every_stage_has_no_one_base(tmp_path: Path) -> None:

@@ -96,22 +96,26 @@ def place_on_terms(known: Deeper, hooks: Hooks) -> None:
                 hooks.on_module(module, (0.0, exponent), ADDED)
 
 
-def over_depth(entries: Mapping[str, Entry], deeper: Mapping[str, Entry], inside: frozenset[str]) -> list[Entry]:
+def over_depth(
+    entries: Mapping[str, Entry], deeper: Mapping[str, Entry], inside: frozenset[str], absorbed: bool
+) -> list[Entry]:
     """Entries with the exponents of `deeper` as those over depth; of `deeper` alone where it has others.
 
-    inside: the names of what is in a branch, where no width says what roles there are.
+    inside: the names of what is in a branch, where no width says what roles there are. absorbed: whether tensors carry
+    what blocks add less.
     """
     found = []
     for name, over in deeper.items():
-        powers = OverDepth(*over.exponents)
+        powers = OverDepth(*over.exponents, gauge=over.gauge)
         own = entries.get(name)
         if own is None:
             role = "branch" if name in inside else "outside"
-            own = replace(over, roles=(role,) if over.roles else (), init=0.0, lr=0.0, weight_decay=0.0, eps=0.0)
+            own = replace(over, roles=(role,) if over.roles else (), init=0.0, lr=0.0, weight_decay=0.0, eps=0.0,
+                          gauge=0.0)  # fmt: skip
         constant = over.start is not None and over.start.constant
         stays = over.start is not None and over.start.exponent == 0.0 and name in entries
         start = own.start if constant or stays else None
-        found.append(replace(own, depth=powers, start=start, note=_noted(own, over)))
+        found.append(replace(own, depth=powers, start=start, note=_noted(own, over, absorbed)))
     return found
 
 
@@ -121,7 +125,10 @@ def hooks_of_both(width: tuple[Hook, ...], depth: tuple[Hook, ...]) -> tuple[Hoo
     found = []
     for hook in width:
         other = there.pop((hook.module, hook.on, hook.part), None)
-        found.append(hook if other is None else replace(hook, depth=other.exponent, note=f"{hook.note}; {other.note}"))
+        if other is not None:
+            notes = dict.fromkeys((hook.note, other.note))
+            hook = replace(hook, depth=other.exponent, note="; ".join(notes))
+        found.append(hook)
     alone = (replace(hook, exponent=0.0, depth=hook.exponent, where=None) for hook in there.values())
     return (*alone, *found)
 
@@ -190,9 +197,13 @@ def _made_by(value: Value, hooks: Hooks, readers: Mapping[Value, list[Value]]) -
         value = value.args[0]
 
 
-def _noted(own: Entry, over: Entry) -> str:
+def _noted(own: Entry, over: Entry, absorbed: bool) -> str:
     """What the tensor carries over width, and over depth."""
     if not over.roles:
         return over.note
-    carried = "carries the factor of what its block adds to the stream, so no code has to" if over.init < 0.0 else ""
+    carried = (
+        "carries the factor of what its block adds to the stream, so no code has to"
+        if absorbed and over.init < 0.0
+        else ""
+    )
     return "; ".join(each for each in (own.note if own.pattern in over.pattern else "", carried) if each)

@@ -8,6 +8,17 @@ Forward multipliers, put on modules as hooks, make up for it.
 | table8      | as they are                   | stored × fan_in   |
 | table9      | stored × 1/sqrt(fan_out)      | stored × sqrt(fan_in) |
 
+Over depth (m_L blocks for one, α that of the school), where a branch adds as much as m_L^-α says:
+
+| formulation | last weights of a branch | the rest of it    |
+|-------------|--------------------------|-------------------|
+| table3      | carry m_L^-α             | as they are       |
+| table8      | as they are              | as they are       |
+| table9      | stored × m_L^(1/2 - α)   | the same          |
+
+Table 8 is CompleteP's and Depth-µP's own form, a constant behind every branch. Table 9 has the base's learning rate of
+SGD everywhere, as it has over width: that of a branch is m_L^(2α - 1) in Table 8, and moves by the square of a factor.
+
 A constant that the model's code has already stays where it is and counts; a tensor that no module hook can multiply
 alone keeps the form it has in Table 3, which trains the same.
 """
@@ -39,11 +50,20 @@ def wanted(formulation: str, stored: Mapping[str, float], uses: Mapping[str, lis
     return found
 
 
+def carried_by_tensors(formulation: str) -> bool:
+    """Whether what blocks add less is in their last weights, with no constant in the forward."""
+    return formulation not in _TARGETS
+
+
 def _table8(phi: float, uses: list[Use]) -> float:
+    if all(use.alpha is not None for use in uses):
+        return max(0.0, -phi)
     return max(0.0, -phi) if _is_output(uses) else 0.0
 
 
 def _table9(phi: float, uses: list[Use]) -> float:
+    if all(use.alpha is not None for use in uses):
+        return 0.5 - (uses[0].alpha or 0.0) - phi
     if _is_output(uses):
         return max(0.0, -max(use.e_in for use in uses) / 2 - phi)
     if any(use.role in VECTOR_LIKE for use in uses) and all(use.role != "hidden" for use in uses):

@@ -27,7 +27,7 @@ from ..thresholds import SAME
 from ..trace.inits import Init
 from .deeper_plan import Deeper, deeper, hooks_of_both, over_depth, place_on_terms, refuse_by_place
 from .folded_entries import folded
-from .formulations import move, wanted
+from .formulations import carried_by_tensors, move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
 from .multipliers import Hooks
 from .plannable import analyse
@@ -96,7 +96,7 @@ def make_plans(
     made = []
     for name in formulations:
         parts = None if scaling is None else _parts(target, scaling, name, profile, kept)
-        plan = _plan(target, _deepened(target, parts, deep, profile, kept), name, profile, deep)
+        plan = _plan(target, _deepened(target, parts, deep, name, profile, kept), name, profile, deep)
         made.append(replace(
             plan, entries=tuple(map(finished, plan.entries)), base_width=base, width=width,
             optimizer=name_of(optimizer), base_depth=base_depth, depth=depth,
@@ -114,15 +114,16 @@ class _Parts:
 
 
 def _deepened(
-    target: Target, parts: _Parts | None, deep: Deeper | None, profile: Profile, undecayed: frozenset[str]
-) -> _Parts:
+    target: Target, parts: _Parts | None, deep: Deeper | None, formulation: str, profile: Profile,
+    undecayed: frozenset[str],
+) -> _Parts:  # fmt: skip
     """What is said over width, over depth, or both."""
     if deep is None:
         assert parts is not None
         return parts
-    over = _parts(target, deep.scaling, "absorbed", profile, undecayed, deep)
+    over = _parts(target, deep.scaling, formulation, profile, undecayed, deep)
     width = parts or _Parts({})
-    entries = over_depth(width.entries, over.entries, deep.inside)
+    entries = over_depth(width.entries, over.entries, deep.inside, carried_by_tensors(formulation))
     hooks = hooks_of_both(width.hooks, over.hooks)
     return _Parts({entry.pattern: entry for entry in entries}, hooks, (*width.notes, *over.notes))
 
@@ -175,7 +176,7 @@ def _parts(
 ) -> _Parts:  # fmt: skip
     """What the analysis along one axis asks for. deep: of depth, where it is that."""
     hooks = Hooks(scaling)
-    gauge = choose(scaling, None if formulation == "absorbed" else hooks.can)
+    gauge = choose(scaling, None if formulation == "absorbed" or deep is not None else hooks.can)
     hooks.place(gauge.unmet)
     if deep is not None:
         place_on_terms(deep, hooks)

@@ -149,7 +149,9 @@ def _depth(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _over_depth(given: Mapping[str, Any], where: Any) -> OverDepth:
-    return OverDepth(**{setting: _number(given["depth_exponents"][setting], where) for setting in SETTINGS})
+    exponents = given["depth_exponents"]
+    settings = {setting: _number(exponents[setting], where) for setting in SETTINGS}
+    return OverDepth(**settings, gauge=_number(exponents.get("gauge", 0.0), where))
 
 
 def _made_for(given: Mapping[str, Any]) -> MadeFor:

@@ -57,7 +57,11 @@ def move_of(old: Scales, new: Scales, names: Sequence[str]) -> Move:
     before, after = old.entry(names), new.entry(names)
     if before is None or after is None:
         raise missing("it has no entry for these parameters", list(names[:1]))
-    return Move(old.scale(after.gauge - before.gauge), old.optimizer)
+    return Move(_weight(old, before, after), old.optimizer)
+
+
+def _weight(plan: Scales, before: Entry, after: Entry) -> float:
+    return plan.scale(after.gauge - before.gauge, after.depth.gauge - before.depth.gauge)
 
 
 def check_pair(old: Scales, new: Scales) -> None:
@@ -106,7 +110,7 @@ class _Step:
 
     @property
     def move(self) -> Move:
-        return Move(self.plan.scale(self.new.gauge - self.old.gauge), self.plan.optimizer)
+        return Move(_weight(self.plan, self.old, self.new), self.plan.optimizer)
 
     @property
     def settings(self) -> tuple[float, float, float]:

@@ -55,7 +55,8 @@ def _entry_data(plan: Scales, entry: Entry) -> dict[str, Any]:
     exponents = dict(zip(SETTINGS, entry.exponents, strict=True))
     data["exponents"] = exponents | ({"gauge": entry.gauge} if entry.gauge else {})
     if plan.depth_name:
-        data["depth_exponents"] = dict(zip(SETTINGS, entry.depth.exponents, strict=True))
+        deeper = dict(zip(SETTINGS, entry.depth.exponents, strict=True))
+        data["depth_exponents"] = deeper | ({"gauge": entry.depth.gauge} if entry.depth.gauge else {})
     return data | ({"note": entry.note} if entry.note else {})
 
 

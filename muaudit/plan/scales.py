@@ -38,12 +38,13 @@ class Start:
 
 @dataclass(frozen=True)
 class OverDepth:
-    """Exponents of m_L by which one tensor's settings are multiplied."""
+    """Exponents of m_L by which one tensor's settings are multiplied. gauge: as `Entry.gauge`, of m_L."""
 
     init: float = 0.0
     lr: float = 0.0
     weight_decay: float = 0.0
     eps: float = 0.0
+    gauge: float = 0.0
 
     @property
     def exponents(self) -> tuple[float, float, float, float]:
