@@ -41,6 +41,11 @@ def slopes(judged: JudgedActivation) -> tuple[float, float]:
     return judged.slopes[0].fit.slope, judged.slopes[1].fit.slope
 
 
+def expected(judged: JudgedActivation) -> tuple[float | None, float | None]:
+    """What the audit says beforehand, of the start and of the change."""
+    return judged.activation.predicted_init, judged.activation.predicted_update
+
+
 def found(run: Measurement) -> dict[str, JudgedActivation]:
     return {each.activation.name: each for each in judge(run).judged}
 
@@ -58,6 +63,7 @@ def test_completep_is_stable_and_what_blocks_add_changes_by_one_over_their_numbe
     assert slopes(points["blocks.*.down added"]) == pytest.approx((-1.0, -1.0), abs=0.1)
     assert slopes(points["blocks.*.up"]) == pytest.approx((0.0, 0.0), abs=0.1)
     assert {each.activation.kind for each in points.values()} == {"stream", "added", "inside"}
+    assert (expected(points["stream"]), expected(points["blocks.*.down added"])) == ((0.0, 0.0), (-1.0, -1.0))
 
 
 def test_of_a_model_that_ignores_depth_the_stream_changes_with_it(plain: Measurement) -> None:
@@ -68,6 +74,9 @@ def test_of_a_model_that_ignores_depth_the_stream_changes_with_it(plain: Measure
     assert {"stream", "blocks.*.down added"} <= failed
     assert slopes(points["blocks.*.down added"])[0] == pytest.approx(0.0, abs=0.1)
     assert slopes(points["stream"])[1] > 0.7
+    # L random terms add up like L^1/2 and L aligned changes like L; a pre-norm divides one by the other
+    assert (expected(points["stream"]), expected(points["blocks.*.down added"])) == ((0.5, 1.0), (0.0, 0.5))
+    assert verdict.disagreements == []
 
 
 def test_as_a_plan_converts_it_it_is_stable() -> None:
@@ -87,6 +96,9 @@ def test_depth_mup_is_lazy_in_what_blocks_add_and_stable() -> None:
     assert (run.alpha, judge(run).offenders) == (0.5, [])
     added = [each for each in found(run).values() if each.activation.kind == "added"]
     assert [slopes(each)[0] for each in added] == pytest.approx([-0.5, -0.5], abs=0.1)
+    # by its own tensors it changes as 1/L; by what it reads as L^-1/2, and that adds up at random (Depth-µP)
+    assert [expected(each) for each in added] == [(-0.5, -0.5), (-0.5, -0.5)]
+    assert (expected(found(run)["stream"]), judge(run).disagreements) == ((0.0, 0.0), [])
 
 
 def test_a_constant_in_the_sum_itself_is_in_what_is_added() -> None:

@@ -31,9 +31,18 @@ def audit_over_depth(target: Target, *, profile: Profile | str = "completep", se
         UserError: the user's code raised, or there is no stack of blocks whose number grows alone.
     """
     school = get_profile(profile) if isinstance(profile, str) else profile
+    return report_over_depth(analysed_over_depth(target, school, seed=seed), school)
+
+
+def analysed_over_depth(target: Target, school: Profile, *, seed: int = SEED) -> Analysis:
+    """What is known of a target along its number of blocks. Raises UserError as `audit_over_depth`."""
     with probe_kernels():
-        known = analyse(target, Depth(school.depth_alpha), seed=seed)
-    return located(_report(known, school), target, known.defined)
+        return analyse(target, Depth(school.depth_alpha), seed=seed)
+
+
+def report_over_depth(known: Analysis, school: Profile) -> Report:
+    """What is told of it."""
+    return located(_report(known, school), known.target, known.defined)
 
 
 def _report(known: Analysis, school: Profile) -> Report:

@@ -37,7 +37,7 @@ def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, T
     gradients: Mapping[Value, float] = {}
     tied = _tied(program)
     for _ in range(4):
-        flow = Flow(inits, steps, gradients, sgd, tied)
+        flow = Flow(inits, steps, gradients, sgd, tied, apart=_apart(program, Flow(inits, steps, gradients, sgd, tied)))
         for value in program.values:
             flow.sizes[value] = meaning(value).forward(value, flow)
         sizes = flow.sizes
@@ -47,6 +47,17 @@ def predict(program: Program, inits: Mapping[str, Init], trained: Mapping[str, T
             break
         steps = new
     return Prediction(sizes, by_param)
+
+
+def _apart(program: Program, flow: Flow) -> Mapping[Value, Size]:
+    """Sizes inside the branches of a stack of blocks, as if what they read did not change."""
+    if program.stack is None:
+        return {}
+    for value in program.values:
+        size = meaning(value).forward(value, flow)
+        still = not value.weight and value not in program.inside
+        flow.sizes[value] = Size(size.init, ZERO, ZERO) if still else size
+    return flow.sizes
 
 
 def _step(trained: Trained, init: Init | None, gradient: float, dims: Sequence[float]) -> float:

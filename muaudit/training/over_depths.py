@@ -7,14 +7,16 @@ its change, what one of L blocks adds changes by 1/L, and what is inside of a bl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
-from ..audit.over_depth import audit_over_depth
+from ..analysis import Analysis
+from ..audit.over_depth import analysed_over_depth, report_over_depth
 from ..errors import UserError
 from ..findings.model import Report
+from ..parametrizations.profiles import COMPLETEP
 from ..targets.at_depth import depths_at
 from ..targets.probe import Inputs, Target
 from ..targets.usercode import guarded, seed_everything
@@ -25,6 +27,7 @@ from .beforehand import check_device, lr_factor
 from .loop import Work, out_of_memory
 from .measurement import INTERRUPTED, STATISTICS, Activation, Array, Measurement, empty
 from .points import Point, points_of, tensors_at
+from .predicted import sizes_over_depth
 from .run_settings import RunSettings, check_settings
 
 Progress = Callable[[int, int, int], None]  # done, total, depth
@@ -44,12 +47,11 @@ def measure_over_depth(
     """
     check_settings(settings)
     check_device(settings.device)
-    report = audit_over_depth(target)
-    lazy = any(each.rule == _LAZY for each in report.violations)
+    known = analysed_over_depth(target, COMPLETEP)
     run = _Run(target, settings, lr_factor(target, settings.lr), _blocks(target), progress)
     with probe_kernels():
         run.every_depth()
-    return run.measurement(report, 0.5 if lazy else 1.0)
+    return run.measurement(known, report_over_depth(known, COMPLETEP))
 
 
 def _blocks(target: Target) -> tuple[Blocks, ...]:
@@ -123,20 +125,26 @@ class _Run:
                     optimizer.step()
         self.points |= {point.name: point for point in watch.points if point.name not in self.points}
 
-    def measurement(self, report: Report, alpha: float) -> Measurement:
+    def measurement(self, known: Analysis, report: Report) -> Measurement:
         """Everything so far, with what the audit predicts beside it."""
         target, settings = self.target, self.settings
+        lazy = any(each.rule == _LAZY for each in report.violations)
         here = [each.container for each in self.blocks]  # of what is in several blocks, the row of the last one
         rows = {in_every_block(row.module, here): row for row in report.activations if row.module_output}
+        sizes = sizes_over_depth(known, here)
         activations = []
         for name, point in self.points.items():
             each = Activation(name, point.module, point.kind, self.values[name], point.file, point.line)
-            row = rows.get(name) if point.kind == "inside" else None
-            if row is not None:
-                each = Activation(
-                    name, point.module, point.kind, self.values[name], row.file, row.line,
-                    predicted_init=row.init_exponent, predicted_update=row.update_exponent,
-                    predicted_capped=row.capped_exponent, ideal=row.ideal_exponent,
+            row, size = rows.get(name), sizes.get(name)
+            if size is not None:
+                each = replace(
+                    each, predicted_init=size.init, predicted_update=size.update, predicted_capped=size.capped
+                )
+            elif row is not None:
+                each = replace(
+                    each, file=row.file, line=row.line, predicted_init=row.init_exponent,
+                    predicted_update=row.update_exponent, predicted_capped=row.capped_exponent,
+                    ideal=row.ideal_exponent if point.kind == "inside" else None,
                 )  # fmt: skip
             activations.append(each)
         return Measurement(
@@ -144,7 +152,7 @@ class _Run:
             steps=settings.steps, seeds=settings.seeds, seed=settings.seed, device=settings.device,
             dtype=settings.dtype, optimizer=f"{target.optimizer_name} ({target.optimizer_source})", lr=settings.lr,
             activations=tuple(activations), loss=self.loss, notices=tuple(self.notices),
-            audit_verdict=report.verdict, axis="depth", alpha=alpha,
+            audit_verdict=report.verdict, axis="depth", alpha=0.5 if lazy else 1.0,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ What happens in every block is one point; its size is the root mean square over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +57,35 @@ def points_of(recording: Recording, blocks: Sequence[Blocks]) -> list[Point]:
     return sorted(found.points, key=lambda point: point.places[0][0])
 
 
+def named_ends(stream: Stream) -> Iterator[tuple[str, Value]]:
+    """The streams after all of their blocks, by name."""
+    for container, end in stream.ends.items():
+        yield f"stream after {container}.*" if len(stream.ends) > 1 else "stream", end
+
+
+@dataclass(frozen=True)
+class Added:
+    """What blocks add to the stream by one line of code and one module: a value of every block."""
+
+    name: str
+    module: str
+    terms: tuple[Value, ...]
+    file: str | None
+    line: int | None
+
+
+def added(stream: Stream, containers: Sequence[str]) -> Iterator[Added]:
+    """What the stream adds. Of a program whose terms are marked, what is marked."""
+    groups: dict[tuple[object, ...], list[Value]] = {}
+    for join, at in stream.terms:
+        term = join.args[at].args[0] if join.args[at].kind == "term" else join.args[at]
+        key = join.op.file, join.op.line, in_every_block(term.op.module, containers), stream.terms[join, at][0]
+        groups.setdefault(key, []).append(term)
+    for (file, line, module, container), terms in groups.items():
+        maker = in_every_block(_maker(terms[0]), containers)
+        yield Added(f"{maker or module or container} added", maker, tuple(terms), *_where(file, line))
+
+
 class _Found:
     def __init__(self, recording: Recording, program: Program, stream: Stream, containers: Sequence[str]) -> None:
         self.recording, self.program, self.stream, self.containers = recording, program, stream, containers
@@ -71,25 +100,17 @@ class _Found:
         self.taken: set[Place] = set()
 
     def streams(self) -> None:
-        for container, end in self.stream.ends.items():
+        for name, end in named_ends(self.stream):
             place = self._place(end)
             if place is not None:
-                name = f"stream after {container}.*" if len(self.stream.ends) > 1 else "stream"
                 self._add(Point(name, "", "stream", (place,), end.op.file, end.op.line))
 
     def added(self) -> None:
-        """What the stream adds, by the line that adds it and the module that made it."""
-        groups: dict[tuple[object, ...], list[tuple[Value, Place]]] = {}
-        for join, at in self.stream.terms:
-            term = join.args[at]
-            place = self._place(term)
-            if place is not None:
-                key = join.op.file, join.op.line, self._pattern(term.op.module), self.stream.terms[join, at][0]
-                groups.setdefault(key, []).append((term, place))
-        for (file, line, module, container), terms in groups.items():
-            maker = self._pattern(_maker(terms[0][0]))
-            name = f"{maker or module or container} added"
-            self._add(Point(name, maker, "added", tuple(sorted(p for _, p in terms)), *_where(file, line)))
+        for each in added(self.stream, self.containers):
+            places = [self._place(term) for term in each.terms]
+            found = tuple(sorted(place for place in places if place is not None))
+            if found:
+                self._add(Point(each.name, each.module, "added", found, each.file, each.line))
 
     def modules(self) -> None:
         groups: dict[tuple[str, Kind], list[tuple[Value, Place]]] = {}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from ..analysis import Analysis
 from ..findings.model import Report
+from ..program.kinds.meaning import Size
 from ..targets.probe import Target
 from .measurement import Activation, Kind
+from .points import added, named_ends
 
 
 def predicted(activations: Iterable[Activation], target: Target, report: Report | None) -> tuple[Activation, ...]:
@@ -26,6 +29,19 @@ def predicted(activations: Iterable[Activation], target: Target, report: Report 
                 predicted_update=row.update_exponent, predicted_capped=row.capped_exponent, ideal=row.ideal_exponent,
             )  # fmt: skip
     return tuple(found)
+
+
+def sizes_over_depth(known: Analysis, containers: Sequence[str]) -> dict[str, Size]:
+    """The exponents over L that are expected of the streams and of what blocks add to them, by the names of points."""
+    stack, sizes = known.scaling.program.stack, known.prediction.sizes
+    assert stack is not None
+    found = {name: sizes[end] for name, end in named_ends(stack)}
+    for each in added(stack, containers):
+        of_terms = [sizes[term] for term in each.terms]
+        found[each.name] = Size(
+            *(max(getattr(size, what) for size in of_terms) for what in ("init", "update", "capped"))
+        )
+    return found
 
 
 def _plain(name: str, module: str) -> str:

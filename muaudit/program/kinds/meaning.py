@@ -115,7 +115,10 @@ NOTHING = Size(ZERO, ZERO, ZERO)
 
 @dataclass
 class Flow:
-    """One pass in the order of execution: what is known of parameters and gradients, and the sizes found so far."""
+    """One pass in the order of execution: what is known of parameters and gradients, and the sizes found so far.
+
+    apart: the same sizes where nothing but the tensors of a block changes; of values that a stack of blocks adds up.
+    """
 
     inits: Mapping[str, Init]
     steps: Mapping[str, float]  # exponents of one step of each parameter
@@ -123,6 +126,7 @@ class Flow:
     plain_steps: AbstractSet[str]  # parameters whose step is as large as their gradient
     tied: AbstractSet[str]  # parameters that are both looked up and contracted
     sizes: dict[Value, Size] = field(default_factory=dict)
+    apart: Mapping[Value, Size] = field(default_factory=dict)
 
 
 class Meaning:

@@ -11,8 +11,8 @@ from .meaning import Equations, Flow, Meaning, Size
 
 class Term(Meaning):
     words = (
-        "one of the terms that the stack adds up: init + 1/2 (random terms), update + 1 (aligned terms; "
-        "CompleteP, arXiv 2505.01618)"
+        "one of the terms that the stack adds up: init + 1/2 (random terms), update by its own tensors + 1 (aligned "
+        "terms), by what it reads + 1/2 (CompleteP, arXiv 2505.01618; Depth-µP, 2310.02244)"
     )
     keeps_signs = True
     is_weight = False
@@ -26,7 +26,12 @@ class Term(Meaning):
     def forward(self, v: Value, flow: Flow) -> Size:
         x = flow.sizes[v.args[0]]
         own = {name: size + v.e for name, size in x.own.items()}
-        return Size(x.init + (v.e if v.note == COPY else v.e / 2), x.update + v.e, x.capped + v.e, own)
+        if v.note == COPY:
+            return Size(x.init + v.e, x.update + v.e, x.capped + v.e, own)
+        # weights that differ from block to block make random terms of a change that they all read
+        apart = flow.apart.get(v.args[0], x)
+        update, capped = (max(a + v.e, b + v.e / 2) for a, b in ((apart.update, x.update), (apart.capped, x.capped)))
+        return Size(x.init + v.e / 2, update, capped, own)
 
     def degree(self, v: Value, degrees: Sequence[float | None], alone: bool) -> float | None:
         return degrees[0]
