@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from program import app
 
-from muaudit.training.drawn import PANELS, shown_steps, spread
+from muaudit.page.spread import spread
+from muaudit.training.drawn import PANELS, shown_steps
 
 pytest.importorskip("matplotlib")
 FIXTURES = Path(__file__).parents[1] / "fixtures"

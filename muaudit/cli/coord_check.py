@@ -37,6 +37,7 @@ from muaudit.training.run_settings import (
     parse_depth_list,
     parse_width_list,
 )
+from muaudit.visible import visible
 
 if TYPE_CHECKING:
     from muaudit.targets.options import TargetOptions
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from muaudit.training.measurement import Measurement
     from muaudit.training.verdict import CheckVerdict
 
-FORMATS = ("rich", "json", "csv")
+FORMATS = ("rich", "json", "csv", "html")
 PRELOAD = (*AUDIT, "muaudit.training.measure")
 STEPS, SEEDS, DEVICE, DTYPE = 4, 3, "cpu", "fp32"
 
@@ -79,7 +80,7 @@ def coord_check(
     input_: flag.Input = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json, csv or html.")] = "rich",
     output: flag.ReportFile = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Judge a JSON report again, without training.")
@@ -116,7 +117,7 @@ def coord_check(
         for name, given in unused.items():
             if given and not (trained and name not in ("--plan", "--compare-plan")):
                 raise UserError(f"--from reads a finished run: {name} would change nothing", f"leave {name} out")
-    if (compare is not None or compare_plan is not None) and format_ != "rich":
+    if (compare is not None or compare_plan is not None) and format_ not in ("rich", "html"):
         raise UserError(
             f"a comparison cannot be one report: {format_} holds one run", "write each target's report on its own"
         )
@@ -144,8 +145,8 @@ def coord_check(
         }
         for name in (name for name, given in unfit.items() if given is not None):
             raise UserError(f"--spectral has norms of its own: {name} reads or draws activations", f"leave {name} out")
-        if format_ == "csv":
-            raise UserError("--spectral is written as rich or json, found csv")
+        if format_ in ("csv", "html"):
+            raise UserError(f"--spectral is written as rich or json, found {format_}")
         return _spectral(target, options, plan, settings, patience(timeout), format_, output)
 
     def task(text: str | None, by: Path | None = None) -> Task:
@@ -226,6 +227,10 @@ def _write(
 
         columns = terminal_width() if output is None else None
         text = "\n".join(to_text(check_lines(*row), columns) for row in rows)
+    elif format_ == "html":
+        from muaudit.training.coord_check_page import check_page
+
+        text = visible(check_page(rows))
     else:
         from muaudit.training import document
 

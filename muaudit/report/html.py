@@ -5,27 +5,23 @@ Everything that comes from the user's code is escaped by the template engine; sc
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from muaudit.findings.model import Report, Step, TensorRow, Violation, target_name
-from muaudit.findings.power import number, power
 from muaudit.fixes.edited import diff_text
 from muaudit.locations import excerpt, location
+from muaudit.page.document import Section, Style, section, whole_page
 from muaudit.report.folding import folded_unanalysed
 from muaudit.report.listing import Run
-from muaudit.report.module_map import Box, module_map
+from muaudit.report.module_map import module_map
 from muaudit.report.tensors import alike, label
 from muaudit.report.terminal import summary, verdict
 from muaudit.rules import get_rule
 
-_PAGE = Path(__file__).with_name("page")
+_STYLES: dict[str, Style] = {"✓": "good", "!": "warning", "?": "unknown"}
 _WIDER = 10  # doublings of the first probe that the slider of widths goes up to
 
 
@@ -41,30 +37,27 @@ class _Row:
 
 def render_html(run: Run) -> str:
     """The page: a section for every target, then those that could not be audited."""
-    template = _environment().get_template("page.html")
-    sections = [_section(report, f"target-{number}", run.root) for number, report in enumerate(run.reports, 1)]
-    return template.render(
-        title=", ".join(target_name(report) for report in run.reports) or "muaudit", sections=sections,
-        failures=run.failures, style=_asset("page.css"), script=_asset("page.js"),
+    sections = audit_sections(run)
+    return whole_page(", ".join(target_name(report) for report in run.reports) or "muaudit", sections)
+
+
+def audit_sections(run: Run) -> list[Section]:
+    """A section for every target, then one for each that could not be audited."""
+    found = [audit_section(report, f"target-{number}", run.root) for number, report in enumerate(run.reports, 1)]
+    for number, failure in enumerate(run.failures, 1):
+        found.append(section("failure.html", f"failure-{number}", failure.target, "unknown", failure=failure))
+    return found
+
+
+def audit_section(report: Report, name: str, root: Path) -> Section:
+    """One target's. root: where the paths of source edits start."""
+    said = verdict(report)[0]
+    return section(
+        "audit.html", name, target_name(report), _STYLES.get(said[:1], "error"), report=report, verdict=said,
+        summary=summary(report), findings=[_finding(violation, report, root) for violation in report.violations],
+        unanalysed=folded_unanalysed(report.unanalysed, False), map=module_map(report), rows=list(_rows(report)),
+        first=report.probes[0] if report.probes else 0, widths=_WIDER,
     )  # fmt: skip
-
-
-def _section(report: Report, name: str, root: Path) -> dict[str, Any]:
-    style = {"✓": "good", "!": "warning", "?": "unknown"}.get(verdict(report)[0][:1], "error")
-    return {
-        "id": name,
-        "report": report,
-        "name": target_name(report),
-        "verdict": verdict(report)[0],
-        "style": style,
-        "summary": summary(report),
-        "findings": [_finding(violation, report, root) for violation in report.violations],
-        "unanalysed": folded_unanalysed(report.unanalysed, False),
-        "map": module_map(report),
-        "rows": list(_rows(report)),
-        "first": report.probes[0] if report.probes else 0,
-        "widths": _WIDER,
-    }
 
 
 def _finding(violation: Violation, report: Report, root: Path) -> dict[str, Any]:
@@ -100,33 +93,3 @@ def _rows(report: Report) -> Iterator[_Row]:
 def _aspects(violation: Violation) -> Iterable[str]:
     """Which columns of the table a finding is about, by the hundreds of its rule."""
     return {"MUP1": ("init",), "MUP2": ("multiplier",), "MUP3": ("lr",)}.get(violation.rule[:4], ())
-
-
-def _asset(name: str) -> str:
-    return (_PAGE / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    made.filters |= {"power": power, "number": number, "location": location, "shape": _shape, "finite": _finite,
-                     "product": math.prod}  # fmt: skip
-    made.tests |= {"open": _opens}
-    return made
-
-
-def _finite(value: float) -> float:
-    """A number to sort by: a zero initialization comes before all others."""
-    return max(-1e9, min(1e9, value))
-
-
-def _shape(row: TensorRow) -> str:
-    return "×".join(map(str, row.shape)) or "()"
-
-
-def _opens(box: Box) -> bool:
-    """Whether a box is shown open: where something below it is wrong, or it holds few."""
-    return bool(box.pinned) or len(box.children) < 4

@@ -38,6 +38,11 @@ class Box:
         below = [number for child in self.children.values() for number in child.pinned]
         return sorted({*self.findings, *below})
 
+    @property
+    def opens(self) -> bool:
+        """Whether it is shown open: where something below it is wrong, or it holds few."""
+        return bool(self.pinned) or len(self.children) < 4
+
 
 def module_map(report: Report) -> Box:
     """The model as a box of boxes."""

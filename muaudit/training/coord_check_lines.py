@@ -19,10 +19,7 @@ _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 def check_lines(run: Measurement, verdict: CheckVerdict) -> Iterator[Line]:
     """The report for people."""
     yield line((run.describe, BOLD), hang=2)
-    sizes = ", ".join(map(str, run.widths))
-    amount = f"{_count(run.steps, 'step')}, {_count(run.seeds, 'seed')}"
-    rate = f", lr {run.lr:g}" if run.lr else ""
-    yield line(f"{run.axis}s {sizes}, {amount}, {run.device} {run.dtype}, {run.optimizer}{rate}", hang=2)
+    yield line(setup_line(run), hang=2)
     for notice in run.notices:
         yield line((f"note: {notice}", WARNING), hang=2)
     yield line()
@@ -39,7 +36,16 @@ def check_lines(run: Measurement, verdict: CheckVerdict) -> Iterator[Line]:
     yield from _chart(verdict, run.steps)
 
 
-def _count(number: int, what: str) -> str:
+def setup_line(run: Measurement) -> str:
+    """`widths 64, 128, 4 steps, 3 seeds, cpu fp32, adamw (default)`."""
+    sizes = ", ".join(map(str, run.widths))
+    amount = f"{count(run.steps, 'step')}, {count(run.seeds, 'seed')}"
+    rate = f", lr {run.lr:g}" if run.lr else ""
+    return f"{run.axis}s {sizes}, {amount}, {run.device} {run.dtype}, {run.optimizer}{rate}"
+
+
+def count(number: int, what: str) -> str:
+    """`1 step`, `2 steps`."""
     return f"{number} {what}" + "s" * (number != 1)
 
 
@@ -55,7 +61,7 @@ def _table(title: str, judged: list[JudgedActivation]) -> Iterator[Line]:
         a = each.activation
         where = f"{_short(a.file)}:{a.line}" if a.file else "-"
         change = _change(each), _predicted_change(a)
-        rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, *_why(each)])
+        rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, *why(each)])
     yield from columns(rows, indent=2, hang=4)
     if len(judged) > len(found[:SHOWN]):
         yield line((f"and {len(judged) - len(found[:SHOWN])} more; --format json has them all", DIM), indent=2)
@@ -85,7 +91,7 @@ def _chart(verdict: CheckVerdict, steps: int) -> Iterator[Line]:
     if not named:
         return
     yield line()
-    yield line((f"slope of the change after {_count(steps, 'step')}, from −1 to +1", BOLD))
+    yield line((f"slope of the change after {count(steps, 'step')}, from −1 to +1", BOLD))
     wide = max(len(each.activation.name) for each, _ in named[:CHARTED])
     for each, slope in named[:CHARTED]:
         place = min(20, max(0, round((slope.fit.slope + 1) * 10)))
@@ -99,7 +105,7 @@ def _chart(verdict: CheckVerdict, steps: int) -> Iterator[Line]:
         yield line((f"and {len(named) - CHARTED} more", DIM), indent=2)
 
 
-def _why(each: JudgedActivation) -> tuple[str, str]:
+def why(each: JudgedActivation) -> tuple[str, str]:
     """`step 4: +1.81 ±0.05` and the slopes that are allowed."""
     worst = each.worst
     if each.non_finite or worst is None:

@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .drawn import distinct, entry, in_words, limits, named, shown_steps, sizes_of, spread
+from ..page.spread import spread
+from .drawn import KINDS, distinct, entry, in_words, limits, named, shown_steps, sizes_of
 from .measurement import Measurement
 from .verdict import CheckVerdict, JudgedActivation
 
 FORMATS = (".png", ".svg", ".pdf")
 STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":", "stream": "-", "added": "--", "inside": ":"}
-_KINDS: dict[str, dict[str, str]] = {
-    "width": {"hidden": "hidden", "output": "output", "logits": "attention logits"},
-    "depth": {"stream": "the stream", "added": "what blocks add to it", "inside": "inside of blocks"},
-}
 _OFFENCE = "#b3141b"
 _LIGHTEST = 0.85  # of the colour map: what is lighter is lost on white paper
 _MANY = 60
@@ -152,7 +149,7 @@ def _key(foot: Any, axis: str) -> None:
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in _KINDS[axis].items()]
+    handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in KINDS[axis].items()]
     for depth, text in ((0.0, "first"), (0.5, "in the middle"), (1.0, "last in the forward pass")):
         handles.append(Line2D([], [], color=colormaps["viridis"](_LIGHTEST * depth), linewidth=4, label=text))
     foot.legend(handles=handles, loc="center", ncols=6, frameon=False, handlelength=2.2, columnspacing=1.4)

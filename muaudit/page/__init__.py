@@ -1,0 +1,1 @@
+"""HTML pages that need no network: their document, their charts, their templates."""

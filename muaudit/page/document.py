@@ -1,0 +1,88 @@
+"""One HTML page that needs no network, put together from sections: an audit, a coordinate check, a sweep, a plan.
+
+Everything that comes from the user's code is escaped by the template engine; scripts and styles are the page's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jinja2
+from markupsafe import Markup
+
+from muaudit.findings.power import number, power
+from muaudit.locations import location
+
+_PAGE = Path(__file__).with_name("templates")
+Style = Literal["good", "error", "warning", "unknown", "plain"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page. id: unique within it; style: how its verdict is coloured in the list of parts."""
+
+    id: str
+    title: str
+    style: Style
+    body: Markup
+
+
+def section(template: str, name: str, title: str, style: Style, **data: Any) -> Section:
+    """A part made of one of the page's templates; it gets `id`, `title` and `style` besides its data."""
+    made = _environment().get_template(template).render(id=name, title=title, style=style, **data)
+    return Section(name, title, style, Markup(made))
+
+
+def whole_page(title: str, sections: Iterable[Section]) -> str:
+    """The document."""
+    return _environment().get_template("page.html").render(
+        title=title, sections=tuple(sections), style=_asset("page.css") + _asset("chart.css"),
+        script=_asset("page.js") + _asset("chart.js"),
+    )  # fmt: skip
+
+
+def framed(page: str, title: str, height: int = 640) -> str:
+    """A page for a notebook's cell: in a frame, so that neither's styles touch the other's."""
+    inside, name = html.escape(page, quote=True), html.escape(title, quote=True)
+    return (f'<iframe srcdoc="{inside}" title="{name}" style="width: 100%; height: {height}px; border: 0" '
+            'sandbox="allow-scripts"></iframe>')  # fmt: skip
+
+
+def _asset(name: str) -> str:
+    return (_PAGE / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    filters: dict[str, Callable[..., Any]] = {
+        "power": power, "number": number, "location": location, "shape": _shape, "finite": _finite,
+        "product": math.prod, "slope": _slope,
+    }  # fmt: skip
+    made.filters |= filters
+    return made
+
+
+def _finite(value: float) -> float:
+    """A number to sort by: a zero initialization comes before all others."""
+    return max(-1e9, min(1e9, value))
+
+
+def _slope(value: float | None) -> str:
+    """`+0.50`, `−∞`, or a dash where there is none."""
+    if value is None:
+        return "-"
+    return ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:+.2f}".replace("-", "−")
+
+
+def _shape(sizes: Sequence[object]) -> str:
+    return "×".join(map(str, sizes)) or "()"
