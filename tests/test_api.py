@@ -52,8 +52,12 @@ def test_a_result_is_short_and_plain_and_a_table(session: dict[str, Any], name: 
     rows = result.rows()
     assert rows
     page = result._repr_html_()
-    assert page.count("<tr>") == 1 + min(len(rows), 60)
-    assert page.count("<table>") == page.count("</table>") == 1
+    if name == "carried":
+        assert page.count("<tr>") == 1 + min(len(rows), 60)
+        assert page.count("<table>") == page.count("</table>") == 1
+    else:  # the page of --format html, in a frame
+        assert page.startswith("<iframe srcdoc=")
+        assert page.count("<") == 2
     pandas = pytest.importorskip("pandas")
     frame = result.to_frame()
     assert isinstance(frame, pandas.DataFrame)

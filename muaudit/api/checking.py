@@ -12,8 +12,10 @@ from ..audit.over_depth import audit_over_depth
 from ..errors import UserError
 from ..findings.model import Report
 from ..jobs.job import AXES
+from ..page.html_document import Section
 from ..parametrizations.profiles import Profile
 from ..plan.plan import Plan
+from ..report.html import audit_section
 from ..report.json import to_dict
 from ..report.layout import Line
 from ..report.terminal import report_lines
@@ -61,6 +63,9 @@ class AuditReport(Shown, Report):
 
     def _lines(self) -> Iterable[Line]:
         return report_lines(self, False, False, False, None)
+
+    def _sections(self) -> list[Section]:
+        return [audit_section(self, "target-1", Path.cwd())]
 
 
 def check(

@@ -8,12 +8,14 @@ from typing import Any
 
 from ..convert.conversion_task import conversion
 from ..convert.output_folder import Conversion, Wanted
-from ..convert.plan_lines import plan_lines
+from ..convert.plan_lines import beside, plan_lines
 from ..convert.plan_sizes import PlanSizes
 from ..errors import UserError
 from ..findings.model import Report
+from ..page.html_document import Section
 from ..parametrizations.profile_file import get_profile
 from ..plan.plan import Plan
+from ..plan.plan_page import plan_section
 from ..report.layout import Line
 from ..targets import resolve
 from ..targets.eager import eagerly
@@ -59,6 +61,9 @@ class Converted(Shown):
 
     def _lines(self) -> Iterable[Line]:
         return plan_lines(self.plan, self.audits)
+
+    def _sections(self) -> list[Section]:
+        return [plan_section(self.plan, beside=beside(self.audits))]
 
 
 def convert(

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..page.html_document import Section
 from ..plan.plan import Plan
 from ..report.layout import Line
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
 from ..training.coord_check_lines import check_lines
+from ..training.coord_check_page import check_sections
 from ..training.document import to_json
 from ..training.measure import measure
 from ..training.measurement import Measurement
@@ -67,6 +69,9 @@ class CoordCheck(Shown):
 
     def _lines(self) -> Iterable[Line]:
         return check_lines(self.measurement, self.verdict)
+
+    def _sections(self) -> list[Section]:
+        return check_sections([(self.measurement, self.verdict)])
 
 
 def coord_check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..page.html_document import Section, framed, whole_page
 from ..report.layout import Line
 from ..tabular import frame, page
 
@@ -40,5 +41,13 @@ class Shown:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.headline}>"
 
+    def to_html(self) -> str:
+        """A page of its own, as `--format html` writes it: one document that needs no network."""
+        return whole_page(self.headline, self._sections())
+
+    def _sections(self) -> list[Section]:
+        """The parts of that page; none where the table is all there is."""
+        return []
+
     def _repr_html_(self) -> str:
-        return page(self.headline, self.rows())
+        return framed(self.to_html(), self.headline) if self._sections() else page(self.headline, self.rows())

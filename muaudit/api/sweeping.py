@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..page.html_document import Section
 from ..report.layout import Line
 from ..suggest import nearest
 from ..sweep.command_task import carry_out_elsewhere
 from ..sweep.result import SweepResult, to_json
 from ..sweep.sweep_lines import sweep_lines
+from ..sweep.sweep_page import sweep_section
 from ..sweep.sweep_plot import plot
 from ..sweep.sweep_request import SweepRequest, check_request
 from ..sweep.sweep_task import carry_out
@@ -68,6 +70,9 @@ class Swept(Shown):
 
     def _lines(self) -> Iterable[Line]:
         return sweep_lines(self.measured, list(self.verdicts))
+
+    def _sections(self) -> list[Section]:
+        return [sweep_section(self.measured, self.verdicts)]
 
 
 def sweep(

@@ -13,19 +13,25 @@ import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import show
+from muaudit.cli.output import terminal_width, write
 from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import bar, progress
+from muaudit.cli.report_files import check_outputs
 from muaudit.cli.request import Flags, request
 from muaudit.convert.plan_sizes import PlanSizes
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.report.layout import Line
+from muaudit.report.render import to_text
+from muaudit.suggest import nearest
+from muaudit.visible import visible
 
 if TYPE_CHECKING:
     from muaudit.cli.request import Flags
     from muaudit.jobs.job import Job
+
+FORMATS = ("rich", "html")
 
 
 @guarded
@@ -125,6 +131,8 @@ def convert(
             help="The lines to paste are for this way to train: plain, trainer, accelerate, lightning or fsdp2.",
         ),
     ] = "plain",
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich or html.")] = "rich",
+    output: flag.ReportFile = None,
     config: flag.Config = None,
     isolated: flag.Isolated = False,
     timeout: flag.Timeout = None,
@@ -133,6 +141,9 @@ def convert(
     """Plan the conversion to µP, and convert checkpoints. Scales are applied from outside: no model is rewritten."""
     from muaudit.convert.output_folder import Wanted
 
+    if format_ not in FORMATS:
+        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_outputs([output], [target, state_dict, from_, optimizer_state])
     job = _job(
         Flags(
             target, probes or (), set_ or (), input_ or (), optimizer, profile=profile, seed=seed, config=config,
@@ -153,10 +164,14 @@ def convert(
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
-    task = Task(job.shown, "muaudit.convert.conversion_task:converted", (job, sizes, formulation, wanted))
+    task = Task(
+        job.shown, "muaudit.convert.conversion_task:converted", (job, sizes, formulation, wanted, format_ == "html")
+    )
     with _shown(f"converting {job.shown}", f"writing {out}") as told:
         done = run_task(task, patience=patience(timeout, config, isolated), progress=told)
-    show(rebuilt(Line, each) for each in done["lines"])
+    lines = [rebuilt(Line, each) for each in done["lines"]]
+    columns = terminal_width() if output is None else None
+    write(visible(str(done["page"])) if format_ == "html" else to_text(lines, columns), output)
     return int(done["code"])
 
 

@@ -23,12 +23,13 @@ from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
 from muaudit.suggest import nearest
 from muaudit.sweep.sweep_request import PLANNED, SweepRequest, check_request, frugal
+from muaudit.visible import visible
 
 if TYPE_CHECKING:
     from muaudit.sweep.sweep_request import SweepRequest
     from muaudit.sweep.whole_sweep import Progress
 
-FORMATS = ("rich", "json", "csv")
+FORMATS = ("rich", "json", "csv", "html")
 PRELOAD = (*AUDIT, "muaudit.sweep.sweep_task")
 
 
@@ -160,7 +161,7 @@ def sweep(
             metavar="FILE", help="Draw losses along training, a curve a width, at the narrowest one's best lr."
         ),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json or csv.")] = "rich",
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="rich, json, csv or html.")] = "rich",
     output: flag.ReportFile = None,
     timeout: flag.Timeout = None,
     debug: flag.Debug = False,
@@ -228,6 +229,10 @@ def _run(
         from muaudit.sweep.sweep_lines import sweep_lines
 
         text = to_text(sweep_lines(measured, verdicts), terminal_width() if output is None else None)
+    elif format_ == "html":
+        from muaudit.sweep.sweep_page import sweep_page
+
+        text = visible(sweep_page(measured, verdicts))
     else:
         from muaudit.sweep.result import to_csv, to_json
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -18,8 +18,10 @@ from ..findings.model import Report, SourceFix
 from ..isolation.child import alive, tell
 from ..isolation.plain_data import plain
 from ..jobs.job import Job
+from ..page.html_document import whole_page
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
+from ..plan.plan_page import plan_section
 from ..plan.planned import planned
 from ..plan.scales import Hook
 from ..report.layout import Line
@@ -32,14 +34,14 @@ from .base_init import base_init
 from .known_model import with_model
 from .loading import loading_lines
 from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
-from .plan_lines import paste_lines, plan_lines
+from .plan_lines import beside, paste_lines, plan_lines
 from .plan_sizes import PlanSizes
 from .planner import make_plan
 from .source_edits import source_diff, source_fixes
 
 
-def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted) -> dict[str, Any]:
-    """Plan and write. `lines` to show, and the exit `code`, as plain data.
+def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted, html: bool = False) -> dict[str, Any]:
+    """Plan and write. `lines` to show, and the exit `code`, as plain data; html: a whole `page` besides.
 
     Raises:
         UserError: the target cannot be planned for, or the files cannot be written.
@@ -49,7 +51,14 @@ def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted) -> d
         _announce(output)
         verified = output.write(_Told(output.total if output.transfer else 0).advance)
         lines = [plain(each) for each in _lines(output, after, verified, edits)]
-    return {"lines": lines, "code": max(each.exit_code(False) for each in after)}
+        page = _page(output, after, verified) if html else ""
+    return {"lines": lines, "code": max(each.exit_code(False) for each in after), "page": page}
+
+
+def _page(output: Conversion, after: Sequence[Report], verified: Verified | None) -> str:
+    """The plan as a document, with what is to be pasted or was written."""
+    below = tuple(line.text for line in _below(output, verified))
+    return whole_page(output.plan.target, [plan_section(output.plan, beside=beside(after, below))])
 
 
 def _announce(output: Conversion) -> None:
@@ -122,9 +131,15 @@ def conversion(
 def _lines(
     output: Conversion, after: Iterable[Report], verified: Verified | None, edits: Mapping[Hook, SourceFix]
 ) -> Iterator[Line]:
-    plan, out = output.plan, output.wanted.out
+    plan = output.plan
     init = base_init(output.target, plan) if plan.m != 1.0 else None
     yield from plan_lines(plan, after, edits, source_diff(edits), init.in_words() if init is not None else "")
+    yield from _below(output, verified)
+
+
+def _below(output: Conversion, verified: Verified | None) -> Iterator[Line]:
+    """What was written, and what to paste."""
+    plan, out = output.plan, output.wanted.out
     if output.transfer is None:
         yield from paste_lines(plan, out, output.starts, output.why_not, output.wanted.way)
     else:

@@ -9,6 +9,7 @@ from ..findings.model import Report
 from ..findings.names import named
 from ..plan.plan import Plan
 from ..plan.plan_data import part_in_words, power_in_words, ratios_in_words, scales_in_words
+from ..plan.plan_page import Beside
 from ..plan.scales import Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from .ways import pasted
@@ -89,6 +90,13 @@ def _verdict(after: Report) -> Iterable[Line]:
         line(f"{v.rule} {v.pattern or v.message}: found {v.found}, expected {v.expected}", indent=2) for v in errors
     ]
     return lines + [line(f"{u.name}: {u.reason}", indent=2) for u in after.unanalysed]
+
+
+def beside(after: Iterable[Report], below: tuple[str, ...] = ()) -> Beside:
+    """The same verdicts for a page. below: what to paste, shown as it is."""
+    listed = list(after)
+    right = all(not each.count("error") and not each.unanalysed for each in listed)
+    return Beside("; ".join(next(iter(_verdict(each))).text for each in listed), "good" if right else "warning", below)
 
 
 def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str, way: str) -> Iterator[Line]:

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..tabular import frame, page
+from ..page.html_document import framed
+from ..tabular import frame
 from .apply import apply_, install_hooks, scale_
 from .groups import param_groups, refine
 from .move import move_
 from .plan_data import described, headline, plan_data, rows
+from .plan_page import plan_page
 from .plan_watch import PlanWatch, watch
 from .run_as_planned import RunAsPlanned, verify
 from .scales import Scales
@@ -46,7 +48,7 @@ class Plan(Scales):
         return f"<Plan {self.headline}>"
 
     def _repr_html_(self) -> str:
-        return page(self.headline, self.rows())
+        return framed(plan_page(self), self.headline)
 
     def apply_(self, model: nn.Module, *, force: bool = False) -> nn.Module:
         """Scale the initialization of `model` in place and install the forward multipliers. Returns the model.

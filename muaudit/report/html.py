@@ -13,7 +13,7 @@ from typing import Any
 from muaudit.findings.model import Report, Step, TensorRow, Violation, target_name
 from muaudit.fixes.edited import diff_text
 from muaudit.locations import excerpt, location
-from muaudit.page.document import Section, Style, section, whole_page
+from muaudit.page.html_document import Section, Style, section, whole_page
 from muaudit.report.folding import folded_unanalysed
 from muaudit.report.listing import Run
 from muaudit.report.module_map import module_map

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from .gap import gap, gap_words
 from .ranges import shown
 from .result import SweepResult
 from .sweep_verdict import Status, SweepVerdict, at
-from .sweep_words import cost_words, larger, title
+from .sweep_words import cost_words, drift_words, larger, title
 
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 _YES: dict[Status, str] = {"pass": "yes", "fail": "no", "undecided": "unknown"}
@@ -50,7 +49,7 @@ def _verdict(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
     yield from columns(
         [[curves.along, f"best {curves.knob}", "log2", "loss", *_value_heads(verdict)], *_rows(verdict)], indent=2
     )
-    yield line(_drift(verdict), indent=2, hang=2)
+    yield line(drift_words(verdict), indent=2, hang=2)
     yield line(cost_words(verdict), indent=2, hang=2)
     yield line(
         f"{larger(curves)} is better: ",
@@ -97,13 +96,3 @@ def _loss(value: float, diverged: int) -> str:
     if np.isnan(value) or np.isinf(value):
         return "" if np.isnan(value) else "diverged"
     return f"{value:.4g}" + (f" ({diverged} diverged)" if diverged else "")
-
-
-def _drift(verdict: SweepVerdict) -> str:
-    if math.isnan(verdict.drift):
-        return f"drift over {verdict.curves.along}s: unknown"
-    sign = "at least " if verdict.at_least else ""
-    return (
-        f"drift over {verdict.curves.along}s: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
-        f"(×{2**verdict.drift:.3g})"
-    )

@@ -43,6 +43,7 @@ def plot(measured: SweepResult, verdicts: Sequence[SweepVerdict], path: Path) ->
                     _panel(panel, measured, drawn[variant])
             row[0].set_ylabel("training loss")
             _limits(row, list(drawn.values()))
+            row[0].set_xlim(*_run(list(drawn.values())))
         grid[0][-1].legend(title=measured.width_name, fontsize=8, title_fontsize=8, frameon=False, loc="upper left",
                            bbox_to_anchor=(1.0, 1.0))  # fmt: skip
         try:
@@ -67,6 +68,10 @@ def _panel(panel: Any, measured: SweepResult, verdict: SweepVerdict) -> None:
                 [optimum.place], [optimum.loss], xerr=[optimum.error], color=colour, marker="*", markersize=11,
                 markeredgecolor="black", markeredgewidth=0.6, capsize=2, elinewidth=1.0, zorder=4,
             )  # fmt: skip
+        lost = axis[np.isfinite(axis) & (curves.diverged()[place] > 0)]
+        if lost.size:
+            panel.plot(lost, [0.985 - 0.035 * place] * len(lost), "x", color=colour, markersize=4, markeredgewidth=1.2,
+                       transform=panel.get_xaxis_transform(), label="_diverged")  # fmt: skip
     panel.set_xlabel(_label(curves.knob))
     panel.grid(True, linewidth=0.4, alpha=0.4)
     panel.set_title(_title(measured, verdict), fontsize=8, color=_COLOUR[verdict.status])
@@ -95,14 +100,31 @@ def _label(knob: str) -> str:
 
 
 def _limits(row: Any, verdicts: Sequence[SweepVerdict]) -> None:
-    """Losses far above all others are cut off: what matters lies near the minima."""
+    low, high, logarithmic = seen_losses(verdicts)
+    row[0].set_ylim(low, high)
+    if logarithmic:
+        row[0].set_yscale("log")
+
+
+def _run(verdicts: Sequence[SweepVerdict]) -> tuple[float, float]:
+    """The values that were run, with a little room: the error of an optimum must not stretch the axis."""
+    places = [x for verdict in verdicts for x in verdict.curves.axis if np.isfinite(x)]
+    low, high = min(places, default=0.0), max(places, default=1.0)
+    room = 0.04 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def seen_losses(verdicts: Sequence[SweepVerdict]) -> tuple[float, float, bool]:
+    """The ends of the axis of losses, and whether it is logarithmic.
+
+    Losses far above all others are cut off: what matters lies near the minima.
+    """
     losses = np.concatenate([verdict.curves.means().ravel() for verdict in verdicts])
     losses = losses[np.isfinite(losses)]
     if not losses.size:
-        return
+        return 0.0, 1.0, False
     low, high = float(losses.min()), float(np.quantile(losses, 0.95))
     if low > 0 and high > LOGARITHMIC * low:
-        row[0].set_yscale("log")
-        row[0].set_ylim(low / 1.2, high * 1.2)
-    else:
-        row[0].set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low) or high + 1.0)
+        return low / 1.2, high * 1.2, True
+    room = 0.06 * (high - low)
+    return low - room, high + (room or 1.0), False

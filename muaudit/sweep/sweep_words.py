@@ -36,6 +36,17 @@ def cost_words(verdict: SweepVerdict) -> str:
     return f"{what}: {share_words(verdict.lost, verdict.seeds)}"
 
 
+def drift_words(verdict: SweepVerdict) -> str:
+    """`drift over widths: 0.50 ± 0.25 factors of two (×1.42)`."""
+    if math.isnan(verdict.drift):
+        return f"drift over {verdict.curves.along}s: unknown"
+    sign = "at least " if verdict.at_least else ""
+    return (
+        f"drift over {verdict.curves.along}s: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
+        f"(×{2**verdict.drift:.3g})"
+    )
+
+
 def larger(curves: Curves) -> str:
     """`wider`, or `deeper`."""
     return "wider" if curves.along == "width" else "deeper"

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..locations import location
 from ..page.chart import Chart, Curve, Dash, Frame, Point, Scale, drawn, powers_of_ten
-from ..page.document import Section, Style, section, whole_page
+from ..page.html_document import Section, Style, section, whole_page
 from .coord_check_lines import count, setup_line, why
 from .drawn import KINDS, distinct, in_words, named, sizes_of
 from .measurement import Array, Measurement

@@ -15,8 +15,8 @@ for (const section of document.querySelectorAll(".target")) {
   const show = () => {
     const wanted = filter.value.trim().toLowerCase();
     for (const row of rows) {
-      const text = (row.cells[0].querySelector("code").textContent + " " + row.cells[2].textContent).toLowerCase();
-      row.hidden = !text.includes(wanted) || (wrong.checked && !row.classList.contains("off"));
+      const text = [row.cells[0].querySelector("code"), row.cells[1], row.cells[2]].map((each) => each.textContent).join(" ");
+      row.hidden = !text.toLowerCase().includes(wanted) || (wrong?.checked && !row.classList.contains("off"));
     }
   };
   filter?.addEventListener("input", show);
@@ -33,11 +33,31 @@ for (const section of document.querySelectorAll(".target")) {
     }
   });
 
+  const sizes = [...section.querySelectorAll("[data-size]")];
+  const tuned = section.querySelector("[data-tuned]");
+  const shown = (number) => (number === 0 || (Math.abs(number) >= 1e-3 && Math.abs(number) < 1e4) ? String(Number(number.toPrecision(3))) : number.toExponential(2));
+  const scale = () => {
+    const ratios = { width: 1, depth: 1 };
+    for (const each of sizes) {
+      const size = Number(each.dataset.sizes.split(",")[Number(each.value)]);
+      each.closest("label").querySelector("output").textContent = String(size);
+      each.setAttribute("aria-valuetext", String(size));
+      ratios[each.dataset.size] = size / Number(each.dataset.base);
+    }
+    for (const span of section.querySelectorAll("[data-over-width]")) {
+      const factor = ratios.width ** Number(span.dataset.overWidth) * ratios.depth ** Number(span.dataset.overDepth);
+      const number = span.dataset.rate === undefined ? factor : factor * Number(tuned.value);
+      span.closest("td").dataset.value = String(number);
+      span.textContent = shown(number);
+    }
+  };
+  for (const each of [...sizes, tuned]) each?.addEventListener("input", scale);
+
   const value = (row, column) => {
     const cell = row.cells[column];
     return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
   };
-  section.querySelectorAll("thead th").forEach((head, column) => {
+  section.querySelectorAll("table").forEach((table) => [...table.tHead.rows[0].cells].forEach((head, column) => {
     head.querySelector("button").addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       for (const each of head.parentElement.cells) each.removeAttribute("aria-sort");
@@ -47,7 +67,7 @@ for (const section of document.querySelectorAll(".target")) {
         if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
         return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
       };
-      body.append(...rows.sort(order));
+      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));
     });
-  });
+  }));
 }
