@@ -120,7 +120,9 @@ def convert(
     emit: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Write the plan as rules for torchtitan, olmo-core, automodel or json. Repeatable."
+            metavar="NAME",
+            help="Write the plan as rules for megatron, megatron-bridge, torchtitan, automodel, olmo-core, trainer, "
+            "deepspeed, cerebras or json. Repeatable.",
         ),
     ] = None,
     for_: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ..reading import Malformed, parse_yaml, read_text
 from ..targets.base_shapes import bsh_text
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
-from .framework_rules import check_framework, emitted
+from .frameworks.emitted import check_framework, emitted
 from .initial_weights import nbytes, write_fresh
 from .python_module import module_text
 from .ways import check_way
@@ -118,7 +118,7 @@ class Conversion:
     transfer: CheckpointTransfer | None = None
     model: Skeleton | None = None
     total: int = field(default=0)
-    rules: tuple[tuple[str, str], ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, advance: Callable[[int], None]) -> Verified | None:
         """Write the folder in one step; with `--verify`, only if the outputs agree.
@@ -147,7 +147,7 @@ class Conversion:
         return chosen and self.full is not None and not self.why_not
 
     def _emit(self, folder: Path) -> None:
-        for name, text in self.rules:
+        for name, text in self.rules.items():
             (folder / name).write_text(text, encoding="utf-8")
         if self.wanted.emit_python:
             (folder / MODULE).write_text(module_text(self.plan, Path(MODULE).stem), encoding="utf-8")
@@ -184,7 +184,7 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
     """
     if wanted.emit_bsh and plan.depth_name:
         raise UserError("base shapes know of width alone, this plan goes over depth", "leave --emit-bsh out")
-    rules = tuple(emitted(plan, name, _names(full, plan)) for name in wanted.emit)
+    rules = {file: text for name in wanted.emit for file, text in emitted(plan, name, _names(full, plan)).items()}
     if wanted.state_dict is None:
         output = Conversion(target, full, why_not or _too_large(full, plan), plan, wanted, rules=rules)
         return replace(output, total=_size(full, plan)) if output.starts and full is not None else output

@@ -1,0 +1,1 @@
+"""Training frameworks: a plan as each one's own rules. One file a framework; `all_frameworks` lists them."""
