@@ -6,6 +6,7 @@ A row of a hidden weight starts like n^-1/2 (TP5 Table 3, arXiv 2203.03466), one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +23,14 @@ BASE = 32
 class Fused(nn.Module):
     """Features that grow beside eight states that do not, made by one layer."""
 
-    def __init__(self, width: int, states: int = 8, start: float = 0.0, split: str = "split") -> None:
+    def __init__(
+        self, width: int, states: int = 8, start: float = 0.0, split: str = "split", factor: float = 0.0,
+        bias: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.sizes, self.split = (width // 4, states), split
+        self.sizes, self.split, self.factor = (width // 4, states), split, (width / BASE) ** factor
         self.embed = nn.Linear(8, width, bias=False)
-        self.proj = nn.Linear(width, sum(self.sizes), bias=False)
+        self.proj = nn.Linear(width, sum(self.sizes), bias=bias)
         self.head = nn.Linear(width // 4, 4, bias=False)
         self.mix = nn.Linear(states, 4, bias=False)
         with torch.no_grad():
@@ -39,7 +43,7 @@ class Fused(nn.Module):
             features, states = made[..., : self.sizes[0]], made[..., self.sizes[0] :]
         else:
             features, states = made.split(self.sizes, dim=-1)
-        return self.head(torch.tanh(features)) + self.mix(torch.tanh(states))
+        return self.head(torch.tanh(features)) + self.mix(torch.tanh(states * self.factor))
 
 
 def adam(model: nn.Module) -> torch.optim.Optimizer:
@@ -100,7 +104,69 @@ def test_where_a_readout_may_start_as_a_hidden_weight_its_rows_may_too() -> None
 
 
 def test_under_sgd_the_rows_need_a_learning_rate_of_their_own() -> None:
-    report = audited(lambda n: Fused(n, start=-0.5), optimizer=sgd)
-    assert told(report) == [("MUP508", "advice", ("proj.weight",))]
-    found = next(v for v in report.violations if v.rule == "MUP508")
-    assert "learning rate of a readout" in found.fix
+    found = next(v for v in audited(lambda n: Fused(n, start=-0.5), optimizer=sgd).violations if v.severity == "error")
+    assert (found.rule, found.tensors, found.expected) == ("MUP303", ("proj.weight",), "n^-1")
+    assert "outputs 16 to 24" in found.message
+    assert "a layer of their own" in found.fix
+
+
+def test_under_sgd_a_constant_on_the_rows_does_instead() -> None:
+    """λ + 2μ = −1 with λ = 0, and s + μ = −1 with s = −1/2, both for μ = −1/2 (TP5 Lemma J.1)."""
+    assert told(audited(lambda n: Fused(n, factor=-0.5), optimizer=sgd)) == []
+
+
+@pytest.mark.parametrize(("factor", "slope"), [(0.0, 1.0), (-0.5, 0.0)])
+def test_what_training_does_to_the_rows_under_sgd(factor: float, slope: float) -> None:
+    """What the loss reads of the states changes like n, and with the constant not at all with n."""
+    changes = []
+    for width in (128, 2048):
+        total = 0.0
+        for seed in range(4):
+            torch.manual_seed(seed)
+            model, x = Fused(width, factor=factor, start=0.0 if factor else -0.5), torch.randn(2, 5, 8)
+            optimizer, target = sgd(model), torch.randn(2, 5, 4)
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.01
+            before = model.proj(torch.tanh(model.embed(x)))[..., width // 4 :]
+            (model(x) - target).square().mean().backward()
+            optimizer.step()
+            after = model.proj(torch.tanh(model.embed(x)))[..., width // 4 :]
+            total += float(((after - before) * model.factor).detach().square().mean().sqrt())
+        changes.append(total)
+    assert math.log(changes[1] / changes[0]) / math.log(16) == pytest.approx(slope, abs=0.25)
+
+
+def test_rows_that_grow_at_initialization_are_an_error() -> None:
+    found = [v for v in audited(lambda n: Fused(n, start=0.5)).violations if v.severity == "error"]
+    assert [(v.rule, v.tensors, v.found) for v in found] == [("MUP103", ("proj.weight",), "n^0")]
+    assert "outputs 16 to 24" in found[0].message
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_many_rows_of_another_size_do_not_hide_what_the_others_start_like(bias: bool) -> None:
+    """64 rows of 1/n beside n/4 of n^-1/2: the whole is no power of the width, each of the two is one."""
+
+    def build(width: int) -> nn.Module:
+        model = Fused(width, states=64, start=-0.5, bias=bias)
+        if bias:
+            nn.init.zeros_(model.proj.bias)
+        return model
+
+    report = audited(build)
+    assert told(report) == []
+    assert next(row for row in report.tensors if row.name == "proj.weight").init_exponent == -0.5
+    assert report.verdict == "mup"
+
+
+def test_a_constant_on_some_outputs_is_a_mistake_of_these_rows() -> None:
+    """Under Adam their change then falls like n^-1/2: λ + μ = −3/2, where −1 is needed."""
+    found = [v for v in audited(lambda n: Fused(n, factor=-0.5)).violations if v.severity == "error"]
+    assert [v.tensors for v in found] == [("proj.weight",)]
+    assert "outputs 16 to 24" in found[0].message
+
+
+def test_one_rate_for_everything_is_one_finding_of_the_whole_weight() -> None:
+    found = audited(Fused, optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)).violations
+    of_fused = [v for v in found if v.severity == "error" and "proj.weight" in v.tensors]
+    assert [v.rule for v in of_fused] == ["MUP301"]
+    assert "outputs" not in of_fused[0].message

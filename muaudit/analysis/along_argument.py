@@ -138,7 +138,9 @@ def read_along(target: Target, seed: int = SEED) -> ArgumentReading:
 
         draws = Redraws(built, seed + DRAWS, {probe: (model, seed) for probe, model in enumerate(alike)})
         fans = growing_dims(alike, aligned)
-        inits = canonical(measure(alike, draws, aligned.sizes.unit, fans), aligned)
+        inits = canonical(
+            measure([dict(model.named_parameters()) for model in alike], draws, aligned.sizes.unit, fans), aligned
+        )
         program = lower(aligned, starts_of(inits))
     groups = repeated(narrow.recording.params.keys(), wide.recording.params.keys())
     shapes = {name: tuple(p.shape) for name, p in alike[1].named_parameters(remove_duplicate=False)}

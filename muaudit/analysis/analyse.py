@@ -104,6 +104,9 @@ def analyse(
         )
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     found = with_consequences(scaling.discrepancies, scaling.judged, scaling.program, prediction)
+    if scaling.apart is not None and any(d.rows for d in found):
+        of_rows = predict(scaling.apart.program, scaling.inits, scaling.trained)
+        found = with_consequences(found, scaling.of_rows, scaling.apart.program, of_rows)
     scaling = replace(scaling, discrepancies=tuple(found))
     return Analysis(
         target, axis, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model),

@@ -30,10 +30,11 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         self.aliases = aliases
         self.symbol = symbol
         self.uses: dict[str, list[Judged]] = {}
-        for judged in scaling.judged:
+        for judged in (*scaling.judged, *scaling.of_rows):
             if judged.use.tensor:
                 self.uses.setdefault(judged.use.tensor, []).append(judged)
-        self.followers = readers_of(scaling.program.values)
+        apart = scaling.apart.program.values if scaling.apart is not None else ()
+        self.followers = {**readers_of(apart), **readers_of(scaling.program.values)}
 
     def __getitem__(self, name: str) -> tuple[Step, ...]:
         own = self.aliases.get(name, name)
@@ -96,7 +97,11 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
                 "from the graph: which sums the blocks repeat, and what makes each of their terms",
             )
         dims = f"contracted dim {self._power(j.use.e_in)}, its own other dims {self._power(j.use.e_out)}"
-        return f"used as {j.use.role}: {dims}", "role from the graph: which dims are summed over, which are produced"
+        rows = f", its outputs {j.use.rows.replace(':', ' to ')} alone" if j.use.rows else ""
+        return (
+            f"used as {j.use.role}{rows}: {dims}",
+            "role from the graph: which dims are summed over, which are produced",
+        )
 
     def _path(self, value: Value) -> Iterator[Step]:
         """What happens to the product until something fixes its size."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from ..errors import UserError
 from ..findings.discrepancy import Discrepancy
 from ..judge.blame import Blame
 from ..judge.edits import Judged
 from ..judge.explanation import Explanation, Measured
 from ..optimizers.trained import Trained
 from ..program.lower import Program, lower
+from ..program.row_parts import TakenApart, taken_apart
 from ..program.starts import Starts
 from ..solve.uses import Ideal
 from ..trace.align import Aligned
@@ -39,6 +41,9 @@ class Scaling:
     judged: tuple[Judged, ...]
     discrepancies: tuple[Discrepancy, ...]
     accounts: Mapping[str, Account]  # what became of every parameter
+    apart: TakenApart | None = None  # the program in which rows that are used by themselves are parameters
+    row_inits: Mapping[str, Init] = field(default_factory=dict)  # of these rows
+    of_rows: tuple[Judged, ...] = ()  # the uses of such rows
 
 
 def derive(
@@ -58,16 +63,52 @@ def derive(
     in doubt.
     """
     aligned = align(None)
-    inits = known(
-        canonical(measure(models, draws, aligned.sizes.unit, growing_dims(models, aligned)), aligned), aligned
-    )
-    program = read(settled(aligned, starts_of(inits), align, third))
+    named = [dict(model.named_parameters()) for model in models]
+    inits = known(canonical(measure(named, draws, aligned.sizes.unit, growing_dims(models, aligned)), aligned), aligned)
+    lowered = settled(aligned, starts_of(inits), align, third)
+    apart = taken_apart(lowered)
+    row_inits = measure_rows(apart, named, draws) if apart is not None else {}
+    inits = {**inits, **_of_most_rows(apart, row_inits)}
+    program = read(lowered)
     trained = canonical(trained, aligned)
     found, discrepancies = judged(program, Measured(inits, trained, readout_bound))
+    of_rows: tuple[Judged, ...] = ()
+    if apart is not None:
+        by_rows, discrepancies = judged(read(apart.program), Measured({**inits, **row_inits}, trained, readout_bound))
+        of_rows = tuple(j for j in by_rows.judged if j.use.rows)
     return Scaling(
         program.aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
-        accounts(program, found.ideal),
+        accounts(program, found.ideal), apart, row_inits, of_rows,
     )  # fmt: skip
+
+
+def measure_rows(
+    apart: TakenApart,
+    named: Sequence[Mapping[str, torch.Tensor]],
+    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
+) -> dict[str, Init]:
+    """The inits of rows that are used by themselves, by the names that they go by."""
+    aligned = apart.program.aligned
+    names: dict[str, str] = {}  # of a shared parameter, the one that is drawn
+    for name, node in aligned.narrow.params.items():
+        if name in named[0]:
+            names.setdefault(node.meta["param"], name)
+
+    def rows(parameters: Mapping[str, torch.Tensor], probe: int) -> dict[str, torch.Tensor]:
+        return {key: part.of(parameters[names[part.tensor]], probe) for key, part in apart.parts.items()}
+
+    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+        if probe > 1:
+            raise UserError("which rows are used by themselves is known at two probes alone")
+        return rows(draws(probe, number), probe)
+
+    return measure([rows(each, probe) for probe, each in enumerate(named)], drawn, aligned.sizes.unit, {})
+
+
+def _of_most_rows(apart: TakenApart | None, inits: Mapping[str, Init]) -> dict[str, Init]:
+    """What parameters of which some rows are used by themselves start like: as the rows do that grow in number."""
+    parts = sorted(apart.parts.values(), key=lambda part: part.narrow[1] - part.narrow[0]) if apart is not None else ()
+    return {part.tensor: inits[part.name] for part in parts if part.e > 0 and part.name in inits}
 
 
 def settled(

@@ -11,6 +11,7 @@ from torch import fx
 from ..findings.discrepancy import Discrepancy
 from ..judge.explanation import Measured
 from ..program.lower import Program
+from ..program.row_parts import taken_apart
 from ..program.values import ZERO
 from ..solve.predict import predict
 from ..solve.uses import Ideal, Solver
@@ -70,6 +71,10 @@ def deviations(
         return [], ideal
     plain, found = axis.judged(program, Measured(main.inits, main.trained, readout_bound))
     accounts(program, plain.ideal)
+    apart = taken_apart(program)
+    if apart is not None and apart.parts.keys() <= main.row_inits.keys():
+        inits = {**main.inits, **main.row_inits}
+        _, found = axis.judged(apart.program, Measured(inits, main.trained, readout_bound))
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
     new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]

@@ -25,6 +25,9 @@ def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
     uses: dict[str, list[Judged]] = {}
     for judged in scaling.judged:
         uses.setdefault(judged.use.tensor, []).append(judged)
+    of_rows: dict[str, list[Judged]] = {}
+    for judged in scaling.of_rows:
+        of_rows.setdefault(judged.use.tensor, []).append(judged)
     for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
         name = node.meta["param"]
         op = scaling.aligned.by_node[node]
@@ -36,7 +39,7 @@ def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
             name=name,
             shape=op.shape,
             kind=_KINDS[min(infinite, 2)],
-            roles=tuple(dict.fromkeys(j.use.role for j in of_tensor)),
+            roles=tuple(dict.fromkeys(j.use.role for j in (*of_tensor, *of_rows.get(name, ())))),
             dims=tuple("inf" if e > 0 else "fin" for e in op.dims),
             init_exponent=init.exponent if init else None,
             lr_exponent=how.lr_exponent if how else None,

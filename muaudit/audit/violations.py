@@ -32,18 +32,19 @@ def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Viola
 
 def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
     """`d` in the words of its rule, with the profile's severity."""
+    of_rows = d.rows.replace(":", " to ")
     exponents = d.aspect not in _WITHOUT_EXPONENTS
     return Violation(
         rule=rule.code,
         name=rule.name,
         severity=profile.severities.get(rule.code, _severity(d, rule, profile)),
-        message=rule.message(d),
+        message=rule.message(d) + (f", for its outputs {of_rows} alone" if of_rows else ""),
         file=d.file,
         line=d.line,
         tensors=d.tensors,
         found=power(d.found, d.symbol) if exponents else "",
         expected=power(d.expected, d.symbol) if exponents else "",
-        fix=rule.fix(d),
+        fix=rule.fix(d) + (f", for rows {d.rows} of it alone, or as a layer of their own" if of_rows else ""),
         consequence=rule.consequence(d),
         pattern=d.pattern,
         found_exponent=d.found,

@@ -85,6 +85,7 @@ class Discrepancy:
     consequence: what happens, as in "logits grow like n^1/2".
     biased: whether a bias is added to what a readout's weight makes, which a constant on the logits would scale too.
     noun: what the tensor is called where its role alone would mislead (`depthwise kernel`); "" where it does not.
+    rows: of which outputs of a weight alone it holds, at the first probe ("16:24"); all where empty.
     path: where it holds, when it does not on the path that was audited first: "in eval mode".
     """
 
@@ -105,6 +106,7 @@ class Discrepancy:
     module: str = ""
     biased: bool = False
     noun: str = ""
+    rows: str = ""
     path: str = ""
 
     @property

@@ -62,7 +62,7 @@ class Blame:
         if use.kind != "tensor":
             off = _rounded(-phi)
             return Judged(use, phi, None, 0.0, off, None, 0.0, 0.0)
-        init, trained = self.inits.get(use.tensor), self.trained.get(use.tensor)
+        init, trained = self.inits.get(use.drawn), self.trained.get(use.tensor)
         if use.free and init is not None and init.exponent not in (None, ZERO):
             phi = float(init.exponent or 0.0) - use.slack
         required, init_off = self._init_off(use, phi, init)
@@ -85,7 +85,8 @@ class Blame:
         required = phi + use.slack
         bounded = use.role == "output" and not use.normalised
         if bounded:
-            required = phi + (1.0 + self.readout_bound) * use.e_in
+            bound = max(self.readout_bound, -0.5) if use.rows else self.readout_bound  # they start like the rest of it
+            required = phi + (1.0 + bound) * use.e_in
         found = init.exponent if init else None
         known = init is not None and found is not None and found != ZERO and not use.with_other
         if not known or abs(init.raw - required) <= WRONG_INIT_ERRORS * init.error:  # type: ignore[union-attr]

@@ -31,7 +31,7 @@ def discrepancies(
     tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
         j.use.tensor for j in judged if j.use.role == "output"
     }
-    around = _Around(inits, trained, consumers, _shifts_of_modules(judged), _rates_alone(judged))
+    around = _Around(inits, trained, consumers, _shifts_of_modules(judged), _rates_alone(judged), _in_part(judged))
     found = [d for j in _once_per_tensor(judged) for d in _of_use(j, around)]
     found = _of_modules(found, judged)
     found = _readout_biases(found, judged)
@@ -94,6 +94,15 @@ def _rates_alone(judged: Iterable[Judged]) -> frozenset[tuple[Role, float]]:
     )
 
 
+def _in_part(judged: Iterable[Judged]) -> frozenset[str]:
+    """The tensors of which some rows are off by something else than others are, if at all."""
+    offs: dict[str, set[tuple[float, float]]] = {}
+    for j in judged:
+        if j.use.rows:
+            offs.setdefault(j.use.tensor, set()).add((round(j.init_off, 3), round(j.lr_off, 3)))
+    return frozenset(name for name, each in offs.items() if len(each) > 1)
+
+
 @dataclass(frozen=True)
 class _Around:
     """What a finding about one use has to know of the others."""
@@ -103,18 +112,20 @@ class _Around:
     consumers: Mapping[Value, list[Value]]
     shifts: Mapping[str, set[float]]
     rates: frozenset[tuple[Role, float]]
+    in_part: frozenset[str]
 
 
 def _of_use(j: Judged, around: _Around) -> list[Discrepancy]:
     if j.use.kind != "tensor":
         return [_of_contraction(j, around.consumers)]
     use, op = j.use, j.use.value.op
-    init, how = around.inits.get(use.tensor), around.trained.get(use.tensor)
+    init, how = around.inits.get(use.drawn), around.trained.get(use.tensor)
     family = how.family if how else ""
     base = Discrepancy(
         "init", use.role, (use.tensor,), use.tensor, j.init_found or 0.0, j.init_required, op.file, op.line,
         optimizer=family, module=op.module, bound=use.role == "output", values=init.rms if init else (),
         detail="added" if use.role == "scalar" and use.value.kind == "join" else "", noun=noun_of(use),
+        rows=use.rows if use.tensor in around.in_part else "",
     )  # fmt: skip
     shift = _multiplier_shift(j, family, (use.role, round(j.lr_off, 3)) in around.rates)
     if shift is None and not j.init_off and j.init_found in (None, ZERO):  # only its learning rate can show it
@@ -264,7 +275,7 @@ def folded(found: list[Discrepancy]) -> list[Discrepancy]:
     groups: dict[tuple[object, ...], list[Discrepancy]] = {}
     for d in found:
         where = pattern_of(d.tensors[0]) if d.tensors else (d.file, d.line)
-        key = (d.aspect, d.role, where, round(d.found, 3), round(d.expected, 3), d.optimizer, d.detail)
+        key = (d.aspect, d.role, where, round(d.found, 3), round(d.expected, 3), d.optimizer, d.detail, d.rows)
         groups.setdefault(key, []).append(d)
     return [_merged(group) for group in groups.values()]
 

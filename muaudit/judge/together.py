@@ -68,6 +68,8 @@ def united(
 
 def _key(d: Discrepancy) -> tuple[object, ...]:
     """What findings share that are told as one, at least for the tensors of one role."""
+    if d.rows:
+        return (id(d),)
     if d.aspect == "multiplier" and d.tensors and d.line is not None:  # a constant that one line holds
         return (d.file, d.line, d.role, round(d.found, 3), round(d.expected, 3), d.optimizer, d.tied, d.detail)
     if d.aspect not in _ASPECTS or not d.tensors:

@@ -30,11 +30,22 @@ class Use:
     normalised: bool = False  # a norm alone reads the product, so only its change relative to its size counts
     with_other: bool = False  # a factor of a weight whose init is judged with another factor
     alpha: float | None = None  # inside a branch of a stack of L blocks, which adds L^-α; None outside
+    rows: str = ""  # which outputs alone, of a weight that makes some that grow and some that do not
     natural: float = 0.0  # exponent that an entry has by default, for parameters that are sizes of others
+
+    @property
+    def drawn(self) -> str:
+        """The name that its initialization and training go by: the parameter's, and which rows of it."""
+        return row_name(self.tensor, self.rows)
 
     @property
     def slack(self) -> float:
         return self.e_in / 2 if (self.e_out > 0 or self.normalised) and self.e_in > 0 else 0.0
+
+
+def row_name(tensor: str, rows: str) -> str:
+    """The name of some rows of a parameter."""
+    return f"{tensor}[{rows}]" if rows else tensor
 
 
 @dataclass(frozen=True)

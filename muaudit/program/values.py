@@ -43,6 +43,7 @@ class Value:
     weight: bool = field(default=False)  # made of parameters alone
     back: float = 0.0  # how much further a gradient is scaled on its way back through here than the forward says
     note: str = ""
+    rows: str = ""  # param: which outputs of a weight this one makes alone (`row_parts`); all where empty
     open: bool = False  # unknown: says nothing about the size of what it reads either
 
     @property

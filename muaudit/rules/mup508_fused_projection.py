@@ -2,12 +2,12 @@
 
 ## What it does
 Notes a hidden weight of which some rows make what does not grow with the width (states beside step sizes, a fixed
-number of key heads beside queries), where these rows start as large as the others, or are trained by the size of their
-gradients (SGD), which is another one for a readout.
+number of key heads beside queries), where these rows start as large as the others. Everything else about them is judged
+as about any readout.
 
 ## Why is this bad
 What does not grow sums over a dim that does: those rows are a readout. Started like a hidden weight, they put outputs
-of size 1 where training will add aligned ones, and their gradients are larger than those of the rows beside them.
+of size 1 where training will add aligned ones.
 
 ## Example
     self.x_proj = nn.Linear(n, n // 16 + 2 * 16)          # a step size that grows, states that do not
@@ -52,11 +52,7 @@ class FusedProjection(Rule):
         )
 
     def fix(self, d: Discrepancy) -> str:
-        if d.detail == "lr":
-            return "make these rows a layer of their own, with the init and the learning rate of a readout"
         return f"scale the init of these rows by {power(d.expected - d.found)}, or make them a layer of their own"
 
     def consequence(self, d: Discrepancy) -> str:
-        if d.detail == "lr":
-            return "these outputs learn faster than the others, the more so the wider the model"
         return d.consequence or "these outputs start as large as training will make them, and random"

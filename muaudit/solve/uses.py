@@ -68,7 +68,7 @@ class Ideal:
             return round(reduced.const, 6), tuple(terms)
 
         uses = [
-            (use.tensor, use.kind, use.role, use.dims, use.e_in, use.e_out, use.slack, use.c, use.free, use.normalised,
+            (use.drawn, use.kind, use.role, use.dims, use.e_in, use.e_out, use.slack, use.c, use.free, use.normalised,
              use.with_other, use.natural, plain(use.phi))
             for use in self.uses
         ]  # fmt: skip
@@ -139,7 +139,7 @@ class Solver:
             phi = self._first.setdefault(x.name, phi)
         self._used.add(x.name)
         alpha = self.share if how.at in self.program.inside else None
-        self.uses.append(Use(x.name, how.role, how.e_in, how.e_out, phi, how.at, dims=x.dims, alpha=alpha))
+        self.uses.append(Use(x.name, how.role, how.e_in, how.e_out, phi, how.at, dims=x.dims, alpha=alpha, rows=x.rows))
         return phi
 
     def open(self) -> Expr:

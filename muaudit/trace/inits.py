@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
 
 from ..entries import entries
 from ..errors import UserError
@@ -93,18 +92,18 @@ class Init:
 
 
 def measure(
-    models: Sequence[nn.Module],
+    first: Sequence[Mapping[str, torch.Tensor]],
     draws: Callable[[int, int], Mapping[str, torch.Tensor]],
     unit: float,
     fans: Mapping[str, tuple[tuple[float, float], ...]],
 ) -> dict[str, Init]:
     """Init exponents of all parameters.
 
-    draws: `(probe, number)` → parameters, drawn again. fans: raw and ideal growth of dims.
+    first: those of both probes. draws: `(probe, number)` → parameters, drawn again. fans: raw and ideal growth of dims.
 
     Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
     """
-    moments = [_moments(dict(model.named_parameters()), {}) for model in models]
+    moments = [_moments(parameters, {}) for parameters in first]
     seed = 0
     limit = MAX_SEEDS_SMALL if sum(m.count for m in moments[1].values()) < SMALL else MAX_SEEDS
     while (open_ := _undecided(moments, unit)) and seed < limit:
