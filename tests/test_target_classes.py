@@ -51,8 +51,9 @@ def test_a_nanogpt_style_file_as_it_is() -> None:
     assert target.describe == "GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]"
     assert target.optimizer_source == "model method configure_optimizers"
     assert target.axes[0].default == 768
-    assert "n_layer 12 → 2" in notes(target)
-    assert "n_head 12 → 4, then held fixed while n_embd grows: the size of a head grows with it" in notes(target)
+    assert "n_layer = 2 (of 12)" in notes(target)
+    assert "n_head stays 4 while n_embd grows: the size of a head grows with it" in notes(target)
+    assert "n_head = 4 (of 12)" in notes(target)
     made = target.inputs(target.sizes(0))
     assert set(made.kwargs) == {"targets"}
     drive(target)
@@ -75,7 +76,7 @@ def test_settings_and_widths_of_the_user() -> None:
 
 def test_an_explicit_head_size_is_held_and_the_heads_grow() -> None:
     target = resolve(str(MODELS / "vit.py"))
-    assert "dim_head 64 → 16, then held fixed: heads grows with dim" in notes(target)
+    assert "dim_head stays 16: heads grows with dim" in notes(target)
     assert [target.build({"dim": width}, 0).l[0][0].heads for width in (64, 128)] == [4, 8]
 
 

@@ -187,7 +187,7 @@ def test_what_is_held_fixed_is_one_note_with_its_values(tmp_path: Path) -> None:
     """
     target = resolve(written(tmp_path, text))
     told = [note for note in target.notes if note.startswith("held fixed: ")]
-    assert told == ["held fixed: depth = 2, heads = 8, num_classes = 10; --set NAME=VALUE holds another value"]
+    assert told == ["held fixed: depth = 2 (of 24), heads = 8, num_classes = 10; --set NAME=VALUE holds another value"]
     assert modules(target) == 2
 
 

@@ -140,10 +140,29 @@ class Net(nn.Module):
 )
 def test_heads_after_a_prefix_grow_in_number_as_others_do(tmp_path: Path, heads: str, size: str) -> None:
     found = target(tmp_path, HEADS.format(heads=heads, size=size))
-    assert any(note.startswith(f"{size} 32 → 16, then held fixed: {heads} grows with dim") for note in found.notes)
+    assert any(note.startswith(f"{size} stays 16: {heads} grows with dim") for note in found.notes)
     report = audit(found)
     assert {row.name for row in report.tensors if row.kind == "matrix"} == {"qkv.weight", "out.weight"}
     assert "MUP404" not in {violation.rule for violation in report.violations}
+
+
+@pytest.mark.parametrize("said", ["assert d_model == d_vec", "if d_vec != d_model: raise ValueError(d_vec)"])
+def test_what_has_to_be_equal_to_the_width_grows_with_it(tmp_path: Path, said: str) -> None:
+    text = f"""
+    class Net(nn.Module):
+        def __init__(self, n_words, d_vec=512, d_model=512, d_inner=2048, d_k=64, heads=8):
+            super().__init__()
+            {said}
+            self.embed, self.up = nn.Embedding(n_words, d_vec), nn.Linear(d_model, d_inner)
+            self.down, self.head = nn.Linear(d_inner, d_model), nn.Linear(d_model, n_words)
+
+        def forward(self, x):
+            return self.head(self.down(self.up(self.embed(x)).relu()))
+    """
+    found = target(tmp_path, text)
+    assert found.axes[0].name == "d_model"
+    assert "d_vec = d_model, as the constructor asserts" in found.notes
+    assert [found.build(found.sizes(at), 0).embed.embedding_dim for at in (0, 1)] == list(found.axes[0].probes)
 
 
 def test_a_width_that_does_not_grow_points_to_what_holds_it_fixed() -> None:

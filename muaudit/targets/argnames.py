@@ -68,7 +68,10 @@ LENGTH = (
     "max_position_embeddings", "n_positions", "num_positions", "max_positions", "block_len", "sequence_len",
     "ctx_length", "seqlen", "max_seqlen", "T",
 )  # fmt: skip
-IMAGE = ("img_size", "image_size", "input_resolution", "resolution", "imsize", "input_size")
+IMAGE = (
+    "img_size", "image_size", "input_resolution", "resolution", "imsize", "input_size", "img_resolution",
+    "image_resolution",
+)  # fmt: skip
 CLASSES = (
     "num_classes", "n_classes", "num_class", "n_class", "num_labels", "n_labels", "nclass", "classes", "num_outputs",
     "n_outputs", "action_space", "n_action",

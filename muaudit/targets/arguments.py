@@ -25,6 +25,7 @@ class Leaf:
     Where it has no default: form: the list that it has to be, if one number will not do. word: the first text that it
     is compared with. switch: nothing but its truth is asked. example: what the code around the model gives for it.
     asserted: what the constructor demands of it, in numbers. split: at what it is taken apart, where it is a text.
+    equal: the arguments that the constructor demands it to be equal to.
     """
 
     value: Any = MISSING
@@ -35,6 +36,7 @@ class Leaf:
     example: Example | None = None
     asserted: tuple[ast.expr, ...] = ()
     split: str = ""
+    equal: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     paths: dict[str, tuple[str, ...]] = {}
     branches = [child for child in children.values() if isinstance(child, Branch)]
     made = [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
-    tested, asserted = sentinels.asserted(made), sentinels.conditions(made)
+    tested, asserted, equal = sentinels.asserted(made), sentinels.conditions(made), sentinels.equals(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
     switches, may_be_none, split = sentinels.switches(cls), sentinels.compared_with_none(cls), sentinels.split_by(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
@@ -139,7 +141,10 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
         if leaf.value is MISSING:
             form = annotated(leaf.annotation, lists.get(path[-1]))
             leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]), switch=path[-1] in switches)
-        leaf = dataclasses.replace(leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""))
+        leaf = dataclasses.replace(
+            leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""),
+            equal=frozenset(equal.get(path[-1], ())),
+        )  # fmt: skip
         knobs[name], paths[name] = leaf, path
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
     seen = examples(short.values(), scope.module, cls) if short else {}

@@ -16,7 +16,7 @@ from torch import nn
 from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.bare import without_values
-from muaudit.targets.small import STAGES, recut
+from muaudit.targets.small import STAGES
 from muaudit.targets.usercode import attempt
 from muaudit.targets.widths import WidthPlan
 
@@ -56,7 +56,7 @@ def covered(plan: WidthPlan, knobs: Mapping[str, Leaf], given: Collection[str], 
         found = _kinds(build, values | deeper) or {}
         if len(whole.keys() - found.keys()) < len(left):
             left = whole.keys() - found.keys()
-            few, plan = found, _with(plan, deeper, cuts)
+            few, plan = found, replace(plan, fixed={**plan.fixed, **deeper})
         if not left:
             break
     here = {kind[0] for kind in few}
@@ -76,8 +76,7 @@ def _with_whole_stages(
            and argnames.rank(name.rpartition(".")[2], STAGES) is not None}  # fmt: skip
     if not own or shows_all(plan, own, build):
         return plan
-    notes = recut(plan.notes, {name: (each, plan.fixed[name], each) for name, each in own.items()})
-    return replace(plan, fixed={**plan.fixed, **own}, notes=notes)
+    return replace(plan, fixed={**plan.fixed, **own})
 
 
 def shows_all(plan: WidthPlan, own: Mapping[str, Any], build: Build) -> bool:
@@ -94,11 +93,6 @@ def shows_all(plan: WidthPlan, own: Mapping[str, Any], build: Build) -> bool:
 def _is_cut(name: str, own: Any, used: Any) -> bool:
     depth = argnames.rank(name.rpartition(".")[2], argnames.DEPTH) is not None
     return depth and own is not MISSING and type(own) is int and type(used) is int and own > used
-
-
-def _with(plan: WidthPlan, deeper: Mapping[str, int], cuts: Mapping[str, int]) -> WidthPlan:
-    notes = recut(plan.notes, {name: (own, plan.fixed[name], deeper[name]) for name, own in cuts.items()})
-    return replace(plan, fixed={**plan.fixed, **deeper}, notes=notes)
 
 
 def _kinds(build: Build, values: Mapping[str, Any]) -> dict[_Kind, str] | None:

@@ -1,10 +1,20 @@
-"""The default device: user code may set it, and what muaudit itself computes must not land there."""
+"""The default device: user code may set it, and what muaudit itself computes must not land there.
+
+Code that asks for a GPU where there is none (`.cuda()`, `device="cuda"`) runs on the CPU: what is audited is the model.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+_NO_GPU = re.compile(
+    r"not compiled with CUDA|No CUDA GPUs|no NVIDIA driver|CUDA driver|not linked with support for cuda"
+)
+_modes_of_ours: list[Any] = []
 
 
 @contextmanager
@@ -28,3 +38,32 @@ def same_device() -> Iterator[None]:
 def _modes() -> int:
     torch = sys.modules.get("torch")
     return int(torch._C._len_torch_function_stack()) if torch is not None else 0
+
+
+def on_the_cpu(message: str) -> bool:
+    """Whether code failed for want of a GPU, and from here on runs on the CPU instead."""
+    import torch
+
+    if _modes_of_ours or torch.accelerator.is_available() or _NO_GPU.search(message) is None:
+        return False
+
+    class _OnTheCpu(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.cuda:
+                return args[0]
+            given = {name: _cpu(value) for name, value in (kwargs or {}).items()}
+            return func(*map(_cpu, args), **given)
+
+    def _cpu(value: Any) -> Any:
+        kind = value.type if isinstance(value, torch.device) else value if isinstance(value, str) else ""
+        return "cpu" if kind.partition(":")[0] == "cuda" else value
+
+    _modes_of_ours.append(_OnTheCpu())
+    _modes_of_ours[0].__enter__()
+    return True
+
+
+def as_it_is() -> None:
+    """Code that asks for a GPU fails again where there is none."""
+    while _modes_of_ours:
+        _modes_of_ours.pop().__exit__(None, None, None)

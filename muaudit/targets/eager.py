@@ -1,7 +1,8 @@
 """Compiled modules run as they are written: what is audited is the model, not what a compiler makes of it.
 
 A compiler takes longer than an audit, importing it as long as torch itself, and its kernels tell nothing of the
-operations in them. So `torch.compile` returns what it is given. What is compiled already runs without its kernels.
+operations in them. So `torch.compile` and `torch.jit.script` return what they are given, and a ScriptModule is a
+module. What is compiled already runs without its kernels.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from muaudit.targets import devices
+
 
 def for_good() -> None:
     """From here on nothing is compiled in this process, nor in what is forked from it."""
-    torch.compile = _compile
+    for owner, name, value in _replaced():
+        setattr(owner, name, value)
     if "torch._dynamo" in sys.modules:
         torch.compiler.set_stance("force_eager")
 
@@ -25,15 +29,34 @@ def for_good() -> None:
 @contextmanager
 def eagerly() -> Iterator[None]:
     """Nothing is compiled inside."""
-    compile_ = torch.compile
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in _replaced()]
     before = torch._dynamo.eval_frame._stance.stance if "torch._dynamo" in sys.modules else "default"
     for_good()
     try:
         yield
     finally:
-        torch.compile = compile_
+        for owner, name, value in kept:
+            setattr(owner, name, value)
+        devices.as_it_is()
         if "torch._dynamo" in sys.modules:
             torch.compiler.set_stance(before)
+
+
+def _replaced() -> Iterator[tuple[Any, str, Any]]:
+    """(where, name, what stands there) of every compiler."""
+    yield torch, "compile", _compile
+    yield torch.jit, "script", _script
+    yield torch.jit, "script_method", _script
+    yield torch.jit, "ScriptModule", _Uncompiled
+
+
+class _Uncompiled(nn.Module):
+    """In the place of `torch.jit.ScriptModule`: the module as it is written."""
+
+
+def _script(made: Any = None, *_: Any, **__: Any) -> Any:
+    """In the place of `torch.jit.script`, of a function, a class or a module, and of `script_method`."""
+    return made
 
 
 def _compile(model: Callable[..., Any] | None = None, **options: Any) -> Any:

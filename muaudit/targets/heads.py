@@ -56,10 +56,9 @@ def _size_grows(found: _Found, main: str, shrink: bool) -> Heads:
     count, groups = _small(found) if shrink else (found.count, found.groups)
     fixed = dict.fromkeys(found.heads, count) | dict.fromkeys(found.kv, max(1, count // groups))
     name = found.heads[0]
-    was = f"{found.count} → {count}, then" if count != found.count else f"= {count} is"
-    notes = [f"{name} {was} held fixed while {main} grows: the size of a head grows with it"]
+    notes = [f"{name} stays {count} while {main} grows: the size of a head grows with it"]
     if found.kv:
-        notes.append(f"{found.kv[0]} is held fixed at {fixed[found.kv[0]]}")
+        notes.append(f"{found.kv[0]} stays {fixed[found.kv[0]]}")
     return Heads(fixed, {}, 2 * count, tuple(notes))
 
 
@@ -77,8 +76,7 @@ def _count_grows(found: _Found, main: str, knobs: Mapping[str, Leaf], shrink: bo
     else:
         fixed = dict.fromkeys(found.kv, 1)
     grows = found.heads[0] if found.heads else "the number of heads"
-    shown = f"{was} → {size}, then" if size != was else f"= {size} is"
-    note = f"{found.dims[0]} {shown} held fixed: {grows} grows with {main}"
+    note = f"{found.dims[0]} stays {size}: {grows} grows with {main}"
     if ratio != 1.0:
         note += f", heads × size kept at {ratio:g} × {main}"
     return Heads(fixed | dict.fromkeys(found.dims, size), derived, 2 * size, (note,))

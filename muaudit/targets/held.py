@@ -22,15 +22,19 @@ _TABLES = (
 _MOST = 12
 
 
-def held_fixed(knobs: Mapping[str, Leaf], plan: WidthPlan) -> str:
-    """`held fixed: n_head = 4, n_layer = 2, vocab_size = 512`; empty where nothing with a size stays."""
+def held_fixed(knobs: Mapping[str, Leaf], plan: WidthPlan, cut: Mapping[str, Any]) -> str:
+    """`held fixed: n_layer = 2 (of 12), n_head = 4`; empty where nothing with a size stays.
+
+    cut: arguments that were made smaller, with the model's own values: these stand first.
+    """
     growing = {*(axis.name for axis in plan.axes), *plan.derived}
     values = {name: leaf.value for name, leaf in knobs.items()} | plan.values({})
-    told = {name: value for name, value in values.items() if name not in growing and _is_size(value)
-            and (_is_named(name) or knobs[name].example is not None or name in plan.assumed)}  # fmt: skip
+    told = {name: values[name] for name in cut if name not in growing}
+    told |= {name: value for name, value in values.items() if name not in growing and _is_size(value)
+             and (_is_named(name) or knobs[name].example is not None or name in plan.assumed)}  # fmt: skip
     if not told:
         return ""
-    shown = [f"{name} = {value!r}" for name, value in told.items()]
+    shown = [f"{name} = {value!r}" + (f" (of {cut[name]!r})" if name in cut else "") for name, value in told.items()]
     more = f" and {len(shown) - _MOST} more" if len(shown) > _MOST else ""
     return f"held fixed: {', '.join(shown[:_MOST])}{more}; --set NAME=VALUE holds another value"
 

@@ -101,14 +101,15 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
         found = covered(each, read.knobs, options.set, read.construct)
         plan = found.plan
         depths = depth_axes(read.knobs, plan.fixed, options, read.root.name)
+        cut = _cut(read, plan, options.set)
         yield Variant(
-            plan.axes, _build(read, plan), _notes(read, plan), _hints(read, plan), _cut(read, plan, options.set),
+            plan.axes, _build(read, plan), _notes(read, plan, cut), _hints(read, plan), cut,
             found.missing, depths, tuned(_defaults(read) | plan.values({})),
         )  # fmt: skip
 
 
-def _notes(read: Arguments, plan: WidthPlan) -> tuple[str, ...]:
-    return (*plan.notes, *filter(None, (held_fixed(read.knobs, plan),)))
+def _notes(read: Arguments, plan: WidthPlan, cut: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*plan.notes, *filter(None, (held_fixed(read.knobs, plan, cut),)))
 
 
 def _own_images(read: Arguments, plan: WidthPlan, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import builtins
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 from muaudit.targets import argnames
 from muaudit.targets.source import class_node, file_of, tree_of
@@ -132,6 +132,24 @@ def conditions(classes: Iterable[type]) -> dict[str, list[ast.expr]]:
                 if holds and len(names) == 1 and all(isinstance(node, _ARITHMETIC) for node in ast.walk(test)):
                     found.setdefault(names.pop(), []).append(test)
     return found
+
+
+def equals(classes: Iterable[type]) -> dict[str, set[str]]:
+    """The arguments that constructors assert to be equal, each with the others: `assert d_model == d_word_vec`."""
+    found: dict[str, set[str]] = {}
+    for cls in classes:
+        for function in _constructors(cls):
+            for test, holds in _tests(function):
+                for node in ast.walk(test) if not isinstance(test, ast.BoolOp) or isinstance(test.op, ast.And) else ():
+                    names = {_name(each) for each in (node.left, *node.comparators)} if _equates(node, holds) else set()
+                    for name in names - {None} if len(names) > 1 else ():
+                        found.setdefault(str(name), set()).update(str(each) for each in names - {None, name})
+    return found
+
+
+def _equates(node: ast.AST, holds: bool) -> TypeGuard[ast.Compare]:
+    kind = ast.Eq if holds else ast.NotEq
+    return isinstance(node, ast.Compare) and all(isinstance(each, kind) for each in node.ops)
 
 
 def fitting(name: str, least: int, tests: Iterable[ast.expr]) -> int:

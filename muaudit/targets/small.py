@@ -44,7 +44,7 @@ def plan_fixed(
     Raises UserError for what cannot be guessed.
     """
     fixed: dict[str, Any] = dict(options.set)
-    guessed, smaller, dropped, seen = [], [], [], []
+    guessed, dropped, seen = [], [], []
     for name, leaf in knobs.items():
         short = name.rpartition(".")[2]
         if name in fixed or name in options.widths:
@@ -68,11 +68,9 @@ def plan_fixed(
             dropped.append(name)
         elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
             fixed[name] = side
-            smaller.append(f"{name} {leaf.value} → {side}")
         elif shrink and (small := _accepted(short, _limited(short, leaf.value), leaf)) is not None:
             fixed[name] = small
-            smaller.append(f"{name} {leaf.value} → {small}")
-    return fixed, _notes(guessed, smaller, dropped, seen)
+    return fixed, _notes(guessed, dropped, seen)
 
 
 def with_sizes(knobs: Mapping[str, Leaf]) -> dict[str, Leaf]:
@@ -156,16 +154,6 @@ def not_as_assumed(error: UserError, assumed: Mapping[str, Any], spec: str) -> U
     return MissingValuesError(error.message, f"{hint}\n{rest}", list(assumed))
 
 
-def recut(notes: tuple[str, ...], changed: Mapping[str, tuple[Any, Any, Any]]) -> tuple[str, ...]:
-    """The notes with other small sizes: name → (the model's own, what they say, what they shall say)."""
-    for name, (own, said, now) in changed.items():
-        old, new = f"{name} {own} → {said}", f"{name} {own} → {now}"
-        if own == now:
-            notes = tuple(note.replace(f"{old}, ", "").replace(f", {old}", "").replace(old, "") for note in notes)
-        notes = tuple(note.replace(old, new) for note in notes)
-    return tuple(note for note in notes if not note.startswith("made small: ;"))
-
-
 def _guess(name: str) -> Any:
     """A guess for a required argument, unless it is a width, which is no fixed argument."""
     widths = argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH
@@ -202,12 +190,10 @@ def _counted(name: str, value: Any) -> Any:
     return _FEWER if many else (_limited(name, value) or value)
 
 
-def _notes(guessed: list[str], smaller: list[str], dropped: list[str], seen: list[str]) -> list[str]:
+def _notes(guessed: list[str], dropped: list[str], seen: list[str]) -> list[str]:
     notes = []
     if seen:
         notes.append(f"as the code beside it has them: {', '.join(seen)}; --set NAME=VALUE says otherwise")
-    if smaller:
-        notes.append(f"made small: {', '.join(smaller)}; --set NAME=VALUE keeps another size")
     if guessed:
         notes.append(f"guessed, for want of a default: {', '.join(guessed)}; --set NAME=VALUE says otherwise")
     if dropped:

@@ -32,7 +32,7 @@ def check_structure(model: nn.Module, label: str) -> None:
         held = "itself" if inner == outer else f"{whole}, and so {whole} holds itself"
         raise UserError(f"{label}: {where} holds {held}; expected a tree of modules",
                         "keep the reference in a list or a tuple, or by object.__setattr__")  # fmt: skip
-    if isinstance(model, torch.jit.ScriptModule):
+    if isinstance(model, torch.jit._script.ScriptModule):
         raise UserError(f"{label} is compiled by torch.jit, which keeps no lines and no forward to look at",
                         "return the module itself, as it is before torch.jit.script or torch.jit.trace")  # fmt: skip
 

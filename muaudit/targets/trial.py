@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from muaudit.errors import UserError
-from muaudit.targets import batch_stream, initialization, losses, sound, suggested_specs
+from muaudit.targets import batch_stream, devices, initialization, losses, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.guesses import Hints
 from muaudit.targets.literals import advice
@@ -96,12 +96,23 @@ def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
     end = time.process_time() + _PATIENCE
     for variant in draft.variants:
         try:
-            return _try(draft, variant, options, end)
+            return _tried(draft, variant, options, end)
         except UserError as error:
             first = first or error
             if not isinstance(error, RaisedError) or time.process_time() > end:
                 raise first from error  # no module, no parameters: other widths would not help
     raise first or UserError(f"{draft.label} could not be built at any width that was tried")
+
+
+def _tried(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> Trial:
+    """The variant run; once more on the CPU where it asks for a GPU that is not there."""
+    try:
+        return _try(draft, variant, options, end)
+    except UserError as error:
+        if not devices.on_the_cpu(error.message):
+            raise
+        found = _try(draft, variant, options, end)
+        return replace(found, notes=(*found.notes, "the code asks for a GPU, and none is here: it was run on the CPU"))
 
 
 def _try(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> Trial:

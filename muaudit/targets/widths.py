@@ -44,6 +44,8 @@ _NOT_WIDTH = (
 )  # fmt: skip
 
 
+_TRIED = 128
+"""About how wide a model is whose arguments are doubled one by one."""
 _ODD = (37, 64, 64, 13)
 """A list of sizes whose ends are those of nothing else."""
 _ENDS = (32, 10)
@@ -163,7 +165,13 @@ def _plan(
     held: list[str] = []
     base = _number(knobs[chosen.main].value)
     axes = [WidthAxis(chosen.main, probes, base)]
+    equal = [name for name, leaf in knobs.items() if name not in (*options.set, *options.widths) and _is_size(leaf)
+             and chosen.main.rpartition(".")[2] in leaf.equal]  # fmt: skip
+    if equal:
+        notes.append(f"{', '.join(equal)} = {chosen.main}, as the constructor asserts")
     for name, leaf in knobs.items():
+        if name in equal:
+            continue
         if (
             name == chosen.main
             or name in options.set
@@ -184,7 +192,7 @@ def _plan(
     if held:
         notes.append(f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held at 64")
     lists = {axis.name: shape for axis in axes if (shape := _shape(knobs[axis.name]))}
-    settled = {*values, *heads.derived, *heads.fixed, *(axis.name for axis in axes)}
+    settled = {*values, *heads.derived, *heads.fixed, *equal, *(axis.name for axis in axes)}
     small = {name: value for name, leaf in knobs.items() if leaf.value is MISSING and name not in settled
              and (value := assumed(name.rpartition(".")[2], leaf)) is not None}  # fmt: skip
     if small:
@@ -192,11 +200,15 @@ def _plan(
         notes.append(f"assumed, for want of anything to go by: {shown}; --set NAME=VALUE says otherwise")
     values |= small
     kept = {name: value for name, value in values.items() if name not in heads.derived}
-    derived = {name: heads.at(name, probes[0]) for name in heads.derived}
+    derived = {name: heads.at(name, probes[0]) for name in heads.derived} | dict.fromkeys(equal, _equal)
     heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
     ends = {name: _ENDS for name in lists if _goes_through(knobs[name])}
     notes += [f"{name} is {_written(ends[name])}: the width is what stands between input and output" for name in ends]
     return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small), ends)
+
+
+def _equal(width: int) -> int:
+    return width
 
 
 def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen | None:
@@ -285,8 +297,8 @@ def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: Tar
     """The arguments of a small model, with a size for the one that is to be doubled."""
     fixed, _ = plan_fixed(knobs, options, shrink=True)
     heads = plan_heads(knobs, main, options, shrink=True)
-    plan = _plan(_Chosen(main, together=True), (2 * heads.divisor * 32, 4 * heads.divisor * 32), knobs, options, heads,
-                 (fixed, []))  # fmt: skip
+    size = heads.divisor * -(-_TRIED // heads.divisor)
+    plan = _plan(_Chosen(main, together=True), (size, 2 * size), knobs, options, heads, (fixed, []))
     return {name: 1.0 if _is_multiplier(name, knobs[name]) else 64} | plan.values({})
 
 

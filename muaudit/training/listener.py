@@ -112,7 +112,7 @@ class Listener(TorchFunctionMode):
 
     def _follow(self, name: str, module: nn.Module) -> list[Callable[[], None]]:
         """See every call of the module; how to undo it. Hooks are slow: they are for modules that have some already."""
-        if module._forward_hooks or "forward" in vars(module) or isinstance(module, torch.jit.ScriptModule):
+        if module._forward_hooks or "forward" in vars(module) or isinstance(module, torch.jit._script.ScriptModule):
             entered = module.register_forward_pre_hook(lambda _, args: self._enter(name))
             left = module.register_forward_hook(lambda _, args, output: self._left(name, output))
             return [entered.remove, left.remove]
