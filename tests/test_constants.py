@@ -12,6 +12,7 @@ from test_architectures import ROWS, SEQUENCE, audit, errors, expected
 from torch import nn
 
 import muaudit
+from muaudit.trace.recorder import record
 
 # by hand: the largest singular value of a random n × n matrix of std s is 2s·sqrt(n), of a permutation 1, of ones n
 FIXED: dict[str, tuple[Callable[[int], torch.Tensor], bool]] = {
@@ -147,3 +148,33 @@ def test_dropout_that_varies_is_no_wrong_multiplier(by_hand: bool) -> None:
     )
     assert [v.rule for v in report.violations] == ([] if by_hand else ["MUP507"])
     assert bool(report.unanalysed) is by_hand  # the share is a number like any other there, and no power of width
+
+
+class Assembled(nn.Module):
+    """What is read is written piece by piece into memory that held something else."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed, self.hidden, self.head = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.embed(x))
+        out = torch.empty(x.shape[0], 6, h.shape[-1])
+        for row in range(x.shape[0]):
+            out[row, :4] = h[row]
+            out[row, 4:] = h[row, 0]
+        return self.head(torch.tanh(self.hidden(out)))  # type: ignore[no-any-return]
+
+
+def test_what_was_in_memory_is_no_constant_of_the_model() -> None:
+    """`torch.empty` holds anything; NaN here, as torch fills it where it is told to be deterministic."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        recorded = record(Assembled(16), (torch.randn(2, 4, 8),), {}, lambda out: out.square().mean())
+        report = muaudit.check(Assembled, batch=lambda width: torch.randn(2, 4, 8), widths=(64, 128))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    made = [node for node in recorded.graph.nodes if "empty" in str(node.target)]
+    assert [node.meta["rms"] for node in made] == [0.0]
+    assert not report.unanalysed
+    assert report.verdict == "standard"

@@ -66,9 +66,11 @@ class WrittenAlias(Operation):
 
 @dataclass(frozen=True)
 class Creates(Operation):
-    """New entries that depend on nothing, of size 1 or 0."""
+    """New entries that depend on nothing, of size 1 or 0. unset: of whatever was in memory, which a
+    program writes over."""
 
     zero: bool = False
+    unset: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ DECLARED: dict[str, Operation] = {
     **each(Writes(1), "slice_scatter", "select_scatter", "diagonal_scatter"),
     **each(Copies(), "copy", "fill", "set_data"),
     "written_alias": WrittenAlias(),
-    **each(Creates(zero=True), "zero", "zeros_like", "new_zeros", "empty_like", "new_empty"),
+    **each(Creates(zero=True), "zero", "zeros_like", "new_zeros"),
+    **each(Creates(zero=True, unset=True), "empty_like", "new_empty", "new_empty_strided", "empty", "empty_strided"),
     **each(Creates(), "ones_like", "new_ones", "full_like", "rand_like", "randn_like", "new_full",
            "uniform", "normal", "sign"),
     "bernoulli": Masks(),

@@ -57,6 +57,14 @@ class Filled(InputSpec):
     value: int = 0
 
 
+@dataclass(frozen=True)
+class Marked(InputSpec):
+    """Token ids of which the first `places` of every row are those that stand for pieces of an image."""
+
+    value: int = 0
+    places: int = 0
+
+
 Slot = InputSpec | bool | int | float | str | tuple[Any, ...] | list[Any] | dict[str, Any] | SimpleNamespace | None
 """One argument: a tensor to make, a plain value, or several: a list, as recurrent states are, or a batch by names."""
 Guess = tuple[tuple[Any, ...], Slot]

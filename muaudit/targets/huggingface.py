@@ -17,6 +17,7 @@ from muaudit.reading import Malformed, parse_json, read_text
 from muaudit.targets.bare import without_values
 from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
+from muaudit.targets.guesses import Filled, Marked
 from muaudit.targets.inputs import Form
 from muaudit.targets.layers_of_config import depth_axes_of, relayered
 from muaudit.targets.loader import near
@@ -35,6 +36,7 @@ _NOT_SHAPE = (
     "auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type",
     "per_layer_config",
 )  # fmt: skip
+_GRID = 4  # patches along one side of an image that comes as patches
 _SIDE = 64  # of an image, where the config does not say; 32 positions are halved five times by hierarchical models
 _LARGEST = 300_000_000
 """Parameters above which a shrunk model is refused: some size was not recognised, and memory would run out."""
@@ -276,6 +278,9 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
 
 def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[dict[str, InputSpec]]:
     name = getattr(model, "main_input_name", "input_ids")
+    patches = _patches(model, config)
+    if patches:
+        yield patches
     if name == "pixel_values":
         side = getattr(config, "image_size", None) or _SIDE
         side = side if isinstance(side, int) else side[0]
@@ -292,6 +297,23 @@ def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[d
     if isinstance(getattr(config, "num_codebooks", None), int):
         yield {"input_ids": InputSpec("int64", (2 * config.num_codebooks, 32), tokens.high)}
     yield {"input_ids": tokens}
+
+
+def _patches(model: nn.Module, config: Any) -> dict[str, InputSpec]:
+    """Images as rows of patches: with their grid, or with places for them in a text; nothing where they are whole."""
+    takes = inspect.signature(model.forward).parameters
+    vision: Any = getattr(config, "vision_config", config)
+    if "spatial_shapes" in takes and isinstance(getattr(vision, "patch_size", None), int):
+        each = getattr(vision, "num_channels", 3) * vision.patch_size**2
+        grid = Filled("int64", (2, 2), None, _GRID)
+        seen = Filled("int64", (2, _GRID**2), None, 1)
+        return {"pixel_values": InputSpec("float32", (2, _GRID**2, each)), "pixel_attention_mask": seen,
+                "spatial_shapes": grid}  # fmt: skip
+    place = getattr(config, "image_token_id", None)
+    if "pixel_values" in takes and isinstance(getattr(config, "patch_dim", None), int) and place is not None:
+        text = Marked("int64", (2, 32), config.vocab_size, place, _GRID)
+        return {"input_ids": text, "pixel_values": InputSpec("float32", (2 * _GRID, config.patch_dim))}
+    return {}
 
 
 def _sizes(fields: Mapping[str, Any]) -> list[str]:

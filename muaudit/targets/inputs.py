@@ -18,6 +18,7 @@ from muaudit.targets.guesses import (
     Filled,
     Guess,
     Hints,
+    Marked,
     Slot,
     is_known,
     is_side,
@@ -255,7 +256,10 @@ def _tensor(slot: Slot, sizes: Mapping[str, int], place: int) -> Any:
         return torch.full(shape, slot.value, dtype=dtype)
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)
-    return torch.randint(0, slot.high or 2, shape, generator=generator).to(dtype)
+    drawn = torch.randint(0, slot.high or 2, shape, generator=generator).to(dtype)
+    if isinstance(slot, Marked):
+        drawn[..., : slot.places] = slot.value
+    return drawn
 
 
 def grow(form: Form, wider: Form, axis: str, sizes: tuple[int, int]) -> Form | None:

@@ -34,6 +34,7 @@ from .. import ops
 from ..entries import entries
 from ..errors import UserError
 from ..ops.moves import Moves
+from ..ops.sums import Creates
 from ..targets.usercode import guarded, raised_by_user, user_error
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
@@ -73,6 +74,12 @@ class Recording:
     boundary: tuple[fx.Node, ...] = ()  # what the root module returned
     loss: fx.Node | None = None
     grad_rms: dict[str, float] = field(default_factory=dict)
+
+
+def _is_unset(func: Any) -> bool:
+    """Whether an operation returns memory as it was, for the program to write over."""
+    declared = ops.of(str(getattr(func, "overloadpacket", "")))
+    return isinstance(declared, Creates) and declared.unset
 
 
 def rms_of(tensor: torch.Tensor) -> float | None:
@@ -182,6 +189,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except Exception as error:
             self.failed = error
             raise
+        if isinstance(out, torch.Tensor) and _is_unset(func):
+            out.zero_()  # what was in memory is no constant of the model
         file, line = caller(self.stop_frame)
         data = any(n.meta["data"] for n in operands)
         weight = any(n.meta["weight"] for n in operands) and (data or not self._detached(func))
