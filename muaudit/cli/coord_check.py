@@ -208,7 +208,7 @@ def _report(
     """Train, and write what was asked for. The exit code is that of the first run; 2 where there is one without."""
     from muaudit.training.verdict import judge
 
-    found = list(_measured(jobs, seconds))
+    found = list(measured_runs(jobs, seconds))
     failures = [each for each in found if isinstance(each, Exception)]
     rows = [(run, judge(run)) for run in found if not isinstance(run, Exception)]
     if not rows:
@@ -283,7 +283,9 @@ def _check_others(jobs: Sequence[Task | Measurement], seconds: int) -> None:
             )
 
 
-def _measured(jobs: Sequence[Task | Measurement], seconds: int) -> Iterator[Measurement | UserError | InternalError]:
+def measured_runs(
+    jobs: Sequence[Task | Measurement], seconds: int
+) -> Iterator[Measurement | UserError | InternalError]:
     """What is stored as it is, targets after training them; nothing after an interrupt."""
     from muaudit.training.measurement import Measurement
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "coord-check": "Train a few steps at several widths and measure.",
     "sweep": "Train every width with every learning rate.",
     "tune": "Search hyperparameters on a small model.",
+    "report": "Write one HTML page: audit, conversion and measurement of one model.",
     "init": "Find the models of a repository and configure them.",
     "baseline": "Write down the findings there are.",
     "config": "Print the effective settings and where each came from.",

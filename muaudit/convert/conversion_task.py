@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..audit import audit
@@ -53,6 +54,19 @@ def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted, html
         lines = [plain(each) for each in _lines(output, after, verified, edits)]
         page = _page(output, after, verified) if html else ""
     return {"lines": lines, "code": max(each.exit_code(False) for each in after), "page": page}
+
+
+def shown_plan(job: Job, sizes: PlanSizes, formulation: str, folder: Path) -> dict[str, str]:
+    """A plan that is written into `folder` as plan.yaml, and its section of a page as plain data.
+
+    Raises:
+        UserError: the target cannot be planned for.
+    """
+    with redirect_stdout(sys.stderr):
+        output, after, _ = _plan(job, sizes, formulation, Wanted(folder, job.seed, no_state_dict=True))
+        output.write(lambda size: None)
+    made = plan_section(output.plan, beside=beside(after))
+    return {"title": made.title, "style": made.style, "body": str(made.body)}
 
 
 def _page(output: Conversion, after: Sequence[Report], verified: Verified | None) -> str:

@@ -48,11 +48,11 @@ def _section(run: Measurement, verdict: CheckVerdict, name: str, extent: tuple[f
         for step in range(run.steps + 1)
         for divided in ((True, False) if moved else (False,))
     ]  # fmt: skip
-    title = f"{run.target}, over {run.axis}"
+    title = f"Coordinate check of {run.target}, over {run.axis}"
     words = in_words(verdict.status, run.axis)
     x = Scale(run.width_name, *_around(run.widths), tuple((width, str(width)) for width in run.widths), True)
     y = Scale("root mean square", *extent, powers_of_ten(*extent), True)
-    chart = Chart(f"Sizes of {len(lines)} activations of {title}: {words}. The table below has the numbers.", x, y,
+    chart = Chart(f"Sizes of {len(lines)} activations. {title}: {words}. The table below has the numbers.", x, y,
                   tuple(frames))  # fmt: skip
     return section(
         "coord_check.html", name, title, _STYLES[verdict.status], run=run, verdict=verdict, words=words,
