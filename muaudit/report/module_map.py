@@ -81,6 +81,9 @@ def _joined(box: Box) -> Box:
     """Without boxes that only hold one other: `h` with `*` in it is `h.*`."""
     box.children = {child.label: child for child in map(_joined, box.children.values())}
     if len(box.children) != 1 or box.weights or box.findings or box.size is not None:
+        for child in box.children.values():
+            if child.label == "*":
+                child.label = f"{box.label.rpartition('.')[2]}.*"
         return box
     (only,) = box.children.values()
     only.label, only.count = f"{box.label}.{only.label}", box.count * only.count
