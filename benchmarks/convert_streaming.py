@@ -2,6 +2,7 @@
 
     python benchmarks/convert_streaming.py                 # 10 GB in bfloat16, files of 2 GB
     python benchmarks/convert_streaming.py --gigabytes 1 --folder /scratch --runs 5
+    python benchmarks/convert_streaming.py --dcp           # a torch.distributed.checkpoint folder in one file
     python benchmarks/convert_streaming.py --source /scratch/in    # write the checkpoint there and keep it, or use it
 
 Writes a checkpoint of fixtures/gpt/sp.py at width 4096, then copies its files (`cp`, then fsync) and converts it in a
@@ -33,8 +34,8 @@ def settings(layers: int) -> list[str]:
     return [f"n_layer={layers}", f"vocab_size={VOCABULARY}", f"block_size={BLOCK}", "n_head=2"]
 
 
-def write_checkpoint(folder: Path, layers: int, shard_bytes: int) -> None:
-    """A bfloat16 checkpoint in shards, with an index."""
+def write_checkpoint(folder: Path, layers: int, shard_bytes: int, dcp: bool) -> None:
+    """A bfloat16 checkpoint in shards, with an index or as torch.distributed.checkpoint has it."""
     import torch
     from safetensors.torch import save_file
 
@@ -56,6 +57,11 @@ def write_checkpoint(folder: Path, layers: int, shard_bytes: int) -> None:
         size += 2 * torch.Size(shape).numel()
     places: dict[str, str] = {}
     drawn = {shape: (torch.randn(shape) * 0.02).bfloat16() for part in parts for shape in set(part.values())}
+    if dcp:
+        from torch.distributed.checkpoint import save
+
+        save({key: drawn[shape] for part in parts for key, shape in part.items()}, checkpoint_id=folder, no_dist=True)
+        return
     for number, part in enumerate(parts, 1):
         name = f"model-{number:05}-of-{len(parts):05}.safetensors"
         tensors = {key: drawn[shape].clone() for key, shape in part.items()}
@@ -130,12 +136,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--source", type=Path, default=None, help="the checkpoint's folder, kept afterwards")
+    parser.add_argument("--dcp", action="store_true")
     parser.add_argument("--child", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--layers", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child is not None:
-        if given.child == "write":
-            write_checkpoint(given.folder, given.layers, int(2e9))
+        if given.child.startswith("write"):
+            write_checkpoint(given.folder, given.layers, int(2e9), given.child.endswith("dcp"))
         else:
             convert(Path(given.child) if given.child else None, given.folder, given.layers)
         return
@@ -145,7 +152,8 @@ def main() -> None:
         if not source.exists():
             source.mkdir()
             # In another process: a child's peak memory counts what its parent had when it was forked.
-            command = [sys.executable, __file__, "--child", "write", "--folder", str(source), "--layers", str(layers)]
+            kind = "write-dcp" if given.dcp else "write"
+            command = [sys.executable, __file__, "--child", kind, "--folder", str(source), "--layers", str(layers)]
             subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL)
         size = sum(file.stat().st_size for file in source.iterdir())
         print(f"{size / 1e9:.2f} GB in {len(list(source.iterdir())) - 1} shards, largest tensor "

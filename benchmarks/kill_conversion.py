@@ -2,6 +2,7 @@
 
     python benchmarks/kill_conversion.py               # 50 kills
     python benchmarks/kill_conversion.py --kills 500 --seed 7
+    python benchmarks/kill_conversion.py --dcp         # of a torch.distributed.checkpoint folder
 
 Each conversion runs in a forked process that is killed (SIGKILL), half of them after a random time, half before a
 random one of its system calls on files. Then the folder must hold the old files or the new ones, byte for byte, the
@@ -33,7 +34,7 @@ def digest(folder: Path) -> dict[str, str]:
     }
 
 
-def make_checkpoint(folder: Path, seed: int) -> Path:
+def make_checkpoint(folder: Path, seed: int, dcp: bool = False) -> Path:
     """A sharded checkpoint of the perceptron in fixtures/mlp/sp.py at width 512."""
     import json
 
@@ -45,6 +46,11 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
     shapes = {"embed": (512, 16), **{f"hidden.{i}": (512, 512) for i in range(3)}, "readout": (10, 512)}
     tensors = {f"{name}.weight": torch.randn(shape) * 0.02 for name, shape in shapes.items()}
     tensors |= {f"{name}.bias": torch.randn(shape[0]) for name, shape in shapes.items()}
+    if dcp:
+        from torch.distributed.checkpoint import FileSystemWriter, save
+
+        save(tensors, storage_writer=FileSystemWriter(folder, single_file_per_rank=False), no_dist=True)
+        return folder / ".metadata"
     places = {}
     for number in range(4):
         name = f"model-{number + 1:05}-of-00004.safetensors"
@@ -112,7 +118,7 @@ def operations(run: Callable[[], object]) -> int:
     return low
 
 
-def hunt(kills: int, seed: int, folder: Path) -> Counter[str]:
+def hunt(kills: int, seed: int, folder: Path, dcp: bool = False) -> Counter[str]:
     """Kill that many conversions. Returns how often the old and how often the new state was found.
 
     Raises:
@@ -120,12 +126,12 @@ def hunt(kills: int, seed: int, folder: Path) -> Counter[str]:
     """
     chance = random.Random(seed)
     out = folder / "out"
-    before = make_checkpoint(folder / "earlier", 1)
+    before = make_checkpoint(folder / "earlier", 1, dcp)
     conversion(before, out)()
     (out / "runs").mkdir()
     (out / "runs" / "notes.txt").write_text("the user's own")
     shutil.copytree(out, folder / "kept")
-    source = make_checkpoint(folder / "in", 2)
+    source = make_checkpoint(folder / "in", 2, dcp)
     run = conversion(source, out)
     old, untouched = digest(out), digest(source.parent)
     start = time.perf_counter()
@@ -155,9 +161,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dcp", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        found = hunt(given.kills, given.seed, Path(scratch))
+        found = hunt(given.kills, given.seed, Path(scratch), given.dcp)
     print(f"{given.kills} kills: {found['old']} times the old state, {found['new']} times the new one, never another")
 
 

@@ -11,12 +11,15 @@ from ..plan.move import move_of
 from ..plan.plan import Plan
 from ..plan.scales import missing
 from ..targets.skeleton import Skeleton
+from .dcp_folder import DcpFolder
+from .dcp_metadata import METADATA
+from .dcp_optimizer import DcpOptimizer, read_dcp_optimizer
 from .folder import need_room
 from .marks import FRESH, MOVED, check_fresh, check_moved, mark_of
 from .naming import match_names
 from .opening import read_checkpoint
 from .optimizer_state import OptimizerFile, read_optimizer_file
-from .stored_tensors import Checkpoint, TensorFactor
+from .stored_tensors import Checkpoint, Shard, TensorFactor
 from .torch_file import TorchFile, optimizer_keys
 
 
@@ -48,14 +51,16 @@ class CheckpointTransfer:
     checkpoint: Checkpoint
     names: dict[str, tuple[str, ...]]
     scalings: dict[str, TensorFactor]
-    optimizer: OptimizerFile | None
+    optimizer: OptimizerFile | DcpOptimizer | None
     note: str
 
     @property
     def nbytes(self) -> int:
         """How much `write` streams."""
-        apart = self.optimizer is not None and self.optimizer.path not in self.checkpoint.files
-        return self.checkpoint.nbytes + (self.optimizer.archive.nbytes if self.optimizer and apart else 0)
+        own = self.checkpoint.nbytes
+        if isinstance(self.optimizer, OptimizerFile) and self.optimizer.path not in self.checkpoint.files:
+            return own + self.optimizer.archive.nbytes
+        return own
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -74,13 +79,15 @@ class CheckpointTransfer:
         mark = mark_of(self.request.plan, self.request.meaning)
         for shard in self.checkpoint.shards:
             target = folder / shard.path.name
-            if self.optimizer is not None and self.optimizer.path == shard.path and isinstance(shard, TorchFile):
+            if isinstance(self.optimizer, DcpOptimizer):
+                self.optimizer.write(target, self.scalings, mark, advance)
+            elif self.optimizer is not None and self.optimizer.path == shard.path and isinstance(shard, TorchFile):
                 self.optimizer.write(target, mark, advance, shard.scaled(self.scalings))
             else:
                 shard.write(target, self.scalings, mark, advance)
         if self.checkpoint.index is not None:
             (folder / self.checkpoint.index.name).write_bytes(self.checkpoint.index.read_bytes())
-        if self.optimizer is not None and self.optimizer.path not in self.checkpoint.files:
+        if isinstance(self.optimizer, OptimizerFile) and self.optimizer.path not in self.checkpoint.files:
             self.optimizer.write(folder / self.optimizer.path.name, mark, advance)
 
 
@@ -113,8 +120,15 @@ def _factor(request: TransferRequest, names: tuple[str, ...]) -> float:
     return request.plan.scales_of(entry)[0]
 
 
-def _optimizer(request: TransferRequest, checkpoint: Checkpoint, model: Skeleton) -> OptimizerFile | None:
-    inside = [s for s in checkpoint.shards if isinstance(s, TorchFile) and optimizer_keys(s.archive.content)]
+def _optimizer(
+    request: TransferRequest, checkpoint: Checkpoint, model: Skeleton
+) -> OptimizerFile | DcpOptimizer | None:
+    inside: list[Shard] = [
+        shard
+        for shard in checkpoint.shards
+        if (isinstance(shard, TorchFile) and optimizer_keys(shard.archive.content))
+        or (isinstance(shard, DcpFolder) and shard.optimizer)
+    ]
     given = request.optimizer_state
     if given is None and inside:
         raise UserError(
@@ -128,8 +142,16 @@ def _optimizer(request: TransferRequest, checkpoint: Checkpoint, model: Skeleton
             "--optimizer-state belongs to a trained checkpoint, and --fresh scales an initialization",
             "use --function-preserving to move a trained checkpoint",
         )
-    same = next((s for s in inside if s.path.resolve() == given.resolve()), None)
-    return read_optimizer_file(given, same, model, request.old, request.plan)
+    there = given / METADATA if (given / METADATA).is_file() else given
+    same = next((s for s in inside if s.path.resolve() == there.resolve()), None)
+    if isinstance(same, DcpFolder):
+        return read_dcp_optimizer(same, model, request.old, request.plan)
+    if there.name == METADATA:
+        raise UserError(
+            f"{given} holds {'no optimizer state' if not inside else 'another checkpoint than --state-dict'}",
+            "a checkpoint folder of torch.distributed is moved as a whole: give both options the same folder",
+        )
+    return read_optimizer_file(given, same if isinstance(same, TorchFile) else None, model, request.old, request.plan)
 
 
 def _apart(checkpoint: Checkpoint, out: Path) -> None:

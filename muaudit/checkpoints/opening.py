@@ -7,11 +7,14 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..reading import INDEX, Unreadable, parse_json, read_text
+from .dcp_folder import read_dcp
+from .dcp_metadata import METADATA
 from .safetensors_file import read_safetensors
 from .stored_tensors import Checkpoint, Shard, spoilt
 from .torch_file import read_torch_file
 
 _IN_FOLDERS = (
+    METADATA,
     "model.safetensors.index.json", "model.safetensors", "state_dict.safetensors",
     "pytorch_model.bin.index.json", "pytorch_model.bin",
 )  # fmt: skip
@@ -24,6 +27,8 @@ def read_checkpoint(path: Path, known: Callable[[str], bool]) -> Checkpoint:
         UserError: a file cannot be read, is damaged or is missing; the index and the files do not agree.
     """
     path = _inside(path) if path.is_dir() else path
+    if path.name == METADATA:
+        return Checkpoint((read_dcp(path),))
     if path.suffix == ".json":
         return _sharded(path, known)
     return Checkpoint((_shard(path, known),))
@@ -38,7 +43,7 @@ def _inside(folder: Path) -> Path:
     if len(others) == 1:
         return others[0]
     seen = ", ".join(sorted(each.name for each in others)) or "none"
-    raise UserError(f"{folder} holds no one checkpoint", f"expected {_IN_FOLDERS[0]} or the like, found {seen}")
+    raise UserError(f"{folder} holds no one checkpoint", f"expected {_IN_FOLDERS[1]} or the like, found {seen}")
 
 
 def _shard(path: Path, known: Callable[[str], bool]) -> Shard:

@@ -75,12 +75,12 @@ def read_optimizer_file(path: Path, weights: TorchFile | None, model: Skeleton, 
         )  # fmt: skip
     state = at(archive.content, found[0])
     numbers = numbering(path, model, old, state)
-    moved, scaled = _Mover(path, model, old, new).moved(state, numbers)
+    moved, scaled = Mover(path, model, old, new).moved(state, numbers)
     content = replaced_at(archive.content, found[0], moved)
     return OptimizerFile(archive, content, found[0], tuple(scaled), numbers.own)
 
 
-class _Mover:
+class Mover:
     """Takes one optimizer's state dict from a plan to another."""
 
     def __init__(self, path: Path, model: Skeleton, old: Plan, new: Plan) -> None:

@@ -16,6 +16,7 @@ from ..targets.skeleton import Skeleton
 from ..targets.usercode import guarded
 from ..targets.whole import sizes_at
 from ..trace.recorder import parts
+from .dcp_folder import DcpFolder
 from .moved import CheckpointTransfer
 from .opening import read_checkpoint
 from .stored_tensors import Checkpoint
@@ -81,7 +82,7 @@ def _values(checkpoint: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
     from safetensors import safe_open
 
     for shard in checkpoint.shards:
-        if isinstance(shard, TorchFile):
+        if isinstance(shard, TorchFile | DcpFolder):
             yield from shard.named()
         else:
             with safe_open(shard.path, framework="pt") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..checkpoints.dcp_folder import DcpFolder
 from ..checkpoints.marks import FRESH
 from ..checkpoints.moved import CheckpointTransfer
 from ..checkpoints.verify import Verified
@@ -48,15 +49,22 @@ def loading_lines(plan: Plan, transfer: CheckpointTransfer, folder: Path, verifi
 
 
 def _code(plan: Plan, transfer: CheckpointTransfer, folder: Path) -> list[str]:
+    dcp = isinstance(transfer.checkpoint.shards[0], DcpFolder)
     own_groups = transfer.optimizer is not None and transfer.optimizer.own_groups and not plan.optimizers
+    file = folder / (transfer.checkpoint.index or transfer.checkpoint.shards[0].path).name
+    loaded = f'dcp.load(state, checkpoint_id="{folder}"): the model' if dcp else f"load {file} into the model"
     code = [
         "import muaudit",
         f'plan = muaudit.load_plan("{folder / "plan.yaml"}")',
-        f"# load {folder / (transfer.checkpoint.index or transfer.checkpoint.shards[0].path).name} into the model",
+        f"# {loaded}",
         "plan.install_hooks(model)  # not apply_: the weights are scaled already",
         *(refined(plan) if own_groups else [tuned(plan), *usage(plan)]),
     ]
-    if transfer.optimizer is not None:
+    if transfer.optimizer is not None and dcp:
+        code += [
+            "# and the optimizer: groups and state in it are this plan's; make schedulers anew, theirs hold old rates",
+        ]
+    elif transfer.optimizer is not None:
         name = folder / transfer.optimizer.path.name
         code.append(f'optimizer.load_state_dict(torch.load("{name}", weights_only=True){_keys(transfer)})')
     return code
