@@ -10,10 +10,12 @@ import pytest
 import torch
 from bugs.plant import FIXTURES
 from program import app
+from safetensors.torch import load_file, save_file
 
 from muaudit.convert.planner import make_plans
 from muaudit.errors import UserError
 from muaudit.plan.apply import match, modules_of
+from muaudit.plan.file import load_plan
 from muaudit.targets import Target, resolve
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.skeleton import skeleton
@@ -69,18 +71,51 @@ def test_a_checkpoint_is_scaled_and_moved(saved: Path, tmp_path: Path, capsys: p
 
 
 def test_an_image_model_renamed_by_transformers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Images of its own size to verify with; its saved names are not its own, which is said with the way out."""
+    """Images of its own size to verify with; its saved names are not its own."""
     model = transformers.ViTForImageClassification(
         transformers.ViTConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
                                image_size=48, patch_size=8)
     )  # fmt: skip
     model.save_pretrained(tmp_path / "in")
-    given = ["--base-width", 32, "--fresh", "--verify", "--out", tmp_path / "out"]
-    assert convert(tmp_path / "in", *given, "--state-dict", tmp_path / "in") == 2
-    assert "torch.save(model.state_dict(), FILE)" in capsys.readouterr().err
-    torch.save(model.state_dict(), tmp_path / "a.pt")
-    assert convert(tmp_path / "in", *given, "--state-dict", tmp_path / "a.pt") == 0
+    given = ["--base-width", 32, "--fresh", "--verify", "--out"]
+    assert convert(tmp_path / "in", *given, tmp_path / "out", "--state-dict", tmp_path / "in") == 0
     assert " differ by 0 relative" in capsys.readouterr().out
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    assert convert(tmp_path / "in", *given, tmp_path / "same", "--state-dict", tmp_path / "a.pt") == 0
+    assert " differ by 0 relative" in capsys.readouterr().out
+    shutil.copy(tmp_path / "in" / "config.json", tmp_path / "out")
+    again = transformers.ViTForImageClassification.from_pretrained(tmp_path / "out").state_dict()
+    for name, value in torch.load(tmp_path / "same" / "a.pt", weights_only=True).items():
+        assert torch.equal(again[name], value), name
+
+
+def test_experts_that_are_stored_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All parts of a tensor get its factor, and transformers puts them together again."""
+    torch.manual_seed(0)
+    model = transformers.MixtralForCausalLM(
+        transformers.MixtralConfig(hidden_size=128, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
+                                   num_key_value_heads=2, num_local_experts=4, vocab_size=100)
+    )  # fmt: skip
+    model.save_pretrained(tmp_path / "in")
+    stored = load_file(tmp_path / "in" / "model.safetensors")
+    assert "model.layers.0.block_sparse_moe.experts.3.w1.weight" in stored
+    given = ["--base-width", 64, "--fresh", "--out", tmp_path / "out", "--state-dict", tmp_path / "in"]
+    assert convert(tmp_path / "in", *given, "--verify") == 0
+    assert "verified: the outputs " in capsys.readouterr().out
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    assert written.keys() == stored.keys()
+    shutil.copy(tmp_path / "in" / "config.json", tmp_path / "out")
+    again = transformers.MixtralForCausalLM.from_pretrained(tmp_path / "out")
+    plan = load_plan(tmp_path / "out" / "plan.yaml")
+    plan.apply_(model)
+    for (name, value), other in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(other, value, rtol=1e-6, atol=0, msg=name)
+    del stored["model.layers.1.block_sparse_moe.experts.2.w3.weight"]
+    save_file(stored, tmp_path / "in" / "model.safetensors", metadata={"format": "pt"})
+    assert convert(tmp_path / "in", *given) == 2
+    err = capsys.readouterr().err
+    assert "model.layers.1.mlp.experts.gate_up_proj: has the shape (4, 384, 128) in the model" in err
+    assert "its parts here hold 172,032 elements" in err
 
 
 def full(folder: Path, **options: Any) -> Target:

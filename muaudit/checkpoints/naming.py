@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from ..errors import UserError
 from ..targets.skeleton import Skeleton, prefix_between, unwrapped
+from .renamed import renaming
 from .stored_tensors import Stored
 
 _SHOWN = 6
@@ -26,7 +28,9 @@ def match_names(
         UserError: tensors are missing, unknown or of another shape; every one of them is named.
     """
     names = model.names
-    prefix = _prefix(tensors, names)
+    on_disk = renaming(model.model)
+    prefix = _prefix([name for name in tensors if on_disk(unwrapped(name)) not in names], names)
+    parts: dict[tuple[str, ...], int] = {}
     found: dict[str, tuple[str, ...]] = {}
     problems: list[str] = []
     buffers: set[str] = set()
@@ -38,8 +42,19 @@ def match_names(
         elif own in model.buffers:
             buffers.add(own)
             problems += _shape(name, stored, model.buffers[own])
+        elif (of := on_disk(unwrapped(name))) in names:
+            found[name] = names[of]
+            parts[names[of]] = parts.get(names[of], 0) + math.prod(stored.shape)
+        elif of in model.buffers:
+            buffers.add(of)
+            problems += _shape(name, stored, model.buffers[of])
         elif not any(fnmatchcase(name, pattern) for pattern in keep):
             problems.append(f"{name}: {_UNKNOWN}")
+    problems += [
+        f"{every[0]}: {_SHAPE} {_dims(model.parameters[every])} in the model, its parts here hold {count:,} elements"
+        for every, count in parts.items()
+        if count != math.prod(model.parameters[every])
+    ]
     there = set(found.values())
     problems += [f"{every[0]}: {_MISSING}" for every in model.parameters if every not in there]
     problems += [f"{name}: {_MISSING}" for name in model.buffers if name not in buffers]
@@ -48,7 +63,7 @@ def match_names(
     return found, _sentence(prefix)
 
 
-def _prefix(tensors: Mapping[str, Stored], names: Mapping[str, object]) -> tuple[str, str]:
+def _prefix(tensors: Collection[str], names: Mapping[str, object]) -> tuple[str, str]:
     """The one that most of the names need that are not the model's as they are."""
     strangers = [name for name in tensors if unwrapped(name) not in names]
     votes = Counter(found for name in strangers if (found := prefix_between(name, names)) is not None)

@@ -19,6 +19,7 @@ from ..trace.recorder import parts
 from .dcp_folder import DcpFolder
 from .moved import CheckpointTransfer
 from .opening import read_checkpoint
+from .renamed import loaded_from, renaming
 from .stored_tensors import Checkpoint
 from .torch_file import TorchFile
 
@@ -70,6 +71,10 @@ def verify(transfer: CheckpointTransfer, target: Target, written: Path, model: S
 
 
 def _load(model: nn.Module, checkpoint: Checkpoint, names: Mapping[str, tuple[str, ...]]) -> None:
+    on_disk = renaming(model)
+    if any(name not in every and on_disk(name) in every for name, every in names.items()):
+        model.load_state_dict(loaded_from(model, dict(_values(checkpoint))))
+        return
     own = model.state_dict(keep_vars=True)
     with torch.no_grad():
         for name, tensor in _values(checkpoint):
