@@ -20,6 +20,7 @@ COMMANDS = {
     "sweep": "Train every width with every learning rate.",
     "tune": "Search hyperparameters on a small model.",
     "report": "Write one HTML page: audit, conversion and measurement of one model.",
+    "draw": "Draw the modules of a model in the order of the data flow.",
     "init": "Find the models of a repository and configure them.",
     "baseline": "Write down the findings there are.",
     "config": "Print the effective settings and where each came from.",

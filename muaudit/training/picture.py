@@ -30,16 +30,16 @@ _SETTINGS: Any = {
 Drawn = tuple[Measurement, CheckVerdict]
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: Path, option: str = "--plot") -> None:
     """Raise UserError for a format that cannot be written, or without matplotlib."""
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"--plot writes {', '.join(FORMATS)}, found {path.name}", "for example --plot coord.png")
+        raise UserError(f"{option} writes {', '.join(FORMATS)}, found {path.name}", f"for example {option} picture.png")
     if not path.resolve().parent.is_dir():
-        raise UserError(f"--plot: no such folder: {path.parent}")
+        raise UserError(f"{option}: no such folder: {path.parent}")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise UserError("--plot needs matplotlib", "pip install 'muaudit[plot]'") from error
+        raise UserError(f"{option} needs matplotlib", "pip install 'muaudit[plot]'") from error
 
 
 def plot(rows: Sequence[Drawn], path: Path) -> None:
