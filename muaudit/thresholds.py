@@ -99,6 +99,11 @@ INIT_ERRORS = Threshold(
     "within how many standard errors a measured init is a multiple of 1/4",
     "one in two thousand by chance",
 )
+DOUBTFUL_INIT_ERRORS = Threshold(
+    3.0,
+    "beyond how many standard errors a small tensor that was taken for a power is drawn more often",
+    "three in a thousand by chance, which costs little",
+)
 WRONG_INIT_ERRORS = Threshold(
     4.0,
     "beyond how many standard errors a measured init is another than the one that is needed",

@@ -11,7 +11,7 @@ from muaudit.audit.over_depth import audit_over_depth
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.planned import planned
-from muaudit.targets import TargetOptions, resolve
+from muaudit.targets import Target, TargetOptions, resolve
 from muaudit.targets.layers_of_config import relayered
 
 pytest.importorskip("transformers")
@@ -37,6 +37,45 @@ def test_converted_over_width_and_depth_it_is_clean_on_both(name: str) -> None:
     for report in (audit(turned), audit_over_depth(turned)):
         assert [each.message for each in report.violations if each.severity == "error"] == []
         assert report.unanalysed == ()
+
+
+def published(folder: Path, name: str) -> Target:
+    """The model of a configuration as transformers has and writes it."""
+    from transformers import AutoConfig
+
+    AutoConfig.for_model(name).save_pretrained(folder)
+    return resolve(str(folder), TargetOptions())
+
+
+def test_a_number_of_layers_for_every_stage_is_probed_by_one_number(tmp_path: Path) -> None:
+    """ConvNeXt: depths (3, 3, 9, 3), and blocks that are added as they are."""
+    target = published(tmp_path, "convnext")
+    report = audit_over_depth(target)
+    assert (report.width_name, report.probes, report.verdict, report.unanalysed) == ("depths", (2, 4), "standard", ())
+    assert (target.depths[0].listed, target.depths[0].default) == (True, 18)
+    assert [len(stage.layers) for stage in target.build(target.sizes(0) | {"depths": 4}, 0).encoder.stages] == [4] * 4
+    with pytest.raises(UserError, match="depths is a list, a number of blocks for every stage"):
+        make_plan(target, None, target.axes[0].probes[0], depths=(2, 4))
+
+
+# by the papers: post-norm (BERT), a stack for every stage (Swin), shared weights in a loop (ALBERT)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("swin", "standard"), ("falcon_h1", "standard"), ("t5", "standard"), ("bert", "unknown")]
+)
+def test_models_as_published_have_their_verdict_over_depth(tmp_path: Path, name: str, verdict: str) -> None:
+    assert audit_over_depth(published(tmp_path, name)).verdict == verdict
+
+
+@pytest.mark.slow
+def test_shared_weights_in_a_loop_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the same weights run more often, a loop over depth"):
+        audit_over_depth(published(tmp_path, "albert"))
+
+
+def test_a_float_that_json_has_no_word_for_is_read(tmp_path: Path) -> None:
+    """Falcon-H1's time_step_limit ends at infinity."""
+    assert published(tmp_path, "falcon_h1").depths[0].name == "num_hidden_layers"
 
 
 def test_what_goes_by_layer_goes_on_in_the_same_order() -> None:

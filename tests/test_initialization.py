@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import muaudit
 from muaudit.audit import audit
 from muaudit.errors import UserError
 from muaudit.targets import Target, TargetOptions, resolve
+from muaudit.trace.inits import measure
 
 HEAD = """\
 import torch
@@ -217,3 +219,16 @@ def test_from_python() -> None:
 
     report = muaudit.check(build, batch=batch, init=init)
     assert {row.init_exponent for row in report.tensors} == {0.0}
+
+
+def test_a_power_that_chance_hardly_reaches_is_drawn_again() -> None:
+    """Of 576 entries, three draws that are 10 % too large by chance look like the power 1/4 between two probes."""
+    rough = torch.Generator().manual_seed(0)
+
+    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+        weight = torch.randn(24, 24, generator=rough)
+        return {"weight": weight * (1.1 if probe and number < 3 else 1.0) / weight.square().mean().sqrt()}
+
+    found = measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})["weight"]
+    assert found.exponent == 0.0
+    assert found.error < 0.0125

@@ -49,6 +49,7 @@ def target_from_file(path: Path, options: TargetOptions) -> Target:
         raw = parse_json(text)
     except Malformed as error:
         raise UserError(f"{path} is not JSON: {error}", "expected a Hugging Face config.json") from error
+    raw = _with_floats(raw)
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
         raise UserError(
             f"{path} has no model_type, expected a Hugging Face config.json", "download the config.json of the model"
@@ -62,6 +63,15 @@ def target_from_file(path: Path, options: TargetOptions) -> Target:
         full = config_class.from_dict({name: value for name, value in raw.items() if name not in _NOT_SHAPE})
     with _of_config(path.name):
         return _target(full, next(iter(architectures), None), options, path)
+
+
+def _with_floats(raw: Any) -> Any:
+    """What JSON has no word for, as transformers writes it: `{"__float__": "Infinity"}`."""
+    if isinstance(raw, dict):
+        if raw.keys() == {"__float__"} and raw["__float__"] in ("Infinity", "-Infinity", "NaN"):
+            return float(raw["__float__"])
+        return {name: _with_floats(value) for name, value in raw.items()}
+    return [_with_floats(each) for each in raw] if isinstance(raw, list) else raw
 
 
 @contextmanager

@@ -16,6 +16,10 @@ NUMBERS = (
     "num_hidden_layers", "n_layer", "num_layers", "n_layers", "num_blocks", "encoder_layers", "decoder_layers",
     "num_decoder_layers", "num_encoder_layers", "num_self_attends_per_block",
 )  # fmt: skip
+LISTS = ("depths", "stage_depths")
+"""A number for every stage; one number of them all is probed."""
+
+_LEAST = 2  # layers of every stage in a first probe
 _NOT_BY_LAYER = ("id2label", "label2id")
 
 
@@ -31,22 +35,29 @@ def depth_axes_of(
     """
     named = [name for name in options.depths if name != MAIN_AXIS]
     for name in named:
-        if not _is_number(fields.get(name)):
+        if not _is_number(fields.get(name)) and not _is_list(fields.get(name)):
             raise UserError(f"{label} has no field {name!r} that is a number and could grow",
                             near(name, [each for each in fields if _is_number(fields[each])], "its sizes"))  # fmt: skip
-    found = []
-    for name in named or [each for each in NUMBERS if _is_number(fields.get(each)) and each in small]:
-        first = small[name] if _is_number(small.get(name)) else fields[name]
-        found.append(WidthAxis(name, given_depths(options, name) or (first, 2 * first), fields[name]))
-    return tuple(found)
+    numbers = [each for each in NUMBERS if _is_number(fields.get(each)) and each in small]
+    found = named or numbers or [each for each in LISTS if _is_list(fields.get(each))]
+    return tuple(_axis(name, fields[name], small.get(name), options) for name in found)
+
+
+def _axis(name: str, own: Any, used: Any, options: TargetOptions) -> WidthAxis:
+    listed = _is_list(own)
+    first = _LEAST if listed else used if _is_number(used) else own
+    return WidthAxis(name, given_depths(options, name) or (first, 2 * first), sum(own) if listed else own, listed)
 
 
 def relayered(fields: Mapping[str, Any], values: Mapping[str, Any], depths: Mapping[str, int]) -> dict[str, Any]:
     """The fields that differ where a model of these values gets other numbers of layers.
 
-    A list with an entry a layer is repeated as often as it takes, and so are patterns and what is kept by number.
-    fields: as published, which show what has an entry a layer.
+    A list with an entry a layer is repeated as often as it takes, and so are patterns and what is kept by number; of a
+    list with a number a stage each entry is that number. fields: as published, which show what has an entry a layer.
     """
+    staged = {name: [depths[name]] * len(fields[name]) for name in depths if _is_list(fields.get(name))}
+    if staged:
+        return {**depths, **staged}
     main = next((name for name in depths if _is_number(values.get(name))), None)
     if main is None:
         return dict(depths)
@@ -72,6 +83,10 @@ def relayered(fields: Mapping[str, Any], values: Mapping[str, Any], depths: Mapp
 
 def _by_number(value: Mapping[Any, Any]) -> bool:
     return all(str(key).isdigit() for key in value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
 
 
 def _is_number(value: Any) -> bool:

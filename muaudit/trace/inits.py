@@ -15,7 +15,7 @@ import torch
 from ..entries import entries
 from ..errors import UserError
 from ..findings.exponents import ZERO, snap
-from ..thresholds import DRIFT, ENOUGH, EXACT, FINE, INIT_ERRORS, MEAN_ERRORS, MEAN_SHARE
+from ..thresholds import DOUBTFUL_INIT_ERRORS, DRIFT, ENOUGH, EXACT, FINE, INIT_ERRORS, MEAN_ERRORS, MEAN_SHARE
 
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
 
@@ -116,7 +116,7 @@ def measure(
         for name in moments[0]
         if name in moments[1]
     }
-    odd = _odd(inits)
+    odd = [*_odd(inits), *(name for name, init in inits.items() if _doubtful(init))]
     for further in range(seed + 1, seed + MAX_SEEDS):
         rough = {name for name in odd if _error(moments[0][name], moments[1][name], unit) > FINE}
         if not rough:
@@ -130,6 +130,13 @@ def measure(
 
 def _odd(inits: Mapping[str, Init]) -> list[str]:
     return [name for name, init in inits.items() if init.exponent is None and all(init.rms)]
+
+
+def _doubtful(init: Init) -> bool:
+    """Taken for a power that lies where chance hardly reaches, and maybe another one is right."""
+    if init.exponent in (None, ZERO):
+        return False
+    return abs(init.raw - float(init.exponent or 0.0)) > DOUBTFUL_INIT_ERRORS * init.error > 0.0
 
 
 def _third_probe(
