@@ -19,7 +19,7 @@ from ..solve.predict import Prediction, predict
 from ..targets.probe import Target
 from ..targets.schedulers import place, walk
 from ..trace.align import Aligned
-from ..trace.definitions import Place
+from ..trace.definitions import Place, optimizers_made
 from ..trace.kernels import probe_kernels
 from ..trace.recorder import Recording
 from ..trace.redraw import Redraws
@@ -43,7 +43,7 @@ class Analysis:
 
     target: the one that was asked for, at the two probes that were compared. ratios: by how much each of its sizes
     grows from one to the other. defined: the user's line that makes a parameter, by its name. of_schedule: what the
-    scheduler lost of the learning rates.
+    scheduler lost of the learning rates. optimizer_made: the user's line that makes the optimizer.
     """
 
     target: Target
@@ -55,6 +55,7 @@ class Analysis:
     prediction: Prediction
     defined: Mapping[str, Place]
     of_schedule: tuple[Discrepancy, ...] = ()
+    optimizer_made: Place = (None, None)
 
 
 def analyse(
@@ -79,7 +80,8 @@ def analyse(
         narrow, wide = (probes[number] for number in chosen.pair)
         models, recordings = (narrow.model, wide.model), (narrow.recording, wide.recording)
         ratios = axis.ratios(target)
-        made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
+        with optimizers_made() as seen:
+            made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
         alike = models[0], axis.alike(*models)
         trained = trained_by(made, alike, ratios)
         of_schedule: list[Discrepancy] = []
@@ -110,7 +112,7 @@ def analyse(
     scaling = replace(scaling, discrepancies=tuple(found))
     return Analysis(
         target, axis, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model),
-        tuple(of_schedule),
+        tuple(of_schedule), seen.place,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def audit(
         known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
         "; ".join(filter(None, said)), late,
     )  # fmt: skip
-    return located(report, target, known.defined)
+    return located(report, target, known.defined, known.optimizer_made)
 
 
 def check(

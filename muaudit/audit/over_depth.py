@@ -42,7 +42,7 @@ def analysed_over_depth(target: Target, school: Profile, *, seed: int = SEED) ->
 
 def report_over_depth(known: Analysis, school: Profile) -> Report:
     """What is told of it."""
-    return located(_report(known, school), known.target, known.defined)
+    return located(_report(known, school), known.target, known.defined, known.optimizer_made)
 
 
 def _report(known: Analysis, school: Profile) -> Report:

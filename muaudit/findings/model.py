@@ -113,7 +113,9 @@ class SourceFix:
 class Violation:
     """One finding, already folded over repeated blocks. `pattern` is `blocks.*.mlp.up.weight`, "" without a tensor.
 
-    module: the module it is found in, folded alike; it names the findings that have no tensor.
+    module: the module it is found in, folded alike; it names the findings that have no tensor. made_file, made_line:
+    where what is wrong is made, which is not where it shows: the parameter whose initialization it is about, the
+    optimizer whose learning rates.
     """
 
     rule: str
@@ -132,6 +134,14 @@ class Violation:
     expected_exponent: float | None = None
     module: str = ""
     source_fix: SourceFix | None = None
+    made_file: str | None = None
+    made_line: int | None = None
+
+    @property
+    def edited_at(self) -> tuple[str | None, int | None]:
+        """The line to edit where it is known: that of the first edit, else where what is wrong is made."""
+        edits = self.source_fix.edits if self.source_fix is not None else ()
+        return (edits[0].file, edits[0].line) if edits else (self.made_file, self.made_line)
 
 
 @dataclass(frozen=True)

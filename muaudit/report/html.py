@@ -66,6 +66,7 @@ def _finding(violation: Violation, report: Report, root: Path) -> dict[str, Any]
     return {
         "violation": violation,
         "where": location(violation.file, violation.line),
+        "made": location(*violation.edited_at),
         "source": [(row, text, row == violation.line) for row, text in excerpt(violation.file, violation.line)],
         "steps": steps,
         "summary": get_rule(violation.rule).summary,

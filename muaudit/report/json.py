@@ -113,6 +113,8 @@ def _violation(violation: Violation) -> dict[str, Any]:
         "found_exponent": exponent(violation.found_exponent),
         "expected_exponent": exponent(violation.expected_exponent),
         "module": violation.module,
+        "made_file": violation.made_file,
+        "made_line": violation.made_line,
     }
 
 

@@ -30,7 +30,7 @@ _LONGEST = 48
 
 @dataclass(frozen=True)
 class _Placed:
-    """A box between two heights, counted from the top; opened: whether what it holds is shown; followed: by a sibling."""
+    """A box between two heights from the top. opened: whether what it holds is shown; followed: by a sibling."""
 
     box: Box
     level: int

@@ -129,6 +129,10 @@ def _violation(v: Violation, more: tuple[Violation, ...] = ()) -> Iterator[Line]
     yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}{change}")
     yield line(v.message, indent=2, hang=2)
     yield from _excerpt(v.file, v.line)
+    if edited := location(*v.edited_at):
+        edits = v.source_fix is not None and bool(v.source_fix.edits)
+        what = "" if edits else ", the parameter" if v.rule.startswith("MUP1") else ", the optimizer"
+        yield line(("edit at  " if edits else "made at  ", DIM), edited, (what, DIM), indent=2)
     if v.consequence:
         yield line(("happens  ", DIM), v.consequence, indent=2, hang=9)
     if v.fix:

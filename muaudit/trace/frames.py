@@ -50,6 +50,21 @@ def caller(stop: FrameType | None = None) -> tuple[str | None, int | None]:
     return framework
 
 
+def maker(made: object, stop: FrameType | None = None) -> tuple[str | None, int | None]:
+    """File and line of the user's innermost frame that is no method of what is being made; (None, None) without one.
+
+    `stop`: as for `caller`.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame is not stop:
+        code = frame.f_code
+        own = code.co_argcount > 0 and frame.f_locals.get(code.co_varnames[0]) is made
+        if not own and _kind(code.co_filename) == _USER:
+            return code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None, None
+
+
 def user_frame() -> FrameType | None:
     """The innermost frame of the user's own code, None where there is none on the stack."""
     frame: FrameType | None = sys._getframe(1)
