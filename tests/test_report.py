@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from muaudit.errors import UserError
-from muaudit.findings.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Verdict, Violation
+from muaudit.findings.model import ActivationRow, Answered, Report, Step, TensorRow, Unanalysed, Verdict, Violation
 from muaudit.findings.power import power
 from muaudit.report.layout import coloured, columns, line, plain
 from muaudit.report.render import render
@@ -183,6 +183,13 @@ def test_no_color_is_respected(report: Report, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_verdicts(report: Report, change: dict[str, Any], line: str) -> None:
     assert render(replace(report, **change)).splitlines()[3] == line
+
+
+def test_what_is_set_aside_is_no_verdict_that_all_is_right_over_depth_either(report: Report) -> None:
+    found = report.violations[0]
+    aside = replace(clean(report), axis="depth", answered=(Answered(replace(found, severity="error"), "baseline"),))
+    assert "✓ nothing new over depth: 1 in the baseline" in render(aside)
+    assert "✓ every invariant over depth holds" in render(replace(aside, answered=()))
 
 
 def test_warnings_alone_do_not_spoil_the_verdict(report: Report) -> None:

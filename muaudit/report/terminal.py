@@ -64,10 +64,9 @@ def verdict(report: Report) -> Span:
         return f"? no verdict, which is not a pass: {_unknown(report)}", WARNING
     if warnings:
         return f"! µP, with {_count(warnings, 'warning')}", WARNING
-    if any(a.violation.severity == "error" for a in report.answered):
+    if _only_answered(report):
         return f"✓ nothing new: {_answers(report)}", GOOD
-    unread = len(report.unanalysed) + sum(a.violation.rule.startswith("MUP9") for a in report.answered)
-    if unread:
+    if unread := _unread(report):
         return f"✓ µP: every invariant that could be judged holds ({unread} not analysed)", GOOD
     return "✓ µP: every invariant holds", GOOD
 
@@ -82,7 +81,21 @@ def _over_depth(report: Report, errors: int, warnings: int) -> Span:
         return f"? no verdict over depth, which is not a pass: {_unknown(report)}", WARNING
     if warnings:
         return f"! right over depth, with {_count(warnings, 'warning')}", WARNING
+    if _only_answered(report):
+        return f"✓ nothing new over depth: {_answers(report)}", GOOD
+    if unread := _unread(report):
+        return f"✓ every invariant over depth that could be judged holds ({unread} not analysed)", GOOD
     return "✓ every invariant over depth holds", GOOD
+
+
+def _only_answered(report: Report) -> bool:
+    """Whether there are errors, all of them set aside."""
+    return any(a.violation.severity == "error" for a in report.answered)
+
+
+def _unread(report: Report) -> int:
+    """How much is not analysed, told or set aside."""
+    return len(report.unanalysed) + sum(a.violation.rule.startswith("MUP9") for a in report.answered)
 
 
 def summary(report: Report) -> str:
