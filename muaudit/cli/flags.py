@@ -74,6 +74,9 @@ BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a b
 Schedule = Annotated[
     str | None, typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own).")
 ]
+TrainingLoss = Annotated[
+    bool, typer.Option("--training-loss", help="Judge by the last steps of training, also where data are held out.")
+]
 Warmup = Annotated[int, typer.Option(metavar="N", min=0, help="Steps of linear warmup.")]
 Results = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Where finished runs are kept (default: in mup/, by settings).")

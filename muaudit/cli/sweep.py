@@ -97,6 +97,7 @@ def sweep(
     batch_size: flag.BatchSize = 16,
     schedule: flag.Schedule = None,
     warmup: flag.Warmup = 0,
+    training_loss: flag.TrainingLoss = False,
     optimizer: flag.Optimizer = None,
     tolerance: Annotated[
         float, typer.Option(metavar="FACTOR", help="How far the best value may drift without a remark.")
@@ -176,7 +177,8 @@ def sweep(
         hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
         depths=depths, base_depth=base_depth,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
-        warmup=warmup, optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
+        warmup=warmup, training_loss=training_loss,
+        optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
         width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()), init=init,
         no_init=no_init, command=command, loss_file=loss_file, loss_name=loss_name, imported=imported,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ def variant(
 
     seen = along(target)
     task = choose(seen, settings.data, settings.batch_size)
+    if not settings.held_out:
+        task = replace(task, held_out=None)
+    elif task.held_out is not None:
+        task = replace(task, describe=f"{task.describe}, judged by others that are held out",
+                       identity={**task.identity, "judged": "held out"})  # fmt: skip
     return SweepVariant(name, title, seen, task, plan, places, along, target)
 
 
@@ -73,7 +78,7 @@ def identity(
 
     axis: what grows, where it is not the widths alone.
     """
-    trained = {key: value for key, value in asdict(settings).items() if key not in ("data", "batch_size")}
+    trained = {key: value for key, value in asdict(settings).items() if key not in ("data", "batch_size", "held_out")}
     found: dict[str, Any] = {}
     for each in variants:
         source = Path(each.target.path or each.target.class_file or "")

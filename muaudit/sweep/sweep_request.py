@@ -52,6 +52,7 @@ class SweepRequest:
     batch_size: int = 16
     schedule: str | None = None
     warmup: int = 0
+    training_loss: bool = False
     optimizer: str | None = None
     tolerance: float = 2.0
     lost: float = 0.01
@@ -136,7 +137,7 @@ def _check_elsewhere(request: SweepRequest) -> None:
         "--plan": request.plan, "--convert": request.convert, "--compare": request.compare, "--data": request.data,
         "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": request.ray, "--set": request.set,
         "--input": request.input, "--init": request.init, "--no-init": request.no_init, "--width": request.width,
-        "--depths": request.depths,
+        "--depths": request.depths, "--training-loss": request.training_loss,
     }  # fmt: skip
     for flag, given in ours.items():
         if given:

@@ -39,8 +39,9 @@ def variants_of(
     sizes = widths or depths or prepare.default_widths(target)
     schedule = request.schedule or ("own" if target.scheduler is not None else "constant")
     settings = TrainingSettings(
-        request.steps, request.batch_size, request.data, schedule, request.warmup, request.dtype, request.device
-    )
+        request.steps, request.batch_size, request.data, schedule, request.warmup, request.dtype, request.device,
+        held_out=not request.training_loss,
+    )  # fmt: skip
     variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings, None, along)]
     if request.plan is not None or request.convert:
         plan = made or (

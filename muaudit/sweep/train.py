@@ -76,12 +76,19 @@ class Watch:
             return True
         return len(self.losses) > LOOK and sum(recent) / len(recent) > HOPELESS * abs(self.losses[0])
 
-    def outcome(self, job: Training, settings: TrainingSettings) -> TrainingOutcome:
-        """The mean over the last steps; a run that ends above where it began, by more than batches differ, diverged."""
+    def outcome(
+        self, job: Training, settings: TrainingSettings, held_out: Callable[[], float | None] = lambda: None
+    ) -> TrainingOutcome:
+        """The mean over the last steps; a run that ends above where it began, by more than batches differ, diverged.
+
+        held_out: the loss of data that were not trained on, which counts in its place where there are some.
+        """
         first = self.losses[0] if math.isfinite(self.losses[0]) else None
         count = max(1, round(settings.tail * settings.steps))
         final = sum(self.losses[-count:]) / count
         lost = self.diverged or first is None or not math.isfinite(final) or final - first > self._noise(count)
+        if not lost and (judged := held_out()) is not None:
+            final, lost = judged, not math.isfinite(judged)
         return TrainingOutcome(
             job, None if lost else float(f"{final:.9g}"), first and float(f"{first:.9g}"), len(self.losses),
             thinned(self.losses, settings.steps),
@@ -151,7 +158,7 @@ def _alone(variant: SweepVariant, job: Training, settings: TrainingSettings, tic
                 pending.clear()
                 if watch.diverged:
                     break
-        return watch.outcome(job, settings)
+        return watch.outcome(job, settings, lambda: _held_out(variant, model, job, settings))
 
     return _guarded(run, variant, job)
 
@@ -192,9 +199,26 @@ def _together(
                         break
                     ensemble.keep(kept)
                     alive = [alive[at] for at in kept]
-        return [watch.outcome(job, settings) for watch, job in zip(watches, jobs, strict=True)]
+        return [
+            watch.outcome(job, settings, lambda model=model, job=job: _held_out(variant, model, job, settings))  # type: ignore[misc]
+            for watch, job, (model, _) in zip(watches, jobs, made, strict=True)
+        ]
 
     return run()
+
+
+def _held_out(variant: SweepVariant, model: nn.Module, job: Training, settings: TrainingSettings) -> float | None:
+    """The mean loss of the model, as it is used, over data that are not trained on; None where there are none."""
+    if variant.task.held_out is None:
+        return None
+    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
+    model.eval()
+    losses = []
+    with torch.no_grad():
+        for each in variant.task.held_out(sizes_at(variant.target, job.width)):
+            inputs = moved(each, device, dtype)
+            losses.append(variant.task.loss(model(*inputs.args, **inputs.kwargs), inputs).double())
+    return float(torch.stack(losses).mean())
 
 
 def _made(variant: SweepVariant, job: Training, settings: TrainingSettings) -> tuple[nn.Module, torch.optim.Optimizer]:

@@ -33,7 +33,8 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a run came to. loss: the mean over the last steps, None for a run that diverged; first: before training.
+    """What a run came to. loss: of data held out, else the mean over the last steps, None for a run that diverged;
+    first: before training.
 
     steps: updates taken, fewer than asked for where a diverged run was stopped. curve: the means of equal parts of the
     run, as far as it was finite; empty where they are not known.
@@ -60,7 +61,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How every run is trained. `length` is the share of the last steps that the loss is averaged over."""
+    """How every run is trained. tail: the share of the last steps that the loss is averaged over.
+
+    held_out: whether data that are not trained on tell how good a run is, where there are some.
+    """
 
     steps: int = 300
     batch_size: int = 16
@@ -70,6 +74,7 @@ class TrainingSettings:
     dtype: str = "fp32"
     device: str = "cpu"
     tail: float = 0.1
+    held_out: bool = True
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,11 @@ def from_functions(
     batches: Callable[..., Any] | None = None,
     init: Callable[..., Any] | None = None,
     depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    held_out: Callable[..., Any] | None = None,
 ) -> Target:
     """A target from Python functions, each as in a spec: `build(width) -> nn.Module`, `batch(width)`,
     `batches(width, seed)`, `loss(output, batch)`, `optimizer(model)` or an optimizer's name, `scheduler(optimizer)`,
-    `init(model)`.
+    `init(model)`, `held_out(width)`.
 
     Raises:
         UserError: they do not work together.
@@ -59,5 +60,6 @@ def from_functions(
     from muaudit.targets.spec import target_from_functions
 
     return target_from_functions(
-        build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler, batches, init, depths
-    )
+        build, batch, loss, optimizer, widths, name, options or TargetOptions(), scheduler, batches, init, depths,
+        held_out,
+    )  # fmt: skip

@@ -29,8 +29,17 @@ def at_depths(target: Target, depths: Mapping[str, int]) -> Target:
     def trained(model: nn.Module, sizes: Mapping[str, int]) -> Any:
         return optimizer(model, {**depths, **sizes})
 
+    kept = target.held_out
+
+    def held_out(sizes: Mapping[str, int]) -> list[Inputs]:
+        assert kept is not None
+        return kept({**depths, **sizes})
+
     own = None if target.own is None else _own_at(target.own, depths)
-    return replace(target, build=built, inputs=given, optimizer=trained, own=own, data=None if data is None else drawn)
+    return replace(
+        target, build=built, inputs=given, optimizer=trained, own=own, data=None if data is None else drawn,
+        held_out=None if kept is None else held_out,
+    )  # fmt: skip
 
 
 def _own_at(own: Own, depths: Mapping[str, int]) -> Own:
@@ -71,9 +80,16 @@ def along_both(target: Target, depths: Mapping[int, int]) -> Target:
         assert data is not None
         return data(sized(sizes), seed)
 
+    kept = target.held_out
+
+    def held_out(sizes: Mapping[str, int]) -> list[Inputs]:
+        assert kept is not None
+        return kept(sized(sizes))
+
     return replace(
         target, build=lambda sizes, seed: build(sized(sizes), seed), inputs=lambda sizes: inputs(sized(sizes)),
         optimizer=lambda model, sizes: optimizer(model, sized(sizes)), data=None if data is None else drawn,
+        held_out=None if kept is None else held_out,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from muaudit.targets.probe import Inputs
 from muaudit.targets.usercode import guarded, seed_everything
 
 Sizes = Mapping[str, int]
+
+_MOST_HELD_OUT = 1000  # batches: each run goes through all of them
 
 
 def as_function(batches: Any) -> Any:
@@ -51,6 +54,23 @@ def endless(
                 yield convert(raw)
             if not count:
                 raise UserError("batches(width, seed) gave no batch", "yield tensors, tuples or dicts as batch returns")
+
+    return data
+
+
+def once(
+    held_out: Callable[..., Any], axes: list[str], convert: Callable[[Any], Inputs]
+) -> Callable[[Sizes], list[Inputs]]:
+    """`(sizes)` → the batches of `held_out(width)`, which come to an end."""
+
+    def data(sizes: Sizes) -> list[Inputs]:
+        with guarded("held_out(width)"):
+            seed_everything(0)
+            found = list(itertools.islice(call_with_sizes(held_out, sizes, axes), _MOST_HELD_OUT + 1))
+        if not found or len(found) > _MOST_HELD_OUT:
+            what = f"more than {_MOST_HELD_OUT} batches" if found else "no batch"
+            raise UserError(f"held_out(width) gave {what}", "return a list of batches as batch returns them")
+        return [convert(raw) for raw in found]
 
     return data
 

@@ -65,6 +65,7 @@ class Target:
     path: the file that was audited; class_file, class_line: where the model is defined.
     scheduler: the user's `scheduler(optimizer)`, or what came with the model's own optimizer; only stepped.
     data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
+    held_out: `(sizes) -> list of Inputs`: the user's own data that are not trained on, None where there are none.
     cut: constructor arguments that were made smaller, with the model's own values.
     missing: kinds of modules that only the whole model has, each with why: they are not analysed.
     filled: settings of its optimizer that its method asks for and was given an ordinary value.
@@ -89,6 +90,7 @@ class Target:
     class_line: int | None = None
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
     data: Callable[[Mapping[str, int], int], Iterator[Inputs]] | None = None
+    held_out: Callable[[Mapping[str, int]], list[Inputs]] | None = None
     own: Own | None = None
     cut: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[tuple[str, str], ...] = ()

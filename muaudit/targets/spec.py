@@ -21,7 +21,7 @@ from muaudit.targets.probe import Target, WidthAxis
 from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.widths import PROBES
 
-_FUNCTIONS = ("batch", "batches", "loss", "optimizer", "scheduler")
+_FUNCTIONS = ("batch", "batches", "held_out", "loss", "optimizer", "scheduler")
 _EXAMPLE = "a spec looks like this:\n  def build(width):\n      return MyModel(width)"
 
 
@@ -45,6 +45,7 @@ class Spec:
     init: Callable[..., Any] | None = None
     written: bool = True
     depths: Any = None
+    held_out: Callable[..., Any] | None = None
 
 
 def target_from_module(module: ModuleType, options: TargetOptions, path: Path | None, build: str = "build") -> Target:
@@ -68,7 +69,7 @@ def target_from_functions(
     optimizer: Callable[..., Any] | str | None, widths: Sequence[int] | Mapping[str, Sequence[int]] | None,
     name: str | None, options: TargetOptions, scheduler: Callable[..., Any] | None = None,
     batches: Callable[..., Any] | None = None, init: Callable[..., Any] | None = None,
-    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None, held_out: Callable[..., Any] | None = None,
 ) -> Target:  # fmt: skip
     """The target behind `muaudit.targets.from_functions`."""
     if isinstance(optimizer, str):
@@ -92,6 +93,7 @@ def target_from_functions(
             path,
             init,
             depths=depths,
+            held_out=held_out,
         ),
         options,
     )
@@ -113,6 +115,7 @@ def target_from_spec(spec: Spec, options: TargetOptions) -> Target:
         variants=_variants(spec, names, options),
         batch=batch_stream.first_of(spec.batch, spec.batches),
         batches=spec.batches,
+        held_out=spec.held_out,
         loss=spec.loss,
         optimizer=spec.optimizer,
         scheduler=spec.scheduler,

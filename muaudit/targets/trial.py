@@ -63,6 +63,7 @@ class Draft:
     variants: Iterable[Variant]
     batch: Callable[..., Any] | None = None
     batches: Callable[..., Any] | None = None
+    held_out: Callable[..., Any] | None = None
     loss: Callable[..., Any] | None = None
     optimizer: Callable[..., Any] | None = None
     scheduler: Callable[..., Any] | None = None
@@ -88,6 +89,7 @@ class Trial:
     shown: str
     data: Callable[[Sizes, int], Iterator[Inputs]] | None = None
     notes: tuple[str, ...] = ()
+    held_out: Callable[[Sizes], list[Inputs]] | None = None
 
 
 def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
@@ -126,7 +128,8 @@ def _try(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> 
         make, outputs = _run_batch(draft, variant, models, sizes, convert)
         axes = [axis.name for axis in variant.axes]
         data = batch_stream.endless(draft.batch, draft.batches, axes, convert)
-        return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,))
+        held_out = None if draft.held_out is None else batch_stream.once(draft.held_out, axes, convert)
+        return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,), held_out)
     form, outputs = _run_forms(draft, variant, options, models, sizes, end)
     return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,))
 

@@ -36,7 +36,9 @@ def choose(target: Target, name: str | None, batch_size: int) -> SweepTask:
 
 def _own(target: Target) -> SweepTask:
     assert target.data is not None
-    return SweepTask("own", "the target's own data", {"data": "own"}, target.data, target.loss)
+    return SweepTask(
+        "own", "the target's own data", {"data": "own"}, target.data, target.loss, held_out=target.held_out
+    )
 
 
 def _guess(target: Target) -> str:

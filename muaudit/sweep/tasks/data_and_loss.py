@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ class SweepTask:
     """Data and loss.
 
     batches: `(sizes, seed)` → inputs without end, the same at every width and hyperparameter.
+    held_out: `(sizes)` → inputs that are not trained on, the same for every run; None where there are none.
     loss: `(output, inputs)` → scalar. describe: one line. identity: what tells these data from others, as plain data.
     """
 
@@ -26,3 +27,4 @@ class SweepTask:
     batches: Callable[[Mapping[str, int], int], Iterator[Inputs]]
     loss: Callable[[Any, Inputs], torch.Tensor]
     note: str = ""
+    held_out: Callable[[Mapping[str, int]], Sequence[Inputs]] | None = None

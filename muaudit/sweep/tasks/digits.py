@@ -15,6 +15,8 @@ from .data_and_loss import SweepTask
 from .fitting import Call, classified, misfit, narrow_call
 
 SIDE, CLASSES, SEED = 8, 10, 0xD161
+HELD_OUT = 360
+"""Images that are not trained on, a fifth."""
 
 
 def digits_task(target: Target, batch_size: int) -> SweepTask:
@@ -27,19 +29,26 @@ def digits_task(target: Target, batch_size: int) -> SweepTask:
         found = "nothing" if output is None else f"a tensor of shape {tuple(output.shape)}"
         raise misfit(target, "digits", f"{target.label} returned {found}, expected (2, {CLASSES})", call)
 
+    mixed = torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))
+    kept, trained = mixed[:HELD_OUT], mixed[HELD_OUT:]
+
     def batches(sizes: Mapping[str, int], seed: int) -> Iterator[Inputs]:
         generator = torch.Generator().manual_seed(SEED + seed)
         while True:
-            order = torch.randperm(len(x), generator=generator)
-            for rows in torch.split(order, batch_size)[: max(1, len(x) // batch_size)]:
+            order = trained[torch.randperm(len(trained), generator=generator)]
+            for rows in torch.split(order, batch_size)[: max(1, len(trained) // batch_size)]:
                 yield Inputs((x[rows],), {}, {"targets": labels[rows]})
+
+    def held_out(sizes: Mapping[str, int]) -> list[Inputs]:
+        return [Inputs((x[rows],), {}, {"targets": labels[rows]}) for rows in torch.split(kept, HELD_OUT // 3)]
 
     return SweepTask(
         "digits",
         f"scikit-learn's digits, {batch_size} at a time",
-        {"data": "digits", "batch": batch_size, "inputs": list(x.shape[1:])},
+        {"data": "digits", "batch": batch_size, "inputs": list(x.shape[1:]), "kept": HELD_OUT},
         batches,
         classified(lambda logits, wanted: F.cross_entropy(logits.float(), wanted)),
+        held_out=held_out,
     )
 
 

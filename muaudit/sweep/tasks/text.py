@@ -18,6 +18,9 @@ from .data_and_loss import SweepTask
 from .fitting import Call, classified, misfit, narrow_call
 
 CHARACTERS = 2_000_000
+HELD_OUT = 0.1
+"""The share of the text, at its end, that is not trained on; of it so many characters tell how good a model is:"""
+JUDGED_BY = 4096
 ALPHABET = 96
 """Token 0 is every character that is not among the most frequent 95."""
 
@@ -38,13 +41,21 @@ def text_task(target: Target, batch_size: int) -> SweepTask:
     text, digest = _text()
     data = _encoded(text, tokens)
 
+    trained, reach = int((1 - HELD_OUT) * len(data)), torch.arange(length + 1)
+
+    def drawn(first: int, last: int, generator: torch.Generator) -> Inputs:
+        rows = data[torch.randint(first, last - length - 1, (batch_size, 1), generator=generator) + reach]
+        return _inputs(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), keyword)
+
     def batches(sizes: Mapping[str, int], seed: int) -> Iterator[Inputs]:
         generator = torch.Generator().manual_seed(0x7E87 + seed)
-        reach = torch.arange(length + 1)
         while True:
-            starts = torch.randint(0, len(data) - length - 1, (batch_size, 1), generator=generator)
-            rows = data[starts + reach]
-            yield _inputs(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), keyword)
+            yield drawn(0, trained, generator)
+
+    def held_out(sizes: Mapping[str, int]) -> list[Inputs]:
+        generator = torch.Generator().manual_seed(0x7E87)
+        count = max(1, round(JUDGED_BY / (batch_size * length)))
+        return [drawn(trained, len(data), generator) for _ in range(count)]
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1))
@@ -52,9 +63,10 @@ def text_task(target: Target, batch_size: int) -> SweepTask:
     return SweepTask(
         "text",
         f"characters of Python's standard library, {batch_size} × {length} at a time",
-        {"data": "text", "sha256": digest, "batch": batch_size, "length": length, "tokens": tokens},
+        {"data": "text", "sha256": digest, "batch": batch_size, "length": length, "tokens": tokens, "kept": HELD_OUT},
         batches,
         classified(loss),
+        held_out=held_out,
     )
 
 
