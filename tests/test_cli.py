@@ -148,7 +148,8 @@ def test_the_options_are_frozen() -> None:
         "coord-check": [
             "--compare", "--compare-plan", "--debug", "--depths", "--device", "--dtype", "--format", "--from",
             "--init", "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan",
-            "--plot", "--seed", "--seeds", "--set", "--spectral", "--steps", "--timeout", "--width", "--widths",
+            "--plot", "--seed", "--seeds", "--set", "--spectral", "--steps", "--tensorboard", "--timeout", "--wandb",
+            "--width", "--widths",
         ],
         "tune": [
             "--at", "--batch-size", "--budget", "--data", "--debug", "--device", "--dtype", "--finalists", "--format",
@@ -161,8 +162,8 @@ def test_the_options_are_frozen() -> None:
             "--convert", "--curves", "--data", "--debug", "--depths", "--device", "--dtype", "--extend", "--format",
             "--hp", "--import", "--init", "--input", "--loss-file", "--loss-name", "--lost", "--lr", "--near",
             "--no-init", "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus",
-            "--ray-gpus", "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--timeout",
-            "--together", "--tolerance", "--until-decided", "--warmup", "--width", "--widths",
+            "--ray-gpus", "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--tensorboard",
+            "--timeout", "--together", "--tolerance", "--until-decided", "--wandb", "--warmup", "--width", "--widths",
         ],
     }  # fmt: skip
 

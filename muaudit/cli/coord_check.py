@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from muaudit.isolation import InternalError, Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
+from muaudit.report.series import check_logs, write_logs
 from muaudit.suggest import nearest
 from muaudit.targets.options import (
     TargetOptions,
@@ -86,6 +87,8 @@ def coord_check(
         Path | None, typer.Option("--from", metavar="FILE", help="Judge a JSON report again, without training.")
     ] = None,
     plot: flag.Plot = None,
+    tensorboard: flag.Tensorboard = None,
+    wandb: flag.Wandb = None,
     compare: Annotated[
         str | None,
         typer.Option(metavar="TARGET", help="Check this target (or JSON report) too and draw it below the first."),
@@ -130,6 +133,7 @@ def coord_check(
     blocks, numbers = parse_depth_list(depths)
     settings = check_settings(RunSettings(chosen, steps, seeds, seed, device, dtype, lr, depths=numbers))
     _check_places(output, plot, [target, plan, from_, compare, compare_plan])
+    check_logs(tensorboard, wandb)
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
     options = _options(width, set_, input_, optimizer, optimizer_kind, init, no_init)
@@ -142,9 +146,13 @@ def coord_check(
             "--plot": plot,
             "--compare": compare,
             "--compare-plan": compare_plan,
+            "--tensorboard": tensorboard,
+            "--wandb": wandb,
         }
         for name in (name for name, given in unfit.items() if given is not None):
-            raise UserError(f"--spectral has norms of its own: {name} reads or draws activations", f"leave {name} out")
+            raise UserError(
+                f"--spectral has norms of its own: {name} reads, draws or logs activations", f"leave {name} out"
+            )
         if format_ in ("csv", "html"):
             raise UserError(f"--spectral is written as rich or json, found {format_}")
         return _spectral(target, options, plan, settings, patience(timeout), format_, output)
@@ -160,7 +168,7 @@ def coord_check(
         jobs.append(task(target, compare_plan))
     seconds = patience(timeout)
     _check_others(jobs[1:], seconds)
-    return _report(jobs, seconds, debug, format_, output, plot)
+    return _report(jobs, seconds, debug, lambda rows: _write(rows, format_, output, plot, tensorboard, wandb))
 
 
 def _spectral(
@@ -203,7 +211,10 @@ def _check_places(output: Path | None, plot: Path | None, read: Sequence[str | P
 
 
 def _report(
-    jobs: Sequence[Task | Measurement], seconds: int, debug: bool, format_: str, output: Path | None, plot: Path | None
+    jobs: Sequence[Task | Measurement],
+    seconds: int,
+    debug: bool,
+    write_all: Callable[[Sequence[tuple[Measurement, CheckVerdict]]], None],
 ) -> int:
     """Train, and write what was asked for. The exit code is that of the first run; 2 where there is one without."""
     from muaudit.training.verdict import judge
@@ -213,14 +224,19 @@ def _report(
     rows = [(run, judge(run)) for run in found if not isinstance(run, Exception)]
     if not rows:
         raise failures[0]
-    _write(rows, format_, output, plot)
+    write_all(rows)
     for failure in failures:
         explain(failure, debug)
     return COULD_NOT if failures else rows[0][1].exit_code
 
 
 def _write(
-    rows: Sequence[tuple[Measurement, CheckVerdict]], format_: str, output: Path | None, plot: Path | None
+    rows: Sequence[tuple[Measurement, CheckVerdict]],
+    format_: str,
+    output: Path | None,
+    plot: Path | None,
+    tensorboard: Path | None,
+    wandb: str | None,
 ) -> None:
     if format_ == "rich":
         from muaudit.training.coord_check_lines import check_lines
@@ -240,6 +256,11 @@ def _write(
         from muaudit.training.picture import plot as draw
 
         draw(rows, plot)
+    if tensorboard is not None or wandb is not None:
+        from muaudit.training.logged_check import logged
+
+        for run, _ in rows:
+            write_logs(list(logged(run)), f"coord-check {run.target}", tensorboard, wandb)
 
 
 def _stored(path: Path) -> Measurement:

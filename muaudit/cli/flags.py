@@ -84,6 +84,13 @@ Results = Annotated[
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps or xpu.")]
 Dtype = Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp64.")]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: png, svg or pdf (needs the extra 'plot').")]
+Tensorboard = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write TensorBoard event files there (needs the extra 'tensorboard')."),
+]
+Wandb = Annotated[
+    str | None, typer.Option(metavar="PROJECT", help="Log runs of Weights & Biases there (needs the extra 'wandb').")
+]
 ReportFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there instead of stdout.")]
 Profile = Annotated[
     str | None,

@@ -21,6 +21,7 @@ from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
+from muaudit.report.series import check_logs, write_logs
 from muaudit.suggest import nearest
 from muaudit.sweep.sweep_request import PLANNED, SweepRequest, check_request, frugal
 from muaudit.visible import visible
@@ -156,6 +157,8 @@ def sweep(
         typer.Option(metavar="NAME=COLUMN", help="What --import's columns width, lr, seed and loss are called."),
     ] = None,
     plot: flag.Plot = None,
+    tensorboard: flag.Tensorboard = None,
+    wandb: flag.Wandb = None,
     curves: Annotated[
         Path | None,
         typer.Option(
@@ -191,13 +194,16 @@ def sweep(
             from muaudit.training.picture import check_plot
 
             check_plot(drawn)
-    return _run(request, plot, curves, format_, output, timeout, debug)
+    check_logs(tensorboard, wandb)
+    logs = None if tensorboard is None and wandb is None else (tensorboard, wandb)
+    return _run(request, plot, curves, logs, format_, output, timeout, debug)
 
 
 def _run(
     request: SweepRequest,
     plot: Path | None,
     along: Path | None,
+    logs: tuple[Path | None, str | None] | None,
     format_: str,
     output: Path | None,
     timeout: int | None,
@@ -227,6 +233,10 @@ def _run(
         from muaudit.sweep.curves_plot import plot_curves
 
         plot_curves(measured, along)
+    if logs is not None:
+        from muaudit.sweep.logged_sweep import logged
+
+        write_logs(list(logged(measured)), f"sweep {measured.describe}", *logs)
     if format_ == "rich":
         from muaudit.sweep.sweep_lines import sweep_lines
 
