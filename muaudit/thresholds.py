@@ -278,6 +278,11 @@ BY_HEART = Threshold(
     "below which share of what it was before training a loss is that of data learned by heart",
     "convention: what a learning rate costs is then a ratio of remainders",
 )
+UNTOLD_DRIFT = Threshold(
+    2.0,
+    "from which error on, in factors of two, the drift of an optimum is not told",
+    "convention: as far as the learning rates that are run on either side of a best one",
+)
 BY_CHANCE = Threshold(
     1e-3,
     "the chance that a run which learned nothing counts as diverged",

@@ -242,7 +242,7 @@ def _write(
         from muaudit.training.coord_check_lines import check_lines
 
         columns = terminal_width() if output is None else None
-        text = "\n".join(to_text(check_lines(*row), columns) for row in rows)
+        text = "\n".join(to_text(check_lines(*row, columns), columns) for row in rows)
     elif format_ == "html":
         from muaudit.training.coord_check_page import check_page
 

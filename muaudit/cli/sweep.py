@@ -240,7 +240,8 @@ def _run(
     if format_ == "rich":
         from muaudit.sweep.sweep_lines import sweep_lines
 
-        text = to_text(sweep_lines(measured, verdicts), terminal_width() if output is None else None)
+        columns = terminal_width() if output is None else None
+        text = to_text(sweep_lines(measured, verdicts, columns), columns)
     elif format_ == "html":
         from muaudit.sweep.sweep_page import sweep_page
 

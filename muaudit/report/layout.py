@@ -43,9 +43,17 @@ def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:
     return Line(tuple(part if isinstance(part, tuple) else (part, "") for part in parts), indent, hang)
 
 
-def columns(rows: Sequence[Sequence[str | Span]], indent: int = 0, hang: int | None = 0) -> list[Line]:
-    """Aligned columns under a header, the first row. Without a hang the last column is wrapped within itself."""
+def columns(
+    rows: Sequence[Sequence[str | Span]], indent: int = 0, hang: int | None = 0, *, room: int | None = None,
+    optional: Sequence[int] = (),
+) -> list[Line]:  # fmt: skip
+    """Aligned columns under a header, the first row. Without a hang the last column is wrapped within itself.
+
+    room: the terminal's width. optional: the columns that are left out, the first of them first, until a row fits.
+    """
     cells = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
+    if room is not None:
+        cells = _fitting(cells, room - indent, optional)
     widths = [max(len(text) for text, _ in column) for column in zip(*cells, strict=True)]
     last = len(widths) - 1
     if hang is None:
@@ -58,6 +66,17 @@ def columns(rows: Sequence[Sequence[str | Span]], indent: int = 0, hang: int | N
         )
         for number, row in enumerate(cells)
     ]  # fmt: skip
+
+
+def _fitting(cells: list[list[Span]], room: int, optional: Sequence[int]) -> list[list[Span]]:
+    """The rows without as many of the optional columns as it takes to fit."""
+    widths = [max(len(text) for text, _ in column) for column in zip(*cells, strict=True)]
+    kept = list(range(len(widths)))
+    for place in optional:
+        if sum(widths[each] + 2 for each in kept) - 2 <= room:
+            break
+        kept.remove(place)
+    return [[row[each] for each in kept] for row in cells]
 
 
 def plain(lines: Iterable[Line]) -> str:

@@ -100,7 +100,7 @@ def render(
 
     if name is not None and steps is not None:
         return to_text(derivation_lines(name, steps), width)
-    return to_text(report_lines(report, tensors, strict, quiet, root), width)
+    return to_text(report_lines(report, tensors, strict, quiet, root, width), width)
 
 
 def to_text(lines: Iterable[Line], width: int | None) -> str:

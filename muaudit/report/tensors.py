@@ -11,12 +11,14 @@ from muaudit.findings.power import number, power
 from muaudit.report.layout import Line, columns
 
 HEADER = ("tensor", "shape", "kind", "role", "init", "needs", "multiplier", "lr", "needs", "effective lr")
+_OPTIONAL = (2, 1, 9, 3, 6)  # kind, shape, effective lr, role, multiplier: what a narrow terminal goes without
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
-def tensor_table(rows: Iterable[TensorRow]) -> list[Line]:
-    """One row a tensor, or one for all of the same pattern that agree in everything."""
-    return columns([HEADER, *(_cells(name, row) for name, row in folded(rows))], hang=4)
+def tensor_table(rows: Iterable[TensorRow], room: int | None = None) -> list[Line]:
+    """One row a tensor, or one for all of the same pattern that agree in everything. room: the terminal's width."""
+    cells = [HEADER, *(_cells(name, row) for name, row in folded(rows))]
+    return columns(cells, hang=4, room=room, optional=_OPTIONAL)
 
 
 def folded(rows: Iterable[TensorRow]) -> list[tuple[str, TensorRow]]:

@@ -18,12 +18,13 @@ STYLES: dict[Severity, str] = {"error": ERROR, "warning": WARNING, "advice": ADV
 
 
 def report_lines(
-    report: Report, tensors: bool = False, strict: bool = False, quiet: bool = False, root: Path | None = None
-) -> Iterator[Line]:
+    report: Report, tensors: bool = False, strict: bool = False, quiet: bool = False, root: Path | None = None,
+    room: int | None = None,
+) -> Iterator[Line]:  # fmt: skip
     """Header, verdict, violations worst first, what was not analysed, notes, summary.
 
     tensors: with the table of tensors, and nothing folded.
-    quiet: without the notes. root: show source edits, with paths from there.
+    quiet: without the notes. root: show source edits, with paths from there. room: the terminal's width.
     """
     yield line(*([(f"{report.name}: ", BOLD)] if report.name else []), (report.describe, BOLD), hang=2)
     yield line((f"optimizer {report.optimizer} ({report.optimizer_source}) · profile {report.profile}", DIM), hang=2)
@@ -41,7 +42,7 @@ def report_lines(
         yield from _unanalysed(folded_unanalysed(report.unanalysed, tensors), strict)
     if tensors:
         yield Line()
-        yield from tensor_table(report.tensors)
+        yield from tensor_table(report.tensors, room)
     if report.notes and not quiet:
         yield Line()
         yield from (line(("note: ", DIM), note, hang=6) for note in report.notes)

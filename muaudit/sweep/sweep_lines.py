@@ -9,6 +9,7 @@ import numpy as np
 from ..findings.power import number
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from ..thresholds import FEWEST_SEEDS
+from ..training.coord_check_lines import at_sizes
 from .along import wider_along
 from .gap import gap, gap_words
 from .ranges import shown
@@ -20,15 +21,17 @@ _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 _YES: dict[Status, str] = {"pass": "yes", "fail": "no", "undecided": "unknown"}
 
 
-def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iterator[Line]:
-    """The report for people."""
-    yield line((measured.describe, BOLD), hang=2)
+def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict], room: int | None = None) -> Iterator[Line]:
+    """The report for people. room: the terminal's width."""
+    widths = verdicts[0].curves.widths if verdicts else ()
+    named = at_sizes(measured.describe, measured.width_name, widths) if widths else measured.describe
+    yield line((named, BOLD), hang=2)
     yield line(measured.setup, hang=2)
     for notice in measured.notices:
         yield line((f"note: {notice}", WARNING), hang=2)
     for verdict in verdicts:
         yield line()
-        yield from _verdict(measured, verdict)
+        yield from _verdict(measured, verdict, room)
     found = gap(verdicts)
     if found is not None or measured.base_init:
         yield line()
@@ -40,14 +43,17 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iter
     yield line((f"results: {measured.results} · the same command goes on where it was stopped", DIM))
 
 
-def _verdict(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
+def _verdict(measured: SweepResult, verdict: SweepVerdict, room: int | None) -> Iterator[Line]:
     curves = verdict.curves
     fixed = "" if curves.at is None else f"  (at lr {shown(curves.at)}, the best of {curves.along} {curves.widths[0]})"
     yield line((title(measured.titles, verdict, measured.seconds_of_seed(verdict)), _STYLE[verdict.status]), fixed)
     for reason in (*verdict.reasons, *verdict.remarks):
         yield line(reason, indent=2, hang=2)
     yield from columns(
-        [[curves.along, f"best {curves.knob}", "log2", "loss", *_value_heads(verdict)], *_rows(verdict)], indent=2
+        [[curves.along, f"best {curves.knob}", "log2", "loss", *_value_heads(verdict)], *_rows(verdict)],
+        indent=2,
+        room=room,
+        optional=_worst_first(verdict),
     )
     yield line(drift_words(verdict), indent=2, hang=2)
     yield line(cost_words(verdict), indent=2, hang=2)
@@ -65,6 +71,12 @@ def _along_line(measured: SweepResult, verdict: SweepVerdict) -> Iterator[Line]:
     found = next((each for each in measured.along if each.variant == verdict.curves.variant), None)
     if found is not None and verdict.curves.knob == "lr" and verdict.seeds >= FEWEST_SEEDS:
         yield line(f"along the run: {wider_along(found)}", indent=2, hang=2)
+
+
+def _worst_first(verdict: SweepVerdict) -> list[int]:
+    """The columns of losses that a narrow terminal goes without: those farthest above the best."""
+    means = np.where(np.isnan(verdict.curves.means()), np.inf, verdict.curves.means())
+    return [4 + int(place) for place in np.argsort(-means.min(axis=0), kind="stable")]
 
 
 def _value_heads(verdict: SweepVerdict) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..thresholds import TAIL
+from ..thresholds import TAIL, UNTOLD_DRIFT
 from .curves import Curves
 from .paired import Interval
 from .ranges import shown
@@ -40,6 +40,8 @@ def drift_words(verdict: SweepVerdict) -> str:
     """`drift over widths: 0.50 ± 0.25 factors of two (×1.42)`."""
     if math.isnan(verdict.drift):
         return f"drift over {verdict.curves.along}s: unknown"
+    if verdict.drift_error > UNTOLD_DRIFT:
+        return f"drift over {verdict.curves.along}s: not known (± {verdict.drift_error:.2g} factors of two)"
     sign = "at least " if verdict.at_least else ""
     return (
         f"drift over {verdict.curves.along}s: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from math import inf
 from os.path import relpath
 
@@ -16,9 +17,12 @@ CHARTED = 40
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 
 
-def check_lines(run: Measurement, verdict: CheckVerdict) -> Iterator[Line]:
-    """The report for people."""
-    yield line((run.describe, BOLD), hang=2)
+_OPTIONAL = (1, 7, 5, 3)  # where, allowed, and the predictions: what a narrow terminal goes without
+
+
+def check_lines(run: Measurement, verdict: CheckVerdict, room: int | None = None) -> Iterator[Line]:
+    """The report for people. room: the terminal's width."""
+    yield line((at_sizes(run.describe, run.width_name, run.widths), BOLD), hang=2)
     yield line(setup_line(run), hang=2)
     for notice in run.notices:
         yield line((f"note: {notice}", WARNING), hang=2)
@@ -27,11 +31,13 @@ def check_lines(run: Measurement, verdict: CheckVerdict) -> Iterator[Line]:
     counts = f"{len(verdict.judged)} activations: {len(failed)} fail, {len(open_)} undecided"
     yield line((f"coordinate check: {in_words(verdict.status, run.axis)}", _STYLE[verdict.status]), f"  ({counts})")
     if run.axis == "width":
-        yield line((f"wider is better: {verdict.wider}", _STYLE[verdict.wider]), f"  ({verdict.wider_detail})", hang=2)
+        green = verdict.wider == "pass" and verdict.status != "pass"  # nothing is fine below a verdict that is not
+        style = DIM if green else _STYLE[verdict.wider]
+        yield line((f"wider is better: {verdict.wider}", style), f"  ({verdict.wider_detail})", hang=2)
     elif verdict.wider == "fail":
         yield line((verdict.wider_detail, ERROR))
-    yield from _table("worst offenders, first where it starts", failed)
-    yield from _table("undecided", open_)
+    yield from _table("worst offenders, first where it starts", failed, room)
+    yield from _table("undecided", open_, room)
     yield from _disagreements(verdict.disagreements)
     yield from _chart(verdict, run.steps)
 
@@ -44,12 +50,17 @@ def setup_line(run: Measurement) -> str:
     return f"{run.axis}s {sizes}, {amount}, {run.device} {run.dtype}, {run.optimizer}{rate}"
 
 
+def at_sizes(describe: str, name: str, sizes: Sequence[int]) -> str:
+    """What was measured, with the sizes that were trained at in the place of those that were probed."""
+    return re.sub(rf"\b{re.escape(name)} \d+ → \d+", lambda _: f"{name} {sizes[0]} → {sizes[-1]}", describe, count=1)
+
+
 def count(number: int, what: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {what}" + "s" * (number != 1)
 
 
-def _table(title: str, judged: list[JudgedActivation]) -> Iterator[Line]:
+def _table(title: str, judged: list[JudgedActivation], room: int | None) -> Iterator[Line]:
     """Blocks that return what their last layer does are in the counts, not in the table."""
     if not judged:
         return
@@ -62,7 +73,7 @@ def _table(title: str, judged: list[JudgedActivation]) -> Iterator[Line]:
         where = f"{_short(a.file)}:{a.line}" if a.file else "-"
         change = _change(each), _predicted_change(a)
         rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, *why(each)])
-    yield from columns(rows, indent=2, hang=4)
+    yield from columns(rows, indent=2, hang=4, room=room, optional=_OPTIONAL)
     if len(judged) > len(found[:SHOWN]):
         yield line((f"and {len(judged) - len(found[:SHOWN])} more; --format json has them all", DIM), indent=2)
 

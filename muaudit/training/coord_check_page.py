@@ -11,7 +11,7 @@ import numpy as np
 from ..locations import location
 from ..page.chart import Chart, Curve, Dash, Frame, Point, Scale, drawn, powers_of_ten
 from ..page.html_document import Section, Style, section, whole_page
-from .coord_check_lines import count, setup_line, why
+from .coord_check_lines import at_sizes, count, setup_line, why
 from .drawn import KINDS, distinct, in_words, named, sizes_of
 from .measurement import Array, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
@@ -56,6 +56,7 @@ def _section(run: Measurement, verdict: CheckVerdict, name: str, extent: tuple[f
                   tuple(frames))  # fmt: skip
     return section(
         "coord_check.html", name, title, _STYLES[verdict.status], run=run, verdict=verdict, words=words,
+        describe=at_sizes(run.describe, run.width_name, run.widths),
         setup=setup_line(run), counts=_counts(verdict), wider=run.axis == "width", chart=drawn(chart), moved=moved,
         first=run.steps, kinds=list(KINDS[run.axis].values()), disagreements=verdict.disagreements,
         rows=[_row(judged, place, tones[id(judged)], labels.get(id(judged), "")) for place, judged in enumerate(lines)],
