@@ -193,6 +193,15 @@ PRODUCT_GROWS = Threshold(
 
 # -- advice ------------------------------------------------------------------------------------------------------------
 LEAST_HEAD = Count(32, "below which d_head MUP502 is given", "TP5 Appendix D.4: at least 32 in the proxy")
+STEEPEST = Count(
+    2, "up to which power an activation is no reason for MUP510", "Lingle 2024, arXiv 2404.05728: squared ReLU was fine"
+)
+FLATTER = Threshold(
+    2.1,
+    "below which kurtosis of hidden weights MUP511 is given",
+    "1.8 is a uniform distribution's, 2.37 that of a normal one cut off at two standard deviations",
+)
+TAILS = Threshold(4.5, "above which it is given", "half of the entries zero and the others normal give 6")
 NEVER_REACHED = Threshold(
     5.0,
     "standard deviations from which on a bound of a truncation cuts nothing (MUP109)",

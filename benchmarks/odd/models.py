@@ -307,7 +307,7 @@ def modules() -> Iterator[Odd]:
     yield Odd(kind, "a lazy layer", "", _lazy)
     yield Odd(kind, "a lazy norm behind a lazy layer", "", _lazy_norm)
     yield Odd(kind, "torch.jit.trace", "torch.jit", _traced)
-    yield Odd(kind, "torch.jit.script", "torch.jit", _scripted)
+    yield Odd(kind, "torch.jit.script", "", _scripted)
     yield Odd(kind, "a scripted submodule", "", _scripted_part)
     yield Odd(kind, "torch.fx", "", _exported)
     yield Odd(kind, "torch.compile", "", lambda m, w: torch.compile(m))

@@ -10,10 +10,11 @@ from ..findings.discrepancy import Discrepancy
 from ..findings.names import pattern_of
 from ..judge.discrepancies import folded
 from ..judge.together import united
+from ..ops.functions import Function
 from ..ops.sums import Masks
 from ..optimizers import member
-from ..program.values import MOVED, ZERO, Value
-from ..thresholds import LEAST_HEAD, MUCH_DECAY
+from ..program.values import MOVED, ZERO, Value, beyond, readers_of
+from ..thresholds import FLATTER, LEAST_HEAD, MUCH_DECAY, STEEPEST, TAILS
 from .derive import Scaling
 
 
@@ -32,6 +33,10 @@ def quality_advice(
         found += _small_heads(scaling, growth, head)
     if "MUP505" in codes:
         found += united(list(_seen_to_break(scaling)), scaling.judged)
+    if "MUP510" in codes:
+        found += folded(list(_activations(scaling)))
+    if "MUP511" in codes:
+        found += united(folded(list(_not_gaussian(scaling))), scaling.judged)
     if "MUP507" in codes:
         found += folded(list(_dropouts(scaling)))
     return found
@@ -78,6 +83,49 @@ def _small_heads(scaling: Scaling, growth: float, head: float | None) -> Iterato
             yield Discrepancy(
                 "d_head", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module), values=(float(own),)
             )
+
+
+def _activations(scaling: Scaling) -> Iterator[Discrepancy]:
+    """Functions of what grows that squash or are steep, where a hidden or output weight reads what they make."""
+    readers = readers_of(scaling.program.values)
+    live = scaling.program.reaching_outputs()
+    for v in scaling.program.values:
+        how = _shape(v)
+        if not how or v.weight or v.size <= 0 or v not in live or v.derivative:
+            continue
+        read = [r for r in beyond(v, lambda x: readers.get(x, ())) if r.kind == "contract" and r.e > 0]
+        if any(a.weight and not _stands_in(v, a) for r in read for a in r.args):
+            op, name = v.op, v.op.name.rpartition(".")[2]
+            yield Discrepancy("activation", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module),
+                              detail=f"{name} {how}")  # fmt: skip
+
+
+def _shape(v: Value) -> str:
+    """Whether a function squashes, or is steeper than its argument; else nothing."""
+    declared = ops.of(v.op.name)
+    if isinstance(declared, Function) and v.kind == "act":
+        return "squashes" if declared.squashes else "steep" if declared.steep else ""
+    if v.kind == "softmax" and v.e > 0:
+        return "squashes"
+    return "steep" if v.kind == "power" and v.c > STEEPEST else ""
+
+
+def _stands_in(v: Value, weight: Value) -> bool:
+    """Whether a value is a part of a weight itself."""
+    return v is weight or any(_stands_in(v, a) for a in weight.args)
+
+
+def _not_gaussian(scaling: Scaling) -> Iterator[Discrepancy]:
+    """Random weights that sum over a growing dim, of another distribution than a normal one."""
+    for j in scaling.judged:
+        init = scaling.inits.get(j.use.tensor)
+        if init is None or j.use.kind != "tensor" or j.use.e_in <= 0 or not init.error:
+            continue
+        if j.use.role in ("hidden", "output") and not FLATTER <= init.kurtosis <= TAILS:
+            op, name = j.use.value.op, j.use.tensor
+            kind = "flat" if init.kurtosis < FLATTER else "tails"
+            yield Discrepancy("init_shape", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module,
+                              values=(round(init.kurtosis, 1),), detail=kind)  # fmt: skip
 
 
 def _dropouts(scaling: Scaling) -> Iterator[Discrepancy]:

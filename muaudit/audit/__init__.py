@@ -10,6 +10,7 @@ from ..analysis.few_updates import dead_paths, late_gradients
 from ..analysis.fused import fused, orthogonalised_as_one
 from ..analysis.regime import kernel_regime
 from ..analysis.unheeded_settings import without_effect
+from ..analysis.zero_query import random_queries
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
@@ -54,6 +55,8 @@ def audit(
     parted = fused(known, school.readout_init_bound) if "MUP508" in school.advice else []
     if "MUP323" in school.advice:
         parted += orthogonalised_as_one(known)
+    if "MUP509" in school.advice and not known.scaling.discrepancies:
+        parted += random_queries(known)
     parted += [*dead_paths(known, late), *without_effect(known, seed)]
     more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *parted)
     said = [caution(found, target.axes[0].name), kernel_regime(known.scaling, known.prediction)]

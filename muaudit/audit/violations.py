@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 _WITHOUT_EXPONENTS = (
-    "zero_readout", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path", "skip_gain", "skip_scaled",
+    "zero_readout", "zero_query", "activation",
+    "init_shape", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path", "skip_gain", "skip_scaled",
     "into_every_block", "own_rate", "held_twice", "schedule_shape", "decay_not_as_set", "decay_free",
     "orthogonalised_role", "orthogonalised_as_one",
 )  # fmt: skip

@@ -25,6 +25,7 @@ _ASPECTS = (
     "decay_not_as_set",
     "orthogonalised_role",
     "study",
+    "init_shape",
     "no_gradient",
     "no_group",
 )
@@ -39,6 +40,7 @@ _WHATEVER_ROLE = (
     "decay_not_as_set",
     "orthogonalised_role",
     "study",
+    "init_shape",
     "no_gradient",
     "no_group",
 )  # settings of the optimizer, and what is not trained

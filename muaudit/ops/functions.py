@@ -12,12 +12,14 @@ class Function(Operation):
     """A function with a scale of its own, so that its argument has to be of size 1.
 
     low, high: its degree near zero and far out; low is 0 where it is not zero at zero. signed: its values have both
-    signs.
+    signs. squashes: far out it is flat. steep: there it grows faster than its argument does.
     """
 
     low: float
     high: float
     signed: bool = True
+    squashes: bool = False
+    steep: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,20 @@ class LeaksByWeight(Operation):
 
 
 _SMOOTH = Function(1, 1)  # a gate: linear near zero and far out
-_BOUNDED = Function(1, 0)
-_POSITIVE = Function(0, 0, signed=False)
+_SQUASHES = Function(1, 0, squashes=True)
+_SLOW = Function(1, 0)  # nowhere flat
+_STEEP = Function(1, 0, steep=True)
+_POSITIVE_STEEP = Function(0, 0, signed=False, steep=True)
 
 DECLARED: dict[str, Operation] = {
     **each(_SMOOTH, "gelu", "silu", "mish", "elu", "celu", "selu", "hardswish", "softshrink", "hardshrink",
            "special_xlog1py"),
     **each(_SMOOTH, "round", "floor", "ceil", "trunc"),
-    **each(_BOUNDED, "tanh", "erf", "atan", "asin", "asinh", "sin", "logit", "sinh", "expm1", "log1p"),
-    **each(_POSITIVE, "sigmoid", "hardsigmoid", "exp", "exp2", "erfc", "cosh"),
+    **each(_SQUASHES, "tanh", "erf", "atan"),
+    **each(_SLOW, "asin", "asinh", "sin", "logit", "log1p"),
+    **each(_STEEP, "sinh", "expm1"),
+    **each(Function(0, 0, signed=False, squashes=True), "sigmoid", "hardsigmoid", "erfc"),
+    **each(_POSITIVE_STEEP, "exp", "exp2", "cosh"),
     **each(Function(0, 0), "log", "log2", "cos", "acos", "sinc"),
     **each(Function(0, 1, signed=False), "softplus", "log_sigmoid_forward", "log_sigmoid"),
     **each(Function(0, 1), "logsumexp", "logcumsumexp"),  # over a dim, as large as the largest entry

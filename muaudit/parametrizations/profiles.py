@@ -16,6 +16,9 @@ ADVICE = (
     "MUP506",
     "MUP507",
     "MUP508",
+    "MUP509",
+    "MUP510",
+    "MUP511",
     "MUP323",
 )  # rules that a profile can ask for or leave out
 
@@ -39,7 +42,9 @@ class Profile:
     readout_init_bound: float = -1.0
     weight_decay_target: float = 0.0
     weight_decay_targets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    advice: frozenset[str] = frozenset({"MUP501", "MUP502", "MUP504", "MUP506", "MUP507", "MUP508", "MUP323"})
+    advice: frozenset[str] = frozenset({
+        "MUP501", "MUP502", "MUP504", "MUP506", "MUP507", "MUP508", "MUP509", "MUP510", "MUP511", "MUP323",
+    })  # fmt: skip
     sqrt_attention: Severity = "error"
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
     depth_alpha: float = 1.0
@@ -65,7 +70,21 @@ LINGLE = Profile(
     # Ablated there: unembedding variance 1/M transferred as well as 1/M².
     readout_init_bound=-0.5,
     # What broke transfer there is advice: trained gains, strong weight decay, Lion (MUP505), 1/sqrt(d) attention.
-    advice=frozenset({"MUP501", "MUP502", "MUP504", "MUP505", "MUP506", "MUP507", "MUP508", "MUP323"}),
+    advice=frozenset(
+        {
+            "MUP501",
+            "MUP502",
+            "MUP504",
+            "MUP505",
+            "MUP506",
+            "MUP507",
+            "MUP508",
+            "MUP509",
+            "MUP510",
+            "MUP511",
+            "MUP323",
+        }
+    ),
     sqrt_attention="advice",
 )
 

@@ -94,7 +94,7 @@ def makes_rows(v: Value) -> bool:
 def _product(v: Value, program: Program, live: set[Value]) -> _Product | None:
     """What is to be known to write one product as several; None where its outputs are not taken apart."""
     ranges = growth(v, program)
-    tensors = _of_views(v.args[1], 1) if ranges else None
+    tensors = weight_viewed(v.args[1], 1) if ranges else None
     if tensors is None or v.args[0].weight:
         return None
     last = program.value_of(v.op.narrow)
@@ -125,7 +125,7 @@ def _product(v: Value, program: Program, live: set[Value]) -> _Product | None:
 def _added(total: Value, term: Value, made: list[Value], tensors: dict[str, int]) -> bool:
     """Whether `total` is `term` and a bias; noted then."""
     others = [a for a in total.args if a is not term]
-    bias = _of_views(others[0], 0) if len(others) == 1 and total.kind == "join" else None
+    bias = weight_viewed(others[0], 0) if len(others) == 1 and total.kind == "join" else None
     if bias is None or len(total.args) != 2:
         return False
     tensors.update(bias)
@@ -133,7 +133,7 @@ def _added(total: Value, term: Value, made: list[Value], tensors: dict[str, int]
     return True
 
 
-def _of_views(x: Value, dim: int) -> dict[str, int] | None:
+def weight_viewed(x: Value, dim: int = 1) -> dict[str, int] | None:
     """The parameter that x is a view of, with the dim of it that is dim `dim` of x; None where it is more."""
     rank = len(x.dims)
     while x.kind == "view":
@@ -281,6 +281,13 @@ def outputs_read(product: fx.Node) -> set[tuple[int, int]]:
         if isinstance(numbers, torch.Tensor) and numbers.numel() and (read or not node.users):
             found.add((int(numbers.min()), int(numbers.max()) + 1))
     return found
+
+
+def outputs_moved(product: fx.Node) -> Iterator[tuple[fx.Node, tuple[int, ...]]]:
+    """What a product's entries are moved to, with the numbers of the outputs that are there."""
+    for node, numbers in _moved(product):
+        if isinstance(numbers, torch.Tensor):
+            yield node, tuple(torch.unique(numbers).tolist())
 
 
 def _moved(product: fx.Node) -> Iterator[tuple[fx.Node, object]]:

@@ -63,6 +63,9 @@ from muaudit.rules.mup505_seen_to_break_transfer import SeenToBreakTransfer
 from muaudit.rules.mup506_assumes_equal_growth import AssumesEqualGrowth
 from muaudit.rules.mup507_dropout_varies import DropoutVaries
 from muaudit.rules.mup508_fused_projection import FusedProjection
+from muaudit.rules.mup509_zero_init_query import ZeroInitQuery
+from muaudit.rules.mup510_squashing_activation import SquashingActivation
+from muaudit.rules.mup511_init_not_gaussian import InitNotGaussian
 from muaudit.rules.mup601_unused_ignore import UnusedIgnore
 from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
 from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
@@ -144,6 +147,9 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     AssumesEqualGrowth(),
     DropoutVaries(),
     FusedProjection(),
+    ZeroInitQuery(),
+    SquashingActivation(),
+    InitNotGaussian(),
     UnusedIgnore(),
     IgnoreWithoutReason(),
     IgnoreNotUnderstood(),

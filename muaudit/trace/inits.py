@@ -57,8 +57,12 @@ class Moments:
         """Standard error of rms, relative to it."""
         if self.count == 0 or self.second == 0 or self.deterministic:
             return 0.0
-        kurtosis = self.fourth / self.count / (self.second / self.count) ** 2
-        return math.sqrt(max(kurtosis - 1, 0.0) / (4 * self.count))
+        return math.sqrt(max(self.kurtosis - 1, 0.0) / (4 * self.count))
+
+    @property
+    def kurtosis(self) -> float:
+        """Fourth moment over the square of the second; 3 where all entries are zero, as of a normal distribution."""
+        return self.fourth * self.count / self.second**2 if self.second else 3.0
 
     @property
     def deterministic(self) -> bool:
@@ -88,6 +92,7 @@ class Init:
     rms: tuple[float, float]
     mean_share: float
     mean_significant: bool
+    kurtosis: float = 3.0  # of the entries: 3 where they are normally distributed
     note: str = ""  # why it is no power, where that is known
 
 
@@ -202,7 +207,7 @@ def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[floa
         return Init(ZERO if both else None, ZERO, 0.0, sizes, 0.0, False)
     raw = math.log(wide.rms / narrow.rms) / unit
     exponent = 0.0 if _logarithmic(narrow, wide, unit) else _recognise(raw, error, fans)
-    return Init(exponent, raw, error, sizes, share, significant)
+    return Init(exponent, raw, error, sizes, share, significant, wide.kurtosis)
 
 
 def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:

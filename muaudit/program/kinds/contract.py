@@ -59,7 +59,7 @@ class Contract(Meaning):
         if to.says_nothing(v):
             return to.open()
         if is_average(v):
-            return x + y
+            return x + y + v.e
         total = x + y + v.e
         known = any(a.kind == "data" for a in v.args)
         fixed = known or not x.terms or not y.terms

@@ -24,7 +24,7 @@ class Softmax(Meaning):
         if not is_logarithm(v):  # which is that of a loss
             to.read_as_logits(v.args[0])
         to.pin(v.args[0], v)
-        return Expr()
+        return Expr(-v.e)  # shares of n are 1/n each
 
     def forward(self, v: Value, flow: Flow) -> Size:
         """A share of n is 1/n."""

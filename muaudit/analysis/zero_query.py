@@ -1,0 +1,90 @@
+"""Queries that start at random, where heads grow with the width (TP5 App. D.2, arXiv 2203.03466)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from ..findings.discrepancy import Discrepancy
+from ..judge.discrepancies import folded
+from ..program.row_parts import makes_rows, outputs_moved, weight_viewed
+from ..program.values import Value
+from .analyse import Analysis
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What makes queries, or keys: a parameter, and which entries along one of its dims."""
+
+    tensor: str
+    dim: int
+    rows: tuple[int, ...]
+    whole: bool
+
+    def of(self, model: nn.Module) -> torch.Tensor | None:
+        """These entries in a model; None where it has no such parameter."""
+        parameter = dict(model.named_parameters()).get(self.tensor)
+        return None if parameter is None else parameter.detach().index_select(self.dim, torch.tensor(self.rows))
+
+    @property
+    def range(self) -> tuple[float, ...]:
+        """From which to which, where they follow one another and are not all."""
+        first, last = self.rows[0], self.rows[-1]
+        return () if self.whole or last - first + 1 != len(self.rows) else (float(first), float(last + 1))
+
+
+def random_queries(known: Analysis) -> list[Discrepancy]:
+    """The weights that make queries, where neither these nor those of the keys start at zero."""
+    return folded(list(_random(known)))
+
+
+def projections(known: Analysis) -> Iterator[tuple[Value, Projection, Projection]]:
+    """The logits of every attention whose heads grow, and what makes its queries and its keys."""
+    for j in known.scaling.judged:
+        if j.use.kind == "attention" and j.use.e_in > 0:
+            made = [_made_by(known, factor) for factor in j.use.value.args]
+            if made[0] is not None and made[1] is not None:
+                yield j.use.value, made[0], made[1]
+
+
+def _random(known: Analysis) -> Iterator[Discrepancy]:
+    for logits, query, key in projections(known):
+        if not (_is_zero(known, query) or _is_zero(known, key)):
+            op = logits.op
+            yield Discrepancy("zero_query", "hidden", (query.tensor,), query.tensor, 0.0, 0.0, op.file, op.line,
+                              module=op.module, values=query.range)  # fmt: skip
+
+
+def _made_by(known: Analysis, factor: Value) -> Projection | None:
+    """The parameter whose product a factor of the logits is, moved, turned, normed or multiplied by a constant."""
+    at: Value | None = factor
+    while at is not None and at.kind in ("view", "scale", "join", "mul", "norm", "power", "act", "lookup"):
+        at = next((a for a in at.args if not a.weight and a.kind != "data"), None)
+    if at is None or not makes_rows(at):
+        return None
+    stored = weight_viewed(at.args[1])
+    if stored is None:
+        return None
+    (name, dim), count = next(iter(stored.items())), at.op.shape[-1]
+    before = _ancestors(factor.op.narrow)
+    some = [rows for node, rows in outputs_moved(at.op.narrow) if node in before and len(rows) < count]
+    rows = max(some, key=len) if some else tuple(range(count))
+    return Projection(name, dim, rows, not some)
+
+
+def _ancestors(node: fx.Node) -> set[fx.Node]:
+    found, waiting = {node}, [node]
+    while waiting:
+        for each in waiting.pop().all_input_nodes:
+            if each not in found:
+                found.add(each)
+                waiting.append(each)
+    return found
+
+
+def _is_zero(known: Analysis, projection: Projection) -> bool:
+    entries = projection.of(known.models[0])
+    return entries is not None and not bool(entries.any())
