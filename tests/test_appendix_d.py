@@ -6,16 +6,22 @@ The models are in µP by hand: Table 3 for Adam (hidden and output weights learn
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional as F
 
 import muaudit
+from muaudit.convert.python_module import module_text
+from muaudit.errors import UserError
 from muaudit.findings.model import Report, Violation
 
 BASE = 32
+ZEROS = ("head.weight", "hidden_q.weight")
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -158,3 +164,52 @@ def test_queries_that_start_at_zero(fused: bool) -> None:
 
 def test_heads_of_one_size_are_not_told() -> None:
     assert told(audited(lambda n: Attention(n, fused=False, zero=False, heads=n // 16)), "MUP509") == []
+
+
+# -- convert --zero-readout, --zero-query --------------------------------------------------------------------------
+class Trained(Attention):
+    """As people write it: one learning rate, q·k/sqrt(d_head), nothing at zero."""
+
+    def __init__(self, width: int, fused: bool = False) -> None:
+        super().__init__(width, fused=fused, zero=False)
+        nn.init.normal_(self.head.weight, 0, width**-0.5)
+
+
+def converted(fused: bool = False, **zeros: bool) -> Any:
+    return muaudit.convert(
+        lambda width: Trained(width, fused), base_width=32, width=64, batch=lambda width: torch.randn(2, 6, 8),
+        widths=(64, 128), **zeros,
+    )  # fmt: skip
+
+
+def test_what_is_to_start_at_zero_does_and_all_else_is_as_without(tmp_path: Path) -> None:
+    """At the base width too; the plan comes back from its file, and the converted model is audited."""
+    made, plain = converted(zero_readout=True, zero_query=True), converted()
+    assert not made.after.count("error")
+    assert all(row.init_exponent == float("-inf") for row in made.after.tensors if row.name in ZEROS)
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(made.plan.to_dict()))
+    for plan in (made.plan, muaudit.load_plan(path), made.plan.at(width=32)):
+        models = []
+        for each in (plan, plain.plan.at(width=plan.width)):
+            torch.manual_seed(0)
+            models.append(dict(each.apply_(Trained(plan.width)).named_parameters()))
+        ours, theirs = models
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours if name not in ZEROS)
+        assert not any(ours[name].any() for name in ZEROS)
+    text = module_text(made.plan, "zeroed")
+    scope: dict[str, Any] = {}
+    exec(text, scope)
+    applied = dict(scope["apply_"](Trained(64)).named_parameters())
+    assert not any(applied[name].any() for name in ZEROS)
+
+
+def test_queries_that_are_fused_with_keys_cannot_start_at_zero_alone() -> None:
+    with pytest.raises(UserError, match="makes keys or values besides"):
+        converted(fused=True, zero_query=True)
+
+
+def test_without_heads_that_grow_no_query_has_to_start_at_zero() -> None:
+    with pytest.raises(UserError, match="no attention of this model"):
+        muaudit.convert(lambda width: Perceptron(width, torch.relu), base_width=32, width=64, widths=(64, 128),
+                        batch=lambda width: torch.randn(2, 6, 8), zero_query=True)  # fmt: skip

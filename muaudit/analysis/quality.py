@@ -13,6 +13,7 @@ from ..judge.together import united
 from ..ops.functions import Function
 from ..ops.sums import Masks
 from ..optimizers import member
+from ..program.use import Use
 from ..program.values import MOVED, ZERO, Value, beyond, readers_of
 from ..thresholds import FLATTER, LEAST_HEAD, MUCH_DECAY, STEEPEST, TAILS
 from .derive import Scaling
@@ -43,18 +44,24 @@ def quality_advice(
 
 
 def _random_readouts(scaling: Scaling) -> Iterator[Discrepancy]:
-    """Untied weights whose product the model returns, with a random init."""
+    """Of these the ones with a random init."""
+    for use in untied_readouts(scaling):
+        init = scaling.inits.get(use.tensor)
+        if init is not None and init.exponent is not None and init.exponent != ZERO:
+            op = use.value.op
+            yield Discrepancy("zero_readout", "output", (use.tensor,), use.tensor, 0.0, 0.0, op.file, op.line,
+                              module=op.module)  # fmt: skip
+
+
+def untied_readouts(scaling: Scaling) -> Iterator[Use]:
+    """Uses of weights that are readouts and nothing else, whose product the model returns."""
     returned = _returned(scaling)
     roles: dict[str, set[str]] = {}
     for j in scaling.judged:
         roles.setdefault(j.use.tensor, set()).add(j.use.role)
     for j in scaling.judged:
-        use = j.use
-        untied = use.role == "output" and roles[use.tensor] == {"output"}
-        if untied and use.value in returned and j.init_found is not None and j.init_found != ZERO:
-            op = use.value.op
-            yield Discrepancy("zero_readout", "output", (use.tensor,), use.tensor, 0.0, 0.0, op.file, op.line,
-                              module=op.module)  # fmt: skip
+        if j.use.role == "output" and roles[j.use.tensor] == {"output"} and j.use.value in returned:
+            yield j.use
 
 
 def _returned(scaling: Scaling) -> set[Value]:

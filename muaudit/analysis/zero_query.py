@@ -13,6 +13,7 @@ from ..judge.discrepancies import folded
 from ..program.row_parts import makes_rows, outputs_moved, weight_viewed
 from ..program.values import Value
 from .analyse import Analysis
+from .derive import Scaling
 
 
 @dataclass(frozen=True)
@@ -41,24 +42,24 @@ def random_queries(known: Analysis) -> list[Discrepancy]:
     return folded(list(_random(known)))
 
 
-def projections(known: Analysis) -> Iterator[tuple[Value, Projection, Projection]]:
+def projections(scaling: Scaling) -> Iterator[tuple[Value, Projection, Projection]]:
     """The logits of every attention whose heads grow, and what makes its queries and its keys."""
-    for j in known.scaling.judged:
+    for j in scaling.judged:
         if j.use.kind == "attention" and j.use.e_in > 0:
-            made = [_made_by(known, factor) for factor in j.use.value.args]
+            made = [_made_by(factor) for factor in j.use.value.args]
             if made[0] is not None and made[1] is not None:
                 yield j.use.value, made[0], made[1]
 
 
 def _random(known: Analysis) -> Iterator[Discrepancy]:
-    for logits, query, key in projections(known):
+    for logits, query, key in projections(known.scaling):
         if not (_is_zero(known, query) or _is_zero(known, key)):
             op = logits.op
             yield Discrepancy("zero_query", "hidden", (query.tensor,), query.tensor, 0.0, 0.0, op.file, op.line,
                               module=op.module, values=query.range)  # fmt: skip
 
 
-def _made_by(known: Analysis, factor: Value) -> Projection | None:
+def _made_by(factor: Value) -> Projection | None:
     """The parameter whose product a factor of the logits is, moved, turned, normed or multiplied by a constant."""
     at: Value | None = factor
     while at is not None and at.kind in ("view", "scale", "join", "mul", "norm", "power", "act", "lookup"):

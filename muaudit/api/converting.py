@@ -93,6 +93,8 @@ def convert(
     keep: Sequence[str] = (),
     verify: bool = False,
     emit_python: bool = False,
+    zero_readout: bool = False,
+    zero_query: bool = False,
     advance: Callable[[int], None] = lambda size: None,
 ) -> Converted:
     """Plan the conversion to µP, and write it where `out` names a folder; as `muaudit convert`.
@@ -109,6 +111,7 @@ def convert(
         out=_path(out) or Path("mup"), seed=seed, state_dict=_path(state_dict), fresh=fresh,
         function_preserving=function_preserving, old_plan=_path(old_plan), optimizer_state=_path(optimizer_state),
         keep=tuple(keep), verify=verify, emit_python=emit_python,
+        zeros=(*(["readout"] if zero_readout else []), *(["query"] if zero_query else [])),
     )  # fmt: skip
     wanted.check()
     if base_width is None and base_depth is None:

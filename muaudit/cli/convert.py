@@ -87,6 +87,12 @@ def convert(
     no_state_dict: Annotated[
         bool, typer.Option("--no-state-dict", help="Write the plan alone: no initialization.")
     ] = False,
+    zero_readout: Annotated[
+        bool, typer.Option("--zero-readout", help="Readouts start at zero (TP5 D.2), at the base width too.")
+    ] = False,
+    zero_query: Annotated[
+        bool, typer.Option("--zero-query", help="Queries start at zero (TP5 D.2), where heads grow with the width.")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="The checkpoint is an initialization: scale it to the µP init.")
     ] = False,
@@ -162,7 +168,7 @@ def convert(
     wanted = Wanted(
         out, job.seed, state_dict, no_state_dict, fresh, function_preserving, from_, optimizer_state,
         tuple(keep or ()), verify, emit_python, emit_bsh, for_,
-        tuple(emit or ()),
+        tuple(emit or ()), (*(["readout"] if zero_readout else []), *(["query"] if zero_query else [])),
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small

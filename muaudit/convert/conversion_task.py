@@ -128,8 +128,9 @@ def conversion(
     width = sizes.width or _own_width(target, sizes.base_width is None)
     depths = None if sizes.base_depth is None else (sizes.base_depth, sizes.depth or _own_depth(target))
     plan = make_plan(
-        target, sizes.base_width, width, seed=wanted.seed, formulation=formulation, profile=profile, depths=depths
-    )
+        target, sizes.base_width, width, seed=wanted.seed, formulation=formulation, profile=profile, depths=depths,
+        zeros=wanted.zeros,
+    )  # fmt: skip
     full, why_not = whole(target, options, again)
     if full is not None and depths is not None and plan.depth != full.depths[0].default:
         full = at_depths(full, depths_at(full, plan.depth))

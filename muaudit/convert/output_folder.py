@@ -60,12 +60,16 @@ class Wanted:
     emit_bsh: bool = False
     way: str = "plain"
     emit: tuple[str, ...] = ()
+    zeros: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise UserError where the meaning of a checkpoint is left open, or options contradict each other."""
         check_way(self.way)
         for name in self.emit:
             check_framework(name)
+        if self.zeros and self.function_preserving:
+            raise UserError("a trained checkpoint keeps its function, and nothing of it can start at zero",
+                            "leave --zero-readout and --zero-query out")  # fmt: skip
         if self.fresh and self.function_preserving:
             raise UserError("--fresh and --function-preserving are two different things", _MEANINGS)
         if self.no_state_dict and self.state_dict is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,6 +32,7 @@ from .gauge import Gauge, choose, uses_by_tensor
 from .multipliers import Hooks
 from .plannable import analyse
 from .shapes import as_own, dim, own_shapes
+from .zeros import with_zeros
 
 _DIGITS = 6
 
@@ -45,6 +46,7 @@ def make_plan(
     formulation: str = "absorbed",
     profile: Profile = TP5,
     depths: tuple[int, int] | None = None,
+    zeros: Collection[str] = (),
 ) -> Plan:
     """The plan that turns the target into µP at `width`, tuned hyperparameters being those of `base_width`.
 
@@ -53,12 +55,13 @@ def make_plan(
 
     formulation: "absorbed" (forward multipliers only where no tensor can carry them), or TP5's "table3", "table8",
     "table9", whose multipliers are module hooks. profile: the school; it says what lr·wd scales with and how large a
-    readout may start.
+    readout may start. zeros: what is to start at zero: "readout", "query" (`zeros`).
 
     Raises:
         UserError: the target cannot be analysed, or a multiplier it needs has no place outside its code.
     """
-    return make_plans(target, base_width, width, [formulation], seed=seed, profile=profile, depths=depths)[0]
+    only = [formulation]
+    return make_plans(target, base_width, width, only, seed=seed, profile=profile, depths=depths, zeros=zeros)[0]
 
 
 def make_plans(
@@ -70,12 +73,16 @@ def make_plans(
     seed: int = 0,
     profile: Profile = TP5,
     depths: tuple[int, int] | None = None,
+    zeros: Collection[str] = (),
 ) -> list[Plan]:
     """One plan for each formulation, from one analysis an axis. Raises UserError as `make_plan`."""
     for name in formulations:
         if name not in FORMULATIONS:
             raise UserError(f"no formulation {name!r}", f"there are {', '.join(FORMULATIONS)}")
     base_depth, depth = depths or (1, 1)
+    if zeros and base_width is None:
+        raise UserError("what starts at zero is a matter of width, and this plan is over depth alone",
+                        "give --base-width too, or leave the flag out")  # fmt: skip
     for what, size in (("base width", width if base_width is None else base_width), ("width", width),
                        ("base depth", base_depth), ("depth", depth)):  # fmt: skip
         if size < 1:
@@ -96,6 +103,8 @@ def make_plans(
     made = []
     for name in formulations:
         parts = None if scaling is None else _parts(target, scaling, name, profile, kept)
+        if parts is not None and scaling is not None and zeros:
+            parts = replace(parts, entries=with_zeros(parts.entries, scaling, zeros))
         plan = _plan(target, _deepened(target, parts, deep, name, profile, kept), name, profile, deep)
         made.append(replace(
             plan, entries=tuple(map(finished, plan.entries)), base_width=base, width=width,

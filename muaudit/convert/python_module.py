@@ -82,8 +82,9 @@ def apply_(model):
     matched, found = _matched(model), _modules(model)
     with torch.no_grad():
         for parameter, (_, _, (exponent, *_), *_) in matched:
-            if {power} != 1.0:
-                parameter.mul_({power})
+            scale = 0.0 if exponent is None else {power}
+            if scale != 1.0:
+                parameter.mul_(scale)
     return _install(model, found)
 
 
@@ -224,7 +225,7 @@ def module_text(plan: Plan, name: str) -> str:
 def _row(plan: Plan, entry: Entry) -> tuple[object, ...]:
     pairs = zip(entry.exponents, entry.depth.exponents, strict=True)
     init, lr, decay, eps = pairs if plan.depth_name else entry.exponents
-    exponents = init, lr, decay if entry.decays else None, eps
+    exponents = None if entry.zero else init, lr, decay if entry.decays else None, eps
     return entry.shape, entry.roles, exponents, *([entry.optimizer] if entry.optimizer else [])
 
 

@@ -121,6 +121,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             note=str(given.get("note", "")),
             optimizer=str(given.get("optimizer", "")),
             decays=given.get("decays", True) is not False,
+            zero=given.get("starts_at_zero") is True,
             start=_start(given.get("start"), name),
             depth=_over_depth(given, name) if deeper else OverDepth(),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},

@@ -49,6 +49,7 @@ def _entry_data(plan: Scales, entry: Entry) -> dict[str, Any]:
     data: dict[str, Any] = {"roles": list(entry.roles), "shape": list(entry.shape)}
     data |= {"optimizer": entry.optimizer} if entry.optimizer else {}
     data |= {} if entry.decays else {"decays": False}
+    data |= {"starts_at_zero": True} if entry.zero else {}
     data |= {"start": _start_data(entry.start)} if entry.start is not None else {}
     for name, scale in zip(SETTINGS, plan.scales_of(entry), strict=True):
         data[f"{name}_scale"] = _short(scale)
@@ -134,6 +135,7 @@ def scales_in_words(plan: Scales, entry: Entry) -> dict[str, str]:
     names = ("init ×", "lr ×", "weight decay ×", "eps ×")
     pairs = zip(plan.scales_of(entry), entry.exponents, entry.depth.exponents, strict=True)
     shown = [_scale(*pair) for pair in pairs]
+    shown[0] = "0" if entry.zero else shown[0]
     shown[2] = shown[2] if entry.decays else "none"
     return {"tensor": entry.pattern, "role": "+".join(entry.roles) or "-", **dict(zip(names, shown, strict=True))}
 

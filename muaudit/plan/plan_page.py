@@ -48,7 +48,8 @@ def _slider(of: str, name: str, base: int, now: int) -> dict[str, Any]:
 
 def _row(plan: Scales, entry: Entry) -> dict[str, Any]:
     cells = [
-        {"scale": scale, "width": over, "depth": deep, "power": power_in_words(over, deep) if over or deep else "",
+        {"scale": scale, "width": over, "depth": deep,
+         "power": power_in_words(over, deep) if scale and (over or deep) else "",
          "none": name == "weight_decay" and not entry.decays}
         for name, scale, over, deep in zip(
             SETTINGS, plan.scales_of(entry), entry.exponents, entry.depth.exponents, strict=True

@@ -61,6 +61,7 @@ class Entry:
     gauge: exponent of m by which the tensor is stored larger than under Table 3; forward multipliers make up for it.
     optimizer: which of the plan's optimizers trains it, where these are several ("muon", "adamw").
     decays: whether weight decay is for it; not where the target's own optimizer has none for it and some for others.
+    zero: whether it starts at zero, whatever it was.
     start: as it was measured, None where that is not known of the model itself.
     """
 
@@ -75,6 +76,7 @@ class Entry:
     note: str = ""
     optimizer: str = ""
     decays: bool = True
+    zero: bool = False
     start: Start | None = field(default=None, compare=False)
     depth: OverDepth = OverDepth()
 
@@ -159,7 +161,7 @@ class Scales:
     def scales_of(self, entry: Entry) -> tuple[float, float, float, float]:
         """What a tensor's init, learning rate, weight decay and eps are multiplied by."""
         init, lr, decay, eps = map(self.scale, entry.exponents, entry.depth.exponents)
-        return init, lr, decay, eps
+        return 0.0 if entry.zero else init, lr, decay, eps
 
     def multiplier(self, hook: Hook) -> float:
         """What a hook multiplies by."""
