@@ -41,9 +41,9 @@ def test_a_file_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None
 
 def test_the_target_of_weight_decay(tmp_path: Path) -> None:
     path = fixture("gpt/table8", (CONSTANT_DECAY,), tmp_path).path
-    assert rules(check(path, "tp5")) == {"MUP310": "advice"}
-    assert rules(check(path, written(tmp_path, "weight_decay: {hidden: -1}\n"))) == {}
-    assert rules(check(path, written(tmp_path, "severities: {MUP310: error}\n"))) == {"MUP310": "error"}
+    assert rules(check(path, "tp5")) == {"MUP310": "advice", "MUP509": "advice"}
+    assert rules(check(path, written(tmp_path, "weight_decay: {hidden: -1}\nadvice: []\n"))) == {}
+    assert rules(check(path, written(tmp_path, "severities: {MUP310: error}\nadvice: []\n"))) == {"MUP310": "error"}
 
 
 def test_weight_decay_of_a_readout_is_judged_by_role(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def mu_adam(model: Any) -> torch.optim.Optimizer:
 def test_a_model_in_mup_passes_and_nothing_random_moves() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    report = assert_mup(lambda width: Net(width, 64), batch=batch, optimizer=mu_adam, widths=(32, 64), fail_on="advice")
+    report = assert_mup(
+        lambda width: Net(width, 64), batch=batch, optimizer=mu_adam, widths=(32, 64), fail_on="advice",
+        ignore=["MUP510", "MUP511"],
+    )  # fmt: skip
     assert report.verdict == "mup"
     assert [each.violation.rule for each in report.answered] == ["MUP501"]  # the comment counts
     assert torch.equal(torch.get_rng_state(), before)

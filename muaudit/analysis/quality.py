@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .. import ops
 from ..findings.discrepancy import Discrepancy
-from ..findings.names import pattern_of
+from ..findings.names import fold, pattern_of
 from ..judge.discrepancies import folded
 from ..judge.together import united
 from ..ops.functions import Function
@@ -35,7 +35,7 @@ def quality_advice(
     if "MUP505" in codes:
         found += united(list(_seen_to_break(scaling)), scaling.judged)
     if "MUP510" in codes:
-        found += folded(list(_activations(scaling)))
+        found += _activations(scaling)
     if "MUP511" in codes:
         found += united(folded(list(_not_gaussian(scaling))), scaling.judged)
     if "MUP507" in codes:
@@ -93,7 +93,22 @@ def _small_heads(scaling: Scaling, growth: float, head: float | None) -> Iterato
 
 
 def _activations(scaling: Scaling) -> Iterator[Discrepancy]:
-    """Functions of what grows that squash or are steep, where a hidden or output weight reads what they make."""
+    """Functions of what grows that squash or are steep, where a hidden or output weight reads what they make.
+
+    Each once, however often it stands.
+    """
+    found: dict[str, list[Value]] = {}
+    for v, how in _telling(scaling):
+        found.setdefault(f"{v.op.name.rpartition('.')[2]} {how}", []).append(v)
+    for detail, values in found.items():
+        op = values[0].op
+        yield Discrepancy("activation", None, (), "", 0.0, 0.0, op.file, op.line, detail=detail,
+                          module=fold(list(dict.fromkeys(v.op.module for v in values))),
+                          values=(float(len(values)),))  # fmt: skip
+
+
+def _telling(scaling: Scaling) -> Iterator[tuple[Value, str]]:
+    """The values of such functions, and what these do."""
     readers = readers_of(scaling.program.values)
     live = scaling.program.reaching_outputs()
     for v in scaling.program.values:
@@ -102,9 +117,7 @@ def _activations(scaling: Scaling) -> Iterator[Discrepancy]:
             continue
         read = [r for r in beyond(v, lambda x: readers.get(x, ())) if r.kind == "contract" and r.e > 0]
         if any(a.weight and not _stands_in(v, a) for r in read for a in r.args):
-            op, name = v.op, v.op.name.rpartition(".")[2]
-            yield Discrepancy("activation", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module),
-                              detail=f"{name} {how}")  # fmt: skip
+            yield v, how
 
 
 def _shape(v: Value) -> str:

@@ -46,7 +46,8 @@ class SquashingActivation(Rule):
     def message(self, d: Discrepancy) -> str:
         name, _, how = d.detail.partition(" ")
         what = "squashes" if how == "squashes" else "grows faster than its argument"
-        return f"{name}{place(d)} between hidden layers {what}"
+        times = f" (×{d.values[0]:.0f})" if d.values and d.values[0] > 1 else ""
+        return f"{name}{place(d)} between hidden layers {what}{times}"
 
     def fix(self, d: Discrepancy) -> str:
         return "use ReLU, GELU or the like, where this function is not what the model is about"

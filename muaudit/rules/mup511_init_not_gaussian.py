@@ -42,8 +42,9 @@ class InitNotGaussian(Rule):
     keys = any_role("init_shape")
 
     def message(self, d: Discrepancy) -> str:
-        kind = "flatter than a normal distribution" if d.values[0] < 3 else "of few large entries"
-        return f"{subject(d)}: entries start {kind} (kurtosis {d.values[0]:.1f}, a normal one has 3)"
+        kind = "flatter than a normal distribution" if d.detail == "flat" else "with few large entries"
+        measured = f" (kurtosis {d.values[0]:.1f}, a normal one has 3)" if d.values else ""
+        return f"{subject(d)}: start {kind}{measured}"
 
     def fix(self, d: Discrepancy) -> str:
         return "nn.init.normal_ with the same std"
