@@ -116,19 +116,27 @@ def test_the_options_are_frozen() -> None:
     }
     assert options == {
         "check": [
-            "--axis", "--base-width", "--baseline", "--bsh", "--config", "--debug", "--depth", "--diff",
-            "--exit-zero", "--extend-select", "--fail-on", "--fix", "--format", "--ignore", "--init", "--input",
-            "--isolated", "--jobs", "--lr-group", "--no-cache", "--no-init", "--optimizer", "--optimizer-kind",
-            "--output", "--plan", "--profile", "--quiet", "--seed", "--select", "--set", "--show-fixes",
-            "--statistics", "--strict", "--target-width", "--tensors", "--timeout", "--verbose", "--why", "--width",
-            "-q",
+            "--axis", "--base-width", "--baseline", "--bsh", "--config", "--debug", "--depth", "--diff", "--exit-zero",
+            "--extend-select", "--fail-on", "--fix", "--format", "--ignore", "--init", "--input", "--isolated",
+            "--jobs", "--lr-group", "--no-cache", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan",
+            "--profile", "--quiet", "--seed", "--select", "--set", "--show-fixes", "--statistics", "--strict",
+            "--target-width", "--tensors", "--timeout", "--verbose", "--why", "--width", "-q",
         ],
         "convert": [
             "--base-depth", "--base-width", "--bsh", "--config", "--debug", "--depth", "--emit", "--emit-bsh",
-            "--emit-python", "--for", "--formulation", "--fresh", "--from", "--function-preserving", "--init",
-            "--input", "--isolated", "--keep", "--no-init", "--no-state-dict", "--optimizer", "--optimizer-kind",
-            "--optimizer-state", "--out", "--probes", "--profile", "--seed", "--set", "--state-dict", "--timeout",
-            "--verify", "--width",
+            "--emit-python", "--for", "--format", "--formulation", "--fresh", "--from", "--function-preserving",
+            "--init", "--input", "--isolated", "--keep", "--no-init", "--no-state-dict", "--optimizer",
+            "--optimizer-kind", "--optimizer-state", "--out", "--output", "--probes", "--profile", "--seed", "--set",
+            "--state-dict", "--timeout", "--verify", "--width", "--zero-query", "--zero-readout",
+        ],
+        "draw": [
+            "--all", "--axis", "--config", "--debug", "--depth", "--init", "--input", "--isolated", "--no-init",
+            "--optimizer", "--optimizer-kind", "--out", "--plan", "--profile", "--set", "--timeout", "--width",
+        ],
+        "report": [
+            "--axis", "--base-width", "--config", "--debug", "--depth", "--init", "--input", "--isolated", "--lr",
+            "--no-init", "--no-training", "--optimizer", "--optimizer-kind", "--out", "--profile", "--results",
+            "--seeds", "--set", "--steps", "--sweep", "--timeout", "--width", "--widths",
         ],
         "transfer": [
             "--arg", "--audit", "--debug", "--format", "--from", "--init", "--input", "--names", "--no-init",
@@ -146,16 +154,15 @@ def test_the_options_are_frozen() -> None:
         "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],
         "coord-check": [
-            "--compare", "--compare-plan", "--debug", "--depths", "--device", "--dtype", "--format", "--from",
-            "--init", "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan",
-            "--plot", "--seed", "--seeds", "--set", "--spectral", "--steps", "--tensorboard", "--timeout", "--wandb",
-            "--width", "--widths",
+            "--compare", "--compare-plan", "--debug", "--depths", "--device", "--dtype", "--format", "--from", "--init",
+            "--input", "--lr", "--no-init", "--optimizer", "--optimizer-kind", "--output", "--plan", "--plot", "--seed",
+            "--seeds", "--set", "--spectral", "--steps", "--tensorboard", "--timeout", "--wandb", "--width", "--widths",
         ],
         "tune": [
             "--at", "--batch-size", "--budget", "--data", "--debug", "--device", "--dtype", "--finalists", "--format",
             "--hp", "--init", "--input", "--longer", "--lr", "--no-init", "--optimizer", "--output", "--plot",
             "--results", "--samples", "--schedule", "--seed", "--seeds", "--set", "--steps", "--target-steps",
-            "--target-width", "--timeout", "--warmup", "--width",
+            "--target-width", "--timeout", "--training-loss", "--warmup", "--width",
         ],
         "sweep": [
             "--base-depth", "--base-width", "--batch-size", "--budget", "--columns", "--command", "--compare",
@@ -163,7 +170,8 @@ def test_the_options_are_frozen() -> None:
             "--hp", "--import", "--init", "--input", "--loss-file", "--loss-name", "--lost", "--lr", "--near",
             "--no-init", "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus",
             "--ray-gpus", "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--tensorboard",
-            "--timeout", "--together", "--tolerance", "--until-decided", "--wandb", "--warmup", "--width", "--widths",
+            "--timeout", "--together", "--tolerance", "--training-loss", "--until-decided", "--wandb", "--warmup",
+            "--width", "--widths",
         ],
     }  # fmt: skip
 

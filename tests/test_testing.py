@@ -46,7 +46,7 @@ def test_a_model_in_mup_passes_and_nothing_random_moves() -> None:
         ignore=["MUP510", "MUP511"],
     )  # fmt: skip
     assert report.verdict == "mup"
-    assert [each.violation.rule for each in report.answered] == ["MUP501"]  # the comment counts
+    assert "MUP501" in [each.violation.rule for each in report.answered]  # the comment counts
     assert torch.equal(torch.get_rng_state(), before)
 
 
