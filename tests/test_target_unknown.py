@@ -347,9 +347,7 @@ class Stack(nn.Module):
 
 def test_what_the_constructor_asserts_on_is_guessed(tmp_path: Path) -> None:
     found = target(tmp_path, WANTED)
-    assert (
-        "guessed, as the constructor asserts that it is given: depth=2; --set NAME=VALUE says otherwise" in found.notes
-    )
+    assert "guessed, as the constructor asks for it: depth=2; --set NAME=VALUE says otherwise" in found.notes
 
 
 DETACHED = ABSTRACT.replace(
@@ -441,3 +439,84 @@ def test_of_smaller_widths_the_one_that_runs_is_taken_even_where_it_is_large(tmp
     """At 16 the model has no head of 32 and fails; at 64 it is large, and so it is looked at at 32."""
     text = LARGE.replace("        sizes =", "        assert width >= 32\n        sizes =").replace("(6)", "(7)")
     assert target(tmp_path, text).axes[0].probes == (32, 64)
+
+
+CALCULATED = """class Stack(nn.Module):
+    def __init__(self, dim, mem_len=None, depth=None):
+        super().__init__()
+        self.reach = mem_len + 1
+        self.layers = nn.Sequential(*[nn.Linear(dim, dim) for _ in range(depth)])
+        self.head = nn.Linear(dim, 10)
+
+    def forward(self, x):
+        return self.head(self.layers(x))
+"""
+
+
+def test_what_the_constructor_calculates_with_is_guessed(tmp_path: Path) -> None:
+    found = target(tmp_path, CALCULATED)
+    assert any("mem_len=2" in note for note in found.notes)
+    assert any("depth=2" in note for note in found.notes)
+
+
+PARTS = """class Encoder(nn.Module):
+    def __init__(self, vocab_size, hidden=512, n_layers=12):
+        super().__init__()
+        self.hidden = hidden
+        self.embed = nn.Embedding(vocab_size, hidden)
+        self.layers = nn.Sequential(*[nn.Linear(hidden, hidden) for _ in range(n_layers)])
+
+    def forward(self, x):
+        return self.layers(self.embed(x))
+
+
+class LanguageModel(nn.Module):
+    def __init__(self, {said}, vocab_size):
+        super().__init__()
+        self.encoder, self.head = encoder, nn.Linear(encoder.hidden, vocab_size)
+
+    def forward(self, x):
+        return self.head(self.encoder(x))
+"""
+
+
+@pytest.mark.parametrize("said", ["encoder: Encoder", "encoder"])
+def test_a_part_that_is_handed_in_is_made_of_its_class(tmp_path: Path, said: str) -> None:
+    found = target(tmp_path, PARTS.format(said=said))
+    assert found.label == "LanguageModel(Encoder)"
+    assert [axis.name for axis in found.axes] == ["hidden"]
+    assert len(found.build(found.sizes(0), 0).encoder.layers) == 2
+
+
+SPLATTED = """from dataclasses import dataclass
+
+
+@dataclass
+class LMConfig:
+    hidden_size: int
+    vocab_size: int
+    expansion: float = 2.0
+
+
+class LM(nn.Module):
+    def __init__(self, config_dict: dict):
+        super().__init__()
+        self.config = LMConfig(**config_dict)
+        self.embed = nn.Embedding(self.config.vocab_size, self.config.hidden_size)
+        self.up = nn.Linear(self.config.hidden_size, int(self.config.expansion * self.config.hidden_size))
+        self.head = nn.Linear(self.up.out_features, self.config.vocab_size)
+
+    def forward(self, tokens):
+        return self.head(self.up(self.embed(tokens)).relu())
+"""
+
+
+def test_a_dict_that_a_configuration_is_made_of_has_its_fields(tmp_path: Path) -> None:
+    assert target(tmp_path, SPLATTED).describe == "LM(dict), hidden_size 64 → 128, input int64[2, 32]"
+
+
+def test_a_folder_on_the_path_is_beside_the_file_that_puts_it_there(tmp_path: Path) -> None:
+    (tmp_path / "helping").mkdir()
+    (tmp_path / "helping" / "odd_layers_of_one_test.py").write_text("from torch.nn import Linear\n")
+    text = "import sys\nsys.path.append('helping')\nfrom odd_layers_of_one_test import Linear\n" + CALCULATED
+    assert target(tmp_path, text.replace("nn.Linear", "Linear")).label == "Stack"

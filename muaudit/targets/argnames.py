@@ -17,7 +17,7 @@ WIDTH = (
     "res_channels", "base_channel", "base_dim", "n_state", "n_audio_state", "n_text_state", "transformer_width",
     "vision_width", "attn_width", "filter", "hid_dim", "hid_size", "hidden_channel", "start_filts", "init_features",
     "base_filter", "init_channels", "init_dim", "d_hid", "dim_hid", "num_hiddens", "factor_num", "num_factors",
-    "n_factors",
+    "n_factors", "adim", "d_word_vec",
 )  # fmt: skip
 """Names of the number that grows (DESIGN's width), strongest first."""
 
@@ -32,7 +32,7 @@ FEEDFORWARD = (
     "d_mlp", "d_inner", "n_inner", "inner_size", "ffn_hidden_size", "ffn_hidden", "mlp_hidden", "mlp_hidden_dim",
     "mlp_size", "ff_hidden", "ff_size", "d_ffn", "dff", "mlp_width", "hidden_dim", "hidden_size", "hidden",
     "hidden_features", "n_hidden", "ffn_size", "moe_intermediate_size", "expert_dim", "expert_hidden", "d_hidden",
-    "nhid", "n_ff", "ffn_width",
+    "nhid", "n_ff", "ffn_width", "eunits", "dunits",
 )  # fmt: skip
 """Widths that scale along with the main one and are axes of their own."""
 
@@ -44,7 +44,7 @@ ATTENTION_WIDTH = (
 HEADS = (
     "n_head", "n_heads", "num_heads", "num_attention_heads", "nhead", "heads", "n_attention_heads", "attention_heads",
     "n_q_heads", "num_q_heads", "num_query_heads", "nheads", "head", "head_num", "num_head", "q_heads", "attn_heads",
-    "n_attn_heads",
+    "n_attn_heads", "aheads",
 )  # fmt: skip
 KV_HEADS = (
     "n_kv_heads", "n_kv_head", "num_kv_heads", "num_key_value_heads", "kv_heads", "n_query_groups", "num_query_groups",
@@ -55,7 +55,7 @@ DEPTH = (
     "n_layer", "n_layers", "num_layers", "num_hidden_layers", "depth", "n_blocks", "num_blocks", "nlayers", "layers",
     "num_layer", "n_block", "blocks", "num_encoder_layers", "num_decoder_layers", "n_encoder_layers",
     "n_decoder_layers", "enc_layers", "dec_layers", "encoder_layers", "decoder_layers", "n_hidden_layers",
-    "n_res_blocks", "num_res_blocks", "nblocks", "nblock", "N",
+    "n_res_blocks", "num_res_blocks", "nblocks", "nblock", "N", "elayers", "dlayers",
 )  # fmt: skip
 VOCAB = (
     "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size",

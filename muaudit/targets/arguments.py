@@ -147,26 +147,42 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
         )  # fmt: skip
         knobs[name], paths[name] = leaf, path
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
-    seen = examples(short.values(), scope.module, cls) if short else {}
-    seen = {end: each for end, each in seen.items() if isinstance(each.value, str) or not split.get(end)}
+    data = {
+        name: name.rpartition(".")[2] for name, leaf in knobs.items() if name not in short and _sizes_data(name, leaf)
+    }
+    seen = examples([*short.values(), *data.values()], scope.module, cls) if short else {}
+    said = {seen[end].where.partition(":")[0] for end in short.values() if end in seen}
+    seen = {end: each for end, each in seen.items() if end in short.values()
+            or (type(each.value) is int and each.where.partition(":")[0] in said)}  # fmt: skip
+    texts = {end for name, end in short.items() if split.get(end) or knobs[name].word is not None}
+    seen = {end: each for end, each in seen.items() if isinstance(each.value, str) or end not in texts}
     formed = {end for name, end in short.items() if knobs[name].form is not None and not split.get(end)}
+    seen = {end: each for end, each in seen.items() if end not in formed or not isinstance(each.value, str)}
     lengths = {
         len(seen[end].value) if end in seen and isinstance(seen[end].value, (list, tuple)) else 0 for end in formed
     }
-    if len(lengths) > 1 or 0 in lengths:  # lists that go together are of one length
+    files = {seen[end].where.partition(":")[0] for end in formed if end in seen}
+    if 0 in lengths or (len(lengths) > 1 and len(files) > 1):  # lists that go together are of one length, or one file
         seen = {end: each for end, each in seen.items() if end not in formed}
-    knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end)) for name, end in short.items()}
+    knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end)) for name, end in (short | data).items()}
     return Arguments(root, knobs, paths, branches[0].name if branches else "")
+
+
+def _sizes_data(name: str, leaf: Leaf) -> bool:
+    """Whether an argument without a default sizes data: one that is seen where others are goes with them."""
+    tables = argnames.INPUTS + argnames.OUTPUTS + argnames.IN_CHANNELS + argnames.LENGTH
+    return leaf.value is MISSING and argnames.rank(name.rpartition(".")[2], tables) is not None
 
 
 def _says_nothing(name: str, leaf: Leaf) -> bool:
     """Whether neither default nor name tells of a value: what names of one letter stand for is the file's own."""
     short = name.rpartition(".")[2]
-    if leaf.value is not MISSING or leaf.word is not None:
+    if leaf.value is not MISSING:
         return False
     widths = argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH
     return (
         len(short) == 1
+        or leaf.word is not None
         or bool(leaf.split)
         or leaf.form is not None
         or (argnames.guess(short) is None and argnames.rank(short, widths) is None)
@@ -192,6 +208,10 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
         return _of_class(found, name, scope, optional)
     if configs.is_config_instance(default):
         return _of_instance(default, optional)
+    if not optional and (part := configs.module_class(scope.cls, name, hint, scope.module)) not in (None, scope.cls):
+        return _of_class(part, name, scope, optional)
+    if not optional and (made := configs.splatted(scope.cls, name)) is not None:
+        return dataclasses.replace(_of_class(made, name, scope, optional), make=dict, name="dict")
     called = configs.is_config_name(name, hint) or (not optional and configs.is_read_like_config(scope.cls, name, hint))
     if (optional and default is not None) or not called:
         return None

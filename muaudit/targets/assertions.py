@@ -1,4 +1,7 @@
-"""A constructor's own assertion that failed: the flags that it names, and what may be left out instead."""
+"""A constructor's own assertion that failed: the flags that it names, and what may be left out instead.
+
+Where it calculates with an argument that is None by default, it asserts as much: that this is given.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,25 @@ def answered(error: AssertionError, what: str, knobs: Mapping[str, Leaf], values
     without = tuple(name for name in asked if name in none and name not in values and knobs[name].value is not None)
     wanted = tuple(name for name in asked if values.get(name, knobs[name].value) is None)
     return AssertedError(user_error(what, error, hint), without, wanted)
+
+
+def calculated(
+    error: TypeError, what: str, knobs: Mapping[str, Leaf], values: Mapping[str, Any]
+) -> AssertedError | None:
+    """The error of a constructor that calculates with None, with the arguments on its line that are None; or None."""
+    line = next((_statement(frame) for frame in reversed(list(_frames(error.__traceback__)))), None)
+    short = {name.rpartition(".")[2]: name for name in knobs}
+    asked = list(dict.fromkeys(short[name] for name in named(line, {}) if name in short)) if line is not None else []
+    none = tuple(name for name in asked if values.get(name, knobs[name].value) is None)
+    return AssertedError(user_error(what, error), (), none) if none and "NoneType" in str(error) else None
+
+
+def _statement(frame: TracebackType) -> ast.stmt | None:
+    """The innermost statement at the line where a frame stands."""
+    tree = tree_of(frame.tb_frame.f_code.co_filename)
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and not hasattr(node, "body")
+             and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0)] if tree is not None else []  # fmt: skip
+    return found[-1] if found else None
 
 
 def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr]] | None:

@@ -25,20 +25,33 @@ _EMPTY: Mapping[Any, Callable[..., torch.Tensor]] = {
 }  # fmt: skip
 
 
+_COUNTED = (torch.linspace, torch.arange, torch.tensor)
+"""What makes numbers that a constructor may read: rates of dropout that rise from layer to layer."""
+
+
 @contextmanager
-def without_values() -> Iterator[None]:
-    """Build on the meta device; what is made on another one by name gets its values."""
-    with torch.device("meta"), _NothingDrawn():
+def without_values(counted: bool = False) -> Iterator[None]:
+    """Build on the meta device; what is made on another one by name gets its values.
+
+    counted: so does what is counted out, `torch.linspace(0, rate, depth)`.
+    """
+    with torch.device("meta"), _NothingDrawn(counted):
         yield
 
 
 class _NothingDrawn(TorchFunctionMode):
     """Random numbers for tensors without values are left out."""
 
+    def __init__(self, counted: bool) -> None:
+        super().__init__()
+        self.counted = counted
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
+        if self.counted and func in _COUNTED and given.get("device") is None:
+            return func(*args, **{**given, "device": "cpu"})
         if func in _FILLS or getattr(func, "__module__", None) == "torch.nn.init":
             filled = args[0] if args else given.get("tensor")
             if isinstance(filled, torch.Tensor) and filled.is_meta:

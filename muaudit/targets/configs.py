@@ -75,6 +75,36 @@ def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
     return bool(read) and len(uses) == len(read) and not any(each.attr in _OF_TENSORS for each in read)
 
 
+def splatted(called: Any, name: str) -> type | None:
+    """The class that a constructor makes of an argument and of nothing else: `Config(**config_dict)`."""
+    node = class_node(called) if inspect.isclass(called) else None
+    space = vars(sys.modules.get(called.__module__, typing)) if node is not None else {}
+    for call in ast.walk(node) if node is not None else ():
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and len(call.keywords) == 1:
+            given = call.keywords[0]
+            found = space.get(call.func.id)
+            if given.arg is None and _is_variable(given.value, name) and inspect.isclass(found):
+                return found if _is_config_class(found) else None
+    return None
+
+
+def module_class(called: Any, name: str, hint: Any, module: ModuleType) -> type | None:
+    """The user's class of modules that an argument is annotated with, or called like: `bert: BERT`, `encoder`.
+
+    What is called like a class, and called, handed on or compared by the constructor, is something else.
+    """
+    like = [value for key, value in vars(module).items() if key.lower() == name.lower().replace("_", "")]
+    node = class_node(called) if like and inspect.isclass(called) else None
+    uses = [each for each in ast.walk(node) if isinstance(each, (ast.Call, ast.Compare))] if node is not None else []
+    plain = node is not None and not any(
+        isinstance(part, ast.Name) and part.id == name for each in uses for part in ast.iter_child_nodes(each)
+    )
+    for found in (hint, *(like if plain else ())) if hint is inspect.Parameter.empty else (hint,):
+        if inspect.isclass(found) and _is_module(found) and not found.__module__.startswith("torch."):
+            return found
+    return None
+
+
 def fits(name: str, hint: Any, given: Any) -> bool:
     """Whether a config the user named is meant for this parameter."""
     cls = given if inspect.isclass(given) else type(given)
@@ -189,11 +219,15 @@ def fields_of(cls: type) -> set[str]:
 def _is_config_class(cls: type) -> bool:
     if cls.__module__.partition(".")[0] in ("builtins", "typing", "torch", "collections", "types", "enum", "numpy"):
         return cls is types.SimpleNamespace
-    if any(base.__name__ == "Module" and base.__module__.startswith("torch.") for base in cls.__mro__):
+    if _is_module(cls):
         return False
     if cls.__module__ == "argparse":
         return cls.__name__ == "Namespace"
     return dataclasses.is_dataclass(cls) or _CLASS_NAME.search(cls.__name__) is not None
+
+
+def _is_module(cls: type) -> bool:
+    return any(base.__name__ == "Module" and base.__module__.startswith("torch.") for base in cls.__mro__)
 
 
 def _is_variable(node: ast.expr, name: str) -> bool:

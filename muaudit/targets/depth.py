@@ -97,7 +97,11 @@ def _is_cut(name: str, own: Any, used: Any) -> bool:
 
 def _kinds(build: Build, values: Mapping[str, Any]) -> dict[_Kind, str] | None:
     """Every kind of module in the model with the first place it occurs at; None where it cannot be built."""
-    for place in (without_values(), torch.device("cpu")):  # constructors that look at values fail without them
+    for place in (
+        without_values(),
+        without_values(counted=True),
+        torch.device("cpu"),
+    ):  # constructors that look at values fail without them
         try:
             with attempt(), place:
                 return dict(reversed(list(_walk(build(values)))))

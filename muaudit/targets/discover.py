@@ -45,6 +45,7 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
     returned = {each.returns for each in built.values()}
     best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
+    best = best if len(best) == 1 else _variants(list(map(candidates.get, best)), candidates, module) or best
     if len(best) > 1:
         wide = any(_wide(callables[name], module) for name in best)
         raise ambiguous(target, best, "" if wide else advice(module.__file__))
@@ -141,6 +142,27 @@ def ambiguous(target: str, candidates: list[str], numbers: str = "") -> Ambiguou
     return AmbiguousModelError(message, hint, candidates)
 
 
+def _variants(models: list[type | None], candidates: dict[str, type], module: ModuleType) -> list[str]:
+    """The one model that several are variants of: the class that they derive from, or the first of several that are
+    called alike with inputs of the same names, one for another. Empty where they are models of different kinds.
+    """
+    own = {cls: name for name, cls in candidates.items()}
+    classes = [cls for cls in models if cls is not None]
+    if len(classes) < len(models):
+        return []
+    eldest = dict.fromkeys(own[[base for base in cls.__mro__ if base in own][-1]] for cls in classes)
+    if _are_variants(plain := min(eldest, key=len), list(eldest)):
+        return [plain]
+    taken = {tuple(inspect.signature(vars(cls).get("forward", cls.forward)).parameters) for cls in classes}  # type: ignore[attr-defined]
+    alike = len(taken) == 1 and len(next(iter(taken))) > 2 and all(_wide(cls, module) for cls in classes)
+    return [own[classes[0]]] if alike else []
+
+
+def _are_variants(plain: str, names: list[str]) -> bool:
+    """Whether all have the plain one's name and more: Informer beside InformerStack, GAT beside SpGAT."""
+    return all(name.startswith(plain) or name.endswith(plain) for name in names)
+
+
 def _score(
     model: Callable[..., Any], module: ModuleType, parts: dict[str, set[str]], name: str
 ) -> tuple[bool, bool, bool]:
@@ -158,6 +180,5 @@ def _strongest(scores: dict[str, tuple[bool, ...]]) -> list[str]:
     models = {name: score for name, score in models.items() if not _ADVERSARY.search(name)} or models
     best = max(models.values())
     found = [name for name, score in models.items() if score == best]
-    plain = min(found, key=len)  # Informer beside InformerStack, GAT beside SpGAT
-    variants = all(name.startswith(plain) or name.endswith(plain) for name in found)
-    return [plain] if len(found) > 1 and variants else found
+    plain = min(found, key=len)
+    return [plain] if len(found) > 1 and _are_variants(plain, found) else found

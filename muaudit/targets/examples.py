@@ -1,7 +1,8 @@
 """Values that the code around a model gives to its arguments: calls of it, parsers' defaults, configurations beside it.
 
-Asked only for arguments that have no default and whose names say nothing. What is nearest counts: the model's own file,
-then its folder, then the repository; of one file a call of the model itself, then anything else by that name.
+Asked only for arguments that have no default and whose names say nothing. The model's own file counts first. Of others,
+calls of the model, parsers' defaults and configurations count before anything else by that name, and what is nearest
+first: the file's folder, then the repository.
 """
 
 from __future__ import annotations
@@ -41,17 +42,18 @@ class Example:
 def examples(names: Collection[str], module: ModuleType, called: Callable[..., Any]) -> dict[str, Example]:
     """What the nearest code gives to these arguments of a class or a function; those that nothing does are left out."""
     found: dict[str, Example] = {}
+    loose: dict[str, Example] = {}
     if module.__file__ is None or not os.path.isfile(module.__file__):
         return found
     own = Path(module.__file__)
     for file in _around(own):
-        for name, value, line in _values(file, called, module if file == own else None):
-            if name in names and name not in found and _counts(value):
-                where = f"{file.name}:{line}" if line else file.name
-                found[name] = Example(value, where)
+        for name, value, line, said in _values(file, called, module if file == own else None):
+            into = found if said or file == own else loose
+            if name in names and name not in into and _counts(value):
+                into[name] = Example(value, f"{file.name}:{line}" if line else file.name)
         if len(found) == len(set(names)):
             break
-    return found
+    return {**loose, **found}
 
 
 def _counts(value: Any) -> bool:
@@ -87,20 +89,23 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
                 yield from _files(Path(entry.path), deep)
 
 
-def _values(file: Path, called: Callable[..., Any], own: ModuleType | None) -> Iterator[tuple[str, Any, int]]:
-    """(name, value, line) of all that a file names and that is written out there, calls of the model first.
+def _values(file: Path, called: Callable[..., Any], own: ModuleType | None) -> Iterator[tuple[str, Any, int, bool]]:
+    """(name, value, line, whether it is said for a model) of all that a file names and that is written out there.
 
-    own: the module of the model's own file, whose classes are values too.
+    Calls of the model come first. own: the module of the model's own file, whose classes are values too.
     """
     if file.suffix in _DATA:
         with contextlib.suppress(UserError, Malformed, ValueError):
             text = read_text(file, most=_MOST_BYTES)
-            yield from _held(parse_json(text) if file.suffix == ".json" else parse_yaml(text))
+            yield from (
+                (*each, True) for each in _held(parse_json(text) if file.suffix == ".json" else parse_yaml(text))
+            )
         return
     tree = _tree(file)
     if tree is not None:
-        yield from _of_calls(tree, called, own)
-        yield from _named(tree)
+        yield from ((*each, True) for each in _of_calls(tree, called, own))
+        yield from ((*each, True) for each in _parsed(tree))
+        yield from ((*each, False) for each in _named(tree))
 
 
 def _tree(file: Path) -> ast.Module | None:
@@ -149,8 +154,7 @@ def _of_calls(
 
 
 def _named(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
-    """Parsers' defaults, assignments, keywords, entries of dicts and defaults of functions, in the file's order."""
-    yield from _parsed(tree)
+    """Assignments, keywords, entries of dicts and defaults of functions, in the file's order."""
     yield from _assigned(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg:

@@ -59,7 +59,8 @@ class _AboveFinder:
     """Finds what nothing else does in the folders above the target's: a repository's root, where its scripts are run.
 
     They are searched last, and no further than the root of the repository, or of what lies below the working directory.
-    So are the folders of the target's package: scripts that stand in one of them are run from there.
+    So are the folders of the target's package: scripts that stand in one of them are run from there. A folder that the
+    file puts on sys.path without saying where it is, `sys.path.append("utils")`, is beside the file.
     """
 
     def __init__(self, below: _FolderFinder, own: Path) -> None:
@@ -67,6 +68,7 @@ class _AboveFinder:
         root = Path(below.folder)
         inner = [each for each in (own, *own.parents) if each != root and each.is_relative_to(root)]
         self.folders = [str(folder) for folder in (*inner, *_folders_above(root))]
+        self.own = own
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -74,7 +76,10 @@ class _AboveFinder:
         """The spec of a top-level module or package in one of the folders, the nearest first."""
         if path is not None or "." in name:
             return None
-        spec = PathFinder.find_spec(name, self.folders)
+        beside = [
+            str(self.own / each) for each in sys.path if each and not Path(each).is_absolute()
+        ]  # of the file's own
+        spec = PathFinder.find_spec(name, [*beside, *self.folders])
         if spec is not None:
             self.below.found.add(name)
         return spec

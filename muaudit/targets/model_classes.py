@@ -11,8 +11,8 @@ from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
 from muaudit.targets import argnames, arguments, small, suggested_specs
-from muaudit.targets.arguments import Arguments
-from muaudit.targets.assertions import AssertedError, answered
+from muaudit.targets.arguments import Arguments, Leaf
+from muaudit.targets.assertions import AssertedError, answered, calculated
 from muaudit.targets.deeper import depth_axes, of_depths
 from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
@@ -64,7 +64,7 @@ def target_from_class(
         return finish(draft, options)
     except RaisedError as error:
         if isinstance(error, AssertedError):
-            left, said = _as_asserted(error, options)
+            left, said = _as_asserted(error, options, read.knobs)
             if left:
                 said = f"{note}; {said}" if note else said
                 more = replace(options, set={**options.set, **left})
@@ -81,16 +81,25 @@ def target_from_class(
         raise
 
 
-def _as_asserted(error: AssertedError, options: TargetOptions) -> tuple[dict[str, Any], str]:
+def _as_asserted(
+    error: AssertedError, options: TargetOptions, knobs: Mapping[str, Leaf]
+) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The arguments that an assertion wants left out, or else given, and what to say about it."""
     left: dict[str, Any] = {name: None for name in error.without if name not in options.set}
     said = f"{', '.join(left)} left out as None, as the constructor asserts; --set NAME=VALUE says otherwise"
     if not left:
-        short = {name: argnames.guess(name.rpartition(".")[2]) for name in error.wanted if name not in options.set}
+        short = {name: _guessed(name.rpartition(".")[2], knobs[name]) for name in error.wanted
+                 if name not in options.set}  # fmt: skip
         left = {name: value for name, value in short.items() if value is not None}
         shown = ", ".join(f"{name}={value!r}" for name, value in left.items())
-        said = f"guessed, as the constructor asserts that it is given: {shown}; --set NAME=VALUE says otherwise"
+        said = f"guessed, as the constructor asks for it: {shown}; --set NAME=VALUE says otherwise"
     return left, said
+
+
+def _guessed(name: str, leaf: Leaf) -> Any:
+    """A value for an argument that is None by default and has to be given: by its name, else a small number."""
+    known = argnames.guess(name)
+    return known if known is not None else small.assumed(name, leaf)
 
 
 def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -> Iterator[Variant]:
@@ -147,6 +156,11 @@ def _build(read: Arguments, plan: WidthPlan) -> Callable[[Sizes], Any]:
             return read.construct(values)
         except AssertionError as error:
             raise answered(error, f"building {read.root.name}", read.knobs, values) from error
+        except TypeError as error:
+            asserted = calculated(error, f"building {read.root.name}", read.knobs, values)
+            if asserted is None:
+                raise
+            raise asserted from error
 
     return build
 

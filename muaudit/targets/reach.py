@@ -22,11 +22,13 @@ class Reach:
     """How many parameters an argument makes matrix-like, and whether others make and read what it sizes.
 
     sizes: whether any parameter has another shape with it. A base width, which sizes are divided by, sizes none.
+    ends: whether what it sizes is read by the first layers and made by the last ones alone, as data are.
     """
 
     matrices: int
     through: bool
     sizes: bool = True
+    ends: bool = False
 
     @property
     def hidden(self) -> bool:
@@ -49,12 +51,14 @@ def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach |
     later = any(places and min(places) == 1 for places in weights)  # not the length of a kernel
     sizes = any(changed) or narrow.keys() != wide.keys()
     matrices = [places for places in weights if len(places) > 1 and min(places) < 2]  # not the sides of a kernel
-    return Reach(len(matrices), first and later, sizes)
+    made = [at for at, places in enumerate(weights) if places == [0]]
+    read = [at for at, places in enumerate(weights) if places and min(places) == 1]
+    return Reach(len(matrices), first and later, sizes, bool(made and read) and max(read) < min(made) and not matrices)
 
 
-def count(construct: Construct, values: Mapping[str, Any]) -> int:
-    """How many parameters the model has; 0 where it cannot be built like that."""
-    return sum(math.prod(shape) for shape in (shapes(construct, values) or {}).values())
+def count(construct: Construct, values: Mapping[str, Any], bare: bool = False) -> int:
+    """How many parameters the model has; 0 where it cannot be built like that. bare: on the meta device alone."""
+    return sum(math.prod(shape) for shape in (shapes(construct, values, bare) or {}).values())
 
 
 def goes_through(construct: Construct, values: Mapping[str, Any], name: str) -> bool | None:
@@ -74,13 +78,16 @@ def _doubled(value: Any) -> Any:
     return [2 * each for each in value] if isinstance(value, (list, tuple)) else 2 * value
 
 
-def shapes(construct: Construct, values: Mapping[str, Any]) -> Shapes | None:
-    """The shapes of a model's parameters: on the meta device, or with values where its constructor needs them."""
+def shapes(construct: Construct, values: Mapping[str, Any], bare: bool = False) -> Shapes | None:
+    """The shapes of a model's parameters: on the meta device, or with values where its constructor needs them.
+
+    bare: not with values.
+    """
     import torch
 
     from muaudit.targets.bare import without_values
 
-    for place in (without_values(), torch.device("cpu")):
+    for place in (without_values(), without_values(counted=True), *([] if bare else [torch.device("cpu")])):
         try:
             with attempt(), place:
                 model = construct(values)

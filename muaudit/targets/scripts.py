@@ -24,7 +24,7 @@ _CALLS = frozenset((
     "device", "is_available", "ArgumentParser", "add_argument", "add_argument_group", "parse_args", "parse_known_args",
     "set_defaults", "getenv", "join", "dirname", "abspath", "realpath", "Path", "getLogger", "namedtuple",
     "TypeVar", "NewType", "ParamSpec", "partial", "SimpleNamespace", "OrderedDict", "defaultdict", "field", "sqrt",
-    "log", "append", "insert", "dataclass", "Enum", "version_info", "cpu_count", "device_count", "Namespace",
+    "split", "startswith", "strip", "lower", "replace", "log", "append", "insert", "dataclass", "Enum", "version_info", "cpu_count", "device_count", "Namespace",
 ))  # fmt: skip
 
 
@@ -35,7 +35,7 @@ class _Missing:
         self._error = error
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):  # what inspect asks of anything
             raise AttributeError(name)
         raise self._error
 
@@ -73,11 +73,10 @@ def run_definitions(tree: ast.Module, file: str, space: dict[str, Any], why: str
     for node in _definitions(tree.body, classes):
         try:
             exec(compile(ast.Module([node], []), file, "exec", dont_inherit=True), space)
-        except ImportError as error:
-            space.update((name, _Missing(error)) for name in _imported(node))
-            failed.append(error)
         except (Exception, SystemExit) as error:
-            if isinstance(node, _DEFINITIONS) and isinstance(error, Exception):
+            if isinstance(error, Exception):
+                space.update((name, _Missing(error)) for name in _imported(node))
+            if isinstance(error, ImportError) or (isinstance(node, _DEFINITIONS) and isinstance(error, Exception)):
                 failed.append(error)
     found = _holds_model(space)
     if failed and not found:

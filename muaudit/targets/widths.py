@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from muaudit.targets.signatures import may_be_size
 from muaudit.targets.small import assumed, formed, plan_fixed
 
 PROBES = ((64, 128), (96, 192), (128, 256), (256, 512))
-_LESS = ((32, 64), (16, 32))
+_LESS = ((32, 64), (16, 32), (24, 48))
 """Probes of models that are large even at the usual ones: of channels that are doubled five times, say."""
 _LARGE = 8_000_000
 _VAST = 100_000_000
@@ -44,6 +44,8 @@ _NOT_WIDTH = (
 )  # fmt: skip
 
 
+_MORE = 4
+"""Times as many matrices as the width by name makes another width, which is the main one then."""
 _TRIED = 128
 """About how wide a model is whose arguments are doubled one by one."""
 _ODD = (37, 64, 64, 13)
@@ -131,6 +133,7 @@ def plans(
         for shrink, images in ((True, True), (True, False), (False, False))
     ]
     less: list[tuple[int, ...]] | None = None
+    large = _Large(construct)
     for shrink, fixed in [(at < 2, way) for at, way in enumerate(ways) if at == 2 or way not in ways[at + 1 : 2]]:
         heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
 
@@ -143,18 +146,46 @@ def plans(
             legal: list[tuple[int, ...]] = [
                 probes for probes in _LESS if probes[0] % heads.divisor == 0 and probes < usual[0]
             ]
-            less = legal if free and _is_large(plan(usual[0]), construct) else []
-            small = [probes for probes in less if not _is_large(plan(probes), construct)]
+            size = large.first(map(plan, usual)) if free else 1
+            if not size and fixed is not ways[-1]:
+                continue  # it cannot be built like this
+            less = legal if size > _LARGE else []
+            small = [probes for probes in less if not large.than(_LARGE, plan(probes))]
             less = [*small, *(probes for probes in less[::-1] if probes not in small)]
         if less:
-            usual = [probes for probes in usual if not _is_large(plan(probes), construct, _VAST)] or usual[:1]
+            usual = [probes for probes in usual if not large.than(_VAST, plan(probes))] or usual[:1]
         yield from map(plan, [*less, *usual])
 
 
-def _is_large(plan: WidthPlan, construct: Construct | None, most: int = _LARGE) -> bool:
-    """Whether the wider of the two models is too large to be looked at in seconds."""
-    main = plan.axes[0]
-    return construct is not None and count(construct, plan.values({main.name: main.probes[1]})) > most
+class _Large:
+    """Whether the wider of two models is too large to be looked at in seconds.
+
+    One that cannot be built without values is built narrow, once: its parameters grow as the square of its width.
+    """
+
+    def __init__(self, construct: Construct | None) -> None:
+        self.construct = construct
+        self.narrow: tuple[int, int] | None = None
+
+    def than(self, most: int, plan: WidthPlan) -> bool:
+        return self.construct is not None and self._count(self.construct, plan) > most
+
+    def first(self, plans: Iterable[WidthPlan]) -> float:
+        """How many parameters the first of several has that can be built; 0 where none can be."""
+        counts = (self._count(self.construct, plan) for plan in plans) if self.construct is not None else ()
+        return next((each for each in counts if each), 0)
+
+    def _count(self, construct: Construct, plan: WidthPlan) -> float:
+        main = plan.axes[0]
+        narrow, wide = main.probes[:2]
+        found = count(construct, plan.values({main.name: wide}), bare=True)
+        if found:
+            return found
+        if self.narrow is None:
+            parameters = count(construct, plan.values({main.name: narrow}))
+            self.narrow = (narrow, parameters) if parameters else None
+        width, parameters = self.narrow or (narrow, 0)
+        return parameters * (wide / width) ** 2
 
 
 def _plan(
@@ -233,21 +264,26 @@ def _tried(
     """The choice by what the arguments size, where names leave a doubt: of those, the one that makes most matrices."""
     ranked = [name for _, name in sorted(_ranked(knobs, options))]
     doubtful = [name for name in ranked if name not in options.widths and (len(ranked) > 1 or _in_doubt(name, knobs))]
+    candidates = [name for name in knobs if name not in (*ranked, *options.set, *options.widths)]
+    candidates = [name for name in candidates if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
 
     def sizes(name: str) -> Reach | None:
         return reach(construct, _values_to_try(chosen.main if chosen else name, name, knobs, options), name)
 
+    tried = {name: each for name in candidates if (each := sizes(name)) is not None}
+    better = any(each.matrices for each in tried.values())
+    if better and not options.widths:
+        doubtful = ranked
     found = {name: each for name in doubtful if (each := sizes(name)) is not None}
+    better = better or any(each.matrices for each in found.values())
     alone = not any(each.matrices for each in found.values())
     inputs = tuple(
         name for name, each in found.items()
-        if not each.sizes or (_in_doubt(name, knobs) and not each.hidden)
+        if not each.sizes or (_in_doubt(name, knobs) and not each.hidden) or (each.ends and better)
         or (_as_input_is(name) and not each.matrices and not alone)
     )  # fmt: skip
     named = chosen is not None and chosen.main in options.widths
-    others = [name for name in knobs if name not in (*inputs, *ranked, *options.set, *options.widths)]
-    others = [name for name in others if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
-    tried = {name: each for name in others if (each := sizes(name)) is not None and each.hidden}
+    tried = {name: each for name, each in tried.items() if each.hidden}
     suffixed = [name for name, each in found.items() if each.hidden and not _is_named(name)]
     own = (
         *suffixed,
@@ -257,7 +293,10 @@ def _tried(
         return replace(chosen, inputs=inputs, along=own if chosen.together else ())
     sure = [name for name in ranked if name not in inputs]
     if sure:
-        return _Chosen(sure[0], together=True, inputs=inputs, along=tuple(name for name in own if name != sure[0]))
+        most = max((name for name in sure if name in found), key=lambda name: found[name].matrices, default=sure[0])
+        first = found[sure[0]].matrices if sure[0] in found else 0
+        main = most if most in found and found[most].matrices >= _MORE * max(1, first) else sure[0]
+        return _Chosen(main, together=True, inputs=inputs, along=tuple(name for name in own if name != main))
     if not tried:
         return None
     best = max(tried, key=lambda name: (tried[name].matrices, _is_multiplier(name, knobs[name])))
@@ -398,7 +437,7 @@ def _ends_like_width(short: str) -> bool:
 
 def _is_size(leaf: Leaf) -> bool:
     if leaf.value is MISSING:
-        return may_be_size(leaf.annotation)
+        return leaf.word is None and may_be_size(leaf.annotation)
     number = _number(leaf.value)
     return number is not None and number > 4
 
