@@ -24,7 +24,8 @@ _CALLS = frozenset((
     "device", "is_available", "ArgumentParser", "add_argument", "add_argument_group", "parse_args", "parse_known_args",
     "set_defaults", "getenv", "join", "dirname", "abspath", "realpath", "Path", "getLogger", "namedtuple",
     "TypeVar", "NewType", "ParamSpec", "partial", "SimpleNamespace", "OrderedDict", "defaultdict", "field", "sqrt",
-    "split", "startswith", "strip", "lower", "replace", "log", "append", "insert", "dataclass", "Enum", "version_info", "cpu_count", "device_count", "Namespace",
+    "log", "append", "insert", "dataclass", "Enum", "version_info", "cpu_count", "device_count", "Namespace",
+    "split", "startswith", "strip", "lower", "replace",
 ))  # fmt: skip
 
 
