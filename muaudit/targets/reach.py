@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,8 @@ def shapes(construct: Construct, values: Mapping[str, Any], bare: bool = False) 
 
     from muaudit.targets.bare import without_values
 
-    for place in (without_values(), without_values(counted=True), *([] if bare else [torch.device("cpu")])):
+    places: list[AbstractContextManager[Any]] = [without_values(), without_values(counted=True)]
+    for place in [*places, *([] if bare else [torch.device("cpu")])]:
         try:
             with attempt(), place:
                 model = construct(values)
