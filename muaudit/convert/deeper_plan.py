@@ -202,7 +202,7 @@ def _noted(own: Entry, over: Entry, absorbed: bool) -> str:
     if not over.roles:
         return over.note
     carried = (
-        "carries the factor of what its block adds to the stream, so no code has to"
+        "its init and rates hold the factor of what its block adds to the stream"
         if absorbed and over.init < 0.0
         else ""
     )

@@ -48,8 +48,12 @@ def plan_lines(
             indent=2,
             hang=2,
         )
+    held = any(entry.note for entry in plan.entries)
+    said = "held there, a multiplier trains as it would in the forward (TP5, Lemma J.1)" if held else ""
     if not plan.hooks:
-        yield line(("no forward code changes", DIM), indent=2)
+        said = f"{said}: no forward code changes" if said else "no forward code changes"
+    if said:
+        yield line((said, DIM), indent=2, hang=2)
     if diff:
         yield from _diff_lines(diff)
     for note in plan.notes:

@@ -262,10 +262,10 @@ def _behind(blame: Blame, judged: Judged, exponent: float) -> Judged:
 def _note(judged: Sequence[Judged], shift: float, formulation: str) -> str:
     """What a tensor carries that a forward multiplier would carry otherwise."""
     if formulation == "absorbed" and abs(shift) > 1e-6:
-        return f"carries a forward multiplier of {power(shift, 'm')}, so no code has to"
+        return f"its init and rates hold a forward multiplier of {power(shift, 'm')}"
     only = judged[0]
     if len(judged) == 1 and only.use.role == "output" and abs(only.multiplier) < 1e-6 < only.use.e_in:
-        return "carries the readout multiplier m^-1, so no code has to"
+        return "its init and rates hold the readout multiplier m^-1"
     return ""
 
 
