@@ -27,6 +27,7 @@ COMMANDS = {
     "rules": "List the rules: code, name, severity, summary.",
     "explain": "Explain a rule: example, fix, evidence, and when it is fine.",
     "tables": "Print the tables of µP and SP with their source.",
+    "mcp": "Serve check, why, explain and convert to coding agents.",
     "version": "Print the version.",
 }
 """First sentences of the commands' help, in the order of the program's: audit and conversion, experiments, a
