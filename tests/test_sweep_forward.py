@@ -129,5 +129,5 @@ class Net("""
         "nn.MultiheadAttention(d_model, 2, batch_first=True)", "Own(d_model)"
     )
     model, _ = hidden(tmp_path, source).make(32, {"attention": 2.0}, 0)
-    with pytest.raises(UserError, match="--hp attention: attn calls neither softmax nor"):
+    with pytest.raises(UserError, match="attention: attn calls neither softmax nor"):
         model(TOKENS)

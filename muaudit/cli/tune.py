@@ -54,6 +54,13 @@ def tune(
         int | None, typer.Option(metavar="N", min=1, help="With --target-steps: what share of that training it took.")
     ] = None,
     target_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Updates of the large run.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the best into this plan, a new one from --at to --target-width."),
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="All combinations of the listed values in place of samples.")
+    ] = False,
     data: flag.Data = None,
     batch_size: flag.BatchSize = 16,
     schedule: flag.Schedule = None,
@@ -86,7 +93,7 @@ def tune(
         device=device, dtype=dtype, width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
         init=init, no_init=no_init,
     )  # fmt: skip
-    request = TuneRequest(shared, at, samples, finalists, longer, target_width, target_steps)
+    request = TuneRequest(shared, at, samples, finalists, longer, target_width, target_steps, plan, grid)
     check_tune(request)
     check_outputs([output, plot], [target, results])
     if plot is not None:

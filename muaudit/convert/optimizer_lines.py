@@ -10,7 +10,10 @@ from ..plan.plan import Plan
 
 def tuned(plan: Plan) -> str:
     """A comment on the hyperparameters that the lines of `usage` leave open."""
-    decay = " and WD" if any("=WD" in row for row in usage(plan)) else ""
+    left = [name for name in ("LR", "WD") if any(f"={name}" in row for row in usage(plan))]
+    if plan.tuned and "LR" not in left:
+        return f"# as found at {tuned_at(plan) if plan.depth_name else f'width {plan.base_width}'}"
+    decay = " and WD" if "WD" in left else ""
     kept = "; no decay where the model's own optimizer has none" if not all(e.decays for e in plan.entries) else ""
     at = tuned_at(plan) if plan.depth_name else f"width {plan.base_width}"
     return f"# LR{decay} as tuned at {at}{kept}"
@@ -40,7 +43,8 @@ def usage(plan: Plan, groups: str = "plan.param_groups") -> list[str]:
     classes = plan.optimizer.split("+")
     if not plan.optimizers:
         called = _called(plan, groups, plan.optimizer, [])
-        return [f"optimizer = {_made(plan.optimizer, called, ['lr=LR', *_settings(plan)])}"]
+        rate = f"lr={_found(plan, 'lr', 'LR')}"
+        return [f"optimizer = {_made(plan.optimizer, called, [rate, *_settings(plan)])}"]
     if len(classes) == 1:  # one class with several methods, told apart by its groups
         refine = groups.replace("param_groups", "refine")
         return [f"optimizer = {_made(plan.optimizer, f'{refine}(model, your_groups)')}  # with lr as tuned at the base"]
@@ -64,10 +68,18 @@ def _settings(plan: Plan) -> list[str]:
     return [f"{name}={value!r}" for name, value in own.items() if name not in ("eps", "weight_decay")]
 
 
+def _found(plan: Plan, name: str, otherwise: str) -> str:
+    """The value that a search has found, as source."""
+    value = dict(plan.tuned).get(name)
+    return otherwise if value is None else f"{value:.6g}"
+
+
 def _called(plan: Plan, groups: str, name: str, extra: Iterable[str], lr: str = "LR") -> str:
     own = plan.made_for.settings.get("weight_decay") if plan.made_for is not None and not plan.optimizers else None
+    own = dict(plan.tuned).get("weight_decay", own)
     decay = [] if _plain(name) and own is None else [f"weight_decay={'WD' if own is None else own}"]
-    return f"{groups}({', '.join(['model', *extra, f'lr={lr}', *decay])})"
+    rate = _found(plan, "lr", lr) if lr == "LR" else lr
+    return f"{groups}({', '.join(['model', *extra, f'lr={rate}', *decay])})"
 
 
 def _plain(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..findings.model import Report
 from ..findings.names import named
 from ..plan.plan import Plan
-from ..plan.plan_data import part_in_words, power_in_words, ratios_in_words, scales_in_words
+from ..plan.plan_data import factor_in_words, part_in_words, ratios_in_words, scales_in_words, tuned_in_words
 from ..plan.plan_page import Beside
 from ..plan.scales import Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
@@ -40,7 +40,7 @@ def plan_lines(
     for (note,), names in _alike(((entry.note,), entry) for entry in plan.entries if entry.note).items():
         yield line((named(names), BOLD), f": {note}", indent=2, hang=2)
     for hook in plan.hooks:
-        factor = power_in_words(hook.exponent, hook.depth)
+        factor = factor_in_words(hook.exponent, hook.depth, hook.constant)
         yield line(
             (f"{hook.module}", BOLD),
             f": {part_in_words(hook)}its {hook.on} × {factor} in a forward hook; {hook.note}; "
@@ -48,6 +48,8 @@ def plan_lines(
             indent=2,
             hang=2,
         )
+    if plan.tuned:
+        yield line(tuned_in_words(plan), indent=2, hang=2)
     held = any(entry.note for entry in plan.entries)
     said = "held there, a multiplier trains as it would in the forward (TP5, Lemma J.1)" if held else ""
     if not plan.hooks:

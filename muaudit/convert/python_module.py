@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..errors import UserError
 from ..plan.groups import default_eps, own_eps
 from ..plan.plan import Plan
-from ..plan.scales import Entry, Part
+from ..plan.scales import Constants, Entry, Part
 from .optimizer_lines import trained_at, tuned_at, usage
 
 _CHECK = """\
@@ -20,6 +21,12 @@ M_DEPTH = DEPTH / BASE_DEPTH
 
 def _power(exponents):
     return float(M ** exponents[0] * M_DEPTH ** exponents[1])
+
+"""
+_TUNED = """\
+
+def _power(exponents):
+    return float(M ** exponents[0] * {deeper}exponents[2])  # the last is a constant that was tuned
 
 """
 
@@ -196,7 +203,15 @@ def _bare(model):
 
 
 def module_text(plan: Plan, name: str) -> str:
-    """The module's source. name: what it is imported as."""
+    """The module's source. name: what it is imported as. Raises UserError for a multiplier that needs muaudit."""
+    if any(hook.on == "attention" for hook in plan.hooks):
+        raise UserError("a multiplier of attention logits is installed by muaudit alone",
+                        "put it into the model's source, or train with plan.apply_(model)")  # fmt: skip
+    depths = _DEPTHS.format(base=plan.base_depth, depth=plan.depth) if plan.depth_name else ""
+    if _has_constants(plan):
+        depths = depths.partition("\n\ndef _power")[0]
+        depths += _TUNED.format(deeper="M_DEPTH ** exponents[1] * " if plan.depth_name else "")
+    several = bool(plan.depth_name) or _has_constants(plan)
     return _TEMPLATE.format(
         target=plan.target,
         sizes=plan.sizes,
@@ -204,9 +219,9 @@ def module_text(plan: Plan, name: str) -> str:
         trained=trained_at(plan),
         base=plan.base_width,
         width=plan.width,
-        depths=_DEPTHS.format(base=plan.base_depth, depth=plan.depth) if plan.depth_name else "",
+        depths=depths,
         ratios="(M, M_DEPTH)" if plan.depth_name else "M",
-        power="_power(exponent)" if plan.depth_name else "float(M**exponent)",
+        power="_power(exponent)" if several else "float(M**exponent)",
         optimizer=plan.optimizer,
         formulation=plan.formulation,
         module=name,
@@ -223,10 +238,21 @@ def module_text(plan: Plan, name: str) -> str:
 
 
 def _row(plan: Plan, entry: Entry) -> tuple[object, ...]:
-    pairs = zip(entry.exponents, entry.depth.exponents, strict=True)
-    init, lr, decay, eps = pairs if plan.depth_name else entry.exponents
+    powers = zip(entry.exponents, entry.depth.exponents, entry.constants.factors, strict=True)
+    init, lr, decay, eps = (_shown(plan, *each) for each in powers)
     exponents = None if entry.zero else init, lr, decay if entry.decays else None, eps
     return entry.shape, entry.roles, exponents, *([entry.optimizer] if entry.optimizer else [])
+
+
+def _has_constants(plan: Plan) -> bool:
+    return any(e.constants != Constants() for e in plan.entries) or any(h.constant != 1.0 for h in plan.hooks)
+
+
+def _shown(plan: Plan, exponent: float, over_depth: float, constant: float) -> object:
+    """An exponent; with that of depth and a constant, where the plan has such."""
+    if _has_constants(plan):
+        return exponent, over_depth, constant
+    return (exponent, over_depth) if plan.depth_name else exponent
 
 
 def _defaults(plan: Plan) -> dict[str, float | None]:
@@ -235,7 +261,7 @@ def _defaults(plan: Plan) -> dict[str, float | None]:
 
 def _multipliers(plan: Plan) -> list[tuple[object, ...]]:
     return [
-        (hook.module, hook.on, (hook.exponent, hook.depth) if plan.depth_name else hook.exponent, *_columns(hook.part))
+        (hook.module, hook.on, _shown(plan, hook.exponent, hook.depth, hook.constant), *_columns(hook.part))
         for hook in plan.hooks
     ]
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from .attention_scale import LogitScale
 from .fresh_weights import refuse_trained
 from .patterns import Patterns, plain_name
 from .scales import WHOLE, Entry, Hook, Part, Scales, missing
@@ -153,6 +154,9 @@ def modules_of(plan: Scales, model: nn.Module) -> list[tuple[nn.Module, Hook]]:
 def install(plan: Scales, model: nn.Module, found: list[tuple[nn.Module, Hook]]) -> None:
     """Hang the multipliers on their modules and mark the model."""
     for module, hook in found:
+        if hook.on == "attention":
+            LogitScale(plan.multiplier(hook), hook.module).install(module)
+            continue
         # installed at the base width too: a product with 1.0 is exact, and graphs of all widths are the same
         multiplier = Multiplier(plan.multiplier(hook), hook.part)
         if hook.on == "input":
@@ -167,7 +171,7 @@ def uninstall(model: nn.Module) -> None:
     for module in model.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):
             for key, hook in list(hooks.items()):
-                if isinstance(getattr(hook, "__self__", None), Multiplier):
+                if isinstance(getattr(hook, "__self__", None), (Multiplier, LogitScale)):
                     del hooks[key]
                     module._forward_pre_hooks_with_kwargs.pop(key, None)
     bare(model).__dict__.pop(MARK, None)

@@ -15,7 +15,7 @@ from ..writing import write_file
 from .made_for import MadeFor
 from .plan import Plan
 from .plan_data import DEEPER, SCHEMA, plan_data
-from .scales import SETTINGS, WHOLE, Entry, Hook, OverDepth, Part, Start
+from .scales import SETTINGS, WHOLE, Constants, Entry, Hook, OverDepth, Part, Start
 
 _ELSEWHERE = "--out names another folder"
 
@@ -124,6 +124,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
             zero=given.get("starts_at_zero") is True,
             start=_start(given.get("start"), name),
             depth=_over_depth(given, name) if deeper else OverDepth(),
+            constants=_constants(given.get("constants") or {}, name),
             **{setting: _number(given["exponents"][setting], name) for setting in SETTINGS},
         )
         for name, given in tensors.items()
@@ -135,6 +136,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         profile=str(data.get("profile", "tp5")), entries=tuple(entries), hooks=tuple(hooks),
         notes=tuple(str(note) for note in data["notes"] or ()),  # the last entry: a file without it was cut short
         made_for=_made_for(data["made_for"]) if data.get("made_for") is not None else None,
+        tuned=_tuned(data.get("tuned") or {}),
         **deeper,
     )  # fmt: skip
 
@@ -153,6 +155,24 @@ def _over_depth(given: Mapping[str, Any], where: Any) -> OverDepth:
     exponents = given["depth_exponents"]
     settings = {setting: _number(exponents[setting], where) for setting in SETTINGS}
     return OverDepth(**settings, gauge=_number(exponents.get("gauge", 0.0), where))
+
+
+def _constants(given: Mapping[str, Any], where: Any) -> Constants:
+    strange = given.keys() - set(SETTINGS)
+    if strange:
+        raise ValueError(f"{where} has the constants {sorted(strange)}, expected some of {', '.join(SETTINGS)}")
+    return Constants(**{name: _factor(value, where) for name, value in given.items()})
+
+
+def _factor(value: Any, where: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not 0 < number < float("inf"):
+        raise ValueError(f"{where} has the constant {value!r}, expected a positive number")
+    return number
+
+
+def _tuned(given: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((str(name), float(value)) for name, value in given.items())
 
 
 def _made_for(given: Mapping[str, Any]) -> MadeFor:
@@ -189,6 +209,7 @@ def _hook(given: Mapping[str, Any], deeper: bool) -> Hook:
     return Hook(
         str(given["module"]), _side(given["on"]), exponent, str(given.get("note", "")), _part(given),
         depth=_number(given["depth_exponent"], given["module"]) if deeper else 0.0,
+        constant=_factor(given.get("constant", 1.0), given["module"]),
     )  # fmt: skip
 
 
@@ -203,13 +224,17 @@ def _part(given: Mapping[str, Any]) -> Part:
 
 
 def _side(value: Any) -> str:
-    if value not in ("input", "output"):
-        raise ValueError(f"a hook is on {value!r}, expected input or output")
+    if value not in ("input", "output", "attention"):
+        raise ValueError(f"a hook is on {value!r}, expected input, output or attention")
     return str(value)
 
 
 def _check_scales(plan: Plan, data: Mapping[str, Any]) -> None:
     """Scales and exponents say the same; one that was edited alone would be silently ignored."""
+    for hook, given in zip(plan.hooks, data["hooks"] or (), strict=True):
+        if abs(float(given["scale"]) - plan.multiplier(hook)) > 1e-6 * plan.multiplier(hook):
+            raise ValueError(f"the hook on {hook.module} has scale {given['scale']}, but what it is made of gives "
+                             f"{plan.multiplier(hook):.6g}")  # fmt: skip
     for entry in plan.entries:
         given = data["tensors"][entry.pattern]
         for name, exponent, scale in zip(SETTINGS, _powers(entry), plan.scales_of(entry), strict=True):

@@ -14,12 +14,22 @@ from .scales import Entry, Scales
 
 
 def param_groups(
-    plan: Scales, model: nn.Module, *, lr: float, weight_decay: float, eps: float | None, optimizer: str | None
+    plan: Scales,
+    model: nn.Module,
+    *,
+    lr: float | None,
+    weight_decay: float | None,
+    eps: float | None,
+    optimizer: str | None,
 ) -> list[dict[str, Any]]:
-    """All parameters that train (with this optimizer), merged by equal scales."""
-    name = _chosen(plan, optimizer)
-    group: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-    chosen = own_eps(plan, name) if eps is None else eps
+    """All parameters that train (with this optimizer), merged by equal scales. What is None is as it was tuned."""
+    name, tuned = _chosen(plan, optimizer), dict(plan.tuned)
+    rate = tuned.get("lr") if lr is None else lr
+    if rate is None:
+        raise UserError("param_groups needs lr, the learning rate tuned at the base width", "muaudit tune finds one")
+    decay = tuned.get("weight_decay", 0.0) if weight_decay is None else weight_decay
+    group: dict[str, Any] = {"lr": rate, "weight_decay": decay, **momenta(plan, tuned)}
+    chosen = tuned.get("eps", own_eps(plan, name)) if eps is None else eps
     if chosen is not None:
         group["eps"] = chosen
     own = {id(parameter): entry for parameter, entry in match(plan, model) if entry.optimizer in ("", name)}
@@ -28,6 +38,16 @@ def param_groups(
     groups = [{**group, "params": [p for p in trained if own[id(p)].decays]}]
     groups += [{**group, "params": kept, "weight_decay": 0.0, "name": "no decay"}] if kept else []
     return refine(plan, model, groups)
+
+
+def momenta(plan: Scales, tuned: Mapping[str, float]) -> dict[str, Any]:
+    """Momenta that were tuned; of two, the other is the target's own, else Adam's."""
+    found: dict[str, Any] = {"momentum": tuned["momentum"]} if "momentum" in tuned else {}
+    if "beta1" in tuned or "beta2" in tuned:
+        own = plan.made_for.settings.get("betas") if plan.made_for is not None else None
+        first, second = own or (0.9, 0.999)
+        found["betas"] = (tuned.get("beta1", first), tuned.get("beta2", second))
+    return found
 
 
 def own_eps(plan: Scales, optimizer: str) -> float | None:

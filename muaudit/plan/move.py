@@ -66,7 +66,7 @@ def _weight(plan: Scales, before: Entry, after: Entry) -> float:
 
 def check_pair(old: Scales, new: Scales) -> None:
     """Raise UserError unless the two plans differ in nothing but their formulation."""
-    for what in ("width_name", "base_width", "width", "depth_name", "base_depth", "depth", "optimizer"):
+    for what in ("width_name", "base_width", "width", "depth_name", "base_depth", "depth", "optimizer", "tuned"):
         before, after = getattr(old, what), getattr(new, what)
         if before != after:
             raise UserError(

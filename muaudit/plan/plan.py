@@ -73,16 +73,17 @@ class Plan(Scales):
         self,
         model: nn.Module,
         *,
-        lr: float,
-        weight_decay: float = 0.0,
+        lr: float | None = None,
+        weight_decay: float | None = None,
         eps: float | None = None,
         optimizer: str | None = None,
     ) -> list[dict[str, Any]]:
         """Parameter groups for the plan's optimizer, merged by equal scales: `torch.optim.AdamW(groups, lr=lr)`.
 
-        lr, weight_decay, eps: as tuned at the base width; eps is the target's own, else the optimizer's default, where
-        left out. What the target's own optimizer does not decay has no weight decay here either. Every group has a
-        `name` and its `lr_scale`; its `lr` holds that scale already, so that schedulers keep it.
+        lr, weight_decay, eps: as tuned at the base width. Left out, they are those that `muaudit tune` has found, else
+        no weight decay, and the target's own eps or the optimizer's default. What the target's own optimizer does not
+        decay has no weight decay here either. Every group has a `name` and its `lr_scale`; its `lr` holds that scale
+        already, so that schedulers keep it.
         optimizer: of a plan for several ("muon+adamw"), the one whose groups these are.
 
         Raises:

@@ -24,6 +24,7 @@ def plan_data(plan: Scales) -> dict[str, Any]:
         "width": plan.width,
         **_depth_data(plan),
         "optimizer": plan.optimizer,
+        **({"tuned": dict(plan.tuned)} if plan.tuned else {}),
         "formulation": plan.formulation,
         "profile": plan.profile,
         **({"made_for": _made_for_data(plan.made_for)} if plan.made_for is not None else {}),
@@ -58,7 +59,9 @@ def _entry_data(plan: Scales, entry: Entry) -> dict[str, Any]:
     if plan.depth_name:
         deeper = dict(zip(SETTINGS, entry.depth.exponents, strict=True))
         data["depth_exponents"] = deeper | ({"gauge": entry.depth.gauge} if entry.depth.gauge else {})
-    return data | ({"note": entry.note} if entry.note else {})
+    constants = dict(zip(SETTINGS, entry.constants.factors, strict=True))
+    own = {name: value for name, value in constants.items() if value != 1.0}
+    return data | ({"constants": own} if own else {}) | ({"note": entry.note} if entry.note else {})
 
 
 def _start_data(start: Start) -> dict[str, Any]:
@@ -77,6 +80,7 @@ def _hook_data(plan: Scales, hook: Hook) -> dict[str, Any]:
         "scale": _short(plan.multiplier(hook)),
         "exponent": hook.exponent,
         **({"depth_exponent": hook.depth} if plan.depth_name else {}),
+        **({"constant": hook.constant} if hook.constant != 1.0 else {}),
         "note": hook.note,
     }
 
@@ -125,23 +129,40 @@ def described(plan: Scales) -> str:
     lines += ["", *(f"  {row}" for row in table.splitlines())]
     for hook in plan.hooks:
         lines.append(
-            f"  {hook.module}: {part_in_words(hook)}its {hook.on} × {power_in_words(hook.exponent, hook.depth)}"
+            f"  {hook.module}: {part_in_words(hook)}its {hook.on} × "
+            f"{factor_in_words(hook.exponent, hook.depth, hook.constant)}"
         )
+    lines += [f"  {tuned_in_words(plan)}"] if plan.tuned else []
     return "\n".join([*lines, *(f"  not covered: {note}" for note in plan.notes)])
 
 
 def scales_in_words(plan: Scales, entry: Entry) -> dict[str, str]:
     """A row of the table that people read."""
     names = ("init ×", "lr ×", "weight decay ×", "eps ×")
-    pairs = zip(plan.scales_of(entry), entry.exponents, entry.depth.exponents, strict=True)
+    pairs = zip(plan.scales_of(entry), entry.exponents, entry.depth.exponents, entry.constants.factors, strict=True)
     shown = [_scale(*pair) for pair in pairs]
     shown[0] = "0" if entry.zero else shown[0]
     shown[2] = shown[2] if entry.decays else "none"
     return {"tensor": entry.pattern, "role": "+".join(entry.roles) or "-", **dict(zip(names, shown, strict=True))}
 
 
-def _scale(scale: float, exponent: float, over_depth: float) -> str:
-    return f"{number(scale)} ({power_in_words(exponent, over_depth)})" if exponent or over_depth else "1"
+def _scale(scale: float, exponent: float, over_depth: float, constant: float) -> str:
+    if exponent or over_depth:
+        return f"{number(scale)} ({factor_in_words(exponent, over_depth, constant)})"
+    return number(scale)
+
+
+def factor_in_words(exponent: float, over_depth: float, constant: float = 1.0) -> str:
+    """`m^-1/2`, `0.5 · m^-1/2`, `0.5`: what something is multiplied by."""
+    powers = power_in_words(exponent, over_depth)
+    if constant == 1.0:
+        return powers
+    return f"{number(constant)} · {powers}" if exponent or over_depth else number(constant)
+
+
+def tuned_in_words(plan: Scales) -> str:
+    """`tuned: lr 0.00391, weight_decay 0.1`."""
+    return "tuned: " + ", ".join(f"{name} {number(value)}" for name, value in plan.tuned)
 
 
 def power_in_words(exponent: float, over_depth: float) -> str:

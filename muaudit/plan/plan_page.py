@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..page.html_document import Section, Style, section, whole_page
-from .plan_data import headline, part_in_words, power_in_words, ratios_in_words
+from .plan_data import factor_in_words, headline, part_in_words, power_in_words, ratios_in_words
 from .scales import SETTINGS, Entry, Scales
 
 _DOUBLINGS = 12
@@ -70,5 +70,5 @@ def _notes(entries: Iterable[Entry]) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _hooks(plan: Scales) -> Iterator[str]:
     for hook in plan.hooks:
-        factor = power_in_words(hook.exponent, hook.depth)
+        factor = factor_in_words(hook.exponent, hook.depth, hook.constant)
         yield f"{hook.module}: {part_in_words(hook)}its {hook.on} × {factor} in a forward hook; {hook.note}"

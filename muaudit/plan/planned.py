@@ -87,7 +87,8 @@ def refuse_other_target(target: Target, plan: Plan) -> None:
         width = target.axes[0].default
         plan.made_for.refuse_other(skeleton(replace(target, build=target.own.build), width).model, width, depth=depth)
     own, known = own_settings(target.optimizer(model, sizes), target.filled), plan.made_for.settings
-    common = (own.keys() & known.keys()) - {"weight_decay"}  # which is tuned, as the learning rate is
+    tuned = {"betas" if name.startswith("beta") else name for name, _ in plan.tuned}
+    common = (own.keys() & known.keys()) - {"weight_decay", *tuned}  # which is tuned, as the learning rate is
     differing = [name for name in common if own[name] != known[name]]
     if differing and name_of(target.optimizer(model, sizes)) == plan.optimizer:
         rows = "\n".join(f"  {name} is {own[name]}, it was {known[name]}" for name in sorted(differing))

@@ -16,6 +16,7 @@ from ..optimizers import known, named
 from ..targets.schedulers import name_of
 from ..thresholds import SAME_SETTING
 from .apply import Multiplier, match, modules_of
+from .attention_scale import LogitScale
 from .dry_walk import bare_optimizers, bare_scheduler, walked
 from .patterns import plain_name
 from .ratios import Deviation, Held, HeldSetting, deviations, held, settings_of
@@ -80,7 +81,10 @@ def _multipliers(plan: Scales, model: nn.Module) -> Iterator[str]:
     for module, hook in modules_of(plan, model):
         hooks = module._forward_pre_hooks if hook.on == "input" else module._forward_hooks
         held_by = [getattr(each, "__self__", None) for each in hooks.values()]
-        scales = [each.scale for each in held_by if isinstance(each, Multiplier) and each.part == hook.part]
+        if hook.on == "attention":
+            scales = [each.scale for each in held_by if isinstance(each, LogitScale)]
+        else:
+            scales = [each.scale for each in held_by if isinstance(each, Multiplier) and each.part == hook.part]
         if scales != [plan.multiplier(hook)]:
             found = f"has × {', '.join(map(number, scales))}" if scales else "is not there"
             yield f"the multiplier × {number(plan.multiplier(hook))} on the {hook.on} of {hook.module} {found}"

@@ -53,6 +53,21 @@ class OverDepth:
 
 
 @dataclass(frozen=True)
+class Constants:
+    """Factors that one tensor's settings have at every size, as they were tuned at the base (`muaudit tune`)."""
+
+    init: float = 1.0
+    lr: float = 1.0
+    weight_decay: float = 1.0
+    eps: float = 1.0
+
+    @property
+    def factors(self) -> tuple[float, float, float, float]:
+        """Those of init, learning rate, weight decay and eps."""
+        return self.init, self.lr, self.weight_decay, self.eps
+
+
+@dataclass(frozen=True)
 class Entry:
     """One tensor, or all tensors of repeated blocks: its name with `*` for the block's number.
 
@@ -62,6 +77,7 @@ class Entry:
     optimizer: which of the plan's optimizers trains it, where these are several ("muon", "adamw").
     decays: whether weight decay is for it; not where the target's own optimizer has none for it and some for others.
     zero: whether it starts at zero, whatever it was.
+    constants: what its scales are multiplied by at every size.
     start: as it was measured, None where that is not known of the model itself.
     """
 
@@ -79,6 +95,7 @@ class Entry:
     zero: bool = False
     start: Start | None = field(default=None, compare=False)
     depth: OverDepth = OverDepth()
+    constants: Constants = Constants()
 
     @property
     def exponents(self) -> tuple[float, float, float, float]:
@@ -106,18 +123,19 @@ WHOLE = Part()
 class Hook:
     """A forward multiplier m**exponent on (a part of) the input or the output of the modules that a pattern covers.
 
-    depth: the exponent of m_L that it has besides.
+    depth: the exponent of m_L that it has besides. constant: what it is multiplied by at every size, as tuned.
     where: the line of the source that it could stand on instead: what uses the module or, for attention logits, makes
     them; known while the plan is made.
     """
 
     module: str
-    on: str  # "input" | "output"
+    on: str  # "input" | "output" | "attention": what the softmax in it reads
     exponent: float
     note: str = ""
     part: Part = WHOLE
     where: tuple[str, int] | None = field(default=None, compare=False, repr=False)
     depth: float = 0.0
+    constant: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,7 @@ class Scales:
     optimizer: torch's class in lower case; "muon+adamw" where each trains a part of the tensors. profile: the school
     whose targets these are. made_for: what is known of the model, to be held against the one that it is used on.
     depth_name: the argument that is a number of blocks, where the plan goes over depth. base_depth, depth: its sizes.
+    tuned: settings that were found at the base size, by name ("lr", "weight_decay", "beta2", ...).
     """
 
     target: str
@@ -143,6 +162,7 @@ class Scales:
     depth_name: str = ""
     base_depth: int = 1
     depth: int = 1
+    tuned: tuple[tuple[str, float], ...] = ()
 
     @property
     def m(self) -> float:
@@ -160,12 +180,13 @@ class Scales:
 
     def scales_of(self, entry: Entry) -> tuple[float, float, float, float]:
         """What a tensor's init, learning rate, weight decay and eps are multiplied by."""
-        init, lr, decay, eps = map(self.scale, entry.exponents, entry.depth.exponents)
+        scales = map(self.scale, entry.exponents, entry.depth.exponents)
+        init, lr, decay, eps = (scale * own for scale, own in zip(scales, entry.constants.factors, strict=True))
         return 0.0 if entry.zero else init, lr, decay, eps
 
     def multiplier(self, hook: Hook) -> float:
         """What a hook multiplies by."""
-        return self.scale(hook.exponent, hook.depth)
+        return self.scale(hook.exponent, hook.depth) * hook.constant
 
     def at(self: _Scales, width: int | None = None, depth: int | None = None) -> _Scales:
         """The same for another width, or another depth.

@@ -5,19 +5,15 @@ The audit says which modules these are; nothing in the model's code changes.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from ..convert.plannable import analyse
 from ..errors import UserError
 from ..plan.apply import Multiplier
+from ..plan.attention_scale import LogitScale
 from ..targets.probe import Target
 
 
@@ -50,75 +46,8 @@ def install(model: nn.Module, places: Places, values: Mapping[str, float]) -> No
             raise UserError(f"--hp {name}: no module of this model is its {name}", "put the multiplier into its source")
         for path, module in modules.items():
             if name == "attention":
-                _Attention(value, path).install(module)
+                LogitScale(value, path).install(module)
             elif name == "readout":
                 module.register_forward_pre_hook(Multiplier(value).input, with_kwargs=True)
             else:
                 module.register_forward_hook(Multiplier(value).output)
-
-
-class _Attention(TorchFunctionMode):
-    """Multiplies what attention takes the softmax of, while its module runs."""
-
-    def __init__(self, scale: float, path: str) -> None:
-        super().__init__()
-        self.scale, self.path, self.seen = scale, path, False
-
-    def install(self, module: nn.Module) -> None:
-        """Active from the module's entry to its exit, errors included."""
-        module.register_forward_pre_hook(self._enter)
-        module.register_forward_hook(self._leave, always_call=True)
-
-    def _enter(self, module: nn.Module, args: Any) -> None:
-        self.seen = False
-        self.__enter__()  # type: ignore[no-untyped-call]
-
-    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-        if not self.seen and output is not None:
-            raise UserError(
-                f"--hp attention: {self.path} calls neither softmax nor scaled_dot_product_attention of torch, so its "
-                "logits are out of reach",
-                "put the multiplier into its source",
-            )
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        change = _CHANGES.get(func)
-        if change is not None:
-            self.seen = True
-            args, kwargs = change(args, kwargs, self.scale)
-        return func(*args, **kwargs)
-
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-def _scaled(name: str) -> Callable[[tuple[Any, ...], dict[str, Any], float], Call]:
-    """Multiply the first argument, which is called `name`."""
-
-    def change(args: tuple[Any, ...], kwargs: dict[str, Any], scale: float) -> Call:
-        if args:
-            return (args[0] * scale, *args[1:]), kwargs
-        return args, {**kwargs, name: kwargs[name] * scale}
-
-    return change
-
-
-def _scaled_query(args: tuple[Any, ...], kwargs: dict[str, Any], scale: float) -> Call:
-    """torch's own attention module hides its softmax: multiply what its queries come out of."""
-    found = inspect.signature(F.multi_head_attention_forward).bind(*args, **kwargs).arguments
-    size = found["query"].shape[-1]
-    for name in ("in_proj_weight", "in_proj_bias"):
-        if found.get(name) is not None:
-            found[name] = torch.cat([found[name][:size] * scale, found[name][size:]])
-    if found.get("q_proj_weight") is not None:
-        found["q_proj_weight"] = found["q_proj_weight"] * scale
-    return (), found
-
-
-_CHANGES: dict[Any, Callable[[tuple[Any, ...], dict[str, Any], float], Call]] = {
-    F.scaled_dot_product_attention: _scaled("query"),
-    F.multi_head_attention_forward: _scaled_query,
-    **dict.fromkeys((F.softmax, torch.softmax, torch.Tensor.softmax), _scaled("input")),
-}

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..convert.planner import make_plan
 from ..plan.plan import Plan
+from ..plan.scales import Constants
 from ..targets.probe import Target
 from .forward import Places, find_places
 from .ranges import shown
@@ -65,9 +66,10 @@ def default_widths(target: Target) -> tuple[int, ...]:
     return tuple(target.axes[0].probes[0] * factor for factor in (1, 2, 4, 8))
 
 
-def default_rates(target: Target) -> tuple[float, ...]:
-    """Nine powers of two around the optimizer's own learning rate."""
-    middle = round(math.log2(reference(target)["lr"]))
+def default_rates(target: Target, plan: Plan | None = None) -> tuple[float, ...]:
+    """Nine powers of two around the learning rate that a plan was tuned to, else the optimizer's own."""
+    tuned = dict(plan.tuned).get("lr") if plan is not None else None
+    middle = round(math.log2(tuned or reference(target)["lr"]))
     return tuple(2.0 ** (middle + step) for step in range(-4, 5))
 
 
@@ -111,12 +113,21 @@ def setup_line(
 
 def _acting(plan: Plan) -> tuple[Any, ...]:
     """All of a plan that training depends on: its wording may change."""
+    tuned = _tuned(plan)
     tensors = [(entry.pattern, entry.exponents, entry.gauge, entry.optimizer) for entry in plan.entries]
     hooks = [(hook.module, hook.on, hook.exponent, hook.part) for hook in plan.hooks]
     if plan.depth_name:
         deeper = [(entry.pattern, entry.depth) for entry in plan.entries], [hook.depth for hook in plan.hooks]
-        return plan.base_width, plan.base_depth, plan.optimizer, sorted(tensors), hooks, deeper
-    return plan.base_width, plan.optimizer, sorted(tensors), hooks
+        return plan.base_width, plan.base_depth, plan.optimizer, sorted(tensors), hooks, deeper, *tuned
+    return plan.base_width, plan.optimizer, sorted(tensors), hooks, *tuned
+
+
+def _tuned(plan: Plan) -> tuple[Any, ...]:
+    """What a search has found, but for the learning rate, which is swept; nothing where there was none."""
+    constants = sorted((e.pattern, e.constants.factors) for e in plan.entries if e.constants != Constants())
+    hooks = [(hook.module, hook.on, hook.constant) for hook in plan.hooks if hook.constant != 1.0]
+    settings = sorted((name, value) for name, value in plan.tuned if name != "lr")
+    return (constants, hooks, settings) if constants or hooks or settings else ()
 
 
 def _digest(data: bytes) -> str:

@@ -51,10 +51,11 @@ def carry_out(
     """Run the sweep, or the rest of it. Raises UserError."""
     check_device(request.device)
     target, variants, settings, widths = variants_of(request)
+    plan = next((each.plan for each in variants if each.plan is not None), None)
     grid = Grid(
         tuple(variant.name for variant in variants),
         widths,
-        parse_values(request.lr, "--lr") if request.lr is not None else prepare.default_rates(target),
+        parse_values(request.lr, "--lr") if request.lr is not None else prepare.default_rates(target, plan),
         request.seeds,
         request.seed,
         parse_hps(request.hp),

@@ -65,8 +65,10 @@ class SweepVariant:
         return model, tuned.optimizer(model, sizes)
 
     def _tuned(self, hp: Mapping[str, float]) -> Target:
-        """The target with an optimizer of these settings, then converted."""
+        """The target with an optimizer of these settings, then converted; with those that its plan was tuned to."""
         own = self.source or self.target
+        if self.plan is not None:
+            hp = {**{name: value for name, value in self.plan.tuned if name != "lr"}, **hp}
         largest = reference(self.target)
 
         def optimizer(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:

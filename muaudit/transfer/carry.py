@@ -95,6 +95,7 @@ def carry(
             or the recipe refuses.
     """
     here, there = (RunSize(width=each) if isinstance(each, int) else each for each in (start, to))
+    given = {**dict(plan.tuned), **given}
     check_family(given, plan.optimizers or (plan.optimizer,))
     horizon = carry_over(here, there, given, recipe, plan.optimizer)
     common = given if horizon is None else horizon.carried
@@ -102,14 +103,17 @@ def carry(
     stds = measured(moved) if any(entry.start is None for entry in moved.entries) else {}
     members: dict[tuple[str, tuple[float, ...]], list[Entry]] = {}
     for entry in moved.entries:
-        powers = (*entry.exponents, *entry.depth.exponents) if entry.roles else ()
+        alike = (*entry.exponents, *entry.depth.exponents, *entry.constants.factors, float(entry.zero))
+        powers = alike if entry.roles else ()
         members.setdefault((entry.optimizer or plan.optimizer, powers), []).append(entry)
     groups = []
     for (optimizer, _), entries in members.items():
         first = entries[0]
         scales = {
-            name: (moved.scale(exponent, over_depth), exponent, over_depth)
-            for name, exponent, over_depth in zip(SETTINGS, first.exponents, first.depth.exponents, strict=True)
+            name: (scale, exponent, over_depth)
+            for name, scale, exponent, over_depth in zip(
+                SETTINGS, moved.scales_of(first), first.exponents, first.depth.exponents, strict=True
+            )
             if name != "eps" or not member(optimizer).without_eps
         }
         tuned = {name: common.get(f"{optimizer}.{name}", common.get(name)) for name in scales}
@@ -139,7 +143,7 @@ def _std(plan: Plan, moved: Plan, entry: Entry) -> float | None:
     if start is None:
         return None
     own = start.rms * (1.0 if start.constant else (moved.width / plan.base_width) ** start.exponent)
-    return own * moved.scale(entry.exponents[0], entry.depth.exponents[0])
+    return own * moved.scales_of(entry)[0]
 
 
 def as_data(transfer: Transfer) -> dict[str, Any]:

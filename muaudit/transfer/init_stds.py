@@ -73,7 +73,7 @@ def _measured(plan: Plan, first: nn.Module, larger: tuple[tuple[nn.Module | None
         others = tuple((None if model is None else _rms(entry, model), ratio) for model, ratio in larger)
         own = _own(_rms(entry, first), others)
         if own is not None:
-            found[entry.pattern] = own * plan.scale(entry.exponents[0], entry.depth.exponents[0])
+            found[entry.pattern] = own * plan.scales_of(entry)[0]
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import yaml
 
 from ..findings.power import number
-from ..plan.plan_data import power_in_words
+from ..plan.plan_data import part_in_words, power_in_words
 from ..report.layout import BOLD, DIM, WARNING, Line, columns, line
 from .carry import Group, Transfer, as_data
 from .horizon import BETAS, Horizon
@@ -28,7 +28,7 @@ def transfer_lines(transfer: Transfer) -> Iterator[Line]:
     yield from columns([_head(transfer), *_rows(transfer)], indent=2, hang=4)
     for hook in plan.hooks:
         factor = _factor(plan.multiplier(hook), hook.exponent, hook.depth)
-        yield line(f"{hook.module}: its {hook.on} × {factor}", indent=2)
+        yield line(f"{hook.module}: {part_in_words(hook)}its {hook.on} × {factor}", indent=2)
     if transfer.constant:
         same = ", ".join(_constant(transfer, name, value) for name, value in transfer.constant.items())
         yield line(f"the same {'for every tensor' if transfer.horizon else 'at every width'}: {same}", indent=2)
@@ -103,7 +103,7 @@ def _cell(group: Group, name: str, given: bool) -> str:
 
 
 def _factor(factor: float, exponent: float, over_depth: float) -> str:
-    return f"{number(factor)} ({power_in_words(exponent, over_depth)})" if exponent or over_depth else "1"
+    return f"{number(factor)} ({power_in_words(exponent, over_depth)})" if exponent or over_depth else number(factor)
 
 
 def _constant(transfer: Transfer, name: str, value: float) -> str:

@@ -44,6 +44,8 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
         share = f"{100 * tuned.share:.2g} % of the target's training"
         yield line(f"the search took {share}, by parameters times steps", indent=2, hang=2)
     yield line()
+    if tuned.plan:
+        yield line(f"wrote {tuned.plan}: {_named(best.sample)} beside the scales of width", hang=2)
     yield line(("next: " + _next(tuned, best), DIM), hang=2)
     yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM))
 
@@ -53,7 +55,7 @@ def to_json(tuned: Tuned) -> str:
     data = {
         "schema": SCHEMA, "target": tuned.describe, "setup": tuned.setup, "width": tuned.width, "steps": tuned.steps,
         "longer_steps": tuned.longer_steps or None, "results": tuned.results, "notices": list(tuned.notices),
-        "share_of_target": tuned.share,
+        "share_of_target": tuned.share, "plan": tuned.plan or None,
         "samples": [{**dict(sample), "loss": _finite(loss)} for sample, loss in tuned.ranking.samples],
         "finalists": [_finalist(each) for each in tuned.ranking.finalists],
     }  # fmt: skip
@@ -73,6 +75,11 @@ def _finalist(each: Finalist) -> dict[str, Any]:
 
 def _next(tuned: Tuned, best: Finalist) -> str:
     """What shows that it transfers, and what carries it over."""
+    if tuned.plan:
+        return (
+            f"muaudit sweep --plan {tuned.plan} shows whether it transfers, muaudit transfer --plan {tuned.plan} "
+            f"--from {tuned.width} --to N prints it at another width"
+        )
     lr = dict(best.sample)["lr"]
     given = ",".join(f"{_SET.get(name, name)}={value:.3g}" for name, value in best.sample)
     return (

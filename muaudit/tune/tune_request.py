@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ class TuneRequest:
     longer: float = 2.0
     target_width: int | None = None
     target_steps: int | None = None
+    plan: Path | None = None
+    grid: bool = False
 
     def space(self, default_lr: tuple[float, ...]) -> dict[str, SearchRange]:
         """What is drawn, the learning rate first. default_lr: its values, where none are given."""
@@ -57,7 +60,10 @@ class TuneRequest:
         return found
 
     def drawn(self, space: Space) -> list[tuple[tuple[str, float], ...]]:
-        """The samples in their order; asking for more keeps those that were drawn before."""
+        """The samples in their order; asking for more keeps those that were drawn before; of a grid all."""
+        if self.grid:
+            values = itertools.product(*(choice.values for choice in space.values()))
+            return [tuple(zip(space, each, strict=True)) for each in values]
         found: dict[tuple[tuple[str, float], ...], None] = {}
         chance = random.Random(self.sweep.seed)
         for _ in range(100 * self.samples):
@@ -72,11 +78,13 @@ def check_tune(request: TuneRequest) -> None:
     check_request(request.sweep)
     if request.sweep.seeds < FEWEST_SEEDS:
         raise UserError(f"--seeds {request.sweep.seeds}: the best of a search needs {FEWEST_SEEDS} or more to be told")
-    if request.finalists > request.samples:
+    if not request.grid and request.finalists > request.samples:
         raise UserError(f"--finalists {request.finalists} of {request.samples} samples")
     if not (request.longer == 1 or request.longer >= 1.5) or not math.isfinite(request.longer):
         raise UserError(f"--longer expects a factor from 1.5 on, or 1 for none, found {request.longer:g}")
-    if (request.target_width is None) != (request.target_steps is None):
+    if (request.target_steps is not None and request.target_width is None) or (
+        request.target_width is not None and request.target_steps is None and request.plan is None
+    ):
         raise UserError("--target-width and --target-steps say together what the search is to be held against")
     if request.sweep.budget is not None and parse_budget(request.sweep.budget).unit == "FLOPs":
         raise UserError("tune counts no FLOPs", "give --budget as a time")

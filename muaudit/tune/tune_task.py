@@ -29,6 +29,7 @@ from ..targets.skeleton import skeleton
 from ..training.beforehand import check_device
 from .ranking import LONG, SHORT, Ranking, Sample, finalists_of, first_losses, job, rank
 from .tune_request import TuneRequest, default_results
+from .tuned_plan import write_tuned
 
 Progress = Callable[[int, int, str, float | None], None]
 
@@ -47,6 +48,7 @@ class Tuned:
     share: float | None = None
     notices: tuple[str, ...] = ()
     interrupted: bool = False
+    plan: str = ""
 
 
 def tuned(request: TuneRequest) -> Any:
@@ -79,7 +81,8 @@ def carry_out(
         search.notices.append(f"the budget ended after {search.done} of {search.count} runs")
     finally:
         search.results.close()
-    return search.tuned([f"{name} in {_range(choice.values, choice.between)}" for name, choice in space.items()])
+    searched = [f"{name} in {_range(choice.values, choice.between)}" for name, choice in space.items()]
+    return search.tuned(searched, search.write())
 
 
 @dataclass
@@ -185,17 +188,32 @@ class _Search:
         if text not in self.notices:
             self.notices.append(text)
 
-    def tuned(self, searched: Sequence[str]) -> Tuned:
-        """As plain data."""
+    def write(self) -> str:
+        """Put the best into the plan that was asked for, where the search came to its end; returns that file."""
+        path, best = self.request.plan, next(iter(self.ranking.finalists), None)
+        if path is None or best is None:
+            return ""
+        if self.done < self.count:
+            self.notices.append(f"{path} was not written: the search has not come to its end")
+            return ""
+        write_tuned(path, self.target, self.width, self.request.target_width, dict(best.sample))
+        return str(path)
+
+    @property
+    def ranking(self) -> Ranking:
+        """What is known so far."""
         first = self.request.sweep.seed
-        ranking = rank(self.results.done, self.width, self.seeds, self.samples, self.chosen, first)
+        return rank(self.results.done, self.width, self.seeds, self.samples, self.chosen, first)
+
+    def tuned(self, searched: Sequence[str], plan: str) -> Tuned:
+        """As plain data. plan: the file that the best was written into."""
         setup = (
             f"width {self.width}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps; "
             f"{self.target.optimizer_name}; {self.variant.task.describe}"
         )
         return Tuned(
-            self.target.describe, setup, self.width, self.settings.steps, self.longer_steps, ranking,
-            str(self.results.path), self._share(), tuple(self.notices), self.interrupted,
+            self.target.describe, setup, self.width, self.settings.steps, self.longer_steps, self.ranking,
+            str(self.results.path), self._share(), tuple(self.notices), self.interrupted, plan,
         )  # fmt: skip
 
     def _share(self) -> float | None:

@@ -1,0 +1,93 @@
+"""What a search has found as part of a plan: settings, and constants beside the scales of width.
+
+A factor on the initialization goes to every matrix, multipliers of readout, embedding and attention logits to the
+modules that the audit has found to be that (TP5, arXiv 2203.03466, Table 2 and section F.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..convert.planner import make_plan
+from ..errors import UserError
+from ..findings.names import pattern_of
+from ..plan.file import load_plan, write_plan
+from ..plan.groups import momenta
+from ..plan.plan import Plan
+from ..plan.scales import WHOLE, Constants, Entry, Hook
+from ..sweep.forward import Places, find_places
+from ..sweep.knobs import KNOBS
+from ..sweep.variant import DEFAULT_DECAYED
+from ..targets.probe import Target
+
+NOTE = "found by a search"
+_SIDES = {"readout": "input", "embedding": "output", "attention": "attention"}
+
+
+def write_tuned(path: Path, target: Target, width: int, to: int | None, values: Mapping[str, float]) -> Plan:
+    """Write what was found into the plan there, or into a new one, from this width to another.
+
+    to: the width to train at, the model's own where that is None.
+
+    Raises:
+        UserError: the plan there is for another model or base width, or none can be made.
+    """
+    plan = load_plan(path) if path.exists() else make_plan(target, width, to or target.axes[0].default or width)
+    if plan.base_width != width:
+        raise UserError(f"{path} has the base width {plan.base_width}, the search was made at {width}",
+                        f"--at {plan.base_width} searches at its base, or name another file")  # fmt: skip
+    names = [name for name, _ in target.build(target.sizes(0), 0).named_modules() if name]
+    found = with_tuned(plan, values, lambda: find_places(target), names)
+    write_plan(found, path)
+    return found
+
+
+def with_tuned(
+    plan: Plan, values: Mapping[str, float], places: Callable[[], Places], modules: Collection[str]
+) -> Plan:  # fmt: skip
+    """The plan with these values in place of any that it had. modules: the names of all modules of the model.
+
+    Raises:
+        UserError: the model has no module for one of the multipliers.
+    """
+    init = values.get("init", 1.0)
+    settings = {name: value for name, value in values.items() if KNOBS[name].where == "optimizer"}
+    forward = {name: value for name, value in values.items() if KNOBS[name].where == "forward"}
+    hooks = [replace(hook, constant=1.0) for hook in plan.hooks if hook.exponent or hook.depth]
+    where = places() if forward else None
+    for name, value in forward.items():
+        chosen = getattr(where, name)
+        if not chosen:
+            raise UserError(f"--hp {name}: no module of this model is its {name}", "leave it out")
+        for pattern in _folded(chosen, modules):
+            hooks = _with_constant(hooks, pattern, _SIDES[name], value)
+    made_for = plan.made_for
+    if made_for is not None:
+        kept = {name: value for name, value in settings.items() if name in made_for.settings}
+        made_for = replace(made_for, settings={**made_for.settings, **kept, **momenta(plan, settings)})
+    entries = tuple(replace(entry, constants=_constants(entry, init)) for entry in plan.entries)
+    return replace(plan, entries=entries, hooks=tuple(hooks), tuned=tuple(settings.items()), made_for=made_for)
+
+
+def _constants(entry: Entry, init: float) -> Constants:
+    return Constants(init=init) if len(entry.shape) >= DEFAULT_DECAYED else Constants()
+
+
+def _folded(chosen: Collection[str], modules: Collection[str]) -> Iterator[str]:
+    """The modules' names, those of repeated blocks as one pattern where all of them are meant."""
+    told: dict[str, None] = {}
+    for name in chosen:
+        pattern = pattern_of(name)
+        alike = {each for each in modules if pattern_of(each) == pattern}
+        told[pattern if alike <= set(chosen) else name] = None
+    yield from told
+
+
+def _with_constant(hooks: list[Hook], module: str, on: str, value: float) -> list[Hook]:
+    """With the constant on a multiplier that is there, else as one of its own."""
+    for place, hook in enumerate(hooks):
+        if (hook.module, hook.on, hook.part) == (module, on, WHOLE):
+            return [*hooks[:place], replace(hook, constant=value), *hooks[place + 1 :]]
+    return [Hook(module, on, 0.0, NOTE, constant=value), *hooks]
