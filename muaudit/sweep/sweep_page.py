@@ -103,7 +103,7 @@ def _values(verdicts: Sequence[SweepVerdict]) -> Scale:
 def _losses(verdicts: Sequence[SweepVerdict]) -> Scale:
     low, high, logarithmic = seen_losses(verdicts)
     ticks = powers_of_ten(low, high) if logarithmic else even(low, high)
-    return Scale("training loss", low, high, ticks, logarithmic)
+    return Scale("loss", low, high, ticks, logarithmic)
 
 
 def _rows(verdict: SweepVerdict) -> Iterator[dict[str, Any]]:

@@ -41,7 +41,7 @@ def plot(measured: SweepResult, verdicts: Sequence[SweepVerdict], path: Path) ->
             for panel, variant in zip(row, columns, strict=True):
                 if variant in drawn:
                     _panel(panel, measured, drawn[variant])
-            row[0].set_ylabel("training loss")
+            row[0].set_ylabel("loss")
             _limits(row, list(drawn.values()))
             row[0].set_xlim(*_run(list(drawn.values())))
         grid[0][-1].legend(title=measured.width_name, fontsize=8, title_fontsize=8, frameon=False, loc="upper left",
