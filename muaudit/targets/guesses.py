@@ -16,7 +16,7 @@ from torch import nn
 
 from muaudit.targets import argnames
 from muaudit.targets.options import InputSpec
-from muaudit.targets.readers import Reader, rank, reader
+from muaudit.targets.readers import Reader, joined, named_dims, rank, reader
 
 ROWS, LENGTH = 2, 32
 TARGET_NAMES = ("targets", "target", "labels", "label", "y", "gt", "target_ids")
@@ -45,6 +45,8 @@ _LOOKED_BACK = (
 _FRAMES = ("frames", "num_frames", "n_frames")
 _SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actions": ("act",), "obs": ("state",),
           "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
+_MELS = re.compile(r"mels?(_.*)?|.*_mels?|melspecs?|spec(trogram)?s?|fbanks?|feats?")
+_MEL_SIZES = ("n_mel_channels", "n_mels", "num_mels", "n_mel", "mel_dim", "num_mel_bins", "mel_channels")
 _POINTS = re.compile(r"pos(itions?)?|coords?|coordinates|xyz|points?|pts")
 _SIDES = (32, 28, 64, 224, 96, 128, 16, 256)
 _LARGEST_CLASS = 1000
@@ -103,7 +105,9 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         others.sort(key=lambda guess: guess[1].dtype == "int64" or len(guess[1].dims) != 3)
     elif _IMAGES.fullmatch(name):
         others.sort(key=lambda guess: len(guess[1].dims) != 4)
-    dims = _annotated(argument) or rank(model, argument.name)
+    named = named_dims(model, argument.name)
+    dims = _annotated(argument) or rank(model, argument.name) or len(named) or None
+    first = [*_of_dims(named, hints), *_part_of(model, argument.name, read, hints), *first]
     found = [*_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
@@ -134,6 +138,9 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
             yield ("points", size), InputSpec("float32", (*places, size))
     if name in _PLACES:
         yield ("plain",), 0
+    if _MELS.fullmatch(name) and (mels := hints.size(_MEL_SIZES)):
+        yield ("mels",), InputSpec("float32", (rows, mels, LENGTH))
+        yield ("mels", "last"), InputSpec("float32", (rows, LENGTH, mels))
     if _LENGTHS.fullmatch(name):
         length = _int(main.dims[-1 if len(main.dims) < 3 else 1])
         yield ("lengths",), Filled("int64", (rows,), None, length)
@@ -149,6 +156,9 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if name in TARGET_NAMES or _CLASSES.fullmatch(name):
         yield from _classes(rows, read, hints)
     if read is not None:
+        beside = joined(model, argument.name)
+        if len(beside) == 2 and isinstance(read.layer, nn.Linear) and read.layer.in_features > _int(main.dims[-1]):
+            yield ("rest",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features - _int(main.dims[-1])))
         if isinstance(read.layer, nn.Linear) and not read.flat and len(main.dims) == 3 and main.dtype != "int64":
             yield ("each",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features))  # one for every place
         if isinstance(read.layer, nn.Embedding) and len(main.dims) == 3:
@@ -201,6 +211,34 @@ def _by_reader(
     if linear and any(_mixes(each) for each in model.modules()) and not read.flat:
         guesses.sort(key=lambda guess: len(guess[1].dims) != 3)  # a sequence, where something mixes its places
     yield from guesses
+
+
+def _of_dims(named: list[str], hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """A tensor whose dims go by the names of sizes that the constructor has; the first is the batch."""
+    known = [hints.values.get(name) for name in named]
+    sizes = [value if type(value) is int and value > 0 else None for value in known]
+    variables = hints.size(_VARIABLES)
+    filled = [variables if size is None and re.fullmatch(r"n_?vars|variables|channels?|c", name) else size
+              for name, size in zip(named, sizes, strict=True)]  # fmt: skip
+    if len(named) > 2 and sum(size is not None for size in filled[1:]) >= 2:
+        yield ("dims",), InputSpec("float32", (ROWS, *(size or hints.length for size in filled[1:])))
+
+
+def _part_of(
+    model: nn.Module, name: str, read: Reader | None, hints: Hints
+) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """A part of what a layer reads, where the forward joins it with another argument: sizes that add up to it."""
+    if read is None or not isinstance(read.layer, nn.Linear) or len(joined(model, name)) != 2:
+        return
+    whole = read.layer.in_features
+    sizes = [value for value in hints.values.values() if type(value) is int and 0 < value < whole]
+    parts = [value for value in dict.fromkeys(sizes) if whole - value in sizes] or [whole // 2]
+    high, wide = hints.values.get("H"), hints.values.get("W")
+    grid = [high * wide] if type(high) is int and type(wide) is int else []  # every place of a grid
+    for part in parts:
+        for length in (*grid, hints.length):
+            yield ("part", part, length), InputSpec("float32", (ROWS, length, part))
+        yield ("part", part), InputSpec("float32", (2 * ROWS, part))
 
 
 def _mixes(module: nn.Module) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +29,7 @@ from muaudit.targets.guesses import (
 )
 from muaudit.targets.options import InputSpec
 from muaudit.targets.probe import Inputs
-from muaudit.targets.readers import fields, keys, reader
+from muaudit.targets.readers import fields, keys, reader, takes_arrays, unpacked
 
 _SEED = 20_220_307
 _MAINS, _VARIED, _COMBINATIONS, _FAR, _FEW_MAINS = 48, 8, 60, 6, 3
@@ -40,13 +40,15 @@ _MOST_NUMBERS = 4_000_000
 class Form:
     """The arguments of a call: by position, by name, and targets that the model takes for a loss of its own.
 
-    key: what it was made for, the same in models of two widths; empty where nothing was guessed.
+    key: what it was made for, the same in models of two widths; empty where nothing was guessed. arrays: the model
+    takes arrays of numpy, of which it makes tensors itself.
     """
 
     args: tuple[Slot, ...] = ()
     kwargs: Mapping[str, Slot] = field(default_factory=dict)
     targets: frozenset[str] = frozenset()
     key: tuple[Any, ...] = field(default=(), compare=False)
+    arrays: bool = False
 
     @property
     def follows_width(self) -> bool:
@@ -58,13 +60,19 @@ class Form:
         """The tensors at these sizes, the same data every time."""
         args = tuple(_tensor(slot, sizes, place) for place, slot in enumerate(self.args))
         kwargs = {name: _tensor(slot, sizes, 100 + place) for place, (name, slot) in enumerate(self.kwargs.items())}
-        return Inputs(args, kwargs, args[0] if len(args) == 1 and not kwargs else (kwargs if kwargs else args))
+        if self.arrays:
+            args = tuple(_array(each) for each in args)
+            kwargs = {name: _array(each) for name, each in kwargs.items()}
+        alone = len(args) == 1 and not isinstance(args[0], tuple)
+        return Inputs(args, kwargs, kwargs or (args[0] if alone else args))
 
     def flags(self, batch: int = 1) -> Iterator[str]:
         """The command line's `--input 'int64[2,32]'` for every tensor but the targets, with `batch` times the batch.
 
         None at all where the command line has no word for one of them: a dim, or one value everywhere.
         """
+        if self.arrays:
+            return
         named = [("", slot) for slot in self.args]
         named += [(f"{name}=", slot) for name, slot in self.kwargs.items() if name not in self.targets]
         tensors = [(name, slot) for name, slot in named if isinstance(slot, InputSpec) and slot.dims]
@@ -79,7 +87,8 @@ class Form:
 
     def __str__(self) -> str:
         """`int64[2, 32]`, or with names where there are several."""
-        shown = [str(slot) for slot in self.args if isinstance(slot, InputSpec)]
+        every = [each for slot in self.args for each in (slot if isinstance(slot, tuple) else (slot,))]
+        shown = [str(slot) for slot in every if isinstance(slot, InputSpec)]
         inside = [slot if isinstance(slot, dict) else vars(slot) for slot in self.args
                   if isinstance(slot, (dict, SimpleNamespace))]  # fmt: skip
         shown += [f"{name} {each}" for entries in inside for name, each in entries.items()]
@@ -91,7 +100,21 @@ class Form:
 
 
 def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
-    """Calls worth trying, best first; each with the targets that a forward takes, then without.
+    """Calls worth trying, best first; with arrays where the model makes tensors of them itself."""
+    if not takes_arrays(model):
+        yield from _forms(model, hints)
+        return
+    for form in _forms(model, hints):
+        yield replace(form, arrays=True, key=(*form.key, "arrays"))
+        yield form
+
+
+def _array(value: Any) -> Any:
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
+def _forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
+    """Calls, each with the targets that a forward takes, then without.
 
     First the likeliest of every argument beside each main input, then the others, then with what may be left out.
     """
@@ -102,13 +125,14 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     if not required:
         yield from (_form(model, parameters, (), (), ("none",), None))
         return
-    for named, kind in ((keys, dict), (fields, SimpleNamespace)) if len(required) == 1 else ():
+    for named, kind in ((keys, dict), (fields, SimpleNamespace), (unpacked, _several)) if len(required) == 1 else ():
         if entries := named(model, required[0].name):
             yield from _of_entries(model, entries, hints, kind)
             return
     # what comes first is no state that is handed on, whatever it is called
     sides = [
-        is_side(each) and (at > 0 or each.name not in ("h", "state", "states")) for at, each in enumerate(required)
+        is_side(each) and (at > 0 or each.name not in ("h", "h0", "hidden", "state", "states"))
+        for at, each in enumerate(required)
     ]
     place = next((at for at, side in enumerate(sides) if not side), 0)
     guesses = (each for each in _distinct(main_guesses(model, required[place], hints)) if not _is_vast(each[1]))
@@ -126,7 +150,13 @@ def forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
             yield from _beside(model, parameters, [*required, *left_out, *given], place, (key, main), hints, _VARIED)
 
 
-def _of_entries(model: nn.Module, named: list[str], hints: Hints, kind: type) -> Iterator[Form]:
+def _several(**named: Slot) -> tuple[Slot, ...]:
+    return tuple(named.values())
+
+
+def _of_entries(
+    model: nn.Module, named: list[str], hints: Hints, kind: Callable[..., Slot]
+) -> Iterator[Form]:  # fmt: skip
     """Calls with one dict or object, whose entries are guessed as arguments are."""
     entries = [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in named if name.isidentifier()
@@ -293,4 +323,4 @@ def grow(form: Form, wider: Form, axis: str, sizes: tuple[int, int]) -> Form | N
         kwargs = {name: join(slot, wider.kwargs[name]) for name, slot in form.kwargs.items()}
     except (ValueError, KeyError):
         return None
-    return Form(args, kwargs, form.targets, form.key)
+    return replace(form, args=args, kwargs=kwargs)

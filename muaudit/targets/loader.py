@@ -8,6 +8,7 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -97,7 +98,7 @@ def load_file(path: Path) -> ModuleType:
     claim(path)
     path = path.resolve()
     source = _read(path)
-    root, dotted = _package_of(path, b"from .." in source)
+    root, dotted = _package_of(path, b"from .." in source, re.search(rb"^\s*from \.", source, re.MULTILINE) is not None)
     finder = _make_importable(root, path.parent)
     if "." in dotted:
         _forget_copy(dotted.partition(".")[0], root)
@@ -166,13 +167,14 @@ def _read(path: Path) -> bytes:
     return source
 
 
-def _package_of(path: Path, nested: bool = False) -> tuple[Path, str]:
+def _package_of(path: Path, nested: bool = False, within: bool = False) -> tuple[Path, str]:
     """The folder to import from and the dotted name under which the file's package knows it.
 
-    nested: it imports from above its folder, which then belongs to a package even without an `__init__.py`.
+    nested: it imports from above its folder, which then belongs to a package even without an `__init__.py`. within: it
+    imports from its folder as from a package, which it then is.
     """
     folder, parts = path.parent, [path.stem]
-    nested = nested and (folder.parent / "__init__.py").exists()
+    nested = (nested and (folder.parent / "__init__.py").exists()) or (within and not nested)
     while ((folder / "__init__.py").exists() or (nested and folder == path.parent)) and folder.name.isidentifier():
         parts.insert(0, folder.name)
         folder = folder.parent

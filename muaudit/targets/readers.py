@@ -57,6 +57,59 @@ def keys(model: nn.Module, argument: str) -> list[str]:
     return list(dict.fromkeys(found)) if len(found) == len(uses) else []
 
 
+def unpacked(model: nn.Module, argument: str) -> list[str]:
+    """The names that an argument is taken apart into at once, where nothing else is done with it: `x, y = inputs`."""
+    forward = _forward(model)
+    nodes = list(ast.walk(forward)) if forward is not None else []
+    uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and node.value in uses:
+            names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
+            return names if len(uses) == 1 and len(names) == len(node.targets[0].elts) else []
+    return []
+
+
+def joined(model: nn.Module, argument: str) -> list[str]:
+    """The arguments that a forward joins with this one before a layer reads them: `torch.cat((x, fx), -1)`."""
+    forward = _forward(model)
+    taken = [each.arg for each in forward.args.args] if forward is not None else []
+    for node in ast.walk(forward) if forward is not None else ():
+        if isinstance(node, ast.Call) and _joins(node):
+            names = [each.id for each in node.args[0].elts if isinstance(each, ast.Name) and each.id in taken]  # type: ignore[attr-defined]
+            if argument in names and len(names) > 1:
+                return names
+    return []
+
+
+def takes_arrays(model: nn.Module) -> bool:
+    """Whether the model makes tensors of its arguments itself, as of arrays: `torch.LongTensor(seqs)`."""
+    makers = ("LongTensor", "FloatTensor", "IntTensor", "from_numpy")
+    for function in _methods(model):
+        taken = [each.arg for each in function.args.args]
+        for node in ast.walk(function):
+            made = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in makers
+            if made and any(isinstance(each, ast.Name) and each.id in taken for each in node.args):
+                return True
+    return False
+
+
+def named_dims(model: nn.Module, argument: str) -> list[str]:
+    """What a forward, or what it hands an argument to at once, calls its dims: `batch, n_vars, patch_len = x.shape`."""
+    forward = _forward(model)
+    for node in ast.walk(forward) if forward is not None else ():
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
+            if _shape_of(node.value) == argument and len(names) == len(node.targets[0].elts):
+                return names
+    for node in _in_order(forward) if forward is not None else ():
+        if isinstance(node, ast.Call) and node.args and _passes_on(node.args[0], {argument}):
+            part = _resolve(model, _attributes(node.func) or [])
+            if part is not None and not _of_torch(part):
+                inner = _taken_as(list(inspect.signature(part.forward).parameters), 0)
+                return named_dims(part, inner) if inner else []
+    return []
+
+
 def rank(model: nn.Module, argument: str) -> int | None:
     """How many dims an argument has, where the forward takes its shape apart, `b, t, c = x.shape`, or names each of
     its dims: `x.permute(0, 3, 1, 2)`, `x[:, :, None, :]`."""
@@ -198,8 +251,21 @@ def _in_order(forward: ast.FunctionDef) -> Iterator[ast.AST]:
     yield from sorted(nodes, key=lambda node: (node.end_lineno or 0, node.end_col_offset or 0))
 
 
+def _methods(model: nn.Module) -> Iterator[ast.FunctionDef]:
+    node = class_node(type(model))
+    yield from (each for each in (node.body if node is not None else ()) if isinstance(each, ast.FunctionDef))
+
+
+def _joins(node: ast.Call) -> bool:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    several = bool(node.args) and isinstance(node.args[0], (ast.Tuple, ast.List))
+    return several and name in ("cat", "concat", "concatenate", "hstack")
+
+
 def _passes_on(node: ast.expr, names: set[str]) -> bool:
     """Whether an expression is one of these values in another form: `x.float()`, `rearrange(x, ...)`, `x[:, 0]`."""
+    if isinstance(node, ast.Call) and _joins(node):
+        return any(_passes_on(each, names) for each in node.args[0].elts)  # type: ignore[attr-defined]
     if isinstance(node, ast.Name):
         return node.id in names
     if isinstance(node, ast.Attribute):

@@ -93,6 +93,8 @@ def assumed(name: str, leaf: Leaf) -> Any:
     value = plain.get(said, None if _is_said(leaf) or _NO_NUMBER.search(name) else _SMALL)
     if leaf.form is not None and value is None and "int" in str(leaf.annotation):
         value = _SMALL
+    if re.search(r"_(idx|index|ix)$", name) and value == _SMALL:
+        value = 0  # the first of several
     return formed(leaf, value)
 
 

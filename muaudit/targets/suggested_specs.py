@@ -61,7 +61,8 @@ def spec(build: str, lines: Sequence[str], batch: str = "") -> str:
 def batch(form: Form, names: Sequence[str], axis: str) -> str:
     """`batch(width)` as source, a line for every argument of the call. names: what the forward calls them."""
     slots = [*zip(names, form.args, strict=False), *form.kwargs.items()]
-    rows = [f"    {name} = {_made(slot, axis)}" for name, slot in slots]
+    end = ".numpy()" if form.arrays else ""
+    rows = [f"    {name} = {_made(slot, axis)}{end}" for name, slot in slots]
     given = ", ".join(name for name, _ in slots)
     if form.kwargs:
         given = "{" + ", ".join(f'"{name}": {name}' for name, _ in slots) + "}"

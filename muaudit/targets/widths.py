@@ -154,7 +154,14 @@ def plans(
             less = [*small, *(probes for probes in less[::-1] if probes not in small)]
         if less:
             usual = [probes for probes in usual if not large.than(_VAST, plan(probes))] or usual[:1]
-        yield from map(plan, [*less, *usual])
+        first, *others = [*less, *usual]
+        yield plan(first)
+        held = [name for name in chosen.inputs if knobs[name].value is MISSING]
+        if held:  # made by one layer alone, and maybe what others take for the width
+            rest = tuple(name for name in chosen.inputs if name not in held)
+            along = replace(chosen, inputs=rest, along=(*chosen.along, *held))
+            yield _plan(along, first, knobs, options, heads, fixed)
+        yield from map(plan, others)
 
 
 class _Large:
@@ -338,7 +345,9 @@ def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: Tar
     heads = plan_heads(knobs, main, options, shrink=True)
     size = heads.divisor * -(-_TRIED // heads.divisor)
     plan = _plan(_Chosen(main, together=True), (size, 2 * size), knobs, options, heads, (fixed, []))
-    return {name: 1.0 if _is_multiplier(name, knobs[name]) else 64} | plan.values({})
+    leaf = knobs[name]
+    listed = list(leaf.value) if isinstance(leaf.value, (list, tuple)) else formed(leaf, 64)
+    return {name: 1.0 if _is_multiplier(name, leaf) else listed} | plan.values({})
 
 
 def _as_input(name: str, leaf: Leaf) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""Inputs that only the forward's text tells of: arrays, parts that are joined, dims with names, several in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from models.driving import drive, write
+
+from muaudit.targets import resolve
+
+HEAD = "import torch\nfrom torch import nn\nimport numpy as np\n\n\n"
+ARRAYS = """class Recommender(nn.Module):
+    def __init__(self, user_num, item_num, hidden_units=50):
+        super().__init__()
+        self.items, self.mix = nn.Embedding(item_num + 1, hidden_units), nn.Linear(hidden_units, hidden_units)
+
+    def features(self, seqs):
+        hidden = self.items(torch.LongTensor(seqs)) * torch.FloatTensor((seqs != 0).astype(np.float32)[..., None])
+        return self.mix(hidden)
+
+    def forward(self, user_ids, seqs, candidates):
+        return (self.features(seqs) * self.items(torch.LongTensor(candidates))).sum(-1)
+"""
+JOINED = """class Operator(nn.Module):
+    def __init__(self, space_dim=2, n_hidden=64, fun_dim=3, out_dim=1):
+        super().__init__()
+        self.first, self.last = nn.Linear(fun_dim + space_dim, n_hidden), nn.Linear(n_hidden, out_dim)
+
+    def forward(self, x, fx, T=None):
+        return self.last(self.first(torch.cat((x, fx), -1)).relu())
+"""
+NAMED = """class Encoder(nn.Module):
+    def __init__(self, c_in, num_patch, patch_len, d_model):
+        super().__init__()
+        self.embed, self.place = nn.Linear(patch_len, d_model), nn.Parameter(torch.zeros(num_patch, d_model))
+        self.each = nn.Linear(c_in * d_model, d_model)
+
+    def forward(self, x):
+        bs, num_patch, n_vars, patch_len = x.shape
+        x = self.embed(x).transpose(1, 2) + self.place
+        return self.each(x.transpose(1, 2).flatten(2))
+
+
+class PatchModel(nn.Module):
+    def __init__(self, c_in: int, patch_len: int, num_patch: int, d_model=128):
+        super().__init__()
+        self.backbone, self.head = Encoder(c_in, num_patch, patch_len, d_model), nn.Linear(d_model, 1)
+
+    def forward(self, z):
+        return self.head(self.backbone(z))
+"""
+SEVERAL = """class Aligner(nn.Module):
+    def __init__(self, vocab_size=100, n_mels=80, hidden=128):
+        super().__init__()
+        self.embed, self.up = nn.Embedding(vocab_size, hidden), nn.Conv1d(n_mels, hidden, 3, padding=1)
+        self.head = nn.Linear(hidden, n_mels)
+
+    def forward(self, inputs):
+        text, text_lengths, mels = inputs
+        assert text_lengths.max() <= text.shape[1]
+        return self.head(self.embed(text).mean(1, keepdim=True) + self.up(mels).transpose(1, 2).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "described"),
+    [
+        (ARRAYS, "Recommender, hidden_units 64 → 128, input int64[2, 32], int64[2, 32], int64[2, 32]"),
+        (JOINED, "Operator, n_hidden 64 → 128, input float32[2, 32, 2], float32[2, 32, 3]"),
+        (NAMED, "PatchModel, d_model 64 → 128, input float32[2, 8, 32, 2]"),
+        (SEVERAL, "Aligner, hidden 64 → 128, input int64[2, 32], int64[2], float32[2, 80, 32]"),
+    ],
+)
+def test_what_the_text_of_the_forward_tells_of_its_input(tmp_path: Path, text: str, described: str) -> None:
+    target = resolve(write(tmp_path, HEAD + text))
+    assert target.describe == described
+    drive(target)
+
+
+def test_a_size_that_the_data_have_is_held_where_hidden_layers_have_one_of_their_own(tmp_path: Path) -> None:
+    text = """class Flow(nn.Module):
+    def __init__(self, dim, out_dim=None, w=64):
+        super().__init__()
+        out_dim = out_dim or dim
+        self.net = nn.Sequential(nn.Linear(dim + 1, w), nn.SELU(), nn.Linear(w, w), nn.SELU(), nn.Linear(w, out_dim))
+
+    def forward(self, x):
+        return self.net(x)
+"""
+    target = resolve(write(tmp_path, HEAD + text))
+    assert [axis.name for axis in target.axes] == ["w"]
