@@ -87,7 +87,7 @@ class Form:
 
     def __str__(self) -> str:
         """`int64[2, 32]`, or with names where there are several."""
-        every = [each for slot in self.args for each in (slot if isinstance(slot, tuple) else (slot,))]
+        every = self.args[0] if len(self.args) == 1 and isinstance(self.args[0], tuple) else self.args
         shown = [str(slot) for slot in every if isinstance(slot, InputSpec)]
         inside = [slot if isinstance(slot, dict) else vars(slot) for slot in self.args
                   if isinstance(slot, (dict, SimpleNamespace))]  # fmt: skip

@@ -86,10 +86,10 @@ def takes_arrays(model: nn.Module) -> bool:
     makers = ("LongTensor", "FloatTensor", "IntTensor", "from_numpy")
     for function in _methods(model):
         taken = [each.arg for each in function.args.args]
-        for node in ast.walk(function):
-            made = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in makers
-            if made and any(isinstance(each, ast.Name) and each.id in taken for each in node.args):
-                return True
+        calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
+        made = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in makers)
+        if any(isinstance(each, ast.Name) and each.id in taken for call in made for each in call.args):
+            return True
     return False
 
 
