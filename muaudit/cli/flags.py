@@ -72,8 +72,12 @@ Data = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Samples in a batch of built-in data.")]
 Schedule = Annotated[
-    str | None, typer.Option(metavar="NAME", help="constant, linear or cosine (default: the target's own).")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="constant, linear or cosine; several with commas are compared (default: the target's own)."
+    ),
 ]
+Clip = Annotated[float | None, typer.Option(metavar="NORM", help="Clip gradients whose norm is larger.")]
 TrainingLoss = Annotated[
     bool, typer.Option("--training-loss", help="Judge by the last steps of training, also where data are held out.")
 ]

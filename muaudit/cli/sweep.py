@@ -75,7 +75,7 @@ def sweep(
         typer.Option(
             metavar="NAME=VALUES",
             help="Another hyperparameter, at the best lr of the narrowest width: readout, attention, embedding, init, "
-            "weight_decay, beta1, beta2, momentum, eps. Repeatable.",
+            "weight_decay, beta1, beta2, momentum, eps, clip. Repeatable.",
         ),
     ] = None,
     plan: Annotated[
@@ -99,6 +99,7 @@ def sweep(
     schedule: flag.Schedule = None,
     warmup: flag.Warmup = 0,
     training_loss: flag.TrainingLoss = False,
+    clip: flag.Clip = None,
     optimizer: flag.Optimizer = None,
     tolerance: Annotated[
         float, typer.Option(metavar="FACTOR", help="How far the best value may drift without a remark.")
@@ -180,7 +181,7 @@ def sweep(
         hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
         depths=depths, base_depth=base_depth,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
-        warmup=warmup, training_loss=training_loss,
+        warmup=warmup, training_loss=training_loss, clip=clip,
         optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
         together=together, device=device, dtype=dtype, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
         width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()), init=init,

@@ -66,6 +66,7 @@ def tune(
     schedule: flag.Schedule = None,
     warmup: flag.Warmup = 0,
     training_loss: flag.TrainingLoss = False,
+    clip: flag.Clip = None,
     optimizer: flag.Optimizer = None,
     results: flag.Results = None,
     budget: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m or 2h.")] = None,
@@ -88,7 +89,7 @@ def tune(
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     shared = SweepRequest(
         target=target, lr=lr, steps=steps, seeds=seeds, seed=seed, hp=tuple(hp or ()), data=data,
-        batch_size=batch_size, schedule=schedule, warmup=warmup, training_loss=training_loss,
+        batch_size=batch_size, schedule=schedule, warmup=warmup, training_loss=training_loss, clip=clip,
         optimizer=optimizer, results=results, budget=budget,
         device=device, dtype=dtype, width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
         init=init, no_init=no_init,

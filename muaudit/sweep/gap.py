@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..thresholds import TAIL
+from .optimum import Optimum
 from .paired import Interval, difference
 from .sweep_verdict import SweepVerdict
 
@@ -51,6 +52,28 @@ def gap(verdicts: Sequence[SweepVerdict]) -> Gap | None:
         carried if np.isfinite(carried) else None,
         Interval((best.loss - other.loss) / scale, found_.low(TAIL), found_.high(TAIL)), ours.curves.along,
     )  # fmt: skip
+
+
+def schedule_words(verdicts: Sequence[SweepVerdict], titles: Mapping[str, str]) -> list[str]:
+    """What schedules come to at the widest width, each tuned there, where several are compared: the best one first."""
+    parts: dict[str, list[tuple[SweepVerdict, Optimum]]] = {}
+    for each in verdicts:
+        what, comma, _ = titles.get(each.curves.variant, "").rpartition(", ")
+        best = each.optima[-1]
+        if comma and each.curves.knob == "lr" and best is not None:
+            parts.setdefault(what, []).append((each, best))
+    found = []
+    for what, tuned in parts.items():
+        tuned.sort(key=lambda pair: pair[1].loss)
+        shown = [f"{titles[each.curves.variant].rpartition(', ')[2]} {best.loss:.4g}" for each, best in tuned]
+        (ours, best), (theirs, worst) = tuned[0], tuned[-1]
+        here, there = ours.curves.counted()[-1][:, best.index], theirs.curves.counted()[-1][:, worst.index]
+        apart = difference(0, there, here, max(abs(best.loss), 1e-12), math.inf)
+        sure = "" if apart is None else f"{100 * apart.low(TAIL):.2g} to {100 * apart.high(TAIL):.2g} % higher"
+        told = f" ({sure})" if sure and len(tuned) > 1 else ""
+        along = ours.curves.along
+        found.append(f"{what} at {along} {ours.curves.widths[-1]}, each tuned there: {', '.join(shown)}{told}")
+    return found
 
 
 def gap_words(found: Gap) -> list[str]:

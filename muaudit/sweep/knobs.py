@@ -13,7 +13,8 @@ from muaudit.sweep.ranges import parse_values
 
 @dataclass(frozen=True)
 class Knob:
-    """One hyperparameter. where: "optimizer" (a key of its groups), "init" or "forward"; meaning: for the help."""
+    """One hyperparameter. where: "optimizer" (a key of its groups), "init", "forward" or "training" (what happens
+    between backward and step); meaning: for the help."""
 
     name: str
     where: str
@@ -39,6 +40,7 @@ KNOBS = {
         Knob("beta2", "optimizer", "Adam's second beta"),
         Knob("momentum", "optimizer", "momentum"),
         Knob("eps", "optimizer", "eps"),
+        Knob("clip", "training", "largest norm of a gradient"),
         Knob("init", "init", "factor on the initialization of every matrix"),
         Knob("readout", "forward", "multiplier of the readout"),
         Knob("attention", "forward", "multiplier of the attention logits"),

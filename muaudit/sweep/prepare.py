@@ -80,7 +80,8 @@ def identity(
 
     axis: what grows, where it is not the widths alone.
     """
-    trained = {key: value for key, value in asdict(settings).items() if key not in ("data", "batch_size", "held_out")}
+    left_out = ("data", "batch_size", "held_out", *(["clip"] if settings.clip is None else []))
+    trained = {key: value for key, value in asdict(settings).items() if key not in left_out}
     found: dict[str, Any] = {}
     for each in variants:
         source = Path(each.target.path or each.target.class_file or "")
@@ -93,6 +94,8 @@ def identity(
         }
         if axis:
             found[each.name]["along"] = axis
+        if each.schedule:
+            found[each.name]["schedule"] = each.schedule
     plain: dict[str, Any] = json.loads(json.dumps({**found, **trained, **options}, default=str))
     return plain
 
@@ -103,7 +106,10 @@ def setup_line(
     """What was run, on one line. depths: one for each width, where both grow."""
     paired = f" at depths {', '.join(map(str, depths))}" if depths and grid.along == "width" else ""
     rates = f"lr {shown(grid.lrs[0])} to {shown(grid.lrs[-1])}" if len(grid.lrs) > 1 else f"lr {shown(grid.lrs[0])}"
-    schedule = "" if settings.schedule in ("constant", "own") else f", {settings.schedule} decay"
+    schedules = list(dict.fromkeys(each.schedule or settings.schedule for each in variants))
+    decays = [each for each in schedules if each not in ("constant", "own")]
+    schedule = f", {' and '.join(schedules)}" if len(schedules) > 1 else f", {decays[0]} decay" if decays else ""
+    schedule += f", gradients clipped at {settings.clip:g}" if settings.clip is not None else ""
     return (
         f"{grid.along}s {', '.join(map(str, grid.widths))}{paired}; {rates} ({len(grid.lrs)} values), {grid.seeds} "
         f"seed{'s' * (grid.seeds > 1)}, {settings.steps} steps{schedule}; {variants[0].target.optimizer_name}; "

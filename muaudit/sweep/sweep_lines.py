@@ -11,7 +11,7 @@ from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
 from ..thresholds import FEWEST_SEEDS
 from ..training.coord_check_lines import at_sizes
 from .along import wider_along
-from .gap import gap, gap_words
+from .gap import gap, gap_words, schedule_words
 from .ranges import shown
 from .result import SweepResult
 from .sweep_verdict import Status, SweepVerdict, at
@@ -32,6 +32,9 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict], room: i
     for verdict in verdicts:
         yield line()
         yield from _verdict(measured, verdict, room)
+    if compared := schedule_words(verdicts, measured.titles):
+        yield line()
+        yield from (line(text, hang=2) for text in compared)
     found = gap(verdicts)
     if found is not None or measured.base_init:
         yield line()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class SweepRequest:
     schedule: str | None = None
     warmup: int = 0
     training_loss: bool = False
+    clip: float | None = None
     optimizer: str | None = None
     tolerance: float = 2.0
     lost: float = 0.01
@@ -92,11 +94,18 @@ def check_request(request: SweepRequest) -> None:
     if request.budget is not None:
         parse_budget(request.budget)
     check_settings(RunSettings(device=request.device, dtype=request.dtype))
-    for name, value, choices in (("schedule", request.schedule, SCHEDULES), ("data", request.data, DATA)):
+    schedules = [("schedule", each, SCHEDULES) for each in (request.schedule or "").split(",") if request.schedule]
+    for name, value, choices in (*schedules, ("data", request.data, DATA)):
         if value is not None and value not in choices:
             raise UserError(f"unknown {name} {value!r}", nearest(value, choices, f"--{name} takes"))
     if request.warmup >= request.steps:
         raise UserError(f"--warmup {request.warmup} leaves nothing of {request.steps} steps")
+    if len({each for _, each, _ in schedules}) < len(schedules):
+        raise UserError(f"--schedule {request.schedule} names one twice")
+    if request.clip is not None and not 0 < request.clip < math.inf:
+        raise UserError(
+            f"--clip expects the largest norm of a gradient, found {request.clip:g}", "for example --clip 1"
+        )
     if not request.tolerance > 1:
         raise UserError(f"--tolerance expects a factor above 1, found {request.tolerance:g}")
     if not request.lost >= 0:
@@ -138,6 +147,7 @@ def _check_elsewhere(request: SweepRequest) -> None:
         "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": request.ray, "--set": request.set,
         "--input": request.input, "--init": request.init, "--no-init": request.no_init, "--width": request.width,
         "--depths": request.depths, "--training-loss": request.training_loss,
+        "--clip": request.clip,
     }  # fmt: skip
     for flag, given in ours.items():
         if given:

@@ -37,10 +37,10 @@ def variants_of(
     along = _seen(widths, depths)
     seen = along(target)
     sizes = widths or depths or prepare.default_widths(target)
-    schedule = request.schedule or ("own" if target.scheduler is not None else "constant")
+    schedules = (request.schedule or ("own" if target.scheduler is not None else "constant")).split(",")
     settings = TrainingSettings(
-        request.steps, request.batch_size, request.data, schedule, request.warmup, request.dtype, request.device,
-        held_out=not request.training_loss,
+        request.steps, request.batch_size, request.data, schedules[0], request.warmup, request.dtype, request.device,
+        held_out=not request.training_loss, clip=request.clip,
     )  # fmt: skip
     variants = [] if request.only_plan else [prepare.variant(prepare.ORIGINAL, target, settings, None, along)]
     if request.plan is not None or request.convert:
@@ -56,6 +56,11 @@ def variants_of(
     if request.compare is not None:
         other = prepare.variant(prepare.OTHER, resolve(request.compare, options), settings, None, along)
         variants = [replace(variants[0], title=request.target or target.label), replace(other, title=request.compare)]
+    if len(schedules) > 1:
+        variants = [
+            replace(each, name=f"{each.name} {schedule}", title=f"{each.title}, {schedule}", schedule=schedule)
+            for each in variants for schedule in schedules
+        ]  # fmt: skip
     return seen, variants, settings, sizes
 
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -125,6 +126,7 @@ class _Schedule:
         self.optimizer, self.settings = optimizer, settings
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.theirs: Callable[[], None] | None = None
+        self.settings = settings = replace(settings, schedule=variant.schedule or settings.schedule)
         if settings.schedule == "own" and variant.target.scheduler is not None:
             self.theirs = stepper(variant.target.scheduler, optimizer)
 
@@ -144,12 +146,15 @@ def _alone(variant: SweepVariant, job: Training, settings: TrainingSettings, tic
     def run() -> TrainingOutcome:
         model, optimizer = _made(variant, job, settings)
         schedule, watch, pending = _Schedule(variant, optimizer, settings), Watch(), []
+        clip = _clip(variant, job, settings)
         for step, inputs in zip(range(settings.steps), _data(variant, job, settings), strict=False):
             schedule.before(step)
             loss = variant.task.loss(model(*inputs.args, **inputs.kwargs), inputs)
             pending.append(loss.detach())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
             schedule.after()
             tick()
@@ -173,6 +178,7 @@ def _together(
         schedules = [_Schedule(variant, optimizer, settings) for _, optimizer in made]
         ensemble = Ensemble([model for model, _ in made], [optimizer for _, optimizer in made])
         watches, alive, pending = [Watch() for _ in jobs], list(range(len(jobs))), []
+        clips = [_clip(variant, job, settings) for job in jobs]
         for step, inputs in zip(range(settings.steps), _data(variant, jobs[0], settings), strict=False):
             for place in alive:
                 schedules[place].before(step)
@@ -185,6 +191,7 @@ def _together(
             losses = ensemble.run(value)
             pending.append(losses.detach())
             ensemble.backward(losses)
+            _clip_each(ensemble, [clips[place] for place in alive])
             ensemble.step()
             for place in alive:
                 schedules[place].after()
@@ -205,6 +212,24 @@ def _together(
         ]
 
     return run()
+
+
+def _clip(variant: SweepVariant, job: Training, settings: TrainingSettings) -> float | None:
+    """The largest norm of a gradient: of the run, of what its plan was tuned to, or of all runs."""
+    tuned = dict(variant.plan.tuned) if variant.plan is not None else {}
+    return job.hp.get("clip", tuned.get("clip", settings.clip))
+
+
+def _clip_each(ensemble: Ensemble, clips: Sequence[float | None]) -> None:
+    """As `clip_grad_norm_` does it, member by member."""
+    if all(clip is None for clip in clips) or not ensemble.gradients:
+        return
+    gradients = list(ensemble.gradients.values())
+    norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+    most = norms.new_tensor([math.inf if clip is None else clip for clip in clips])
+    shares = (most / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(shares.to(gradient.dtype).view(-1, *(1,) * (gradient.dim() - 1)))
 
 
 def _held_out(variant: SweepVariant, model: nn.Module, job: Training, settings: TrainingSettings) -> float | None:

@@ -63,7 +63,8 @@ class Unit:
 class TrainingSettings:
     """How every run is trained. tail: the share of the last steps that the loss is averaged over.
 
-    held_out: whether data that are not trained on tell how good a run is, where there are some.
+    held_out: whether data that are not trained on tell how good a run is, where there are some. clip: the largest norm
+    of a gradient, None for any.
     """
 
     steps: int = 300
@@ -75,6 +76,7 @@ class TrainingSettings:
     device: str = "cpu"
     tail: float = 0.1
     held_out: bool = True
+    clip: float | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class SweepVariant:
 
     plan: how the target is converted, None for the target as it is. places: where forward multipliers go. along: how a
     target is seen along what is swept, its numbers of blocks in place of its widths; `target` is seen so, `source` not.
+    schedule: of its learning rate, where several are compared.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SweepVariant:
     places: Callable[[], Places] | None = None
     along: Callable[[Target], Target] = lambda target: target
     source: Target | None = None
+    schedule: str = ""
 
     def make(
         self,

@@ -78,6 +78,8 @@ def check_tune(request: TuneRequest) -> None:
     check_request(request.sweep)
     if request.sweep.seeds < FEWEST_SEEDS:
         raise UserError(f"--seeds {request.sweep.seeds}: the best of a search needs {FEWEST_SEEDS} or more to be told")
+    if "," in (request.sweep.schedule or ""):
+        raise UserError(f"--schedule {request.sweep.schedule}: a search has one schedule", "sweep compares several")
     if not request.grid and request.finalists > request.samples:
         raise UserError(f"--finalists {request.finalists} of {request.samples} samples")
     if not (request.longer == 1 or request.longer >= 1.5) or not math.isfinite(request.longer):

@@ -53,7 +53,7 @@ def with_tuned(
         UserError: the model has no module for one of the multipliers.
     """
     init = values.get("init", 1.0)
-    settings = {name: value for name, value in values.items() if KNOBS[name].where == "optimizer"}
+    settings = {name: value for name, value in values.items() if KNOBS[name].where in ("optimizer", "training")}
     forward = {name: value for name, value in values.items() if KNOBS[name].where == "forward"}
     hooks = [replace(hook, constant=1.0) for hook in plan.hooks if hook.exponent or hook.depth]
     where = places() if forward else None
