@@ -24,7 +24,7 @@ from muaudit.sweep.forward import find_places
 from muaudit.sweep.trainings import TrainingSettings
 from muaudit.sweep.variant import SweepVariant
 from muaudit.targets import Target, TargetOptions, resolve
-from muaudit.transfer.carry import carry
+from muaudit.transfer.carry import as_plan, carry
 from muaudit.tune.tuned_plan import with_tuned
 
 VALUES = {"lr": 0.01, "weight_decay": 0.2, "beta2": 0.95, "init": 2.0, "readout": 0.5, "embedding": 3.0,
@@ -164,3 +164,41 @@ def test_the_identity_of_a_sweep_tells_constants_apart(gpt: Target) -> None:
     plain, found, rate = make_plan(gpt, 64, 256), found_in(gpt, {"lr": 0.1, "init": 2.0}), found_in(gpt, {"lr": 0.2})
     assert identity(plain) != identity(found)
     assert identity(plain) == identity(rate)
+
+
+def test_a_transfer_is_a_plan_that_convert_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Batch and duration by the recipe's square roots (2512.22382): m_S = 400 / 8 = 50."""
+    fixture = str(Path("fixtures/mlp/sp.py").resolve())
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--from", "width=64,batch=0.5M,tokens=2.5B", "--to", "width=512,batch=4M,tokens=1T"]
+    given = ["--recipe", "complete-dp", "--set", "lr=3e-3,wd=0.1,beta2=0.95"]
+    assert exit_code("transfer", fixture, *sizes, *given, "--format", "plan", "--output", "carried.yaml") == 0
+    plan = load_plan("carried.yaml")
+    tuned = dict(plan.tuned)
+    assert (plan.base_width, plan.width) == (64, 512)
+    assert tuned == pytest.approx({"lr": 3e-3 / 50**0.5, "weight_decay": 0.1 / 50**0.5, "beta2": 1 - 0.05 / 50})
+    fresh = make_plan(resolve(fixture, TargetOptions()), 64, 512)
+    starts = [[each.start and each.start.rms for each in found.entries] for found in (plan, fresh)]
+    assert starts[0] == [own and pytest.approx(own, rel=0.01) for own in starts[1]]
+    capsys.readouterr()
+    assert exit_code("convert", fixture, "--plan", "carried.yaml", "--emit", "json", "--no-state-dict") == 0
+    assert "audited as converted: no errors" in capsys.readouterr().out
+    assert dict(load_plan("mup/plan.yaml").tuned) == tuned
+    (emitted,) = (path for path in Path("mup").iterdir() if path.suffix == ".json")
+    assert "512" in emitted.read_text()
+    assert exit_code("convert", fixture, "--plan", "carried.yaml", "--base-width", "32") == 2
+    assert "--plan and --base-width: a plan has its own" in capsys.readouterr().err
+    assert (
+        exit_code("transfer", fixture, "--from", "64", "--to", "512", "--set", "dropout=0.1", "--format", "plan") == 2
+    )
+    assert "a plan has no place for dropout" in capsys.readouterr().err
+
+
+def test_starts_of_a_plan_between_other_widths_are_those_there() -> None:
+    mlp = resolve("fixtures/mlp/sp.py", TargetOptions())
+    moved = as_plan(carry(make_plan(mlp, 64, 256), 128, 1024, {"lr": 0.1}))
+    starts = {each.pattern: each.start.rms for each in moved.entries if each.start is not None}
+    drawn = mlp.build({"width": 128}, 0).hidden[0].weight.detach().std().item()  # type: ignore[index, union-attr]
+    assert starts["hidden.*.weight"] == pytest.approx(drawn, rel=0.03)

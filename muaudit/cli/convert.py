@@ -51,6 +51,10 @@ def convert(
         int | None,
         typer.Option(metavar="N", min=1, help="The number of blocks that hyperparameters are tuned at."),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take this plan, of tune or of transfer --format plan, and make none."),
+    ] = None,
     depth: Annotated[
         str | None,
         typer.Option(metavar="[NAME=]N", help="The number of blocks to train at (default: the model's own)."),
@@ -151,20 +155,27 @@ def convert(
 
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
-    check_outputs([output], [target, state_dict, from_, optimizer_state])
+    check_outputs([output], [target, state_dict, from_, optimizer_state, plan])
     job = _job(
         Flags(
             target, probes or (), set_ or (), input_ or (), optimizer, profile=profile, seed=seed, config=config,
             isolated=isolated, bsh=bsh, init=init, no_init=no_init, optimizer_kind=optimizer_kind or (), axis="width",
         )
     )  # fmt: skip
-    if base_width is None and bsh is None and base_depth is None:
+    if plan is not None:
+        given = {"--base-width": base_width, "--width": width, "--base-depth": base_depth, "--depth": depth,
+                 "--bsh": bsh, "--zero-readout": zero_readout, "--zero-query": zero_query,
+                 "--formulation": formulation if formulation != "absorbed" else None}  # fmt: skip
+        for name, value in given.items():
+            if value:
+                raise UserError(f"--plan and {name}: a plan has its own", "give one of them")
+    elif base_width is None and bsh is None and base_depth is None:
         raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
     name, blocks = _blocks(depth, base_depth)
     if name:
         options = replace(job.options, depths={name: (), **job.options.depths})
         job = replace(job, options=options)
-    sizes = PlanSizes(base_width, width, base_depth, blocks)
+    sizes = PlanSizes(base_width, width, base_depth, blocks, plan)
     wanted = Wanted(
         out, job.seed, state_dict, no_state_dict, fresh, function_preserving, from_, optimizer_state,
         tuple(keep or ()), verify, emit_python, emit_bsh, for_,

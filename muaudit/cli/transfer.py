@@ -26,7 +26,7 @@ from muaudit.transfer.horizon import carry_over
 from muaudit.transfer.run_config import parse_names
 from muaudit.transfer.run_size import check_pair, parse_size
 
-FORMATS = ("table", "yaml", "json")
+FORMATS = ("table", "yaml", "json", "plan")
 
 
 @guarded
@@ -82,7 +82,9 @@ def transfer(
     input_: flag.Input = None,
     init: flag.Init = None,
     no_init: flag.NoInit = False,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="table, yaml or json.")] = "table",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="table, yaml, json or plan: what convert --plan takes.")
+    ] = "table",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of stdout.")] = None,
     timeout: flag.Timeout = None,
     debug: flag.Debug = False,

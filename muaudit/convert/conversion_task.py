@@ -22,6 +22,7 @@ from ..jobs.job import Job
 from ..page.html_document import whole_page
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
+from ..plan.file import load_plan
 from ..plan.plan_page import plan_section
 from ..plan.planned import planned
 from ..plan.scales import Hook
@@ -125,18 +126,25 @@ def conversion(
     Raises:
         UserError: the target cannot be planned for, or a checkpoint is damaged or another model's.
     """
-    width = sizes.width or _own_width(target, sizes.base_width is None)
-    depths = None if sizes.base_depth is None else (sizes.base_depth, sizes.depth or _own_depth(target))
-    plan = make_plan(
-        target, sizes.base_width, width, seed=wanted.seed, formulation=formulation, profile=profile, depths=depths,
-        zeros=wanted.zeros,
-    )  # fmt: skip
+    if sizes.plan is not None:
+        plan = load_plan(sizes.plan)
+        depths = (plan.base_depth, plan.depth) if plan.depth_name else None
+        base_width = None if plan.depth_name and plan.m == 1.0 else plan.base_width
+        profile = get_profile(plan.profile)
+    else:
+        base_width, width = sizes.base_width, sizes.width or _own_width(target, sizes.base_width is None)
+        depths = None if sizes.base_depth is None else (sizes.base_depth, sizes.depth or _own_depth(target))
+        plan = make_plan(
+            target, base_width, width, seed=wanted.seed, formulation=formulation, profile=profile, depths=depths,
+            zeros=wanted.zeros,
+        )  # fmt: skip
     full, why_not = whole(target, options, again)
     if full is not None and depths is not None and plan.depth != full.depths[0].default:
         full = at_depths(full, depths_at(full, plan.depth))
-    plan = with_model(plan, target, full)
+    if sizes.plan is None or plan.made_for is None or not plan.made_for.heads:
+        plan = with_model(plan, target, full)
     turned, after = planned(target, plan), []
-    if sizes.base_width is not None:
+    if base_width is not None:
         after.append(audit(turned, profile=profile, target_width=plan.width, seed=wanted.seed))
     if depths is not None:
         after.append(audit_over_depth(turned, profile=profile, seed=wanted.seed))

@@ -76,7 +76,7 @@ def _found(plan: Plan, name: str, otherwise: str) -> str:
 
 def _called(plan: Plan, groups: str, name: str, extra: Iterable[str], lr: str = "LR") -> str:
     own = plan.made_for.settings.get("weight_decay") if plan.made_for is not None and not plan.optimizers else None
-    own = dict(plan.tuned).get("weight_decay", own)
+    own = _found(plan, "weight_decay", "") or own
     decay = [] if _plain(name) and own is None else [f"weight_decay={'WD' if own is None else own}"]
     rate = _found(plan, "lr", lr) if lr == "LR" else lr
     return f"{groups}({', '.join(['model', *extra, f'lr={rate}', *decay])})"

@@ -10,7 +10,7 @@ from muaudit.transfer.run_size import RunSize
 
 @dataclass(frozen=True)
 class Asked:
-    """style: table, yaml or json; columns: the terminal's."""
+    """style: table, yaml, json or plan; columns: the terminal's."""
 
     start: RunSize
     to: RunSize

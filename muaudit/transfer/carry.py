@@ -21,6 +21,8 @@ from .horizon import Horizon, carry_over
 from .run_size import RunSize
 
 SCHEMA = "muaudit.transfer/1"
+HELD = (*SETTINGS[1:], "beta1", "beta2", "momentum", "clip")
+"""What a plan holds as tuned at its base."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def carry(
         }
         tuned = {name: common.get(f"{optimizer}.{name}", common.get(name)) for name in scales}
         values = {name: value * scales[name][0] for name, value in tuned.items() if value is not None}
-        found = ((each.pattern, stds.get(each.pattern, _std(plan, moved, each))) for each in entries)
+        found = ((each.pattern, stds.get(each.pattern, _std(moved, each))) for each in entries)
         known = {pattern: std for pattern, std in found if std is not None}
         groups.append(Group(optimizer, {entry.pattern: entry.roles for entry in entries}, scales, values, known))
     return Transfer(moved, given, tuple(groups), horizon, sized)
@@ -127,6 +129,7 @@ def carry(
 def _at_sizes(plan: Plan, start: RunSize, to: RunSize) -> Plan:
     """The plan between these sizes. Raises UserError for a depth that it does not go over."""
     width = (start.width or plan.base_width, to.width or start.width or plan.base_width)
+    plan = replace(plan, entries=tuple(_started_at(each, width[0] / plan.base_width) for each in plan.entries))
     if start.depth is None or to.depth is None or (start.depth == to.depth and not plan.depth_name):
         return replace(plan, base_width=width[0], width=width[1], depth=plan.base_depth)
     if not plan.depth_name:
@@ -137,13 +140,36 @@ def _at_sizes(plan: Plan, start: RunSize, to: RunSize) -> Plan:
     return replace(plan, base_width=width[0], width=width[1], base_depth=start.depth, depth=to.depth)
 
 
-def _std(plan: Plan, moved: Plan, entry: Entry) -> float | None:
+def _started_at(entry: Entry, ratio: float) -> Entry:
+    """The entry with its start at a base that is so many times as wide."""
+    if entry.start is None or entry.start.constant:
+        return entry
+    return replace(entry, start=replace(entry.start, rms=entry.start.rms * ratio**entry.start.exponent))
+
+
+def _std(moved: Plan, entry: Entry) -> float | None:
     """The rms to initialize with at the new size: the model's own one there, scaled; None where that is not known."""
     start = entry.start
     if start is None:
         return None
-    own = start.rms * (1.0 if start.constant else (moved.width / plan.base_width) ** start.exponent)
+    own = start.rms * (1.0 if start.constant else moved.m**start.exponent)
     return own * moved.scales_of(entry)[0]
+
+
+def as_plan(transfer: Transfer) -> Plan:
+    """The plan between the two sizes with the values as tuned at the first: what `convert --plan` and scripts take.
+
+    Raises:
+        UserError: no model grows, or a value was given that a plan has no place for.
+    """
+    if not transfer.sized:
+        raise UserError("neither width nor depth changes: there is nothing to plan for", "--format yaml has the values")
+    strange = [name for name in transfer.common if name not in HELD]
+    if strange:
+        raise UserError(
+            f"a plan has no place for {', '.join(strange)}", "leave it out; muaudit tune --plan finds others"
+        )
+    return replace(transfer.plan, tuned=tuple(transfer.common.items()))
 
 
 def as_data(transfer: Transfer) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..convert.planner import make_plan
 from ..parametrizations.recipes import RECIPES
+from ..plan.file import plan_text
 from ..plan.plan import Plan
 from ..plan.scales import Entry
 from ..report.render import to_text
@@ -13,7 +14,7 @@ from ..targets import TargetOptions, resolve
 from ..targets.probe import Target
 from . import transfer_lines
 from .asked import Asked
-from .carry import carry
+from .carry import as_plan, carry
 from .init_stds import init_stds
 from .run_size import RunSize
 
@@ -41,6 +42,8 @@ def text_of(plan: Plan, asked: Asked, measured: Callable[[Plan], Mapping[str, fl
     """The text of a transfer by a plan; measured: as for `carry`. Raises UserError."""
     sized = asked.start.width is not None or asked.start.depth is not None
     done = carry(plan, asked.start, asked.to, asked.given, asked.recipe, sized=sized, measured=measured)
+    if asked.style == "plan":
+        return plan_text(as_plan(done))
     if asked.style == "table":
         return to_text(transfer_lines.transfer_lines(done), asked.columns)
     return transfer_lines.to_yaml(done) if asked.style == "yaml" else transfer_lines.to_json(done)
