@@ -32,7 +32,7 @@ from muaudit.targets.usercode import seed_everything
 from muaudit.training import loop
 from muaudit.training import measure as measuring
 from muaudit.training.beforehand import sizes_at
-from muaudit.training.loop import Work, train
+from muaudit.training.loop import Work, look, train
 from muaudit.training.measure import measure
 from muaudit.training.run_settings import RunSettings
 
@@ -82,6 +82,7 @@ def overhead(args: argparse.Namespace) -> None:
     for width in args.widths:
         settings = RunSettings(steps=args.steps, seeds=1, device=args.device)
         work = Work(target, sizes_at(target, width), settings)
+        look(work, 0)  # once a check, and part of the whole below
         for text, last in (("the loop it contains", True), ("without its last forward pass", False)):
             compared(
                 f"{args.fixture} {width}: measured / {text}",

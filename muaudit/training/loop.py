@@ -179,9 +179,10 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
             del values, shares
             if step < steps:
                 trainee.backward(losses)
-                numbers.gradients(step, trainee.parameters, trainee.gradients)
+                gradients = trainee.gradients
+                numbers.gradients(step, trainee.parameters, gradients)
                 trainee.step()
-                numbers.updates(step, trainee.parameters, trainee.gradients)
+                numbers.updates(step, trainee.parameters, gradients)
     except KeyboardInterrupt:
         interrupted = True
     runs = _filed(numbers, count)

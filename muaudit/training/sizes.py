@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from .listener import Seen
+from .packed import Layout, Packer
 
 _CHUNK = 2**24  # entries whose differences an accelerator holds at once
 _BLOCK = 2**18  # entries that a processor handles at once
@@ -50,6 +51,8 @@ class Sizes:
         self._before: list[torch.Tensor] = []
         self._before_rows = range(0)
         self._scratch: torch.Tensor | None = None
+        self._packer = Packer()
+        self._then: tuple[Layout, list[int], torch.Tensor] | None = None  # what was packed, of which tensors
 
     @torch.no_grad()
     def activations(
@@ -90,6 +93,11 @@ class Sizes:
     ) -> None:
         """Before an update: the gradients' root mean squares; the parameters are kept for `updates`."""
         held = [parameters[name] for name in gradients]
+        if (layout := self._packer.layout(held)) is not None and self._packer.layout([*gradients.values()]) is layout:
+            rows = self._packed_norms(self._packer.pack([*gradients.values()], layout, "now"), layout)
+            self._before_rows = self._packed_norms(self._packer.pack(held, layout, "before"), layout)
+            self._gradient_cells(step, gradients, rows)
+            return
         if [tensor.shape for tensor in self._before] != [tensor.shape for tensor in held]:
             self._before = [torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) for tensor in held]
         rows = self._norms(list(gradients.values()))
@@ -99,6 +107,9 @@ class Sizes:
         else:
             torch._foreach_copy_(self._before, held)
             self._before_rows = self._norms(self._before)
+        self._gradient_cells(step, gradients, rows)
+
+    def _gradient_cells(self, step: int, gradients: Mapping[str, torch.Tensor], rows: range) -> None:
         for (name, gradient), row in zip(gradients.items(), rows, strict=True):
             scale = (gradient.numel() / len(gradient)) ** -0.5
             self._numbers.append(Cell("parameter", name, 0, step, row, scale))
@@ -107,7 +118,10 @@ class Sizes:
     def updates(self, step: int, parameters: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> None:
         """After it: the norm of the update relative to that of the parameter."""
         held = [parameters[name] for name in gradients]
-        if _on_cpu(held):
+        if (layout := self._packer.layout(held)) is not None and self._packer.layout([*gradients.values()]) is layout:
+            now = self._packer.pack(held, layout, "now")
+            changes = self._packed_norms(now.sub_(self._packer.buffer("before", now.dtype, *now.shape)), layout)
+        elif _on_cpu(held):
             pairs = zip(self._before, held, strict=True)
             changes = self._store(_written(torch.Tensor.sub_, before, now) for before, now in pairs)
         else:
@@ -122,7 +136,7 @@ class Sizes:
 
     def fetch(self) -> Iterator[tuple[Cell, list[float]]]:
         """Everything, in one transfer. What is relative to zero is nowhere to be found: NaN."""
-        self._first, self._before, self._scratch = {}, [], None
+        self._first, self._before, self._scratch, self._then = {}, [], None, None
         if not self._blocks:
             return
         rows = torch.cat([block.to(_promoted(self._blocks)) for block in self._blocks]).cpu().tolist()
@@ -157,9 +171,31 @@ class Sizes:
 
     def _sizes(self, values: Tensors, then: Tensors | None = None) -> list[tuple[int, int]]:
         """The rows of norm and absolute sum of every value, or of what it is more than `then`."""
+        layout = self._packer.layout(values)
+        if layout is not None and (then is None or self._packer.layout(then) is layout):
+            return self._packed(values, then, layout)
         found = self._one_by_one(values, then) if _on_cpu(values) else many_at_once(values, then)
         rows = self._store(row for pair in found for row in pair)
         return list(zip(rows[::2], rows[1::2], strict=True))
+
+    def _packed(self, values: Tensors, then: Tensors | None, layout: Layout) -> list[tuple[int, int]]:
+        """A processor's way with small ones: all together, in one buffer."""
+        flat, dtype = self._packer.pack(values, layout, "values"), _promoted([values[0]])
+        if then is not None:
+            if self._then is None or self._then[0] is not layout or self._then[1] != [*map(id, then)]:
+                self._then = layout, [*map(id, then)], self._packer.pack(then, layout, "then")
+            flat = flat.sub_(self._then[2])
+        norms = self._store_block(layout.norms(flat, dtype))
+        return list(zip(norms, self._store_block(layout.sums(flat.abs_(), dtype)), strict=True))
+
+    def _packed_norms(self, flat: torch.Tensor, layout: Layout) -> range:
+        return self._store_block(layout.norms(flat, _promoted([flat])))
+
+    def _store_block(self, block: torch.Tensor) -> range:
+        """Keep rows (R, K); their numbers."""
+        self._blocks.append(block)
+        self._rows += len(block)
+        return range(self._rows - len(block), self._rows)
 
     def _one_by_one(self, values: Tensors, then: Tensors | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """A processor's way: block by block, in one buffer that stays in its cache."""
