@@ -304,6 +304,17 @@ HOPELESS = Threshold(
     4.0, "a run is given up once its loss is so many times what it began with", "convention: far from any recovery"
 )
 
+LEAVES = Threshold(
+    30.0,
+    "by which factor an activation's size may exceed 1, or what it began with, before it has left its range",
+    "convention; a softmax of logits of size 30 is a maximum, to float32's precision; squared for gradients",
+)
+GREW = Threshold(
+    5.0, "by which factor it does where that begins", "convention: no size grows so much in a run that goes well"
+)
+MOST_LOST = Threshold(
+    0.5, "which share of a gradient's entries may vanish, or be smaller than eps", "convention: most of them then"
+)
 OTHER_INIT = Threshold(
     1.5,
     "by which factor hidden weights start smaller or larger at a base width than at the model's own, to be told",

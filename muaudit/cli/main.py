@@ -17,6 +17,7 @@ COMMANDS = {
     "convert": "Plan the conversion to µP, and convert checkpoints.",
     "transfer": "Print every hyperparameter at another width, depth, batch and duration.",
     "coord-check": "Train a few steps at several widths and measure.",
+    "diagnose": "Train until something goes wrong, and say what first.",
     "sweep": "Train every width with every learning rate.",
     "tune": "Search hyperparameters on a small model.",
     "report": "Write one HTML page: audit, conversion and measurement of one model.",

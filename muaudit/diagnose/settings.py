@@ -1,0 +1,34 @@
+"""What a diagnosis runs. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from muaudit.errors import UserError
+from muaudit.suggest import nearest
+from muaudit.training.run_settings import RunSettings, check_settings
+
+PRECISIONS = ("fp16", "bf16")
+
+
+@dataclass(frozen=True)
+class DiagnoseSettings:
+    """The run: steps, seed, device, dtype of the weights; and the precision that numbers are held against.
+
+    precision: "fp16" or "bf16" counts what would over- or underflow in it; "" counts nothing.
+    """
+
+    steps: int = 100
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "fp32"
+    precision: str = ""
+
+
+def check_diagnose(settings: DiagnoseSettings) -> DiagnoseSettings:
+    """The settings. Raises UserError where they do not fit."""
+    check_settings(RunSettings((), settings.steps, 1, settings.seed, settings.device, settings.dtype))
+    if settings.precision and settings.precision not in PRECISIONS:
+        unknown = f"unknown precision {settings.precision!r}"
+        raise UserError(unknown, nearest(settings.precision, PRECISIONS, "precisions"))
+    return settings

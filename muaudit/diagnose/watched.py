@@ -1,0 +1,181 @@
+"""A training run with all measured that can go wrong: activations, logits, gradients, updates, eps, precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..optimizers.several import parts
+from ..targets.probe import Inputs, Target
+from ..targets.schedulers import stepper
+from ..targets.usercode import seed_everything
+from ..thresholds import HOPELESS
+from ..training.listener import Listener
+from ..training.loop import moved
+from ..training.run_settings import DTYPES
+from .recorded import Kind, Quantity, Recorded
+from .settings import DiagnoseSettings
+
+LARGEST_SCALE = 2.0**16
+"""The loss scale that torch's GradScaler starts with."""
+_LOOK = 10  # losses whose mean says that a run is lost
+_Made = Callable[[], tuple[nn.Module, torch.optim.Optimizer]]
+
+
+def watched(
+    target: Target, sizes: Mapping[str, int], made: _Made, settings: DiagnoseSettings,
+    tick: Callable[[int], None] = lambda step: None,
+) -> Recorded:  # fmt: skip
+    """Train on the target's batch until the loss is lost or the steps end.
+
+    made: the model and its optimizer on the device. tick: told before every step.
+
+    Raises:
+        UserError: the user's code raised.
+    """
+    model, optimizer = made()
+    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
+    inputs = moved(target.inputs(sizes), device, dtype)
+    model.train()
+    step_rates = stepper(target.scheduler, optimizer) if target.scheduler is not None else lambda: None
+    taken = _Taken(model, optimizer, settings.precision)
+    diverged = None
+    for step in range(settings.steps + 1):
+        tick(step)
+        seed_everything(settings.seed + step)
+        loss = taken.forward(target, inputs)
+        if taken.lost:
+            diverged = step
+            break
+        if step == settings.steps:
+            break
+        for part in parts(optimizer):
+            part.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        taken.gradients()
+        optimizer.step()
+        taken.updates()
+        step_rates()
+    taken.close()
+    return Recorded(int(sizes[target.axes[0].name]), step, diverged, taken.quantities())
+
+
+class _Taken:
+    """The numbers of a run while it goes on."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.finfo = torch.finfo({"fp16": torch.float16, "bf16": torch.bfloat16}[precision]) if precision else None
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.listener = Listener(model)
+        self.series: dict[tuple[Kind, str], list[float]] = {}
+        self.modules: dict[tuple[Kind, str], str] = {}
+        self.first = True
+        self.before: dict[str, torch.Tensor] = {}
+
+    @property
+    def lost(self) -> bool:
+        """Whether the loss is not finite, or far above where it began."""
+        losses = self.series["loss", "loss"]
+        recent = losses[-_LOOK:]
+        if not math.isfinite(losses[-1]):
+            return True
+        return len(losses) > _LOOK and sum(recent) / len(recent) > HOPELESS * abs(losses[0])
+
+    def close(self) -> None:
+        self.listener.close()
+
+    def forward(self, target: Target, inputs: Inputs) -> torch.Tensor:
+        """One pass, whose activations are measured; the loss."""
+        self.listener.copy = self.first
+        with self.listener:
+            output = self.model(*inputs.args, **inputs.kwargs)
+        loss: torch.Tensor = target.loss(output, inputs)
+        self.listener.nodes, self.listener.logit_nodes = {}, []
+        self.first, self.listener.known.looked = False, True
+        values, shares = self.listener.values, self.listener.shares
+        sizes = _fetched(_rms(value) / shares[slot].double().sqrt().to(value.device) if slot in shares else _rms(value)
+                         for slot, value in enumerate(values))  # fmt: skip
+        over = self._over(values)
+        for each in self.listener.seen:
+            kind: Kind = "logits" if each.logits else "activation"
+            self._note(kind, each.name, each.module, sizes[each.slot])
+            if over:
+                self._note("overflow", each.name, each.module, over[each.slot])
+        values.clear()
+        self._note("loss", "loss", "", float(loss.detach()))
+        return loss
+
+    @torch.no_grad()
+    def gradients(self) -> None:
+        """Sizes of gradients, how many of their entries vanish, and how many are below Adam's eps."""
+        grads = {name: p.grad for name, p in self.parameters.items() if p.grad is not None and not p.grad.is_sparse}
+        for name, size in zip(grads, _fetched(map(_rms, grads.values())), strict=True):
+            self._note("gradient", name, _holder(name), size)
+        if self.finfo is not None and grads:
+            largest = max(_fetched(grad.abs().max() for grad in grads.values()))
+            scale = min(LARGEST_SCALE, self.finfo.max / largest) if largest else 1.0
+            least = self.finfo.smallest_normal * self.finfo.eps / scale  # the smallest number that is not zero
+            for name, share in zip(grads, _fetched(_below(grad, least) for grad in grads.values()), strict=True):
+                self._note("underflow", name, _holder(name), share)
+        eps = {
+            id(parameter): float(group["eps"]) for part in parts(self.optimizer) for group in part.param_groups
+            if isinstance(group.get("eps"), float) for parameter in group["params"]
+        }  # fmt: skip
+        known = {name: eps[id(self.parameters[name])] for name in grads if id(self.parameters[name]) in eps}
+        shares = _fetched(_below(grads[name], least) for name, least in known.items())
+        for name, share in zip(known, shares, strict=True):
+            self._note("eps", name, _holder(name), share)
+        self.before = {name: self.parameters[name].detach().clone() for name in grads}
+
+    @torch.no_grad()
+    def updates(self) -> None:
+        """Norms of updates over norms of what they update."""
+        changes = _fetched(_rms(self.parameters[name] - old) for name, old in self.before.items())
+        sizes = _fetched(map(_rms, self.before.values()))
+        for name, change, size in zip(self.before, changes, sizes, strict=True):
+            self._note("update", name, _holder(name), change / size if size else 0.0)
+
+    def quantities(self) -> tuple[Quantity, ...]:
+        """All series, in the order in which a step computes them: forwards, the loss, then the parameters."""
+        return tuple(Quantity(kind, name, self.modules[kind, name], tuple(values))
+                     for (kind, name), values in self.series.items())  # fmt: skip
+
+    def _over(self, values: Iterable[torch.Tensor]) -> list[float]:
+        if self.finfo is None:
+            return []
+        limit = self.finfo.max
+        return _fetched((value.detach().abs() > limit).double().mean() for value in values)
+
+    def _note(self, kind: Kind, name: str, module: str, value: float) -> None:
+        self.series.setdefault((kind, name), []).append(value)
+        self.modules.setdefault((kind, name), module)
+
+
+def _holder(parameter: str) -> str:
+    return parameter.rpartition(".")[0]
+
+
+def _rms(value: torch.Tensor) -> torch.Tensor:
+    """Root mean square, in double precision; complex entries by their absolute values."""
+    wide = value.detach().to(torch.complex128 if value.is_complex() else torch.float64)
+    norm: torch.Tensor = torch.linalg.vector_norm(wide)
+    return norm / max(1, value.numel()) ** 0.5
+
+
+def _below(gradient: torch.Tensor, least: float) -> torch.Tensor:
+    """The share of the entries that are not zero and smaller than this; 0 where all are zero."""
+    size = gradient.detach().abs()
+    there = size > 0
+    share: torch.Tensor = ((size < least) & there).double().sum() / there.double().sum().clamp(min=1.0)
+    return share
+
+
+def _fetched(numbers: Iterable[Any]) -> list[float]:
+    """Scalars on a device, fetched at once."""
+    found = [number.double().reshape(()) for number in numbers]
+    return torch.stack(found).tolist() if found else []
