@@ -138,6 +138,12 @@ def test_the_options_are_frozen() -> None:
             "--no-init", "--no-training", "--optimizer", "--optimizer-kind", "--out", "--profile", "--results",
             "--seeds", "--set", "--steps", "--sweep", "--timeout", "--width", "--widths",
         ],
+        "diagnose": [
+            "--debug", "--device", "--dtype", "--format", "--from", "--init", "--input", "--lr", "--no-init",
+            "--optimizer", "--optimizer-kind", "--output", "--precision", "--seed", "--set", "--steps", "--timeout",
+            "--to", "--width",
+        ],
+        "mcp": [],
         "transfer": [
             "--arg", "--audit", "--debug", "--format", "--from", "--init", "--input", "--names", "--no-init",
             "--optimizer", "--output", "--plan", "--recipe", "--set", "--timeout", "--to", "--width",
@@ -159,13 +165,13 @@ def test_the_options_are_frozen() -> None:
             "--seeds", "--set", "--spectral", "--steps", "--tensorboard", "--timeout", "--wandb", "--width", "--widths",
         ],
         "tune": [
-            "--at", "--batch-size", "--budget", "--data", "--debug", "--device", "--dtype", "--finalists", "--format",
-            "--hp", "--init", "--input", "--longer", "--lr", "--no-init", "--optimizer", "--output", "--plot",
-            "--results", "--samples", "--schedule", "--seed", "--seeds", "--set", "--steps", "--target-steps",
-            "--target-width", "--timeout", "--training-loss", "--warmup", "--width",
+            "--at", "--batch-size", "--budget", "--clip", "--data", "--debug", "--device", "--dtype", "--finalists",
+            "--format", "--grid", "--hp", "--init", "--input", "--longer", "--lr", "--no-init", "--optimizer",
+            "--output", "--plan", "--plot", "--results", "--samples", "--schedule", "--seed", "--seeds", "--set",
+            "--steps", "--target-steps", "--target-width", "--timeout", "--training-loss", "--warmup", "--width",
         ],
         "sweep": [
-            "--base-depth", "--base-width", "--batch-size", "--budget", "--columns", "--command", "--compare",
+            "--base-depth", "--base-width", "--batch-size", "--budget", "--clip", "--columns", "--command", "--compare",
             "--convert", "--curves", "--data", "--debug", "--depths", "--device", "--dtype", "--extend", "--format",
             "--hp", "--import", "--init", "--input", "--loss-file", "--loss-name", "--lost", "--lr", "--near",
             "--no-init", "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus",

@@ -163,8 +163,8 @@ def _holder(parameter: str) -> str:
 def _rms(value: torch.Tensor) -> torch.Tensor:
     """Root mean square, in double precision; complex entries by their absolute values."""
     wide = value.detach().to(torch.complex128 if value.is_complex() else torch.float64)
-    norm: torch.Tensor = torch.linalg.vector_norm(wide)
-    return norm / max(1, value.numel()) ** 0.5
+    size: torch.Tensor = torch.linalg.vector_norm(wide) / max(1, value.numel()) ** 0.5
+    return size
 
 
 def _below(gradient: torch.Tensor, least: float) -> torch.Tensor:
