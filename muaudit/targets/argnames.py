@@ -55,7 +55,8 @@ DEPTH = (
     "n_layer", "n_layers", "num_layers", "num_hidden_layers", "depth", "n_blocks", "num_blocks", "nlayers", "layers",
     "num_layer", "n_block", "blocks", "num_encoder_layers", "num_decoder_layers", "n_encoder_layers",
     "n_decoder_layers", "enc_layers", "dec_layers", "encoder_layers", "decoder_layers", "n_hidden_layers",
-    "n_res_blocks", "num_res_blocks", "nblocks", "nblock", "N", "elayers", "dlayers",
+    "n_res_blocks", "num_res_blocks", "nblocks", "nblock", "N", "elayers", "dlayers", "num_blocks_per_stage",
+    "blocks_per_stage",
 )  # fmt: skip
 VOCAB = (
     "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size",

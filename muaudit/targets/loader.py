@@ -18,7 +18,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets import scripts
-from muaudit.targets.devices import same_device
+from muaudit.targets.devices import on_the_cpu, same_device
 from muaudit.targets.source import read_source
 from muaudit.targets.usercode import describe, quiet, where
 from muaudit.targets.userfiles import claim
@@ -102,8 +102,17 @@ def load_file(path: Path) -> ModuleType:
     finder = _make_importable(root, path.parent)
     if "." in dotted:
         _forget_copy(dotted.partition(".")[0], root)
-    with _importing(path.name, path):
-        return _import_dotted(dotted, path) if "." in dotted else _execute(path, source, finder)
+
+    def load() -> ModuleType:
+        with _importing(path.name, path):
+            return _import_dotted(dotted, path) if "." in dotted else _execute(path, source, finder)
+
+    try:
+        return load()
+    except UserError as error:
+        if not on_the_cpu(error.message):
+            raise
+        return load()
 
 
 def load_module(dotted: str) -> ModuleType:

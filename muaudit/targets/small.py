@@ -35,11 +35,11 @@ _LIMITS = ((argnames.DEPTH, _KEPT_DEPTH, _DEPTH), (argnames.VOCAB, 1024, 512), (
 
 def plan_fixed(
     knobs: Mapping[str, Leaf], options: TargetOptions, shrink: bool, images: bool = False,
-    growing: Collection[str] = (),
+    growing: Collection[str] = (), little: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
     """Values for the arguments that do not grow, and notes. images: large images are made smaller, too.
 
-    growing: those that do, so that what is seen of them elsewhere does not count.
+    growing: those that do, so that what is seen of them elsewhere does not count. little: depths are cut to the least.
 
     Raises UserError for what cannot be guessed.
     """
@@ -68,7 +68,7 @@ def plan_fixed(
             dropped.append(name)
         elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
             fixed[name] = side
-        elif shrink and (small := _accepted(short, _limited(short, leaf.value), leaf)) is not None:
+        elif shrink and (small := _accepted(short, _limited(short, leaf.value, little), leaf)) is not None:
             fixed[name] = small
     return fixed, _notes(guessed, dropped, seen)
 
@@ -162,12 +162,13 @@ def _guess(name: str) -> Any:
     return None if argnames.rank(name, widths) is not None else argnames.guess(name)
 
 
-def _limited(name: str, value: Any) -> Any:
+def _limited(name: str, value: Any, little: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return _shallower(name, value)
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     for table, largest, small in _LIMITS:
+        largest = small if little and table is argnames.DEPTH else largest
         if argnames.rank(name, table) is not None and value > largest:
             return small
     return None

@@ -151,6 +151,9 @@ def plans(
                 continue  # it cannot be built like this
             less = legal if size > _LARGE else []
             small = [probes for probes in less if not large.than(_LARGE, plan(probes))]
+            if less and not small and shrink:
+                fixed = plan_fixed(knobs, options, True, fixed is ways[0], growing, little=True)
+                small = [probes for probes in less if not large.than(_LARGE, plan(probes))]
             less = [*small, *(probes for probes in less[::-1] if probes not in small)]
         if less:
             usual = [probes for probes in usual if not large.than(_VAST, plan(probes))] or usual[:1]
