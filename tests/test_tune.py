@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,3 +124,46 @@ def test_a_search_from_end_to_end_and_resumed(
     report = json.loads(capsys.readouterr().out)
     assert len(report["samples"]) == 5
     assert report["finalists"][0]["above"] == 0
+
+
+SCRIPT = """
+import argparse, math
+from pathlib import Path
+
+p = argparse.ArgumentParser()
+for name, kind in (("width", int), ("lr", float), ("seed", int), ("steps", int), ("wd", float)):
+    p.add_argument(f"--{name}", type=kind)
+a = p.parse_args()
+with Path("runs.txt").open("a") as log:
+    log.write(f"{a.steps}\\n")
+print("loss:", (math.log2(a.lr) + 6) ** 2 + a.wd + 0.01 * a.seed / a.steps)
+"""
+
+
+def test_a_script_is_searched_by_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    command = "train.py --width {width} --lr {lr} --seed {seed} --steps {steps} --wd {weight_decay}"
+    command = f"{sys.executable} {command}"
+    flags = "--lr", "2^-7,2^-6,2^-5", "--hp", "weight_decay=0,0.5", "--grid", "--steps", "10", "--finalists", "2"
+    assert run("--command", command, "--at", "64", *flags, "--format", "json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["samples"]) == 6
+    assert [each["values"] for each in report["finalists"]] == [
+        {"lr": 2**-6, "weight_decay": 0.0}, {"lr": 2**-6, "weight_decay": 0.5}
+    ]  # fmt: skip
+    steps = (tmp_path / "runs.txt").read_text().split()
+    assert (steps.count("10"), steps.count("20")) == (6 + 2 * 3, 2 * 3)
+    assert run("--command", command, "--at", "64", *flags) == 0  # nothing is run twice
+    assert (tmp_path / "runs.txt").read_text().split() == steps
+    capsys.readouterr()
+    for wrong, words in (
+        (("--command", command.replace("{steps}", "5"), "--at", "64"), "--command has no {steps}"),
+        (("--command", command), "--command needs --at"),
+        (("--command", command, "--at", "64", "--data", "text"), "--command and --data"),
+        (("--loss-file", "x.csv"), "--loss-file and --loss-name are for runs of a script"),
+    ):
+        assert run(*wrong, *flags) == 2
+        assert words in capsys.readouterr().err

@@ -61,6 +61,20 @@ def tune(
     grid: Annotated[
         bool, typer.Option("--grid", help="All combinations of the listed values in place of samples.")
     ] = False,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Search by this command in place of a target: 'python train.py --width {width} --lr {lr} --seed "
+            "{seed} --steps {steps}', with a placeholder for every --hp.",
+        ),
+    ] = None,
+    loss_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where --command leaves its loss: a CSV or JSON file.")
+    ] = None,
+    loss_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the loss is called there (default: loss, val_loss, ...).")
+    ] = None,
     data: flag.Data = None,
     batch_size: flag.BatchSize = 16,
     schedule: flag.Schedule = None,
@@ -92,7 +106,7 @@ def tune(
         batch_size=batch_size, schedule=schedule, warmup=warmup, training_loss=training_loss, clip=clip,
         optimizer=optimizer, results=results, budget=budget,
         device=device, dtype=dtype, width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
-        init=init, no_init=no_init,
+        init=init, no_init=no_init, command=command, loss_file=loss_file, loss_name=loss_name,
     )  # fmt: skip
     request = TuneRequest(shared, at, samples, finalists, longer, target_width, target_steps, plan, grid)
     check_tune(request)
@@ -112,7 +126,7 @@ def _run(
     from muaudit.tune.tune_lines import to_json, tune_lines
     from muaudit.tune.tune_task import Tuned
 
-    named = request.sweep.target or "the model here"
+    named = request.sweep.command or request.sweep.target or "the model here"
     task = Task(named, "muaudit.tune.tune_task:tuned", (request,), PRELOAD, silent=not debug)
     with run_bar() as progress:
         data = run_task(task, patience=patience(timeout), progress=progress, forward_interrupt=True)

@@ -37,15 +37,18 @@ class Script:
     loss_file: str | None = None
     loss_name: str | None = None
 
-    def check(self, hps: Iterable[str], seeds: int) -> None:
-        """Raise UserError for placeholders that are not known, or are needed and missing."""
-        known = [*NEEDED, "seed", *hps]
+    def check(self, hps: Iterable[str], seeds: int, searched: bool = False) -> None:
+        """Raise UserError for placeholders that are not known, or are needed and missing.
+
+        searched: whether each run has a value of every hyperparameter, and {steps} may say how many updates it takes.
+        """
+        known = [*NEEDED, "seed", *hps, *(["steps"] if searched else [])]
         there = placeholders(self.command, "--command")
         for name in (*there, *placeholders(self.loss_file or "", "--loss-file")):
             if name not in known:
                 raise UserError(f"--command: unknown placeholder {{{name}}}", nearest(name, known, "placeholders"))
         needed = [*NEEDED, *(["seed"] if seeds > 1 else []), *hps]
-        if bare := [name for name in hps if name in there and not there[name]]:
+        if bare := [name for name in hps if name in there and not there[name] and not searched]:
             raise UserError(f"--command: {{{bare[0]}}} needs a value for the runs that do not vary it",
                             f"for example {{{bare[0]}:0.1}}")  # fmt: skip
         if missing := [name for name in needed if name not in there]:
@@ -55,6 +58,14 @@ class Script:
             shlex.split(self.command)
         except ValueError as error:
             raise UserError(f"--command {self.command!r}: {error}") from None
+
+    def of_steps(self, steps: int) -> Script:
+        """The same for runs of so many updates."""
+        filled = (
+            None if text is None else text.replace("{steps}", str(steps)) for text in (self.command, self.loss_file)
+        )
+        command, loss_file = filled
+        return Script(command or "", loss_file, self.loss_name)
 
     def words(self, job: Training) -> list[str]:
         """What is executed for one run; values never change how the words are cut."""

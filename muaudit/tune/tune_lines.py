@@ -80,6 +80,8 @@ def _next(tuned: Tuned, best: Finalist) -> str:
             f"muaudit sweep --plan {tuned.plan} shows whether it transfers, muaudit transfer --plan {tuned.plan} "
             f"--from {tuned.width} --to N prints it at another width"
         )
+    if tuned.script:
+        return "muaudit sweep --command ... shows whether the learning rate transfers, once the script follows a plan"
     lr = dict(best.sample)["lr"]
     given = ",".join(f"{_SET.get(name, name)}={value:.3g}" for name, value in best.sample)
     return (

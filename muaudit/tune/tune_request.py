@@ -6,13 +6,14 @@ import itertools
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from muaudit.errors import UserError
 from muaudit.sweep.budget import parse_budget
 from muaudit.sweep.knobs import KNOBS, parse_hps
 from muaudit.sweep.ranges import parse_values
+from muaudit.sweep.script_command import Script
 from muaudit.sweep.sweep_request import SweepRequest, check_request
 from muaudit.thresholds import FEWEST_SEEDS
 
@@ -75,7 +76,11 @@ class TuneRequest:
 
 def check_tune(request: TuneRequest) -> None:
     """Raise UserError for whatever can be seen to be wrong without a model."""
-    check_request(request.sweep)
+    check_request(replace(request.sweep, command=None, loss_file=None, loss_name=None))
+    if request.sweep.command is not None:
+        _check_command(request)
+    elif request.sweep.loss_file or request.sweep.loss_name:
+        raise UserError("--loss-file and --loss-name are for runs of a script", "give --command too")
     if request.sweep.seeds < FEWEST_SEEDS:
         raise UserError(f"--seeds {request.sweep.seeds}: the best of a search needs {FEWEST_SEEDS} or more to be told")
     if "," in (request.sweep.schedule or ""):
@@ -90,6 +95,26 @@ def check_tune(request: TuneRequest) -> None:
         raise UserError("--target-width and --target-steps say together what the search is to be held against")
     if request.sweep.budget is not None and parse_budget(request.sweep.budget).unit == "FLOPs":
         raise UserError("tune counts no FLOPs", "give --budget as a time")
+
+
+def _check_command(request: TuneRequest) -> None:
+    """What a script leaves no room for, and what it needs."""
+    shared = request.sweep
+    ours = {"a target": shared.target, "--plan": request.plan, "--data": shared.data, "--schedule": shared.schedule,
+            "--optimizer": shared.optimizer, "--set": shared.set, "--input": shared.input, "--init": shared.init,
+            "--no-init": shared.no_init, "--width": shared.width, "--training-loss": shared.training_loss,
+            "--clip": shared.clip, "--target-width": request.target_width}  # fmt: skip
+    for flag, given in ours.items():
+        if given:
+            raise UserError(f"--command and {flag}: the script is trained as it is", "give one of them")
+    for flag, needed in (("--at", request.at), ("--lr", shared.lr)):
+        if needed is None:
+            raise UserError(f"--command needs {flag}", "for example --at 64 --lr 1e-4..1e-1")
+    script = Script(shared.command or "", shared.loss_file, shared.loss_name)
+    script.check([name for name in request.space(()) if name != "lr"], shared.seeds, searched=True)
+    if request.longer != 1 and "{steps}" not in script.command:
+        raise UserError("--command has no {steps}, and the finalists are to be run longer",
+                        "put it into the command, or give --longer 1")  # fmt: skip
 
 
 def default_results(digest: str) -> Path:

@@ -19,11 +19,13 @@ from ..sweep.ensemble_size import automatic
 from ..sweep.local_runs import LocalRuns
 from ..sweep.out_of_time import OutOfTime
 from ..sweep.results_file import Results
+from ..sweep.script_command import Script, ScriptRuns
 from ..sweep.sweep_request import PLANNED
 from ..sweep.sweep_words import duration
 from ..sweep.swept import variants_of
 from ..sweep.trainings import Training, TrainingSettings, units
 from ..sweep.variant import SweepVariant
+from ..sweep.whole_sweep import Runs
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from ..training.beforehand import check_device
@@ -49,6 +51,7 @@ class Tuned:
     notices: tuple[str, ...] = ()
     interrupted: bool = False
     plan: str = ""
+    script: bool = False
 
 
 def tuned(request: TuneRequest) -> Any:
@@ -65,13 +68,18 @@ def carry_out(
     announce: Callable[[str], None] = lambda text: None,
 ) -> Tuned:
     """Search, or go on with a search. Raises UserError."""
-    check_device(request.sweep.device)
-    target, variants, settings, _ = variants_of(request.sweep)
-    width = request.at or target.axes[0].probes[0]
-    space = request.space(prepare.default_rates(target))
-    samples = request.drawn(space)
-    variants[0].make(width, dict(samples[0]), 0)  # what cannot be is said before the first run
-    search = _Search(request, target, variants[0], settings, width, samples, progress)
+    if request.sweep.command is not None:
+        space = request.space(())
+        settings = TrainingSettings(steps=request.sweep.steps)
+        search = _Search(request, None, None, settings, request.at or 0, request.drawn(space), progress)
+    else:
+        check_device(request.sweep.device)
+        target, variants, settings, _ = variants_of(request.sweep)
+        width = request.at or target.axes[0].probes[0]
+        space = request.space(prepare.default_rates(target))
+        samples = request.drawn(space)
+        variants[0].make(width, dict(samples[0]), 0)  # what cannot be is said before the first run
+        search = _Search(request, target, variants[0], settings, width, samples, progress)
     try:
         search.run(announce)
     except KeyboardInterrupt:
@@ -87,9 +95,11 @@ def carry_out(
 
 @dataclass
 class _Search:
+    """target, variant: None where a script makes the runs."""
+
     request: TuneRequest
-    target: Target
-    variant: SweepVariant
+    target: Target | None
+    variant: SweepVariant | None
     settings: TrainingSettings
     width: int
     samples: list[Sample]
@@ -101,9 +111,15 @@ class _Search:
     interrupted: bool = False
 
     def __post_init__(self) -> None:
-        named = [replace(self.variant, name=SHORT)]
-        options = {"set": sorted(self.request.sweep.set), "input": sorted(self.request.sweep.input)}
-        identity = prepare.identity(named, self.settings, options) | {"longer": self.request.longer}
+        if self.variant is None:
+            shared = self.request.sweep
+            identity: dict[str, Any] = {"command": shared.command, "loss_file": shared.loss_file,
+                                        "loss_name": shared.loss_name, "steps": shared.steps}  # fmt: skip
+        else:
+            named = [replace(self.variant, name=SHORT)]
+            options = {"set": sorted(self.request.sweep.set), "input": sorted(self.request.sweep.input)}
+            identity = prepare.identity(named, self.settings, options)
+        identity |= {"longer": self.request.longer}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         self.results = Results(self.request.sweep.results or default_results(digest), identity)
         budget = self.request.sweep.budget
@@ -122,7 +138,8 @@ class _Search:
     @property
     def count(self) -> int:
         horizons = 2 if self.longer_steps else 1
-        return len(self.samples) + self.request.finalists * self.request.sweep.seeds * horizons
+        finalists = len(self.chosen) or min(self.request.finalists, len(self.samples))
+        return len(self.samples) + finalists * self.request.sweep.seeds * horizons
 
     @property
     def done(self) -> int:
@@ -146,14 +163,18 @@ class _Search:
             longer = self._runs(LONG, replace(self.settings, steps=self.longer_steps))
             self._train(longer, [job(LONG, self.width, seed, each) for seed in self.seeds for each in self.chosen])
 
-    def _runs(self, name: str, settings: TrainingSettings) -> LocalRuns:
+    def _runs(self, name: str, settings: TrainingSettings) -> Runs:
+        if self.variant is None:
+            shared = self.request.sweep
+            script = Script(shared.command or "", shared.loss_file, shared.loss_name).of_steps(settings.steps)
+            return ScriptRuns(script, self.clock, self._tick)
         variant = replace(self.variant, name=name)
         device = self.request.sweep.device
         together = self.request.sweep.together
         members = (lambda each, width: together) if together else (lambda each, width: automatic(each, width, device))
         return LocalRuns([variant], settings, self.clock, members, self._tick, self._note)
 
-    def _planned(self, runs: LocalRuns, jobs: Sequence[Training]) -> str:
+    def _planned(self, runs: Runs, jobs: Sequence[Training]) -> str:
         missing = self.results.missing(jobs)
         if missing:
             unit = units(missing, runs.together(SHORT, self.width))[0]
@@ -168,7 +189,7 @@ class _Search:
             + (f", and with {self.longer_steps} steps" if self.longer_steps else "") + about
         )  # fmt: skip
 
-    def _train(self, runs: LocalRuns, jobs: Sequence[Training]) -> None:
+    def _train(self, runs: Runs, jobs: Sequence[Training]) -> None:
         missing = self.results.missing(jobs)
         name = jobs[0].variant
         waiting = units(missing, runs.together(name, self.width)) if missing else []
@@ -191,7 +212,7 @@ class _Search:
     def write(self) -> str:
         """Put the best into the plan that was asked for, where the search came to its end; returns that file."""
         path, best = self.request.plan, next(iter(self.ranking.finalists), None)
-        if path is None or best is None:
+        if path is None or best is None or self.target is None:
             return ""
         if self.done < self.count:
             self.notices.append(f"{path} was not written: the search has not come to its end")
@@ -207,19 +228,23 @@ class _Search:
 
     def tuned(self, searched: Sequence[str], plan: str) -> Tuned:
         """As plain data. plan: the file that the best was written into."""
-        setup = (
-            f"width {self.width}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps; "
-            f"{self.target.optimizer_name}; {self.variant.task.describe}"
-        )
+        setup = f"width {self.width}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps"
+        describe = self.request.sweep.command or ""
+        if self.target is not None and self.variant is not None:
+            describe, setup = (
+                self.target.describe,
+                f"{setup}; {self.target.optimizer_name}; {self.variant.task.describe}",
+            )
         return Tuned(
-            self.target.describe, setup, self.width, self.settings.steps, self.longer_steps, self.ranking,
+            describe, setup, self.width, self.settings.steps, self.longer_steps, self.ranking,
             str(self.results.path), self._share(), tuple(self.notices), self.interrupted, plan,
+            self.variant is None,
         )  # fmt: skip
 
     def _share(self) -> float | None:
         """Of the target's training, by parameters times steps: batches of equal size, a model no deeper."""
         width, steps = self.request.target_width, self.request.target_steps
-        if width is None or steps is None:
+        if width is None or steps is None or self.target is None:
             return None
         small, large = (_parameters(self.target, each) for each in (self.width, width))
         spent = sum(outcome.steps for outcome in self.results.done.values())
