@@ -248,6 +248,45 @@ def lightning(make: Callable[[Any], Any], folder: Path) -> Seen:
     return lit.run.seen
 
 
+def deepspeed(make: Callable[[Any], Any], folder: Path) -> Seen:
+    """Its engine on the CPU, which steps the scheduler itself; CI does not install it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"DS_ACCELERATOR": "cpu", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+            patch.setenv(name, value)
+        pytest.importorskip("deepspeed", reason="pip install --no-deps deepspeed, and what it imports")
+        import deepspeed as library
+
+        # what it keeps of an earlier run's processes
+        patch.setattr(library.comm.comm, "cdb", None)
+        patch.setattr(library.utils.groups, "_WORLD_GROUP", None)
+        with process_group(folder):
+            model = fresh()
+            optimizer = adamw(model)
+            engine, built, _, scheduler = library.initialize(
+                model=model, optimizer=optimizer, lr_scheduler=make(optimizer), dist_init_required=False,
+                config={"train_micro_batch_size_per_gpu": 8, "zero_allow_untested_optimizer": True},
+            )  # fmt: skip
+            run = Run(model)
+            run.verify(built, scheduler)
+            for _ in range(STEPS):
+                engine.backward(engine(X, LABELS)["loss"])
+                engine.step()
+            return run.seen
+
+
+def of_deepspeed(name: str, **settings: Any) -> Callable[[Any], Any]:
+    def make(optimizer: Any) -> Any:
+        schedules = pytest.importorskip("deepspeed.runtime.lr_schedules")
+        return getattr(schedules, name)(optimizer, **settings)
+
+    return make
+
+
+KEEP["deepspeed's WarmupLR"] = of_deepspeed("WarmupLR", warmup_num_steps=10)
+KEEP["deepspeed's WarmupCosineLR"] = of_deepspeed("WarmupCosineLR", total_num_steps=200, warmup_num_steps=10)
+UNDO["deepspeed's WarmupDecayLR"] = of_deepspeed("WarmupDecayLR", total_num_steps=STEPS)
+
+
 def trainer(make: Callable[[Any], Any], folder: Path) -> Seen:
     pytest.importorskip("accelerate")
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -269,7 +308,7 @@ def trainer(make: Callable[[Any], Any], folder: Path) -> Seen:
     return run.seen
 
 
-WAYS = [plain, compiled, ddp, fsdp2, accelerate, lightning, trainer]
+WAYS = [plain, compiled, ddp, fsdp2, accelerate, lightning, deepspeed, trainer]
 NEEDS_A_METRIC = {"plateau", "plateau, min_lr"}
 
 
@@ -278,11 +317,13 @@ NEEDS_A_METRIC = {"plateau", "plateau, min_lr"}
 def test_what_verify_lets_through_trains_by_the_plan(way: Any, name: str, tmp_path: Path) -> None:
     if name in NEEDS_A_METRIC and way not in (plain, compiled, ddp, fsdp2):
         pytest.skip("its trainer steps it with a metric, once an epoch")
+    if name.startswith("deepspeed") and way not in (plain, deepspeed):
+        pytest.skip("Lightning takes torch's schedulers alone, and one of each is enough")
     seen = way(KEEP[name], tmp_path)
     assert set(seen) == set(NOTED)
     for settings in seen.values():
         rate, _, _ = settings["stem.weight"]
-        assert rate > 0 or name.startswith("transformers")  # whose warm-up begins at 0
+        assert rate > 0 or name.startswith(("transformers", "deepspeed"))  # whose warm-up begins at 0
         for parameter, (lr, decay, eps) in SCALES.items():
             assert settings[parameter] == pytest.approx((rate * lr, DECAY * decay, 1e-8 * eps), rel=1e-6)
 
@@ -290,7 +331,7 @@ def test_what_verify_lets_through_trains_by_the_plan(way: Any, name: str, tmp_pa
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("name", UNDO)
 def test_what_undoes_the_plan_is_refused_before_the_first_step(way: Any, name: str, tmp_path: Path) -> None:
-    if way is lightning and name == "deepspeed warm-up":
+    if way is lightning and name.startswith("deepspeed"):
         pytest.skip("Lightning takes torch's schedulers alone")
     if name in NEEDS_A_METRIC and way is lightning:
         pytest.skip("Lightning steps it with a metric")
