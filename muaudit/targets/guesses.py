@@ -42,6 +42,7 @@ _LOOKED_BACK = (
     "window_size",
     "window",
 )
+_STEPS = ("horizon", "pred_horizon", "n_steps", "num_steps", "n_obs_steps")
 _FRAMES = ("frames", "num_frames", "n_frames")
 _SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actions": ("act",), "obs": ("state",),
           "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
@@ -336,6 +337,9 @@ def _images(hints: Hints, key: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...
 def _flat_inputs(path: str, features: int, hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     yield (path, "rows"), InputSpec("float32", (2 * ROWS, features))
     yield (path, "sequence"), InputSpec("float32", (ROWS, hints.length, features))
+    steps = hints.size(_STEPS)
+    if steps:
+        yield (path, "steps"), InputSpec("float32", (ROWS, steps, features))
     yield from _images(hints, (path, "known"))
     yield (path, "grid"), InputSpec("float32", (ROWS, 16, 16, features))
     joined = sum(_sizes_of_inputs(hints))

@@ -101,6 +101,9 @@ def _find(knobs: Mapping[str, Leaf], options: TargetOptions) -> _Found:
 
     def value(name: str, otherwise: int) -> Any:
         found = options.set.get(name, knobs[name].value)
+        seen = knobs[name].example
+        if found is MISSING and seen is not None and isinstance(seen.value, (list, tuple)):
+            return seen.value  # one for every stage
         return otherwise if found is MISSING else found
 
     kv = tuple(name for name in named(argnames.KV_HEADS) if isinstance(value(name, 2), int) and value(name, 2) > 0)
