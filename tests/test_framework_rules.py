@@ -207,18 +207,39 @@ def test_names_inside_of_wrappers_are_found_by_torchtitan() -> None:
     assert len(titan(text, [f"_orig_mod.{name}" for name in wrapped])) == len(wrapped)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_planted_mistakes_are_found(name: str) -> None:
-    plan, listed = subject("gpt")[0], names("gpt")
-    renamed = [each.replace("mlp.c_fc", "mlp.fc") for each in listed]
-    with pytest.raises(UserError, match=r"mlp\.fc\.weight is matched by no rule"):
-        emitted(plan, name, renamed)
-    without = [each for each in listed if "wpe" not in each]
-    with pytest.raises(UserError, match=r"wpe.* matches nothing"):
-        emitted(plan, name, without)
-    twice = replace(plan, entries=(*plan.entries, replace(plan.entries[-1], pattern="transformer.ln_f.*")))
-    with pytest.raises(UserError, match="these rules do not say what the plan does"):
-        emitted(twice, name, listed)
+def test_planted_mistakes_are_found(name: str, family: str) -> None:
+    """A layer with another name, a rule that matches nothing, and one more for what has its own."""
+    plan, listed = subject(family)[0], names(family)
+    last = listed[-1]
+    with pytest.raises(UserError, match=rf"other_{re.escape(last)} is matched by no rule"):
+        emitted(plan, name, [*listed[:-1], f"other_{last}"])
+    alone = next(entry.pattern for entry in plan.entries if "*" not in entry.pattern)
+    with pytest.raises(UserError, match="matches nothing"):
+        emitted(plan, name, [each for each in listed if each != alone])
+    twice = replace(plan.entries[-1], pattern=f"{alone.rpartition('.')[0]}.*", lr=plan.entries[-1].lr - 1)
+    again = replace(twice, pattern=re.sub(r"\.\d+\.", ".*.", alone))
+    for more in (twice, again):
+        with pytest.raises(UserError, match="these rules do not say what the plan does"):
+            emitted(replace(plan, entries=(*plan.entries, more)), name, listed)
+
+
+def staged(listed: Sequence[str]) -> list[str]:
+    """The names on a pipeline stage that begins with the second block, and counts its blocks from 0."""
+    later = [name for name in listed if (found := re.search(r"\.(\d+)\.", name)) and int(found[1]) >= 1]
+    return [re.sub(r"\.(\d+)\.", lambda found: f".{int(found[1]) - 1}.", name, count=1) for name in later]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pipeline_stage_is_matched_with_its_own_numbers(family: str) -> None:
+    stage = staged(names(family))
+    assert len(stage) >= 3
+    text = only(emitted(subject(family)[0], "megatron", names(family)))
+    found = megatron(text, stage)
+    assert {name: found[name][0] for name in stage} == {
+        name: pytest.approx(expected(family)[name][0], rel=1e-9) for name in stage
+    }
 
 
 def test_a_glob_that_takes_more_than_its_own_is_found() -> None:

@@ -45,18 +45,18 @@ def check_framework(name: str) -> None:
 def check_rules(plan: Plan, framework: Framework, rules: Sequence[FrameworkRule], names: Sequence[str]) -> None:
     """Raise UserError unless every rule matches, and every name is matched by the rule that the plan means."""
     wrong: list[str] = []
-    used: set[str] = set()
+    used: set[int] = set()
     for name in names:
         entry = plan.entry([name])
         found = [rule for rule in rules if framework.matches(rule.pattern, name)]
-        used |= {rule.pattern for rule in (found[:1] if framework.first else found)}
+        used |= {id(rule) for rule in (found[:1] if framework.first else found)}
         if entry is None or not found:
             wrong.append(f"{name} is matched by no rule")
         elif len(found) > 1 and not framework.first:
             wrong.append(f"{name} is matched by {' and by '.join(rule.pattern for rule in found)}")
         elif found[0].scales != rule_of(plan, entry, "").scales:
             wrong.append(f"{name} is matched by {found[0].pattern} before its own rule")
-    wrong += [f"{rule.pattern} matches nothing" for rule in rules if rule.pattern not in used]
+    wrong += [f"{rule.pattern} matches nothing" for rule in rules if id(rule) not in used]
     wrong += framework.wrong(rules, names)
     if wrong:
         shown = "\n".join(f"  {row}" for row in wrong[:8]) + (
