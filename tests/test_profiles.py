@@ -46,6 +46,13 @@ def test_the_target_of_weight_decay(tmp_path: Path) -> None:
     assert rules(check(path, written(tmp_path, "severities: {MUP310: error}\nadvice: []\n"))) == {"MUP310": "error"}
 
 
+def test_weight_decay_as_it_is_written(tmp_path: Path) -> None:
+    """TP5 B.3: AdamW as Adam, with one weight decay; the fixture scales it up, as microsoft/mup does."""
+    one = fixture("gpt/table8", (CONSTANT_DECAY,), tmp_path).path
+    assert "MUP310" not in rules(check(one, "tp5-as-written"))
+    assert rules(check(fixture("gpt/table8", (), tmp_path).path, "tp5-as-written"))["MUP310"] == "advice"
+
+
 def test_weight_decay_of_a_readout_is_judged_by_role(tmp_path: Path) -> None:
     doubled = Edit('LR, "weight_decay": WEIGHT_DECAY}', 'LR, "weight_decay": WEIGHT_DECAY * m}')
     path = fixture("resnet/table8_adam", (doubled,), tmp_path).path

@@ -100,7 +100,7 @@ Profile = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="School of µP: tp5, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
+        help="School of µP: tp5, tp5-as-written, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
         autocompletion=complete.profiles,
     ),
 ]

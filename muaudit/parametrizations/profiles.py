@@ -56,6 +56,14 @@ TP5 = Profile(
     summary="µP as published, in any formulation; lr·wd of hidden weights constant, as in microsoft/mup",
 )
 
+TP5_AS_WRITTEN = Profile(
+    name="tp5-as-written",
+    source="Yang et al. 2022, Tensor Programs V, arXiv 2203.03466, Appendix B.3",
+    summary="as tp5, but AdamW's weight decay is one number at all widths: lr·wd falls with the learning rate",
+    weight_decay_target=-1.0,
+    weight_decay_targets=MappingProxyType({"output": -1.0}),  # of Table 3, whose readout learns at 1/n
+)
+
 STANDARD_FULL_ALIGN = Profile(
     name="standard-full-align",
     source="Everett et al. 2024, Scaling Exponents Across Parameterizations and Optimizers, arXiv 2407.05872",
@@ -102,5 +110,5 @@ DEPTH_MUP = Profile(
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
-    {p.name: p for p in (TP5, STANDARD_FULL_ALIGN, LINGLE, COMPLETEP, DEPTH_MUP)}
+    {p.name: p for p in (TP5, TP5_AS_WRITTEN, STANDARD_FULL_ALIGN, LINGLE, COMPLETEP, DEPTH_MUP)}
 )

@@ -36,7 +36,7 @@ TOP = (
     SettingKey(
         "profile",
         "text",
-        "School of µP: tp5, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
+        "School of µP: tp5, tp5-as-written, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
         "tp5",
     ),
     SettingKey("axes", "texts", "What grows in an audit of its own: width, depth.", ["width"]),
