@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from muaudit.errors import UserError
 from muaudit.isolation import InternalError, Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
+from muaudit.report.layout import Line
 from muaudit.report.render import to_text
 from muaudit.report.series import check_logs, write_logs
 from muaudit.suggest import nearest
@@ -101,6 +103,12 @@ def coord_check(
         bool,
         typer.Option("--spectral", help="Norms of weights and their changes against sqrt(fan_out/fan_in) instead."),
     ] = False,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="The target as it is, then µP one ingredient at a time: what each buys.")
+    ] = False,
+    base_width: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of --ladder: where nothing is changed (default: the first).")
+    ] = None,
     timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
@@ -139,6 +147,18 @@ def coord_check(
     options = _options(width, set_, input_, optimizer, optimizer_kind, init, no_init)
     options = replace(options, depths={blocks: ()}) if blocks else options
 
+    if base_width is not None and not ladder:
+        raise UserError("--base-width belongs to --ladder", "leave it out, or add --ladder")
+    if ladder:
+        others = {"--spectral": spectral or None, "--depths": depths, "--from": from_, "--plot": plot, "--plan": plan,
+                  "--compare": compare, "--compare-plan": compare_plan, "--tensorboard": tensorboard,
+                  "--wandb": wandb}  # fmt: skip
+        for name in (name for name, given in others.items() if given is not None):
+            raise UserError(f"--ladder makes plans of its own and prints one table: {name} does not go with it",
+                            f"leave {name} out")  # fmt: skip
+        if format_ not in ("rich", "json"):
+            raise UserError(f"--ladder is written as rich or json, found {format_}")
+        return _ladder(target, options, base_width, settings, patience(timeout), format_, output)
     if spectral:
         unfit = {
             "--depths": depths,
@@ -169,6 +189,23 @@ def coord_check(
     seconds = patience(timeout)
     _check_others(jobs[1:], seconds)
     return _report(jobs, seconds, debug, lambda rows: _write(rows, format_, output, plot, tensorboard, wandb))
+
+
+def _ladder(
+    target: str | None, options: TargetOptions, base_width: int | None, settings: RunSettings, seconds: int,
+    format_: str, output: Path | None,
+) -> int:  # fmt: skip
+    """A coordinate check of every rung."""
+    job = Task(target or "the model here", "muaudit.training.ladder:climbed", (target, options, base_width, settings),
+               PRELOAD)  # fmt: skip
+    with _bar() as progress:
+        found = run_task(job, patience=seconds, progress=progress, forward_interrupt=True)
+    if format_ == "json":
+        write(json.dumps(found["data"], ensure_ascii=False, indent=1) + "\n", output)
+    else:
+        columns = terminal_width() if output is None else None
+        write(to_text([rebuilt(Line, each) for each in found["lines"]], columns), output)
+    return int(found["code"])
 
 
 def _spectral(
