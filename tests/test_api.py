@@ -112,3 +112,10 @@ def test_a_target_by_its_name_and_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the base width is 0"):
         muaudit.convert(f"{tmp_path}/net.py", base_width=0)
     torch.manual_seed(0)
+
+
+def test_rules_for_a_framework_from_python(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    muaudit.convert(f"{tmp_path}/net.py:Net", base_width=32, out=tmp_path / "mup", emit=("megatron", "deepspeed"))
+    written = {path.name for path in (tmp_path / "mup").iterdir()}
+    assert {"megatron_groups.py", "deepspeed_groups.py", "deepspeed_config.json"} <= written

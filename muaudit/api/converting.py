@@ -93,6 +93,7 @@ def convert(
     keep: Sequence[str] = (),
     verify: bool = False,
     emit_python: bool = False,
+    emit: Sequence[str] = (),
     zero_readout: bool = False,
     zero_query: bool = False,
     advance: Callable[[int], None] = lambda size: None,
@@ -110,7 +111,7 @@ def convert(
     wanted = Wanted(
         out=_path(out) or Path("mup"), seed=seed, state_dict=_path(state_dict), fresh=fresh,
         function_preserving=function_preserving, old_plan=_path(old_plan), optimizer_state=_path(optimizer_state),
-        keep=tuple(keep), verify=verify, emit_python=emit_python,
+        keep=tuple(keep), verify=verify, emit_python=emit_python, emit=tuple(emit),
         zeros=(*(["readout"] if zero_readout else []), *(["query"] if zero_query else [])),
     )  # fmt: skip
     wanted.check()
