@@ -103,6 +103,23 @@ def test_weights_and_optimizer_move_together(flat: bool, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
+def test_a_readout_that_starts_at_zero(folder: bool, tmp_path: Path) -> None:
+    """A factor of 0 is no underflow."""
+    target = target_of("mlp", "adamw")
+    plan = make_plan(target, BASE, WIDTH, zeros=("readout",))
+    state = dict(target.build(SIZES, 3).state_dict())
+    if folder:
+        convert((target, plan), saved(tmp_path / "in", state), tmp_path / "out")
+        found = loaded(tmp_path / "out", {name: torch.ones_like(value) for name, value in state.items()})
+    else:
+        torch.save(state, tmp_path / "in.pt")
+        convert((target, plan), tmp_path / "in.pt", tmp_path / "out")
+        found = torch.load(tmp_path / "out" / "in.pt", weights_only=True)
+    assert not found["readout.weight"].any()
+    assert found["hidden.0.weight"].any()
+
+
 class Harmful:
     def __reduce__(self) -> Any:
         return os.system, ("touch harmed",)

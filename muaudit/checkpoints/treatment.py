@@ -53,7 +53,7 @@ class Treatment:
         Raises:
             UserError: it underflowed.
         """
-        if not self.floating or self.scaling.factor == 1.0 or self.dtype.itemsize == 1:
+        if not self.floating or self.scaling.factor in (0.0, 1.0) or self.dtype.itemsize == 1:
             return
         tiny = torch.finfo(self.dtype).tiny
         if self.largest < tiny <= largest_before():
