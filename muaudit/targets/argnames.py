@@ -67,7 +67,8 @@ LENGTH = (
     "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "maxlen", "seq_len",
     "sequence_length", "seq_length", "max_len", "max_length", "ctx_len", "n_ctx", "context_size", "context_len",
     "max_position_embeddings", "n_positions", "num_positions", "max_positions", "block_len", "sequence_len",
-    "ctx_length", "seqlen", "max_seqlen", "T",
+    "ctx_length", "seqlen", "max_seqlen", "T", "n_audio_ctx",
+    "n_text_ctx", "audio_ctx", "text_ctx",
 )  # fmt: skip
 IMAGE = (
     "img_size", "image_size", "input_resolution", "resolution", "imsize", "input_size", "img_resolution",

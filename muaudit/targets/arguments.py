@@ -139,7 +139,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
         if leaf.value is None and path[1:] == () and argnames.rank(name, argnames.WIDTH) is not None:
             leaf = dataclasses.replace(leaf, value=inside.get(name))
         if leaf.value is MISSING:
-            form = annotated(leaf.annotation, lists.get(path[-1]))
+            form = None if leaf.annotation is int else annotated(leaf.annotation, lists.get(path[-1]))
             leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]), switch=path[-1] in switches)
         leaf = dataclasses.replace(
             leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""),

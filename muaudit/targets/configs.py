@@ -57,7 +57,7 @@ def is_config_instance(value: Any) -> bool:
 
 def is_config_name(name: str, hint: Any) -> bool:
     """Whether an argument is called like a config and is not annotated as something plain."""
-    return name in _NAMES and hint not in _PLAIN
+    return (name in _NAMES or name.endswith(("_config", "_cfg", "_params"))) and hint not in _PLAIN
 
 
 def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
