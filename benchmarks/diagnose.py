@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.diagnose.diagnose_lines import said
+from muaudit.diagnose.diagnose_settings import DiagnoseSettings
 from muaudit.diagnose.diagnose_task import diagnose
-from muaudit.diagnose.settings import DiagnoseSettings
 from muaudit.targets import from_functions
 
 BASE, LARGE, SMALL, LENGTH, VOCABULARY, HEADS = 64, 512, 64, 16, 32, 1

@@ -13,11 +13,11 @@ from program import exit_code
 from torch import nn
 
 from muaudit.diagnose.causes import cause
+from muaudit.diagnose.diagnose_settings import DiagnoseSettings
 from muaudit.diagnose.diagnose_task import diagnose
 from muaudit.diagnose.diagnosis import Diagnosis
-from muaudit.diagnose.ranges import leaving
+from muaudit.diagnose.out_of_range import leaving
 from muaudit.diagnose.recorded import Quantity, Recorded
-from muaudit.diagnose.settings import DiagnoseSettings
 from muaudit.errors import UserError
 from muaudit.targets import from_functions
 

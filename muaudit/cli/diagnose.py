@@ -13,7 +13,7 @@ from muaudit.cli.output import terminal_width, write
 from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import bar
 from muaudit.cli.report_files import check_outputs
-from muaudit.diagnose.settings import DiagnoseSettings, check_diagnose
+from muaudit.diagnose.diagnose_settings import DiagnoseSettings, check_diagnose
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
@@ -58,7 +58,7 @@ def diagnose(
     timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
-    """Train at a large width and name what leaves its range first, what lets it, and reproduce it in a small model."""
+    """Train until something goes wrong, and say what first. Names what lets it, and reproduces it in a small model."""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     settings = check_diagnose(DiagnoseSettings(steps, seed, device, dtype, precision))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from ..findings.model import Report, Violation
 from ..findings.names import pattern_of
-from .ranges import Left
+from .out_of_range import Departure
 
 
-def cause(left: Left, report: Report) -> Violation | None:
+def cause(left: Departure, report: Report) -> Violation | None:
     """The error, or warning, that is nearest to the quantity: of its tensor, its module, or what comes before it."""
     found = [each for each in report.violations if each.severity in ("error", "warning")]
     if left.quantity.kind == "eps":
@@ -36,7 +36,7 @@ def _holds(module: str, tensor: str) -> bool:
     return tensor.rpartition(".")[0] == module if module else False
 
 
-def _before(each: Violation, left: Left, report: Report) -> bool:
+def _before(each: Violation, left: Departure, report: Report) -> bool:
     """Whether the tensors of a finding are used no later than the quantity is computed, as far as the report knows."""
     order = [row.module for row in report.activations]
     place = order.index(left.quantity.module) if left.quantity.module in order else len(order)

@@ -10,7 +10,7 @@ from ..findings.power import number
 from ..locations import location
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, line
 from .diagnosis import Diagnosis
-from .ranges import Left
+from .out_of_range import Departure
 from .recorded import Recorded
 
 SCHEMA = "muaudit.diagnose/1"
@@ -73,7 +73,7 @@ def _small(found: Diagnosis) -> Iterator[Line]:
         yield line((f"not reproduced {at}: nothing leaves its range in {found.small.steps} steps", WARNING), hang=2)
 
 
-def said(left: Left) -> str:
+def said(left: Departure) -> str:
     """`attention logits of h.0.attn: 2.1 → 85 at step 12`."""
     quantity, at = left.quantity, f"at step {left.step}"
     name = quantity.name.removesuffix(".logits") if quantity.kind == "logits" else quantity.name
@@ -121,7 +121,7 @@ def _run(run: Recorded) -> dict[str, Any]:
     return {"width": run.width, "steps": run.steps, "diverged": run.diverged, "series": series}
 
 
-def _left(left: Left) -> dict[str, Any]:
+def _left(left: Departure) -> dict[str, Any]:
     quantity = left.quantity
     return {"kind": quantity.kind, "name": quantity.name, "module": quantity.module, "step": left.step,
             "value": _plain(left.value), "start": _plain(left.start)}  # fmt: skip

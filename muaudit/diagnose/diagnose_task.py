@@ -17,10 +17,10 @@ from ..targets import Target, TargetOptions, resolve
 from ..training.beforehand import check_device, lr_factor, sizes_at
 from ..training.run_settings import DTYPES
 from .diagnose_lines import diagnosis_data, diagnosis_lines
+from .diagnose_settings import DiagnoseSettings
 from .diagnosis import Diagnosis, checked_widths
 from .recorded import Recorded
 from .reverse import carried_down
-from .settings import DiagnoseSettings
 from .watched import watched
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..findings.model import Report, Violation
 from .causes import cause
-from .ranges import Left, leaving
+from .out_of_range import Departure, leaving
 from .recorded import Recorded
 
 
@@ -30,12 +30,12 @@ class Diagnosis:
     precision: str = ""
 
     @property
-    def left(self) -> list[Left]:
+    def left(self) -> list[Departure]:
         """All that left its range at the large width, the first of it first."""
         return leaving(self.large)
 
     @property
-    def first(self) -> Left | None:
+    def first(self) -> Departure | None:
         """What left its range first."""
         return next(iter(self.left), None)
 
@@ -45,12 +45,12 @@ class Diagnosis:
         return cause(self.first, self.report) if self.first is not None and self.report is not None else None
 
     @property
-    def small_first(self) -> Left | None:
+    def small_first(self) -> Departure | None:
         """What left its range first at the small width."""
         return next(iter(leaving(self.small)), None) if self.small is not None else None
 
     @property
-    def same(self) -> Left | None:
+    def same(self) -> Departure | None:
         """What left its range first at the large width, where it leaves it at the small one; None where it does not."""
         if self.first is None or self.small is None:
             return None

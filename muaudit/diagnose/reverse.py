@@ -16,7 +16,7 @@ from ..optimizers.several import parts
 from ..plan.plan import Plan
 from ..targets.probe import Target
 from ..training.run_settings import DTYPES
-from .settings import DiagnoseSettings
+from .diagnose_settings import DiagnoseSettings
 
 
 def carried_down(

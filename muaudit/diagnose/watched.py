@@ -17,8 +17,8 @@ from ..thresholds import HOPELESS
 from ..training.listener import Listener
 from ..training.loop import moved
 from ..training.run_settings import DTYPES
+from .diagnose_settings import DiagnoseSettings
 from .recorded import Kind, Quantity, Recorded
-from .settings import DiagnoseSettings
 
 LARGEST_SCALE = 2.0**16
 """The loss scale that torch's GradScaler starts with."""

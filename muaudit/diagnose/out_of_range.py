@@ -10,7 +10,7 @@ from .recorded import Kind, Quantity, Recorded
 
 
 @dataclass(frozen=True)
-class Left:
+class Departure:
     """A quantity on its way out of its range: from which step on, its value then, and what it is held against.
 
     start: of the first step, for sizes; 0 for shares, whose limits are fixed.
@@ -26,7 +26,7 @@ _FORWARDS: tuple[Kind, ...] = ("activation", "logits", "loss", "overflow")
 _SIZES: tuple[Kind, ...] = ("activation", "logits", "gradient")
 
 
-def leaving(run: Recorded) -> list[Left]:
+def leaving(run: Recorded) -> list[Departure]:
     """All that went out of range, in the order in which it began to; within one step, in that of the computation.
 
     Something is out of range where a size is LEAVES times what it may be, and what is GREW times as large by then is
@@ -37,7 +37,7 @@ def leaving(run: Recorded) -> list[Left]:
     ends += [run.diverged] if run.diverged is not None else []
     if not ends:
         return []
-    found: list[tuple[int, int, int, Left]] = []
+    found: list[tuple[int, int, int, Departure]] = []
     for number, quantity in enumerate(run.quantities):
         left = _left(quantity, GREW)
         if left is not None and (left.step <= min(ends) or _left(quantity, LEAVES) is not None):
@@ -45,11 +45,11 @@ def leaving(run: Recorded) -> list[Left]:
     return [left for *_, left in sorted(found, key=lambda each: each[:3])]
 
 
-def _left(quantity: Quantity, factor: float) -> Left | None:
+def _left(quantity: Quantity, factor: float) -> Departure | None:
     start = quantity.values[0] if quantity.values else 0.0
     for step, value in enumerate(quantity.values):
         if _out(quantity.kind, value, start, step, factor):
-            return Left(quantity, step, value, start if quantity.kind in _SIZES else 0.0)
+            return Departure(quantity, step, value, start if quantity.kind in _SIZES else 0.0)
     return None
 
 
