@@ -57,6 +57,7 @@ def test_the_audit_step_of_the_action(project: Path, tmp_path: Path) -> None:
     given = {
         "args": "'my net.py' --width width=32,64 --select MUP2",
         "sarif": "log.sarif",
+        "html": "",
         "working-directory": "models",
     }
     more = {name: given[re.fullmatch(r"\$\{\{ inputs\.([\w-]+) \}\}", value)[1]] for name, value in step["env"].items()}  # type: ignore[index]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from advice import but_for_appendix_d
 from bugs.plant import FIXTURES, Edit, Fixture, fixture
 from torch import nn
 from torch.nn import functional as F
@@ -63,7 +64,7 @@ def labels(model: nn.Module, *args: Any) -> list[str]:
 )  # fmt: skip
 def test_right_paths_pass(edits: tuple[Edit, ...], tmp_path: Path) -> None:
     report = check(fixture("gpt/table8", edits, tmp_path))
-    assert not report.violations, [v.message for v in report.violations]
+    assert not but_for_appendix_d(report), [v.message for v in report.violations]
     assert report.verdict == "mup"
     assert not report.unanalysed
 
@@ -74,7 +75,7 @@ def test_right_paths_pass(edits: tuple[Edit, ...], tmp_path: Path) -> None:
 )
 def test_a_wrong_path_behind_a_switch_is_found(edits: tuple[Edit, ...], words: str, tmp_path: Path) -> None:
     subject = fixture("gpt/table8", edits, tmp_path)
-    (found,) = check(subject).violations
+    (found,) = but_for_appendix_d(check(subject))
     assert (found.rule, found.severity, found.found_exponent) == ("MUP210", "error", -0.5)
     assert words in found.message
     assert found.line is not None
@@ -97,7 +98,7 @@ MASKED = (
 def test_settings_are_searched_under_any_name(made: str, tmp_path: Path) -> None:
     edits = (Edit("self.flash = True", made), Edit("if self.flash:", f"if {SETTINGS[made]}:"), EAGER)
     subject = fixture("gpt/table8", (*edits, Edit("import math\n", "import math\nimport types\n")), tmp_path)
-    (found,) = check(subject).violations
+    (found,) = but_for_appendix_d(check(subject))
     assert (found.rule, found.found_exponent) == ("MUP210", -0.5)
     assert "only with flash = False" in found.message
 
@@ -105,9 +106,9 @@ def test_settings_are_searched_under_any_name(made: str, tmp_path: Path) -> None
 def test_a_mask_that_the_forward_takes_is_given(tmp_path: Path) -> None:
     right = fixture("gpt/table8", MASKED, tmp_path)
     assert "with mask" in labels(right.build(64), *right.batch(64))
-    assert not check(right).violations
+    assert not but_for_appendix_d(check(right))
     wrong = Edit(TIED, "logits = self.lm_head(x) / (self.config.m if mask is None else 1.0)")
-    (found,) = check(fixture("gpt/table8", (*MASKED, wrong), tmp_path)).violations
+    (found,) = but_for_appendix_d(check(fixture("gpt/table8", (*MASKED, wrong), tmp_path)))
     assert (found.rule, found.tensors) == ("MUP210", ("transformer.wte.weight",))
     assert "only with mask" in found.message
 
@@ -128,8 +129,8 @@ def test_what_a_forward_is_run_for(tmp_path: Path) -> None:
     right = fixture("gpt/table8", (flag,), tmp_path)
     assert "with inference = True" in labels(right.build(64), *right.batch(64))
     assert "with mup = False" not in labels(right.build(64), *right.batch(64))
-    assert not check(right).violations
-    (found,) = check(fixture("gpt/table8", (flag, scale), tmp_path)).violations
+    assert not but_for_appendix_d(check(right))
+    (found,) = but_for_appendix_d(check(fixture("gpt/table8", (flag, scale), tmp_path)))
     assert (found.rule, found.tensors) == ("MUP210", ("transformer.wte.weight",))
     assert "only with inference = True" in found.message
 

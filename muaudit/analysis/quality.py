@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from ..judge.together import united
 from ..ops.functions import Function
 from ..ops.sums import Masks
 from ..optimizers import member
+from ..program.operands import leaf
 from ..program.use import Use
 from ..program.values import MOVED, ZERO, Value, beyond, readers_of
 from ..thresholds import FLATTER, LEAST_HEAD, MUCH_DECAY, STEEPEST, TAILS
@@ -108,15 +110,19 @@ def _activations(scaling: Scaling) -> Iterator[Discrepancy]:
 
 
 def _telling(scaling: Scaling) -> Iterator[tuple[Value, str]]:
-    """The values of such functions, and what these do."""
+    """The values of such functions, and what these do; not the state of a recurrence, which its weights read again."""
     readers = readers_of(scaling.program.values)
     live = scaling.program.reaching_outputs()
+    products = [v for v in scaling.program.values if v.kind == "contract" and v in live and not v.derivative]
+    times = Counter(leaf(a).name for v in products for a in v.args if a.weight)
     for v in scaling.program.values:
         how = _shape(v)
         if not how or v.weight or v.size <= 0 or v not in live or v.derivative:
             continue
-        read = [r for r in beyond(v, lambda x: readers.get(x, ())) if r.kind == "contract" and r.e > 0]
-        if any(a.weight and not _stands_in(v, a) for r in read for a in r.args):
+        found = beyond(v, lambda x: readers.get(x, ()))
+        read = [a for r in found if r.kind == "contract" and r.e > 0 for a in r.args]
+        weights = [a for a in read if a.weight and not _stands_in(v, a)]
+        if weights and not any(times[leaf(a).name] > 1 for a in weights):
             yield v, how
 
 

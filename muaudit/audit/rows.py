@@ -26,7 +26,7 @@ def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
     for judged in scaling.judged:
         uses.setdefault(judged.use.tensor, []).append(judged)
     of_rows: dict[str, list[Judged]] = {}
-    for judged in scaling.of_rows:
+    for judged in (each for each in scaling.of_rows if each.use.role != "scalar"):
         of_rows.setdefault(judged.use.tensor, []).append(judged)
     for node in dict.fromkeys(scaling.aligned.narrow.params.values()):
         name = node.meta["param"]
