@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from muaudit.audit import audit
 from muaudit.audit.over_depth import audit_over_depth
@@ -12,7 +13,9 @@ from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.planned import planned
 from muaudit.targets import Target, TargetOptions, resolve
+from muaudit.targets.huggingface import classes_of
 from muaudit.targets.layers_of_config import relayered
+from muaudit.targets.shrink import layers
 
 pytest.importorskip("transformers")
 FOLDER = Path("fixtures/hf")
@@ -93,3 +96,29 @@ def test_what_goes_by_layer_goes_on_in_the_same_order() -> None:
 def test_a_name_that_is_no_number_of_layers_is_refused() -> None:
     with pytest.raises(UserError, match="has no field 'n_layers' that is a number"):
         resolve(str(FOLDER / "gpt2"), TargetOptions(depths={"n_layers": (2, 4)}))
+
+
+def test_as_many_layers_as_it_takes_for_every_class_to_occur(tmp_path: Path) -> None:
+    """Every fourth layer of nllb-moe has experts: two layers have none, four have."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.NllbMoeConfig()
+    config.architectures = ["NllbMoeForConditionalGeneration"]
+    config.save_pretrained(tmp_path)
+    target = resolve(str(tmp_path), TargetOptions())
+    assert target.missing == ()
+    names = {type(each).__name__ for each in target.build(target.sizes(0), 0).modules()}
+    assert "NllbMoeSparseMLP" in names
+
+
+def test_classes_that_torch_makes_for_a_parametrized_layer_are_one() -> None:
+    """Weight norm makes a class anew for every layer, and the small model's is none that it lacks."""
+    models = [nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))) for _ in range(2)]
+    assert type(models[0][0]) is not type(models[1][0])
+    assert classes_of(models[0]) == classes_of(models[1])
+
+
+def test_lists_of_numbers_of_layers_go_along() -> None:
+    """Layers 0 and 1 of 6 have no experts, layer 3 attends otherwise: of each kind one stays, under its new number."""
+    kinds = ["full", "full", "full", "sliding", "full", "full"]
+    cut = layers({"num_hidden_layers": 6, "layer_types": kinds, "mlp_only_layers": [0, 1]})
+    assert cut == {"num_hidden_layers": 3, "layer_types": ["full", "full", "sliding"], "mlp_only_layers": [0]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +36,7 @@ _NOT_SHAPE = (
     "auto_map", "quantization_config", "torch_dtype", "dtype", "_name_or_path", "transformers_version", "model_type",
     "per_layer_config",
 )  # fmt: skip
+_DEEPER = (3, 4, 6, 8)  # layers that are tried where two of them lack a class of modules
 _GRID = 4  # patches along one side of an image that comes as patches
 _SIDE = 64  # of an image, where the config does not say; 32 positions are halved five times by hierarchical models
 _LARGEST = 300_000_000
@@ -133,12 +134,14 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     if shrunk is None:
         raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
                         "write build(width) in a file, which returns the model at that width")  # fmt: skip
+    cls = _model_class(full, architecture, path.name if path else type(full).__name__)
+    if width and width in fields and shrunk.probes is None:
+        shrunk = _deep_enough(full, shrunk, cls, lambda least: shrink(fields, width, least))
     depths = depth_axes_of(fields, shrunk.overrides(shrunk.published), options, type(full).__name__)
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in fields:
             raise UserError(f"{type(full).__name__} has no field {name!r}", near(name, _sizes(fields), "its sizes"))
     width = shrunk.width
-    cls = _model_class(full, architecture, path.name if path else type(full).__name__)
     label = f"{cls.__name__}({type(full).__name__})"
     call = f"{cls.__name__}({type(full).__name__}({width}=width))"
     draft = Draft(
@@ -150,24 +153,37 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     def whole(overrides: Mapping[str, Any]) -> Any:
         return _model(cls, _small_config(full, overrides, shrunk.derived) if overrides else copy.deepcopy(full))
 
-    missing = () if width not in fields else _lost(full, shrunk, cls, found)
+    missing = () if width not in fields else _lost(full, shrunk, cls, found.axes[0].probes[0])
     return replace(found, own=own(found, draft, vars(full), shrunk, whole, options), missing=missing)
 
 
-def _lost(full: Any, shrunk: Shrunk, cls: Any, found: Target) -> tuple[tuple[str, str], ...]:
+def _deep_enough(full: Any, shrunk: Shrunk, cls: Any, deeper: Callable[[int], Shrunk]) -> Shrunk:
+    """With as many layers as it takes for every class of module to occur: every fourth one may be another."""
+    if not _lost(full, shrunk, cls, PROBES[0][0]):
+        return shrunk
+    found = (deeper(least) for least in _DEEPER)
+    return next((each for each in found if not _lost(full, each, cls, PROBES[0][0])), shrunk)
+
+
+def _lost(full: Any, shrunk: Shrunk, cls: Any, width: int) -> tuple[tuple[str, str], ...]:
     """The classes of modules that are in the model at its own depth, and in no layer of the small one."""
-    small = shrunk.overrides(found.axes[0].probes[0])
-    cuts = {name: value for name, value in layers(vars(full)).items() if getattr(full, name, value) != value}
+    small = shrunk.overrides(width)
+    cuts = {name: small.get(name) for name in layers(vars(full)) if getattr(full, name, None) != small.get(name)}
     deep = {name: value for name, value in small.items() if name not in cuts}
     try:
         with without_values():
-            whole = {type(each) for each in _model(cls, _small_config(full, deep, shrunk.derived)).modules()}
-            few = {type(each) for each in _model(cls, _small_config(full, small, shrunk.derived)).modules()}
+            whole = classes_of(_model(cls, _small_config(full, deep, shrunk.derived)))
+            few = classes_of(_model(cls, _small_config(full, small, shrunk.derived)))
     except Exception:  # other sizes than those go with the depth: nothing is known of the whole model
         return ()
     depth = ", ".join(f"{name} = {getattr(full, name)}" for name, value in cuts.items() if type(value) is int)
     why = f"it is in the model at {depth or 'its own depth'}, not in the small one"
-    return tuple((name, why) for name in sorted(each.__name__ for each in whole - few))
+    return tuple((name, why) for name in sorted(name for _, name in whole - few))
+
+
+def classes_of(model: nn.Module) -> set[tuple[str, str]]:
+    """The classes of its modules by name: torch makes one for every module that it parametrizes."""
+    return {(type(each).__module__, type(each).__name__) for each in model.modules()}
 
 
 def _variants(

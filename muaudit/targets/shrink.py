@@ -105,10 +105,13 @@ class Shrunk:
     derived: tuple[str, ...] = ()
 
 
-def shrink(fields: Mapping[str, Any], width: str) -> Shrunk:
-    """Shrink a config given by its fields, `width` being the one that holds the hidden size."""
+def shrink(fields: Mapping[str, Any], width: str, least: int = 2) -> Shrunk:
+    """Shrink a config given by its fields, `width` being the one that holds the hidden size.
+
+    least: how many layers stay where all are of one kind.
+    """
     hidden = fields[width]
-    fixed = dict(limits(fields)) | layers(fields)
+    fixed = dict(limits(fields)) | layers(fields, least)
     growing: dict[str, Callable[[int], Any]] = {width: lambda size: size}
     for name in _RATIO:
         if _size(fields, name) and name not in fixed:
@@ -265,8 +268,13 @@ def limits(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "image_size", 4 * fields["patch_size"]
 
 
-def layers(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Cut the layers to one of each kind, at least two, and every list that goes by layer with them."""
+def _numbers(value: Any, depth: int) -> bool:
+    """Whether this is a list of numbers of layers."""
+    return isinstance(value, list) and all(type(each) is int and 0 <= each < depth for each in value)
+
+
+def layers(fields: Mapping[str, Any], least: int = 2) -> dict[str, Any]:
+    """Cut the layers to one of each kind, or to `least` where all are of one, and every list that goes by layer."""
     depths = [name for name in NUMBERS if _size(fields, name)]
     if not depths:
         return {}
@@ -277,17 +285,20 @@ def layers(fields: Mapping[str, Any]) -> dict[str, Any]:
              and name not in ("id2label", "label2id")}  # fmt: skip
     patterns = {name: value for name, value in fields.items()
                 if name.endswith("_pattern") and isinstance(value, str) and len(value) == depth}  # fmt: skip
+    listed = {name: value for name, value in fields.items() if name.endswith("_only_layers") and _numbers(value, depth)}
     dense = fields.get("first_k_dense_replace")
     kinds: dict[Any, int] = {}
     for layer in range(depth):
         kind = [str(value[layer]) for value in (*by_layer.values(), *patterns.values())]
+        kind += [str(layer in value) for value in listed.values()]
         kinds.setdefault((*kind, layer < dense if isinstance(dense, int) else None), layer)
     chosen = sorted(kinds.values())[:6]
     if any("hybrid" in str(kind) for kind in kinds):  # layers that share weights come in pairs
         chosen = sorted({*chosen, *(layer for layer in range(depth) if _hybrid(by_layer, layer))})[:4]
-    chosen = chosen if len(chosen) > 1 else list(range(min(2, depth)))
+    chosen = chosen if len(chosen) > 1 else list(range(min(least, depth)))
     cut: dict[str, Any] = {name: min(len(chosen), fields[name]) for name in depths}
     cut |= {name: [value[layer] for layer in chosen] for name, value in by_layer.items()}
+    cut |= {name: [new for new, old in enumerate(chosen) if old in value] for name, value in listed.items()}
     cut |= {name: "".join(value[layer] for layer in chosen) for name, value in patterns.items()}
     cut |= {name: {new: value[old] for new, old in enumerate(chosen) if old in value} for name, value in keyed.items()}
     if isinstance(fields.get("hybrid_layer_ids"), list):
