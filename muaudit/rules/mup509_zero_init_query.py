@@ -31,6 +31,8 @@ from muaudit.rules.rule import Rule, any_role
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
 
+_ENDS = 2  # of a range of rows
+
 
 class ZeroInitQuery(Rule):
     code = "MUP509"
@@ -40,11 +42,11 @@ class ZeroInitQuery(Rule):
     keys = any_role("zero_query")
 
     def message(self, d: Discrepancy) -> str:
-        rows = f", outputs {d.values[0]:.0f} to {d.values[1]:.0f}" if d.values else ""
+        rows = f", outputs {d.values[0]:.0f} to {d.values[1]:.0f}" if len(d.values) == _ENDS else ""
         return f"weights of queries {d.pattern}{rows}: do not start at zero"
 
     def fix(self, d: Discrepancy) -> str:
-        rows = f"[{d.values[0]:.0f}:{d.values[1]:.0f}]" if d.values else ""
+        rows = f"[{d.values[0]:.0f}:{d.values[1]:.0f}]" if len(d.values) == _ENDS else ""
         return f"nn.init.zeros_({d.tensors[0].rpartition('.')[2]}{rows})"
 
     def consequence(self, d: Discrepancy) -> str:
