@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import muaudit
 from muaudit.findings.model import Report
@@ -170,3 +171,85 @@ def test_one_rate_for_everything_is_one_finding_of_the_whole_weight() -> None:
     of_fused = [v for v in found if v.severity == "error" and "proj.weight" in v.tensors]
     assert [v.rule for v in of_fused] == ["MUP301"]
     assert "outputs" not in of_fused[0].message
+
+
+# -- the same rows, written in other ways ---------------------------------------------------------------------------
+Split = Callable[[torch.Tensor, nn.Parameter, nn.Parameter, int], tuple[torch.Tensor, torch.Tensor]]
+
+
+def _added(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    made = h @ w.T + b
+    return made[..., :n], made[..., n:]
+
+
+def _convolved(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    made = F.conv1d(h.transpose(1, 2), w.unsqueeze(-1), b).transpose(1, 2)
+    return made[..., :n], made[..., n:]
+
+
+def _after_a_function(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    made = F.silu(F.linear(h, w, b))
+    return made[..., :n], made[..., n:]
+
+
+def _by_einsum(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    made = torch.einsum("btn,on->bto", h, w) + b
+    return made[..., :n], made[..., n:]
+
+
+def _of_weights(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    weights, biases = w.split([n, 6]), b.split([n, 6])
+    return F.linear(h, weights[0], biases[0]), F.linear(h, weights[1], biases[1])
+
+
+def _turned(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    made = (w @ h.transpose(1, 2)).transpose(1, 2) + b
+    return made[..., :n], made[..., n:]
+
+
+def _also_read_whole(h: torch.Tensor, w: nn.Parameter, b: nn.Parameter, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    made = F.linear(h, w, b)
+    return made[..., :n] * F.linear(h, w).softmax(-1)[..., :n] * n, made[..., n:]
+
+
+class Written(nn.Module):
+    """n features and 6 states of one matrix; in µP by hand (Table 3, Adam) where the states start like the rest."""
+
+    def __init__(self, width: int, way: Split, start: float = 0.0) -> None:
+        super().__init__()
+        self.width, self.way = width, way
+        self.embed = nn.Linear(8, width, bias=False)
+        self.w = nn.Parameter(torch.randn(width + 6, width) * width**-0.5)
+        self.b = nn.Parameter(torch.zeros(width + 6))
+        self.head, self.mix = nn.Linear(width, 3, bias=False), nn.Linear(6, 3)
+        nn.init.normal_(self.embed.weight)
+        nn.init.zeros_(self.head.weight)
+        with torch.no_grad():
+            self.w[width:] *= (width / BASE) ** start
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features, states = self.way(torch.relu(self.embed(x)), self.w, self.b, self.width)
+        return self.head(F.gelu(features)) + self.mix(torch.tanh(states))  # type: ignore[no-any-return]
+
+
+def written_adam(model: nn.Module) -> torch.optim.Optimizer:
+    m = model.width / BASE  # type: ignore[operator]
+    rates = {"w": 1e-3 / m, "head.weight": 1e-3 / m}
+    return torch.optim.Adam([{"params": [p], "lr": rates.get(name, 1e-3)} for name, p in model.named_parameters()])
+
+
+@pytest.mark.parametrize("way", [_added, _convolved, _after_a_function, _by_einsum, _of_weights, _turned])
+def test_the_same_rows_written_otherwise_have_the_same_verdict(way: Split) -> None:
+    right = audited(lambda n: Written(n, way), optimizer=written_adam)
+    assert (right.verdict, told(right)) == ("mup", [("MUP508", "advice", ("w",))])
+    (found,) = [v for v in audited(lambda n: Written(n, way, 0.5), optimizer=written_adam).violations
+                if v.severity != "advice"]  # fmt: skip
+    assert (found.rule, found.tensors, found.found) == ("MUP103", ("w",), "n^0")
+
+
+def test_rows_that_cannot_be_told_apart_are_not_analysed() -> None:
+    """What reads all of the outputs at once is no use of some of them."""
+    report = muaudit.check(lambda n: Written(n, _also_read_whole), batch=lambda width: torch.randn(2, 5, 8),
+                           optimizer=written_adam, widths=(64, 128))  # fmt: skip
+    assert {each.name for each in report.unanalysed} >= {"w"}
+    assert report.verdict != "mup"

@@ -76,9 +76,10 @@ def derive(
     if apart is not None:
         by_rows, discrepancies = judged(read(apart.program), Measured({**inits, **row_inits}, trained, readout_bound))
         of_rows = tuple(j for j in by_rows.judged if j.use.rows)
+    known_of = {**accounts(program, found.ideal), **_judged_as_one(apart)}
     return Scaling(
         program.aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
-        accounts(program, found.ideal), apart, row_inits, of_rows,
+        known_of, apart, row_inits, of_rows,
     )  # fmt: skip
 
 
@@ -103,6 +104,12 @@ def measure_rows(
         return rows(draws(probe, number), probe)
 
     return measure([rows(each, probe) for probe, each in enumerate(named)], drawn, aligned.sizes.unit, {})
+
+
+def _judged_as_one(apart: TakenApart | None) -> dict[str, Account]:
+    """Parameters of which some rows need what others do not, and which could not be told apart in the program."""
+    why = "some of its outputs grow with the width and some do not, and how they are read apart is not understood"
+    return {name: Account("not judged", why, op) for name, op in apart.whole.items()} if apart is not None else {}
 
 
 def _of_most_rows(apart: TakenApart | None, inits: Mapping[str, Init]) -> dict[str, Init]:

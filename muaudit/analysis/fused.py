@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..findings.discrepancy import Discrepancy
 from ..judge.discrepancies import folded
 from ..optimizers import law_of
-from ..program.row_parts import cover, makes_rows, outputs_read
+from ..program.outputs import cover, outputs_of, outputs_read
 from ..thresholds import TOLERANCE
 from .analyse import Analysis
 
@@ -42,8 +42,9 @@ def orthogonalised_as_one(known: Analysis) -> list[Discrepancy]:
         how, name, op = known.scaling.trained.get(j.use.tensor), j.use.tensor, j.use.value.op
         if how is None or not law_of(how.family).spectral or j.use.role != "hidden" or name in found:
             continue
-        parts = sorted(outputs_read(op.narrow)) if makes_rows(j.use.value) else []
-        if len(parts) > 1 and cover(parts, op.shape[-1]):
+        dim = outputs_of(j.use.value)
+        parts = [] if dim is None else sorted(outputs_read(op.narrow, dim))
+        if dim is not None and len(parts) > 1 and cover(parts, op.shape[dim]):
             sizes = tuple(float(stop - start) for start, stop in parts)
             found[name] = Discrepancy("orthogonalised_as_one", "hidden", (name,), name, 0.0, 0.0, op.file, op.line,
                                       module=op.module, values=sizes)  # fmt: skip

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from ..findings.discrepancy import Discrepancy
 from ..judge.discrepancies import folded
-from ..program.row_parts import makes_rows, outputs_moved, weight_viewed
+from ..program.outputs import outputs_moved, outputs_of, weight_viewed
 from ..program.values import Value
 from .analyse import Analysis
 from .derive import Scaling
@@ -64,16 +64,17 @@ def _made_by(factor: Value) -> Projection | None:
     at: Value | None = factor
     while at is not None and at.kind in ("view", "scale", "join", "mul", "norm", "power", "act", "lookup"):
         at = next((a for a in at.args if not a.weight and a.kind != "data"), None)
-    if at is None or not makes_rows(at):
+    along = None if at is None else outputs_of(at)
+    if at is None or along != len(at.op.shape) - 1:
         return None
     stored = weight_viewed(at.args[1])
     if stored is None:
         return None
-    (name, dim), count = next(iter(stored.items())), at.op.shape[-1]
+    (parameter, dim), count = next(iter(stored.items())), at.op.shape[along]
     before = _ancestors(factor.op.narrow)
-    some = [rows for node, rows in outputs_moved(at.op.narrow) if node in before and len(rows) < count]
+    some = [rows for node, rows in outputs_moved(at.op.narrow, along) if node in before and len(rows) < count]
     rows = max(some, key=len) if some else tuple(range(count))
-    return Projection(name, dim, rows, not some)
+    return Projection(parameter.name, dim, rows, not some)
 
 
 def _ancestors(node: fx.Node) -> set[fx.Node]:

@@ -1,24 +1,24 @@
 """A weight whose outputs are taken apart into some that grow and others that do not: a weight for each part.
 
 `x_proj(x).split([rank, state, state])` is three products with three matrices, stored as one. Which outputs every reader
-sees is found by moving their numbers along (`outputs_read`); the program is then written again with a parameter, a
+sees is found by moving their numbers along (`outputs`); the program is then written again with a parameter, a
 product and a bias for every part, so that each is a use with a role of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import fx
 
 from .. import ops
-from ..ops.moves import Moves
-from ..trace.align import op_name
+from ..ops.products import Convolves
+from ..trace.align import Op
 from .builder import Result
 from .lower import Program
-from .operands import axis_at, axis_below, parameters_in
+from .operands import parameters_in
+from .outputs import Ranges, dim_of, growth, moved_numbers, outputs_of, weight_viewed
 from .use import row_name
 from .values import Value
 
@@ -54,94 +54,122 @@ class RowPart:
 
 @dataclass(frozen=True)
 class TakenApart:
-    """A program in which every such parameter is several, and what they are called there."""
+    """A program in which every such parameter is several, and what they are called there.
+
+    whole: the parameters that should be, and are not, each with an operation that it is used by.
+    """
 
     program: Program
     parts: Mapping[str, RowPart]
-
-
-Ranges = tuple[tuple[int, int], tuple[int, int], float]  # of outputs at both probes, and how their number grows
+    whole: Mapping[str, Op]
 
 
 @dataclass(frozen=True)
-class _Product:
-    """A product that is taken apart.
+class _Whole:
+    """A product that is taken apart, or a parameter.
 
-    made: it with its bias, in order. tensors: its parameters, with the dim that the outputs are. leaves: the values
-    that read one part alone, and which.
+    made: it, its bias and functions of single entries behind it, in order, with the dim that the outputs are. shows:
+    of what moves their entries too, which of these. levels: of its parameters, and of what these are moved to, the dim
+    that the outputs are. leaves: the values that read one part alone, and which.
     """
 
-    made: tuple[Value, ...]
-    tensors: Mapping[str, int]
+    made: dict[Value, int]
+    shows: dict[Value, Value]
+    levels: dict[Value, int]
     ranges: Sequence[Ranges]
-    leaves: Mapping[Value, int]
+    leaves: dict[Value, int]
+
+    @property
+    def tensors(self) -> frozenset[str]:
+        """The names of its parameters."""
+        return frozenset(value.name for value in self.levels if value.kind == "param")
 
 
 def taken_apart(program: Program) -> TakenApart | None:
     """The program with a parameter for every part; None where no weight makes some outputs that grow and some not."""
     live = program.reaching_outputs()
-    found = [p for v in program.values if v in live and makes_rows(v) and (p := _product(v, program, live))]
-    whole = _also_whole(program, live, found)
-    found = [product for product in found if not whole & set(product.tensors)]
-    return _written_again(program, found) if found else None
+    found: list[_Whole] = []
+    left: dict[str, Op] = {}
+    for v in (v for v in program.values if v in live):
+        ranges = _outputs_of_each_kind(v, program)
+        whole = None if ranges is None else _product(v, ranges, program, live)
+        whole = _parameter(v, program, live) if whole is None and v.kind == "param" else whole
+        if whole is not None:
+            found.append(whole)
+        elif ranges:
+            left |= dict.fromkeys(parameters_in(v.args[1]), v.op)
+    also = _also_whole(program, live, found)
+    left |= {name: each.op for whole in found for each in whole.made for name in also & whole.tensors}
+    found = [whole for whole in found if not also & whole.tensors]
+    return _written_again(program, found, left) if found or left else None
 
 
-def makes_rows(v: Value) -> bool:
-    """Whether the last dim of a value is the outputs of a weight: of a product with it as the second factor."""
-    return v.kind == "contract" and v.args[1].weight and axis_at(v, v.args[1]) == 0 and not v.derivative
+def _outputs_of_each_kind(v: Value, program: Program) -> list[Ranges] | None:
+    along = outputs_of(v)
+    return None if along is None else growth(v.op, along, program) or None
 
 
-def _product(v: Value, program: Program, live: set[Value]) -> _Product | None:
-    """What is to be known to write one product as several; None where its outputs are not taken apart."""
-    ranges = growth(v, program)
-    tensors = weight_viewed(v.args[1], 1) if ranges else None
-    if tensors is None or v.args[0].weight:
+def _parameter(v: Value, program: Program, live: set[Value]) -> _Whole | None:
+    """The same of a parameter of which every reader takes some rows."""
+    for dim in range(len(v.op.shape) if v.kind == "param" else 0):
+        ranges = growth(v.op, dim, program)
+        whole = _Whole({v: dim}, {v: v}, {v: dim}, ranges, {})
+        if ranges and _follow(whole, v, dim, program, live):
+            return whole
+    return None
+
+
+def _product(v: Value, ranges: Sequence[Ranges], program: Program, live: set[Value]) -> _Whole | None:
+    """What is to be known to write one product as several; None where that cannot be done."""
+    along = outputs_of(v)
+    weight = weight_viewed(v.args[1], 0 if isinstance(ops.of(v.op.name), Convolves) else -1)
+    if weight is None or along is None:
         return None
-    last = program.value_of(v.op.narrow)
-    made, leaves = [v], dict[Value, int]()
-    if last is not v and last is not None and not _added(last, v, made, tensors):
+    whole = _Whole({v: along}, {v: v}, weight, ranges, {})
+    last = program.value_of(v.op.narrow)  # with the bias, where one operation adds it too
+    if last is not None and last is not v and not _made(whole, last, along):
         return None
-    mixed = {v, *made}
+    return whole if _follow(whole, v, along, program, live) else None
+
+
+def _follow(whole: _Whole, v: Value, along: int, program: Program, live: set[Value]) -> bool:
+    """Note what shows outputs and what reads a part of them; whether there is nothing else."""
     ends = {*program.aligned.narrow.boundary, program.aligned.narrow.loss}
-    for narrow, numbers in _moved(v.op.narrow):
+    for narrow, numbers in moved_numbers(v.op.narrow, along):
         value = program.value_of(narrow)
-        if value is None or value in leaves:
+        if value is None or value in whole.leaves:
             continue
-        part = _part_of(numbers, [each[0] for each in ranges])
-        if part is not None and value.kind == "view" and value.args[0] in mixed:
-            leaves[value] = part
-        elif value in mixed or (value.kind == "view" and value.args[0] in mixed):
-            mixed.add(value)
-        elif value.kind == "join" and made[-1] in value.args and value.dims == made[-1].dims:
-            if not _added(value, made[-1], made, tensors):
-                return None
-            mixed.add(value)
-        if value in mixed and narrow in ends:
-            return None
-    read = [each for each in program.values if each in live and mixed & set(each.args)]
-    return _Product(tuple(made), tensors, ranges, leaves) if all(r in mixed or r in leaves for r in read) else None
+        part = _part_of(numbers, [each[0] for each in whole.ranges])
+        moves = value.kind == "view" and value.args[0] in whole.shows
+        if part is not None and moves:
+            whole.leaves[value] = part
+        elif moves:
+            whole.shows[value] = whole.shows[value.args[0]]
+        elif value not in whole.shows and whole.shows.keys() & set(value.args):
+            dim = dim_of(numbers)
+            if dim is None or not _made(whole, value, dim):
+                return False
+        if value in whole.shows and narrow in ends:
+            return False
+    known = whole.shows.keys() | whole.leaves.keys()
+    return known >= {each for each in program.values if each in live and whole.shows.keys() & set(each.args)}
 
 
-def _added(total: Value, term: Value, made: list[Value], tensors: dict[str, int]) -> bool:
-    """Whether `total` is `term` and a bias; noted then."""
-    others = [a for a in total.args if a is not term]
-    bias = weight_viewed(others[0], 0) if len(others) == 1 and total.kind == "join" else None
-    if bias is None or len(total.args) != 2:
+def _made(whole: _Whole, value: Value, dim: int) -> bool:
+    """Whether a value is what was made so far and a bias, or a function of each entry of it; noted then."""
+    others = [a for a in value.args if a not in whole.shows]
+    if len(value.args) != len(others) + 1:
         return False
-    tensors.update(bias)
-    made.append(total)
+    if others:
+        bias = weight_viewed(others[0]) if value.kind == "join" and len(others) == 1 else None
+        if bias is None:
+            return False
+        whole.levels.update(bias)
+    elif value.kind not in ("act", "power"):
+        return False
+    whole.made[value] = dim
+    whole.shows[value] = value
     return True
-
-
-def weight_viewed(x: Value, dim: int = 1) -> dict[str, int] | None:
-    """The parameter that x is a view of, with the dim of it that is dim `dim` of x; None where it is more."""
-    rank = len(x.dims)
-    while x.kind == "view":
-        below = axis_below(x, 1 - dim) if rank == 2 else 1 - dim
-        if below is None or len(x.args[0].dims) != rank:
-            return None
-        x, dim = x.args[0], 1 - below
-    return {x.name: dim} if x.kind == "param" else None
 
 
 def _part_of(numbers: object, ranges: Sequence[tuple[int, int]]) -> int | None:
@@ -152,36 +180,37 @@ def _part_of(numbers: object, ranges: Sequence[tuple[int, int]]) -> int | None:
     return next((i for i, (start, stop) in enumerate(ranges) if start <= first and last < stop), None)
 
 
-def _also_whole(program: Program, live: set[Value], products: Sequence[_Product]) -> set[str]:
+def _also_whole(program: Program, live: set[Value], products: Sequence[_Whole]) -> set[str]:
     """The parameters of products that something else reads too, or that are taken apart in two ways."""
     ranges: dict[str, set[tuple[Ranges, ...]]] = {}
     for product in products:
         for name in product.tensors:
             ranges.setdefault(name, set()).add(tuple(product.ranges))
     reads = {(value, name) for product in products for value in product.made for name in product.tensors}
+    alone = {value.name for product in products for value in product.made if value.kind == "param"}
     other = {name for name, ways in ranges.items() if len(ways) > 1}
     for v in program.values:
         if v in live and not v.weight:
             names = {name for a in v.args if a.weight for name in parameters_in(a)}
-            other |= {name for name in names & ranges.keys() if (v, name) not in reads}
+            other |= {name for name in (names & ranges.keys()) - alone if (v, name) not in reads}
     return other
 
 
-def _written_again(program: Program, products: Sequence[_Product]) -> TakenApart:
+def _written_again(program: Program, products: Sequence[_Whole], left: Mapping[str, Op]) -> TakenApart:
     """Every value once more, and those of the products once a part, in their order."""
     writing = _Writing()
-    by_last = {product.made[-1]: product for product in products}
+    made = {value: product for product in products for value in product.made}
     leaves = {leaf: (product, part) for product in products for leaf, part in product.leaves.items()}
     for v in program.values:
         if v in leaves:
             product, part = leaves[v]
-            writing.add(v, replace(v, args=(writing.of_part[product.made[-1], part],)))
+            writing.add(v, replace(v, args=(writing.of_part[product.shows[v.args[0]], part],)))
         else:
             writing.add(v, replace(v, args=tuple(writing.copies[a] for a in v.args)))
-        if v in by_last:
-            writing.parts_of(by_last[v])
+        if v in made:
+            writing.parts_of(v, made[v])
     of = {node: _mapped(result, writing.copies) for node, result in program.of.items()}
-    return TakenApart(replace(program, values=tuple(writing.values), of=of), writing.parts)
+    return TakenApart(replace(program, values=tuple(writing.values), of=of), writing.parts, left)
 
 
 class _Writing:
@@ -201,39 +230,31 @@ class _Writing:
             self.copies[old] = new
         return new
 
-    def parts_of(self, product: _Product) -> None:
-        """The product and its biases, for every part of the outputs."""
-        first = product.made[0]
+    def parts_of(self, v: Value, product: _Whole) -> None:
+        """What is made of the outputs, for every part of them."""
         for number, ranges in enumerate(product.ranges):
-            e = ranges[2]
-            before: Value | None = None
-            for made in product.made:
-                args: list[Value] = []
-                for a in made.args:
-                    if a in product.made:
-                        assert before is not None
-                        args.append(before)
-                    elif a.weight:
-                        args.append(self._weight(a, len(a.dims) - 1, ranges))
-                    else:
-                        args.append(self.copies[a])
-                dims = (*made.dims[:-1], e)
-                out = (made.e_out[0], e) if made is first else made.e_out
-                before = self.add(None, replace(made, args=tuple(args), dims=dims, e_out=out))
-            assert before is not None
-            self.of_part[product.made[-1], number] = before
+            if v.kind == "param":
+                self.of_part[v, number] = self._weight(v, product.levels, ranges)
+                continue
+            args: list[Value] = []
+            for a in v.args:
+                if a in product.shows:
+                    args.append(self.of_part[product.shows[a], number])
+                else:
+                    args.append(self._weight(a, product.levels, ranges) if a in product.levels else self.copies[a])
+            out = (v.e_out[0], ranges[2]) if v.kind == "contract" else v.e_out
+            new = replace(v, args=tuple(args), dims=_with(v.dims, product.made[v], ranges[2]), e_out=out)
+            self.of_part[v, number] = self.add(None, new)
 
-    def _weight(self, x: Value, dim: int, ranges: Ranges) -> Value:
-        """Some rows of a parameter, moved as x is; `dim` is the one of x that the outputs are."""
+    def _weight(self, x: Value, levels: Mapping[Value, int], ranges: Ranges) -> Value:
+        """Some rows of a parameter, moved as x is."""
+        dims = _with(x.dims, levels[x], ranges[2])
         if x.kind != "param":
-            below = dim if len(x.dims) == 1 else 1 - (axis_below(x, 1 - dim) or 0)
-            inner = self._weight(x.args[0], below, ranges)
-            return self.add(None, replace(x, args=(inner,), dims=_with(x.dims, dim, ranges[2])))
-        part = RowPart(x.name, dim, *ranges)
+            return self.add(None, replace(x, args=(self._weight(x.args[0], levels, ranges),), dims=dims))
+        part = RowPart(x.name, levels[x], *ranges)
         if part.name not in self._parameters:
             self.parts[part.name] = part
-            new = replace(x, rows=part.rows, dims=_with(x.dims, dim, ranges[2]))
-            self._parameters[part.name] = self.add(None, new)
+            self._parameters[part.name] = self.add(None, replace(x, rows=part.rows, dims=dims))
         return self._parameters[part.name]
 
 
@@ -245,75 +266,3 @@ def _mapped(result: Result, copies: Mapping[Value, Value]) -> Result:
     if isinstance(result, tuple):
         return tuple(None if each is None else copies.get(each, each) for each in result)
     return copies.get(result, result)
-
-
-def growth(product: Value, program: Program) -> list[Ranges]:
-    """The outputs of a product in parts that grow and parts that do not, in turn; nothing where all are alike."""
-    op = product.op
-    if op.wide is None:
-        return []
-    narrow, wide = (sorted(outputs_read(node)) for node in (op.narrow, op.wide))
-    if len(narrow) != len(wide) or len(narrow) < 2:
-        return []
-    if not (cover(narrow, op.narrow.meta["shape"][-1]) and cover(wide, op.wide.meta["shape"][-1])):
-        return []
-    sizes = program.aligned.sizes
-    found: list[Ranges] = []
-    for a, b in zip(narrow, wide, strict=True):
-        if found and (found[-1][2] > 0) == (sizes(a[1] - a[0], b[1] - b[0]) > 0):
-            first, second, _ = found.pop()
-            a, b = (first[0], a[1]), (second[0], b[1])
-        found.append((a, b, sizes(a[1] - a[0], b[1] - b[0])))
-    return found if len(found) > 1 else []
-
-
-def cover(ranges: Sequence[tuple[int, int]], count: int) -> bool:
-    """Whether the ranges follow one another and are all of so many outputs."""
-    edges = [0, *(stop for _, stop in ranges)]
-    return [start for start, _ in ranges] == edges[:-1] and edges[-1] == count
-
-
-def outputs_read(product: fx.Node) -> set[tuple[int, int]]:
-    """The ranges of the last dim that are read by something that does more than move entries or add to each."""
-    found: set[tuple[int, int]] = set()
-    for node, numbers in _moved(product):
-        read = [user for user in node.users if not (_moves(user) or _adds_bias(user, node, numbers))]
-        if isinstance(numbers, torch.Tensor) and numbers.numel() and (read or not node.users):
-            found.add((int(numbers.min()), int(numbers.max()) + 1))
-    return found
-
-
-def outputs_moved(product: fx.Node) -> Iterator[tuple[fx.Node, tuple[int, ...]]]:
-    """What a product's entries are moved to, with the numbers of the outputs that are there."""
-    for node, numbers in _moved(product):
-        if isinstance(numbers, torch.Tensor):
-            yield node, tuple(torch.unique(numbers).tolist())
-
-
-def _moved(product: fx.Node) -> Iterator[tuple[fx.Node, object]]:
-    """What a product's entries are moved to, with the number of the output that each entry is."""
-    shape = product.meta["shape"]
-    waiting: list[tuple[fx.Node, object]] = [(product, torch.arange(shape[-1]).expand(shape).contiguous())]
-    while waiting:
-        node, numbers = waiting.pop()
-        yield node, numbers
-        for user in node.users:
-            if _moves(user):
-                waiting.append((user, user.target(numbers, *user.args[1:], **user.kwargs)))  # type: ignore[operator]
-            elif _adds_bias(user, node, numbers):
-                waiting.append((user, numbers))
-
-
-def _moves(node: fx.Node) -> bool:
-    declared = ops.of(op_name(node))
-    return isinstance(declared, Moves) and declared.exact and len(node.all_input_nodes) == 1
-
-
-def _adds_bias(user: fx.Node, node: fx.Node, numbers: object) -> bool:
-    """Whether a reader adds a parameter with an entry for every output, in their order."""
-    others = [each for each in user.all_input_nodes if each is not node]
-    if op_name(user) != "aten.add" or len(others) != 1 or user.meta.get("shape") != node.meta["shape"]:
-        return False
-    count = node.meta["shape"][-1] if node.meta["shape"] else 0
-    in_order = isinstance(numbers, torch.Tensor) and bool((numbers == torch.arange(count)).all())
-    return in_order and "param" in others[0].meta and tuple(others[0].meta["shape"]) == (count,)

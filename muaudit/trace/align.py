@@ -105,6 +105,11 @@ class SizeExponents:
         self.seen[narrow][exponent] += 1
         return exponent
 
+    def whole(self, narrow: int, wide: int) -> bool:
+        """Whether a size stays or grows by just a power of width: no sum of some that grow and some that do not."""
+        exact = math.log(wide / narrow) / self.unit if min(narrow, wide) > 0 else 0.0
+        return any(abs(exact - e) < 1e-6 for e in (0.0, *self.known))
+
     def guess(self, narrow: int) -> float:
         """The usual exponent of a size seen at the narrow width only."""
         counts = self.seen.get(narrow)
