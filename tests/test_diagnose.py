@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 from program import exit_code
 from torch import nn
 
-from muaudit.diagnose.causes import cause
 from muaudit.diagnose.diagnose_settings import DiagnoseSettings
 from muaudit.diagnose.diagnose_task import diagnose
 from muaudit.diagnose.diagnosis import Diagnosis
@@ -32,7 +32,8 @@ class Net(nn.Module):
         self.width = width
         self.up, self.mid = nn.Linear(8, width, bias=False), nn.Linear(width, width, bias=False)
         self.head = nn.Linear(width, 4, bias=False)
-        nn.init.normal_(self.up.weight, 0, (width / BASE) ** 2 if fault == "input init" else 1.0)
+        powers = {"input init": 2, "input overflow": 4}
+        nn.init.normal_(self.up.weight, 0, (width / BASE) ** powers.get(fault, 0))
         nn.init.normal_(self.mid.weight, 0, width**-0.5)
         nn.init.zeros_(self.head.weight)
 
@@ -75,12 +76,12 @@ def place(found: Diagnosis) -> tuple[str, str]:
     [
         ("hidden lr", ("activation", "mid"), "MUP301"),
         ("input init", ("activation", "up"), "MUP102"),
-        ("eps", ("eps", "mid.weight"), "MUP311"),
+        ("eps", ("eps", "up.weight"), "MUP311"),
     ],
 )
 def test_the_place_the_cause_and_the_same_in_a_small_model(fault: str, named: tuple[str, str], rule: str) -> None:
     found = diagnosed(fault)
-    assert place(found) == named or (fault == "eps" and place(found)[0] == "eps")
+    assert place(found) == named
     assert found.cause is not None
     assert found.cause.rule == rule
     assert found.reproduced
@@ -104,13 +105,13 @@ def test_the_small_model_has_the_large_ones_sizes() -> None:
     assert small == pytest.approx(large, rel=0.3)
 
 
-def test_what_a_precision_cannot_hold_is_counted() -> None:
-    """1e5 overflows in fp16 (65,504); in bf16 it does not."""
-    half = diagnosed("input init", precision="fp16")
-    assert any(each.kind == "underflow" for each in half.large.quantities)
-    assert {each.quantity.kind for each in half.left} <= {"activation", "gradient", "loss", "eps"}  # 256 fits
-    run = Recorded(8, 1, None, (Quantity("overflow", "up", "up", (0.0, 0.25)),))
-    assert [each.step for each in leaving(run)] == [1]
+@pytest.mark.parametrize(("precision", "overflows"), [("fp16", True), ("bf16", False), ("", False)])
+def test_what_a_precision_cannot_hold_is_counted(precision: str, overflows: bool) -> None:
+    """16^4 times what there is at the base width is beyond 65,504, the largest number of fp16, and not bf16's."""
+    found = diagnosed("input overflow", precision=precision, steps=1)
+    kinds = {each.quantity.kind for each in found.left}
+    assert ("overflow" in kinds) == overflows
+    assert any(each.kind == "underflow" for each in found.large.quantities) == bool(precision)
 
 
 def test_what_began_first_is_named_and_not_what_is_largest() -> None:
@@ -127,9 +128,20 @@ def test_what_began_first_is_named_and_not_what_is_largest() -> None:
 
 def test_without_an_audit_no_cause_is_named() -> None:
     found = diagnosed("hidden lr")
-    assert found.first is not None
-    assert found.report is not None
-    assert cause(found.first, found.report) is not None
+    assert found.cause is not None
+    assert replace(found, report=None).cause is None
+
+
+def test_what_the_users_code_raises_is_told_as_that() -> None:
+    class Broken(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.width > 64:
+                raise ValueError("too wide for me")
+            return super().forward(x)
+
+    target = from_functions(Broken, batch=lambda width: torch.randn(4, 8), widths=(32, 64))
+    with pytest.raises(UserError, match="too wide for me"):
+        diagnose(target, 128, 32)
 
 
 FILE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,21 +16,17 @@ from muaudit.cli.guard import COULD_NOT, explain, guarded
 from muaudit.cli.output import terminal_width, write
 from muaudit.cli.pipeline import patience
 from muaudit.cli.report_files import check_outputs
+from muaudit.cli.request import Flags
+from muaudit.cli.write_answer import write_answer
 from muaudit.errors import UserError
 from muaudit.isolation import InternalError, Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
-from muaudit.report.layout import Line
 from muaudit.report.render import to_text
 from muaudit.report.series import check_logs, write_logs
 from muaudit.suggest import nearest
 from muaudit.targets.options import (
     TargetOptions,
-    check_init,
-    parse_inputs,
-    parse_optimizer_kinds,
-    parse_set,
-    parse_widths,
 )
 from muaudit.training.run_settings import (
     RunSettings,
@@ -59,10 +54,7 @@ def coord_check(
         str | None,
         typer.Argument(help="As for check; left out: the one auditable file here.", show_default=False),
     ] = None,
-    widths: Annotated[
-        str | None,
-        typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
-    ] = None,
+    widths: flag.Widths = None,
     depths: Annotated[
         str | None,
         typer.Option(metavar="[NAME=]N,N,N", help="Numbers of blocks to train at instead: a check over depth."),
@@ -144,7 +136,10 @@ def coord_check(
     check_logs(tensorboard, wandb)
     if settings.device == "cpu" and max(settings.widths, default=0) <= 512:
         be_frugal()
-    options = _options(width, set_, input_, optimizer, optimizer_kind, init, no_init)
+    options = Flags(
+        None, width or (), set_ or (), input_ or (), optimizer, optimizer_kind=optimizer_kind or (), init=init,
+        no_init=no_init,
+    ).options()  # fmt: skip
     options = replace(options, depths={blocks: ()}) if blocks else options
 
     if base_width is not None and not ladder:
@@ -200,12 +195,7 @@ def _ladder(
                PRELOAD)  # fmt: skip
     with _bar() as progress:
         found = run_task(job, patience=seconds, progress=progress, forward_interrupt=True)
-    if format_ == "json":
-        write(json.dumps(found["data"], ensure_ascii=False, indent=1) + "\n", output)
-    else:
-        columns = terminal_width() if output is None else None
-        write(to_text([rebuilt(Line, each) for each in found["lines"]], columns), output)
-    return int(found["code"])
+    return write_answer(found, format_, output)
 
 
 def _spectral(
@@ -313,23 +303,6 @@ def _is_report(text: str) -> bool:
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
         return "muaudit.coord-check/" in file.read(200)
-
-
-def _options(
-    width: list[str] | None, set_: list[str] | None, input_: list[str] | None, optimizer: str | None,
-    optimizer_kind: list[str] | None, init: str | None, no_init: bool,
-) -> TargetOptions:  # fmt: skip
-
-    check_init(init, no_init)
-    return TargetOptions(
-        widths=parse_widths(width or ()),
-        set=parse_set(set_ or ()),
-        inputs=parse_inputs(input_ or ()),
-        optimizer=optimizer,
-        optimizer_kinds=parse_optimizer_kinds(optimizer_kind or ()),
-        init=init,
-        no_init=no_init,
-    )
 
 
 def _check_others(jobs: Sequence[Task | Measurement], seconds: int) -> None:

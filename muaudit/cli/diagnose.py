@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
-from muaudit.cli.output import terminal_width, write
 from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import bar
 from muaudit.cli.report_files import check_outputs
+from muaudit.cli.request import Flags
+from muaudit.cli.write_answer import write_answer
 from muaudit.diagnose.diagnose_settings import DiagnoseSettings, check_diagnose
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
-from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
-from muaudit.report.layout import Line
-from muaudit.report.render import to_text
 from muaudit.suggest import nearest
-from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_optimizer_kinds, parse_set
 
 FORMATS = ("rich", "json")
 PRELOAD = (*AUDIT, "muaudit.diagnose.diagnose_task")
@@ -63,11 +59,9 @@ def diagnose(
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     settings = check_diagnose(DiagnoseSettings(steps, seed, device, dtype, precision))
     check_outputs([output], [target])
-    check_init(init, no_init)
-    options = TargetOptions(
-        set=parse_set(set_ or ()), inputs=parse_inputs(input_ or ()), optimizer=optimizer,
-        optimizer_kinds=parse_optimizer_kinds(optimizer_kind or ()), init=init, no_init=no_init,
-    )  # fmt: skip
+    options = Flags(
+        target, (), set_ or (), input_ or (), optimizer, optimizer_kind=optimizer_kind or (), init=init, no_init=no_init
+    ).options()
     name = target or "the model here"
     task = Task(name, "muaudit.diagnose.diagnose_task:diagnosed", (target, options, width, to, lr, settings), PRELOAD)
     with bar(f"training {name}", 2 * (steps + 1)) as advance:
@@ -79,9 +73,4 @@ def diagnose(
             taken = done
 
         found = run_task(task, patience=patience(timeout), progress=told)
-    if format_ == "json":
-        write(json.dumps(found["data"], ensure_ascii=False, indent=1) + "\n", output)
-    else:
-        columns = terminal_width() if output is None else None
-        write(to_text([rebuilt(Line, each) for each in found["lines"]], columns), output)
-    return int(found["code"])
+    return write_answer(found, format_, output)

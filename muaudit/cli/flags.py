@@ -77,6 +77,10 @@ Schedule = Annotated[
         metavar="NAME", help="constant, linear or cosine; several with commas are compared (default: the target's own)."
     ),
 ]
+Widths = Annotated[
+    str | None,
+    typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
+]
 Clip = Annotated[float | None, typer.Option(metavar="NORM", help="Clip gradients whose norm is larger.")]
 TrainingLoss = Annotated[
     bool, typer.Option("--training-loss", help="Judge by the last steps of training, also where data are held out.")

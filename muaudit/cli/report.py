@@ -43,10 +43,7 @@ def report(
         int | None,
         typer.Option(metavar="N", min=1, help="The width that the plan leaves as it is (default: the first probe)."),
     ] = None,
-    widths: Annotated[
-        str | None,
-        typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
-    ] = None,
+    widths: flag.Widths = None,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Updates of the coordinate checks.")] = STEPS,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Initializations at every width.")] = SEEDS,
     no_training: Annotated[

@@ -39,10 +39,7 @@ def sweep(
     target: Annotated[
         str | None, typer.Argument(help="As for check; left out: the one auditable file here.", show_default=False)
     ] = None,
-    widths: Annotated[
-        str | None,
-        typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
-    ] = None,
+    widths: flag.Widths = None,
     depths: Annotated[
         str | None,
         typer.Option(metavar="[NAME=]N,N,N", help="Numbers of blocks instead; beside --widths, one for each of them."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from ..findings.model import Report, Violation
 from ..findings.names import pattern_of
@@ -48,8 +47,3 @@ def _before(each: Violation, left: Departure, report: Report) -> bool:
 def _off(each: Violation) -> float:
     off = abs((each.found_exponent or 0.0) - (each.expected_exponent or 0.0))
     return 0.0 if math.isnan(off) else off
-
-
-def others(report: Report, told: Violation | None) -> Sequence[Violation]:
-    """What the audit finds besides."""
-    return [each for each in report.violations if each.severity == "error" and each is not told]

@@ -24,10 +24,15 @@ class DiagnoseSettings:
     dtype: str = "fp32"
     precision: str = ""
 
+    @property
+    def run(self) -> RunSettings:
+        """As a coordinate check has them, of one seed."""
+        return RunSettings((), self.steps, 1, self.seed, self.device, self.dtype)
+
 
 def check_diagnose(settings: DiagnoseSettings) -> DiagnoseSettings:
     """The settings. Raises UserError where they do not fit."""
-    check_settings(RunSettings((), settings.steps, 1, settings.seed, settings.device, settings.dtype))
+    check_settings(settings.run)
     if settings.precision and settings.precision not in PRECISIONS:
         unknown = f"unknown precision {settings.precision!r}"
         raise UserError(unknown, nearest(settings.precision, PRECISIONS, "precisions"))

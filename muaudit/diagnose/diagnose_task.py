@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..audit import audit
 from ..convert.planner import make_plan
@@ -14,12 +15,11 @@ from ..findings.model import Report
 from ..isolation.child import tell
 from ..isolation.plain_data import plain
 from ..targets import Target, TargetOptions, resolve
-from ..training.beforehand import check_device, lr_factor, sizes_at
-from ..training.run_settings import DTYPES
+from ..training.beforehand import check_device, sizes_at
+from ..training.loop import Work, explained
 from .diagnose_lines import diagnosis_data, diagnosis_lines
 from .diagnose_settings import DiagnoseSettings
 from .diagnosis import Diagnosis, checked_widths
-from .recorded import Recorded
 from .reverse import carried_down
 from .watched import watched
 
@@ -36,7 +36,7 @@ def diagnosed(
 
 def diagnose(
     target: Target, width: int | None = None, small: int | None = None, lr: float | None = None,
-    settings: DiagnoseSettings | None = None, progress: Any = lambda done, total: None,
+    settings: DiagnoseSettings | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Diagnosis:  # fmt: skip
     """Train at a width until something leaves its range or the steps end, say what lets it, and reproduce it small.
 
@@ -56,31 +56,33 @@ def diagnose(
     small = small or axis.probes[0]
     checked_widths(large, small)
     total = 2 * (settings.steps + 1)
-    sizes = sizes_at(target, large)
-    model, optimizer = _built(target, sizes, lr, settings)
-    run = watched(target, sizes, lambda: (model, optimizer), settings, lambda step: progress(step, total))
+    work = Work(target, sizes_at(target, large), settings.run)
+    with explained(work):
+        model, optimizer = work.built(settings.seed)
+    _scale(optimizer, lr)
+    run = watched(work, lambda: (model, optimizer), settings.precision, lambda step: progress(step, total))
     report, no_audit = _audited(target)
-    said = Diagnosis(target.describe, axis.name, f"{target.optimizer_name} ({target.optimizer_source})", run,
-                     report=report, no_audit=no_audit, precision=settings.precision)  # fmt: skip
-    if not said.exit_code:
-        return said
-    again, why_not = _small(target, large, small, optimizer, settings, lambda step: progress(total // 2 + step, total))
-    return Diagnosis(said.describe, said.width_name, said.optimizer, run, again, report, no_audit, why_not,
-                     settings.precision)  # fmt: skip
+    found = Diagnosis(target.describe, axis.name, f"{target.optimizer_name} ({target.optimizer_source})", run,
+                      report=report, no_audit=no_audit, precision=settings.precision)  # fmt: skip
+    if not found.exit_code:
+        return found
+    try:
+        plan = make_plan(target, large, small, seed=settings.seed)
+    except UserError as error:
+        return replace(found, why_not=error.message)
+    below = Work(target, sizes_at(target, small), settings.run)
+    again = watched(below, lambda: carried_down(plan, optimizer, below), settings.precision,
+                    lambda step: progress(total // 2 + step, total))  # fmt: skip
+    return replace(found, small=again)
 
 
-def _built(
-    target: Target, sizes: dict[str, int], lr: float | None, settings: DiagnoseSettings
-) -> tuple[nn.Module, torch.optim.Optimizer]:
-    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
-    model = target.build(sizes, settings.seed).to(device=device, dtype=dtype)
-    optimizer = target.optimizer(model, sizes)
+def _scale(optimizer: torch.optim.Optimizer, lr: float | None) -> None:
+    """Make the largest learning rate `lr`, where one is given; the others keep their ratio to it."""
     largest = max(float(group["lr"]) for group in optimizer.param_groups)
-    if lr is not None:
-        lr_factor(target, lr)  # which refuses rates of zero
-        for group in optimizer.param_groups:
-            group["lr"] *= lr / largest
-    return model, optimizer
+    if lr is not None and largest <= 0:
+        raise UserError("--lr cannot scale this optimizer: its learning rates are zero")
+    for group in optimizer.param_groups if lr is not None else ():
+        group["lr"] *= (lr or 0.0) / largest
 
 
 def _audited(target: Target) -> tuple[Report | None, str]:
@@ -88,15 +90,3 @@ def _audited(target: Target) -> tuple[Report | None, str]:
         return audit(target), ""
     except UserError as error:
         return None, error.message
-
-
-def _small(
-    target: Target, large: int, small: int, optimizer: torch.optim.Optimizer, settings: DiagnoseSettings, tick: Any
-) -> tuple[Recorded | None, str]:
-    """The same trouble at the small width; None, and why, where no plan can carry it there."""
-    sizes = sizes_at(target, small)
-    try:
-        plan = make_plan(target, large, small, seed=settings.seed)
-    except UserError as error:
-        return None, error.message
-    return watched(target, sizes, lambda: carried_down(target, plan, optimizer, sizes, settings), settings, tick), ""

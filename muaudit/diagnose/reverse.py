@@ -6,7 +6,6 @@ each tensor's init, learning rate, eps and decay at the small width are those of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -14,22 +13,17 @@ from torch import nn
 
 from ..optimizers.several import parts
 from ..plan.plan import Plan
-from ..targets.probe import Target
-from ..training.run_settings import DTYPES
-from .diagnose_settings import DiagnoseSettings
+from ..training.loop import Work
 
 
-def carried_down(
-    target: Target, plan: Plan, large: torch.optim.Optimizer, sizes: Mapping[str, int], settings: DiagnoseSettings
-) -> tuple[nn.Module, torch.optim.Optimizer]:
+def carried_down(plan: Plan, large: torch.optim.Optimizer, small: Work) -> tuple[nn.Module, torch.optim.Optimizer]:
     """The small model with the large one's trouble, and its optimizer.
 
     plan: with the large width as its base, at the small one. large: the optimizer of the large model.
     """
-    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
     plan = replace(plan, made_for=None, entries=tuple(replace(each, start=None) for each in plan.entries))
-    model = plan.apply_(target.build(sizes, settings.seed)).to(device=device, dtype=dtype)
-    optimizer = target.optimizer(model, sizes)
+    model, optimizer = small.built(small.settings.seed)
+    plan.apply_(model)
     for own, theirs in zip(parts(optimizer), parts(large), strict=True):
         groups = [
             {**group, **{key: other[key] for key in ("lr", "eps", "weight_decay", "initial_lr") if key in other}}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,43 +12,44 @@ from ..optimizers.several import parts
 from ..targets.probe import Inputs, Target
 from ..targets.schedulers import stepper
 from ..targets.usercode import seed_everything
-from ..thresholds import HOPELESS
 from ..training.listener import Listener
-from ..training.loop import moved
-from ..training.run_settings import DTYPES
-from .diagnose_settings import DiagnoseSettings
+from ..training.loop import Work, explained
+from ..training.lost_runs import is_lost
 from .recorded import Kind, Quantity, Recorded
 
 LARGEST_SCALE = 2.0**16
 """The loss scale that torch's GradScaler starts with."""
-_LOOK = 10  # losses whose mean says that a run is lost
-_Made = Callable[[], tuple[nn.Module, torch.optim.Optimizer]]
+Made = tuple[nn.Module, torch.optim.Optimizer]
 
 
 def watched(
-    target: Target, sizes: Mapping[str, int], made: _Made, settings: DiagnoseSettings,
-    tick: Callable[[int], None] = lambda step: None,
-) -> Recorded:  # fmt: skip
+    work: Work, made: Callable[[], Made], precision: str, tick: Callable[[int], None] = lambda step: None
+) -> Recorded:
     """Train on the target's batch until the loss is lost or the steps end.
 
-    made: the model and its optimizer on the device. tick: told before every step.
+    made: the model and its optimizer on the device. precision: as of the settings. tick: told before every step.
 
     Raises:
         UserError: the user's code raised.
     """
-    model, optimizer = made()
-    device, dtype = torch.device(settings.device), getattr(torch, DTYPES[settings.dtype])
-    inputs = moved(target.inputs(sizes), device, dtype)
+    with explained(work):
+        return _watched(work, *made(), precision, tick)
+
+
+def _watched(
+    work: Work, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str, tick: Callable[[int], None]
+) -> Recorded:
+    target, settings, inputs = work.target, work.settings, work.inputs()
     model.train()
     step_rates = stepper(target.scheduler, optimizer) if target.scheduler is not None else lambda: None
-    taken = _Taken(model, optimizer, settings.precision)
-    diverged = None
+    taken = _Taken(model, optimizer, precision)
+    lost = None
     for step in range(settings.steps + 1):
         tick(step)
         seed_everything(settings.seed + step)
         loss = taken.forward(target, inputs)
-        if taken.lost:
-            diverged = step
+        if is_lost(taken.losses):
+            lost = step
             break
         if step == settings.steps:
             break
@@ -61,7 +61,7 @@ def watched(
         taken.updates()
         step_rates()
     taken.close()
-    return Recorded(int(sizes[target.axes[0].name]), step, diverged, taken.quantities())
+    return Recorded(int(work.sizes[target.axes[0].name]), step, lost, taken.quantities())
 
 
 class _Taken:
@@ -78,13 +78,9 @@ class _Taken:
         self.before: dict[str, torch.Tensor] = {}
 
     @property
-    def lost(self) -> bool:
-        """Whether the loss is not finite, or far above where it began."""
-        losses = self.series["loss", "loss"]
-        recent = losses[-_LOOK:]
-        if not math.isfinite(losses[-1]):
-            return True
-        return len(losses) > _LOOK and sum(recent) / len(recent) > HOPELESS * abs(losses[0])
+    def losses(self) -> list[float]:
+        """The loss of every step so far."""
+        return self.series["loss", "loss"]
 
     def close(self) -> None:
         self.listener.close()

@@ -42,9 +42,7 @@ class Profile:
     readout_init_bound: float = -1.0
     weight_decay_target: float = 0.0
     weight_decay_targets: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    advice: frozenset[str] = frozenset({
-        "MUP501", "MUP502", "MUP504", "MUP506", "MUP507", "MUP508", "MUP509", "MUP510", "MUP511", "MUP323",
-    })  # fmt: skip
+    advice: frozenset[str] = frozenset(ADVICE) - {"MUP505"}  # which is what one study saw
     sqrt_attention: Severity = "error"
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
     depth_alpha: float = 1.0
@@ -78,21 +76,7 @@ LINGLE = Profile(
     # Ablated there: unembedding variance 1/M transferred as well as 1/M².
     readout_init_bound=-0.5,
     # What broke transfer there is advice: trained gains, strong weight decay, Lion (MUP505), 1/sqrt(d) attention.
-    advice=frozenset(
-        {
-            "MUP501",
-            "MUP502",
-            "MUP504",
-            "MUP505",
-            "MUP506",
-            "MUP507",
-            "MUP508",
-            "MUP509",
-            "MUP510",
-            "MUP511",
-            "MUP323",
-        }
-    ),
+    advice=frozenset(ADVICE),
     sqrt_attention="advice",
 )
 

@@ -17,20 +17,17 @@ from ..errors import UserError
 from ..targets.probe import Inputs
 from ..targets.schedulers import stepper
 from ..targets.usercode import describe, seed_everything, user_error
-from ..thresholds import BY_CHANCE, HOPELESS, MOST_ERRORS
+from ..thresholds import BY_CHANCE, MOST_ERRORS
 from ..training.beforehand import sizes_at
 from ..training.ensemble import CannotStack, Ensemble
 from ..training.loop import moved, out_of_memory
+from ..training.lost_runs import LOOK, is_lost
 from ..training.run_settings import DTYPES
 from .along import thinned
 from .out_of_time import OutOfTime
 from .student import quantile
 from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
 from .variant import SweepVariant
-
-LOOK = 10
-"""Losses are fetched, and runs judged, every so many steps."""
-
 
 Step = Callable[[], None]
 
@@ -72,10 +69,7 @@ class Watch:
     @property
     def diverged(self) -> bool:
         """Whether there is no point in going on."""
-        recent = self.losses[-LOOK:]
-        if not all(math.isfinite(loss) for loss in recent):
-            return True
-        return len(self.losses) > LOOK and sum(recent) / len(recent) > HOPELESS * abs(self.losses[0])
+        return is_lost(self.losses)
 
     def outcome(
         self, job: Training, settings: TrainingSettings, held_out: Callable[[], float | None] = lambda: None

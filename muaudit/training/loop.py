@@ -110,7 +110,7 @@ class Single:
 
 def look(work: Work, seed: int) -> None:
     """One pass that shows what all others need not find out. Raises as `train` does."""
-    with _explained(work):
+    with explained(work):
         model, _ = work.built(seed)
         listener = Listener(model, work.known)
         seed_everything(seed)
@@ -121,12 +121,13 @@ def look(work: Work, seed: int) -> None:
 
 def train(work: Work, seed: int) -> RunNumbers:
     """One seed by itself. Raises UserError where the user's code raises."""
-    with _explained(work):
+    with explained(work):
         return _train(work, Single(*work.built(seed)), seed, 1)[0]
 
 
 @contextmanager
-def _explained(work: Work) -> Iterator[None]:
+def explained(work: Work) -> Iterator[None]:
+    """Say what was trained where the user's code raises. Raises UserError."""
     try:
         yield
     except (UserError, torch.OutOfMemoryError, MemoryError):
