@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cli_page
+import coord_check_page
 import latex2mathml.converter
 import rule_pages
 import settings_tables
@@ -37,7 +38,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code, and the schemas that ship with it."""
-    made = {**rule_pages.pages(), "cli.md": cli_page.page()}
+    made = {**rule_pages.pages(), "cli.md": cli_page.page(), "assets/gpt-coord-check.html": coord_check_page.page()}
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     for path in (settings_schema.SHIPPED, report_json.SHIPPED):
