@@ -14,6 +14,7 @@ import pytest
 from test_html_charts import activation, measurement, pages, scales, swept
 
 from muaudit.audit import audit
+from muaudit.audit.over_depth import audit_over_depth
 from muaudit.page.html_document import Section, whole_page
 from muaudit.plan.plan_page import Beside, plan_section
 from muaudit.report.html import audit_sections
@@ -38,8 +39,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything on one page: an audit, a plan, a coordinate check, a sweep."""
-    audits = audit_sections(Run((audit(resolve("fixtures/gpt/sp.py")),), Path.cwd()))
+    """Everything on one page: audits over width and depth, a plan, a coordinate check, a sweep."""
+    target = resolve("fixtures/gpt/sp.py")
+    audits = audit_sections(Run((audit(target), audit_over_depth(target)), Path.cwd()))
     run = measurement(activation("a", 0.0), activation("b", 0.5), activation("ln_f", -1.0, multiplier=1.0))
     measured, verdicts = swept(lost=True)
     parts: list[Section] = [
@@ -74,12 +76,26 @@ def test_no_accessibility_error(browser: Any, document: Path, scheme: str) -> No
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found.response["violations"]] == []
 
 
+def test_the_axis_is_switched_and_a_link_shows_the_one_that_it_leads_to(browser: Any, document: Path) -> None:
+    page = opened(browser, document)
+    seen = page.locator(".axes > .target:visible")
+    assert seen.evaluate_all("all => all.map(each => each.id)") == ["target-1"]
+    page.locator(".axes input").nth(1).check()
+    assert seen.evaluate_all("all => all.map(each => each.id)") == ["target-2"]
+    assert "n_layer 2 → 4" in seen.inner_text()
+    page.evaluate("location.hash = '#target-1-finding-1'")
+    page.wait_for_selector("#target-1-finding-1", state="visible")
+    assert page.locator(".axes input").first.is_checked()
+    page.emulate_media(media="print")
+    assert page.locator(".axes > .target:visible").count() == 2
+
+
 def test_the_model_opens_and_closes_and_pins_lead_to_findings(browser: Any, document: Path) -> None:
     page = opened(browser, document)
     page.click("[data-close]")
-    assert page.locator(".flow details[open]").count() == 0
+    assert page.locator("#target-1 .flow details[open]").count() == 0
     page.click("[data-open]")
-    assert page.locator(".flow details:not([open])").count() == 0
+    assert page.locator("#target-1 .flow details:not([open])").count() == 0
     pin = page.locator(".pin").first
     pin.click()
     assert page.evaluate("location.hash") == pin.get_attribute("href")

@@ -93,6 +93,19 @@ def test_rates_at_other_widths_follow_their_exponent() -> None:
     assert (float(cell["data-lr"]), float(cell["data-exponent"])) == (0.01, -1.0)
 
 
+def test_the_audits_of_one_target_along_two_axes_are_one_part_with_a_switch() -> None:
+    row = TensorRow("w", (64, 64), "scalar", ("scalar",), ("fin", "fin"), -0.5, 0.0, 0.0)
+    over_depth = report_of(axis="depth", width_name="n_layer", probes=(2, 4), tensors=(row,))
+    other = report_of(target="Other")
+    page = Page(render_html(Run((report_of(), over_depth, other, report_of()), Path.cwd())))
+    buttons = [each["value"] for _, each in page.elements if each.get("type") == "radio"]
+    assert buttons == ["target-1", "target-2"]
+    links = [each["href"] for tag, each in page.elements if tag == "a"]
+    assert links == ["#target-1-axes", "#target-3", "#target-4"]
+    assert "L^-1/2" in page.text("td")
+    assert "n^" not in page.text("td")
+
+
 def test_what_comes_from_user_code_is_text() -> None:
     evil = "</style><script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover=alert(3) {{ 7 * 7 }}"
     names = (evil, "b")

@@ -77,8 +77,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         use, op = j.use, j.use.value.op
         yield Step(op.name, op.file, op.line, *self._role(j))
         yield from self._path(use.value)
-        mu = j.multiplier - (use.alpha or 0.0)  # the sum over the blocks is none of them
-        yield Step("multiplier", None, None, f"constants on this path multiply the use by {self._power(mu)}",
+        yield Step("multiplier", None, None, f"constants on this path multiply the use by {self._power(j.on_path)}",
                    "gauge invariance: only init × multiplier and lr × multiplier count (TP5 Lemma J.1)")  # fmt: skip
         bound = "at most " if use.role == "output" else ""
         init = f"{bound}{self._power(j.init_required)}, found {self._power(j.init_found)}"

@@ -43,7 +43,7 @@ def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
             dims=tuple("inf" if e > 0 else "fin" for e in op.dims),
             init_exponent=init.exponent if init else None,
             lr_exponent=how.lr_exponent if how else None,
-            multiplier_exponent=_plain(main.multiplier) if main else None,
+            multiplier_exponent=_plain(main.on_path) if main else None,
             file=main.use.value.op.file if main else None,
             line=main.use.value.op.line if main else None,
             init_required=_plain(main.init_required) if main else None,

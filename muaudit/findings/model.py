@@ -205,6 +205,11 @@ class Report:
     caution: str = ""  # said above the verdict: that it is about few of the layers
 
     @property
+    def symbol(self) -> str:
+        """What exponents are powers of: n, the width, or L, the number of blocks."""
+        return "n" if self.axis == "width" else "L"
+
+    @property
     def coverage(self) -> Coverage:
         """What share of the parameters was judged."""
         unknown = {item.name for item in self.unanalysed}

@@ -35,6 +35,11 @@ class Judged:
         return -self.phi - self.use.e_in
 
     @property
+    def on_path(self) -> float:
+        """The constants that multiply the use: the sum over the blocks is none of them."""
+        return self.multiplier - (self.use.alpha or 0.0)
+
+    @property
     def gradient(self) -> float:
         """Exponent of the gradient in an ideal run."""
         return -self.phi - self.use.e_in - self.use.e_out - (self.use.alpha or 0.0)

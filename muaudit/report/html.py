@@ -16,12 +16,13 @@ from muaudit.locations import excerpt, location
 from muaudit.page.html_document import Section, Style, section, whole_page
 from muaudit.report.folding import folded_unanalysed
 from muaudit.report.listing import Run
-from muaudit.report.module_map import module_map
+from muaudit.report.module_map import module_map, state_words
 from muaudit.report.tensors import alike, label
 from muaudit.report.terminal import summary, verdict
 from muaudit.rules import get_rule
 
 _STYLES: dict[str, Style] = {"✓": "good", "!": "warning", "?": "unknown"}
+_WORST: tuple[Style, ...] = ("error", "unknown", "warning", "good")
 _WIDER = 10  # doublings of the first probe that the slider of widths goes up to
 
 
@@ -42,11 +43,30 @@ def render_html(run: Run) -> str:
 
 
 def audit_sections(run: Run) -> list[Section]:
-    """A section for every target, then one for each that could not be audited."""
-    found = [audit_section(report, f"target-{number}", run.root) for number, report in enumerate(run.reports, 1)]
+    """A section for every target, with a switch where it was audited along several axes, then those that failed."""
+    targets: list[dict[str, tuple[Report, Section]]] = []  # of each axis
+    for number, report in enumerate(run.reports, 1):
+        made = report, audit_section(report, f"target-{number}", run.root)
+        before = targets[-1] if targets else {}
+        first = next((each for each, _ in before.values()), None)
+        if first is None or target_name(first) != target_name(report) or report.axis in before:
+            targets.append({report.axis: made})
+        else:
+            before[report.axis] = made
+    found = [_of_axes(list(each.values())) for each in targets]
     for number, failure in enumerate(run.failures, 1):
         found.append(section("failure.html", f"failure-{number}", failure.target, "unknown", failure=failure))
     return found
+
+
+def _of_axes(parts: list[tuple[Report, Section]]) -> Section:
+    """The reports of one target along all axes, one of them to be seen."""
+    first = parts[0][1]
+    if len(parts) == 1:
+        return first
+    style = min((made.style for _, made in parts), key=_WORST.index)
+    shown = [(report.axis, made, verdict(report)[0]) for report, made in parts]
+    return section("axes.html", f"{first.id}-axes", first.title, style, parts=shown)
 
 
 def audit_section(report: Report, name: str, root: Path) -> Section:
@@ -56,7 +76,7 @@ def audit_section(report: Report, name: str, root: Path) -> Section:
         "audit.html", name, target_name(report), _STYLES.get(said[:1], "error"), report=report, verdict=said,
         summary=summary(report), findings=[_finding(violation, report, root) for violation in report.violations],
         unanalysed=folded_unanalysed(report.unanalysed, False), map=module_map(report), rows=list(_rows(report)),
-        first=report.probes[0] if report.probes else 0, widths=_WIDER,
+        first=report.probes[0] if report.probes else 0, widths=_WIDER, words=state_words(report),
     )  # fmt: skip
 
 

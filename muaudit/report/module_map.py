@@ -67,6 +67,18 @@ def module_map(report: Report) -> Box:
     return root
 
 
+def state_words(report: Report) -> dict[State, str]:
+    """What each state is called; over depth what a block adds shrinks where the model is right."""
+    if report.axis == "width":
+        return {"grows": "grows with the width", "still": "stops learning", "flat": "stays", "unknown": "not known"}
+    return {
+        "grows": "too large when deep",
+        "still": "stops learning",
+        "flat": "as it should be",
+        "unknown": "not known",
+    }
+
+
 def state_of(row: ActivationRow) -> State:
     """What happens to an activation as the width grows, against the size that it has in a model that is right."""
     change = row.update_exponent if row.capped_exponent is None else row.capped_exponent

@@ -13,16 +13,13 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.findings.model import Report, target_name
 from muaudit.findings.power import power
-from muaudit.report.module_map import Box, State, module_map
+from muaudit.report.module_map import Box, State, module_map, state_words
 from muaudit.report.terminal import verdict
 from muaudit.visible import visible
 
 # Okabe and Ito's colours, which people with any colour blindness tell apart; the marks say the same in grey.
 COLOURS: dict[State, str] = {"grows": "#d55e00", "still": "#0072b2", "flat": "#009e73", "unknown": "#777777"}
 MARKS: dict[State, str] = {"grows": "▲", "still": "▼", "flat": "■", "unknown": "?"}
-WORDS: dict[State, str] = {
-    "grows": "grows with the width", "still": "stops learning", "flat": "stays", "unknown": "not known",
-}  # fmt: skip
 _LINE, _GAP, _INDENT, _WIDE = 0.24, 0.1, 0.16, 7.2  # inches
 _SETTINGS: Any = {"font.size": 8.5, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit"}
 _LONGEST = 48
@@ -67,7 +64,7 @@ def draw_modules(report: Report, path: Path, everything: bool = False) -> None:
         panel.text(0.1, -0.16, said, va="center", color="black", parse_math=False)
         for each in placed:
             _draw(panel, each, report)
-        key = "   ".join(f"{MARKS[state]} {WORDS[state]}" for state in WORDS)
+        key = "   ".join(f"{MARKS[state]} {text}" for state, text in state_words(report).items())
         panel.text(0.1, end + foot / 2, f"what a module returns: {key}", va="center", fontsize=7.5, color="0.25")
         try:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
@@ -111,7 +108,7 @@ def _draw(panel: Any, placed: _Placed, report: Report) -> None:
     panel.text(left + 0.14, middle, visible(name) + times + folded, va="center", fontweight="bold", parse_math=False)
     pins = " ".join(_pins(placed, report))
     if box.size is not None and box.change is not None:
-        what = f"{MARKS[box.state]} {power(box.size)}, change {power(box.change)}"
+        what = f"{MARKS[box.state]} {power(box.size, report.symbol)}, change {power(box.change, report.symbol)}"
         panel.text(right - 0.08, middle, what, va="center", ha="right", parse_math=False, fontsize=7.5)
     if pins:
         panel.text(right - 1.75, middle, pins, va="center", ha="right", color=COLOURS["grows"], fontsize=7.5,

@@ -12,12 +12,18 @@ from muaudit.report.layout import Line, columns
 
 HEADER = ("tensor", "shape", "kind", "role", "init", "needs", "multiplier", "lr", "needs", "effective lr")
 _OPTIONAL = (2, 1, 9, 3, 6)  # kind, shape, effective lr, role, multiplier: what a narrow terminal goes without
+_OPTIONAL_OVER_DEPTH = (1, 7, 4)  # shape, effective lr, multiplier
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
-def tensor_table(rows: Iterable[TensorRow], room: int | None = None) -> list[Line]:
-    """One row a tensor, or one for all of the same pattern that agree in everything. room: the terminal's width."""
-    cells = [HEADER, *(_cells(name, row) for name, row in folded(rows))]
+def tensor_table(rows: Iterable[TensorRow], room: int | None = None, symbol: str = "n") -> list[Line]:
+    """One row a tensor, or one for all of the same pattern that agree in everything.
+
+    room: the terminal's width. symbol: what exponents are powers of; over depth, L, no tensor has a kind or a role.
+    """
+    cells = [HEADER, *(_cells(name, row, symbol) for name, row in folded(rows))]
+    if symbol != "n":
+        return columns([row[:2] + row[4:] for row in cells], hang=4, room=room, optional=_OPTIONAL_OVER_DEPTH)
     return columns(cells, hang=4, room=room, optional=_OPTIONAL)
 
 
@@ -40,13 +46,13 @@ def label(pattern: str, names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{pattern} (×{len(names)})"
 
 
-def _cells(name: str, row: TensorRow) -> tuple[str, ...]:
+def _cells(name: str, row: TensorRow, symbol: str) -> tuple[str, ...]:
     shape = "×".join(map(str, row.shape)) or "()"
-    required = (_exponent(row.init_required), _exponent(row.lr_required))
+    init, rates = (row.init_exponent, row.init_required), (row.lr_exponent, row.lr_required)
+    exponents = [_exponent(each, symbol) for each in (*init, row.multiplier_exponent, *rates)]
     rate = "" if row.lr is None else number(row.lr)
-    found = (_exponent(row.init_exponent), _exponent(row.multiplier_exponent), _exponent(row.lr_exponent))
-    return (name, shape, row.kind, ", ".join(row.roles), found[0], required[0], found[1], found[2], required[1], rate)
+    return (name, shape, row.kind, ", ".join(row.roles), *exponents, rate)
 
 
-def _exponent(value: float | None) -> str:
-    return "-" if value is None else power(value)
+def _exponent(value: float | None, symbol: str) -> str:
+    return "-" if value is None else power(value, symbol)

@@ -42,7 +42,7 @@ def report_lines(
         yield from _unanalysed(folded_unanalysed(report.unanalysed, tensors), strict)
     if tensors:
         yield Line()
-        yield from tensor_table(report.tensors, room)
+        yield from tensor_table(report.tensors, room, report.symbol)
     if report.notes and not quiet:
         yield Line()
         yield from (line(("note: ", DIM), note, hang=6) for note in report.notes)

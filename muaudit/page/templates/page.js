@@ -71,3 +71,21 @@ for (const section of document.querySelectorAll(".target")) {
     });
   }));
 }
+for (const group of document.querySelectorAll(".axes")) {
+  const buttons = [...group.querySelectorAll("input[type=radio]")];
+  const show = () => {
+    for (const each of buttons) document.getElementById(each.value).hidden = !each.checked;
+  };
+  const follow = () => {
+    const wanted = location.hash && document.getElementById(location.hash.slice(1))?.closest(".axes > .target");
+    const button = buttons.find((each) => each.value === wanted?.id);
+    if (!button || button.checked) return;
+    button.checked = true;
+    show();
+    document.getElementById(location.hash.slice(1)).scrollIntoView();
+  };
+  for (const each of buttons) each.addEventListener("change", show);
+  addEventListener("hashchange", follow);
+  show();
+  follow();
+}
