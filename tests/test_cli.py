@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from program import app
 
 import muaudit
 import muaudit.targets
+from muaudit.cli import help as help_
 from muaudit.errors import UserError
 from muaudit.findings.model import Report, Step, Unanalysed, Violation
 from muaudit.jobs import all_jobs as audits
@@ -149,7 +151,7 @@ def test_the_options_are_frozen() -> None:
             "--optimizer", "--output", "--plan", "--recipe", "--set", "--timeout", "--to", "--width",
         ],
         "rules": [],
-        "explain": [],
+        "explain": ["--errors"],
         "tables": ["--format", "--optimizer", "--profiles", "--table"],
         "version": [],
         "baseline": [
@@ -182,6 +184,38 @@ def test_the_options_are_frozen() -> None:
             "--width", "--widths",
         ],
     }  # fmt: skip
+
+
+def test_help_has_every_option_in_a_group_and_an_example_that_is_understood() -> None:
+    program: Any = typer.main.get_command(app)
+    for name, command in program.commands.items():
+        options = [each for each in command.params if each.param_type_name == "option"]
+        assert [each.opts for each in options if not set(each.opts) & set(sum(help_.OPTIONS.values(), ()))] == []
+        example = help_.EXAMPLES[name].partition(" && ")[0]
+        words = shlex.split(example)
+        if words[:2] == ["muaudit", name]:
+            command.make_context(name, words[2:])
+        assert example in command.get_help(click_context(command, name))
+
+
+def click_context(command: Any, name: str) -> Any:
+    return command.make_context(name, [], resilient_parsing=True)
+
+
+def test_help_is_as_wide_as_the_terminal() -> None:
+    for columns in (80, 130):
+        text = process('"$PY" -m muaudit sweep --help', COLUMNS=str(columns)).stdout
+        assert columns - 20 < max(map(len, text.splitlines())) <= columns
+
+
+def test_every_message_can_be_looked_up(run: Run) -> None:
+    code, out, _ = run("explain", "--errors")
+    assert code == 0
+    assert "  --ladder is written as rich or json, found FORMAT\n" in out
+    code, out, _ = run("explain", "--errors", "cannot write mup/plan.yaml: it is a folder")
+    assert (code, "cannot write PATH: it is a folder" in out, "--ladder" in out) == (0, True, False)
+    assert run("explain", "--errors", "qwrtz")[0] == 2
+    assert run("explain")[0] == 2
 
 
 def test_violations_exit_1_and_only_the_report_is_on_stdout(run: Run, engine: Engine) -> None:

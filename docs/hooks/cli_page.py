@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 import typer.main
 
+from muaudit.cli.help import EXAMPLES, OPTIONS, group_of
 from muaudit.cli.main import application
 
 
@@ -28,9 +29,17 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     yield f"{(command.help or '').strip()}\n"
     usage = command.get_usage(context).removeprefix("Usage: ").strip()
     yield f"```text\n{' '.join(usage.split())}\n```\n"
-    rows = [row for parameter in command.params if (row := _row(parameter, context))]
-    if rows:
-        yield from ("| | |", "|---|---|", *rows, "")
+    if name in EXAMPLES:
+        yield f"For example `{EXAMPLES[name]}`.\n"
+    groups: dict[str, list[str]] = {title: [] for title in ("", *OPTIONS)}
+    for parameter in command.params:
+        if row := _row(parameter, context):
+            of_option = parameter.param_type_name == "option"
+            groups[group_of(name, parameter.opts) if of_option else ""].append(row)
+    yield from ("| | |", "|---|---|")
+    for title, rows in groups.items():
+        yield from (*([f"| **{title}** | |"] if title and rows else []), *rows)
+    yield ""
 
 
 def _row(parameter: click.Parameter, context: click.Context) -> str | None:

@@ -16,6 +16,7 @@ _GROUPS = {
     "4": "Sharing and structure",
     "5": "Advice",
     "6": "Answers to findings",
+    "7": "Over depth",
     "9": "Not analysed",
 }
 _CODE_BLOCK = re.compile(r"(?:^    .*\n?)+", re.M)

@@ -14,6 +14,7 @@ from typing import Any
 import cli_page
 import coord_check_page
 import latex2mathml.converter
+import messages_page
 import rule_pages
 import settings_tables
 from mkdocs.config.defaults import MkDocsConfig
@@ -38,7 +39,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code, and the schemas that ship with it."""
-    made = {**rule_pages.pages(), "cli.md": cli_page.page(), "assets/gpt-coord-check.html": coord_check_page.page()}
+    made = {
+        **rule_pages.pages(),
+        "cli.md": cli_page.page(),
+        "messages.md": messages_page.page(),
+        "assets/gpt-coord-check.html": coord_check_page.page(),
+    }
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     for path in (settings_schema.SHIPPED, report_json.SHIPPED):

@@ -12,6 +12,7 @@ from muaudit.cli import complete
 Target = Annotated[
     str | None,
     typer.Argument(
+        metavar="[TARGET]",
         help="file.py, file.py:Name, package.module:Name, a Hugging Face config.json (folder or file), or the name of "
         "a configured target. Left out: the configured targets, else the one auditable file here.",
         show_default=False,
@@ -104,7 +105,8 @@ Profile = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="School of µP: tp5, tp5-as-written, standard-full-align, lingle, completep, depth-mup, or a YAML file.",
+        help="Whose µP to judge by: tp5 (default), tp5-as-written, standard-full-align, lingle, completep (default "
+        "over depth), depth-mup, or a YAML file of your own.",
         autocompletion=complete.profiles,
     ),
 ]

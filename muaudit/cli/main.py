@@ -10,29 +10,38 @@ from typing import Annotated, Any
 
 import typer
 
+from muaudit.cli.help import EXAMPLES, WIDEST, CommandHelp, ProgramHelp
 from muaudit.cli.version import print_version
 
-COMMANDS = {
-    "check": "Report what breaks as the model widens, and the fix.",
-    "convert": "Plan the conversion to µP, and convert checkpoints.",
-    "transfer": "Print every hyperparameter at another width, depth, batch and duration.",
-    "coord-check": "Train a few steps at several widths and measure.",
-    "diagnose": "Train until something goes wrong, and say what first.",
-    "sweep": "Train every width with every learning rate.",
-    "tune": "Search hyperparameters on a small model.",
-    "report": "Write one HTML page: audit, conversion and measurement of one model.",
-    "draw": "Draw the modules of a model in the order of the data flow.",
-    "init": "Find the models of a repository and configure them.",
-    "baseline": "Write down the findings there are.",
-    "config": "Print the effective settings and where each came from.",
-    "rules": "List the rules: code, name, severity, summary.",
-    "explain": "Explain a rule: example, fix, evidence, and when it is fine.",
-    "tables": "Print the tables of µP and SP with their source.",
-    "mcp": "Serve check, why, explain and convert to coding agents.",
-    "version": "Print the version.",
+GROUPS = {
+    "Audit and convert": {
+        "check": "Report what breaks as the model widens, and the fix.",
+        "convert": "Plan the conversion to µP, and convert checkpoints.",
+        "transfer": "Print every hyperparameter at another size.",
+        "draw": "Draw the modules of a model in the order of the data flow.",
+        "report": "Write one HTML page: audit, conversion and measurement.",
+    },
+    "Train and measure": {
+        "coord-check": "Train a few steps at several widths and measure.",
+        "diagnose": "Train until something goes wrong, and say what first.",
+        "sweep": "Train every width with every learning rate.",
+        "tune": "Search hyperparameters on a small model.",
+    },
+    "Set up a repository": {
+        "init": "Find the models of a repository and configure them.",
+        "baseline": "Write down the findings there are.",
+        "config": "Print the effective settings and where each came from.",
+        "mcp": "Serve check, why, explain and convert to coding agents.",
+    },
+    "Look up": {
+        "rules": "List the rules: code, name, severity, summary.",
+        "explain": "Explain a rule: example, fix, evidence, and when it is fine.",
+        "tables": "Print the tables of µP and SP with their source.",
+        "version": "Print the version.",
+    },
 }
-"""First sentences of the commands' help, in the order of the program's: audit and conversion, experiments, a
-repository's settings, reference. A command's module is imported when the command is called."""
+COMMANDS = {name: sentence for commands in GROUPS.values() for name, sentence in commands.items()}
+"""First sentences of the commands' help. A command's module is imported when the command is called."""
 
 
 def application(needed: Collection[str] = tuple(COMMANDS)) -> typer.Typer:
@@ -40,17 +49,18 @@ def application(needed: Collection[str] = tuple(COMMANDS)) -> typer.Typer:
     # rich_markup_mode=None: help and usage errors stay plain text, and rich is not imported for them.
     app = typer.Typer(
         name="muaudit",
+        cls=_Program,
         help="A type checker for width scaling: audits the µP parametrization of PyTorch models.",
-        epilog="Exit codes: 0 clean, 1 errors found, 2 the tool could not do the job.",
+        epilog=f"Example: {EXAMPLES['check']}\n\nExit codes: 0 clean, 1 errors found, 2 the tool could not do the job.",
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     )
     app.callback()(_program)
     for name, sentence in COMMANDS.items():
         if name in needed:
-            app.command(name)(_command(name))
+            app.command(name, cls=CommandHelp)(_command(name))
         else:
             app.command(name, help=sentence)(_named)
     return app
@@ -60,6 +70,10 @@ def main() -> None:
     """Entry point of the console script."""
     completing = "_MUAUDIT_COMPLETE" in os.environ
     application(tuple(COMMANDS) if completing else sys.argv[1:2])(prog_name="muaudit")
+
+
+class _Program(ProgramHelp):
+    groups = {title: tuple(commands) for title, commands in GROUPS.items()}  # noqa: RUF012
 
 
 def _program(

@@ -72,7 +72,7 @@ def report(
     timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
-    """Write one HTML page: audit, conversion and measurement of one model. What cannot be done is said in its place."""
+    """Write one HTML page: audit, conversion and measurement. What cannot be done is said in its place."""
     wanted = request(
         Flags(
             target, width or (), set_ or (), input_ or (), optimizer, profile=profile, config=config, isolated=isolated,

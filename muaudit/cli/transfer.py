@@ -89,7 +89,7 @@ def transfer(
     timeout: flag.Timeout = None,
     debug: flag.Debug = False,
 ) -> int:
-    """Print every hyperparameter at another width, depth, batch and duration. Tensor by tensor, up or down."""
+    """Print every hyperparameter at another size. Width, depth, batch, duration; tensor by tensor, up or down."""
     if format_ not in FORMATS:
         raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
     if plan is not None and target is not None:
