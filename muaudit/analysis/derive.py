@@ -22,6 +22,7 @@ from ..program.starts import Starts
 from ..solve.uses import Ideal
 from ..trace.align import Aligned
 from ..trace.inits import Init, measure
+from ..trace.signs import with_signs
 from .axis import Third
 from .verifier import Account, accounts
 
@@ -64,7 +65,8 @@ def derive(
     """
     aligned = align(None)
     named = [dict(model.named_parameters()) for model in models]
-    inits = known(canonical(measure(named, draws, aligned.sizes.unit, growing_dims(models, aligned)), aligned), aligned)
+    measured = canonical(measure(named, draws, aligned.sizes.unit, growing_dims(models, aligned)), aligned)
+    inits = known(with_signs(measured, aligned), aligned)
     lowered = settled(aligned, starts_of(inits), align, third)
     apart = taken_apart(lowered)
     row_inits = measure_rows(apart, named, draws) if apart is not None else {}

@@ -17,7 +17,7 @@ WIDTH = (
     "res_channels", "base_channel", "base_dim", "n_state", "n_audio_state", "n_text_state", "transformer_width",
     "vision_width", "attn_width", "filter", "hid_dim", "hid_size", "hidden_channel", "start_filts", "init_features",
     "base_filter", "init_channels", "init_dim", "d_hid", "dim_hid", "num_hiddens", "factor_num", "num_factors",
-    "n_factors", "adim", "d_word_vec",
+    "n_factors", "adim", "d_word_vec", "d_layers", "layer_sizes", "hidden_layer_sizes",
 )  # fmt: skip
 """Names of the number that grows (DESIGN's width), strongest first."""
 
@@ -149,9 +149,15 @@ _NO_WIDTH = re.compile(
 )
 
 
+_VECTORS = re.compile(r"(?<![a-z])(fea(t|ture)?s?|vec(tor)?|emb(ed)?(ding)?|hid(den)?)_?len(gth)?(?![a-z])")
+
+
 def no_width(name: str) -> bool:
-    """Whether a number of this name is none that hidden layers are as wide as: classes, depth, an image's channels."""
-    return _NO_WIDTH.search(plain(name)) is not None
+    """Whether a number of this name is none that hidden layers are as wide as: classes, depth, an image's channels.
+
+    The length of a vector of features, `fea_len`, is no length of a text.
+    """
+    return _NO_WIDTH.search(_VECTORS.sub("size", plain(name))) is not None
 
 
 _MULTIPLIES = re.compile(

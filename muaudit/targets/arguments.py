@@ -25,7 +25,7 @@ class Leaf:
     Where it has no default: form: the list that it has to be, if one number will not do. word: the first text that it
     is compared with. switch: nothing but its truth is asked. example: what the code around the model gives for it.
     asserted: what the constructor demands of it, in numbers. split: at what it is taken apart, where it is a text.
-    equal: the arguments that the constructor demands it to be equal to.
+    equal: the arguments that the constructor demands it to be equal to. unread: it is taken and nothing is made of it.
     """
 
     value: Any = MISSING
@@ -37,6 +37,7 @@ class Leaf:
     asserted: tuple[ast.expr, ...] = ()
     split: str = ""
     equal: frozenset[str] = frozenset()
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,13 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     made = [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
     tested, asserted, equal = sentinels.asserted(made), sentinels.conditions(made), sentinels.equals(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
+    unread, asked = sentinels.unread(cls), sentinels.asked_for(cls)
     switches, may_be_none, split = sentinels.switches(cls), sentinels.compared_with_none(cls), sentinels.split_by(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
         nothing = nothing or (leaf.value is None and path[-1] in lists and path[-1] not in may_be_none)
+        nothing = nothing or (len(path) > 1 and _wants_number(path[-1], leaf) and path[-1] not in asked)
         leaf = dataclasses.replace(leaf, value=MISSING) if nothing else leaf
         if leaf.value is None and path[1:] == () and argnames.rank(name, argnames.WIDTH) is not None:
             leaf = dataclasses.replace(leaf, value=inside.get(name))
@@ -143,7 +146,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
             leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]), switch=path[-1] in switches)
         leaf = dataclasses.replace(
             leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""),
-            equal=frozenset(equal.get(path[-1], ())),
+            equal=frozenset(equal.get(path[-1], ())), unread=len(path) == 1 and path[-1] in unread,
         )  # fmt: skip
         knobs[name], paths[name] = leaf, path
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
@@ -172,6 +175,11 @@ def _sizes_data(name: str, leaf: Leaf) -> bool:
     """Whether an argument without a default sizes data: one that is seen where others are goes with them."""
     tables = argnames.INPUTS + argnames.OUTPUTS + argnames.IN_CHANNELS + argnames.LENGTH
     return leaf.value is MISSING and argnames.rank(name.rpartition(".")[2], tables) is not None
+
+
+def _wants_number(name: str, leaf: Leaf) -> bool:
+    """Whether a field is annotated as a whole number, known by its name, and nothing: to be filled in."""
+    return leaf.value is None and leaf.annotation is int and argnames.guess(name) is not None
 
 
 def _says_nothing(name: str, leaf: Leaf) -> bool:
@@ -212,6 +220,11 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
         return _of_class(part, name, scope, optional)
     if not optional and (made := configs.splatted(scope.cls, name)) is not None:
         return dataclasses.replace(_of_class(made, name, scope, optional), make=dict, name="dict")
+    into = None if optional else configs.splatted_into(scope.cls, name)
+    if into is not None and into[0] is not scope.cls:
+        inner = dict(_children(into[0], _Scope(scope.module, into[0], scope.depth + 1, spared=scope.spared)))
+        children = {key: each for key, each in inner.items() if key not in into[1]}
+        return Branch(lambda given: dict(**given), children, "dict") if children else None
     called = configs.is_config_name(name, hint) or (not optional and configs.is_read_like_config(scope.cls, name, hint))
     if (optional and default is not None) or not called:
         return None

@@ -88,6 +88,25 @@ def splatted(called: Any, name: str) -> type | None:
     return None
 
 
+def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
+    """What a constructor calls with all of an argument, `MLP.make(**params)`, and the entries that it sets before."""
+    node = class_node(called) if inspect.isclass(called) else None
+    space = vars(sys.modules.get(called.__module__, typing)) if node is not None else {}
+    nodes = list(ast.walk(node)) if node is not None else []
+    for call in (each for each in nodes if isinstance(each, ast.Call)):
+        if any(each.arg is None and _is_variable(each.value, name) for each in call.keywords):
+            parts = ast.unparse(call.func).split(".")
+            found = space.get(parts[0])
+            for part in parts[1:]:
+                found = getattr(found, part, None)
+            stored = [each for each in nodes if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store)]
+            keys = [each.slice.value for each in stored
+                    if _is_variable(each.value, name) and isinstance(each.slice, ast.Constant)]  # fmt: skip
+            beside = [each.arg for each in call.keywords if each.arg is not None]
+            return (found, frozenset(map(str, (*keys, *beside)))) if callable(found) else None
+    return None
+
+
 def module_class(called: Any, name: str, hint: Any, module: ModuleType) -> type | None:
     """The user's class of modules that an argument is annotated with, or called like: `bert: BERT`, `encoder`.
 
@@ -168,7 +187,7 @@ def _accessed(module: ModuleType, name: str) -> Accessed:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and _is_variable(node.value, name) and id(node) not in called:
             attributes[node.attr] = None
-        elif isinstance(node, ast.Subscript) and _is_variable(node.value, name):
+        elif isinstance(node, ast.Subscript) and _is_variable(node.value, name) and isinstance(node.ctx, ast.Load):
             key = node.slice.value if isinstance(node.slice, ast.Constant) else None
             subscripts |= {key: None} if isinstance(key, str) else {}
     if subscripts:

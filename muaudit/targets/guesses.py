@@ -15,14 +15,19 @@ import torch
 from torch import nn
 
 from muaudit.targets import argnames
+from muaudit.targets.documented import NODES, anything, lists_places, sizes, told
 from muaudit.targets.options import InputSpec
-from muaudit.targets.readers import Reader, joined, named_dims, rank, reader
+from muaudit.targets.plain import plain_value
+from muaudit.targets.readers import Reader, fields, joined, keys, named_dims, rank, reader, unsqueezed
+from muaudit.targets.sounds import sounds
 
 ROWS, LENGTH = 2, 32
 TARGET_NAMES = ("targets", "target", "labels", "label", "y", "gt", "target_ids")
 _TOKENS = re.compile(r"idx|(.*_)?(ids?|tokens?)|src|tgt|trg|tokens?_.*")
 _IMAGES = re.compile(r"(pixel_values|pixels|.*im(g|age)s?|im|frames)(_.*)?")
-_TIMES = re.compile(r"t|ts|(diffusion_)?(time)?_?steps?|times?(_?steps?)?|sigmas?|noise_(levels?|labels)|c_noise|gamma")
+_TIMES = re.compile(
+    r"t|ts|(diffusion_)?(time)?_?steps?|times?(_?steps?)?|sigmas?|noise_(levels?|labels)|c_noise|gammas?"
+)
 _CLASSES = re.compile(r"y|labels?|class(es|_.*)?|cls|c")
 _LENGTHS = re.compile(r".*(lengths?|lens|_len)")
 _ADJACENT = re.compile(r"adj.*|.*adjacency.*|a_hat|a|g(raph)?_adj|support|laplacian|lap")
@@ -43,6 +48,10 @@ _LOOKED_BACK = (
     "window",
 )
 _STEPS = ("horizon", "pred_horizon", "n_steps", "num_steps", "n_obs_steps")
+_DIFFUSION_STEPS = (
+    "T", "timesteps", "num_timesteps", "n_timesteps", "diffusion_steps", "num_diffusion_steps", "num_steps", "n_steps",
+)  # fmt: skip
+_SCHEDULES = ("noise_schedule", "betas", "beta_schedule", "alphas")
 _FRAMES = ("frames", "num_frames", "n_frames")
 _SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actions": ("act",), "obs": ("state",),
           "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
@@ -51,6 +60,7 @@ _MEL_SIZES = ("n_mel_channels", "n_mels", "num_mels", "n_mel", "mel_dim", "num_m
 _POINTS = re.compile(r"pos(itions?)?|coords?|coordinates|xyz|points?|pts")
 _SIDES = (32, 28, 64, 224, 96, 128, 16, 256)
 _LARGEST_CLASS = 1000
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -109,10 +119,45 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
     named = named_dims(model, argument.name)
     dims = _annotated(argument) or rank(model, argument.name) or len(named) or None
     first = [*_of_dims(named, hints), *_part_of(model, argument.name, read, hints), *first]
-    found = [*_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
+    if read is not None and isinstance(read.layer, _CONVOLUTIONS) and unsqueezed(model, argument.name):
+        first = [*_without_channel(first), *first]
+    heard = sounds(model, argument.name, ROWS)
+    written = _documented(model, argument.name, read, hints, ROWS)
+    found = [*written, *heard, *_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
+
+
+def _documented(
+    model: nn.Module, name: str, read: Reader | None, hints: Hints, rows: Any, main: InputSpec | None = None
+) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:  # fmt: skip
+    """What the docstring says of an argument; what it leaves open, as the layer that reads it takes it.
+
+    Integers are places among the rows of the main input, where no table of the model says how many there are.
+    """
+    dims, integers = told(model, name)
+    if not dims:
+        return
+    found: list[int | None] = sizes(dims, hints.values, hints.length, hints.image or 32, _int(rows))
+    layer = read.layer if read is not None else None
+    if isinstance(layer, nn.Linear) and found[-1] is None:
+        found[-1] = layer.in_features
+    elif isinstance(layer, _CONVOLUTIONS) and len(dims) > 1 and found[1] is None:
+        found[1] = layer.in_channels
+    shape = tuple(size or anything(each) for each, size in zip(dims, found, strict=True))
+    if isinstance(layer, nn.Embedding) or integers or re.search(r"(_|^)(idx|index|indices)$", name):
+        high = int(layer.num_embeddings) if isinstance(layer, nn.Embedding) else _int(main.dims[0] if main else rows)
+        yield ("documented", "int"), InputSpec("int64", shape, high)
+        return
+    yield ("documented",), InputSpec("float32", shape)
+
+
+def _without_channel(guesses: list[tuple[tuple[Any, ...], InputSpec]]) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """The guesses of one channel, which the forward gives them itself."""
+    for key, slot in guesses:
+        if len(slot.dims) > 2 and slot.dims[1] == 1:
+            yield (*key, "bare"), InputSpec(slot.dtype, (slot.dims[0], *slot.dims[2:]), slot.high)
 
 
 def side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec, hints: Hints) -> list[Guess]:
@@ -127,6 +172,15 @@ def side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec,
 def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec, hints: Hints) -> Iterator[Guess]:
     name, rows = argument.name.lower(), main.dims[0]
     said = _said(argument)
+    if (value := plain_value(model, argument.name)) is not None:
+        yield ("plain",), value
+        return
+    yield from _documented(model, argument.name, reader(model, argument.name), hints, rows, main)
+    if lists_places(model, argument.name):
+        each = InputSpec("int64", (NODES // ROWS,), NODES)
+        yield ("places", "listed"), [each] * ROWS
+    if entries := keys(model, argument.name) or fields(model, argument.name):
+        yield from _of_entries(model, argument.name, entries, main, hints)
     if said in ("int", "bool", "float"):
         plain = {"int": 0 if name in _PLACES else 1, "bool": False, "float": 1.0}
         yield ("plain",), 0 if said == "int" else plain[said]
@@ -152,7 +206,7 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         yield from _masks(name, main)
     read = reader(model, argument.name)
     if _TIMES.fullmatch(name):
-        yield from _times(rows, read)
+        yield from _times(rows, read, hints)
     yield from _graph(name, main, read, hints)
     if name in TARGET_NAMES or _CLASSES.fullmatch(name):
         yield from _classes(rows, read, hints)
@@ -162,6 +216,8 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
             yield ("rest",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features - _int(main.dims[-1])))
         if isinstance(read.layer, nn.Linear) and not read.flat and len(main.dims) == 3 and main.dtype != "int64":
             yield ("each",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features))  # one for every place
+        if isinstance(read.layer, _CONVOLUTIONS) and len(main.dims) > 2:  # the same places, with channels of its own
+            yield ("places",), InputSpec("float32", (rows, read.layer.in_channels, *main.dims[2:]))
         if isinstance(read.layer, nn.Embedding) and len(main.dims) == 3:
             yield ("each",), InputSpec("int64", main.dims[:2], int(read.layer.num_embeddings))
         for key, slot in _by_reader(read, model, hints, argument.name):
@@ -178,6 +234,21 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if main.dtype == "int64":
         tables = [int(each.num_embeddings) for each in model.modules() if isinstance(each, nn.Embedding)]
         yield ("like", "least"), InputSpec("int64", main.dims, min([main.high or 2, *tables]))
+
+
+def _of_entries(
+    model: nn.Module, argument: str, entries: list[str], main: InputSpec, hints: Hints
+) -> Iterator[Guess]:  # fmt: skip
+    """Dicts and objects whose entries are guessed as arguments beside the main one are, the likeliest of each first."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    named = {name: side_guesses(model, inspect.Parameter(name, kind), main, hints)
+             for name in entries if name.isidentifier()}  # fmt: skip
+    most = max(map(len, named.values()), default=0) if len(named) == len(entries) and all(named.values()) else 0
+    for at in range(most):
+        chosen = {name: each[min(at, len(each) - 1)] for name, each in named.items()}
+        slots: dict[str, Slot] = {name: slot for name, (_, slot) in chosen.items()}
+        made = slots if keys(model, argument) else SimpleNamespace(**slots)
+        yield ("entries", *(key for key, _ in chosen.values())), made
 
 
 def _by_reader(
@@ -218,11 +289,15 @@ def _of_dims(named: list[str], hints: Hints) -> Iterator[tuple[tuple[Any, ...], 
     """A tensor whose dims go by the names of sizes that the constructor has; the first is the batch."""
     known = [hints.values.get(name) for name in named]
     sizes = [value if type(value) is int and value > 0 else None for value in known]
-    variables = hints.size(_VARIABLES)
-    filled = [variables if size is None and re.fullmatch(r"n_?vars|variables|channels?|c", name) else size
-              for name, size in zip(named, sizes, strict=True)]  # fmt: skip
-    if len(named) > 2 and sum(size is not None for size in filled[1:]) >= 2:
-        yield ("dims",), InputSpec("float32", (ROWS, *(size or hints.length for size in filled[1:])))
+    image = [name.lower() for name in named[2:]] in (["h", "w"], ["height", "width"])
+    channels = (hints.size(argnames.IN_CHANNELS) or 3) if image else hints.size(_VARIABLES)
+    filled = [channels if size is None and re.fullmatch(r"n_?vars|variables|(in_?)?ch(annels?|ans?)?|c", name.lower())
+              else size for name, size in zip(named, sizes, strict=True)]  # fmt: skip
+    if len(named) > 2 and (any(filled[1:]) if image else sum(size is not None for size in filled[1:]) >= 2):
+        rest = hints.image or 32 if image else hints.length
+        yield ("dims",), InputSpec("float32", (ROWS, *(size or rest for size in filled[1:])))
+    elif len(named) > 3 and filled[1]:  # channels, then places of which nothing is said
+        yield ("dims", "places"), InputSpec("float32", (ROWS, filled[1], *(size or 16 for size in filled[2:])))
 
 
 def _part_of(
@@ -392,8 +467,12 @@ def _beside_series(name: str, main: InputSpec, hints: Hints) -> Iterator[Guess]:
         yield ("decoded",), InputSpec("float32", (ROWS, length, hints.size(("dec_in",)) or main.dims[-1]))
 
 
-def _times(rows: Any, read: Reader | None) -> Iterator[Guess]:
-    high = read.layer.num_embeddings if read is not None and isinstance(read.layer, nn.Embedding) else 100
+def _times(rows: Any, read: Reader | None, hints: Hints) -> Iterator[Guess]:
+    """Steps of a diffusion: of as many as a table has, or the constructor says; else numbers."""
+    listed = [len(value) for name, value in hints.values.items()
+              if name in _SCHEDULES and isinstance(value, (list, tuple)) and value]  # fmt: skip
+    told = listed[0] if listed else hints.size(_DIFFUSION_STEPS)
+    high = read.layer.num_embeddings if read is not None and isinstance(read.layer, nn.Embedding) else told or 100
     yield ("times", "int"), InputSpec("int64", (rows,), min(100, int(high)))
     yield ("times", "float"), InputSpec("float32", (rows,))
     yield ("times", "column"), InputSpec("float32", (rows, 1))

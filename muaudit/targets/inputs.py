@@ -28,11 +28,12 @@ from muaudit.targets.guesses import (
     vocabulary,
 )
 from muaudit.targets.options import InputSpec
+from muaudit.targets.plain import plain_value
 from muaudit.targets.probe import Inputs
 from muaudit.targets.readers import fields, keys, reader, takes_arrays, unpacked
 
 _SEED = 20_220_307
-_MAINS, _VARIED, _COMBINATIONS, _FAR, _FEW_MAINS = 48, 8, 60, 6, 3
+_MAINS, _VARIED, _COMBINATIONS, _FAR, _FEW_MAINS = 48, 8, 60, 6, 4
 _MOST_NUMBERS = 4_000_000
 
 
@@ -131,7 +132,8 @@ def _forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
             return
     # what comes first is no state that is handed on, whatever it is called
     sides = [
-        is_side(each) and (at > 0 or each.name not in ("h", "h0", "hidden", "state", "states"))
+        (is_side(each) and (at > 0 or each.name not in ("h", "h0", "hidden", "state", "states")))
+        or plain_value(model, each.name) is not None
         for at, each in enumerate(required)
     ]
     place = next((at for at, side in enumerate(sides) if not side), 0)

@@ -56,8 +56,7 @@ def literals(file: str | None) -> Iterator[Literal]:
     yield from _assigned(tree, calls) if tree is not None else ()
     for call in sorted(calls, key=lambda each: each.lineno):
         name = _layer(call)
-        own = isinstance(call.func, ast.Name) and name[:1].isupper() and not _NO_LAYER.search(name)  # DoubleConv(3, 64)
-        if name not in _LAYERS and not own:
+        if name not in _LAYERS and not _is_own(call):
             if isinstance(call.func, ast.Attribute) and _MAKES.search(name):  # self._make_layer(block, 64, 2)
                 sizes = tuple(n for each in call.args[:3] if (n := _number(each)))
                 yield from [Literal(call.lineno, ast.unparse(call), sizes, sizes)] if sizes else []
@@ -74,14 +73,24 @@ def literals(file: str | None) -> Iterator[Literal]:
 def _assigned(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:
     """Numbers that constructors give to a name of their own which sizes a layer: `self.d_model = 30`."""
     sizes = {ast.unparse(each) for call in calls if _layer(call) in _LAYERS for each in call.args[:2]}
+    own = [call for call in calls if _is_own(call)]  # VGGBlock(nb_filter[0], nb_filter[1])
+    read = sizes | {ast.unparse(each) for call in own for each in call.args}
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     for statement in (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Assign)):
         pairs = [(target, statement.value) for target in statement.targets]
         if isinstance(statement.targets[0], ast.Tuple) and isinstance(statement.value, ast.Tuple):
             pairs = list(zip(statement.targets[0].elts, statement.value.elts, strict=False))
         numbers = tuple(n for name, value in pairs if ast.unparse(name) in sizes and (n := _number(value)))
+        entries = {ast.unparse(name): each for name, each in pairs if isinstance(each, (ast.List, ast.Tuple))}
+        numbers += tuple(n for name, each in entries.items() if any(size.startswith(f"{name}[") for size in read)
+                         for part in each.elts if (n := _number(part)))  # fmt: skip
         if numbers:
             yield Literal(statement.lineno, ast.unparse(statement), numbers, numbers)
+
+
+def _is_own(call: ast.Call) -> bool:
+    """Whether a call is one of a layer of one's own: `DoubleConv(3, 64)`."""
+    return isinstance(call.func, ast.Name) and call.func.id[:1].isupper() and not _NO_LAYER.search(call.func.id)
 
 
 def _layer(call: ast.Call) -> str:

@@ -34,7 +34,7 @@ def fields(model: nn.Module, argument: str) -> list[str]:
 
     None at all where one of them is what every tensor has, or is called.
     """
-    forward = _forward(model)
+    forward = forward_of(model)
     nodes = list(ast.walk(forward)) if forward is not None else []
     nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
     called = {id(each.func) for each in nodes if isinstance(each, ast.Call)}
@@ -47,7 +47,7 @@ def fields(model: nn.Module, argument: str) -> list[str]:
 
 def keys(model: nn.Module, argument: str) -> list[str]:
     """The entries of an argument that the forward takes by name, where it does nothing else with it: `batch["ids"]`."""
-    forward = _forward(model)
+    forward = forward_of(model)
     nodes = list(ast.walk(forward)) if forward is not None else []
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
     nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
@@ -59,7 +59,7 @@ def keys(model: nn.Module, argument: str) -> list[str]:
 
 def unpacked(model: nn.Module, argument: str) -> list[str]:
     """The names that an argument is taken apart into at once, where nothing else is done with it: `x, y = inputs`."""
-    forward = _forward(model)
+    forward = forward_of(model)
     nodes = list(ast.walk(forward)) if forward is not None else []
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
     for node in nodes:
@@ -71,7 +71,7 @@ def unpacked(model: nn.Module, argument: str) -> list[str]:
 
 def joined(model: nn.Module, argument: str) -> list[str]:
     """The arguments that a forward joins with this one before a layer reads them: `torch.cat((x, fx), -1)`."""
-    forward = _forward(model)
+    forward = forward_of(model)
     taken = [each.arg for each in forward.args.args] if forward is not None else []
     for node in ast.walk(forward) if forward is not None else ():
         if isinstance(node, ast.Call) and _joins(node):
@@ -79,6 +79,28 @@ def joined(model: nn.Module, argument: str) -> list[str]:
             if argument in names and len(names) > 1:
                 return names
     return []
+
+
+def given_first(model: nn.Module, argument: str) -> nn.Module | None:
+    """The module that a forward gives an argument to at once, whether it has parameters or none."""
+    forward = forward_of(model)
+    for node in _in_order(forward) if forward is not None else ():
+        if isinstance(node, ast.Call) and any(_passes_on(each, {argument}) for each in node.args):
+            found = _resolve(model, _attributes(node.func) or [])
+            if found is not None:
+                return found
+    return None
+
+
+def unsqueezed(model: nn.Module, argument: str) -> bool:
+    """Whether a forward begins by giving an argument a dim for its only channel: `audio.unsqueeze(1)`."""
+    forward = forward_of(model)
+    told = (f"{argument}.unsqueeze(1)", f"torch.unsqueeze({argument}, 1)", f"{argument}[:, None]")
+    nodes = sorted(_in_order(forward), key=lambda each: each.lineno) if forward is not None else []  # type: ignore[attr-defined]
+    first = next((each for each in nodes if any(
+        isinstance(part, ast.Name) and part.id == argument for part in ast.walk(each)
+    )), None)  # fmt: skip
+    return first is not None and any(ast.unparse(each) in told for each in ast.walk(first))
 
 
 def takes_arrays(model: nn.Module) -> bool:
@@ -95,7 +117,7 @@ def takes_arrays(model: nn.Module) -> bool:
 
 def named_dims(model: nn.Module, argument: str) -> list[str]:
     """What a forward, or what it hands an argument to at once, calls its dims: `batch, n_vars, patch_len = x.shape`."""
-    forward = _forward(model)
+    forward = forward_of(model)
     for node in ast.walk(forward) if forward is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
@@ -113,7 +135,7 @@ def named_dims(model: nn.Module, argument: str) -> list[str]:
 def rank(model: nn.Module, argument: str) -> int | None:
     """How many dims an argument has, where the forward takes its shape apart, `b, t, c = x.shape`, or names each of
     its dims: `x.permute(0, 3, 1, 2)`, `x[:, :, None, :]`."""
-    forward = _forward(model)
+    forward = forward_of(model)
     for node in ast.walk(forward) if forward is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             names = node.targets[0].elts
@@ -133,7 +155,7 @@ def _in_forward(
     module: nn.Module, argument: str, path: str, depth: int, body: ast.FunctionDef | None = None
 ) -> Reader | None:
     """The reader of an argument of a module's forward, or of the method that this is the body of."""
-    forward = body or _forward(module)
+    forward = body or forward_of(module)
     if forward is None or depth == 0:
         return None
     names, looped = {argument, *_entries(forward, argument)}, _looped(forward)
@@ -236,7 +258,8 @@ def _of_torch(module: nn.Module) -> bool:
     return runs.__module__.startswith("torch.")
 
 
-def _forward(module: nn.Module) -> ast.FunctionDef | None:
+def forward_of(module: nn.Module) -> ast.FunctionDef | None:
+    """The text of a module's forward, of the class that defines it; None where it cannot be read."""
     for cls in type(module).__mro__:
         if "forward" in vars(cls):
             node = class_node(cls)

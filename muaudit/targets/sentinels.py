@@ -88,6 +88,26 @@ def switches(called: Callable[..., Any]) -> set[str]:
     return asked - counted
 
 
+def asked_for(called: Callable[..., Any]) -> set[str]:
+    """The arguments and fields of which any class of the file asks whether they are there."""
+    found: set[str] = set()
+    for node in _classes(called):
+        found |= {name for name, _ in compared(node, {}, (None,))}
+        found |= {name for each in ast.walk(node) for part in _asked(each) if (name := _name(part)) is not None}
+    return found
+
+
+def unread(called: Callable[..., Any]) -> set[str]:
+    """The arguments that a class takes and makes nothing of: their names stand nowhere in its constructor."""
+    constructors = list(_constructors(called)) if inspect.isclass(called) else []
+    own = next((each for each in constructors if each.name == "__init__"), None)
+    if own is None:
+        return set()
+    seen = {node.id for each in constructors for node in ast.walk(each) if isinstance(node, ast.Name)}
+    taken = {each.arg for each in (*own.args.args[1:], *own.args.kwonlyargs)}
+    return taken - seen if not seen & {"locals", "vars", "inspect"} else set()
+
+
 def split_by(called: Callable[..., Any]) -> dict[str, str]:
     """The arguments and fields that are texts taken apart, and at what: `patch_size.split(",")`."""
     found: dict[str, str] = {}

@@ -55,6 +55,8 @@ def plan_fixed(
             fixed[name] = _counted(short, leaf.example.value)
             shown = getattr(fixed[name], "__name__", None) or repr(fixed[name])
             seen.append(f"{name}={shown} ({leaf.example.where})")
+        elif leaf.value is MISSING and leaf.unread:
+            fixed[name] = _guess(short)
         elif leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
             if value is None:

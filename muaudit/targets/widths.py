@@ -165,6 +165,15 @@ def plans(
             along = replace(chosen, inputs=rest, along=(*chosen.along, *held))
             yield _plan(along, first, knobs, options, heads, fixed)
         yield from map(plan, others)
+        if not shrink and (read := _read_again(knobs, options)):  # a tied embedding, whatever its size is called
+            yield _plan(replace(chosen, along=(*chosen.along, *read)), first, knobs, options, heads, fixed)
+
+
+def _read_again(knobs: Mapping[str, Leaf], options: TargetOptions) -> tuple[str, ...]:
+    """The required arguments that are called like sizes of an input."""
+    free = [name for name, leaf in knobs.items() if leaf.value is MISSING and leaf.form is None
+            and name not in (*options.set, *options.widths)]  # fmt: skip
+    return tuple(name for name in free if argnames.rank(name.rpartition(".")[2], argnames.INPUTS) is not None)
 
 
 class _Large:
@@ -313,8 +322,15 @@ def _tried(
     note = f"{best} was tried and sizes hidden layers: it is the width"
     if not tried[best].matrices:  # each makes what another reads, as bottlenecks do: matrices grow with all of them
         own = tuple(name for name in tried if not _is_multiplier(name, knobs[name]))
-    along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in own if name != best)
+    alike = tuple(name for name in tried if name not in own and _called_alike(name, best))
+    along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in (*own, *alike) if name != best)
     return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
+
+
+def _called_alike(name: str, other: str) -> bool:
+    """Whether two names differ in their first word alone: `atom_fea_len` and `h_fea_len`."""
+    ends = [each.rpartition(".")[2].partition("_")[2] for each in (name, other)]
+    return ends[0] == ends[1] != ""
 
 
 def _as_input_is(name: str) -> bool:
@@ -449,7 +465,7 @@ def _ends_like_width(short: str) -> bool:
 
 def _is_size(leaf: Leaf) -> bool:
     if leaf.value is MISSING:
-        return leaf.word is None and may_be_size(leaf.annotation)
+        return not leaf.unread and leaf.word is None and may_be_size(leaf.annotation)
     number = _number(leaf.value)
     return number is not None and number > 4
 

@@ -39,6 +39,7 @@ from ..targets.usercode import guarded, raised_by_user, user_error
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
+from .noise import balanced
 from .written_back import stays
 
 _DEEPEST = 4  # of containers in containers: what a model returns further down is no value of the graph's boundary
@@ -168,6 +169,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "in_loss": self.returned,
             "derivative": torch._C._current_autograd_node() is not None,  # computed by a backward inside the forward
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
+            "balanced": not weight and not data and balanced(tensor),
             **extra,
         }
 

@@ -1,0 +1,190 @@
+"""What a forward is called with, by what its text and its docstring say, and arguments that nothing is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from models.driving import write
+
+from muaudit.targets import resolve
+
+HEAD = "import torch\nfrom torch import nn\n\n\n"
+SWITCH = """class Tagger(nn.Module):
+    def __init__(self, hidden_dim=64):
+        super().__init__()
+        self.first, self.mix, self.last = nn.Linear(16, hidden_dim), nn.Linear(hidden_dim, 64), nn.Linear(64, 4)
+
+    def forward(self, x, augment, mode):
+        if augment == True:
+            x = x + torch.randn_like(x)
+        h = self.mix(self.first(x).relu()).relu()
+        return self.last(h) if mode == "train" else h
+"""
+SOUND = """class MelSpectrogram(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(400))
+
+    def forward(self, sound):
+        found = torch.stft(sound, 400, 160, window=self.window, return_complex=True).abs()
+        return (found[:, :64] + 1e-6).log()
+
+
+class Speaker(nn.Module):
+    def __init__(self, channels=64):
+        super().__init__()
+        self.front, self.first = MelSpectrogram(), nn.Conv1d(64, channels, 3, padding=1)
+        self.mix, self.last = nn.Conv1d(channels, channels, 3, padding=1), nn.Linear(channels, 10)
+
+    def forward(self, x):
+        x = self.front(x)
+        return self.last(self.mix(self.first(x).relu()).relu().mean(-1))
+"""
+ASSERTED = """class Vocoder(nn.Module):
+    def __init__(self, residual_channels=64, n_mels=80, noise_schedule=(0.1, 0.2, 0.3)):
+        super().__init__()
+        self.first = nn.Conv1d(1, residual_channels, 1)
+        self.up = nn.ConvTranspose1d(n_mels, residual_channels, 256, 256)
+        self.steps = nn.Parameter(torch.randn(len(noise_schedule), residual_channels))
+        self.mix = nn.Conv1d(residual_channels, residual_channels, 3, padding=1)
+        self.last = nn.Conv1d(residual_channels, 1, 1)
+
+    def forward(self, audio, diffusion_step, spectrogram=None):
+        assert spectrogram is not None
+        x = audio.unsqueeze(1)
+        x = self.first(x) + self.up(spectrogram) + self.steps[diffusion_step][:, :, None]
+        return self.last(self.mix(x.relu()).relu())
+"""
+PLACES = """class Imputer(nn.Module):
+    def __init__(self, channels=64, inputdim=2, side_dim=5):
+        super().__init__()
+        self.first, self.side = nn.Conv1d(inputdim, channels, 1), nn.Conv1d(side_dim, channels, 1)
+        self.mix, self.last = nn.Conv1d(channels, channels, 1), nn.Conv1d(channels, 1, 1)
+
+    def forward(self, x, cond_info):
+        B, inputdim, K, L = x.shape
+        _, cond_dim, _, _ = cond_info.shape
+        x = self.first(x.reshape(B, inputdim, K * L)) + self.side(cond_info.reshape(B, cond_dim, K * L))
+        return self.last(self.mix(x.relu()).relu()).reshape(B, K, L)
+"""
+BESIDE = """class Denoiser(nn.Module):
+    def __init__(self, dim=64, in_channels=4, text_dim=32):
+        super().__init__()
+        self.first, self.text = nn.Linear(in_channels * 4, dim), nn.Linear(text_dim, dim)
+        self.mix, self.last = nn.Linear(dim, dim), nn.Linear(dim, in_channels * 4)
+
+    def patches(self, x):
+        b, c, h, w = x.size()
+        return x.view(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+    def forward(self, x, conds):
+        b, c, h, w = x.shape
+        x = self.first(self.patches(x))
+        return self.last(self.mix((x + self.text(conds["words"][0:b]).mean(1, keepdim=True)).relu()).relu())
+"""
+WRITTEN = '''class Crystal(nn.Module):
+    def __init__(self, atom_fea_len=64, h_fea_len=128, orig_fea_len=9, nbr_fea_len=5):
+        super().__init__()
+        self.embed = nn.Linear(orig_fea_len, atom_fea_len)
+        self.join = nn.Linear(atom_fea_len + nbr_fea_len, atom_fea_len)
+        self.mix, self.last = nn.Linear(atom_fea_len, h_fea_len), nn.Linear(h_fea_len, 1)
+
+    def forward(self, atom_fea, nbr_fea, nbr_fea_idx, crystal_idx):
+        """
+        atom_fea: Tensor shape (N, orig_fea_len)
+        nbr_fea: Tensor shape (N, M, nbr_fea_len)
+        nbr_fea_idx: torch.LongTensor shape (N, M)
+        crystal_idx: list of torch.LongTensor
+        """
+        h = self.embed(atom_fea)
+        h = self.join(torch.cat((h[nbr_fea_idx], nbr_fea), -1)).relu().sum(1)
+        return self.last(self.mix(torch.stack([h[idx].mean(0) for idx in crystal_idx])).relu())
+'''
+TIED = """class Writer(nn.Module):
+    def __init__(self, input_size, output_size, num_channels):
+        super().__init__()
+        self.encoder, self.decoder = nn.Embedding(output_size, input_size), nn.Linear(input_size, output_size)
+        sizes = [input_size, *num_channels]
+        self.layers = nn.ModuleList(nn.Linear(sizes[i], sizes[i + 1]) for i in range(len(num_channels)))
+        self.decoder.weight = self.encoder.weight
+
+    def forward(self, x):
+        h = self.encoder(x)
+        for layer in self.layers:
+            h = layer(h).relu()
+        return self.decoder(h)
+"""
+SHOWN = {
+    "switch": (SWITCH, "Tagger, hidden_dim 64 → 128, input float32[4, 16]"),
+    "sound": (SOUND, "Speaker, channels 32 → 64, input float32[2, 16384]"),
+    "asserted": (
+        ASSERTED,
+        "Vocoder, residual_channels 32 → 64, input float32[2, 8192], int64[2], spectrogram float32[2, 80, 32]",
+    ),
+    "places": (PLACES, "Imputer, channels 32 → 64, input float32[2, 2, 16, 16], float32[2, 5, 16, 16]"),
+    "beside": (BESIDE, "Denoiser, dim 64 → 128, input float32[2, 4, 32, 32], words float32[2, 32, 32]"),
+    "written": (
+        WRITTEN,
+        "Crystal, atom_fea_len 64 → 128, h_fea_len 128 → 256, input float32[4, 9], float32[4, 7, 5], int64[4, 7]",
+    ),
+    "tied": (TIED, "Writer, num_channels 32 → 64, input_size 32 → 64, input int64[2, 32]"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_what_a_forward_says_of_its_arguments_is_what_it_is_called_with(name: str, tmp_path: Path) -> None:
+    code, shown = SHOWN[name]
+    assert resolve(write(tmp_path, HEAD + code)).describe == shown
+
+
+def test_an_argument_that_nothing_is_made_of_may_be_nothing(tmp_path: Path) -> None:
+    code = SWITCH.replace("hidden_dim=64", "rnn_type, hidden_dim=64").replace(", augment, mode", "")
+    code = code.replace("if augment == True:", "if self.training:").replace(' if mode == "train" else h', "")
+    assert resolve(write(tmp_path, HEAD + code)).describe.startswith("Tagger, hidden_dim 64 → 128")
+
+
+SPLATTED = """class Block(nn.Module):
+    @classmethod
+    def make(cls, d_in: int, d_main: int, depth: int, d_out: int):
+        return nn.Sequential(nn.Linear(d_in, d_main), *(nn.Linear(d_main, d_main) for _ in range(depth)),
+                             nn.Linear(d_main, d_out))
+
+
+class Denoiser(nn.Module):
+    def __init__(self, d_in, params, hidden_dim=128):
+        super().__init__()
+        params["d_in"], params["d_out"] = hidden_dim, d_in
+        self.first, self.rest = nn.Linear(d_in, hidden_dim), Block.make(**params)
+
+    def forward(self, x):
+        return self.rest(self.first(x))
+"""
+FILLED = """from typing import NamedTuple
+
+
+class Config(NamedTuple):
+    vocab_size: int = None
+    dim: int = 768
+
+
+class Reader(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        self.embed, self.mix = nn.Embedding(cfg.vocab_size, cfg.dim), nn.Linear(cfg.dim, cfg.dim)
+        self.last = nn.Linear(cfg.dim, 2)
+
+    def forward(self, ids):
+        return self.last(self.mix(self.embed(ids)).relu())
+"""
+
+
+def test_a_dict_that_goes_to_a_function_whole_has_what_that_takes_and_is_not_set_before(tmp_path: Path) -> None:
+    found = resolve(write(tmp_path, HEAD + SPLATTED))
+    assert found.describe.startswith("Denoiser(dict), hidden_dim 64 → 128")
+    assert "depth=2" in " ".join(found.notes)
+    assert "d_out" not in " ".join(found.notes)
+
+
+def test_a_number_that_a_config_leaves_open_is_filled_in(tmp_path: Path) -> None:
+    assert resolve(write(tmp_path, HEAD + FILLED)).describe == "Reader(Config), dim 64 → 128, input int64[2, 32]"
