@@ -7,11 +7,15 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from program import app
+from test_html_charts import activation, measurement
 
+from muaudit.page.print_style import marker, shade
 from muaudit.page.spread import spread
-from muaudit.training.drawn import PANELS, shown_steps
+from muaudit.training.drawn import PANELS, flat_sizes_of, shown_steps
+from muaudit.training.verdict import judge
 
 pytest.importorskip("matplotlib")
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -88,6 +92,27 @@ def test_numbers_beside_the_lines_keep_their_distance_and_order() -> None:
     assert all(above - below > 0.05 - 1e-9 for below, above in pairwise(ranked))
     assert (moved[2], moved[4]) == (0.1, 0.9)  # what has room stays
     assert moved[1] == pytest.approx(0.51)
+
+
+def test_what_moves_by_design_is_drawn_flat() -> None:
+    """A value of size n^-1 whose weight carries a multiplier of n still to come."""
+    run_ = measurement(activation("ln_f", -1.0, multiplier=1.0), activation("a", 0.5))
+    by_design, wrong = judge(run_).judged
+    flat, kept = flat_sizes_of(run_, by_design, 0), flat_sizes_of(run_, wrong, 0)
+    assert max(flat) / min(flat) < 1.2
+    assert kept[-1] / kept[0] == pytest.approx((run_.widths[-1] / run_.widths[0]) ** 0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_curves_are_told_apart_in_grey_and_by_their_marks(count: int) -> None:
+    from matplotlib import colormaps
+
+    lightness = [
+        np.dot(colormaps["viridis"](shade(place, count))[:3], (0.2126, 0.7152, 0.0722)) for place in range(count)
+    ]
+    assert all(before - after > 0.05 for before, after in pairwise(lightness))
+    assert lightness[0] < 0.7  # on white paper
+    assert len({marker(place) for place in range(count)}) == count
 
 
 def test_a_long_run_has_a_bounded_number_of_panels() -> None:

@@ -17,8 +17,8 @@ from muaudit.report.module_map import Box, State, module_map, state_words
 from muaudit.report.terminal import verdict
 from muaudit.visible import visible
 
-# Okabe and Ito's colours, which people with any colour blindness tell apart; the marks say the same in grey.
-COLOURS: dict[State, str] = {"grows": "#d55e00", "still": "#0072b2", "flat": "#009e73", "unknown": "#777777"}
+# Hues that people with any colour blindness tell apart (after Okabe and Ito); in grey, what is right is the lightest.
+COLOURS: dict[State, str] = {"grows": "#b03a00", "still": "#00518a", "flat": "#66c9a9", "unknown": "#777777"}
 MARKS: dict[State, str] = {"grows": "▲", "still": "▼", "flat": "■", "unknown": "?"}
 _LINE, _GAP, _INDENT, _WIDE = 0.24, 0.1, 0.16, 7.2  # inches
 _SETTINGS: Any = {"font.size": 8.5, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit"}

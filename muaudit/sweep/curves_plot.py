@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..page.print_style import marker, shade
 from .along import Along, wider_along
 from .ranges import shown
 from .result import SweepResult
@@ -47,9 +48,10 @@ def _panel(panel: Any, along: Along, titles: Mapping[str, str]) -> None:
         there = ~np.isnan(losses).all(axis=0)
         if not there.any():
             continue
-        colour = colours(0.9 * (1 - place / max(1, len(along.widths) - 1)))
+        colour = colours(shade(place, len(along.widths)))
         steps, kept = np.array(along.steps)[there], losses[:, there]
-        panel.plot(steps, np.nanmean(kept, axis=0), color=colour, linewidth=1.4, label=width)
+        panel.plot(steps, np.nanmean(kept, axis=0), color=colour, linewidth=1.4, label=width,
+                   marker=marker(place), markersize=3.5, markevery=max(1, len(steps) // 8))  # fmt: skip
         if losses.shape[0] > 1:
             low, high = np.nanmin(kept, axis=0), np.nanmax(kept, axis=0)
             panel.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)

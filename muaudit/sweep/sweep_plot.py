@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..page.print_style import marker, shade
 from .knobs import KNOBS
 from .optimum import Array
 from .ranges import shown
@@ -44,8 +45,7 @@ def plot(measured: SweepResult, verdicts: Sequence[SweepVerdict], path: Path) ->
             row[0].set_ylabel("loss")
             _limits(row, list(drawn.values()))
             row[0].set_xlim(*_run(list(drawn.values())))
-        grid[0][-1].legend(title=measured.width_name, fontsize=8, title_fontsize=8, frameon=False, loc="upper left",
-                           bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+        _key(grid[0][-1], measured.width_name, verdicts)
         try:
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         except OSError as error:
@@ -58,10 +58,10 @@ def _panel(panel: Any, measured: SweepResult, verdict: SweepVerdict) -> None:
     curves, colours = verdict.curves, colormaps["viridis"]
     axis, means = np.array(curves.axis), curves.means()
     for place, (width, optimum) in enumerate(zip(curves.widths, verdict.optima, strict=True)):
-        colour = colours(0.9 * (1 - place / max(1, len(curves.widths) - 1)))
+        colour = colours(shade(place, len(curves.widths)))
         there = np.isfinite(means[place]) & np.isfinite(axis)
         shown_losses = np.where(there, means[place], np.nan)  # a gap where a value was not run, or diverged
-        panel.plot(axis, shown_losses, color=colour, marker="o", markersize=3, linewidth=1.4, label=width)
+        panel.plot(axis, shown_losses, color=colour, marker=marker(place), markersize=3.5, linewidth=1.4, label=width)
         _band(panel, axis[there], curves.losses[place][:, there], colour)
         if optimum is not None:
             panel.errorbar(
@@ -70,11 +70,26 @@ def _panel(panel: Any, measured: SweepResult, verdict: SweepVerdict) -> None:
             )  # fmt: skip
         lost = axis[np.isfinite(axis) & (curves.diverged()[place] > 0)]
         if lost.size:
-            panel.plot(lost, [0.985 - 0.035 * place] * len(lost), "x", color=colour, markersize=4, markeredgewidth=1.2,
-                       transform=panel.get_xaxis_transform(), label="_diverged")  # fmt: skip
+            panel.plot(lost, [0.985 - 0.035 * place] * len(lost), marker(place), color=colour,
+                       markersize=5, fillstyle="none", markeredgewidth=1.2, transform=panel.get_xaxis_transform(),
+                       label="_diverged")  # fmt: skip
     panel.set_xlabel(_label(curves.knob))
     panel.grid(True, linewidth=0.4, alpha=0.4)
     panel.set_title(_title(measured, verdict), fontsize=8, color=_COLOUR[verdict.status])
+
+
+def _key(panel: Any, width_name: str, verdicts: Sequence[SweepVerdict]) -> None:
+    """Widths by their colours and marks, and what the other marks are."""
+    from matplotlib.lines import Line2D
+
+    handles, labels = panel.get_legend_handles_labels()
+    by_label = {label: handle for handle, label in zip(handles, labels, strict=True) if not label.startswith("_")}
+    grey: Any = {"color": "0.35", "linestyle": ""}
+    by_label["best, and its error"] = Line2D([], [], marker="*", markersize=9, markeredgecolor="black", **grey)
+    if any(verdict.curves.diverged().any() for verdict in verdicts):
+        by_label["at the top: diverged"] = Line2D([], [], marker="o", markersize=5, fillstyle="none", **grey)
+    panel.legend(by_label.values(), by_label.keys(), title=width_name, fontsize=8, title_fontsize=8, frameon=False,
+                 loc="upper left", bbox_to_anchor=(1.0, 1.0))  # fmt: skip
 
 
 def _band(panel: Any, axis: Array, losses: Array, colour: Any) -> None:

@@ -12,7 +12,7 @@ from ..locations import location
 from ..page.chart import Chart, Curve, Dash, Frame, Point, Scale, drawn, powers_of_ten
 from ..page.html_document import Section, Style, section, whole_page
 from .coord_check_lines import at_sizes, count, setup_line, why
-from .drawn import KINDS, distinct, in_words, named, sizes_of
+from .drawn import KINDS, design_at, distinct, in_words, named, sizes_of
 from .measurement import Array, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
 
@@ -38,7 +38,7 @@ def _section(run: Measurement, verdict: CheckVerdict, name: str, extent: tuple[f
     lines = distinct(verdict.judged)
     labels = {id(judged): str(number) for number, judged in enumerate(named(verdict), 1)}
     tones = {id(judged): place / max(1, len(lines) - 1) for place, judged in enumerate(lines)}
-    moved = any(_design(judged, step) for judged in lines for step in range(run.steps + 1))
+    moved = any(design_at(judged, step) for judged in lines for step in range(run.steps + 1))
     frames = [
         Frame(
             tuple(_curve(run, judged, place, step, tones[id(judged)], labels.get(id(judged), ""), divided)
@@ -73,7 +73,7 @@ def _curve(
 ) -> Curve:
     widths = np.array(run.widths, dtype=np.float64)
     sizes = sizes_of(judged, step)
-    design = _design(judged, step) if divided else 0.0
+    design = design_at(judged, step) if divided else 0.0
     shown = sizes * (widths / widths[0]) ** -design
     return Curve(
         line, tuple(zip(widths.tolist(), shown.tolist(), strict=True)), tone, _DASHES[judged.activation.kind],
@@ -97,22 +97,13 @@ def _guesses(
         )
 
 
-def _design(judged: JudgedActivation, step: int) -> float:
-    """The exponent that constants give what is shown at this step; 0 where the line is nearer to flat without it."""
-    carried = judged.activation.by_design
-    slope = next((each.fit.slope for each in judged.slopes if each.step == step), None)
-    if slope is None or judged.status == "fail" or abs(slope - carried) >= abs(slope):
-        return 0.0
-    return carried
-
-
 def _row(judged: JudgedActivation, line: int, tone: float, label: str) -> dict[str, Any]:
     activation = judged.activation
     start = next((each.fit.slope for each in judged.slopes if each.step == 0), None)
     change = next((each.fit.slope for each in judged.slopes if each.step), None)
     measured, allowed = why(judged)
     last = judged.slopes[-1].step if judged.slopes else 0
-    slopes = [start, activation.predicted_init, change, activation.predicted_update, _design(judged, last) or None]
+    slopes = [start, activation.predicted_init, change, activation.predicted_update, design_at(judged, last) or None]
     return {
         "line": line, "tone": f"{100 * tone:.0f}", "label": label, "name": activation.name, "kind": activation.kind,
         "status": judged.status, "slopes": slopes, "measured": measured, "allowed": allowed,
@@ -129,7 +120,7 @@ def _extent(rows: Sequence[Drawn]) -> tuple[float, float]:
         for judged in verdict.judged:
             for step in range(run.steps + 1):
                 sizes = sizes_of(judged, step)
-                both = np.concatenate([sizes, sizes * widths ** -_design(judged, step)])
+                both = np.concatenate([sizes, sizes * widths ** -design_at(judged, step)])
                 seen = both[np.isfinite(both)]
                 if len(seen):
                     low, high = min(low, float(seen.min())), max(high, float(seen.max()))

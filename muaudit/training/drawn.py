@@ -38,10 +38,26 @@ def sizes_of(judged: JudgedActivation, step: int) -> Array:
     return _typical(judged.activation.values["change_l2" if step else "l2"][:, :, step])
 
 
+def design_at(judged: JudgedActivation, step: int) -> float:
+    """The exponent that constants give what is shown at this step; 0 where the line is nearer to flat without it."""
+    carried = judged.activation.by_design
+    slope = next((each.fit.slope for each in judged.slopes if each.step == step), None)
+    if slope is None or judged.status == "fail" or abs(slope - carried) >= abs(slope):
+        return 0.0
+    return carried
+
+
+def flat_sizes_of(run: Measurement, judged: JudgedActivation, step: int) -> Array:
+    """As `sizes_of`, with what moves by design divided out, so that right is flat: [width]."""
+    widths = np.array(run.widths, dtype=np.float64)
+    divided: Array = sizes_of(judged, step) * (widths / widths[0]) ** -design_at(judged, step)
+    return divided
+
+
 def limits(rows: Sequence[tuple[Measurement, CheckVerdict]]) -> tuple[float, float]:
     """The y-axis of all panels: everything that is drawn, with a little room."""
     found = [
-        sizes_of(judged, step)
+        flat_sizes_of(run, judged, step)
         for run, verdict in rows
         for judged in verdict.judged
         for step in shown_steps(run.steps)

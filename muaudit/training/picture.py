@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..page.print_style import LIGHTEST
 from ..page.spread import spread
-from .drawn import KINDS, distinct, entry, in_words, limits, named, shown_steps, sizes_of
+from .drawn import KINDS, design_at, distinct, entry, flat_sizes_of, in_words, limits, named, shown_steps
 from .measurement import Measurement
 from .verdict import CheckVerdict, JudgedActivation
 
 FORMATS = (".png", ".svg", ".pdf")
 STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":", "stream": "-", "added": "--", "inside": ":"}
 _OFFENCE = "#b3141b"
-_LIGHTEST = 0.85  # of the colour map: what is lighter is lost on white paper
 _MANY = 60
 _SETTINGS: Any = {
     # Text stays text in svg and pdf, and no date goes into the file.
@@ -91,10 +91,17 @@ def _row(
     labels = {number: f"{number}  {entry(judged)}" for number, judged in enumerate(named(verdict), 1)}
     part.legend(
         [handles[number] for number in sorted(handles)], [labels[number] for number in sorted(handles)],
-        title="slopes of the worst offenders" if verdict.offenders else "slopes of the steepest lines",
+        title=_heading(run, verdict),
         loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6, columnspacing=1.5, labelspacing=0.25,
         title_fontsize=8, alignment="left",
     )  # fmt: skip
+
+
+def _heading(run: Measurement, verdict: CheckVerdict) -> str:
+    """What the numbered lines are, and that some are drawn without a factor."""
+    which = "slopes of the worst offenders" if verdict.offenders else "slopes of the steepest lines"
+    moved = any(design_at(judged, step) for judged in verdict.judged for step in range(run.steps + 1))
+    return f"{which}; a factor that moves a line by design is divided out of the drawing" if moved else which
 
 
 def _prepare(panel: Any, run: Measurement, step: int, extent: tuple[float, float]) -> None:
@@ -114,9 +121,9 @@ def _line(
     from matplotlib import colormaps
 
     thin, bad = 0.6 if many else 1.1, judged.status == "fail"
-    colour = colormaps["viridis"](_LIGHTEST * depth)
+    colour = colormaps["viridis"](LIGHTEST * depth)
     (drawn,) = panel.plot(
-        run.widths, sizes_of(judged, step), STYLES[judged.activation.kind], color=colour,
+        run.widths, flat_sizes_of(run, judged, step), STYLES[judged.activation.kind], color=colour,
         linewidth=(2.2 if bad else 1.4) if number else thin, alpha=1.0 if number else 0.35 if many else 0.5,
         marker="o", markersize=(3.2 if bad else 2.4) if number else 0.0 if many else 1.2, zorder=3 if number else 2,
     )  # fmt: skip
@@ -129,7 +136,7 @@ def _numbers(
     """The legend's numbers beside the lines' last points, far enough from each other to be read."""
     ends = {}
     for number, judged in marked.items():
-        sizes = sizes_of(judged, step)
+        sizes = flat_sizes_of(run, judged, step)
         there = np.flatnonzero(np.isfinite(sizes))
         if len(there):
             ends[number] = float(run.widths[there[-1]]), float(sizes[there[-1]])
@@ -151,5 +158,5 @@ def _key(foot: Any, axis: str) -> None:
 
     handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in KINDS[axis].items()]
     for depth, text in ((0.0, "first"), (0.5, "in the middle"), (1.0, "last in the forward pass")):
-        handles.append(Line2D([], [], color=colormaps["viridis"](_LIGHTEST * depth), linewidth=4, label=text))
+        handles.append(Line2D([], [], color=colormaps["viridis"](LIGHTEST * depth), linewidth=4, label=text))
     foot.legend(handles=handles, loc="center", ncols=6, frameon=False, handlelength=2.2, columnspacing=1.4)
