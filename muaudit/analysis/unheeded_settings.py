@@ -25,7 +25,7 @@ from ..optimizers.several import parts
 from ..program.operands import before_scales
 from ..program.values import ZERO, Value
 from ..targets.looking_on import looking_on
-from ..targets.source import class_node, file_of, read_source, tree_of
+from ..targets.source import class_node, file_of, nodes_of, read_source, tree_of
 from ..targets.tuned import sets_init, sets_rate
 from ..targets.usercode import attempt
 from ..targets.userfiles import is_user_file
@@ -173,7 +173,7 @@ def _truncates(model: nn.Module) -> bool:
 def _bounded(file: str, line: int) -> bool:
     """Whether a call of `trunc_normal_` on this line says its bounds."""
     tree = tree_of(file)
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in nodes_of(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and node.lineno <= line <= (node.end_lineno or line):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called == "trunc_normal_":
@@ -209,10 +209,10 @@ def _looked_for(known: Analysis) -> Iterator[Discrepancy]:
         if node is None or file is None or not is_user_file(file):
             continue
         for method in (each for each in node.body if isinstance(each, ast.FunctionDef) and each.args.args):
-            for loop in (each for each in ast.walk(method) if isinstance(each, ast.For)):
+            for loop in (each for each in nodes_of(method) if isinstance(each, ast.For)):
                 over, variable = _loop(loop, method.args.args[0].arg)
                 names = {name for module in modules for name, *_ in getattr(module, over)()} if over else set()
-                for branch in (each for each in ast.walk(loop) if isinstance(each, ast.If) and _draws(each)):
+                for branch in (each for each in nodes_of(loop) if isinstance(each, ast.If) and _draws(each)):
                     for text, holds in _asked(branch.test, variable):
                         if names and not any(map(holds, names)):
                             yield Discrepancy(
@@ -233,17 +233,17 @@ def _loop(loop: ast.For, own: str) -> tuple[str, str]:
 
 def _draws(branch: ast.If) -> bool:
     """Whether what is done under a condition sets the size of something."""
-    calls = [node.func for each in branch.body for node in ast.walk(each) if isinstance(node, ast.Call)]
+    calls = [node.func for each in branch.body for node in nodes_of(each) if isinstance(node, ast.Call)]
     return any((func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")) in _DRAWN for func in calls)
 
 
 def _asked(test: ast.expr, variable: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
     """Each text that a condition compares a name with, and whether it holds of a name."""
-    for node in ast.walk(test):
+    for node in nodes_of(test):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
             given, way = node.args[0], node.func.attr
             if getattr(node.func.value, "id", "") == variable and way in ("endswith", "startswith"):
-                texts = [each.value for each in ast.walk(given) if isinstance(each, ast.Constant)]
+                texts = [each.value for each in nodes_of(given) if isinstance(each, ast.Constant)]
                 if texts and all(isinstance(text, str) for text in texts):
                     yield " or ".join(map(str, texts)), _any(way, texts)
         elif isinstance(node, ast.Compare) and len(node.ops) == 1:

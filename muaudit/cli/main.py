@@ -12,7 +12,9 @@ import typer
 
 from muaudit.cli.help import EXAMPLES, WIDEST, CommandHelp, ProgramHelp
 from muaudit.cli.version import print_version
+from muaudit.isolation import begin, scope
 
+_ASKED = {"-h", "--help"}
 GROUPS = {
     "Audit and convert": {
         "check": "Report what breaks as the model widens, and the fix.",
@@ -69,7 +71,11 @@ def application(needed: Collection[str] = tuple(COMMANDS)) -> typer.Typer:
 def main() -> None:
     """Entry point of the console script."""
     completing = "_MUAUDIT_COMPLETE" in os.environ
-    application(tuple(COMMANDS) if completing else sys.argv[1:2])(prog_name="muaudit")
+    with scope():
+        if sys.argv[1:2] == ["check"] and not (completing or _ASKED & {*sys.argv[2:]}) and (os.cpu_count() or 1) > 1:
+            os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
+            begin()
+        application(tuple(COMMANDS) if completing else sys.argv[1:2])(prog_name="muaudit")
 
 
 class _Program(ProgramHelp):

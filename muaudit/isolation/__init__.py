@@ -10,7 +10,7 @@ every target gets a fresh interpreter instead (`spawned.py`).
 Importing this costs nothing: sockets and threads come with the first task.
 """
 
-from muaudit.isolation.crew import run_task, run_tasks
+from muaudit.isolation.crew import begin, run_task, run_tasks
 from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Task, scope
 
-__all__ = ["Done", "InternalError", "LostTarget", "Outcome", "Task", "run_task", "run_tasks", "scope"]
+__all__ = ["Done", "InternalError", "LostTarget", "Outcome", "Task", "begin", "run_task", "run_tasks", "scope"]

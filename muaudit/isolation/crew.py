@@ -13,7 +13,7 @@ from muaudit.errors import UserError
 from muaudit.isolation.exit_words import exit_words
 from muaudit.isolation.links import Event, Events, Launch, Link
 from muaudit.isolation.processes import LINUX
-from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Progress, Task, scope
+from muaudit.isolation.task import AUDIT, Done, InternalError, LostTarget, Outcome, Progress, Task, scope
 
 _LEAVE_SECONDS = 5.0
 """What a child that has answered may take for what Python does at exit."""
@@ -158,6 +158,15 @@ class Crew:
         while self.running and time.monotonic() < until:
             with suppress(Empty):
                 self._handle(self.events.get(timeout=_CLEAR_UP_SECONDS / 20))
+
+
+def begin(preload: Sequence[str] = AUDIT) -> None:
+    """Let what tasks will need be imported from now on, beside all that muaudit itself has to import before it asks.
+
+    Only inside a `scope`, whose end also ends this. Nothing happens where every task gets a fresh interpreter.
+    """
+    if LINUX:
+        import_module("muaudit.isolation.forked").begin(preload)
 
 
 def run_tasks(

@@ -32,9 +32,14 @@ def launcher(preload: Sequence[str], events: Events) -> Launch:
     return lambda number, task: _nursery(preload).launch(number, task, events)
 
 
+def begin(preload: Sequence[str]) -> None:
+    """Open the nursery before there is a task: it imports beside what muaudit itself has to import first."""
+    _nursery(preload)
+
+
 def _nursery(preload: Sequence[str]) -> Nursery:
     global _open
-    if _open is None or _open.gone:
+    if _open is None or _open.gone or not (_open.count or _open.preload.issuperset(preload)):
         if _open is None:
             scopes.closers.append(_close)
         else:
@@ -59,6 +64,7 @@ class Nursery:
         with theirs:
             self.pid = _forked(self.socket, theirs, preload) if _can_be_forked() else _started(theirs, preload)
         self.links: dict[int, ForkedLink] = {}
+        self.preload = frozenset(preload)
         self.count, self.ready, self.gone = 0, False, False
         in_thread(self._listen)
 
@@ -91,7 +97,7 @@ class Nursery:
         """End it with everything it has forked, and wait for that; one that is still importing is not waited for."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
-        patience = time.monotonic() + _IMPORTING_SECONDS
+        patience = time.monotonic() + (_IMPORTING_SECONDS if self.count else 0.0)
         with suppress(ChildProcessError):
             while not self.ready and os.waitpid(self.pid, os.WNOHANG)[0] == 0:
                 if time.monotonic() > patience:

@@ -11,7 +11,7 @@ from muaudit.errors import UserError
 
 AUDIT = (
     "muaudit.jobs.environment:keep_watching", "torch", "muaudit.audit", "muaudit.targets.resolution",
-    "muaudit.targets.spec", "muaudit.targets.model_classes", "muaudit.targets.eager:for_good",
+    "muaudit.targets.spec", "muaudit.targets.model_classes", "muaudit.targets.eager:for_good", "muaudit.jobs.all_jobs",
 )  # fmt: skip
 """What an audit imports in any case."""
 

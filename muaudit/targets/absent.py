@@ -11,7 +11,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.targets.literals import advice
 from muaudit.targets.methods import forwardless, no_forward, runnable
-from muaudit.targets.source import class_node, tree_of
+from muaudit.targets.source import class_node, nodes_of, tree_of
 
 SPEC = """  def build(width):
       return MyModel(width)
@@ -76,7 +76,7 @@ def _hidden(tree: ast.Module | None) -> Iterator[tuple[ast.ClassDef, _Scope]]:
     """Classes that derive from a Module and that importing the file does not define, with what they stand in."""
     for outer in tree.body if tree is not None else ():
         if isinstance(outer, _Scope):
-            for node in ast.walk(outer):
+            for node in nodes_of(outer):
                 if isinstance(node, ast.ClassDef) and any("Module" in ast.unparse(base) for base in node.bases):
                     yield node, outer
 

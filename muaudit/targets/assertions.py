@@ -14,7 +14,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.targets.arguments import Leaf
 from muaudit.targets.sentinels import assignments, compared, named
-from muaudit.targets.source import tree_of
+from muaudit.targets.source import nodes_of, tree_of
 from muaudit.targets.usercode import RaisedError, user_error
 
 
@@ -60,7 +60,7 @@ def calculated(
 def _statement(frame: TracebackType) -> ast.stmt | None:
     """The innermost statement at the line where a frame stands."""
     tree = tree_of(frame.tb_frame.f_code.co_filename)
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and not hasattr(node, "body")
+    found = [node for node in nodes_of(tree) if isinstance(node, ast.stmt) and not hasattr(node, "body")
              and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0)] if tree is not None else []  # fmt: skip
     return found[-1] if found else None
 
@@ -70,9 +70,9 @@ def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr
     found = None
     for frame in _frames(trace):
         tree = tree_of(frame.tb_frame.f_code.co_filename)
-        for function in ast.walk(tree) if tree is not None else ():
+        for function in nodes_of(tree) if tree is not None else ():
             if isinstance(function, ast.FunctionDef) and function.name == frame.tb_frame.f_code.co_name:
-                for node in ast.walk(function):
+                for node in nodes_of(function):
                     if isinstance(node, ast.Assert) and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0):
                         found = node.test, assignments(function)
     return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from muaudit.targets.source import class_node, tree_of
+from muaudit.targets.source import class_node, nodes_of, tree_of
 from muaudit.targets.userfiles import is_user_file
 
 _NAMES = (
@@ -69,7 +69,7 @@ def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
     function = next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
     if function is None:
         return False
-    nodes = list(ast.walk(function))
+    nodes = list(nodes_of(function))
     read = [each for each in nodes if isinstance(each, ast.Attribute) and _is_variable(each.value, name)]
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == name]
     return bool(read) and len(uses) == len(read) and not any(each.attr in _OF_TENSORS for each in read)
@@ -79,7 +79,7 @@ def splatted(called: Any, name: str) -> type | None:
     """The class that a constructor makes of an argument and of nothing else: `Config(**config_dict)`."""
     node = class_node(called) if inspect.isclass(called) else None
     space = vars(sys.modules.get(called.__module__, typing)) if node is not None else {}
-    for call in ast.walk(node) if node is not None else ():
+    for call in nodes_of(node) if node is not None else ():
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and len(call.keywords) == 1:
             given = call.keywords[0]
             found = space.get(call.func.id)
@@ -92,7 +92,7 @@ def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
     """What a constructor calls with all of an argument, `MLP.make(**params)`, and the entries that it sets before."""
     node = class_node(called) if inspect.isclass(called) else None
     space = vars(sys.modules.get(called.__module__, typing)) if node is not None else {}
-    nodes = list(ast.walk(node)) if node is not None else []
+    nodes = list(nodes_of(node)) if node is not None else []
     for call in (each for each in nodes if isinstance(each, ast.Call)):
         if any(each.arg is None and _is_variable(each.value, name) for each in call.keywords):
             parts = ast.unparse(call.func).split(".")
@@ -114,7 +114,7 @@ def module_class(called: Any, name: str, hint: Any, module: ModuleType) -> type 
     """
     like = [value for key, value in vars(module).items() if key.lower() == name.lower().replace("_", "")]
     node = class_node(called) if like and inspect.isclass(called) else None
-    uses = [each for each in ast.walk(node) if isinstance(each, (ast.Call, ast.Compare))] if node is not None else []
+    uses = [each for each in nodes_of(node) if isinstance(each, (ast.Call, ast.Compare))] if node is not None else []
     plain = node is not None and not any(
         isinstance(part, ast.Name) and part.id == name for each in uses for part in ast.iter_child_nodes(each)
     )
@@ -183,8 +183,8 @@ def _accessed(module: ModuleType, name: str) -> Accessed:
         return Accessed()
     attributes: dict[str, None] = {}
     subscripts: dict[str, None] = {}
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}  # `config.merge(...)`: no field
-    for node in ast.walk(tree):
+    called = {id(node.func) for node in nodes_of(tree) if isinstance(node, ast.Call)}  # `config.merge(...)`: no field
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and _is_variable(node.value, name) and id(node) not in called:
             attributes[node.attr] = None
         elif isinstance(node, ast.Subscript) and _is_variable(node.value, name) and isinstance(node.ctx, ast.Load):
@@ -199,8 +199,8 @@ def nested_fields(module: ModuleType, name: str, accessed: Accessed) -> dict[str
     """The fields of fields: `model` with `ch` and `num_res_blocks`, where a file reads `config.model.ch`."""
     tree = tree_of(module.__file__)
     found: dict[str, dict[str, None]] = {}
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} if tree is not None else set()
-    for node in ast.walk(tree) if tree is not None and not accessed.subscripts else ():
+    called = {id(node.func) for node in nodes_of(tree) if isinstance(node, ast.Call)} if tree is not None else set()
+    for node in nodes_of(tree) if tree is not None and not accessed.subscripts else ():
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute) or id(node) in called:
             continue
         if node.value.attr in accessed.names and _is_variable(node.value.value, name):

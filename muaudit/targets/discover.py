@@ -16,7 +16,7 @@ from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
 from muaudit.targets.methods import has_forward
 from muaudit.targets.small import assumed
-from muaudit.targets.source import class_node
+from muaudit.targets.source import class_node, nodes_of
 
 _PREFERRED = re.compile(
     r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE
@@ -130,7 +130,7 @@ def used_classes(cls: type) -> set[str]:
     """The names that a class and its parents mention: the classes they instantiate are among them, and the parents."""
     own = [base for base in cls.__mro__ if base is cls or base.__module__ == cls.__module__]
     bodies = [node.body for node in map(class_node, own) if node is not None]
-    mentioned = (node for body in bodies for statement in body for node in ast.walk(statement))
+    mentioned = (node for body in bodies for statement in body for node in nodes_of(statement))
     return {node.id for node in mentioned if isinstance(node, ast.Name)} | {base.__name__ for base in cls.__mro__[1:]}
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.reading import Malformed, parse_json, parse_yaml, read_text
-from muaudit.targets.source import read_source, tree_of
+from muaudit.targets.source import nodes_of, read_source, tree_of
 
 _ROOTS = (".git", "setup.py", "pyproject.toml", "setup.cfg", "requirements.txt", "README.md", "README", "README.rst")
 _SPARED = ("__pycache__", "node_modules", "site-packages", "build", "dist", "data", "datasets", "docs")
@@ -132,7 +132,7 @@ def _of_calls(
     """What the model itself is called with, by place or by name, also by way of variables."""
     name = getattr(called, "__name__", "")
     calls = [
-        node for node in ast.walk(tree)
+        node for node in nodes_of(tree)
         if isinstance(node, ast.Call) and name in (getattr(node.func, "id", ""), getattr(node.func, "attr", ""))
     ]  # fmt: skip
     try:
@@ -156,7 +156,7 @@ def _of_calls(
 def _named(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
     """Assignments, keywords, entries of dicts and defaults of functions, in the file's order."""
     yield from _assigned(tree)
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.keyword) and node.arg:
             yield node.arg, _literal(node.value), node.value.lineno
         elif isinstance(node, ast.Dict):
@@ -170,7 +170,7 @@ def _named(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
 
 def _parsed(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
     """The defaults of a command line: `parser.add_argument("--n-layer", default=4)`."""
-    for call in ast.walk(tree):
+    for call in nodes_of(tree):
         if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in ("add_argument", "add_option"):
             default = next((_literal(each.value) for each in call.keywords if each.arg == "default"), None)
             switch = any(each.arg == "action" and _literal(each.value) == "store_true" for each in call.keywords)
@@ -182,7 +182,7 @@ def _parsed(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
 
 def _assigned(tree: ast.AST) -> Iterator[tuple[str, Any, int]]:
     """`depth = 4`, `args.depth = 4`, `B, H = 2, 4`."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             continue
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.targets.sentinels import assignments
-from muaudit.targets.source import tree_of
+from muaudit.targets.source import nodes_of, tree_of
 
 _WORKS = re.compile(r"_|(train|fit|main|test|run|eval|evaluate|load|save|demo|fine_?tune)(_|$)")
 """Functions that do more than to build a model, or that are nobody else's business."""
@@ -42,7 +42,7 @@ def factories(module: ModuleType, classes: Collection[str]) -> dict[str, Factory
         for name, node in own.items():
             known = _returned(node, classes, found)
             if known is not None:
-                used = frozenset(each.id for each in ast.walk(node) if isinstance(each, ast.Name))
+                used = frozenset(each.id for each in nodes_of(node) if isinstance(each, ast.Name))
                 found[name] = Factory(getattr(module, name), known, used - {name})
     return found
 
@@ -50,7 +50,7 @@ def factories(module: ModuleType, classes: Collection[str]) -> dict[str, Factory
 def handed(module: ModuleType, classes: Collection[str]) -> Iterator[tuple[str, str]]:
     """(class, class that it is called with): `ResNet(BasicBlock, [2, 2])` anywhere in the file."""
     tree = tree_of(module.__file__)
-    for call in ast.walk(tree) if tree is not None else ():
+    for call in nodes_of(tree) if tree is not None else ():
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in classes:
             given = (*call.args, *(keyword.value for keyword in call.keywords))
             for each in given:
@@ -61,7 +61,7 @@ def handed(module: ModuleType, classes: Collection[str]) -> Iterator[tuple[str, 
 def _returned(node: ast.FunctionDef, classes: Collection[str], known: Mapping[str, Factory]) -> str | None:
     """The class that a function returns an instance of; None where it returns no module."""
     assigned = assignments(node)
-    for statement in ast.walk(node):
+    for statement in nodes_of(node):
         if not isinstance(statement, ast.Return) or statement.value is None:
             continue
         value = assigned.get(statement.value.id) if isinstance(statement.value, ast.Name) else statement.value

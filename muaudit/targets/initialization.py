@@ -25,7 +25,7 @@ from torch import nn
 from muaudit.errors import UserError
 from muaudit.targets.loader import near
 from muaudit.targets.looking_on import looking_on
-from muaudit.targets.source import tree_of
+from muaudit.targets.source import nodes_of, tree_of
 from muaudit.targets.usercode import describe, guarded, quiet
 
 _WHAT = "(weights?|params?|parameters?)"
@@ -206,7 +206,7 @@ def _applied(model: nn.Module) -> Iterator[_Way]:
     """Functions of the model's file that the file itself applies to a model: `net.apply(weights_init)`."""
     module = sys.modules.get(type(model).__module__)
     tree = tree_of(getattr(module, "__file__", None))
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in nodes_of(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "apply":
             names = [each.id for each in node.args if isinstance(each, ast.Name)]
             for name in names:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from muaudit.targets.source import tree_of
+from muaudit.targets.source import nodes_of, tree_of
 
 # Layers of torch.nn by how many of their leading arguments are sizes of features, what is taken and what is made.
 _LAYERS = {
@@ -52,7 +52,7 @@ def advice(file: str | None) -> str:
 def literals(file: str | None) -> Iterator[Literal]:
     """The layers of a file whose sizes are numbers in the code, in the order of its lines."""
     tree = tree_of(file)
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
+    calls = [node for node in nodes_of(tree) if isinstance(node, ast.Call)] if tree is not None else []
     yield from _assigned(tree, calls) if tree is not None else ()
     for call in sorted(calls, key=lambda each: each.lineno):
         name = _layer(call)
@@ -75,8 +75,8 @@ def _assigned(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:
     sizes = {ast.unparse(each) for call in calls if _layer(call) in _LAYERS for each in call.args[:2]}
     own = [call for call in calls if _is_own(call)]  # VGGBlock(nb_filter[0], nb_filter[1])
     read = sizes | {ast.unparse(each) for call in own for each in call.args}
-    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    for statement in (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Assign)):
+    functions = (node for node in nodes_of(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    for statement in (node for function in functions for node in nodes_of(function) if isinstance(node, ast.Assign)):
         pairs = [(target, statement.value) for target in statement.targets]
         if isinstance(statement.targets[0], ast.Tuple) and isinstance(statement.value, ast.Tuple):
             pairs = list(zip(statement.targets[0].elts, statement.value.elts, strict=False))

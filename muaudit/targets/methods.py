@@ -11,7 +11,7 @@ from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets.literals import advice
-from muaudit.targets.source import class_node, function_node
+from muaudit.targets.source import class_node, function_node, nodes_of
 
 _NO_FORWARD = re.compile(
     r"^(_|(load|save|reset|init|set|configure|training|validation|test|predict|from|to|on|build|make|add|freeze)(_|$))"
@@ -56,7 +56,7 @@ def _assigns_forward(cls: type) -> bool:
     nodes = [node for base in cls.__mro__ if (node := class_node(base)) is not None]
     return any(
         isinstance(each, ast.Attribute) and each.attr == "forward" and isinstance(each.ctx, ast.Store)
-        for node in nodes for each in ast.walk(node)
+        for node in nodes for each in nodes_of(node)
     )  # fmt: skip
 
 

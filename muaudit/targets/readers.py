@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from muaudit.targets.source import class_node, function_node
+from muaudit.targets.source import class_node, function_node, nodes_of
 
 _DEEP = 6  # forwards that are followed into one another
 
@@ -35,7 +35,7 @@ def fields(model: nn.Module, argument: str) -> list[str]:
     None at all where one of them is what every tensor has, or is called.
     """
     forward = forward_of(model)
-    nodes = list(ast.walk(forward)) if forward is not None else []
+    nodes = list(nodes_of(forward)) if forward is not None else []
     nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
     called = {id(each.func) for each in nodes if isinstance(each, ast.Call)}
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
@@ -48,7 +48,7 @@ def fields(model: nn.Module, argument: str) -> list[str]:
 def keys(model: nn.Module, argument: str) -> list[str]:
     """The entries of an argument that the forward takes by name, where it does nothing else with it: `batch["ids"]`."""
     forward = forward_of(model)
-    nodes = list(ast.walk(forward)) if forward is not None else []
+    nodes = list(nodes_of(forward)) if forward is not None else []
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
     nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
     found = [each.slice.value for each in nodes
@@ -60,7 +60,7 @@ def keys(model: nn.Module, argument: str) -> list[str]:
 def unpacked(model: nn.Module, argument: str) -> list[str]:
     """The names that an argument is taken apart into at once, where nothing else is done with it: `x, y = inputs`."""
     forward = forward_of(model)
-    nodes = list(ast.walk(forward)) if forward is not None else []
+    nodes = list(nodes_of(forward)) if forward is not None else []
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
     for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and node.value in uses:
@@ -73,7 +73,7 @@ def joined(model: nn.Module, argument: str) -> list[str]:
     """The arguments that a forward joins with this one before a layer reads them: `torch.cat((x, fx), -1)`."""
     forward = forward_of(model)
     taken = [each.arg for each in forward.args.args] if forward is not None else []
-    for node in ast.walk(forward) if forward is not None else ():
+    for node in nodes_of(forward) if forward is not None else ():
         if isinstance(node, ast.Call) and _joins(node):
             names = [each.id for each in node.args[0].elts if isinstance(each, ast.Name) and each.id in taken]  # type: ignore[attr-defined]
             if argument in names and len(names) > 1:
@@ -98,9 +98,9 @@ def unsqueezed(model: nn.Module, argument: str) -> bool:
     told = (f"{argument}.unsqueeze(1)", f"torch.unsqueeze({argument}, 1)", f"{argument}[:, None]")
     nodes = sorted(_in_order(forward), key=lambda each: each.lineno) if forward is not None else []  # type: ignore[attr-defined]
     first = next((each for each in nodes if any(
-        isinstance(part, ast.Name) and part.id == argument for part in ast.walk(each)
+        isinstance(part, ast.Name) and part.id == argument for part in nodes_of(each)
     )), None)  # fmt: skip
-    return first is not None and any(ast.unparse(each) in told for each in ast.walk(first))
+    return first is not None and any(ast.unparse(each) in told for each in nodes_of(first))
 
 
 def takes_arrays(model: nn.Module) -> bool:
@@ -108,7 +108,7 @@ def takes_arrays(model: nn.Module) -> bool:
     makers = ("LongTensor", "FloatTensor", "IntTensor", "from_numpy")
     for function in _methods(model):
         taken = [each.arg for each in function.args.args]
-        calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
+        calls = (node for node in nodes_of(function) if isinstance(node, ast.Call))
         made = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in makers)
         if any(isinstance(each, ast.Name) and each.id in taken for call in made for each in call.args):
             return True
@@ -118,7 +118,7 @@ def takes_arrays(model: nn.Module) -> bool:
 def named_dims(model: nn.Module, argument: str) -> list[str]:
     """What a forward, or what it hands an argument to at once, calls its dims: `batch, n_vars, patch_len = x.shape`."""
     forward = forward_of(model)
-    for node in ast.walk(forward) if forward is not None else ():
+    for node in nodes_of(forward) if forward is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
             if _shape_of(node.value) == argument and len(names) == len(node.targets[0].elts):
@@ -136,7 +136,7 @@ def rank(model: nn.Module, argument: str) -> int | None:
     """How many dims an argument has, where the forward takes its shape apart, `b, t, c = x.shape`, or names each of
     its dims: `x.permute(0, 3, 1, 2)`, `x[:, :, None, :]`."""
     forward = forward_of(model)
-    for node in ast.walk(forward) if forward is not None else ():
+    for node in nodes_of(forward) if forward is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             names = node.targets[0].elts
             if _shape_of(node.value) == argument and not any(isinstance(each, ast.Starred) for each in names):
@@ -202,7 +202,7 @@ def _first_names(target: ast.expr) -> list[ast.Name]:
 def _looped(forward: ast.FunctionDef) -> dict[str, list[str]]:
     """The variables of loops over lists of modules, each as the first of them: `for layer in self.layers`."""
     found: dict[str, list[str]] = {}
-    for node in ast.walk(forward):
+    for node in nodes_of(forward):
         if not isinstance(node, (ast.For, ast.comprehension)):
             continue
         over = node.iter
@@ -270,7 +270,7 @@ def forward_of(module: nn.Module) -> ast.FunctionDef | None:
 
 def _in_order(forward: ast.FunctionDef) -> Iterator[ast.AST]:
     """The nodes of the body by their place in the text, an assignment after the calls in it."""
-    nodes = [node for node in ast.walk(forward) if isinstance(node, (ast.Assign, ast.Call))]
+    nodes = [node for node in nodes_of(forward) if isinstance(node, (ast.Assign, ast.Call))]
     yield from sorted(nodes, key=lambda node: (node.end_lineno or 0, node.end_col_offset or 0))
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from .source import nodes_of
+
 _NOTE = "__muaudit_note__"
 _LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.With, ast.AsyncWith)
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -57,7 +59,7 @@ def work_in(tree: ast.Module) -> str:
             continue
         if isinstance(node, ast.Expr) and _called(node.value) in own:
             return f"line {node.lineno} calls {_called(node.value)}()"
-        for call in (each for each in ast.walk(node) if isinstance(each, ast.Call)):
+        for call in (each for each in nodes_of(node) if isinstance(each, ast.Call)):
             loads = any(each.arg == "download" for each in call.keywords)
             if loads or _called(call) in _WORK:
                 return f"line {call.lineno} calls {_called(call)}()"
@@ -113,7 +115,7 @@ def _is_plain(node: ast.stmt, classes: set[str]) -> bool:
 
 
 def _harmless(value: ast.expr, classes: set[str]) -> bool:
-    calls = (each for each in ast.walk(value) if isinstance(each, ast.Call))
+    calls = (each for each in nodes_of(value) if isinstance(each, ast.Call))
     simple = {name for name in vars(builtins) if name not in ("open", "input", "exec", "eval", "compile", "print")}
     known = simple | _CALLS | classes
     return all(
@@ -137,7 +139,7 @@ def _called(node: ast.expr) -> str:
 
 def _is_main(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and any(
-        isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(node.test)
+        isinstance(each, ast.Name) and each.id == "__name__" for each in nodes_of(node.test)
     )
 
 
@@ -147,7 +149,7 @@ def _is_module(node: ast.ClassDef) -> bool:
 
 
 def _imported(node: ast.stmt) -> Iterator[str]:
-    for each in ast.walk(node):
+    for each in nodes_of(node):
         if isinstance(each, (ast.Import, ast.ImportFrom)):
             yield from (alias.asname or alias.name.partition(".")[0] for alias in each.names if alias.name != "*")
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeGuard
 
 from muaudit.targets import argnames
-from muaudit.targets.source import class_node, file_of, tree_of
+from muaudit.targets.source import class_node, file_of, nodes_of, tree_of
 
 _NESTED = 4  # how many assignments an asserted name is followed through
 _FURTHER = 64  # how many numbers are tried for one that a constructor accepts
@@ -37,7 +37,7 @@ def given_inside(called: Callable[..., Any]) -> dict[str, Any]:
     """The values that a constructor gives to arguments that are None: `if dims is None: dims = [32, 64]`."""
     found: dict[str, Any] = {}
     for function in _constructors(called) if inspect.isclass(called) else ():
-        for node in ast.walk(function):
+        for node in nodes_of(function):
             if not isinstance(node, ast.If) or len(node.body) != 1 or not isinstance(node.body[0], ast.Assign):
                 continue
             assigned, name = node.body[0], _name(node.test.left) if isinstance(node.test, ast.Compare) else None
@@ -55,7 +55,7 @@ def words(called: Callable[..., Any]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for node in _classes(called):
-        tests = [each for each in ast.walk(node) if isinstance(each, ast.Compare)]
+        tests = [each for each in nodes_of(node) if isinstance(each, ast.Compare)]
         for each in sorted(tests, key=lambda test: test.lineno):
             if len(each.ops) == 1:
                 name, other = _name(each.left), each.comparators[0]
@@ -81,7 +81,7 @@ def switches(called: Callable[..., Any]) -> set[str]:
     asked: set[str] = set()
     counted: set[str] = set()
     for node in _classes(called):
-        for each in ast.walk(node):
+        for each in nodes_of(node):
             asked |= {name for part in _asked(each) if (name := _name(part)) is not None}
             if isinstance(each, (ast.BinOp, ast.Compare, ast.Subscript)):
                 counted |= {name for part in ast.iter_child_nodes(each) if (name := _name(part)) is not None}
@@ -93,7 +93,7 @@ def asked_for(called: Callable[..., Any]) -> set[str]:
     found: set[str] = set()
     for node in _classes(called):
         found |= {name for name, _ in compared(node, {}, (None,))}
-        found |= {name for each in ast.walk(node) for part in _asked(each) if (name := _name(part)) is not None}
+        found |= {name for each in nodes_of(node) for part in _asked(each) if (name := _name(part)) is not None}
     return found
 
 
@@ -103,7 +103,7 @@ def unread(called: Callable[..., Any]) -> set[str]:
     own = next((each for each in constructors if each.name == "__init__"), None)
     if own is None:
         return set()
-    seen = {node.id for each in constructors for node in ast.walk(each) if isinstance(node, ast.Name)}
+    seen = {node.id for each in constructors for node in nodes_of(each) if isinstance(node, ast.Name)}
     taken = {each.arg for each in (*own.args.args[1:], *own.args.kwonlyargs)}
     return taken - seen if not seen & {"locals", "vars", "inspect"} else set()
 
@@ -112,7 +112,7 @@ def split_by(called: Callable[..., Any]) -> dict[str, str]:
     """The arguments and fields that are texts taken apart, and at what: `patch_size.split(",")`."""
     found: dict[str, str] = {}
     for node in _classes(called):
-        for call in (each for each in ast.walk(node) if isinstance(each, ast.Call)):
+        for call in (each for each in nodes_of(node) if isinstance(each, ast.Call)):
             if isinstance(call.func, ast.Attribute) and call.func.attr == "split" and len(call.args) == 1:
                 name, at = _name(call.func.value), call.args[0]
                 if name is not None and isinstance(at, ast.Constant) and isinstance(at.value, str):
@@ -125,8 +125,8 @@ def compared_with_none(called: Callable[..., Any]) -> set[str]:
     found: set[str] = set()
     for function in _constructors(called) if inspect.isclass(called) else ():
         found |= {name for name, _ in compared(function, {}, (None,))}
-        found |= {name for node in ast.walk(function) for part in _asked(node) if (name := _name(part)) is not None}
-        calls = (node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name))
+        found |= {name for node in nodes_of(function) for part in _asked(node) if (name := _name(part)) is not None}
+        calls = (node for node in nodes_of(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name))
         own = (node for node in calls if not hasattr(builtins, ast.unparse(node.func)))  # `exists(dims)`
         found |= {name for node in own for part in node.args if (name := _name(part)) is not None}
     return found
@@ -148,8 +148,8 @@ def conditions(classes: Iterable[type]) -> dict[str, list[ast.expr]]:
     for cls in classes:
         for function in _constructors(cls):
             for test, holds in _tests(function):
-                names = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
-                if holds and len(names) == 1 and all(isinstance(node, _ARITHMETIC) for node in ast.walk(test)):
+                names = {node.id for node in nodes_of(test) if isinstance(node, ast.Name)}
+                if holds and len(names) == 1 and all(isinstance(node, _ARITHMETIC) for node in nodes_of(test)):
                     found.setdefault(names.pop(), []).append(test)
     return found
 
@@ -160,7 +160,7 @@ def equals(classes: Iterable[type]) -> dict[str, set[str]]:
     for cls in classes:
         for function in _constructors(cls):
             for test, holds in _tests(function):
-                for node in ast.walk(test) if not isinstance(test, ast.BoolOp) or isinstance(test.op, ast.And) else ():
+                for node in nodes_of(test) if not isinstance(test, ast.BoolOp) or isinstance(test.op, ast.And) else ():
                     names = {_name(each) for each in (node.left, *node.comparators)} if _equates(node, holds) else set()
                     for name in names - {None} if len(names) > 1 else ():
                         found.setdefault(str(name), set()).update(str(each) for each in names - {None, name})
@@ -178,7 +178,7 @@ def fitting(name: str, least: int, tests: Iterable[ast.expr]) -> int:
     `least` itself where none of the next ones does.
     """
     tests = list(tests)
-    parts = [node for test in tests for node in ast.walk(test) if isinstance(node, ast.BinOp)]
+    parts = [node for test in tests for node in nodes_of(test) if isinstance(node, ast.BinOp)]
     parts = [node for node in parts if not isinstance(node.op, ast.Mod)]
 
     def value(node: ast.expr, number: int) -> Any:
@@ -224,7 +224,7 @@ def compared(
 def assignments(function: ast.AST) -> dict[str, ast.expr]:
     """What each local variable is assigned first."""
     found: dict[str, ast.expr] = {}
-    for node in ast.walk(function):
+    for node in nodes_of(function):
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name):
@@ -242,7 +242,7 @@ def _constructors(cls: type) -> Iterator[ast.FunctionDef]:
 
 def _tests(function: ast.FunctionDef) -> Iterator[tuple[ast.expr, bool]]:
     """What is asserted (True), and what is asked right before an exception is raised (False)."""
-    for node in ast.walk(function):
+    for node in nodes_of(function):
         if isinstance(node, ast.Assert):
             yield node.test, True
         elif isinstance(node, ast.If) and any(isinstance(each, ast.Raise) for each in node.body):
@@ -250,7 +250,7 @@ def _tests(function: ast.FunctionDef) -> Iterator[tuple[ast.expr, bool]]:
 
 
 def _reached(expression: ast.AST, assigned: Mapping[str, ast.expr], depth: int = _NESTED) -> Iterator[ast.AST]:
-    for node in ast.walk(expression):
+    for node in nodes_of(expression):
         yield node
         if isinstance(node, ast.Name) and depth and node.id in assigned:
             yield from _reached(assigned[node.id], assigned, depth - 1)

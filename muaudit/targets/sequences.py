@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from muaudit.targets.configs import is_config_name
-from muaudit.targets.source import class_node, function_node
+from muaudit.targets.source import class_node, function_node, nodes_of
 
 _USUAL, _PAIRED = 2, 4
 _WALKED = ("zip", "enumerate", "list", "tuple", "reversed", "sum", "len", "map", "sorted")
@@ -106,14 +106,14 @@ def _names(function: ast.FunctionDef) -> list[str]:
 
 def _fields(function: ast.FunctionDef) -> dict[str, None]:
     """The fields that a function reads from a config."""
-    attributes = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
+    attributes = (node for node in nodes_of(function) if isinstance(node, ast.Attribute))
     return dict.fromkeys(node.attr for node in attributes if _is_config(node.value))
 
 
 def _given_config(called: Any, function: ast.FunctionDef) -> Iterator[Any]:
     """The classes and functions that a function hands its config on to."""
     module = sys.modules.get(getattr(called, "__module__", ""))
-    for call in ast.walk(function):
+    for call in nodes_of(function):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and any(map(_is_config, call.args)):
             inner: Any = getattr(module, call.func.id, None)
             if callable(inner) and inner is not called and not _foreign(inner):
@@ -125,7 +125,7 @@ def _handed_on(
 ) -> Sequence | None:  # fmt: skip
     """What a class or function that the file knows wants that an argument is handed on to as it is."""
     module = sys.modules.get(getattr(called, "__module__", ""))
-    for call in ast.walk(function):
+    for call in nodes_of(function):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue
         inner: Any = getattr(module, call.func.id, None)
@@ -164,7 +164,7 @@ def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
     """What the first statements that mention an argument do with it, until it is another value by the same name."""
     length, found, changed, through, places = 0, False, False, False, True
     for statement in function.body:
-        for node in ast.walk(statement):
+        for node in nodes_of(statement):
             exact, seen = _use(node, name)
             length, found = max(length, exact), found or seen
             places &= not seen or isinstance(node, ast.Compare)
@@ -216,7 +216,7 @@ def _use(node: ast.AST, name: str) -> tuple[int, bool]:
 def _replaced(statement: ast.stmt, name: str) -> bool:
     return any(
         isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
-        for node in ast.walk(statement)
+        for node in nodes_of(statement)
     )
 
 

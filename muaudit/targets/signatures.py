@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-from muaudit.targets.source import class_node, function_node
+from muaudit.targets.source import class_node, function_node, nodes_of
 
 _NESTED = 3  # calls that pass keywords on, one inside another
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -154,7 +154,7 @@ def _through_calls_of(
 
 def _calls_passing(node: ast.AST | None, keywords: str) -> Iterator[ast.Call]:
     """The calls in a function that are given `**keywords`."""
-    for call in ast.walk(node) if node is not None else ():
+    for call in nodes_of(node) if node is not None else ():
         if isinstance(call, ast.Call) and any(
             each.arg is None and isinstance(each.value, ast.Name) and each.value.id == keywords
             for each in call.keywords
@@ -177,7 +177,7 @@ def _settled(cls: type, own: list[str]) -> set[str]:
     """The parent's arguments that a constructor gives itself, by keyword, beside what it passes on."""
     node = class_node(cls)
     found: set[str] = set()
-    for call in ast.walk(node) if node is not None else ():
+    for call in nodes_of(node) if node is not None else ():
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "__init__":
             continue
         if any(keyword.arg is None for keyword in call.keywords):

@@ -41,7 +41,7 @@ def class_node(cls: type) -> ast.ClassDef | None:
     for part in cls.__qualname__.split("."):
         children = getattr(scope, "body", [])
         found = [node for node in children if isinstance(node, ast.ClassDef) and node.name == part]
-        found = found or [node for node in ast.walk(scope) if isinstance(node, ast.ClassDef) and node.name == part]
+        found = found or [node for node in nodes_of(scope) if isinstance(node, ast.ClassDef) and node.name == part]
         if not found:
             return None
         scope = found[-1]
@@ -54,7 +54,7 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef | None:
     if code is None:
         return None
     tree = tree_of(code.co_filename)
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in nodes_of(tree) if tree is not None else ():
         if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             if first <= code.co_firstlineno <= node.lineno:
@@ -65,6 +65,12 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef | None:
 def file_of(cls: type) -> str | None:
     """The file that a class was defined in."""
     return getattr(sys.modules.get(cls.__module__), "__file__", None)
+
+
+@functools.lru_cache(maxsize=4096)
+def nodes_of(node: ast.AST) -> tuple[ast.AST, ...]:
+    """A node and all below it, breadth first as `ast.walk` has them; the same trees are read for many questions."""
+    return tuple(ast.walk(node))
 
 
 @functools.lru_cache(maxsize=16)

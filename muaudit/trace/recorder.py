@@ -17,6 +17,7 @@ In-place operations re-bind the tensors whose storage they write, so the graph i
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -92,7 +93,10 @@ def rms_of(tensor: torch.Tensor) -> float | None:
         if value.is_complex():
             value = value.abs()
         value = value.double()
-        finite = value[torch.isfinite(value)] if not bool(torch.isfinite(value).all()) else value
+        found = float(value.square().mean().sqrt())
+        if math.isfinite(found):
+            return found
+        finite = value[torch.isfinite(value)]
         return float(finite.square().mean().sqrt()) if finite.numel() else None
 
 
