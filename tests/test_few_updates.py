@@ -78,3 +78,32 @@ def test_weights_that_wait_for_each_other(zeros: tuple[str, ...], skip: bool, de
     assert {name for v in found for name in v.tensors} == dead
     assert len(found) == (1 if dead else 0)
     assert (report.count("error") == 0) == (not dead)
+
+
+class Carried(Net):
+    """The same, its readout in another gauge: a constant n^1/2 behind it, and an init and a rate that undo it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        nn.init.normal_(self.head.weight, std=0.5 * (width / 64) ** -1.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * (self.up.in_features / 64) ** 0.5
+
+
+@pytest.mark.parametrize(("power", "found"), [(0.0, True), (0.5, False)])
+def test_an_eps_above_all_gradients_follows_them_upwards_too(power: float, found: bool) -> None:
+    """Behind a constant n^1/2 the gradients of a readout grow like n^1/2 (A → Aθ, ε → εθ; TP5 Lemma J.1)."""
+
+    def optimizer(net: Any) -> torch.optim.Optimizer:
+        m = net.up.in_features / 64
+        groups = [{"params": [net.up.weight, net.down.weight], "lr": 1e-3 / m}, {"params": [net.embed.weight]}]
+        head = {"params": [net.head.weight], "lr": 1e-3 * m**-1.5, "eps": 10.0 * m**power}
+        return torch.optim.Adam([*groups, head], lr=1e-3, eps=1e-15)
+
+    report = muaudit.check(
+        Carried, batch=lambda width: X, loss=lambda out, batch: F.cross_entropy(out, torch.zeros(16, dtype=torch.long)),
+        optimizer=optimizer, widths=(64, 128), target_width=8192,
+    )  # fmt: skip
+    said = [(v.rule, v.tensors) for v in report.violations if v.severity != "advice"]
+    assert said == ([("MUP311", ("head.weight",))] if found else [])

@@ -130,12 +130,19 @@ def _orthogonalised(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
 def _eps(
     name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float, margin: float
 ) -> list[Discrepancy]:
-    """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient."""
+    """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient.
+
+    Far above the gradients of the probes it makes the steps plain gradient descent's: then it has to follow the size
+    that gradients have in training, also upwards.
+    """
     if not how.entrywise or not gradient or not how.eps[0]:
         return []
     slope = how.eps_exponent or 0.0
+    above = how.eps[0] >= gradient * margin
+    exponent = j.gradient if above else exponent
     at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)
     eps = how.eps[0] * growth**slope
-    if eps < at_target / margin or slope <= exponent + TOLERANCE:
+    follows = slope <= exponent + TOLERANCE and (slope >= exponent - TOLERANCE or not above)
+    if eps < at_target / margin or follows:
         return []
     return [replace(_base(name, j, how), aspect="eps", found=slope, expected=exponent, values=(how.eps[0], at_target))]

@@ -8,7 +8,8 @@ target width and compares it with eps: within a factor of ten where the target w
 ## Why is this bad
 Gradients of hidden weights shrink like 1/n. Once they reach eps, Adam's update is no longer
 independent of the gradient's size: wide models get smaller steps than the proxy, and parameters
-stop learning one after another.
+stop learning one after another. An eps far above all gradients makes steps plain gradient descent's,
+and has to follow the gradients' size wherever it goes, also where that grows.
 
 ## Example
     torch.optim.AdamW(groups, lr=lr, eps=1e-8)            # with gradients of 1e-8 at the target width
@@ -53,4 +54,8 @@ class AdamEps(Rule):
         return f"lower eps (1e-15 is safe in float32), or {by_m(gap(d), 'eps')}, {WHERE_M}"
 
     def consequence(self, d: Discrepancy) -> str:
+        if d.found < d.expected:
+            return (
+                "eps stands far above the gradients: steps follow the gradients' size, and grow with width as it does"
+            )
         return d.consequence or "at the target width gradients reach eps and updates shrink with them"
