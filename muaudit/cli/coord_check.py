@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,7 @@ from muaudit.suggest import nearest
 from muaudit.targets.options import (
     TargetOptions,
 )
+from muaudit.training.precisions import parse_precisions
 from muaudit.training.run_settings import (
     RunSettings,
     be_frugal,
@@ -98,6 +99,10 @@ def coord_check(
     ladder: Annotated[
         bool, typer.Option("--ladder", help="The target as it is, then µP one ingredient at a time: what each buys.")
     ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="fp16, bf16 or all: how much of a run it could not hold, by width."),
+    ] = None,
     base_width: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Of --ladder: where nothing is changed (default: the first).")
     ] = None,
@@ -144,16 +149,18 @@ def coord_check(
 
     if base_width is not None and not ladder:
         raise UserError("--base-width belongs to --ladder", "leave it out, or add --ladder")
+    others = {"--spectral": spectral or None, "--depths": depths, "--from": from_, "--plot": plot,
+              "--compare": compare, "--compare-plan": compare_plan, "--tensorboard": tensorboard,
+              "--wandb": wandb}  # fmt: skip
     if ladder:
-        others = {"--spectral": spectral or None, "--depths": depths, "--from": from_, "--plot": plot, "--plan": plan,
-                  "--compare": compare, "--compare-plan": compare_plan, "--tensorboard": tensorboard,
-                  "--wandb": wandb}  # fmt: skip
-        for name in (name for name, given in others.items() if given is not None):
-            raise UserError(f"--ladder makes plans of its own and prints one table: {name} does not go with it",
-                            f"leave {name} out")  # fmt: skip
-        if format_ not in ("rich", "json"):
-            raise UserError(f"--ladder is written as rich or json, found {format_}")
-        return _ladder(target, options, base_width, settings, patience(timeout), format_, output)
+        _alone("--ladder makes plans of its own and prints one table",
+               {**others, "--plan": plan, "--precision": precision}, format_)  # fmt: skip
+        args = target, options, base_width, settings
+        return _table("muaudit.training.ladder:climbed", args, patience(timeout), format_, output)
+    if precision is not None:
+        _alone("--precision prints a table of its own", {**others, "--ladder": ladder or None}, format_)
+        against = target, options, parse_precisions(precision), plan, settings
+        return _table("muaudit.training.precision_lines:held_against", against, patience(timeout), format_, output)
     if spectral:
         unfit = {
             "--depths": depths,
@@ -186,13 +193,17 @@ def coord_check(
     return _report(jobs, seconds, debug, lambda rows: _write(rows, format_, output, plot, tensorboard, wandb))
 
 
-def _ladder(
-    target: str | None, options: TargetOptions, base_width: int | None, settings: RunSettings, seconds: int,
-    format_: str, output: Path | None,
-) -> int:  # fmt: skip
-    """A coordinate check of every rung."""
-    job = Task(target or "the model here", "muaudit.training.ladder:climbed", (target, options, base_width, settings),
-               PRELOAD)  # fmt: skip
+def _alone(why: str, others: Mapping[str, object], format_: str) -> None:
+    """Raise UserError for what does not go with a check that has a table of its own."""
+    for name in (name for name, given in others.items() if given is not None):
+        raise UserError(f"{why}: {name} does not go with it", f"leave {name} out")
+    if format_ not in ("rich", "json"):
+        raise UserError(f"{why.split()[0]} is written as rich or json, found {format_}")
+
+
+def _table(entry: str, args: tuple[Any, ...], seconds: int, format_: str, output: Path | None) -> int:
+    """A check that answers with lines and data of its own; the first argument is the target."""
+    job = Task(args[0] or "the model here", entry, args, PRELOAD)
     with _bar() as progress:
         found = run_task(job, patience=seconds, progress=progress, forward_interrupt=True)
     return write_answer(found, format_, output)

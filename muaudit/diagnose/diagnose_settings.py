@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from muaudit.errors import UserError
 from muaudit.suggest import nearest
+from muaudit.training.precisions import PRECISIONS
 from muaudit.training.run_settings import RunSettings, check_settings
-
-PRECISIONS = ("fp16", "bf16")
 
 
 @dataclass(frozen=True)

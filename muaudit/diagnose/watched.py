@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,10 +14,9 @@ from ..targets.usercode import seed_everything
 from ..training.listener import Listener
 from ..training.loop import Work, explained
 from ..training.lost_runs import is_lost
+from ..training.precision import fetched, over, range_of, under
 from .recorded import Kind, Quantity, Recorded
 
-LARGEST_SCALE = 2.0**16
-"""The loss scale that torch's GradScaler starts with."""
 Made = tuple[nn.Module, torch.optim.Optimizer]
 
 
@@ -69,7 +67,7 @@ class _Taken:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str) -> None:
         self.model, self.optimizer = model, optimizer
-        self.finfo = torch.finfo({"fp16": torch.float16, "bf16": torch.bfloat16}[precision]) if precision else None
+        self.range = range_of(precision) if precision else None
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.listener = Listener(model)
         self.series: dict[tuple[Kind, str], list[float]] = {}
@@ -94,7 +92,7 @@ class _Taken:
         self.listener.nodes, self.listener.logit_nodes = {}, []
         self.first, self.listener.known.looked = False, True
         values, shares = self.listener.values, self.listener.shares
-        sizes = _fetched(_rms(value) / shares[slot].double().sqrt().to(value.device) if slot in shares else _rms(value)
+        sizes = fetched(_rms(value) / shares[slot].double().sqrt().to(value.device) if slot in shares else _rms(value)
                          for slot, value in enumerate(values))  # fmt: skip
         over = self._over(values)
         for each in self.listener.seen:
@@ -110,20 +108,19 @@ class _Taken:
     def gradients(self) -> None:
         """Sizes of gradients, how many of their entries vanish, and how many are below Adam's eps."""
         grads = {name: p.grad for name, p in self.parameters.items() if p.grad is not None and not p.grad.is_sparse}
-        for name, size in zip(grads, _fetched(map(_rms, grads.values())), strict=True):
+        for name, size in zip(grads, fetched(map(_rms, grads.values())), strict=True):
             self._note("gradient", name, _holder(name), size)
-        if self.finfo is not None and grads:
-            largest = max(_fetched(grad.abs().max() for grad in grads.values()))
-            scale = min(LARGEST_SCALE, self.finfo.max / largest) if largest else 1.0
-            least = self.finfo.smallest_normal * self.finfo.eps / scale  # the smallest number that is not zero
-            for name, share in zip(grads, _fetched(_below(grad, least) for grad in grads.values()), strict=True):
+        if self.range is not None and grads:
+            largest = max(fetched(grad.abs().max() for grad in grads.values()))
+            least = self.range.least / self.range.scale(largest)
+            for name, share in zip(grads, fetched(under(grad, least) for grad in grads.values()), strict=True):
                 self._note("underflow", name, _holder(name), share)
         eps = {
             id(parameter): float(group["eps"]) for part in parts(self.optimizer) for group in part.param_groups
             if isinstance(group.get("eps"), float) for parameter in group["params"]
         }  # fmt: skip
         known = {name: eps[id(self.parameters[name])] for name in grads if id(self.parameters[name]) in eps}
-        shares = _fetched(_below(grads[name], least) for name, least in known.items())
+        shares = fetched(under(grads[name], least) for name, least in known.items())
         for name, share in zip(known, shares, strict=True):
             self._note("eps", name, _holder(name), share)
         self.before = {name: self.parameters[name].detach().clone() for name in grads}
@@ -131,8 +128,8 @@ class _Taken:
     @torch.no_grad()
     def updates(self) -> None:
         """Norms of updates over norms of what they update."""
-        changes = _fetched(_rms(self.parameters[name] - old) for name, old in self.before.items())
-        sizes = _fetched(map(_rms, self.before.values()))
+        changes = fetched(_rms(self.parameters[name] - old) for name, old in self.before.items())
+        sizes = fetched(map(_rms, self.before.values()))
         for name, change, size in zip(self.before, changes, sizes, strict=True):
             self._note("update", name, _holder(name), change / size if size else 0.0)
 
@@ -142,10 +139,7 @@ class _Taken:
                      for (kind, name), values in self.series.items())  # fmt: skip
 
     def _over(self, values: Iterable[torch.Tensor]) -> list[float]:
-        if self.finfo is None:
-            return []
-        limit = self.finfo.max
-        return _fetched((value.detach().abs() > limit).double().mean() for value in values)
+        return [] if self.range is None else fetched(over(value, self.range.largest) for value in values)
 
     def _note(self, kind: Kind, name: str, module: str, value: float) -> None:
         self.series.setdefault((kind, name), []).append(value)
@@ -161,17 +155,3 @@ def _rms(value: torch.Tensor) -> torch.Tensor:
     wide = value.detach().to(torch.complex128 if value.is_complex() else torch.float64)
     size: torch.Tensor = torch.linalg.vector_norm(wide) / max(1, value.numel()) ** 0.5
     return size
-
-
-def _below(gradient: torch.Tensor, least: float) -> torch.Tensor:
-    """The share of the entries that are not zero and smaller than this; 0 where all are zero."""
-    size = gradient.detach().abs()
-    there = size > 0
-    share: torch.Tensor = ((size < least) & there).double().sum() / there.double().sum().clamp(min=1.0)
-    return share
-
-
-def _fetched(numbers: Iterable[Any]) -> list[float]:
-    """Scalars on a device, fetched at once."""
-    found = [number.double().reshape(()) for number in numbers]
-    return torch.stack(found).tolist() if found else []

@@ -19,12 +19,12 @@ from .spectral import measure_spectral
 
 def checked(text: str | None, options: TargetOptions, plan: Path | None) -> str:
     """The label of the target, where it can be driven. Raises UserError where it cannot."""
-    return _target(text, options, plan).label
+    return found_target(text, options, plan).label
 
 
 def measured(text: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings) -> Any:
     """The measurement as plain data. plan: by which the target is converted. Raises UserError."""
-    target = _target(text, options, plan)
+    target = found_target(text, options, plan)
     run = measure_over_depth(target, settings, tell) if settings.depths else measure(target, settings, tell)
     if run.interrupted and not interrupted_by_user():
         raise LostTarget(target.label, "the audited code raised KeyboardInterrupt")
@@ -33,10 +33,11 @@ def measured(text: str | None, options: TargetOptions, plan: Path | None, settin
 
 def spectral(text: str | None, options: TargetOptions, plan: Path | None, settings: RunSettings) -> Any:
     """The norms of the spectral check as plain data. Raises UserError."""
-    return plain(measure_spectral(_target(text, options, plan), settings, tell))
+    return plain(measure_spectral(found_target(text, options, plan), settings, tell))
 
 
-def _target(text: str | None, options: TargetOptions, plan: Path | None) -> Target:
+def found_target(text: str | None, options: TargetOptions, plan: Path | None) -> Target:
+    """The target, as a plan converts it where there is one. Raises UserError."""
     found = resolve(text, options)
     if plan is None:
         return found
