@@ -39,6 +39,7 @@ from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
 from .plan_lines import beside, paste_lines, plan_lines
 from .plan_sizes import PlanSizes
 from .planner import make_plan
+from .reservations import renewed
 from .source_edits import source_diff, source_fixes
 
 
@@ -143,6 +144,7 @@ def conversion(
         full = at_depths(full, depths_at(full, plan.depth))
     if sizes.plan is None or plan.made_for is None or not plan.made_for.heads:
         plan = with_model(plan, target, full)
+    plan = renewed(plan, target, loaded=True) if wanted.function_preserving else plan
     turned, after = planned(target, plan), []
     if base_width is not None:
         after.append(audit(turned, profile=profile, target_width=plan.width, seed=wanted.seed))

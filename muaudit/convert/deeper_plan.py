@@ -153,6 +153,8 @@ def refuse_by_place(entries: list[Entry], blocks: tuple[Blocks, ...]) -> None:
 def _refuse_unread(stack: Stream) -> None:
     hint = "muaudit check --axis depth says more"
     if stack.unread:
+        if any(each.post_norm for each in stack.unread):
+            hint += "; TP5 (Section 6, Appendix G.2.2) found transfer over depth fragile in post-layernorm transformers"
         rows = dict.fromkeys(f"{each.where}{each.reason}" for each in stack.unread)
         raise UserError("no plan can be made over depth:\n" + "\n".join(f"  {row}" for row in rows), hint)
     for v in stack.skips:

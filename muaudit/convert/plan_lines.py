@@ -56,6 +56,8 @@ def plan_lines(
         said = f"{said}: no forward code changes" if said else "no forward code changes"
     if said:
         yield line((said, DIM), indent=2, hang=2)
+    for _, text in plan.caveats:
+        yield line(("note: ", DIM), text, indent=2, hang=2)
     if diff:
         yield from _diff_lines(diff)
     for note in plan.notes:

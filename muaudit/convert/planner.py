@@ -31,6 +31,7 @@ from .formulations import carried_by_tensors, move, wanted
 from .gauge import Gauge, choose, uses_by_tensor
 from .multipliers import Hooks
 from .plannable import analyse
+from .reservations import reservations, with_caveats
 from .shapes import as_own, dim, own_shapes
 from .zeros import with_zeros
 
@@ -94,6 +95,7 @@ def make_plans(
     model = target.build(target.sizes(0), seed)
     optimizer = target.optimizer(model, target.sizes(0))
     kept = _undecayed(model, optimizer)
+    known = reservations(target, model, scaling)
     shapes = own_shapes(target) if scaling is not None else {}
     probe, base = target.axes[0].probes[0], width if base_width is None else base_width
 
@@ -106,10 +108,11 @@ def make_plans(
         if parts is not None and scaling is not None and zeros:
             parts = replace(parts, entries=with_zeros(parts.entries, scaling, zeros))
         plan = _plan(target, _deepened(target, parts, deep, name, profile, kept), name, profile, deep)
-        made.append(replace(
+        sized = replace(
             plan, entries=tuple(map(finished, plan.entries)), base_width=base, width=width,
             optimizer=name_of(optimizer), base_depth=base_depth, depth=depth,
-        ))  # fmt: skip
+        )  # fmt: skip
+        made.append(with_caveats(sized, known))
     return made
 
 

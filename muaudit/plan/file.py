@@ -137,6 +137,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
         notes=tuple(str(note) for note in data["notes"] or ()),  # the last entry: a file without it was cut short
         made_for=_made_for(data["made_for"]) if data.get("made_for") is not None else None,
         tuned=_tuned(data.get("tuned") or {}),
+        caveats=tuple((str(name), str(text)) for name, text in (data.get("caveats") or {}).items()),
         **deeper,
     )  # fmt: skip
 

@@ -30,6 +30,7 @@ def plan_data(plan: Scales) -> dict[str, Any]:
         **({"made_for": _made_for_data(plan.made_for)} if plan.made_for is not None else {}),
         "tensors": {entry.pattern: _entry_data(plan, entry) for entry in plan.entries},
         "hooks": [_hook_data(plan, hook) for hook in plan.hooks],
+        **({"caveats": dict(plan.caveats)} if plan.caveats else {}),
         "notes": list(plan.notes),
     }
 
@@ -133,6 +134,7 @@ def described(plan: Scales) -> str:
             f"{factor_in_words(hook.exponent, hook.depth, hook.constant)}"
         )
     lines += [f"  {tuned_in_words(plan)}"] if plan.tuned else []
+    lines += [f"  note: {text}" for _, text in plan.caveats]
     return "\n".join([*lines, *(f"  not covered: {note}" for note in plan.notes)])
 
 

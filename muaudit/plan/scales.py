@@ -146,6 +146,7 @@ class Scales:
     whose targets these are. made_for: what is known of the model, to be held against the one that it is used on.
     depth_name: the argument that is a number of blocks, where the plan goes over depth. base_depth, depth: its sizes.
     tuned: settings that were found at the base size, by name ("lr", "weight_decay", "beta2", ...).
+    caveats: (name, what is said) of what transfers with reservations.
     """
 
     target: str
@@ -163,6 +164,7 @@ class Scales:
     base_depth: int = 1
     depth: int = 1
     tuned: tuple[tuple[str, float], ...] = ()
+    caveats: tuple[tuple[str, str], ...] = ()
 
     @property
     def m(self) -> float:

@@ -47,6 +47,11 @@ def _stream(program: Program, containers: Collection[str], alone: Collection[Ori
     return Stream(ends, frozenset(walk.joins), walk.terms, tuple(walk.skips), ways, origins, tuple(unread))
 
 
+def post_norm(program: Program, containers: Collection[str]) -> bool:
+    """Whether some of these containers' blocks are added up in a stream that is normalised after every sum."""
+    return any(each.post_norm for each in _stream(program, containers, frozenset()).unread)
+
+
 def with_terms(program: Program, stream: Stream) -> Program:
     """The program with every branch marked where the stream adds it, and every copy of what was there before.
 
@@ -203,7 +208,7 @@ def _why_not(container: str, last: Value | None, origins: Mapping[Value, frozens
     }
     return Unread(
         container, last.op, reasons.get(crossed, f"what {name} make is not added up in one residual stream"),
-        crossed == "gain",
+        crossed == "gain", crossed == "norm",
     )  # fmt: skip
 
 

@@ -14,12 +14,15 @@ OUTSIDE: Origin = ("(outside)", -1)  # no name of a container: one may be the mo
 
 @dataclass(frozen=True)
 class Unread:
-    """A stack that could not be read: of which container, where, and why. gain: a parameter multiplies the stream."""
+    """A stack that could not be read: of which container, where, and why.
+
+    gain: a parameter multiplies the stream. post_norm: every sum is normalised before the next block reads it."""
 
     container: str
     op: Op | None
     reason: str
     gain: bool = False
+    post_norm: bool = False
 
     @property
     def where(self) -> str:

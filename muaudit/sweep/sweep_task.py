@@ -22,6 +22,7 @@ from .knobs import parse_hps
 from .local_runs import LocalRuns
 from .ranges import parse_values
 from .remote import on_ray
+from .reservations_of_sweep import caveats_of
 from .result import SweepResult
 from .results_file import Results, results_path
 from .sweep_request import SweepRequest, beyond_ends
@@ -74,6 +75,7 @@ def carry_out(
     sweep = Sweep(titles, grid, results, clock, runs, settings.steps, progress, announce)
     runs.tick, runs.note = sweep.tick, sweep.note
     sweep.notices += [note for variant in variants[:1] if (note := variant.task.note)]
+    sweep.notices += caveats_of(variants, settings, grid.hps, *_ends(request, widths))
     sweep.near, sweep.decide = request.near or None, request.until_decided
     sweep.tolerance = Tolerance(request.tolerance, request.lost)
     if clock.budget is not None and clock.budget.unit == "FLOPs":
@@ -93,6 +95,14 @@ def _base_init(target: Target, variants: Sequence[SweepVariant]) -> str:
     plan = next((variant.plan for variant in variants if variant.plan is not None), None)
     found = base_init(target, plan) if plan is not None and plan.m != 1.0 else None
     return "" if found is None else found.in_words()
+
+
+def _ends(request: SweepRequest, sizes: Sequence[int]) -> tuple[dict[str, float], dict[str, float]]:
+    """Width and depth of the smallest models and of the largest; the sizes are depths where no widths are given."""
+    _, depths = parse_depth_list(request.depths)
+    found = {"depth": depths} if depths else {}
+    found |= {} if depths and request.widths is None else {"width": tuple(sizes)}
+    return {name: each[0] for name, each in found.items()}, {name: each[-1] for name, each in found.items()}
 
 
 def _axis(request: SweepRequest) -> str:

@@ -63,6 +63,12 @@ def _alone(few: Mapping[int, Kind], many: Mapping[int, Kind]) -> frozenset[Kind]
     return frozenset(kind for kind, count in here.items() if there[kind] <= count)
 
 
+def containers(names: Collection[str]) -> tuple[str, ...]:
+    """The modules with several numbered children of one kind, from the names of parameters; outer ones alone."""
+    several = [name for name, blocks in _containers(names).items() if 0 < len(set(blocks.values())) < len(blocks)]
+    return tuple(each for each in several if not any(_inside(each, other) for other in several))
+
+
 def standing_alone(names: Collection[str], blocks: Collection[Blocks]) -> frozenset[tuple[str, int]]:
     """The members of containers, by number, that are of a kind of which a deeper model has no more."""
     found = _containers(names)

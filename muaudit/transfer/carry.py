@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..optimizers import member
+from ..parametrizations.caveats import Carried, caveats
 from ..plan.plan import Plan
 from ..plan.scales import SETTINGS, Entry
 from .given import check_family
@@ -23,6 +24,8 @@ from .run_size import RunSize
 SCHEMA = "muaudit.transfer/1"
 HELD = (*SETTINGS[1:], "beta1", "beta2", "momentum", "clip")
 """What a plan holds as tuned at its base."""
+OF_MODEL = ("regularization", "post-layernorm", "fine-tuning")
+"""The caveats of a plan that hold at any size."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,37 @@ class Transfer:
     def constant(self) -> dict[str, float]:
         """What is the same for every tensor."""
         return {name: value for name, value in self.common.items() if name.rpartition(".")[2] not in SETTINGS}
+
+    @property
+    def caveats(self) -> dict[str, str]:
+        """Name → what is to be said of how far this transfer holds."""
+        own = dict(self.plan.caveats)
+        here, there = self.sizes
+        ruled = ["depth"]
+        if self.horizon is not None:
+            ruled += ["batch", "steps"]
+            ruled += ["weight_decay"] if self.horizon.recipe.weight_decay is not None else []
+        values = {name.rpartition(".")[2]: value for name, value in self.given.items()}
+        said = caveats(Carried(values, here, there, ruled))
+        for name in OF_MODEL:
+            if name in own and own[name] not in said.values():
+                said[f"{name} of the model" if name in said else name] = own[name]
+        return said
+
+    @property
+    def sizes(self) -> tuple[dict[str, float], dict[str, float]]:
+        """By name, the sizes that are known on either side. A batch may be counted in tokens: an upper bound then."""
+        plan = self.plan
+        found: list[tuple[str, float | None, float | None]] = []
+        if self.sized and not (plan.depth_name and plan.m == 1.0):
+            found.append(("width", plan.base_width, plan.width))
+        if plan.depth_name:
+            found.append(("depth", plan.base_depth, plan.depth))
+        if self.horizon is not None:
+            steps = self.horizon.steps
+            found += [("batch", self.horizon.start.batch, self.horizon.to.batch), ("steps", *steps)]
+        here = {name: value for name, value, _ in found if value is not None}
+        return here, {name: value for name, _, value in found if value is not None}
 
     @property
     def several(self) -> bool:
@@ -169,7 +203,7 @@ def as_plan(transfer: Transfer) -> Plan:
         raise UserError(
             f"a plan has no place for {', '.join(strange)}", "leave it out; muaudit tune --plan finds others"
         )
-    return replace(transfer.plan, tuned=tuple(transfer.common.items()))
+    return replace(transfer.plan, tuned=tuple(transfer.common.items()), caveats=tuple(transfer.caveats.items()))
 
 
 def as_data(transfer: Transfer) -> dict[str, Any]:
@@ -209,6 +243,7 @@ def as_data(transfer: Transfer) -> dict[str, Any]:
             for hook in plan.hooks
         ],
         "constant": transfer.constant,
+        "caveats": transfer.caveats,
         "notes": list(plan.notes),
     }  # fmt: skip
 

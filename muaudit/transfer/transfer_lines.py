@@ -36,6 +36,8 @@ def transfer_lines(transfer: Transfer) -> Iterator[Line]:
         yield from _beside(transfer.horizon)
     if not transfer.given:
         yield line(("factors only: --set lr=3e-3,wd=0.1 gives the values they act on", DIM), indent=2)
+    for text in transfer.caveats.values():
+        yield line(("note: ", DIM), text, indent=2, hang=2)
     for note in plan.notes:
         yield line(("not covered ", WARNING), note, indent=2, hang=2)
 

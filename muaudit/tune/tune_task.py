@@ -18,6 +18,7 @@ from ..sweep.budget import Clock, parse_budget
 from ..sweep.ensemble_size import automatic
 from ..sweep.local_runs import LocalRuns
 from ..sweep.out_of_time import OutOfTime
+from ..sweep.reservations_of_sweep import caveats_of
 from ..sweep.results_file import Results
 from ..sweep.script_command import Script, ScriptRuns
 from ..sweep.sweep_request import PLANNED
@@ -80,6 +81,10 @@ def carry_out(
         samples = request.drawn(space)
         variants[0].make(width, dict(samples[0]), 0)  # what cannot be is said before the first run
         search = _Search(request, target, variants[0], settings, width, samples, progress)
+        values = {name: choice.values for name, choice in space.items() if name != "lr"}
+        to = {} if request.target_width is None else {"width": request.target_width}
+        to |= {} if request.target_steps is None else {"steps": request.target_steps}
+        search.notices += caveats_of(variants, settings, values, {"width": width}, to)
     try:
         search.run(announce)
     except KeyboardInterrupt:

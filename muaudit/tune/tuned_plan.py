@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..convert.planner import make_plan
+from ..convert.reservations import renewed
 from ..errors import UserError
 from ..findings.names import pattern_of
 from ..plan.file import load_plan, write_plan
@@ -39,7 +40,7 @@ def write_tuned(path: Path, target: Target, width: int, to: int | None, values: 
         raise UserError(f"{path} has the base width {plan.base_width}, the search was made at {width}",
                         f"--at {plan.base_width} searches at its base, or name another file")  # fmt: skip
     names = [name for name, _ in target.build(target.sizes(0), 0).named_modules() if name]
-    found = with_tuned(plan, values, lambda: find_places(target), names)
+    found = renewed(with_tuned(plan, values, lambda: find_places(target), names), target)
     write_plan(found, path)
     return found
 
