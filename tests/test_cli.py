@@ -164,7 +164,8 @@ def test_the_options_are_frozen() -> None:
         "coord-check": [
             "--base-width", "--compare", "--compare-plan", "--debug", "--depths", "--device", "--dtype", "--format",
             "--from", "--init", "--input", "--ladder", "--lr", "--no-init", "--optimizer", "--optimizer-kind",
-            "--output", "--plan", "--plot", "--seed", "--seeds", "--set", "--spectral", "--steps", "--tensorboard",
+            "--output", "--plan", "--plot", "--precision", "--seed", "--seeds", "--set", "--spectral", "--steps",
+            "--tensorboard",
             "--timeout", "--wandb", "--width", "--widths",
         ],
         "tune": [

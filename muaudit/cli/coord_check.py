@@ -153,12 +153,18 @@ def coord_check(
               "--compare": compare, "--compare-plan": compare_plan, "--tensorboard": tensorboard,
               "--wandb": wandb}  # fmt: skip
     if ladder:
-        _alone("--ladder makes plans of its own and prints one table",
-               {**others, "--plan": plan, "--precision": precision}, format_)  # fmt: skip
+        for name in _given({**others, "--plan": plan, "--precision": precision}):
+            raise UserError(f"--ladder makes plans of its own and prints one table: {name} does not go with it",
+                            f"leave {name} out")  # fmt: skip
+        if format_ not in ("rich", "json"):
+            raise UserError(f"--ladder is written as rich or json, found {format_}")
         args = target, options, base_width, settings
         return _table("muaudit.training.ladder:climbed", args, patience(timeout), format_, output)
     if precision is not None:
-        _alone("--precision prints a table of its own", {**others, "--ladder": ladder or None}, format_)
+        for name in _given(others):
+            raise UserError(f"--precision prints a table of its own: {name} does not go with it", f"leave {name} out")
+        if format_ not in ("rich", "json"):
+            raise UserError(f"--precision is written as rich or json, found {format_}")
         against = target, options, parse_precisions(precision), plan, settings
         return _table("muaudit.training.precision_lines:held_against", against, patience(timeout), format_, output)
     if spectral:
@@ -193,12 +199,8 @@ def coord_check(
     return _report(jobs, seconds, debug, lambda rows: _write(rows, format_, output, plot, tensorboard, wandb))
 
 
-def _alone(why: str, others: Mapping[str, object], format_: str) -> None:
-    """Raise UserError for what does not go with a check that has a table of its own."""
-    for name in (name for name, given in others.items() if given is not None):
-        raise UserError(f"{why}: {name} does not go with it", f"leave {name} out")
-    if format_ not in ("rich", "json"):
-        raise UserError(f"{why.split()[0]} is written as rich or json, found {format_}")
+def _given(options: Mapping[str, object]) -> Iterator[str]:
+    return (name for name, given in options.items() if given is not None)
 
 
 def _table(entry: str, args: tuple[Any, ...], seconds: int, format_: str, output: Path | None) -> int:
