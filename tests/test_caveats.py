@@ -19,7 +19,7 @@ from muaudit.targets import TargetOptions, resolve
 from muaudit.targets.regularizers import mostly_frozen
 from muaudit.transfer.asked import Asked
 from muaudit.transfer.run_size import parse_size
-from muaudit.transfer.transfer_task import transferred
+from muaudit.transfer.transfer_task import text_of, transferred, without_model
 
 MODEL = """
 import torch
@@ -153,6 +153,12 @@ def test_batch_and_training_time_are_empirical(tmp_path: Path) -> None:
     told = transferred(model(tmp_path), TargetOptions(), asked)
     assert "over batch and training time values were seen to transfer" in told
     assert "the recipe scales them" in told
+    assert "a batch 4 times as large" not in told  # other data, too
+    as_many = Asked(parse_size("batch=64,tokens=640k", "--from"), parse_size("batch=1024,tokens=640k", "--to"),
+                    {"lr": 1e-3}, "power-lines")  # fmt: skip
+    told = text_of(without_model("adamw", "power-lines"), as_many)
+    assert "kept transfer at as many tokens; for this batch that is lr × 4" in told  # twice for four times as many
+    assert "0.004" in told  # as the recipe has it
 
 
 def test_a_fine_tuned_model_is_another_case(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_the_rules_over_depth_solve_their_equations(column: int, alpha: Fraction
 def test_what_broke_transfer_is_what_the_paper_says() -> None:
     """arXiv 2404.05728: gains, decoupled weight decay, Lion, 1/sqrt(d) attention and SP as a whole; nothing else."""
     _, ablations = PUBLISHED["lingle"]
-    broke = {change for change, transfers, _ in ablations.rows if transfers == "no"}
+    broke = {change for change, transfers, *_ in ablations.rows if transfers == "no"}
     parts = (
         "RMSNorm with a vector gain",
         "RMSNorm with a scalar gain",
@@ -77,7 +77,10 @@ def test_the_profiles_differ_where_their_papers_do() -> None:
     rows = {row[0]: row for table in json.loads(text) for row in table["rows"]}
     assert rows["tp5"][1] == "n^-1 or smaller"
     assert rows["standard-full-align"][1] == rows["lingle"][1] == "n^-1/2 or smaller"
-    assert rows["lingle"][3] == "advice"
+    assert rows["lingle"][4] == "advice"
+    assert rows["lingle"][6] == "MUP505"
+    assert (rows["completep"][5], rows["depth-mup"][5]) == ("L^-1", "L^-1/2")  # 2505.01618, 2310.02244
+    assert rows["tp5-as-written"][2] == "n^-1"  # Appendix B.3: weight decay independent of width
 
 
 @pytest.mark.parametrize(

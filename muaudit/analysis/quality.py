@@ -16,7 +16,7 @@ from ..ops.sums import Masks
 from ..optimizers import member
 from ..program.operands import leaf
 from ..program.use import Use
-from ..program.values import MOVED, ZERO, Value, beyond, readers_of
+from ..program.values import MOVED, ZERO, Value, beyond, plain, readers_of
 from ..thresholds import FLATTER, LEAST_HEAD, MUCH_DECAY, STEEPEST, TAILS
 from .derive import Scaling
 
@@ -170,7 +170,7 @@ def _dropouts(scaling: Scaling) -> Iterator[Discrepancy]:
 
 
 def _seen_to_break(scaling: Scaling) -> Iterator[Discrepancy]:
-    """Trained gains, Lion, strong decoupled weight decay (Lingle, arXiv 2404.05728)."""
+    """Trained gains, of a vector and of a norm as a whole, Lion, strong decoupled weight decay (arXiv 2404.05728)."""
     for j in scaling.judged:
         how = scaling.trained.get(j.use.tensor)
         if how is None:
@@ -179,6 +179,8 @@ def _seen_to_break(scaling: Scaling) -> Iterator[Discrepancy]:
         base = Discrepancy("study", j.use.role, (name,), name, 0.0, 0.0, op.file, op.line, module=op.module)
         if j.use.role == "gain":
             yield replace(base, detail="gain")
+        if j.use.role == "scalar" and any(plain(a).kind == "norm" or plain(a).normalises for a in j.use.value.args):
+            yield replace(base, detail="scalar_gain")
         if member(how.optimizer).names[0] == "lion":
             yield replace(base, detail="lion")
         if how.decoupled and how.weight_decay[0] >= MUCH_DECAY:

@@ -53,7 +53,7 @@ def projections(scaling: Scaling) -> Iterator[tuple[Value, Projection, Projectio
 
 def _random(known: Analysis) -> Iterator[Discrepancy]:
     for logits, query, key in projections(known.scaling):
-        if not (_is_zero(known, query) or _is_zero(known, key)):
+        if not (is_zero(known, query) or is_zero(known, key)):
             op = logits.op
             yield Discrepancy("zero_query", "hidden", (query.tensor,), query.tensor, 0.0, 0.0, op.file, op.line,
                               module=op.module, values=query.range)  # fmt: skip
@@ -87,6 +87,7 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
     return found
 
 
-def _is_zero(known: Analysis, projection: Projection) -> bool:
+def is_zero(known: Analysis, projection: Projection) -> bool:
+    """Whether these entries are all zero at the first probe."""
     entries = projection.of(known.models[0])
     return entries is not None and not bool(entries.any())

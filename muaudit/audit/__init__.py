@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis import SEED, analyse
 from ..analysis.few_updates import dead_paths, late_gradients
 from ..analysis.fused import fused, orthogonalised_as_one
 from ..analysis.regime import kernel_regime
+from ..analysis.seen_to_keep import seen_to_keep
 from ..analysis.unheeded_settings import without_effect
 from ..analysis.zero_query import random_queries
 from ..findings.model import Report
 from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
+from ..parametrizations.studies import kept_in_words
 from ..targets import from_functions
 from ..targets.eager import eagerly
 from ..targets.probe import Target
@@ -64,6 +67,8 @@ def audit(
         known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
         "; ".join(filter(None, said)), late,
     )  # fmt: skip
+    if "MUP505" in school.advice and (kept := kept_in_words(seen_to_keep(known))):
+        report = replace(report, notes=(*report.notes, kept))
     return located(report, target, known.defined, known.optimizer_made)
 
 

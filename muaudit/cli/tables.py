@@ -93,22 +93,27 @@ def _all(optimizer: str | None) -> tuple[Published, ...]:
 
 
 def _of_profiles() -> Published:
-    """What each profile asks for, and whose school it is."""
+    """What each profile asks for where they differ, and whose school it is."""
+    advice = frozenset.intersection(*(each.advice for each in PROFILES.values()))
     rows = [
         (each.name, f"{power(each.readout_init_bound)} or smaller", power(each.weight_decay_target),
-         each.sqrt_attention, ", ".join(sorted(each.advice)), each.source)
+         power(each.weight_decay_targets.get("output", 0.0)), each.sqrt_attention, power(-each.depth_alpha, "L"),
+         ", ".join(sorted(each.advice - advice)) or "-", each.source)
         for each in PROFILES.values()
     ]  # fmt: skip
     header = (
         "profile",
         "readout init × multiplier",
         "lr × weight decay (hidden)",
+        "(readout)",
         "1/sqrt(d_head)",
-        "advice",
+        "what a block adds",
+        "advice of its own",
         "source",
     )
-    return Published("Where the profiles differ", "muaudit check --profile NAME", header, tuple(rows),
-                     tuple(f"{each.name}: {each.summary}" for each in PROFILES.values()))  # fmt: skip
+    shared = f"all of them give the advice {', '.join(sorted(advice))}"
+    words = (f"{each.name}: {each.summary}" for each in PROFILES.values())
+    return Published("Where the profiles differ", "muaudit check --profile NAME", header, tuple(rows), (*words, shared))
 
 
 def _lines(optimizer: str | None) -> Iterator[Line]:

@@ -5,6 +5,7 @@ Of every caveat: when it applies, what is said, and where it stands. `caveats` p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -23,8 +24,8 @@ class Carried:
     """A transfer, as far as it is known.
 
     settings: hyperparameter → value, of those that are carried along, the model's own regularization among them.
-    proxy: size (width, depth, batch in sequences, sequence, steps) → what values are tuned at. target: size → what they
-    are used at, of those that change. ruled: sizes over which a rule of another source carries them, and weight_decay
+    proxy: size (width, depth, batch in sequences, sequence, steps, data) → what values are tuned at. target: size →
+    what they are used at, of those that change. ruled: sizes over which a rule of another source carries them, and weight_decay
     where it speaks of that.
     post_norm: whether the residual stream is normalised after every sum; None where that is not known.
     frozen: whether most weights are not trained; loaded: whether they were trained before.
@@ -109,6 +110,14 @@ def _over_the_run(carried: Carried) -> str | None:
             "to 300 billion tokens), without a theory" + ("; the recipe scales them" if ruled else ""))  # fmt: skip
 
 
+def _larger_batch(carried: Carried) -> str | None:
+    if not carried.changes("batch") or "data" not in carried.proxy or carried.changes("data"):
+        return None
+    ratio = carried.target["batch"] / carried.proxy.get("batch", math.nan)
+    return ("a batch 4 times as large with twice the learning rate, and a quarter with half of it, kept transfer at as "
+            f"many tokens; for this batch that is lr × {math.sqrt(ratio):.3g}")  # fmt: skip
+
+
 def _fine_tuned(carried: Carried) -> str | None:
     if not (carried.frozen or carried.loaded):
         return None
@@ -124,6 +133,7 @@ CAVEATS = (
     Caveat("init-over-depth", "TP5 Section 6, Fig. 4", _init_over_depth),
     Caveat("over-depth", "TP5 Table 1, Fig. 4, Appendix F.3", _over_depth),
     Caveat("over-the-run", "TP5 Table 1, Fig. 19, Appendix F.4", _over_the_run),
+    Caveat("batch-and-lr", "Lingle 2024, arXiv 2404.05728", _larger_batch),
     Caveat("fine-tuning", "TP5 Sections 1 and 6, Appendix F.3", _fine_tuned),
 )
 """All, in the order in which they are told."""

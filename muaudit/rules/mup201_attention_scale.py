@@ -21,7 +21,8 @@ Both equal 1/sqrt(d_head) at the base width. Or keep d_head fixed and let the nu
 
 ## Evidence
 Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Definition 4.1 and Appendix J.2: 1/d
-attention. Lingle 2024 (arXiv 2404.05728): no transfer with 1/sqrt(d).
+attention. Lingle 2024 (arXiv 2404.05728): no transfer with 1/sqrt(d); the best learning rate was 2^-8 at width 128 and
+2^-6 at larger ones, and the loss slightly worse.
 
 ## When it is fine
 With a fixed d_head. With queries and keys that are normalised to unit length. Under the profile

@@ -100,7 +100,8 @@ class Transfer:
             found.append(("depth", plan.base_depth, plan.depth))
         if self.horizon is not None:
             steps = self.horizon.steps
-            found += [("batch", self.horizon.start.batch, self.horizon.to.batch), ("steps", *steps)]
+            start, to = self.horizon.start, self.horizon.to
+            found += [("batch", start.batch, to.batch), ("steps", *steps), ("data", start.data, to.data)]
         here = {name: value for name, value, _ in found if value is not None}
         return here, {name: value for name, _, value in found if value is not None}
 
