@@ -25,8 +25,8 @@ class Carried:
 
     settings: hyperparameter → value, of those that are carried along, the model's own regularization among them.
     proxy: size (width, depth, batch in sequences, sequence, steps, data) → what values are tuned at. target: size →
-    what they are used at, of those that change. ruled: sizes over which a rule of another source carries them, and weight_decay
-    where it speaks of that.
+    what they are used at, of those that change. ruled: sizes over which a rule of another source carries them, and
+    weight_decay where it speaks of that.
     post_norm: whether the residual stream is normalised after every sum; None where that is not known.
     frozen: whether most weights are not trained; loaded: whether they were trained before.
     """
