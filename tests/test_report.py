@@ -14,7 +14,7 @@ import pytest
 from muaudit.errors import UserError
 from muaudit.findings.model import ActivationRow, Answered, Report, Step, TensorRow, Unanalysed, Verdict, Violation
 from muaudit.findings.power import power
-from muaudit.report.layout import coloured, columns, line, plain
+from muaudit.report.layout import PASTE, coloured, columns, line, plain
 from muaudit.report.render import render
 from muaudit.report.tensors import folded
 from muaudit.report.terminal import report_lines
@@ -338,3 +338,19 @@ def test_what_was_not_analysed_for_one_reason_is_one_row(report: Report) -> None
 
 def shown(report: Report, tensors: bool = False) -> str:
     return plain(report_lines(report, tensors))
+
+
+def test_a_table_fits_a_narrow_terminal_by_fewer_columns_and_then_by_the_ends_of_names() -> None:
+    rows = [("tensor", "role", "init", "eps"), ("transformer.h.*.attn.c_proj.weight", "hidden", "0.35 (m^-1/2)", "1")]
+    whole, narrow, narrower = (columns(rows, room=room, optional=(3,)) for room in (80, 60, 46))
+    assert [each.text.split()[-1] for each in (whole[0], narrow[0], narrower[0])] == ["eps", "init", "init"]
+    assert narrow[1].text.startswith("transformer.h.*.attn.c_proj.weight  hidden")
+    assert narrower[1].text.startswith("…")
+    assert ".attn.c_proj.weight  hidden  0.35 (m^-1/2)" in narrower[1].text
+    assert max(len(each.text) for each in narrower) <= 46
+
+
+def test_what_is_to_be_pasted_is_never_broken() -> None:
+    code = "optimizer = torch.optim.AdamW(plan.param_groups(model, lr=LR, weight_decay=WD), lr=LR)"
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", coloured([line((code, PASTE), indent=4)], 40))
+    assert shown == f"    {code}\n"

@@ -183,13 +183,12 @@ def convert(
     )  # fmt: skip
     wanted.check()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # probes are small
-    task = Task(
-        job.shown, "muaudit.convert.conversion_task:converted", (job, sizes, formulation, wanted, format_ == "html")
-    )
+    columns = terminal_width() if output is None else None
+    task = Task(job.shown, "muaudit.convert.conversion_task:converted",
+                (job, sizes, formulation, wanted, format_ == "html", columns))  # fmt: skip
     with _shown(f"converting {job.shown}", f"writing {out}") as told:
         done = run_task(task, patience=patience(timeout, config, isolated), progress=told)
     lines = [rebuilt(Line, each) for each in done["lines"]]
-    columns = terminal_width() if output is None else None
     write(visible(str(done["page"])) if format_ == "html" else to_text(lines, columns), output)
     return int(done["code"])
 

@@ -43,8 +43,12 @@ from .reservations import renewed
 from .source_edits import source_diff, source_fixes
 
 
-def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted, html: bool = False) -> dict[str, Any]:
+def converted(
+    job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted, html: bool = False, room: int | None = None
+) -> dict[str, Any]:
     """Plan and write. `lines` to show, and the exit `code`, as plain data; html: a whole `page` besides.
+
+    room: the terminal's width.
 
     Raises:
         UserError: the target cannot be planned for, or the files cannot be written.
@@ -53,7 +57,7 @@ def converted(job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted, html
         output, after, edits = _plan(job, sizes, formulation, wanted)
         _announce(output)
         verified = output.write(_Told(output.total if output.transfer else 0).advance)
-        lines = [plain(each) for each in _lines(output, after, verified, edits)]
+        lines = [plain(each) for each in _lines(output, after, verified, edits, room)]
         page = _page(output, after, verified) if html else ""
     return {"lines": lines, "code": max(each.exit_code(False) for each in after), "page": page}
 
@@ -154,11 +158,12 @@ def conversion(
 
 
 def _lines(
-    output: Conversion, after: Iterable[Report], verified: Verified | None, edits: Mapping[Hook, SourceFix]
-) -> Iterator[Line]:
+    output: Conversion, after: Iterable[Report], verified: Verified | None, edits: Mapping[Hook, SourceFix],
+    room: int | None,
+) -> Iterator[Line]:  # fmt: skip
     plan = output.plan
     init = base_init(output.target, plan) if plan.m != 1.0 else None
-    yield from plan_lines(plan, after, edits, source_diff(edits), init.in_words() if init is not None else "")
+    yield from plan_lines(plan, after, edits, source_diff(edits), init.in_words() if init is not None else "", room)
     yield from _below(output, verified)
 
 

@@ -14,7 +14,7 @@ def tuned(plan: Plan) -> str:
     if plan.tuned and "LR" not in left:
         return f"# as found at {tuned_at(plan) if plan.depth_name else f'width {plan.base_width}'}"
     decay = " and WD" if "WD" in left else ""
-    kept = "; no decay where the model's own optimizer has none" if not all(e.decays for e in plan.entries) else ""
+    kept = "; no decay where your optimizer has none" if not all(e.decays for e in plan.entries) else ""
     at = tuned_at(plan) if plan.depth_name else f"width {plan.base_width}"
     return f"# LR{decay} as tuned at {at}{kept}"
 

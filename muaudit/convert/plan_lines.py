@@ -11,17 +11,20 @@ from ..plan.plan import Plan
 from ..plan.plan_data import factor_in_words, part_in_words, ratios_in_words, scales_in_words, tuned_in_words
 from ..plan.plan_page import Beside
 from ..plan.scales import Entry, Hook
-from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, PASTE, WARNING, Line, columns, line
 from .ways import pasted
+
+_LAST_KEPT = 3  # tensor, role, init and learning rate stand in any table
 
 
 def plan_lines(
-    plan: Plan, after: Iterable[Report], edits: Collection[Hook] = (), diff: str = "", init: str = ""
-) -> Iterator[Line]:
+    plan: Plan, after: Iterable[Report], edits: Collection[Hook] = (), diff: str = "", init: str = "",
+    room: int | None = None,
+) -> Iterator[Line]:  # fmt: skip
     """The plan and the verdict on the model as converted, along every axis of it.
 
     init: how large hidden weights start at the base width. edits: multipliers that could stand in the source instead.
-    diff: the source with all of these.
+    diff: the source with all of these. room: the terminal's width.
     """
     yield line(
         (f"{plan.target}, ", BOLD),
@@ -32,10 +35,7 @@ def plan_lines(
     if init:
         yield line(init, indent=2, hang=2)
     yield line()
-    rows: list[tuple[str, ...]] = [("tensor", *list(scales_in_words(plan, plan.entries[0]))[1:])]
-    told = ((tuple(scales_in_words(plan, entry).values())[1:], entry) for entry in plan.entries)
-    rows += [(named(names), *row) for row, names in _alike(told).items()]
-    yield from columns(rows, indent=2, hang=4)
+    yield from _table(plan, room)
     yield line()
     for (note,), names in _alike(((entry.note,), entry) for entry in plan.entries if entry.note).items():
         yield line((named(names), BOLD), f": {note}", indent=2, hang=2)
@@ -65,6 +65,17 @@ def plan_lines(
     yield line()
     for each in after:
         yield from _verdict(each)
+
+
+def _table(plan: Plan, room: int | None) -> Iterator[Line]:
+    """The scales of every tensor; a narrow terminal goes without the last of them, and is told so."""
+    titles = ("tensor", *list(scales_in_words(plan, plan.entries[0]))[1:])
+    told = ((tuple(scales_in_words(plan, entry).values())[1:], entry) for entry in plan.entries)
+    rows = [titles, *((named(names), *row) for row, names in _alike(told).items())]
+    made = columns(rows, indent=2, hang=4, room=room, optional=range(len(titles) - 1, _LAST_KEPT, -1))
+    yield from made
+    if left_out := [title.removesuffix(" ×") for title in titles if title not in made[0].text]:
+        yield line((f"scales of {' and '.join(left_out)}: in plan.yaml, or at a wider terminal", DIM), indent=2)
 
 
 def _alike(pairs: Iterable[tuple[tuple[str, ...], Entry]]) -> dict[tuple[str, ...], list[str]]:
@@ -127,4 +138,4 @@ def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str, way: s
             f'# safetensors.torch.load_model(model, "{folder / "state_dict.safetensors"}"); plan.install_hooks(model)',
         ]
     for row in code:
-        yield line(row, indent=4)
+        yield line((row, PASTE), indent=4)

@@ -13,7 +13,7 @@ from .optimizer_lines import tuned, usage
 
 Lines: TypeAlias = Sequence[str]
 
-_OWN_GROUPS = "# groups of your own (layer-wise lr, other decays): plan.refine(model, groups)"
+_OWN_GROUPS = "# groups of your own (layer-wise lr): plan.refine(model, groups)"
 
 
 def pasted(plan: Plan, applied: Lines, way: str = "plain") -> list[str]:
@@ -39,7 +39,8 @@ def _made(plan: Plan) -> list[str]:
 def _plain(plan: Plan, applied: Lines) -> list[str]:
     return [
         *applied, *_made(plan),
-        f"plan.verify(model, {_names(plan)}, scheduler)  # once all is wrapped; raises where the run leaves the plan",
+        "# once all is wrapped; raises where the run leaves the plan",
+        f"plan.verify(model, {_names(plan)}, scheduler)",
         *[f"plan.watch({_names(plan)})  # warns where it does later"][: not plan.optimizers],
     ]  # fmt: skip
 

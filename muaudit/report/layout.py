@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Styles by meaning, as rich spells them.
 ERROR, WARNING, ADVICE, GOOD, DIM, BOLD, CODE = "bold red", "yellow", "cyan", "bold green", "dim", "bold", "code"
+PASTE = "paste"
 Span = tuple[str, str]
 
 
@@ -23,7 +24,7 @@ class Line:
     """One line of (text, style) spans. A narrow terminal wraps it under its indent; a pipe never does.
 
     hang: how much deeper the continuation lines go. A line that ends in a span of style CODE
-    is highlighted as Python, and cut rather than wrapped.
+    is highlighted as Python, and cut rather than wrapped; one of style PASTE is neither cut nor wrapped.
     """
 
     spans: tuple[Span, ...] = ()
@@ -43,13 +44,17 @@ def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:
     return Line(tuple(part if isinstance(part, tuple) else (part, "") for part in parts), indent, hang)
 
 
+_SHORTEST = 12  # characters of a name that still tell which it is
+
+
 def columns(
     rows: Sequence[Sequence[str | Span]], indent: int = 0, hang: int | None = 0, *, room: int | None = None,
     optional: Sequence[int] = (),
 ) -> list[Line]:  # fmt: skip
     """Aligned columns under a header, the first row. Without a hang the last column is wrapped within itself.
 
-    room: the terminal's width. optional: the columns that are left out, the first of them first, until a row fits.
+    room: the terminal's width. optional: the columns that are left out, the first of them first, until a row fits;
+    where it still does not, the names in the first column lose their beginnings.
     """
     cells = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
     if room is not None:
@@ -76,7 +81,14 @@ def _fitting(cells: list[list[Span]], room: int, optional: Sequence[int]) -> lis
         if sum(widths[each] + 2 for each in kept) - 2 <= room:
             break
         kept.remove(place)
-    return [[row[each] for each in kept] for row in cells]
+    left = room - sum(widths[each] + 2 for each in kept if each)
+    return [[_short(row[each], left) if not each else row[each] for each in kept] for row in cells]
+
+
+def _short(cell: Span, room: int) -> Span:
+    """`…h.*.attn.c_proj.weight`, where that much of it says something."""
+    text, style = cell
+    return (f"…{text[len(text) - room + 1 :]}" if len(text) > room >= _SHORTEST else text), style
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -88,6 +100,7 @@ def coloured(lines: Iterable[Line], width: int) -> str:
     """The lines for a terminal of this width. NO_COLOR leaves weight and wrapping only."""
     from rich.console import Console
     from rich.padding import Padding
+    from rich.text import Text
 
     out = StringIO()
     console = Console(
@@ -103,7 +116,9 @@ def coloured(lines: Iterable[Line], width: int) -> str:
         text = _rich_text(item.spans)
         if item.spans and item.spans[-1][1] == CODE:
             text.truncate(max(20, width - item.indent), overflow="ellipsis")
-        if item.hang and item.indent + text.cell_len > width:
+        if item.spans and item.spans[-1][1] == PASTE:
+            console.print(Text(" " * item.indent) + text, no_wrap=True, overflow="ignore", crop=False)
+        elif item.hang and item.indent + text.cell_len > width:
             first = text.wrap(console, max(20, width - item.indent))[0]
             console.print(Padding(first, (0, 0, 0, item.indent)))
             for more in _after(text, len(first.plain)).wrap(console, max(20, width - item.indent - item.hang)):
@@ -125,7 +140,7 @@ def _rich_text(spans: Iterable[Span]) -> Text:
     whole = Text()
     for raw, style in spans:
         text = visible(raw)
-        whole.append_text(_highlighted(text) if style == CODE else Text(text, style))
+        whole.append_text(_highlighted(text) if style in (CODE, PASTE) else Text(text, style))
     return whole
 
 
