@@ -169,11 +169,11 @@ def test_the_options_are_frozen() -> None:
             "--timeout", "--wandb", "--width", "--widths",
         ],
         "tune": [
-            "--at", "--batch-size", "--budget", "--clip", "--command", "--data", "--debug", "--device", "--dtype",
-            "--finalists", "--format", "--grid", "--hp", "--init", "--input", "--longer", "--loss-file", "--loss-name",
-            "--lr", "--no-init", "--optimizer", "--output", "--plan", "--plot", "--results", "--samples", "--schedule",
-            "--seed", "--seeds", "--set", "--steps", "--target-steps", "--target-width", "--timeout", "--training-loss",
-            "--warmup", "--width",
+            "--at", "--at-depth", "--batch-size", "--budget", "--clip", "--command", "--data", "--debug", "--device",
+            "--dtype", "--finalists", "--format", "--grid", "--hp", "--init", "--input", "--longer", "--loss-file",
+            "--loss-name", "--lr", "--no-init", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus",
+            "--ray-gpus", "--results", "--samples", "--schedule", "--seed", "--seeds", "--set", "--steps",
+            "--target-depth", "--target-steps", "--target-width", "--timeout", "--training-loss", "--warmup", "--width",
         ],
         "sweep": [
             "--base-depth", "--base-width", "--batch-size", "--budget", "--clip", "--columns", "--command", "--compare",

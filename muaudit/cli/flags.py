@@ -82,6 +82,11 @@ Widths = Annotated[
     str | None,
     typer.Option(metavar="N,N,N", help="Widths to train at, ascending (default: the first probe ×1, 2, 4, 8)."),
 ]
+Ray = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Send the runs to this Ray cluster (needs the extra 'ray').")
+]
+RayCpus = Annotated[float, typer.Option(metavar="N", min=0, help="CPUs that a run on Ray asks for.")]
+RayGpus = Annotated[float, typer.Option(metavar="N", min=0, help="GPUs that a run on Ray asks for.")]
 Clip = Annotated[float | None, typer.Option(metavar="NORM", help="Clip gradients whose norm is larger.")]
 TrainingLoss = Annotated[
     bool, typer.Option("--training-loss", help="Judge by the last steps of training, also where data are held out.")

@@ -11,7 +11,7 @@ WIDEST = 160  # columns that help is set in where the terminal has them; by itse
 OPTIONS = {
     "Sizes": (
         "--axis", "--width", "--widths", "--depth", "--depths", "--probes", "--at", "--from", "--to", "--base-width",
-        "--base-depth", "--target-width", "--target-steps", "--bsh",
+        "--base-depth", "--at-depth", "--target-width", "--target-depth", "--target-steps", "--bsh",
     ),
     "Model and optimizer": (
         "--set", "--arg", "--input", "--init", "--no-init", "--optimizer", "--optimizer-kind", "--lr-group", "--seed",

@@ -72,7 +72,7 @@ def sweep(
         typer.Option(
             metavar="NAME=VALUES",
             help="Another hyperparameter, at the best lr of the narrowest width: readout, attention, embedding, init, "
-            "weight_decay, beta1, beta2, momentum, eps, clip. Repeatable.",
+            "embedding_lr, gain_lr, bias_lr, weight_decay, beta1, beta2, momentum, eps, clip. Repeatable.",
         ),
     ] = None,
     plan: Annotated[
@@ -114,11 +114,9 @@ def sweep(
     ] = 0,
     device: flag.Device = "cpu",
     dtype: flag.Dtype = "fp32",
-    ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Send the runs to this Ray cluster (needs the extra 'ray').")
-    ] = None,
-    ray_cpus: Annotated[float, typer.Option(metavar="N", min=0, help="CPUs that a run on Ray asks for.")] = 1.0,
-    ray_gpus: Annotated[float, typer.Option(metavar="N", min=0, help="GPUs that a run on Ray asks for.")] = 0.0,
+    ray: flag.Ray = None,
+    ray_cpus: flag.RayCpus = 1.0,
+    ray_gpus: flag.RayGpus = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 0,
     width: flag.GrowingWidth = None,
     set_: flag.Set = None,

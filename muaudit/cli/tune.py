@@ -35,6 +35,10 @@ def tune(
     at: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The small width to search at (default: the first probe).")
     ] = None,
+    at_depth: Annotated[
+        str | None,
+        typer.Option(metavar="[NAME=]N", help="The small number of blocks to search at (default: the model's own)."),
+    ] = None,
     lr: Annotated[
         str | None,
         typer.Option(metavar="VALUES", help="1e-4..1e-1 to draw from, or a list (default: ×1/16 to ×16 of its own)."),
@@ -52,6 +56,9 @@ def tune(
     ] = 2.0,
     target_width: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="With --target-steps: what share of that training it took.")
+    ] = None,
+    target_depth: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The large number of blocks, with --at-depth.")
     ] = None,
     target_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Updates of the large run.")] = None,
     plan: Annotated[
@@ -84,6 +91,9 @@ def tune(
     optimizer: flag.Optimizer = None,
     results: flag.Results = None,
     budget: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m or 2h.")] = None,
+    ray: flag.Ray = None,
+    ray_cpus: flag.RayCpus = 1.0,
+    ray_gpus: flag.RayGpus = 0.0,
     device: flag.Device = "cpu",
     dtype: flag.Dtype = "fp32",
     seed: Annotated[int, typer.Option(metavar="N", help="The first seed; samples are drawn by it.")] = 0,
@@ -106,9 +116,10 @@ def tune(
         batch_size=batch_size, schedule=schedule, warmup=warmup, training_loss=training_loss, clip=clip,
         optimizer=optimizer, results=results, budget=budget,
         device=device, dtype=dtype, width=tuple(width or ()), set=tuple(set_ or ()), input=tuple(input_ or ()),
-        init=init, no_init=no_init, command=command, loss_file=loss_file, loss_name=loss_name,
+        init=init, no_init=no_init, held_depth=at_depth, ray=ray, ray_cpus=ray_cpus, ray_gpus=ray_gpus,
+        command=command, loss_file=loss_file, loss_name=loss_name,
     )  # fmt: skip
-    request = TuneRequest(shared, at, samples, finalists, longer, target_width, target_steps, plan, grid)
+    request = TuneRequest(shared, at, samples, finalists, longer, target_width, target_depth, target_steps, plan, grid)
     check_tune(request)
     check_outputs([output, plot], [target, results])
     if plot is not None:

@@ -16,6 +16,7 @@ from .budget import Clock, parse_budget
 from .imported import imported, parse_columns
 from .knobs import parse_hps
 from .ranges import parse_values, shown
+from .remote_script import script_on_ray
 from .result import SweepResult
 from .results_file import Results, results_path
 from .script_command import Script, ScriptRuns
@@ -55,6 +56,8 @@ def carry_out_elsewhere(
     runs.tick = sweep.tick
     sweep.near, sweep.decide = request.near or None, request.until_decided
     sweep.tolerance = Tolerance(request.tolerance, request.lost)
+    if request.ray is not None:
+        sweep.runs = script_on_ray(request, script, clock)
     sweep.run()
     setup = _setup(replace(grid, seeds=sweep.seeds))
     return measured(sweep, request.command, setup, NAME, "width"), sweep.tolerance

@@ -1,4 +1,4 @@
-"""The hyperparameters that can be swept (TP5, arXiv 2203.03466, Table 2 and section F.4). Free of torch."""
+"""The hyperparameters that can be swept (TP5, arXiv 2203.03466, Table 2 and sections F.1 to F.4). Free of torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from muaudit.sweep.ranges import parse_values
 
 @dataclass(frozen=True)
 class Knob:
-    """One hyperparameter. where: "optimizer" (a key of its groups), "init", "forward" or "training" (what happens
-    between backward and step); meaning: for the help."""
+    """One hyperparameter. where: "optimizer" (a key of its groups), "rate" (a factor on the learning rate of some
+    parameters), "init", "forward" or "training" (what happens between backward and step); meaning: for the help."""
 
     name: str
     where: str
@@ -45,10 +45,14 @@ KNOBS = {
         Knob("readout", "forward", "multiplier of the readout"),
         Knob("attention", "forward", "multiplier of the attention logits"),
         Knob("embedding", "forward", "multiplier of the embeddings"),
+        Knob("embedding_lr", "rate", "factor on the learning rate of the embeddings"),
+        Knob("gain_lr", "rate", "factor on the learning rate of all gains"),
+        Knob("bias_lr", "rate", "factor on the learning rate of all biases"),
     )
 }
 _ALIASES = {"wd": "weight_decay", "init_scale": "init", "output": "readout", "readout_mult": "readout",
-            "attn": "attention", "attn_mult": "attention", "emb": "embedding", "emb_mult": "embedding"}  # fmt: skip
+            "attn": "attention", "attn_mult": "attention", "emb": "embedding", "emb_mult": "embedding",
+            "emb_lr": "embedding_lr"}  # fmt: skip
 
 
 def parse_hps(texts: Iterable[str]) -> dict[str, tuple[float, ...]]:

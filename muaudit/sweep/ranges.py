@@ -34,6 +34,13 @@ def parse_values(text: str, where: str, *, zero: bool = False) -> tuple[float, .
     return tuple(sorted(found))
 
 
+def ends(text: str, where: str) -> tuple[float, float]:
+    """The smallest and the largest number in `1e-4..1e-1`, as they stand there. Raises UserError as `parse_values`."""
+    values = parse_values(text, where)
+    spans = [part.partition(":")[0] for part in text.split(",") if ".." in part]
+    return values[0], max(values[-1], *(_number(span.partition("..")[2], where, span) for span in spans))
+
+
 def shown(value: float) -> str:
     """`2^-7` for a power of two, else at most four digits."""
     if value > 0:

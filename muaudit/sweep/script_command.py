@@ -8,7 +8,7 @@ import string
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -71,11 +71,18 @@ class Script:
         """What is executed for one run; values never change how the words are cut."""
         return [_filled(word, job) for word in shlex.split(self.command)]
 
-    def outcome(self, job: Training, tick: Any = lambda: None) -> TrainingOutcome:
-        """Run it, and read its loss. Raises UserError where the script fails, OutOfTime where time is up."""
+    def outcome(
+        self, job: Training, tick: Any = lambda: None, begin: Callable[[], None] | None = None
+    ) -> TrainingOutcome:
+        """Run it, and read its loss. begin: called in the script's process before it is the script.
+
+        Raises:
+            UserError: the script fails.
+            OutOfTime: time is up.
+        """
         words = self.words(job)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            status = _run(words, out, err, tick)
+            status = _run(words, out, err, tick, begin)
             printed, complaints = _text(out), _text(err)
         if status and self.loss_file is None and _diverged(printed, self.loss_name):
             return TrainingOutcome(job, None, None, 0)  # a script that gives up on a NaN says so in its last line
@@ -139,10 +146,12 @@ def _filled(word: str, job: Training) -> str:
     return "".join(text + ("" if name is None else values.get(name, spec or "")) for text, name, spec, _ in parts)
 
 
-def _run(words: Sequence[str], out: IO[bytes], err: IO[bytes], tick: Any) -> int:
+def _run(
+    words: Sequence[str], out: IO[bytes], err: IO[bytes], tick: Any, begin: Callable[[], None] | None = None
+) -> int:
     """The exit code; whatever ends this ends the script."""
     try:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=begin)
     except OSError as error:
         raise UserError(f"--command: cannot run {words[0]}: {error.strerror or error}") from None
     try:

@@ -30,7 +30,10 @@ PLANNED = "planned: "
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """The options of `muaudit sweep` as they were given."""
+    """The options of `muaudit sweep` as they were given.
+
+    held_depth: `2` or `n_layer=2`, the number of blocks at every width; of a search at a small depth.
+    """
 
     target: str | None = None
     widths: str | None = None
@@ -47,6 +50,7 @@ class SweepRequest:
     base_width: int | None = None
     depths: str | None = None
     base_depth: int | None = None
+    held_depth: str | None = None
     only_plan: bool = False
     compare: str | None = None
     data: str | None = None
@@ -140,13 +144,14 @@ def _check_elsewhere(request: SweepRequest) -> None:
             if value:
                 raise UserError(f"{option} is for runs that are made elsewhere", "--command, or --import")
         return
-    name = "--command" if request.command is not None else "--import"
+    imports = request.command is None
+    name = "--import" if imports else "--command"
     ours: dict[str, object] = {
-        "a target": request.target, "--import": request.imported if request.command is not None else None,
-        "--plan": request.plan, "--convert": request.convert, "--compare": request.compare, "--data": request.data,
-        "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": request.ray, "--set": request.set,
-        "--input": request.input, "--init": request.init, "--no-init": request.no_init, "--width": request.width,
-        "--depths": request.depths, "--training-loss": request.training_loss,
+        "a target": request.target, "--import": not imports and request.imported, "--plan": request.plan,
+        "--convert": request.convert, "--compare": request.compare, "--data": request.data,
+        "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": imports and request.ray,
+        "--set": request.set, "--input": request.input, "--init": request.init, "--no-init": request.no_init,
+        "--width": request.width, "--depths": request.depths, "--training-loss": request.training_loss,
         "--clip": request.clip,
     }  # fmt: skip
     for flag, given in ours.items():

@@ -81,7 +81,7 @@ def carry_out(
     if clock.budget is not None and clock.budget.unit == "FLOPs":
         clock.flops = counter(variants, settings)
     if request.ray is not None:
-        sweep.runs = on_ray(request, runs, sweep)
+        sweep.runs = on_ray(request, runs, clock)
     sweep.run()
     _, depths = parse_depth_list(request.depths)
     main = next((each.name for each in variants if each.plan is not None), variants[0].name)

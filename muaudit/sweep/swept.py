@@ -10,9 +10,9 @@ from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..plan.planned import refuse_other_target
 from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
-from ..targets.at_depth import along_both, along_depth
+from ..targets.at_depth import along_both, along_depth, at_depths, depths_at
 from ..targets.probe import Target
-from ..training.run_settings import parse_depth_list, parse_width_list
+from ..training.run_settings import parse_depth, parse_depth_list, parse_width_list
 from . import prepare
 from .sweep_request import SweepRequest
 from .trainings import TrainingSettings
@@ -28,13 +28,14 @@ def variants_of(
         UserError: the target or the plan cannot be used.
     """
     blocks, depths = parse_depth_list(request.depths)
+    held, depth = parse_depth(request.held_depth)
     options = TargetOptions(
         parse_widths(request.width), parse_set(request.set), parse_inputs(request.input), request.optimizer,
-        init=request.init, no_init=request.no_init, depths={blocks: ()} if blocks else {},
+        init=request.init, no_init=request.no_init, depths={name: () for name in (blocks, held) if name},
     )  # fmt: skip
     target = resolve(request.target, options)
     widths = parse_width_list(request.widths) if request.widths is not None else ()
-    along = _seen(widths, depths)
+    along = _seen(widths, depths) if depth is None else partial(_held, depth=depth)
     seen = along(target)
     sizes = widths or depths or prepare.default_widths(target)
     schedules = (request.schedule or ("own" if target.scheduler is not None else "constant")).split(",")
@@ -62,6 +63,12 @@ def variants_of(
             for each in variants for schedule in schedules
         ]  # fmt: skip
     return seen, variants, settings, sizes
+
+
+def _held(target: Target, depth: int) -> Target:
+    """The target with so many blocks at every width. Raises UserError for one that has no number of blocks."""
+    along_depth(target)
+    return at_depths(target, depths_at(target, depth))
 
 
 def _seen(widths: tuple[int, ...], depths: tuple[int, ...]) -> Callable[[Target], Target]:

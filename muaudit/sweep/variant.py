@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,8 +13,9 @@ from ..plan.plan import Plan
 from ..plan.planned import planned
 from ..targets.probe import Target
 from ..training.beforehand import sizes_at
-from .forward import Places, install
+from .forward import Places, install, set_rates
 from .knobs import KNOBS
+from .split_groups import split_off
 from .tasks.data_and_loss import SweepTask
 
 DEFAULT_DECAYED = 2
@@ -60,11 +60,16 @@ class SweepVariant:
         model = move(tuned.build(sizes, seed))
         if hp.get("init", 1.0) != 1.0:
             _scale_matrices(model, hp["init"])
-        forward = {name: value for name, value in hp.items() if KNOBS[name].where == "forward"}
-        if forward:
-            assert self.places is not None, "forward multipliers need the audit's places"
-            install(model, self.places(), forward)
-        return model, tuned.optimizer(model, sizes)
+        if forward := _at(hp, "forward"):
+            install(model, self._placed(), forward)
+        optimizer = tuned.optimizer(model, sizes)
+        if rates := _at(hp, "rate"):
+            set_rates(optimizer, model, self._placed(), rates)
+        return model, optimizer
+
+    def _placed(self) -> Places:
+        assert self.places is not None, "hyperparameters of some layers need the audit's places"
+        return self.places()
 
     def _tuned(self, hp: Mapping[str, float]) -> Target:
         """The target with an optimizer of these settings, then converted; with those that its plan was tuned to."""
@@ -145,12 +150,13 @@ def _set_beta(optimizer: torch.optim.Optimizer, place: int, value: float) -> Non
 def _decay_matrices(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Split groups that hold matrices and vectors: only the matrices decay."""
     for group in list(optimizer.param_groups):
-        matrices = [p for p in group["params"] if p.dim() >= DEFAULT_DECAYED]
-        if matrices and len(matrices) < len(group["params"]):
-            ids = {id(p) for p in matrices}
-            group["params"] = [p for p in group["params"] if id(p) not in ids]
-            added: dict[str, Any] = {**group, "params": matrices, "weight_decay": value}
-            optimizer.add_param_group(added)
+        matrices = [id(p) for p in group["params"] if p.dim() >= DEFAULT_DECAYED]
+        if (own := split_off(optimizer, group, matrices)) is not None:
+            own["weight_decay"] = value
+
+
+def _at(hp: Mapping[str, float], where: str) -> dict[str, float]:
+    return {name: value for name, value in hp.items() if KNOBS[name].where == where}
 
 
 def _scale_matrices(model: nn.Module, factor: float) -> None:

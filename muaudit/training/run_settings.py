@@ -50,6 +50,16 @@ def parse_depth_list(text: str | None) -> tuple[str, tuple[int, ...]]:
     return name.strip(), parse_width_list(numbers, "--depths", "2,4,8,16")
 
 
+def parse_depth(text: str | None) -> tuple[str, int | None]:
+    """`n_layer=2` or `2`: the argument, empty where it is left open, and the number of blocks. Raises UserError."""
+    if text is None:
+        return "", None
+    name, _, number = text.rpartition("=")
+    if not number.strip().isdecimal() or not int(number):
+        raise UserError(f"expected a number of blocks, found {text!r}", "for example 2, or n_layer=2")
+    return name.strip(), int(number)
+
+
 def check_width_list(widths: Sequence[int], where: str) -> tuple[int, ...]:
     """The widths, if there are two or more, positive, ascending and different. Raises UserError."""
     shown = ",".join(str(width) for width in widths) or "nothing"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line
+from ..sweep.knobs import KNOBS
 from ..sweep.ranges import shown
 from ..sweep.sweep_words import SURE
 from .ranking import Finalist, Sample
@@ -53,7 +54,8 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
 def to_json(tuned: Tuned) -> str:
     """The report as JSON; a loss is null where the run diverged."""
     data = {
-        "schema": SCHEMA, "target": tuned.describe, "setup": tuned.setup, "width": tuned.width, "steps": tuned.steps,
+        "schema": SCHEMA, "target": tuned.describe, "setup": tuned.setup, "width": tuned.width,
+        **({} if tuned.depth is None else {"depth": tuned.depth}), "steps": tuned.steps,
         "longer_steps": tuned.longer_steps or None, "results": tuned.results, "notices": list(tuned.notices),
         "share_of_target": tuned.share, "plan": tuned.plan or None,
         "samples": [{**dict(sample), "loss": _finite(loss)} for sample, loss in tuned.ranking.samples],
@@ -78,16 +80,25 @@ def _next(tuned: Tuned, best: Finalist) -> str:
     if tuned.plan:
         return (
             f"muaudit sweep --plan {tuned.plan} shows whether it transfers, muaudit transfer --plan {tuned.plan} "
-            f"--from {tuned.width} --to N prints it at another width"
+            f"{_between(tuned)} prints it at another size"
         )
     if tuned.script:
         return "muaudit sweep --command ... shows whether the learning rate transfers, once the script follows a plan"
     lr = dict(best.sample)["lr"]
+    if any(KNOBS[name].where == "rate" for name, _ in best.sample):
+        return "the same command with --plan FILE writes it beside the scales of width, which sweep and transfer take"
     given = ",".join(f"{_SET.get(name, name)}={value:.3g}" for name, value in best.sample)
     return (
         f"muaudit sweep --convert --base-width {tuned.width} --lr {lr / 8:.3g}..{lr * 8:.3g} shows whether the "
-        f"learning rate transfers, muaudit transfer --from {tuned.width} --to N --set {given} carries all of it over"
+        f"learning rate transfers, muaudit transfer {_between(tuned)} --set {given} carries all of it over"
     )
+
+
+def _between(tuned: Tuned) -> str:
+    """The flags of `transfer`."""
+    if tuned.depth is None:
+        return f"--from {tuned.width} --to N"
+    return f"--from width={tuned.width},depth={tuned.depth} --to width=N,depth=L"
 
 
 def _finite(value: float) -> float | None:

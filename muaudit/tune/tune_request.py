@@ -12,17 +12,19 @@ from pathlib import Path
 from muaudit.errors import UserError
 from muaudit.sweep.budget import parse_budget
 from muaudit.sweep.knobs import KNOBS, parse_hps
-from muaudit.sweep.ranges import parse_values
+from muaudit.sweep.ranges import ends, parse_values
 from muaudit.sweep.script_command import Script
 from muaudit.sweep.sweep_request import SweepRequest, check_request
 from muaudit.thresholds import FEWEST_SEEDS
+from muaudit.training.run_settings import parse_depth
 
 Space = Mapping[str, "SearchRange"]
 
 
 @dataclass(frozen=True)
 class SearchRange:
-    """What one hyperparameter is drawn from: listed values, or the whole range between two ends."""
+    """What one hyperparameter is drawn from. values: those that were listed, or the ends of the range between which it
+    may be anything."""
 
     name: str
     values: tuple[float, ...]
@@ -39,7 +41,8 @@ class SearchRange:
 
 @dataclass(frozen=True)
 class TuneRequest:
-    """The options of `muaudit tune` as they were given. sweep: those that it shares with a sweep."""
+    """The options of `muaudit tune` as they were given. sweep: those that it shares with a sweep; its `held_depth` is
+    the small depth."""
 
     sweep: SweepRequest = field(default_factory=SweepRequest)
     at: int | None = None
@@ -47,6 +50,7 @@ class TuneRequest:
     finalists: int = 4
     longer: float = 2.0
     target_width: int | None = None
+    target_depth: int | None = None
     target_steps: int | None = None
     plan: Path | None = None
     grid: bool = False
@@ -54,10 +58,10 @@ class TuneRequest:
     def space(self, default_lr: tuple[float, ...]) -> dict[str, SearchRange]:
         """What is drawn, the learning rate first. default_lr: its values, where none are given."""
         lr = self.sweep.lr
-        found = {"lr": SearchRange("lr", parse_values(lr, "--lr") if lr else default_lr, lr is None or ".." in lr)}
+        found = {"lr": _range("lr", parse_values(lr, "--lr"), lr) if lr else SearchRange("lr", default_lr, True)}
         for text in self.sweep.hp:
             for name, values in parse_hps([text]).items():
-                found[name] = SearchRange(name, values, ".." in text and values[0] > 0)
+                found[name] = _range(name, values, text.partition("=")[2])
         return found
 
     def drawn(self, space: Space) -> list[tuple[tuple[str, float], ...]]:
@@ -74,9 +78,17 @@ class TuneRequest:
         return list(found)
 
 
+def _range(name: str, values: tuple[float, ...], text: str) -> SearchRange:
+    """All of what lies between the ends of a range as they were given, or one of the listed values."""
+    if ".." not in text or values[0] <= 0:
+        return SearchRange(name, values, False)
+    return SearchRange(name, ends(text, name), True)
+
+
 def check_tune(request: TuneRequest) -> None:
     """Raise UserError for whatever can be seen to be wrong without a model."""
     check_request(replace(request.sweep, command=None, loss_file=None, loss_name=None))
+    parse_depth(request.sweep.held_depth)
     if request.sweep.command is not None:
         _check_command(request)
     elif request.sweep.loss_file or request.sweep.loss_name:
@@ -93,6 +105,8 @@ def check_tune(request: TuneRequest) -> None:
         request.target_width is not None and request.target_steps is None and request.plan is None
     ):
         raise UserError("--target-width and --target-steps say together what the search is to be held against")
+    if request.target_depth is not None and request.sweep.held_depth is None:
+        raise UserError("--target-depth needs --at-depth, at how many blocks to search", "for example --at-depth 2")
     if request.sweep.budget is not None and parse_budget(request.sweep.budget).unit == "FLOPs":
         raise UserError("tune counts no FLOPs", "give --budget as a time")
 
@@ -103,7 +117,7 @@ def _check_command(request: TuneRequest) -> None:
     ours = {"a target": shared.target, "--plan": request.plan, "--data": shared.data, "--schedule": shared.schedule,
             "--optimizer": shared.optimizer, "--set": shared.set, "--input": shared.input, "--init": shared.init,
             "--no-init": shared.no_init, "--width": shared.width, "--training-loss": shared.training_loss,
-            "--clip": shared.clip, "--target-width": request.target_width}  # fmt: skip
+            "--clip": shared.clip, "--target-width": request.target_width, "--at-depth": shared.held_depth}  # fmt: skip
     for flag, given in ours.items():
         if given:
             raise UserError(f"--command and {flag}: the script is trained as it is", "give one of them")

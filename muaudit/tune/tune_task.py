@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..convert.plan_sizes import PlanSizes
 from ..errors import UserError
 from ..isolation import LostTarget
 from ..isolation.child import alive, interrupted_by_user, tell, tell_now
@@ -18,6 +18,8 @@ from ..sweep.budget import Clock, parse_budget
 from ..sweep.ensemble_size import automatic
 from ..sweep.local_runs import LocalRuns
 from ..sweep.out_of_time import OutOfTime
+from ..sweep.remote import on_ray
+from ..sweep.remote_script import script_on_ray
 from ..sweep.reservations_of_sweep import caveats_of
 from ..sweep.results_file import Results
 from ..sweep.script_command import Script, ScriptRuns
@@ -27,11 +29,13 @@ from ..sweep.swept import variants_of
 from ..sweep.trainings import Training, TrainingSettings, units
 from ..sweep.variant import SweepVariant
 from ..sweep.whole_sweep import Runs
+from ..targets.at_depth import at_depths, depths_at
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from ..training.beforehand import check_device
+from ..training.run_settings import parse_depth
 from .ranking import LONG, SHORT, Ranking, Sample, finalists_of, first_losses, job, rank
-from .tune_request import TuneRequest, default_results
+from .tune_request import SearchRange, TuneRequest, default_results
 from .tuned_plan import write_tuned
 
 Progress = Callable[[int, int, str, float | None], None]
@@ -39,7 +43,8 @@ Progress = Callable[[int, int, str, float | None], None]
 
 @dataclass(frozen=True)
 class Tuned:
-    """A search. share: of the training that it is for, None where that was not said. longer_steps: 0 without."""
+    """A search. share: of the training that it is for, None where that was not said. longer_steps: 0 without. depth:
+    the small one, None where the model has its own."""
 
     describe: str
     setup: str
@@ -53,6 +58,7 @@ class Tuned:
     interrupted: bool = False
     plan: str = ""
     script: bool = False
+    depth: int | None = None
 
 
 def tuned(request: TuneRequest) -> Any:
@@ -94,7 +100,7 @@ def carry_out(
         search.notices.append(f"the budget ended after {search.done} of {search.count} runs")
     finally:
         search.results.close()
-    searched = [f"{name} in {_range(choice.values, choice.between)}" for name, choice in space.items()]
+    searched = [f"{name} in {_range(choice)}" for name, choice in space.items()]
     return search.tuned(searched, search.write())
 
 
@@ -123,12 +129,23 @@ class _Search:
         else:
             named = [replace(self.variant, name=SHORT)]
             options = {"set": sorted(self.request.sweep.set), "input": sorted(self.request.sweep.input)}
-            identity = prepare.identity(named, self.settings, options)
+            axis = "" if self.depth is None else f"widths at depth {self.depth}"
+            identity = prepare.identity(named, self.settings, options, axis)
         identity |= {"longer": self.request.longer}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         self.results = Results(self.request.sweep.results or default_results(digest), identity)
         budget = self.request.sweep.budget
         self.clock = Clock(parse_budget(budget) if budget is not None else None)
+
+    @property
+    def depth(self) -> int | None:
+        """The small number of blocks, None where the model has its own."""
+        return parse_depth(self.request.sweep.held_depth)[1]
+
+    @property
+    def where(self) -> str:
+        """`width 64`, `width 64 and depth 2`."""
+        return f"width {self.width}" + ("" if self.depth is None else f" and depth {self.depth}")
 
     @property
     def seeds(self) -> range:
@@ -172,12 +189,17 @@ class _Search:
         if self.variant is None:
             shared = self.request.sweep
             script = Script(shared.command or "", shared.loss_file, shared.loss_name).of_steps(settings.steps)
+            if shared.ray is not None:
+                return script_on_ray(shared, script, self.clock)
             return ScriptRuns(script, self.clock, self._tick)
         variant = replace(self.variant, name=name)
         device = self.request.sweep.device
         together = self.request.sweep.together
         members = (lambda each, width: together) if together else (lambda each, width: automatic(each, width, device))
-        return LocalRuns([variant], settings, self.clock, members, self._tick, self._note)
+        here = LocalRuns([variant], settings, self.clock, members, self._tick, self._note)
+        if self.request.sweep.ray is not None:
+            return on_ray(replace(self.request.sweep, steps=settings.steps), here, self.clock, name)
+        return here
 
     def _planned(self, runs: Runs, jobs: Sequence[Training]) -> str:
         missing = self.results.missing(jobs)
@@ -189,7 +211,7 @@ class _Search:
         again = self.request.finalists * self.request.sweep.seeds
         about = "" if seconds is None else f": about {duration(seconds * (len(missing) + again * (1 + longer)))}"
         return (
-            f"{len(self.samples)} samples at width {self.width}, {self.settings.steps} steps; the best "
+            f"{len(self.samples)} samples at {self.where}, {self.settings.steps} steps; the best "
             f"{self.request.finalists} with {self.request.sweep.seeds} other seeds"
             + (f", and with {self.longer_steps} steps" if self.longer_steps else "") + about
         )  # fmt: skip
@@ -222,7 +244,8 @@ class _Search:
         if self.done < self.count:
             self.notices.append(f"{path} was not written: the search has not come to its end")
             return ""
-        write_tuned(path, self.target, self.width, self.request.target_width, dict(best.sample))
+        sizes = PlanSizes(self.width, self.request.target_width, self.depth, self.request.target_depth)
+        write_tuned(path, self.target, sizes, dict(best.sample))
         return str(path)
 
     @property
@@ -233,7 +256,8 @@ class _Search:
 
     def tuned(self, searched: Sequence[str], plan: str) -> Tuned:
         """As plain data. plan: the file that the best was written into."""
-        setup = f"width {self.width}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps"
+        where = self.where.replace(" and", ",")
+        setup = f"{where}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps"
         describe = self.request.sweep.command or ""
         if self.target is not None and self.variant is not None:
             describe, setup = (
@@ -243,15 +267,18 @@ class _Search:
         return Tuned(
             describe, setup, self.width, self.settings.steps, self.longer_steps, self.ranking,
             str(self.results.path), self._share(), tuple(self.notices), self.interrupted, plan,
-            self.variant is None,
+            self.variant is None, self.depth,
         )  # fmt: skip
 
     def _share(self) -> float | None:
-        """Of the target's training, by parameters times steps: batches of equal size, a model no deeper."""
+        """Of the target's training, by parameters times steps: batches of equal size."""
         width, steps = self.request.target_width, self.request.target_steps
         if width is None or steps is None or self.target is None:
             return None
-        small, large = (_parameters(self.target, each) for each in (self.width, width))
+        large_one = self.target
+        if self.request.target_depth is not None:
+            large_one = at_depths(self.target, depths_at(self.target, self.request.target_depth))
+        small, large = _parameters(self.target, self.width), _parameters(large_one, width)
         spent = sum(outcome.steps for outcome in self.results.done.values())
         return spent * small / (steps * large)
 
@@ -260,7 +287,7 @@ def _parameters(target: Target, width: int) -> int:
     return sum(each.numel() for each in skeleton(target, width).model.parameters())
 
 
-def _range(values: tuple[float, ...], between: bool) -> str:
-    if between:
-        return f"{values[0]:.3g} to {values[-1]:.3g}"
-    return "{" + ", ".join(f"{value:.3g}" for value in values) + "}" if math.isfinite(values[0]) else "?"
+def _range(choice: SearchRange) -> str:
+    if choice.between:
+        return f"{choice.values[0]:.3g} to {choice.values[-1]:.3g}"
+    return "{" + ", ".join(f"{value:.3g}" for value in choice.values) + "}"

@@ -1,7 +1,8 @@
 """What a search has found as part of a plan: settings, and constants beside the scales of width.
 
 A factor on the initialization goes to every matrix, multipliers of readout, embedding and attention logits to the
-modules that the audit has found to be that (TP5, arXiv 2203.03466, Table 2 and section F.4).
+modules that the audit has found to be that, factors on learning rates to the embeddings, gains or biases (TP5, arXiv
+2203.03466, Table 2 and sections F.1 to F.4).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..convert.plan_sizes import PlanSizes
 from ..convert.planner import make_plan
 from ..convert.reservations import renewed
 from ..errors import UserError
@@ -27,22 +29,42 @@ NOTE = "found by a search"
 _SIDES = {"readout": "input", "embedding": "output", "attention": "attention"}
 
 
-def write_tuned(path: Path, target: Target, width: int, to: int | None, values: Mapping[str, float]) -> Plan:
-    """Write what was found into the plan there, or into a new one, from this width to another.
+def write_tuned(path: Path, target: Target, sizes: PlanSizes, values: Mapping[str, float]) -> Plan:
+    """Write what was found into the plan there, or into a new one.
 
-    to: the width to train at, the model's own where that is None.
+    sizes: what the search was made at as the base, and what is to be trained, the model's own where that is left open.
 
     Raises:
-        UserError: the plan there is for another model or base width, or none can be made.
+        UserError: the plan there is for another model or base, or none can be made.
     """
-    plan = load_plan(path) if path.exists() else make_plan(target, width, to or target.axes[0].default or width)
-    if plan.base_width != width:
-        raise UserError(f"{path} has the base width {plan.base_width}, the search was made at {width}",
-                        f"--at {plan.base_width} searches at its base, or name another file")  # fmt: skip
+    width = sizes.base_width or target.axes[0].probes[0]
+    plan = load_plan(path) if path.exists() else _new(target, width, sizes)
+    _check_base(path, plan, width, sizes.base_depth)
     names = [name for name, _ in target.build(target.sizes(0), 0).named_modules() if name]
     found = renewed(with_tuned(plan, values, lambda: find_places(target), names), target)
     write_plan(found, path)
     return found
+
+
+def _new(target: Target, width: int, sizes: PlanSizes) -> Plan:
+    depths = None
+    if sizes.base_depth is not None:
+        depths = sizes.base_depth, sizes.depth or target.depths[0].default or sizes.base_depth
+    return make_plan(target, width, sizes.width or target.axes[0].default or width, depths=depths)
+
+
+def _check_base(path: Path, plan: Plan, width: int, depth: int | None) -> None:
+    """Raise UserError where a plan's base is not where the search was made."""
+    if plan.base_width != width:
+        raise UserError(f"{path} has the base width {plan.base_width}, the search was made at {width}",
+                        f"--at {plan.base_width} searches at its base, or name another file")  # fmt: skip
+    if plan.depth_name and plan.base_depth != depth:
+        made = "the model's own" if depth is None else depth
+        raise UserError(f"{path} has the base depth {plan.base_depth}, the search was made at {made}",
+                        f"--at-depth {plan.base_depth} searches at its base, or name another file")  # fmt: skip
+    if depth is not None and not plan.depth_name:
+        raise UserError(f"{path} does not go over depth, and the search was made at depth {depth}",
+                        "leave out --at-depth, or name another file")  # fmt: skip
 
 
 def with_tuned(
@@ -54,10 +76,11 @@ def with_tuned(
         UserError: the model has no module for one of the multipliers.
     """
     init = values.get("init", 1.0)
+    rates = {name: value for name, value in values.items() if KNOBS[name].where == "rate"}
     settings = {name: value for name, value in values.items() if KNOBS[name].where in ("optimizer", "training")}
     forward = {name: value for name, value in values.items() if KNOBS[name].where == "forward"}
     hooks = [replace(hook, constant=1.0) for hook in plan.hooks if hook.exponent or hook.depth]
-    where = places() if forward else None
+    where = places() if forward or rates else None
     for name, value in forward.items():
         chosen = getattr(where, name)
         if not chosen:
@@ -68,12 +91,18 @@ def with_tuned(
     if made_for is not None:
         kept = {name: value for name, value in settings.items() if name in made_for.settings}
         made_for = replace(made_for, settings={**made_for.settings, **kept, **momenta(plan, settings)})
-    entries = tuple(replace(entry, constants=_constants(entry, init)) for entry in plan.entries)
+    trained = {name: value for knob, value in rates.items() for name in getattr(where, knob)}
+    entries = tuple(replace(entry, constants=_constants(entry, init, trained)) for entry in plan.entries)
     return replace(plan, entries=entries, hooks=tuple(hooks), tuned=tuple(settings.items()), made_for=made_for)
 
 
-def _constants(entry: Entry, init: float) -> Constants:
-    return Constants(init=init) if len(entry.shape) >= DEFAULT_DECAYED else Constants()
+def _constants(entry: Entry, init: float, rates: Mapping[str, float]) -> Constants:
+    """rates: parameter → factor on its learning rate."""
+    own = {rates[name] for name in rates if entry.matches(name)}
+    if len(own) > 1:
+        raise UserError(f"{entry.pattern} stands for embeddings, gains and biases that were given several learning "
+                        "rates", "give them one, or name these parameters otherwise")  # fmt: skip
+    return Constants(init=init if len(entry.shape) >= DEFAULT_DECAYED else 1.0, lr=next(iter(own), 1.0))
 
 
 def _folded(chosen: Collection[str], modules: Collection[str]) -> Iterator[str]:
