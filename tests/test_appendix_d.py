@@ -154,7 +154,10 @@ class Attention(nn.Module):
 def test_queries_that_start_at_random(fused: bool) -> None:
     found = told(audited(lambda n: Attention(n, fused, zero=False)), "MUP509")
     assert [v.tensors for v in found] == [("hidden_qkv.weight" if fused else "hidden_q.weight",)]
-    assert ("outputs 0 to 64" in found[0].message) == fused
+    assert ("outputs 0 to 1/3 of all" in found[0].message) == fused
+    weight = torch.ones(96, 32)  # the fix at another width
+    exec(found[0].fix, {"nn": nn, "weight": weight})
+    assert torch.equal(weight.any(1), torch.arange(96) >= (32 if fused else 96))
 
 
 @pytest.mark.parametrize("fused", [False, True])

@@ -144,7 +144,10 @@ def test_an_init_is_no_matter_of_depth(tmp_path: Path) -> None:
     words = "the best initialization did not transfer over depth"
     assert words in transfer(path, "width=256,depth=4", "width=256,depth=8", lr=1e-3, init_scale=2.0)
     assert words not in transfer(path, "256", "512", lr=1e-3, init_scale=2.0)
-    assert said(sweep(path, depths="2,4", hp=("init=0.5,1,2",)), words)
+    notices = sweep(path, depths="2,4", hp=("init=0.5,1,2",))
+    assert said(notices, words)
+    assert said(notices, "sequences of 8 tokens: the best initialization transferred better")
+    assert not said(sweep(path, depths="2,4"), "sequences of 8")
 
 
 def test_batch_and_training_time_are_empirical(tmp_path: Path) -> None:

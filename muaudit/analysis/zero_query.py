@@ -18,12 +18,16 @@ from .derive import Scaling
 
 @dataclass(frozen=True)
 class Projection:
-    """What makes queries, or keys: a parameter, and which entries along one of its dims."""
+    """What makes queries, or keys: a parameter, and which of the `count` entries along one of its dims."""
 
     tensor: str
     dim: int
     rows: tuple[int, ...]
-    whole: bool
+    count: int
+
+    @property
+    def whole(self) -> bool:
+        return len(self.rows) == self.count
 
     def of(self, model: nn.Module) -> torch.Tensor | None:
         """These entries in a model; None where it has no such parameter."""
@@ -32,9 +36,11 @@ class Projection:
 
     @property
     def range(self) -> tuple[float, ...]:
-        """From which to which, where they follow one another and are not all."""
+        """From where to where, as shares of all, and along which dim, where they follow one another and are not all."""
         first, last = self.rows[0], self.rows[-1]
-        return () if self.whole or last - first + 1 != len(self.rows) else (float(first), float(last + 1))
+        if self.whole or last - first + 1 != len(self.rows):
+            return ()
+        return first / self.count, (last + 1) / self.count, float(self.dim)
 
 
 def random_queries(known: Analysis) -> list[Discrepancy]:
@@ -74,7 +80,7 @@ def _made_by(factor: Value) -> Projection | None:
     before = _ancestors(factor.op.narrow)
     some = [rows for node, rows in outputs_moved(at.op.narrow, along) if node in before and len(rows) < count]
     rows = max(some, key=len) if some else tuple(range(count))
-    return Projection(parameter.name, dim, rows, not some)
+    return Projection(parameter.name, dim, rows, count)
 
 
 def _ancestors(node: fx.Node) -> set[fx.Node]:

@@ -93,6 +93,13 @@ def _init_over_depth(carried: Carried) -> str | None:
     return f"{found[0]} is carried over depth: the best initialization did not transfer over depth"
 
 
+def _short_sequences(carried: Carried) -> str | None:
+    length = carried.proxy.get("sequence", math.inf)
+    if length >= SMALLEST["sequence"] or not any(name in carried.settings for name in INITIALIZATION):
+        return None
+    return f"sequences of {length:g} tokens: the best initialization transferred better from proxies with longer ones"
+
+
 def _over_depth(carried: Carried) -> str | None:
     if not carried.changes("depth") or carried.post_norm or "depth" in carried.ruled:
         return None
@@ -131,6 +138,7 @@ CAVEATS = (
     Caveat("regularization", "TP5 Table 1, Appendix E.1", _regularization),
     Caveat("post-layernorm", "TP5 Section 6, Appendix G.2.2", _post_norm),
     Caveat("init-over-depth", "TP5 Section 6, Fig. 4", _init_over_depth),
+    Caveat("short-sequences", "TP5 Appendix D.6", _short_sequences),
     Caveat("over-depth", "TP5 Table 1, Fig. 4, Appendix F.3", _over_depth),
     Caveat("over-the-run", "TP5 Table 1, Fig. 19, Appendix F.4", _over_the_run),
     Caveat("batch-and-lr", "Lingle 2024, arXiv 2404.05728", _larger_batch),

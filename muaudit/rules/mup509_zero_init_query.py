@@ -24,14 +24,17 @@ Where the size of a head is the same at every width: then so is its noise.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from muaudit.findings.power import fraction
 from muaudit.rules.rule import Rule, any_role
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
 
-_ENDS = 2  # of a range of rows
+_RANGE = 3  # from, to, and along which dim
+_SMALLEST_SHARE = 64
 
 
 class ZeroInitQuery(Rule):
@@ -42,12 +45,25 @@ class ZeroInitQuery(Rule):
     keys = any_role("zero_query")
 
     def message(self, d: Discrepancy) -> str:
-        rows = f", outputs {d.values[0]:.0f} to {d.values[1]:.0f}" if len(d.values) == _ENDS else ""
+        some = len(d.values) == _RANGE
+        rows = f", outputs {fraction(d.values[0])} to {fraction(d.values[1])} of all" if some else ""
         return f"weights of queries {d.pattern}{rows}: do not start at zero"
 
     def fix(self, d: Discrepancy) -> str:
-        rows = f"[{d.values[0]:.0f}:{d.values[1]:.0f}]" if len(d.values) == _ENDS else ""
-        return f"nn.init.zeros_({d.tensors[0].rpartition('.')[2]}{rows})"
+        name = d.tensors[0].rpartition(".")[2]
+        if len(d.values) != _RANGE:
+            return f"nn.init.zeros_({name})"
+        first, last = (_entry(share) for share in d.values[:2])
+        before = ":, " * int(d.values[2])
+        return f"n = {name}.shape[{d.values[2]:.0f}]; nn.init.zeros_({name}[{before}{first}:{last}])"
 
     def consequence(self, d: Discrepancy) -> str:
         return d.consequence or "at small width attention starts with noise that the large model does not have"
+
+
+def _entry(share: float) -> str:
+    """`n // 3`, `2 * n // 3`; nothing at either end."""
+    found = Fraction(share).limit_denominator(_SMALLEST_SHARE)
+    if found in (0, 1):
+        return ""
+    return ("" if found.numerator == 1 else f"{found.numerator} * ") + f"n // {found.denominator}"
