@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from bugs.plant import fixture
 from torch import nn
 from torch.nn import functional as F
 
@@ -216,3 +217,34 @@ def test_without_heads_that_grow_no_query_has_to_start_at_zero() -> None:
     with pytest.raises(UserError, match="no attention of this model"):
         muaudit.convert(lambda width: Perceptron(width, torch.relu), base_width=32, width=64, widths=(64, 128),
                         batch=lambda width: torch.randn(2, 6, 8), zero_query=True)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpt/table8", "styles/recurrent"]
+    + [pytest.param(each, marks=pytest.mark.slow) for each in (
+        "mlp/table3", "gpt/absorbed", "llama/table9", "resnet/table3", "encdec/table3", "moe/table8", "ssm/table3",
+        "styles/einsum", "styles/sequential",
+    )],
+)  # fmt: skip
+def test_a_fixture_in_mup_is_silent_once_its_readouts_and_queries_start_at_zero(name: str) -> None:
+    """They start at random, where D.2 recommends zero; there is nothing else to advise."""
+    subject = fixture(name)
+    given = {"batch": subject.batch, "loss": subject.loss, "optimizer": subject.optimizer, "widths": subject.widths}
+    told = muaudit.check(subject.build, **given).violations
+    assert {each.rule for each in told} <= {"MUP501", "MUP509"}
+
+    def follow(model: nn.Module) -> None:
+        named = dict(model.named_parameters())
+        for each in told:
+            for tensor in each.tensors:
+                short = tensor.rpartition(".")[2]
+                text = each.fix if each.rule == "MUP509" else f"nn.init.zeros_({short})"
+                exec(text, {"nn": nn, short: named[tensor]})
+
+    def build(width: int) -> nn.Module:
+        model = subject.build(width)
+        follow(model)
+        return model
+
+    assert muaudit.check(build, **given).violations == ()

@@ -32,13 +32,15 @@ class Net(nn.Module):
         self.width = width
         self.up, self.mid = nn.Linear(8, width, bias=False), nn.Linear(width, width, bias=False)
         self.head = nn.Linear(width, 4, bias=False)
+        self.factor = nn.Parameter(torch.tensor((width / BASE) ** 2)) if fault == "scalar init" else 1.0
         powers = {"input init": 2, "input overflow": 4}
         nn.init.normal_(self.up.weight, 0, (width / BASE) ** powers.get(fault, 0))
         nn.init.normal_(self.mid.weight, 0, width**-0.5)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.relu(self.mid(torch.relu(self.up(x)))))  # type: ignore[no-any-return]
+        x = torch.relu(self.up(x)) * self.factor
+        return self.head(torch.relu(self.mid(x)))  # type: ignore[no-any-return]
 
 
 def diagnosed(fault: str = "", lr: float = 1e-2, steps: int = 6, precision: str = "") -> Diagnosis:
@@ -47,7 +49,7 @@ def diagnosed(fault: str = "", lr: float = 1e-2, steps: int = 6, precision: str 
         rates = {"up.weight": lr, "mid.weight": lr / m, "head.weight": lr / m}
         if fault == "hidden lr":
             rates["mid.weight"] = lr * m**1.5
-        groups = [{"params": [p], "lr": rates[name]} for name, p in model.named_parameters()]
+        groups = [{"params": [p], "lr": rates.get(name, lr)} for name, p in model.named_parameters()]
         return torch.optim.Adam(groups, eps=1e-2 if fault == "eps" else 1e-12)
 
     def loss(output: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
@@ -77,6 +79,7 @@ def place(found: Diagnosis) -> tuple[str, str]:
         ("hidden lr", ("activation", "mid"), "MUP301"),
         ("input init", ("activation", "up"), "MUP102"),
         ("eps", ("eps", "up.weight"), "MUP311"),
+        ("scalar init", ("activation", "mid"), "MUP107"),  # of the model itself: no module of its own holds it
     ],
 )
 def test_the_place_the_cause_and_the_same_in_a_small_model(fault: str, named: tuple[str, str], rule: str) -> None:

@@ -110,20 +110,28 @@ def _activations(scaling: Scaling) -> Iterator[Discrepancy]:
 
 
 def _telling(scaling: Scaling) -> Iterator[tuple[Value, str]]:
-    """The values of such functions, and what these do; not the state of a recurrence, which its weights read again."""
+    """The values of such functions, and what these do; not the state of a recurrence, which its weights read again.
+
+    Nor its last step, which only what comes after it reads, and which the same line makes.
+    """
     readers = readers_of(scaling.program.values)
     live = scaling.program.reaching_outputs()
     products = [v for v in scaling.program.values if v.kind == "contract" and v in live and not v.derivative]
     times = Counter(leaf(a).name for v in products for a in v.args if a.weight)
+    found: list[tuple[Value, str]] = []
+    states: set[tuple[str | None, int | None, str]] = set()
     for v in scaling.program.values:
         how = _shape(v)
         if not how or v.weight or v.size <= 0 or v not in live or v.derivative:
             continue
-        found = beyond(v, lambda x: readers.get(x, ()))
-        read = [a for r in found if r.kind == "contract" and r.e > 0 for a in r.args]
+        after = beyond(v, lambda x: readers.get(x, ()))
+        read = [a for r in after if r.kind == "contract" and r.e > 0 for a in r.args]
         weights = [a for a in read if a.weight and not _stands_in(v, a)]
-        if weights and not any(times[leaf(a).name] > 1 for a in weights):
-            yield v, how
+        if any(times[leaf(a).name] > 1 for a in weights):
+            states.add((v.op.file, v.op.line, v.op.module))
+        elif weights:
+            found.append((v, how))
+    yield from ((v, how) for v, how in found if (v.op.file, v.op.line, v.op.module) not in states)
 
 
 def _shape(v: Value) -> str:

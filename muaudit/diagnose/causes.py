@@ -36,10 +36,13 @@ def _holds(module: str, tensor: str) -> bool:
 
 
 def _before(each: Violation, left: Departure, report: Report) -> bool:
-    """Whether the tensors of a finding are used no later than the quantity is computed, as far as the report knows."""
+    """Whether the tensors of a finding are used no later than the quantity is computed, as far as the report knows.
+
+    What the model holds itself, and no module of it, is used anywhere.
+    """
     order = [row.module for row in report.activations]
     place = order.index(left.quantity.module) if left.quantity.module in order else len(order)
-    holders = {name.rpartition(".")[0] for name in each.tensors}
+    holders = {name.rpartition(".")[0] for name in each.tensors} - {""}
     places = [at for at, module in enumerate(order) if module in holders]
     return not places or min(places) <= place
 

@@ -22,9 +22,13 @@ MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models 
 
 @dataclass
 class Moments:
-    """Sums over all seeds of one tensor's entries: count, Σx, Σx², Σx⁴."""
+    """Sums over all seeds of one tensor's entries: count, Σx, Σx², Σx⁴.
+
+    drawn: how many of them are in no row or column of zeros, which some code starts queries or experts with.
+    """
 
     count: int = 0
+    drawn: int = 0
     first: float = 0.0
     second: float = 0.0
     fourth: float = 0.0
@@ -39,6 +43,7 @@ class Moments:
             x = x[torch.isfinite(x)]
         square = x.square()
         self.count += x.numel()
+        self.drawn += _outside_of_zeros(x)
         self.first += float(x.sum())
         total = float(square.sum())
         self.second += total
@@ -65,6 +70,11 @@ class Moments:
         return self.fourth * self.count / self.second**2 if self.second else 3.0
 
     @property
+    def kurtosis_of_drawn(self) -> float:
+        """Of the entries that are in no row or column of zeros."""
+        return self.fourth * self.drawn / self.second**2 if self.second else 3.0
+
+    @property
     def deterministic(self) -> bool:
         """Every draw gave the same tensor: a formula, not a random number."""
         return len(self.draws) > 1 and max(self.draws) == min(self.draws)
@@ -82,6 +92,13 @@ class Moments:
         return abs(self.first / self.count) / self.rms if self.second else 0.0
 
 
+def _outside_of_zeros(x: torch.Tensor) -> int:
+    """How many entries are in no slice, along any dim, that is all zero."""
+    there = x != 0
+    others = (tuple(d for d in range(x.dim()) if d != dim) for dim in range(x.dim()))
+    return math.prod(int((there.any(dim=dims) if dims else there).sum()) for dims in others)
+
+
 @dataclass(frozen=True)
 class Init:
     """Init exponent of a tensor: `exponent` where it is a recognisable power (−∞: zeros), `raw` ± `error` measured."""
@@ -92,7 +109,7 @@ class Init:
     rms: tuple[float, float]
     mean_share: float
     mean_significant: bool
-    kurtosis: float = 3.0  # of the entries: 3 where they are normally distributed
+    kurtosis: float = 3.0  # of the entries but for rows and columns of zeros: 3 where they are normally distributed
     note: str = ""  # why it is no power, where that is known
 
 
@@ -207,7 +224,7 @@ def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[floa
         return Init(ZERO if both else None, ZERO, 0.0, sizes, 0.0, False)
     raw = math.log(wide.rms / narrow.rms) / unit
     exponent = 0.0 if _logarithmic(narrow, wide, unit) else _recognise(raw, error, fans)
-    return Init(exponent, raw, error, sizes, share, significant, wide.kurtosis)
+    return Init(exponent, raw, error, sizes, share, significant, wide.kurtosis_of_drawn)
 
 
 def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
