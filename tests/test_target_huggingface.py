@@ -221,3 +221,16 @@ def test_a_class_of_modules_that_only_the_whole_model_has_is_named(tmp_path: Pat
     target = resolve(str(tmp_path / "late.py"))
     assert target.label == "LateModel(LateConfig)"
     assert target.missing == (("Gated", "it is in the model at num_hidden_layers = 10, not in the small one"),)
+
+
+def test_a_decoder_that_reads_the_states_of_an_image_is_given_some(tmp_path: Path) -> None:
+    """Mllama's layers of cross-attention are skipped without, and their weights would not be read."""
+    from transformers import MllamaTextConfig
+
+    config = MllamaTextConfig(num_hidden_layers=4, cross_attention_layers=[1, 3], architectures=["MllamaForCausalLM"])
+    config.save_pretrained(tmp_path)
+    target = resolve(str(tmp_path))
+    model = target.build(target.sizes(0), 0)
+    inputs = target.inputs(target.sizes(0))
+    target.loss(model(*inputs.args, **inputs.kwargs), inputs).backward()
+    assert [name for name, p in model.named_parameters() if "cross_attn" in name and p.grad is None] == []

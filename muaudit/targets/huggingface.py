@@ -295,6 +295,8 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
     vision: Any = getattr(config, "vision_config", None)
     if getattr(model, "main_input_name", "input_ids") == "input_ids" and hasattr(vision, "image_size"):
         sides["pixel_values"] = InputSpec("float32", (2, 3, *[vision.image_size] * 2))
+    if "cross_attention_states" in inspect.signature(model.forward).parameters:
+        sides["cross_attention_states"] = InputSpec("float32", (2, 8, config.hidden_size))
     crossing = any(part in name for name, _ in model.named_modules() for part in ("encoder_attn", "crossattention"))
     if crossing and not config.is_encoder_decoder:
         width = getattr(config, "cross_attention_hidden_size", None) or config.hidden_size
