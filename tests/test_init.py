@@ -58,7 +58,7 @@ import torch.nn as nn
 class Never(nn.Module):
     def __init__(self, dim, net):
         super().__init__()
-        self.net = net
+        self.net, self.dim = net, dim
 
     def forward(self, x):
         return self.net(x)

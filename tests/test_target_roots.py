@@ -252,3 +252,30 @@ def test_several_modules_without_a_forward_are_offered_by_their_methods(tmp_path
 def test_a_forward_that_the_constructor_gives_is_a_forward(tmp_path: Path) -> None:
     text = NO_FORWARD + "        self.forward = self.plain\n\n    def plain(self, x):\n        return self.up(x)\n"
     assert resolve(written(tmp_path, text)).label == "Block"
+
+
+POSITIONS = """
+class Positions(nn.Module):
+    def __init__(self, channels, freqs):
+        super().__init__()
+        self.bands = [2.0**each for each in range(freqs)]
+
+    def forward(self, x):
+        return torch.cat([torch.sin(band * x) for band in self.bands], -1)
+
+
+class Field(nn.Module):
+    def __init__(self, channels=64, taken=63):
+        super().__init__()
+        self.first, self.mix = nn.Linear(taken, channels), nn.Linear(channels, channels)
+        self.last = nn.Linear(channels, 4)
+
+    def forward(self, x):
+        return self.last(self.mix(self.first(x).relu()).relu())
+"""
+
+
+def test_what_holds_no_layer_is_no_model(tmp_path: Path) -> None:
+    file = tmp_path / "field.py"
+    file.write_text("import torch\nfrom torch import nn\n" + POSITIONS)
+    assert resolve(str(file)).describe.startswith("Field, channels")

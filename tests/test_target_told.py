@@ -115,7 +115,73 @@ TIED = """class Writer(nn.Module):
             h = layer(h).relu()
         return self.decoder(h)
 """
+GRAPH = """class Traffic(nn.Module):
+    def __init__(self, num_nodes=7, seq_length=12, in_dim=2, residual_channels=32):
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(num_nodes, 1))
+        self.seq_length, self.first = seq_length, nn.Conv2d(in_dim, residual_channels, (1, 1))
+        self.mix = nn.Conv2d(residual_channels, residual_channels, (1, 3))
+        self.last = nn.Conv2d(residual_channels, 1, (1, seq_length - 2))
+
+    def forward(self, input):
+        assert input.size(3) == self.seq_length
+        return self.last(self.mix((self.first(input) + self.places).relu()).relu())
+"""
+MASKED = """class Encoder(nn.Module):
+    def __init__(self, hidden_channels, n_layers=2):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv1d(hidden_channels, hidden_channels, 3, padding=1) for _ in range(n_layers))
+
+    def forward(self, x, x_mask):
+        mask = x_mask.unsqueeze(2) * x_mask.unsqueeze(-1)
+        for layer in self.layers:
+            x = layer(x * x_mask).relu() + mask.mean()
+        return x
+"""
+SHAPED = """class Video(nn.Module):
+    def __init__(self, in_shape, hid_S=16):
+        super().__init__()
+        T, C, H, W = in_shape
+        self.first, self.mix = nn.Conv2d(C, hid_S, 3, padding=1), nn.Conv2d(hid_S, hid_S, 3, padding=1)
+        self.last = nn.Conv2d(hid_S, C, 3, padding=1)
+
+    def forward(self, x_raw):
+        B, T, C, H, W = x_raw.shape
+        x = self.mix(self.first(x_raw.view(B * T, C, H, W)).relu()).relu()
+        return self.last(x).view(B, T, C, H, W)
+"""
+ADJACENT = """class Former(nn.Module):
+    def __init__(self, in_channels, hidden_channels, out_channels):
+        super().__init__()
+        self.first, self.mix = nn.Linear(in_channels, hidden_channels), nn.Linear(hidden_channels, hidden_channels)
+        self.last = nn.Linear(hidden_channels, out_channels)
+
+    def forward(self, x, adjs):
+        h = self.first(x)
+        for adj in adjs:
+            row, col = adj
+            h = self.mix(h.index_add(0, row, h[col])).relu()
+        return self.last(h)
+"""
+VIEWED = """class Series(nn.Module):
+    def __init__(self, P=24, m=3, hidden_dim=64):
+        super().__init__()
+        self.P, self.m, self.first = P, m, nn.Conv2d(1, hidden_dim, (6, 3))
+        self.mix, self.last = nn.Linear(hidden_dim, hidden_dim), nn.Linear(hidden_dim, m)
+
+    def forward(self, x):
+        x = x.view(-1, 1, self.P, self.m)
+        return self.last(self.mix(self.first(x).relu().mean((2, 3))).relu())
+"""
 SHOWN = {
+    "viewed": (VIEWED, "Series, hidden_dim 64 → 128, input float32[2, 24, 3]"),
+    "graph": (GRAPH, "Traffic, residual_channels 32 → 64, input float32[2, 2, 7, 12]"),
+    "masked": (
+        MASKED,
+        "Encoder, hidden_channels 64 → 128, input float32[2, hidden_channels, 128], float32[2, 1, 128]",
+    ),
+    "shaped": (SHAPED, "Video, hid_S 64 → 128, input float32[2, 4, 3, 32, 32]"),
+    "adjacent": (ADJACENT, "Former, hidden_channels 64 → 128, input float32[4, 3]"),
     "switch": (SWITCH, "Tagger, hidden_dim 64 → 128, input float32[4, 16]"),
     "sound": (SOUND, "Speaker, channels 32 → 64, input float32[2, 16384]"),
     "asserted": (
@@ -142,6 +208,17 @@ def test_an_argument_that_nothing_is_made_of_may_be_nothing(tmp_path: Path) -> N
     code = SWITCH.replace("hidden_dim=64", "rnn_type, hidden_dim=64").replace(", augment, mode", "")
     code = code.replace("if augment == True:", "if self.training:").replace(' if mode == "train" else h', "")
     assert resolve(write(tmp_path, HEAD + code)).describe.startswith("Tagger, hidden_dim 64 → 128")
+
+
+def test_configurations_below_the_folder_of_a_model_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "base.json").write_text('{"model": {"rates": [[1, 3], [1, 5]]}}')
+    code = SWITCH.replace("hidden_dim=64", "rates, hidden_dim=64").replace(", augment, mode", "")
+    code = code.replace("if augment == True:", "if self.training:").replace(' if mode == "train" else h', "")
+    code = code.replace("super().__init__()", "super().__init__()\n        self.rate = rates[1][1]")
+    found = resolve(write(tmp_path, HEAD + code))
+    assert "rates=[[1, 3], [1, 5]] (base.json)" in " ".join(found.notes)
 
 
 SPLATTED = """class Block(nn.Module):

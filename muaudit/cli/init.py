@@ -10,7 +10,7 @@ import typer
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import guarded
 from muaudit.cli.output import show, write
-from muaudit.cli.progress import progress
+from muaudit.cli.progress import stages
 from muaudit.errors import UserError
 from muaudit.init.candidates import candidates
 from muaudit.init.survey import survey
@@ -39,8 +39,8 @@ def init(
     if not dry_run:
         check_writable([file], READ_ONLY)
     files = candidates(home)
-    with progress(f"trying {count(len(files), 'file')} with models"):
-        found = survey(home, files, timeout, jobs)
+    with stages(f"trying {count(len(files), 'file')} with models", len(files)) as told:
+        found = survey(home, files, timeout, jobs, told)
     if not found.targets:
         raise UserError(*nothing(found, len(files)))
     text = section(found.targets, file)

@@ -6,23 +6,27 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Timer
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
+    from rich.spinner import Spinner
 
 PATIENCE_SECONDS = 2.0
+SILENT_SECONDS = 8.0
+"""How long at least is between two lines where nobody watches."""
 
 
 @contextmanager
-def progress(message: str) -> Iterator[None]:
+def progress(message: str) -> Iterator[_Spinner | None]:
     """Show a spinner once the block has run for longer than the patience lasts.
 
     Within the block, what is written to `sys.stderr` (the user's code prints while it is built) stands above it.
     """
     if not sys.stderr.isatty():
-        yield
+        yield None
         return
     from rich.console import Console
     from rich.file_proxy import FileProxy
@@ -35,12 +39,34 @@ def progress(message: str) -> Iterator[None]:
     timer.start()
     sys.stderr = above
     try:
-        yield
+        yield spinner
     finally:
         above.flush()
         sys.stderr = stream
         timer.cancel()
         spinner.stop()
+
+
+@contextmanager
+def stages(message: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A spinner that names what is worked on, of `total` things; a line on stderr now and then where nobody watches.
+
+    What it yields is called with the name of each as it is begun.
+    """
+    begun, last = 0, monotonic()
+
+    def told(name: str) -> None:
+        nonlocal begun, last
+        begun += 1
+        shown = f"{message}: {name} ({begun} of {total})"
+        if spinner is not None:
+            spinner.say(shown)
+        elif monotonic() - last > SILENT_SECONDS:
+            last = monotonic()
+            print(shown, file=sys.stderr, flush=True)
+
+    with progress(message) as spinner:
+        yield told
 
 
 @contextmanager
@@ -70,6 +96,7 @@ class _Spinner:
         self._message, self._console = message, console
         self._lock = Lock()
         self._live: Live | None = None
+        self._drawn: Spinner | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -80,14 +107,24 @@ class _Spinner:
         with self._lock:
             if self._stopped:
                 return
+            self._drawn = Spinner("dots", Text(self._message))
             self._live = Live(
-                Spinner("dots", Text(self._message)),
+                self._drawn,
                 console=self._console,
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
             self._live.start()
+
+    def say(self, message: str) -> None:
+        """Show another message from here on."""
+        from rich.text import Text
+
+        with self._lock:
+            self._message = message
+            if self._drawn is not None:
+                self._drawn.update(text=Text(message))
 
     def stop(self) -> None:
         with self._lock:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from muaudit.init.candidates import Candidate
+from muaudit.init.libraries import shared_imports
 from muaudit.init.trying import Found, Refused, outcomes_of
 from muaudit.isolation import Done, LostTarget, Task, run_tasks
 from muaudit.isolation import Outcome as Ended
+from muaudit.isolation.task import AUDIT
 
 Outcome = Found | Refused
 
@@ -33,9 +35,15 @@ class Survey:
     refused: tuple[Refused, ...]
 
 
-def survey(folder: Path, found: Sequence[Candidate], seconds: int, processes: int | None = None) -> Survey:
-    """Try every candidate and choose. processes: at most so many at a time; as many as there are cores if None."""
-    outcomes = _tried(str(folder), found, seconds, min(len(found), processes or os.cpu_count() or 1))
+def survey(
+    folder: Path, found: Sequence[Candidate], seconds: int, processes: int | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Survey:  # fmt: skip
+    """Try every candidate and choose. processes: at most so many at a time; as many as there are cores if None.
+
+    told: called with the name of every file when it is begun.
+    """
+    outcomes = _tried(str(folder), found, seconds, min(len(found), processes or os.cpu_count() or 1), told)
     return chosen(outcomes, folder)
 
 
@@ -90,11 +98,14 @@ def _kebab(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-")
 
 
-def _tried(folder: str, found: Sequence[Candidate], seconds: int, workers: int) -> list[Outcome]:
+def _tried(
+    folder: str, found: Sequence[Candidate], seconds: int, workers: int, told: Callable[[str], None] | None
+) -> list[Outcome]:  # fmt: skip
     """In order, a process each: a candidate that ends or hangs its process is told, and the rest goes on."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    tasks = [Task(each.file, "muaudit.init.trying:attempted", (folder, each), silent=True) for each in found]
-    ended = run_tasks(tasks, workers=workers, patience=seconds)
+    preload = (*AUDIT, *shared_imports(Path(folder), found))
+    tasks = [Task(each.file, "muaudit.init.trying:attempted", (folder, each), preload, silent=True) for each in found]
+    ended = run_tasks(tasks, workers=workers, patience=seconds, progress=told)
     return [outcome for each, end in zip(found, ended, strict=True) for outcome in _outcomes(each, end)]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from muaudit.errors import AmbiguousModelError, MissingValuesError, NoWidthError, UserError
 from muaudit.init.candidates import Candidate
 from muaudit.init.model_functions import factories
+from muaudit.isolation.child import tell_now
 from muaudit.isolation.plain_data import plain, rebuilt
 from muaudit.targets import loader, resolve
 from muaudit.targets.discover import find_root
@@ -81,6 +82,7 @@ def outcomes_of(data: Any) -> list[Found | Refused]:
 def attempt(folder: str, candidate: Candidate) -> list[Found | Refused]:
     """Everything that one file has to audit. Changes the working directory of the process: meant for a child."""
     os.chdir(folder)
+    tell_now(candidate.file)
     warnings.simplefilter("ignore")
     try:
         return _outcomes(candidate.file)

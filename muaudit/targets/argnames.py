@@ -100,6 +100,9 @@ INPUTS = (
     "n_series",
 )  # fmt: skip
 
+SHAPES = ("in_shape", "input_shape", "img_shape", "image_shape", "obs_shape", "observation_shape", "shape_in")
+"""Whole shapes of an input, without the batch: `(channels, height, width)`, of videos the images first."""
+
 GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
     (VOCAB, 256), (LENGTH, 64), (IMAGE, 32), (("patch_size", "patch"), 8), (CLASSES, 10), (IN_CHANNELS, 3), (HEADS,
     4), (KV_HEADS, 2), (HEAD_DIM, 16), (DEPTH, 2), (OUTPUTS, 10), (INPUTS, 32), (("num_experts", "n_experts",
@@ -157,7 +160,8 @@ def no_width(name: str) -> bool:
 
     The length of a vector of features, `fea_len`, is no length of a text.
     """
-    return _NO_WIDTH.search(_VECTORS.sub("size", plain(name))) is not None
+    stripped = re.sub(r"^(d|dim)_(block|layer|token|main)s?$", "size", plain(name))  # `d_block`: how wide one is
+    return _NO_WIDTH.search(_VECTORS.sub("size", stripped)) is not None
 
 
 _MULTIPLIES = re.compile(

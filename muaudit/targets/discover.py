@@ -44,6 +44,7 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     roots = [name for name in parts if name not in inner] or [name for name in candidates if name in parts]
     callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
     returned = {each.returns for each in built.values()}
+    roots = [name for name in roots if name not in candidates or _holds_layers(candidates[name])] or roots
     best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
     best = best if len(best) == 1 else _variants(list(map(candidates.get, best)), candidates, module) or best
     if len(best) > 1:
@@ -54,6 +55,17 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     others += [name for name, each in built.items() if chosen != best[0] and each.returns == best[0] and name != chosen]
     note = f"{chosen} was taken for the model, not {', '.join(others)}; {target}:NAME picks another" if others else ""
     return built[chosen].function if chosen in built else candidates[chosen], note
+
+
+def _holds_layers(model: type) -> bool:
+    """Whether a class makes anything that may be trained: a layer, a parameter, an object of another class."""
+    own = [base for base in model.__mro__ if not base.__module__.startswith(("torch.", "builtins", "abc"))]
+    bodies = [class_node(base) for base in own if base.__module__ == model.__module__]
+    if len(bodies) < len(own) or None in bodies:
+        return True
+    calls = (node.func for body in bodies if body is not None for node in ast.walk(body) if isinstance(node, ast.Call))
+    names = (each.attr if isinstance(each, ast.Attribute) else getattr(each, "id", "") for each in calls)
+    return any(name[:1].isupper() or re.match(r"(add|register)_(module|parameter)|_?make", name) for name in names)
 
 
 def _wraps(model: Callable[..., Any]) -> bool:

@@ -66,8 +66,9 @@ def _around(own: Path) -> Iterator[Path]:
     yield own
     roots = [folder for folder in list(own.parents)[:_UP] if any((folder / name).exists() for name in _ROOTS)]
     left, seen = _MOST_FILES, {own}
-    for folder in [own.parent, *(each for each in own.parents[:_UP] if roots and each.is_relative_to(roots[0]))]:
-        deep = folder != own.parent
+    above = [each for each in own.parents[:_UP] if roots and each.is_relative_to(roots[0])]
+    for at, folder in enumerate([own.parent, *above]):
+        deep = at > 0  # those beside it first
         for file in _files(folder, deep):
             if file not in seen:
                 seen.add(file)

@@ -18,7 +18,7 @@ from muaudit.targets import argnames
 from muaudit.targets.documented import NODES, anything, lists_places, sizes, told
 from muaudit.targets.options import InputSpec
 from muaudit.targets.plain import plain_value
-from muaudit.targets.readers import Reader, fields, joined, keys, named_dims, rank, reader, unsqueezed
+from muaudit.targets.readers import Reader, fields, joined, keys, named_dims, rank, reader, unsqueezed, viewed
 from muaudit.targets.sounds import sounds
 
 ROWS, LENGTH = 2, 32
@@ -47,6 +47,7 @@ _LOOKED_BACK = (
     "window_size",
     "window",
 )
+_NODES = ("num_nodes", "n_nodes", "n_vertex", "num_vertices", "n_vertices", "num_of_vertices", "nodes")
 _STEPS = ("horizon", "pred_horizon", "n_steps", "num_steps", "n_obs_steps")
 _DIFFUSION_STEPS = (
     "T", "timesteps", "num_timesteps", "n_timesteps", "diffusion_steps", "num_diffusion_steps", "num_steps", "n_steps",
@@ -123,7 +124,8 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         first = [*_without_channel(first), *first]
     heard = sounds(model, argument.name, ROWS)
     written = _documented(model, argument.name, read, hints, ROWS)
-    found = [*written, *heard, *_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
+    shaped = [*_viewed(model, argument.name), *_of_shapes(hints), *_places_in_time(model, read, hints)]
+    found = [*written, *heard, *shaped, *_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
@@ -455,6 +457,37 @@ def _series(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
         yield ("series", "last"), InputSpec("float32", (ROWS, variables, length))
 
 
+def _of_shapes(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """A batch of what the constructor gives the whole shape of: `in_shape=(10, 1, 64, 64)`."""
+    for name in argnames.SHAPES:
+        shape = hints.values.get(name)
+        if (
+            isinstance(shape, (list, tuple))
+            and len(shape) > 1
+            and all(type(each) is int and each > 0 for each in shape)
+        ):
+            yield ("shape", name), InputSpec("float32", (ROWS, *shape))
+
+
+def _viewed(model: nn.Module, name: str) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """What a forward views as so many numbers a row: `x.view(-1, 1, self.window, self.series)`."""
+    sizes = [size for size in viewed(model, name) if size > 1]
+    if len(sizes) > 1:
+        yield ("viewed",), InputSpec("float32", (ROWS, *sizes))
+
+
+def _places_in_time(
+    model: nn.Module, read: Reader | None, hints: Hints
+) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:  # fmt: skip
+    """Series at the nodes of a graph, for convolutions over time: `(batch, channels, nodes, steps)` or turned."""
+    nodes, length = hints.size(_NODES), hints.size((*_LOOKED_BACK, *argnames.LENGTH, "n_his", "history"))
+    layers = [read.layer] if read is not None else list(model.modules())
+    layer = next((each for each in layers if isinstance(each, nn.Conv2d)), None)
+    if nodes and length and layer is not None:
+        yield ("nodes", "time"), InputSpec("float32", (ROWS, layer.in_channels, nodes, length))
+        yield ("time", "nodes"), InputSpec("float32", (ROWS, layer.in_channels, length, nodes))
+
+
 def _beside_series(name: str, main: InputSpec, hints: Hints) -> Iterator[Guess]:
     """What forecasters are given beside a series: marks of its times, and the part of the output that is known."""
     later = (hints.size(("label_len",)) or 0) + (hints.size(("pred_len", "out_len", "horizon")) or 0)
@@ -492,6 +525,8 @@ def _graph(name: str, main: InputSpec, read: Reader | None, hints: Hints) -> Ite
     edges = 4 * _int(nodes)
     if "edge_index" in name or name in ("edges", "edge_list", "edge_idx"):
         yield ("edges",), InputSpec("int64", (2, edges), _int(nodes))
+    elif name in ("adjs", "edge_indices", "edge_indexes", "edge_index_list", "edge_lists"):
+        yield ("edges", "listed"), [InputSpec("int64", (2, edges), _int(nodes))] * ROWS
     elif name.startswith("edge"):
         features = [value for known, value in hints.values.items() if "edge" in known and type(value) is int]
         if features and re.search("attr|feat", name):
@@ -514,6 +549,8 @@ def _masks(name: str, main: InputSpec) -> Iterator[Guess]:
         yield ("mask",), Filled("bool", (rows, length), None, 1)
         yield ("mask", "square"), Filled("bool", (length, length), None, 1)
         yield ("mask", "heads"), Filled("bool", (rows, 1, length, length), None, 1)
+    if "mask" in name and len(main.dims) == 3:  # of sequences with channels before places
+        yield ("mask", "channel"), Filled("float32", (main.dims[0], 1, main.dims[2]), None, 1)
     if "mask" in name:
         yield ("mask", "rows"), Filled("float32", main.dims[:1], None, 0)
 

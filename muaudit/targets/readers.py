@@ -103,6 +103,24 @@ def unsqueezed(model: nn.Module, argument: str) -> bool:
     return first is not None and any(ast.unparse(each) in told for each in nodes_of(first))
 
 
+def viewed(model: nn.Module, argument: str) -> list[int]:
+    """The sizes after the first at which a forward views an argument, of numbers and attributes; else none."""
+    forward = forward_of(model)
+    for node in _in_order(forward) if forward is not None else ():
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (f"{argument}.view", f"{argument}.reshape"):
+            places = node.args[0].elts if isinstance(node.args[0], (ast.Tuple, ast.List)) else node.args
+            sizes = [_known_size(model, each) for each in places[1:]]
+            return [size for size in sizes if size is not None] if all(size is not None for size in sizes) else []
+    return []
+
+
+def _known_size(model: nn.Module, node: ast.expr) -> int | None:
+    held = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+        held = getattr(model, node.attr, None)
+    return held if type(held) is int and held > 0 else None
+
+
 def takes_arrays(model: nn.Module) -> bool:
     """Whether the model makes tensors of its arguments itself, as of arrays: `torch.LongTensor(seqs)`."""
     makers = ("LongTensor", "FloatTensor", "IntTensor", "from_numpy")
