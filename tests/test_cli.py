@@ -179,7 +179,7 @@ def test_the_options_are_frozen() -> None:
             "--base-depth", "--base-width", "--batch-size", "--budget", "--clip", "--columns", "--command", "--compare",
             "--convert", "--curves", "--data", "--debug", "--depths", "--device", "--dtype", "--extend", "--format",
             "--hp", "--import", "--init", "--input", "--loss-file", "--loss-name", "--lost", "--lr", "--near",
-            "--no-init", "--only-plan", "--optimizer", "--output", "--plan", "--plot", "--ray", "--ray-cpus",
+            "--no-init", "--only-plan", "--optimizer", "--output", "--over", "--plan", "--plot", "--ray", "--ray-cpus",
             "--ray-gpus", "--results", "--schedule", "--seed", "--seeds", "--set", "--steps", "--tensorboard",
             "--timeout", "--together", "--tolerance", "--training-loss", "--until-decided", "--wandb", "--warmup",
             "--width", "--widths",

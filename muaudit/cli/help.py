@@ -10,8 +10,8 @@ from typer.core import TyperCommand, TyperGroup
 WIDEST = 160  # columns that help is set in where the terminal has them; by itself it would stop at 80
 OPTIONS = {
     "Sizes": (
-        "--axis", "--width", "--widths", "--depth", "--depths", "--probes", "--at", "--from", "--to", "--base-width",
-        "--base-depth", "--at-depth", "--target-width", "--target-depth", "--target-steps", "--bsh",
+        "--axis", "--width", "--widths", "--depth", "--depths", "--over", "--probes", "--at", "--from", "--to",
+        "--base-width", "--base-depth", "--at-depth", "--target-width", "--target-depth", "--target-steps", "--bsh",
     ),
     "Model and optimizer": (
         "--set", "--arg", "--input", "--init", "--no-init", "--optimizer", "--optimizer-kind", "--lr-group", "--seed",

@@ -23,6 +23,7 @@ from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
 from muaudit.report.series import check_logs, write_logs
 from muaudit.suggest import nearest
+from muaudit.sweep.over import STEPS
 from muaudit.sweep.sweep_request import PLANNED, SweepRequest, check_request, frugal
 from muaudit.visible import visible
 
@@ -43,6 +44,10 @@ def sweep(
     depths: Annotated[
         str | None,
         typer.Option(metavar="[NAME=]N,N,N", help="Numbers of blocks instead; beside --widths, one for each of them."),
+    ] = None,
+    over: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=N,N,N", help="batch, sequence or steps instead: one model, other runs of it."),
     ] = None,
     lr: Annotated[
         str | None,
@@ -174,7 +179,7 @@ def sweep(
         target=target, widths=widths, lr=lr, near=near, extend=extend, until_decided=until_decided,
         steps=steps, seeds=seeds, seed=seed,
         hp=tuple(hp or ()), plan=plan, convert=convert, base_width=base_width, only_plan=only_plan,
-        depths=depths, base_depth=base_depth,
+        depths=depths, base_depth=base_depth, over=over,
         compare=compare, data=data, batch_size=batch_size, schedule=schedule,
         warmup=warmup, training_loss=training_loss, clip=clip,
         optimizer=optimizer, tolerance=tolerance, lost=lost, results=results, budget=budget,
@@ -184,6 +189,8 @@ def sweep(
         columns=tuple(columns or ()),
     )  # fmt: skip
     check_request(request)
+    if curves is not None and over is not None and over.partition("=")[0].strip() == STEPS:
+        raise UserError("--curves draws runs of one length, and --over steps sweeps that", "leave --curves out")
     check_outputs([output, plot, curves], [target, plan, compare, results])
     for drawn in (plot, curves):
         if drawn is not None:

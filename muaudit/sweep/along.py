@@ -14,6 +14,7 @@ import numpy as np
 from ..thresholds import FEWEST_SEEDS, TAIL, WIDER_IS_WORSE
 from .curves import best_rates
 from .optimum import Array
+from .over import OVER, STEPS
 from .paired import difference
 from .trainings import Grid, Training, TrainingOutcome
 
@@ -25,7 +26,7 @@ BINS = 24
 class Along:
     """One variant. steps: where the parts end; losses [width, seed, part]: NaN where not run, or diverged before.
 
-    of: what `widths` are, "width" or "depth".
+    of: what `widths` are, as in `OVER`.
     """
 
     variant: str
@@ -37,8 +38,8 @@ class Along:
 
     @property
     def larger(self) -> str:
-        """What a model of more is: `wider`, or `deeper`."""
-        return "wider" if self.of == "width" else "deeper"
+        """What a model of more is: `wider`, or `deeper`, or what else there is more of."""
+        return OVER[self.of].larger
 
 
 def thinned(losses: Sequence[float], steps: int) -> tuple[float, ...]:
@@ -63,7 +64,9 @@ def _parts(steps: int) -> Iterator[tuple[int, int]]:
 
 
 def all_along(grid: Grid, done: Mapping[str, TrainingOutcome], steps: int) -> tuple[Along, ...]:
-    """Those of every variant that learned something, from the runs that have a curve."""
+    """Those of every variant that learned something, from the runs that have a curve; none of runs of other lengths."""
+    if grid.along == STEPS:
+        return ()
     found = []
     for variant, lr in best_rates(grid, done).items():
         losses = np.full((len(grid.widths), grid.seeds, len(ends(steps))), np.nan)

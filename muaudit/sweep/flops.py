@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..training.beforehand import sizes_at
 from ..training.loop import moved
+from .over import STEPS
 from .trainings import TrainingSettings, Unit
 from .variant import SweepVariant
 
@@ -30,6 +31,7 @@ def counter(variants: Sequence[SweepVariant], settings: TrainingSettings) -> Cal
 
     def of_unit(unit: Unit) -> float:
         first = unit.jobs[0]
-        return len(unit.jobs) * settings.steps * of_step(first.variant, first.width)
+        steps = first.width if by_name[first.variant].target.axes[0].name == STEPS else settings.steps
+        return len(unit.jobs) * steps * of_step(first.variant, first.width)
 
     return of_unit

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..convert.planner import make_plan
+from ..errors import UserError
 from ..plan.plan import Plan
 from ..plan.scales import Constants
 from ..targets.probe import Target
 from .forward import Places, find_places
+from .over import OVER
 from .ranges import shown
 from .tasks import choose
 from .trainings import Grid, TrainingSettings
@@ -41,6 +43,9 @@ def variant(
 
     seen = along(target)
     task = choose(seen, settings.data, settings.batch_size)
+    over = seen.axes[0].name
+    if (over == "batch" and task.name == "own") or (over == "sequence" and task.name != "text"):
+        raise UserError(f"--over {over}: {task.describe} come as they are", "--data text has any batch and length")
     if not settings.held_out:
         task = replace(task, held_out=None)
     elif task.held_out is not None:
@@ -111,7 +116,8 @@ def setup_line(
     schedule = f", {' and '.join(schedules)}" if len(schedules) > 1 else f", {decays[0]} decay" if decays else ""
     schedule += f", gradients clipped at {settings.clip:g}" if settings.clip is not None else ""
     return (
-        f"{grid.along}s {', '.join(map(str, grid.widths))}{paired}; {rates} ({len(grid.lrs)} values), {grid.seeds} "
+        f"{OVER[grid.along].plural} {', '.join(map(str, grid.widths))}{paired}; "
+        f"{rates} ({len(grid.lrs)} values), {grid.seeds} "
         f"seed{'s' * (grid.seeds > 1)}, {settings.steps} steps{schedule}; {variants[0].target.optimizer_name}; "
         f"{variants[0].task.describe}; {settings.device} {settings.dtype}"
     )

@@ -24,8 +24,8 @@ def caveats_of(
 ) -> list[str]:
     """What is to be said, one text each.
 
-    swept: hyperparameter → its values, but for the learning rate. start, to: width and depth at the smallest size and
-    at the largest one, as far as they are said.
+    swept: hyperparameter → its values, but for the learning rate. start, to: what it is along, at the smallest size
+    and at the largest one.
     """
     first = variants[0]
     source = first.source or first.target
@@ -34,7 +34,8 @@ def caveats_of(
     plans = [each.plan for each in variants if each.plan is not None]
     values = {**known.settings, **{name: value for plan in plans for name, value in plan.tuned}}
     values |= {name: max(given, key=lambda value: abs(value - 1.0)) for name, given in swept.items()}
-    proxy = {**_depth(source, model), **start, **_batch(first, source), "steps": settings.steps}
+    width = source.axes[0].probes[0]
+    proxy = {"width": width, **_depth(source, model), **_batch(first, source), "steps": settings.steps, **start}
     deeper = "depth" in to and to["depth"] != proxy.get("depth")
     ruled = ["depth"] if deeper and plans and all(plan.depth_name for plan in plans) else []
     post_norm = is_post_norm(source) if deeper else None

@@ -10,6 +10,7 @@ from muaudit.errors import UserError
 from muaudit.suggest import nearest
 from muaudit.sweep.budget import parse_budget
 from muaudit.sweep.knobs import parse_hps
+from muaudit.sweep.over import STEPS, parse_over
 from muaudit.sweep.ranges import parse_values
 from muaudit.targets.options import check_init
 from muaudit.training.run_settings import (
@@ -51,6 +52,7 @@ class SweepRequest:
     depths: str | None = None
     base_depth: int | None = None
     held_depth: str | None = None
+    over: str | None = None
     only_plan: bool = False
     compare: str | None = None
     data: str | None = None
@@ -92,6 +94,7 @@ def check_request(request: SweepRequest) -> None:
     if request.widths is not None:
         parse_width_list(request.widths)
     _check_depths(request)
+    _check_over(request)
     if request.lr is not None:
         parse_values(request.lr, "--lr")
     parse_hps(request.hp)
@@ -131,6 +134,17 @@ def _check_depths(request: SweepRequest) -> None:
         raise UserError("--base-depth is for the plan that --convert makes over --depths", "leave it out")
 
 
+def _check_over(request: SweepRequest) -> None:
+    """Raise UserError where --over stands beside another axis, or a plan, which is about the size of a model."""
+    name, values = parse_over(request.over)
+    others = {"--widths": request.widths, "--depths": request.depths, "--convert": request.convert,
+              "--plan": request.plan}  # fmt: skip
+    for flag in (flag for flag, given in others.items() if given and name):
+        raise UserError(f"--over {name} trains one model: {flag} does not go with it", f"leave {flag} out")
+    if name == STEPS and request.warmup >= values[0]:
+        raise UserError(f"--warmup {request.warmup} leaves nothing of {values[0]} steps")
+
+
 def beyond_ends(request: SweepRequest) -> int:
     """How many learning rates may follow beyond either end: none where they were listed one by one."""
     return request.extend if request.lr is None or ".." in request.lr else 0
@@ -151,8 +165,8 @@ def _check_elsewhere(request: SweepRequest) -> None:
         "--convert": request.convert, "--compare": request.compare, "--data": request.data,
         "--schedule": request.schedule, "--optimizer": request.optimizer, "--ray": imports and request.ray,
         "--set": request.set, "--input": request.input, "--init": request.init, "--no-init": request.no_init,
-        "--width": request.width, "--depths": request.depths, "--training-loss": request.training_loss,
-        "--clip": request.clip,
+        "--width": request.width, "--depths": request.depths, "--over": request.over,
+        "--training-loss": request.training_loss, "--clip": request.clip,
     }  # fmt: skip
     for flag, given in ours.items():
         if given:

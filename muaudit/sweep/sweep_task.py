@@ -20,6 +20,7 @@ from .ensemble_size import automatic
 from .flops import counter
 from .knobs import parse_hps
 from .local_runs import LocalRuns
+from .over import parse_over
 from .ranges import parse_values
 from .remote import on_ray
 from .reservations_of_sweep import caveats_of
@@ -61,7 +62,7 @@ def carry_out(
         request.seed,
         parse_hps(request.hp),
         beyond_ends(request),
-        "depth" if request.depths is not None and request.widths is None else "width",
+        parse_over(request.over)[0] or ("depth" if request.depths is not None and request.widths is None else "width"),
     )
     for variant in variants:  # a hyperparameter or a width that cannot be is said before the first run
         variant.make(widths[0], {"lr": grid.lrs[0], **{name: values[0] for name, values in grid.hps.items()}}, 0)
@@ -100,6 +101,9 @@ def _base_init(target: Target, variants: Sequence[SweepVariant]) -> str:
 def _ends(request: SweepRequest, sizes: Sequence[int]) -> tuple[dict[str, float], dict[str, float]]:
     """Width and depth of the smallest models and of the largest; the sizes are depths where no widths are given."""
     _, depths = parse_depth_list(request.depths)
+    name, values = parse_over(request.over)
+    if name:
+        return {name: values[0]}, {name: values[-1]}
     found = {"depth": depths} if depths else {}
     found |= {} if depths and request.widths is None else {"width": tuple(sizes)}
     return {name: each[0] for name, each in found.items()}, {name: each[-1] for name, each in found.items()}
@@ -108,7 +112,7 @@ def _ends(request: SweepRequest, sizes: Sequence[int]) -> tuple[dict[str, float]
 def _axis(request: SweepRequest) -> str:
     """What grows, in the identity of a sweep: nothing is said of widths alone."""
     if request.depths is None:
-        return ""
+        return parse_over(request.over)[0]
     return f"widths with depths {request.depths}" if request.widths is not None else "depth"
 
 

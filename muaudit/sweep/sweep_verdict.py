@@ -12,6 +12,7 @@ from ..thresholds import BY_HEART, FEWEST_SEEDS, MOST_SEEDS, TAIL, WIDER_IS_WORS
 from .curves import Curves
 from .knobs import KNOBS
 from .optimum import Optimum, find
+from .over import OVER
 from .paired import Interval, difference
 from .ranges import shown
 from .transfer_cost import Comparisons, compare
@@ -136,7 +137,7 @@ def _doubts(curves: Curves, optima: tuple[Optimum | None, ...], lost: Interval |
     unknown = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum is None]
     edges = [str(width) for width, optimum in zip(curves.widths, optima, strict=True) if optimum and optimum.edge]
     found = []
-    small, large = ("narrow", "wide") if curves.along == "width" else ("shallow", "deep")
+    small, large = OVER[curves.along].small, OVER[curves.along].large
     if len(curves.widths) < 2:
         found.append(f"there is one {curves.along}")
     elif lost is None:

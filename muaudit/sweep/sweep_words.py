@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ..thresholds import TAIL, UNTOLD_DRIFT
 from .curves import Curves
+from .over import OVER
 from .paired import Interval
 from .ranges import shown
 from .sweep_verdict import Status, SweepVerdict
@@ -39,19 +40,19 @@ def cost_words(verdict: SweepVerdict) -> str:
 def drift_words(verdict: SweepVerdict) -> str:
     """`drift over widths: 0.50 ± 0.25 factors of two (×1.42)`."""
     if math.isnan(verdict.drift):
-        return f"drift over {verdict.curves.along}s: unknown"
+        return f"drift over {OVER[verdict.curves.along].plural}: unknown"
     if verdict.drift_error > UNTOLD_DRIFT:
-        return f"drift over {verdict.curves.along}s: not known (± {verdict.drift_error:.2g} factors of two)"
-    sign = "at least " if verdict.at_least else ""
+        return f"drift over {OVER[verdict.curves.along].plural}: not known (± {verdict.drift_error:.2g} factors of two)"
+    sign, several = "at least " if verdict.at_least else "", OVER[verdict.curves.along].plural
     return (
-        f"drift over {verdict.curves.along}s: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
+        f"drift over {several}: {sign}{verdict.drift:.2f} ± {verdict.drift_error:.2f} factors of two "
         f"(×{2**verdict.drift:.3g})"
     )
 
 
 def larger(curves: Curves) -> str:
-    """`wider`, or `deeper`."""
-    return "wider" if curves.along == "width" else "deeper"
+    """`wider`, or `deeper`, or what else there is more of."""
+    return OVER[curves.along].larger
 
 
 def share_words(lost: Interval | None, seeds: int, brief: bool = False) -> str:

@@ -10,10 +10,12 @@ from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..plan.planned import refuse_other_target
 from ..targets import TargetOptions, parse_inputs, parse_set, parse_widths, resolve
+from ..targets.along_run import along_run
 from ..targets.at_depth import along_both, along_depth, at_depths, depths_at
 from ..targets.probe import Target
 from ..training.run_settings import parse_depth, parse_depth_list, parse_width_list
 from . import prepare
+from .over import parse_over
 from .sweep_request import SweepRequest
 from .trainings import TrainingSettings
 from .variant import SweepVariant
@@ -35,9 +37,11 @@ def variants_of(
     )  # fmt: skip
     target = resolve(request.target, options)
     widths = parse_width_list(request.widths) if request.widths is not None else ()
+    over, values = parse_over(request.over)
     along = _seen(widths, depths) if depth is None else partial(_held, depth=depth)
+    along = partial(along_run, name=over, values=values) if over else along
     seen = along(target)
-    sizes = widths or depths or prepare.default_widths(target)
+    sizes = widths or depths or values or prepare.default_widths(target)
     schedules = (request.schedule or ("own" if target.scheduler is not None else "constant")).split(",")
     settings = TrainingSettings(
         request.steps, request.batch_size, request.data, schedules[0], request.warmup, request.dtype, request.device,

@@ -25,6 +25,7 @@ from ..training.lost_runs import LOOK, is_lost
 from ..training.run_settings import DTYPES
 from .along import thinned
 from .out_of_time import OutOfTime
+from .over import STEPS
 from .student import quantile
 from .trainings import Training, TrainingOutcome, TrainingSettings, Unit
 from .variant import SweepVariant
@@ -46,6 +47,8 @@ def train_unit(
     Raises:
         UserError: the user's code raised.
     """
+    if variant.target.axes[0].name == STEPS:  # how long a run is, is what is swept
+        settings = replace(settings, steps=unit.jobs[0].width)
     if len(unit.jobs) > 1:
         try:
             return _together(variant, unit.jobs, settings, tick)

@@ -14,6 +14,7 @@ from .curves import all_curves, best_rates
 from .decide import kept, until_decided
 from .near import at_width, most, near_jobs
 from .out_of_time import OutOfTime
+from .over import OVER
 from .result import INTERRUPTED, SweepResult
 from .results_file import Results
 from .sweep_request import PLANNED
@@ -117,9 +118,9 @@ class Sweep:
         """What will be run, before it is."""
         grid = self.grid
         several = f"{' and '.join(self.titles.values())}, each at " if len(grid.variants) > 1 else ""
-        widths = f"{several}{len(grid.widths)} {grid.along}s"
+        widths = f"{several}{len(grid.widths)} {OVER[grid.along].plural}"
         rates = f"{len(grid.lrs)} learning rates"
-        larger = "wider" if grid.along == "width" else "deeper"
+        larger = OVER[grid.along].larger
         if self.near is not None and at_width(grid, self.near, grid.widths[-1]) < len(grid.lrs):
             rates += f" (at {larger} ones about {at_width(grid, self.near, grid.widths[-1])})"
         hps = "".join(f", {len(values)} values of {name}" for name, values in grid.hps.items())

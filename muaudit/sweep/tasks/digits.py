@@ -34,9 +34,10 @@ def digits_task(target: Target, batch_size: int) -> SweepTask:
 
     def batches(sizes: Mapping[str, int], seed: int) -> Iterator[Inputs]:
         generator = torch.Generator().manual_seed(SEED + seed)
+        count = sizes.get("batch", batch_size)
         while True:
             order = trained[torch.randperm(len(trained), generator=generator)]
-            for rows in torch.split(order, batch_size)[: max(1, len(trained) // batch_size)]:
+            for rows in torch.split(order, count)[: max(1, len(trained) // count)]:
                 yield Inputs((x[rows],), {}, {"targets": labels[rows]})
 
     def held_out(sizes: Mapping[str, int]) -> list[Inputs]:

@@ -30,9 +30,10 @@ def teacher_task(target: Target, batch_size: int) -> SweepTask:
 
     def batches(sizes: Mapping[str, int], seed: int) -> Iterator[Inputs]:
         drawn = torch.Generator().manual_seed(SEED + 1 + seed)
+        count = sizes.get("batch", batch_size)
         while True:
-            x = torch.randn((batch_size, *shape), generator=drawn)
-            yield Inputs((x,), {}, {"targets": torch.tanh(x.reshape(batch_size, -1) @ first) @ second})
+            x = torch.randn((count, *shape), generator=drawn)
+            yield Inputs((x,), {}, {"targets": torch.tanh(x.reshape(count, -1) @ first) @ second})
 
     return SweepTask(
         "teacher",

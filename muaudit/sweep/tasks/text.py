@@ -41,21 +41,23 @@ def text_task(target: Target, batch_size: int) -> SweepTask:
     text, digest = _text()
     data = _encoded(text, tokens)
 
-    trained, reach = int((1 - HELD_OUT) * len(data)), torch.arange(length + 1)
+    trained = int((1 - HELD_OUT) * len(data))
 
-    def drawn(first: int, last: int, generator: torch.Generator) -> Inputs:
-        rows = data[torch.randint(first, last - length - 1, (batch_size, 1), generator=generator) + reach]
+    def drawn(first: int, last: int, sizes: Mapping[str, int], generator: torch.Generator) -> Inputs:
+        count, long = sizes.get("batch", batch_size), sizes.get("sequence", length)
+        starts = torch.randint(first, last - long - 1, (count, 1), generator=generator)
+        rows = data[starts + torch.arange(long + 1)]
         return _inputs(rows[:, :-1].contiguous(), rows[:, 1:].contiguous(), keyword)
 
     def batches(sizes: Mapping[str, int], seed: int) -> Iterator[Inputs]:
         generator = torch.Generator().manual_seed(0x7E87 + seed)
         while True:
-            yield drawn(0, trained, generator)
+            yield drawn(0, trained, sizes, generator)
 
     def held_out(sizes: Mapping[str, int]) -> list[Inputs]:
         generator = torch.Generator().manual_seed(0x7E87)
-        count = max(1, round(JUDGED_BY / (batch_size * length)))
-        return [drawn(trained, len(data), generator) for _ in range(count)]
+        each = sizes.get("batch", batch_size) * sizes.get("sequence", length)
+        return [drawn(trained, len(data), sizes, generator) for _ in range(max(1, round(JUDGED_BY / each)))]
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits.float().reshape(-1, logits.shape[-1]), targets.reshape(-1))
