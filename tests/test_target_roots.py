@@ -279,3 +279,56 @@ def test_what_holds_no_layer_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "field.py"
     file.write_text("import torch\nfrom torch import nn\n" + POSITIONS)
     assert resolve(str(file)).describe.startswith("Field, channels")
+
+
+PAIRED = """
+class Attention(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.mix = nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        return self.mix(x)
+
+
+class Pair(nn.Module):
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def forward(self, x):
+        return self.decoder(self.encode(x))
+
+
+def make_model(d_model=64):
+    attention = Attention(d_model)
+    return Pair(nn.Sequential(nn.Linear(16, d_model), nn.ReLU(), attention), nn.Linear(d_model, 4))
+"""
+
+
+def test_what_runs_the_modules_that_it_is_given_is_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "pair.py"
+    file.write_text("import torch\nfrom torch import nn\n" + PAIRED)
+    assert resolve(str(file)).describe.startswith("make_model, d_model")
+
+
+NAMED = """
+class PointNet(nn.Module):
+    def __init__(self, emb_dims=64):
+        super().__init__()
+        self.first, self.mix = nn.Linear(16, emb_dims), nn.Linear(emb_dims, emb_dims)
+        self.last = nn.Linear(emb_dims, 4)
+
+    def forward(self, x):
+        return self.last(self.mix(self.first(x).relu()).relu())
+"""
+
+
+def test_of_several_models_the_one_that_the_folder_is_called_like_is_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "dgcnn" / "pytorch" / "model.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("import torch\nfrom torch import nn\n" + NAMED + NAMED.replace("PointNet", "DGCNN"))
+    assert resolve(str(file)).describe.startswith("DGCNN, emb_dims")

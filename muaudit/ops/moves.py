@@ -68,7 +68,8 @@ _ORDERED = (
 )  # fmt: skip
 _SELECTED = (
     "gather", "index_select", "take_along_dim", "take", "topk", "amax", "amin", "max", "min", "median", "mode",
-    "kthvalue", "max_pool1d", "max_pool2d_with_indices", "max_pool3d_with_indices",
+    "kthvalue", "max_pool1d", "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
 )  # fmt: skip
 _MASKED = ("tril", "triu", "masked_fill", "fill_diagonal", "dropout", "alpha_dropout", "native_dropout")
 _AVERAGED = (  # over positions, which are as alike as one another

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +24,7 @@ _PREFERRED = re.compile(
 )
 _MODELS = ("model", "net", "network", "unet", "denoise_fn", "denoiser", "eps_model", "backbone", "base_model")
 _NO_MODEL = re.compile(r"(Loss|Criterion|Metric|Wrapper|Mixin)$")
+_AROUND = 3  # folders above a file that may be called like the model
 _ADVERSARY = re.compile(r"discriminator|critic|^(q|v|value)_?(net|func)", re.IGNORECASE)
 """What is trained beside the model that a file is about, where that is there too."""
 
@@ -58,14 +60,18 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
 
 
 def _holds_layers(model: type) -> bool:
-    """Whether a class makes anything that may be trained: a layer, a parameter, an object of another class."""
+    """Whether a class makes a layer, a parameter, or an object of another class, or runs what it holds."""
     own = [base for base in model.__mro__ if not base.__module__.startswith(("torch.", "builtins", "abc"))]
     bodies = [class_node(base) for base in own if base.__module__ == model.__module__]
     if len(bodies) < len(own) or None in bodies:
         return True
-    calls = (node.func for body in bodies if body is not None for node in ast.walk(body) if isinstance(node, ast.Call))
+    nodes = [node for body in bodies if body is not None for node in ast.walk(body)]
+    methods = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    held = [each.attr for each in calls if isinstance(each, ast.Attribute) and ast.unparse(each.value) == "self"]
     names = (each.attr if isinstance(each, ast.Attribute) else getattr(each, "id", "") for each in calls)
-    return any(name[:1].isupper() or re.match(r"(add|register)_(module|parameter)|_?make", name) for name in names)
+    made = any(name[:1].isupper() or re.match(r"(add|register)_(module|parameter)|_?make", name) for name in names)
+    return made or any(name not in methods and name != "register_buffer" for name in held)
 
 
 def _wraps(model: Callable[..., Any]) -> bool:
@@ -175,12 +181,18 @@ def _are_variants(plain: str, names: list[str]) -> bool:
     return all(name.startswith(plain) or name.endswith(plain) for name in names)
 
 
-def _score(
-    model: Callable[..., Any], module: ModuleType, parts: dict[str, set[str]], name: str
-) -> tuple[bool, bool, bool]:
-    """What speaks for a model: an argument for the width, parts of its own, a model's name."""
+def _score(model: Callable[..., Any], module: ModuleType, parts: dict[str, set[str]], name: str) -> tuple[bool, ...]:
+    """What speaks for a model: an argument for the width, parts of its own, the file's name, a model's name."""
     composed = not inspect.isclass(model)
-    return _wide(model, module), composed or bool(parts[name]), _PREFERRED.search(name) is not None
+    named = name.lower() in _places(module)
+    return _wide(model, module), composed or bool(parts[name]), named, _PREFERRED.search(name) is not None
+
+
+def _places(module: ModuleType) -> set[str]:
+    """The names of the file and of the folders around it, which are often those of the model that they are for."""
+    path = Path(module.__file__ or "")
+    found = [path.stem, *(each.name for each in list(path.parents)[:_AROUND])]
+    return {re.sub(r"[^a-z0-9]", "", part.lower()) for name in found for part in (name, name.partition("-")[0])}
 
 
 def _wide(model: Callable[..., Any], module: ModuleType) -> bool:

@@ -125,7 +125,17 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
     heard = sounds(model, argument.name, ROWS)
     written = _documented(model, argument.name, read, hints, ROWS)
     shaped = [*_viewed(model, argument.name), *_of_shapes(hints), *_places_in_time(model, read, hints)]
-    found = [*written, *heard, *shaped, *_series(hints), *first, *others, *_of_channels(hints), *_bare_inputs(model)]
+    found = [
+        *written,
+        *heard,
+        *shaped,
+        *_series(hints),
+        *first,
+        *others,
+        *_clouds(),
+        *_of_channels(hints),
+        *_bare_inputs(model),
+    ]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
@@ -426,6 +436,12 @@ def _flat_inputs(path: str, features: int, hints: Hints) -> Iterator[tuple[tuple
         side = math.isqrt(features // channels)
         if side * side * channels == features and side > 1:
             yield (path, "flattened", channels), InputSpec("float32", (2 * ROWS, channels, side, side))
+
+
+def _clouds() -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Points in space, more than any has neighbours, for models that look for them before any layer does."""
+    yield ("cloud",), InputSpec("float32", (ROWS, 3, 128))
+    yield ("cloud", "last"), InputSpec("float32", (ROWS, 128, 3))
 
 
 def _bare_inputs(model: nn.Module) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
