@@ -167,6 +167,11 @@ POLAR_COSINE = Threshold(
     "from which cosine on a step is the polar factor of its gradient",
     "measured: 0.98 after five Newton-Schulz steps",
 )
+ANOTHER_STEP = Threshold(
+    1e-4,
+    "by which share of the size of a step an entry has to move otherwise to be treated together with another",
+    "measured: 1e-3 and more within a matrix that is orthogonalised, nothing at all beside it",
+)
 OTHERWISE = Threshold(
     2.0,
     "by how much the part of a step that does not go along with the gradient may exceed the part that does",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis import SEED, analyse
 from ..analysis.few_updates import dead_paths, late_gradients
-from ..analysis.fused import fused, orthogonalised_as_one
+from ..analysis.fused import fused
+from ..analysis.orthogonalised import orthogonalised
 from ..analysis.regime import kernel_regime
 from ..analysis.seen_to_keep import seen_to_keep
 from ..analysis.unheeded_settings import without_effect
@@ -57,7 +58,7 @@ def audit(
         late = late_gradients(known, seed)
     parted = fused(known, school.readout_init_bound) if "MUP508" in school.advice else []
     if "MUP323" in school.advice:
-        parted += orthogonalised_as_one(known)
+        parted += orthogonalised(known)
     if "MUP509" in school.advice and not known.scaling.discrepancies:
         parted += random_queries(known)
     parted += [*dead_paths(known, late), *without_effect(known, seed)]

@@ -13,7 +13,7 @@ from ..analysis.no_gradient import without_gradient, without_group
 from ..analysis.quality import quality_advice
 from ..findings.discrepancy import Discrepancy
 from ..findings.model import Report, Unanalysed, Verdict
-from ..judge.advice import optimizer_discrepancies
+from ..judge.advice import optimizer_discrepancies, with_their_rates
 from ..judge.discrepancies import folded
 from ..parametrizations.profiles import Profile
 from ..release import __version__
@@ -51,6 +51,7 @@ def assemble(
         *without_group(scaling),
         *_settings(target, profile, scaling, prediction, width / axis.probes[0], margin, late),
     ]
+    found = with_their_rates(found)
     violations = judge(found, profile)
     if all(v.severity == "advice" for v in violations):
         violations = judge([*found, *_quality(target, profile, scaling)], profile)

@@ -20,8 +20,12 @@ _WITHOUT_EXPONENTS = (
     "zero_readout", "zero_query", "activation",
     "init_shape", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path", "skip_gain", "skip_scaled",
     "into_every_block", "own_rate", "held_twice", "schedule_shape", "decay_not_as_set", "decay_free",
-    "orthogonalised_role", "orthogonalised_as_one",
 )  # fmt: skip
+_WITH_A_RATE = (
+    "orthogonalised_role",
+    "orthogonalised_cut",
+    "orthogonalised_as_one",
+)  # its exponents, where that is wrong as well
 
 
 def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Violation, ...]:
@@ -34,7 +38,8 @@ def judge(discrepancies: Iterable[Discrepancy], profile: Profile) -> tuple[Viola
 def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
     """`d` in the words of its rule, with the profile's severity."""
     of_rows = d.rows.replace(":", " to ")
-    exponents = d.aspect not in _WITHOUT_EXPONENTS
+    of_rate = d.aspect not in _WITH_A_RATE or d.found != d.expected
+    exponents = d.aspect not in _WITHOUT_EXPONENTS and of_rate
     return Violation(
         rule=rule.code,
         name=rule.name,

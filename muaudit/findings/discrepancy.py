@@ -38,8 +38,11 @@ Aspect = Literal[
     "schedule_shape",  # another curve than the others'; `detail` = "still" | "differs", `values` = step, shares
     "decay_not_as_set",  # `detail` = "ignored" | "unasked"; `optimizer` = the class
     "decay_free",  # decayed though a group without decay is there for it; `detail` = "empty" where that group is
-    "orthogonalised_role",  # what is no matrix between widths under Muon; `detail` = what it is
-    "orthogonalised_as_one",  # several matrices under Muon as one; `values` = their numbers of outputs
+    "orthogonalised_role",  # what is no matrix between widths under Muon; `detail` = what it is; `found`, `expected` =
+    # its learning rate, where that does not fit either
+    "orthogonalised_as_one",  # several matrices under Muon as one; `values` = their numbers of outputs; `detail` =
+    # "stack" where they stand one behind the other
+    "orthogonalised_cut",  # one matrix under Muon in pieces; `values` = the shape of one
     "group_factor",  # a factor of the groups that nothing multiplies by; `detail` = its key, `optimizer` = the class
     "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient

@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 from ..findings.discrepancy import Aspect, Discrepancy
+from ..findings.names import pattern_of_all
 from ..optimizers import law_of, member
 from ..optimizers.trained import Trained
 from ..program.values import ZERO
@@ -119,12 +120,40 @@ def _first_steps(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
 
 def _orthogonalised(name: str, j: Judged, how: Trained) -> list[Discrepancy]:
     """What is no matrix between two widths, under a law of spectral norms."""
-    noun = noun_of(j.use)
-    looked_up = j.use.role == "input" and j.use.value.kind == "lookup"
-    what = "embedding" if looked_up else "readout" if j.use.role == "output" else noun
-    if not law_of(how.family).spectral or what not in ("embedding", "readout", "depthwise kernel"):
+    if not how.orthogonal:
         return []
-    return [replace(_base(name, j, how), aspect="orthogonalised_role", detail=what)]
+    noun, role = noun_of(j.use), j.use.role
+    what = {"output": "readout", "positional": "table of positions", "bias": noun or "bias", "gain": noun or "gain"}
+    name_of = "embedding" if role == "input" and j.use.value.kind == "lookup" else what.get(role or "", "")
+    return [replace(_base(name, j, how), aspect="orthogonalised_role", detail=name_of)] if name_of else []
+
+
+def with_their_rates(found: list[Discrepancy]) -> list[Discrepancy]:
+    """`found`, with one finding for what is orthogonalised wrongly and for the rates that do not fit it."""
+    misplaced = [
+        d
+        for d in found
+        if d.aspect in ("orthogonalised_role", "orthogonalised_cut")
+        or (d.aspect == "orthogonalised_as_one" and d.detail == "stack")
+    ]
+    names = {name for d in misplaced for name in d.tensors}
+    rates = [d for d in found if d.aspect == "lr" and law_of(d.optimizer).spectral and names.intersection(d.tensors)]
+    rate_of = {name: d for d in rates for name in d.tensors}
+    out: list[Discrepancy] = []
+    for d in found:
+        if d in rates:
+            left = tuple(name for name in d.tensors if name not in names)
+            out += [replace(d, tensors=left, pattern=pattern_of_all(left))] if left else []
+        elif d in misplaced:
+            by_rate: dict[tuple[float, float], list[str]] = {}
+            for name in d.tensors:
+                rate = rate_of.get(name)
+                by_rate.setdefault((rate.found, rate.expected) if rate else (0.0, 0.0), []).append(name)
+            out += [replace(d, tensors=tuple(each), pattern=pattern_of_all(each), found=a, expected=b)
+                    for (a, b), each in by_rate.items()]  # fmt: skip
+        else:
+            out.append(d)
+    return out
 
 
 def _eps(

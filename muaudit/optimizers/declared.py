@@ -71,4 +71,4 @@ def declared(optimizer: Any, parameter: Any, group: Mapping[str, Any]) -> How | 
     if not mode:
         modes = "|".join(MODES)
         return How(UNKNOWN, reason=f"by which power of its shape it scales cannot be read; {kind}:{modes} says it")
-    return How(family.name, mode, decoupled=decoupled)
+    return How(family.name, mode, decoupled=decoupled, orthogonal=True)

@@ -8,6 +8,7 @@ or depends on where it is asked, nothing is guessed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +16,14 @@ import torch
 
 from ..thresholds import GRADIENT_FACTOR, LAW_MISSED_BY, OTHERWISE, POLAR_COSINE, SMALL_GRADIENTS, STILL
 from .law import Law
-from .running import DECAYS, CannotRun, Setup, Stepped, grown, run
+from .pieces import Piece, Pieces, pieces, taken, together_with_first
+from .running import DECAYS, CannotRun, Raised, Setup, Stepped, grown, run
 
 OTHERS = 1e4
 """Entries of other parameters' gradients that decide a norm over all of them, whatever those of the measured one."""
+
+MOST_ENTRIES = 1 << 16
+"""Of a parameter that is looked at in the shape that it has."""
 
 UNASKED = 1e-4
 """Which share of a weight, per learning rate, is a decay; what keeps a norm (Fromage) takes off less."""
@@ -38,16 +43,23 @@ AS_SET = Decay()
 class MeasuredSteps:
     """What the steps of one group of an optimizer follow, for parameters of one shape, at two widths.
 
-    shapes: at both widths. unit: log of the width ratio. All methods raise CannotRun where nothing can be read off.
+    shapes: at both widths. unit: log of the width ratio. wider: the optimizer of the wider model, where both are to be
+    run as they were built; else shapes are made small. All methods raise CannotRun where nothing can be read off.
     shared: whether a factor that all parameters have in common follows the gradients of the others, too (a norm over
     all of them, a rate that is found in training); theirs then decide it in every run, so that it is the same in all.
     """
 
     def __init__(
-        self, optimizer: Any, group: int, shapes: tuple[tuple[int, ...], tuple[int, ...]], unit: float
+        self,
+        optimizer: Any,
+        group: int,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
+        unit: float,
+        wider: Any = None,
     ) -> None:
-        self.optimizer, self.group, self.unit = optimizer, group, unit
-        self.narrow, self.wide = grown(*shapes)
+        self.optimizer, self.group, self.unit, self._wider = optimizer, group, unit, wider
+        self.asked = shapes[0]
+        self.narrow, self.wide = grown(*shapes) if wider is None else shapes
         self.shared = False
 
     def law(self) -> Law:
@@ -55,7 +67,7 @@ class MeasuredSteps:
         base = Setup(self.narrow)
         alone, beside = self._run(base), self._run(replace(base, others=OTHERS))
         self.shared = not math.isclose(alone.rms, beside.rms, rel_tol=LAW_MISSED_BY)
-        if self._run(replace(base, gradient=0.0)).rms > STILL * self._run(base).rms:
+        if self._moves_without_gradient(base):
             raise CannotRun("it moves parameters that have no gradient")
         own_rate = self.optimizer.param_groups[self.group].get("lr") is None  # it finds its own
         by_rate = 1.0 if own_rate else self._answer(base, replace(base, rate=GRADIENT_FACTOR * base.rate))
@@ -77,24 +89,48 @@ class MeasuredSteps:
         narrow, wide = (self._run(Setup(shape)) for shape in (self.narrow, self.wide))
         return _near(math.log(_moved(wide) / _moved(narrow)) / self.unit, 4, "the shape", "n^")
 
-    def same_at_full_rank(self, found: float) -> None:
-        """What holds for a gradient of rank one must hold for one of full rank too, of the largest singular value."""
+    def same_at_full_rank(self, law: Law, piece: Piece | None) -> None:
+        """What holds for a gradient of rank one must hold for one of full rank too, of the largest singular value.
+
+        piece: what is orthogonalised together with the first entry, at the first width.
+        """
         if self.narrow == self.wide or len(self.narrow) < 2:
             return
-        spread = math.log(math.prod(self.narrow) / math.prod(self.wide)) / 2 / self.unit
-        full = [self._run(Setup(shape, full=True)).norm for shape in (self.narrow, self.wide)]
-        if abs(math.log(full[1] / full[0]) / self.unit - (found - spread)) > 2 * LAW_MISSED_BY:
+        cut = [_all_of(shape) for shape in (self.narrow, self.wide)]
+        if piece is not None and piece != cut[0]:
+            cut = [piece, together_with_first(self._run, self.wide)]
+        shapes = list(zip((self.narrow, self.wide), cut, strict=True))
+        norms = [[_norm_by(self._run(Setup(shape, full=full)), law, of, full and piece is not None)
+                  for shape, of in shapes] for full in (False, True)]  # fmt: skip
+        by_rank = [math.log(wide / narrow) for narrow, wide in norms]
+        if norms[1][0] > OTHERWISE * norms[0][0] or abs(by_rank[1] - by_rank[0]) / self.unit > 2 * LAW_MISSED_BY:
             raise CannotRun("how large its steps are depends on the rank of the gradient")
 
-    def orthogonal(self) -> bool:
-        """Whether every direction of the gradient is moved by the same amount."""
+    def orthogonal(self) -> Piece | None:
+        """What is orthogonalised together with the first entry of a matrix: all its directions move by one amount.
+
+        None where nothing is.
+        """
+        step, whole = self._run(Setup(self.narrow, full=True)), _all_of(self.narrow)
         if len(self.narrow) < 2:
-            return False
+            return None
+        if _is_polar(step, whole):
+            return whole
+        piece = together_with_first(self._run, self.narrow)
+        return piece if piece != whole and _is_polar(step, piece) else None
+
+    def normalised(self) -> bool:
+        """Whether a vector moves along its gradient, divided by its norm: what orthogonalising makes of one column."""
         step = self._run(Setup(self.narrow, full=True))
-        left, _, right = torch.linalg.svd(step.gradient.flatten(1), full_matrices=False)
-        polar = left @ right
-        alike = float((step.change.flatten(1) * polar).sum()) / (float(step.change.norm()) * float(polar.norm()))
-        return abs(alike) > POLAR_COSINE
+        alike = float((step.change * step.gradient).sum()) / (float(step.change.norm() * step.gradient.norm()) or 1.0)
+        return len(self.narrow) == 1 and self.narrow[0] > 1 and abs(alike) > POLAR_COSINE
+
+    def pieces(self) -> Pieces | None:
+        """All that are orthogonalised apart, in the shape that was asked for; None where that cannot be told."""
+        try:
+            return pieces(self._run, self.asked) if math.prod(self.asked) <= MOST_ENTRIES else None
+        except CannotRun:
+            return None
 
     def power_of(self, key: str) -> float:
         """The power of a group's setting in its steps: 1 for a factor that multiplies them, 0 for one they ignore."""
@@ -105,7 +141,13 @@ class MeasuredSteps:
 
     def decays_weights(self) -> bool:
         """Whether weight decay is taken off the parameter: without a gradient, all of it loses the same share."""
-        return _share(self._run(Setup(self.narrow, gradient=0.0, decayed=True))) > 0
+        try:
+            return _share(self._run(Setup(self.narrow, gradient=0.0, decayed=True))) > 0
+        except Raised:
+            raise
+        except CannotRun:  # it divides by the norm of a gradient of zero
+            with_it, without = (self._run(Setup(self.narrow, decayed=decayed)) for decayed in (True, False))
+            return _share(replace(with_it, change=with_it.change - without.change)) > 0
 
     def decay(self) -> Decay:
         """What the step does with the weight decay of the group."""
@@ -137,8 +179,17 @@ class MeasuredSteps:
             raise CannotRun("its weight decay takes no share off a weight")
         return _near(math.log(shares[1] / shares[0]) / math.log(GRADIENT_FACTOR), 1, f"decay by the group's {key}")
 
+    def _moves_without_gradient(self, base: Setup) -> bool:
+        moved = self._run(base).rms
+        try:
+            return self._run(replace(base, gradient=0.0)).rms > STILL * moved
+        except CannotRun:  # what divides by the norm of a gradient of zero moves nowhere that is a number
+            return False
+
     def _run(self, setup: Setup) -> Stepped:
-        return run(self.optimizer, self.group, replace(setup, others=OTHERS) if self.shared else setup)
+        as_built = self._wider is not None
+        optimizer = self._wider if as_built and setup.shape == self.wide != self.narrow else self.optimizer
+        return run(optimizer, self.group, replace(setup, others=OTHERS) if self.shared else setup, as_built)
 
     def _answer(self, before: Setup, after: Setup) -> float:
         """The power with which a step answers a factor."""
@@ -149,6 +200,44 @@ def _share(step: Stepped) -> float:
     """The share that a step took off the parameter; 0 where that is not the same for all entries."""
     shares = -step.change / step.before
     return max(0.0, float(shares.mean())) if bool(torch.allclose(shares, shares.mean(), rtol=1e-3)) else 0.0
+
+
+def _all_of(shape: Sequence[int]) -> Piece:
+    return tuple(tuple(range(size)) for size in shape)
+
+
+def _is_polar(step: Stepped, piece: Piece) -> bool:
+    """Whether a piece of a step is the polar factor of that of the gradient, by one of its dims against the others."""
+    change, gradient = taken(step.change, piece), taken(step.gradient, piece)
+    if change.dim() < 2:
+        return False
+    for views in ((change.flatten(1), gradient.flatten(1)), (change.flatten(0, -2), gradient.flatten(0, -2))):
+        left, _, right = torch.linalg.svd(views[1], full_matrices=False)
+        polar = left @ right
+        alike = float((views[0] * polar).sum()) / (float(views[0].norm() * polar.norm()) or 1.0)
+        if abs(alike) > POLAR_COSINE:
+            return True
+    return False
+
+
+def _norm_by(step: Stepped, law: Law, piece: Piece, polar: bool) -> float:
+    """The spectral norm of a piece of a step, over what that of its gradient gives it.
+
+    polar: all its singular values are meant to be the same; their mean is less noisy than the largest. What lies along
+    the parameter itself is left out: decay, and what brings it back to a sphere.
+    """
+    along = (step.change * step.before).sum() / step.before.square().sum()
+    parts = [taken(each, piece) for each in (step.change - along * step.before, step.gradient)]
+    norm, of_gradient = (_spectral_norm(each) for each in parts)
+    if polar and parts[0].dim() == 2:
+        norm = float(parts[0].norm()) / math.sqrt(min(parts[0].shape))
+    if not norm:
+        raise CannotRun("its steps leave a parameter with a gradient where it is")
+    return norm / float(of_gradient**law.gradient)
+
+
+def _spectral_norm(x: torch.Tensor) -> float:
+    return float(torch.linalg.matrix_norm(x.flatten(1), 2) if x.dim() > 1 else x.norm())
 
 
 def _moved(step: Stepped) -> float:

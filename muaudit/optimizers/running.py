@@ -24,8 +24,10 @@ from torch import nn
 from muaudit.thresholds import LAW_STEPS
 
 SPREAD = 1.5  # powers of ten from the largest to the smallest singular value of a gradient of full rank
+SMALLEST = 0.2  # the smallest singular value of a parameter beside its largest
 RATE, SIZE = 1e-5, 0.02  # so small against a parameter that its size stays; 0.02 is a usual init
 SIZES = (1.0, 0.7, 1.2, 0.9, 1.3, 0.8)  # of one gradient after the other, the last one first
+MOST_ENTRIES = 1 << 22  # of all parameters of an optimizer that is run as it was built
 NO_DECAY = 1e-9  # times the group's own: classes that ask whether it is zero take the same way as in training
 DECAYS = ("weight_decay", "wd", "weight_decay_rate")
 
@@ -40,6 +42,7 @@ class Setup:
 
     settings: of the group, in place of its own. full: a gradient of full rank, its singular values far apart.
     decayed: with the group's own weight decay. others: every entry of the gradients of all other parameters.
+    large: an entry of the gradient that is so many of its root mean squares, and which.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +53,7 @@ class Setup:
     full: bool = False
     decayed: bool = False
     others: float = 0.0
+    large: tuple[tuple[int, ...], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,32 +81,58 @@ class Stepped:
         return float(torch.linalg.matrix_norm(self.change.flatten(1), 2)) if self.change.dim() > 1 else self.rms
 
 
-def run(optimizer: Any, group: int, setup: Setup) -> Stepped:
+class Raised(CannotRun):
+    """A step raised."""
+
+
+def run(optimizer: Any, group: int, setup: Setup, as_built: bool = False) -> Stepped:
     """Step a copy of `optimizer` with a parameter of the setup's shape in its group number `group`.
 
+    as_built: all other parameters, and what the optimizer keeps of them, are as large as they are; the setup's shape
+    has to be that of one of them. Classes that copy the weights, or hold sizes of their own, run in no other way.
+
     Raises:
-        CannotRun: it raised, or nothing that is finite came of it.
+        CannotRun: it raised (`Raised`), or nothing that is finite came of it.
     """
-    try:
-        with _alone():
-            return _run(optimizer, group, setup)
-    except CannotRun:
-        raise
-    except Exception as error:  # the user's code, in a way that nobody may have run before
-        raise CannotRun(f"a step by itself raised {type(error).__name__}: {error}") from error
+    ways = _ways_to_step(optimizer)
+    for number, with_closure in enumerate(ways, 1):
+        try:
+            with _alone():
+                return _run(optimizer, group, setup, with_closure, as_built)
+        except CannotRun:
+            raise
+        except Exception as error:  # the user's code, in a way that nobody may have run before
+            if number == len(ways):
+                raise Raised(f"a step by itself raised {type(error).__name__}: {error}") from error
+    raise AssertionError
 
 
-def _run(optimizer: Any, group: int, setup: Setup) -> Stepped:
+def _ways_to_step(optimizer: Any) -> tuple[bool, ...]:
+    """Without a closure, then with one, as far as `step` takes it; steps that need one may not say so."""
+    given = [p for p in inspect.signature(optimizer.step).parameters.values()
+             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]  # fmt: skip
+    if any(p.default is p.empty for p in given):
+        return (True,)
+    return (False, True) if given and given[0].name == "closure" else (False,)
+
+
+def _run(optimizer: Any, group: int, setup: Setup, with_closure: bool, as_built: bool) -> Stepped:
     generator = torch.Generator().manual_seed(0)
     held = optimizer.param_groups[group]["params"]
-    chosen = next(p for p in held if p.dim() == len(setup.shape))
+    alike = [p for p in held if p.dim() == len(setup.shape)]
+    chosen = next((p for p in alike if tuple(p.shape) == tuple(setup.shape)), None if as_built else alike[0])
+    if chosen is None:
+        raise CannotRun("it can be run with the shapes of its parameters alone")
     parameter = _parameter(setup, generator)
+    parameter.__dict__.update(chosen.__dict__)  # marks that the user's code puts on parameters
     gradient = _gradient(setup, generator)
-    replaced = {id(p): nn.Parameter(torch.ones([2] * p.dim(), dtype=torch.float64))
-                for each in optimizer.param_groups for p in each["params"]}  # fmt: skip
-    others = list(replaced.values())
+    if setup.large is not None:
+        gradient[setup.large[0]] = setup.large[1] * setup.gradient
+    replaced = _others(optimizer, as_built)
+    others = [other for key, other in replaced.items() if key != id(chosen)]
     replaced[id(chosen)] = parameter
-    made = copied(optimizer, replaced | _state(optimizer, chosen, setup.shape))
+    kept = _copies_kept(optimizer, chosen, parameter) if as_built else {}
+    made = copied(optimizer, replaced | _state(optimizer, chosen, setup.shape) | kept)
     own = made.param_groups[group]
     share = 1.0 if setup.decayed else NO_DECAY if setup.gradient else 0.0
     own.update({key: share * (own[key] or 0.0) for key in DECAYS if key in own})
@@ -118,11 +148,38 @@ def _run(optimizer: Any, group: int, setup: Setup) -> Stepped:
         for each in others:
             each.grad = torch.full_like(each, setup.others * size)
         parameter.grad = size * gradient
-        _step(made, parameter, size * gradient)
+        _step(made, [*others, parameter], with_closure)
     change = parameter.detach() - before
     if not bool(change.isfinite().all()):
         raise CannotRun("its steps are not finite")
     return Stepped(gradient, before, change)
+
+
+def _others(optimizer: Any, as_built: bool) -> dict[int, Any]:
+    """What stands for each parameter of the optimizer in a copy, by its id."""
+    held = [p for each in optimizer.param_groups for p in each["params"]]
+    if as_built and sum(p.numel() for p in held) > MOST_ENTRIES:
+        raise CannotRun("it can be run with the shapes of its parameters alone, which are too large")
+    found = {}
+    for p in held:
+        found[id(p)] = nn.Parameter(torch.ones(list(p.shape) if as_built else [2] * p.dim(), dtype=torch.float64))
+        found[id(p)].__dict__.update(p.__dict__)
+    return found
+
+
+def _copies_kept(optimizer: Any, chosen: nn.Parameter, parameter: nn.Parameter) -> dict[int, torch.Tensor]:
+    """Copies of the chosen parameter that the optimizer keeps (slow weights), with our parameter's values, by id."""
+    found, waiting, seen = {}, list(vars(optimizer).values()), 0
+    while waiting and seen < MOST_ENTRIES:
+        each, seen = waiting.pop(), seen + 1
+        if isinstance(each, torch.Tensor):
+            if each is not chosen and each.shape == chosen.shape and torch.equal(each, chosen):
+                found[id(each)] = parameter.detach().clone()
+        elif isinstance(each, Mapping):
+            waiting += each.values()
+        elif isinstance(each, (list, tuple)):
+            waiting += each
+    return found
 
 
 def _state(optimizer: Any, chosen: nn.Parameter, shape: Sequence[int]) -> dict[int, Any]:
@@ -137,18 +194,28 @@ def _state(optimizer: Any, chosen: nn.Parameter, shape: Sequence[int]) -> dict[i
     return found
 
 
-def _step(optimizer: Any, parameter: nn.Parameter, gradient: torch.Tensor) -> None:
+def _step(optimizer: Any, parameters: Sequence[torch.Tensor], with_closure: bool) -> None:
+    """One step on the gradients that the parameters have; a closure gives them again."""
+    if not with_closure:
+        optimizer.step()
+        return
+    gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
+
     def closure() -> torch.Tensor:
-        parameter.grad = gradient.clone()
+        for p, gradient in zip(parameters, gradients, strict=True):
+            p.grad = None if gradient is None else gradient.clone()
         return torch.zeros(())
 
-    required = [p for p in inspect.signature(optimizer.step).parameters.values() if p.default is p.empty]
-    required = [p for p in required if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    optimizer.step(*[closure for _ in required[:1]])
+    optimizer.step(closure)
 
 
 def _parameter(setup: Setup, generator: torch.Generator) -> nn.Parameter:
+    """At random, but for the singular values: a spectral norm is then no matter of chance."""
     values = torch.randn(setup.shape, generator=generator, dtype=torch.float64)
+    if values.dim() > 1 and values.numel():
+        left, sizes, right = torch.linalg.svd(values.flatten(1), full_matrices=False)
+        even = torch.linspace(1.0, SMALLEST, len(sizes), dtype=torch.float64)
+        values = ((left * even) @ right).view(setup.shape)
     return nn.Parameter(setup.size * values / values.square().mean().sqrt())
 
 
@@ -162,7 +229,8 @@ def _gradient(setup: Setup, generator: torch.Generator) -> torch.Tensor:
             values = ((left * spread) @ right).view(setup.shape)
     else:
         values = torch.ones((), dtype=torch.float64)
-        for size in setup.shape:
+        for dim, size in enumerate(setup.shape):
+            generator = torch.Generator().manual_seed(dim)  # what does not grow is the same at both widths
             signs = torch.randint(0, 2, (size,), generator=generator) * 2 - 1
             along = signs * (0.5 + torch.rand(size, generator=generator, dtype=torch.float64))
             values = values[..., None] * along

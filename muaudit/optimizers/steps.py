@@ -17,8 +17,9 @@ from .law import Law
 from .measured import Decay, MeasuredSteps
 from .membership import has_own_step, known, known_by_group, overrides_step
 from .orthogonal import MODES, adjustment, family_in, mode_of
+from .pieces import Pieces
 from .registry import UNKNOWN, families, law_of, named
-from .running import CannotRun
+from .running import CannotRun, Raised
 
 MEASURED = "measured"
 """The family of what follows a law that no family has."""
@@ -32,7 +33,8 @@ class How:
 
     law, shape: where they were measured, shape being the exponent that the shape alone gives an entry of a step.
     shared: whether a factor that the gradients of all parameters decide multiplies every step; it is left out.
-    reason: why the family is not known.
+    reason: why the family is not known. orthogonal: whether its updates are orthogonalised. pieces: which of its
+    entries together, where that was measured; all of them where it was not.
     """
 
     family: str
@@ -42,6 +44,8 @@ class How:
     decoupled: bool = False
     shared: bool = False
     reason: str = ""
+    orthogonal: bool = False
+    pieces: Pieces | None = None
 
 
 def has_torchs_step(optimizer: Any) -> bool:
@@ -63,28 +67,30 @@ def finds_rate(group: Mapping[str, Any]) -> bool:
     return isinstance(group.get("d"), float) and "k" in group
 
 
-def steps_of(optimizer: Any, unit: float) -> Steps:
-    """The `Steps` of an optimizer, the same at every call. unit: log of the width ratio."""
+def steps_of(optimizer: Any, unit: float, wider: Any = None) -> Steps:
+    """The `Steps` of an optimizer, the same at every call. unit: log of the width ratio. wider: the other probe's."""
     kept = _KEPT.setdefault(optimizer, {})
     if unit not in kept:
-        kept[unit] = Steps(optimizer, unit)
+        kept[unit] = Steps(optimizer, unit, wider)
     return kept[unit]
 
 
 class Steps:
     """How one optimizer steps, asked for parameter by parameter; what was measured once is not measured again.
 
-    unit: log of the width ratio.
+    unit: log of the width ratio. wider: the optimizer of the wider model, for those that run as they were built alone.
     """
 
-    def __init__(self, optimizer: Any, unit: float) -> None:
+    def __init__(self, optimizer: Any, unit: float, wider: Any = None) -> None:
         self._optimizer, self.unit = weakref.ref(optimizer), unit
+        self._wider = None if wider is None else weakref.ref(wider)
         self.plain = has_torchs_step(optimizer)
         step = inspect.unwrap(getattr(type(optimizer), "step", has_torchs_step))
         self.knows_no_other_keys = _is_torchs(getattr(step, "__module__", None) or "")
         self._measured: dict[tuple[int, Shapes], How | CannotRun] = {}
         self._powers: dict[tuple[int, int, str], float] = {}
         self._decays: dict[tuple[int, int], Decay] = {}
+        self._of_matrices: bool | None = None
 
     @property
     def optimizer(self) -> Any:
@@ -160,22 +166,52 @@ class Steps:
         if law_of(name).spectral and (rank < 2 or not mode):
             why = "by which power of its shape it scales cannot be read" if rank > 1 else "it orthogonalises matrices"
             return How(UNKNOWN, reason=why)
-        return How(name, mode, decoupled=decoupled)
+        return How(name, mode, decoupled=decoupled, orthogonal=law_of(name).spectral)
 
     def _measure(self, group: int, shapes: Shapes, dims: tuple[float, ...]) -> How | CannotRun:
         asked = MeasuredSteps(self.optimizer, group, shapes, self.unit)
         try:
-            law, shape = asked.law(), asked.shape()
-            orthogonal = law == Law() and asked.orthogonal()
-            if shape or orthogonal:
-                asked.same_at_full_rank(shape)
-            decoupled = asked.decays_weights()
+            return self._measured_by(asked, group, dims)
+        except Raised as why:
+            wider = self._wider() if self._wider is not None else None
+            if wider is None:
+                return why
         except CannotRun as why:
             return why
+        try:
+            return self._measured_by(MeasuredSteps(self.optimizer, group, shapes, self.unit, wider), group, dims)
+        except CannotRun as why:
+            return why
+
+    def _measured_by(self, asked: MeasuredSteps, group: int, dims: tuple[float, ...]) -> How:
+        law, shape = asked.law(), asked.shape()
+        piece = asked.orthogonal() if not law.gradient else None
+        if shape or piece is not None:
+            asked.same_at_full_rank(law, piece)
+        orthogonal = piece is not None
+        if not law.gradient and len(dims) == 1:
+            orthogonal = self._orthogonalises() and asked.normalised()
         found = known(self.optimizer)
         family = _family(law, shape, orthogonal, found[0] if found else None)
-        mode = _mode(shape, dims) if orthogonal else ""
-        return How(family, mode, law, shape, decoupled, asked.shared or finds_rate(self.optimizer.param_groups[group]))
+        mode = _mode(shape, dims) if orthogonal and law == Law() else ""
+        shared = asked.shared or finds_rate(self.optimizer.param_groups[group])
+        decoupled = asked.decays_weights()
+        return How(family, mode, law, shape, decoupled, shared, orthogonal=orthogonal,
+                   pieces=asked.pieces() if orthogonal else None)  # fmt: skip
+
+    def _orthogonalises(self) -> bool:
+        """Whether any matrix that the optimizer holds gets orthogonalised updates."""
+        if self._of_matrices is None:
+            groups = enumerate(self.optimizer.param_groups)
+            held = ((number, tuple(p.shape)) for number, group in groups for p in group["params"] if p.dim() == 2)
+            self._of_matrices = any(self._orthogonal(number, shape) for number, shape in dict(held).items())
+        return self._of_matrices
+
+    def _orthogonal(self, group: int, shape: tuple[int, ...]) -> bool:
+        try:
+            return MeasuredSteps(self.optimizer, group, (shape, shape), self.unit).orthogonal() is not None
+        except CannotRun:
+            return False
 
 
 def _family(law: Law, shape: float, orthogonal: bool, named: Family | None) -> str:

@@ -17,6 +17,7 @@ from .group_factors import NO_FACTORS, Factors, factors
 from .holders import Holder, holders
 from .measured import AS_SET, Decay
 from .orthogonal import adjustment
+from .pieces import Pieces
 from .steps import Shapes, Steps, steps_of
 from .varying import Setting, varying
 
@@ -30,6 +31,7 @@ class Trained:
     factors: on the group's learning rate, all of which `lr` and its exponents hold. varying: further settings of its
     group that change with width. shared: whether a factor that all gradients decide multiplies every step. decay: what
     was measured of it. free_is_empty: whether its optimizer has a group without decay that holds nothing.
+    orthogonal: whether its updates are orthogonalised; pieces: which entries together, all of them where None.
     """
 
     family: str
@@ -51,6 +53,8 @@ class Trained:
     shared: bool = False
     decay: Decay = AS_SET
     free_is_empty: bool = False
+    orthogonal: bool = False
+    pieces: Pieces | None = None
 
     @property
     def law(self) -> Law:
@@ -76,8 +80,8 @@ def trained_by(
     unit = math.log(ratios[0])
     units = [math.log(r) / unit for r in ratios if r != 1]
     held = [holders(o, m) for o, m in zip(optimizers, models, strict=True)]
-    steps = {id(each.optimizer): steps_of(each.optimizer, unit) for each in held[0].values()}
     both = {name: (narrow, held[1][name]) for name, narrow in held[0].items() if name in held[1]}
+    steps = {id(one.optimizer): steps_of(one.optimizer, unit, other.optimizer) for one, other in both.values()}
     found = factors(both, steps)
     return {
         name: _trained(*pair, found[name], steps[id(pair[0].optimizer)], unit, units) for name, pair in both.items()
@@ -109,6 +113,7 @@ def _trained(
         how.family, type(narrow.optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay, (eps1, eps2),
         _exponent(eps1, eps2, unit, units)[0], how.decoupled, how.mode, how.law, how.shape, how.reason, found,
         varying(narrow, wide, found, unit), how.shared, steps.decay_of(narrow.number, shapes), _free_is_empty(narrow),
+        how.orthogonal, how.pieces,
     )  # fmt: skip
 
 

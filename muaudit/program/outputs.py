@@ -145,7 +145,7 @@ def _levels(chain: Sequence[Value], numbers: torch.Tensor, dim: int) -> dict[Val
     """Of every view of the first value, the one dim that its numbers run along, all of them and in order."""
     levels = {chain[0]: dim}
     for below, x in pairwise(chain):
-        moved = _as_moved(x, below, numbers.contiguous())
+        moved = as_moved(x, below, numbers.contiguous())
         along = [d for d, size in enumerate(moved.shape) if size == chain[0].op.shape[dim]] if moved is not None else []
         ordered = [d for d in along if moved is not None and _runs(moved, d)]
         if moved is None or len(ordered) != 1:
@@ -154,7 +154,7 @@ def _levels(chain: Sequence[Value], numbers: torch.Tensor, dim: int) -> dict[Val
     return levels
 
 
-def _as_moved(x: Value, below: Value, numbers: torch.Tensor) -> torch.Tensor | None:
+def as_moved(x: Value, below: Value, numbers: torch.Tensor) -> torch.Tensor | None:
     """What one view does to numbers in the place of entries; None where that is not known."""
     if x.op.index == below.op.index:
         return numbers

@@ -48,6 +48,7 @@ from muaudit.rules.mup321_decay_free_group import DecayFreeGroup
 from muaudit.rules.mup322_orthogonalised_role import OrthogonalisedRole
 from muaudit.rules.mup323_orthogonalised_as_one import OrthogonalisedAsOne
 from muaudit.rules.mup324_optimizer_setting import OptimizerSetting
+from muaudit.rules.mup325_orthogonalised_in_pieces import OrthogonalisedInPieces
 from muaudit.rules.mup401_three_infinite_dims import ThreeInfiniteDims
 from muaudit.rules.mup402_tied_readout import TiedReadout
 from muaudit.rules.mup403_width_reaches_no_parameter import WidthReachesNoParameter
@@ -132,6 +133,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     OrthogonalisedRole(),
     OrthogonalisedAsOne(),
     OptimizerSetting(),
+    OrthogonalisedInPieces(),
     ThreeInfiniteDims(),
     TiedReadout(),
     WidthReachesNoParameter(),
