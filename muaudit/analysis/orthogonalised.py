@@ -14,8 +14,8 @@ import torch
 from ..findings.discrepancy import Discrepancy
 from ..judge.discrepancies import folded
 from ..judge.edits import Judged
-from ..optimizers.pieces import Piece, taken
 from ..optimizers.trained import Trained
+from ..optimizers.treated import Piece, taken
 from ..program.matrices import Matrices, matrices_of
 from .analyse import Analysis
 

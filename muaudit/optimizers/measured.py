@@ -16,8 +16,8 @@ import torch
 
 from ..thresholds import GRADIENT_FACTOR, LAW_MISSED_BY, OTHERWISE, POLAR_COSINE, SMALL_GRADIENTS, STILL
 from .law import Law
-from .pieces import Piece, Pieces, pieces, taken, together_with_first
 from .running import DECAYS, CannotRun, Raised, Setup, Stepped, grown, run
+from .treated import Piece, Treated, pieces, taken, together_with_first
 
 OTHERS = 1e4
 """Entries of other parameters' gradients that decide a norm over all of them, whatever those of the measured one."""
@@ -125,7 +125,7 @@ class MeasuredSteps:
         alike = float((step.change * step.gradient).sum()) / (float(step.change.norm() * step.gradient.norm()) or 1.0)
         return len(self.narrow) == 1 and self.narrow[0] > 1 and abs(alike) > POLAR_COSINE
 
-    def pieces(self) -> Pieces | None:
+    def pieces(self) -> Treated | None:
         """All that are orthogonalised apart, in the shape that was asked for; None where that cannot be told."""
         try:
             return pieces(self._run, self.asked) if math.prod(self.asked) <= MOST_ENTRIES else None

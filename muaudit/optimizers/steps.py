@@ -17,9 +17,9 @@ from .law import Law
 from .measured import Decay, MeasuredSteps
 from .membership import has_own_step, known, known_by_group, overrides_step
 from .orthogonal import MODES, adjustment, family_in, mode_of
-from .pieces import Pieces
 from .registry import UNKNOWN, families, law_of, named
 from .running import CannotRun, Raised
+from .treated import Treated
 
 MEASURED = "measured"
 """The family of what follows a law that no family has."""
@@ -45,7 +45,7 @@ class How:
     shared: bool = False
     reason: str = ""
     orthogonal: bool = False
-    pieces: Pieces | None = None
+    pieces: Treated | None = None
 
 
 def has_torchs_step(optimizer: Any) -> bool:

@@ -17,8 +17,8 @@ from .group_factors import NO_FACTORS, Factors, factors
 from .holders import Holder, holders
 from .measured import AS_SET, Decay
 from .orthogonal import adjustment
-from .pieces import Pieces
 from .steps import Shapes, Steps, steps_of
+from .treated import Treated
 from .varying import Setting, varying
 
 
@@ -54,7 +54,7 @@ class Trained:
     decay: Decay = AS_SET
     free_is_empty: bool = False
     orthogonal: bool = False
-    pieces: Pieces | None = None
+    pieces: Treated | None = None
 
     @property
     def law(self) -> Law:

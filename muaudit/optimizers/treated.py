@@ -23,7 +23,7 @@ Piece = tuple[Indices, ...]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Treated:
     """Along every dim of a parameter, the sets of indices that are treated together; each index is in one of them."""
 
     dims: tuple[tuple[Indices, ...], ...]
@@ -39,7 +39,7 @@ def together_with_first(run: Run, shape: Sequence[int]) -> Piece:
     return _together(run, tuple(shape), (0,) * len(shape))
 
 
-def pieces(run: Run, shape: Sequence[int]) -> Pieces | None:
+def pieces(run: Run, shape: Sequence[int]) -> Treated | None:
     """All of them; None where they are too many and not alike."""
     known: dict[Indices, Piece] = {}
     found = []
@@ -55,7 +55,7 @@ def pieces(run: Run, shape: Sequence[int]) -> Pieces | None:
         if sets is None:
             return None
         found.append(sets)
-    return Pieces(tuple(found))
+    return Treated(tuple(found))
 
 
 def taken(tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
