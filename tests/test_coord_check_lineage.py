@@ -75,7 +75,7 @@ def made(kind: Kind, slope: float, optimizer: str = "adam", **facts: Any) -> Mea
         0,
         "cpu",
         "fp32",
-        f"{optimizer} (spec)",
+        f"{optimizer} (your own optimizer())",
         None,
         (activation,),
         np.ones((3, 3, 3)),

@@ -17,7 +17,9 @@ from muaudit.report import render
 from muaudit.report.listing import Run
 from muaudit.rules import RULES, Rule
 
-PAGE = (Path(__file__).parents[1] / "docs" / "development.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
 class Doubtful(Rule):
@@ -53,8 +55,14 @@ def test_a_format_is_a_file_and_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert render.render_run(Run((), Path.cwd()), "count", render.Look()) == "0 reports\n"
 
 
+def test_the_architecture_has_a_line_for_every_package() -> None:
+    section = ARCHITECTURE.partition("## Packages")[2].partition("\n## ")[0]
+    packages = {each.parent.name for each in (ROOT / "muaudit").glob("*/__init__.py")}
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(packages)
+
+
 def test_the_way_of_a_parameter_names_functions_that_are_there() -> None:
-    section = PAGE.partition("## The way of one parameter")[2].partition("\n## ")[0]
+    section = ARCHITECTURE.partition("## The way of one parameter")[2].partition("\n## ")[0]
     named = re.findall(r"^\| `([\w.]+)` \|", section, re.MULTILINE)
     assert len(named) > 12
     for name in named:

@@ -152,5 +152,5 @@ def test_what_happens_to_an_activation(size: float | None, change: float, ideal:
 
 def test_a_model_that_is_right_and_one_that_failed_have_a_page() -> None:
     right = report_of(verdict="mup")
-    assert "✓ µP: every invariant holds" in page_of(right).text("p")
+    assert "✓ µP: all scales follow the width as they must" in page_of(right).text("p")
     assert "no such file" in Page(render_html(Run((), Path.cwd(), (Failure("x.py", "no such file"),)))).text("pre")

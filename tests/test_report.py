@@ -168,8 +168,11 @@ def test_no_color_is_respected(report: Report, monkeypatch: pytest.MonkeyPatch) 
     ("change", "line"),
     [
         ({"verdict": "standard"}, "✗ standard parametrization (SP): hyperparameters will not transfer"),
-        ({"verdict": "mup", "violations": ()}, "✓ µP: every invariant that could be judged holds (1 not analysed)"),
-        ({"verdict": "mup", "violations": (), "unanalysed": ()}, "✓ µP: every invariant holds"),
+        (
+            {"verdict": "mup", "violations": ()},
+            "✓ µP: all scales that could be judged follow the width as they must (1 not analysed)",
+        ),
+        ({"verdict": "mup", "violations": (), "unanalysed": ()}, "✓ µP: all scales follow the width as they must"),
         (
             {"verdict": "unknown", "violations": ()},
             "? no verdict, which is not a pass: 1 not analysed, what could be judged holds",
@@ -189,7 +192,7 @@ def test_what_is_set_aside_is_no_verdict_that_all_is_right_over_depth_either(rep
     found = report.violations[0]
     aside = replace(clean(report), axis="depth", answered=(Answered(replace(found, severity="error"), "baseline"),))
     assert "✓ nothing new over depth: 1 in the baseline" in render(aside)
-    assert "✓ every invariant over depth holds" in render(replace(aside, answered=()))
+    assert "✓ all scales follow the depth as they must" in render(replace(aside, answered=()))
 
 
 def test_warnings_alone_do_not_spoil_the_verdict(report: Report) -> None:

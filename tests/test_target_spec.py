@@ -37,7 +37,7 @@ def optimizer(model):
 def test_all_functions_of_a_spec_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = resolve(write(tmp_path, SPEC))
     assert target.describe == "spec.py:build(width), width 32 → 64 → 128, input float32[8, 20]"
-    assert (target.optimizer_name, target.optimizer_source) == ("sgd", "spec")
+    assert (target.optimizer_name, target.optimizer_source) == ("sgd", "your own optimizer()")
     assert target.axes[0].probes == (32, 64, 128)
     assert target.class_line == 8
     drive(target)

@@ -71,7 +71,8 @@ def _of_steps(what: str, at: Size, outputs: Size | None) -> str:
     """What grows in a step, where the tensor is used or at the outputs; "" where neither does."""
     for words, size in ((what, at), ("outputs", outputs)):
         if size is not None and _change(size) > TOLERANCE:
-            return f"the change of {words} per step grows like {power(_change(size))}: training blows up with width"
+            grows = f"the change of {words} per step grows like {power(_change(size))}"
+            return f"{grows}: a learning rate that is right here is too large in a wider model"
     return ""
 
 

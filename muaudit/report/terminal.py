@@ -68,8 +68,8 @@ def verdict(report: Report) -> Span:
     if _only_answered(report):
         return f"✓ nothing new: {_answers(report)}", GOOD
     if unread := _unread(report):
-        return f"✓ µP: every invariant that could be judged holds ({unread} not analysed)", GOOD
-    return "✓ µP: every invariant holds", GOOD
+        return f"✓ µP: all scales that could be judged follow the width as they must ({unread} not analysed)", GOOD
+    return "✓ µP: all scales follow the width as they must", GOOD
 
 
 def _over_depth(report: Report, errors: int, warnings: int) -> Span:
@@ -85,8 +85,8 @@ def _over_depth(report: Report, errors: int, warnings: int) -> Span:
     if _only_answered(report):
         return f"✓ nothing new over depth: {_answers(report)}", GOOD
     if unread := _unread(report):
-        return f"✓ every invariant over depth that could be judged holds ({unread} not analysed)", GOOD
-    return "✓ every invariant over depth holds", GOOD
+        return f"✓ all scales that could be judged follow the depth as they must ({unread} not analysed)", GOOD
+    return "✓ all scales follow the depth as they must", GOOD
 
 
 def _only_answered(report: Report) -> bool:

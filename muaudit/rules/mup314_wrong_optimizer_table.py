@@ -55,7 +55,7 @@ class WrongOptimizerTable(Rule):
     def consequence(self, d: Discrepancy) -> str:
         if law_of(d.optimizer).gradient:
             return d.consequence or "hidden weights and vectors stop learning as width grows"
-        return d.consequence or "hidden weights and vectors learn too fast: training blows up with width"
+        return d.consequence or "hidden weights and vectors learn too fast in a wider model"
 
 
 def _table(family: str) -> str:

@@ -111,7 +111,7 @@ def _choose_optimizer(
     if draft.optimizer is not None and (not flagged or options.build_optimizer is not None):
         factory, source = (
             training_optimizer.from_user(draft.optimizer, draft.path.name if draft.path else draft.label),
-            "spec",
+            "your own optimizer()",
         )
     elif not flagged:
         factory, method, problem = training_optimizer.from_method(trial.models[0])

@@ -117,9 +117,11 @@ def choose(model: nn.Module, watched: Watched, named: str | None, left_out: bool
         return Choice(None, f"{way} of {owner} is not called (--no-init)")
     judged = "the initialization that is judged is the constructor's own"
     if way.needed:
-        return Choice(None, f"{way} of {owner} is called by nobody here: {judged}; init(model) in a spec calls it")
+        return Choice(
+            None, f"{way} of {owner} is called by nobody here: {judged}; a function init(model) in the file calls it"
+        )
     if spec:
-        flag = f"; init(model) in the spec, or --init {way.name}, calls it"
+        flag = f"; a function init(model) in the file, or --init {way.name}, calls it"
         return Choice(None, f"{way} of {owner} is not called by what builds the model: {judged}{flag}")
     return _tried(way, model, owner, judged)
 
@@ -177,10 +179,12 @@ def _named(model: nn.Module, name: str) -> _Way:
         others = [each for each in dir(type(model)) if callable(getattr(type(model), each, None))]
         methods = known or [each for each in others if "init" in each.lower() and not each.startswith("__")]
         raise UserError(f"--init {name}: {type(model).__name__} has no such method",
-                        near(name, methods, "it has") or "write init(model) in a spec")  # fmt: skip
+                        near(name, methods, "it has") or "write a function init(model) in the file")  # fmt: skip
     way = _way(name, found, function)
     if way.needed:
-        raise UserError(f"--init {name} wants a value for {', '.join(way.needed)}", "write init(model) in a spec")
+        raise UserError(
+            f"--init {name} wants a value for {', '.join(way.needed)}", "write a function init(model) in the file"
+        )
     return way
 
 

@@ -58,7 +58,7 @@ class Target:
     inputs: `(sizes) -> Inputs`; the same data at every width.
     loss: `(output, inputs) -> scalar tensor` with a gradient.
     optimizer: `(model, sizes) -> torch.optim.Optimizer`: the user's, else the default over all parameters.
-    optimizer_source: where the optimizer came from: "spec", "model method NAME", or "default adamw, one learning rate".
+    optimizer_source: "your own optimizer()", "model method NAME", or "default adamw, one learning rate".
     axes: the width arguments; all of them grow together, the first gives its name to the report.
     label: `GPT(GPTConfig)`; describe: the one-line header, `GPT(GPTConfig), n_embd 64 → 128, input int64[2, 32]`.
     notes: what was chosen, shrunk or held fixed, one sentence each.

@@ -22,7 +22,7 @@ from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.widths import PROBES
 
 _FUNCTIONS = ("batch", "batches", "held_out", "loss", "optimizer", "scheduler")
-_EXAMPLE = "a spec looks like this:\n  def build(width):\n      return MyModel(width)"
+_EXAMPLE = "the file may look like this:\n  def build(width):\n      return MyModel(width)"
 
 
 @dataclass(frozen=True)

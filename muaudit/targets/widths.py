@@ -384,7 +384,7 @@ def _no_width(knobs: Mapping[str, Leaf], label: str, file: str | None) -> NoWidt
         hint = (
             f"name the argument that is:\n{commands}"
             if numbers
-            else "write a spec beside it:\n" + spec_for(_call(label, knobs))
+            else "write these functions into a file beside it:\n" + spec_for(_call(label, knobs))
         )
     takes = f"it takes {', '.join(knobs)}" if knobs else "it takes none"
     return NoWidthError(f"{label} has no argument that looks like a width; {takes}", hint)
