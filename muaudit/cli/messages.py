@@ -9,6 +9,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 _BASE = "UserError"
+_SUGGESTING = ("nearest", "near")  # functions whose hint is the nearest name, or all of them
 AREAS = {
     "Command line and configuration": ("cli", "settings", "answers", "jobs", "report", "suggest", "api", "testing"),
     "Finding a model and running it": ("targets", "trace", "isolation", "analysis", "checkpoints", "program"),
@@ -42,7 +43,7 @@ def messages() -> tuple[Message, ...]:
         for path, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
-        for pair in _said(node)
+        for pair in _Words(tree).said(node)
     ]
     order = [*AREAS, OTHERS]
     return tuple(sorted(dict.fromkeys(found), key=lambda each: order.index(each.area)))
@@ -71,16 +72,42 @@ def _area(path: Path) -> str:
     return next((title for title, rooms in AREAS.items() if room in rooms), OTHERS)
 
 
-def _said(call: ast.Call) -> Iterator[tuple[str, str]]:
-    """(message, hint), both ways where the sources choose between two."""
-    given = {each.arg: each.value for each in call.keywords}
-    message = call.args[0] if call.args else given.get("message")
-    hint = call.args[1] if len(call.args) > 1 else given.get("hint")
-    hints = [_text(each) for each in _ways(hint)] if hint is not None else [""]
-    for each in _ways(message) if message is not None else ():
-        text = _text(each)
-        if any(word.isalpha() and not word.isupper() for word in text.split()):  # more than what a variable holds
-            yield from ((text, each if any(map(str.islower, each)) else "") for each in dict.fromkeys(hints))
+class _Words:
+    """The words of calls in one module, whose own constants are known."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        assigned = [
+            each for each in tree.body if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
+        ]
+        self.constants = {each.targets[0].id: each.value for each in assigned}  # type: ignore[attr-defined]
+
+    def said(self, call: ast.Call) -> Iterator[tuple[str, str]]:
+        """(message, hint), both ways where the sources choose between two."""
+        given = {each.arg: each.value for each in call.keywords}
+        message = call.args[0] if call.args else given.get("message")
+        hint = call.args[1] if len(call.args) > 1 else given.get("hint")
+        hints = [self.text(each) for each in _ways(hint)] if hint is not None else [""]
+        for each in _ways(message) if message is not None else ():
+            text = self.text(each)
+            if any(word.isalpha() and not word.isupper() for word in text.split()):  # more than what a variable holds
+                yield from ((text, each if any(map(str.islower, each)) else "") for each in dict.fromkeys(hints))
+
+    def text(self, node: ast.expr) -> str:
+        """The text of an expression, each part that is not written out as a word in capitals."""
+        if isinstance(node, ast.Constant):
+            return str(node.value)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(map(self.text, node.values))
+        if isinstance(node, ast.FormattedValue):
+            return self.text(node.value)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self.text(node.left) + self.text(node.right)
+        if isinstance(node, ast.BoolOp):
+            return next((text for each in node.values if any(map(str.islower, text := self.text(each)))), _name(node))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SUGGESTING:
+            return "did you mean NAME? All that can be meant are listed"
+        known = self.constants.get(node.id) if isinstance(node, ast.Name) else None
+        return self.text(known) if isinstance(known, (ast.Constant, ast.JoinedStr, ast.BinOp)) else _name(node)
 
 
 def _ways(node: ast.expr) -> Iterator[ast.expr]:
@@ -88,19 +115,6 @@ def _ways(node: ast.expr) -> Iterator[ast.expr]:
         yield from (*_ways(node.body), *_ways(node.orelse))
     else:
         yield node
-
-
-def _text(node: ast.expr) -> str:
-    """The text of an expression, each part that is not written out as a word in capitals."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(map(_text, node.values))
-    if isinstance(node, ast.FormattedValue):
-        return _text(node.value)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _text(node.left) + _text(node.right)
-    return _name(node)
 
 
 def _name(node: ast.expr) -> str:

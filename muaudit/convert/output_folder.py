@@ -87,7 +87,9 @@ class Wanted:
         elif not (self.fresh or self.function_preserving):
             raise UserError(f"--state-dict {self.state_dict}: is it fresh or trained?", _MEANINGS)
         if self.old_plan is not None and not self.function_preserving:
-            raise UserError("--from names the plan of a trained checkpoint", _MEANINGS)
+            raise UserError(
+                "--from names the plan that trained weights come from, and none are given as such", _MEANINGS
+            )
 
     def source_plan(self) -> Plan | None:
         """The plan that a trained checkpoint comes from: given, or beside it.
@@ -193,7 +195,8 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
         output = Conversion(target, full, why_not or _too_large(full, plan), plan, wanted, rules=rules)
         return replace(output, total=_size(full, plan)) if output.starts and full is not None else output
     if full is None:
-        raise UserError(f"cannot compare the checkpoint with the model: {why_not}")
+        raise UserError(f"cannot compare the checkpoint with the model: {why_not}",
+                        "--set NAME=VALUE makes the model that the checkpoint is of")  # fmt: skip
 
     model = skeleton(full, plan.width)
     request = TransferRequest(wanted.state_dict, plan, wanted.source_plan(), wanted.optimizer_state, wanted.keep)
@@ -204,7 +207,8 @@ def prepare_output(target: Target, full: Target | None, why_not: str, plan: Plan
 def _names(full: Target | None, plan: Plan) -> list[str]:
     """The names of all parameters that the model has at its own size. Raises UserError where that cannot be built."""
     if full is None:
-        raise UserError("--emit needs the names of the whole model, which cannot be built here")
+        raise UserError("--emit needs the names of the whole model, which cannot be built here",
+                        "hold what makes it too large or too special with --set, or leave --emit out")  # fmt: skip
     return [names[0] for names in skeleton(full, plan.width).parameters]
 
 

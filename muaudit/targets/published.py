@@ -34,7 +34,8 @@ def own(
         more = {name: size for name, size in sizes.items() if name != shrunk.width and name not in layers}
         width = sizes[shrunk.width]
         if width != shrunk.published and more:
-            raise UserError(f"with several widths the whole model is known at {shrunk.width} {shrunk.published} alone")
+            raise UserError(f"with several widths the whole model is known at {shrunk.width} {shrunk.published} alone",
+                            f"--width {shrunk.published}, or leave it out")  # fmt: skip
         changed = {**grown(fields, shrunk, width), **options.set, **more}
         own_layers = all(fields.get(name) == count for name, count in layers.items())
         return make(changed if own_layers else {**changed, **relayered(fields, {**fields, **changed}, layers)})

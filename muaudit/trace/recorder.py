@@ -184,7 +184,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not self.active:
             return func(*args, **kwargs)
         if len(self.graph.nodes) > _MOST_NODES:
-            raise TooLongError(f"the forward runs more than {_MOST_NODES:,} operations, more than can be analysed")
+            raise TooLongError(f"the forward runs more than {_MOST_NODES:,} operations, more than can be analysed",
+                               "make it shorter: fewer layers (--set n_layer=2), a shorter --input")  # fmt: skip
         operands: list[fx.Node] = []
         node_args = self._lift(args, operands)
         node_kwargs = {key: self._lift(value, operands) for key, value in kwargs.items()}
