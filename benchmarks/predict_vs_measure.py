@@ -140,8 +140,7 @@ def _steps(
             listener.copy = step == 0
             with listener:
                 output = model(*inputs.args, **inputs.kwargs)
-            shares = {slot: share[None] for slot, share in listener.shares.items()}
-            numbers.activations(step, listener.seen, [value[None] for value in listener.values], shares)
+            numbers.activations(step, listener.seen, listener.values, listener.shares)
         if step < STEPS:
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(target.loss(output, inputs))

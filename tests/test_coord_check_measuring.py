@@ -19,7 +19,8 @@ from muaudit.training.loop import Single
 from muaudit.training.measure import measure
 from muaudit.training.measurement import Measurement
 from muaudit.training.run_settings import RunSettings
-from muaudit.training.sizes import Sizes, many_at_once
+from muaudit.training.sizes import Sizes
+from muaudit.training.streamed import Scratch, block_by_block, many_at_once
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 own_softmax, own_attention = F.softmax, F.scaled_dot_product_attention  # names of the user's own
@@ -87,8 +88,7 @@ def test_what_a_mask_hides_does_not_count() -> None:
     recorder, numbers = Listener(model), Sizes()
     with recorder:
         model(q)
-    shares = {slot: share[None] for slot, share in recorder.shares.items()}
-    numbers.activations(0, recorder.seen, [value[None] for value in recorder.values], shares)
+    numbers.activations(0, recorder.seen, recorder.values, recorder.shares)
     sizes = {(number.name, number.column): found[0] for number, found in numbers.fetch()}
     scores = q @ q.mT / 2
     seen = scores[torch.ones(2, 3, 5, 5).tril().bool()]
@@ -207,13 +207,11 @@ def test_an_accelerators_way_gives_the_same_numbers() -> None:
     values, then = ([torch.randn(shape) for shape in shapes] for _ in range(2))
     values[1] = torch.randn(5, 1, 3).permute(2, 1, 0)
     values[2], then[2] = values[2].double(), then[2].double()
-    for earlier in (None, then):
-        numbers = Sizes()
-        for (norm, total), (other_norm, other_total) in zip(
-            many_at_once(values, earlier), numbers._one_by_one(values, earlier), strict=True
-        ):
-            torch.testing.assert_close(norm.float(), other_norm.float())
-            torch.testing.assert_close(total.float(), other_total.float())
+    by_processor = [[*block_by_block(a, [b], 3, Scratch())] for a, b in zip(values, then, strict=True)]
+    for place, earlier in enumerate((None, then)):
+        for pair, others in zip(many_at_once(values, earlier, 3), by_processor, strict=True):
+            for number, other in zip(pair, others[place], strict=True):
+                torch.testing.assert_close(number.float(), other.float())
 
 
 def test_gradients_and_updates() -> None:
@@ -223,11 +221,11 @@ def test_gradients_and_updates() -> None:
     trainee = Single(model, torch.optim.SGD(model.parameters(), lr=0.5))
     before = model.weight.detach().clone()
     trainee.backward(trainee.run(lambda m: m(torch.ones(2, 4)).square().mean()))
-    numbers.gradients(0, trainee.parameters, trainee.gradients)
+    numbers.gradients(trainee.parameters, trainee.gradients)
     gradient = model.weight.grad
     assert gradient is not None
     trainee.step()
-    numbers.updates(0, trainee.parameters, trainee.gradients)
+    numbers.updates(0, trainee.parameters)
     found = {(number.name, number.column): values[0] for number, values in numbers.fetch()}
     assert found["weight", 0] == pytest.approx(gradient.square().mean().sqrt().item(), rel=1e-5)
     assert found["weight", 1] == pytest.approx(((model.weight - before).norm() / before.norm()).item(), rel=1e-5)

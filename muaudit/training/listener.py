@@ -6,11 +6,9 @@ inside a module that attends; for fused attention q·k is computed beside it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -19,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..trace.recorder import parts
 from .lineage import Known
+from .logits import Fused, Logits, of_fused, of_softmax, scores
 
 # Where people find the functions that attend, and what tells of their logits.
 _FUSED = F.scaled_dot_product_attention
@@ -27,14 +26,12 @@ _PLACES: tuple[tuple[Any, str], ...] = (
 )  # fmt: skip
 _SOFTMAX = (F.softmax, torch.softmax, torch.Tensor.softmax)
 OUTPUT = "output"
-_Logits = tuple[torch.Tensor, torch.Tensor] | None  # with zeros for hidden entries, and which these are
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """One activation of one forward pass; `slot` is its place in the listener's values, which others may share.
 
-    size: how many entries it has.
+    size: how many of its entries count: all but those of logits that causality hides.
     """
 
     name: str
@@ -48,7 +45,7 @@ class Listener(TorchFunctionMode):
     """Watches a model while it runs inside `with listener:`.
 
     seen, values: what the last pass computed; a block that returns what its last layer returned shares its value.
-    shares: slot of logits → the part of the entries that no mask hides, a scalar tensor; hidden entries are zero.
+    shares: slot of masked logits → the part of the entries that is not hidden, a scalar tensor; hidden ones are zero.
     known: what earlier passes told. copy: set until one was looked at in full. Every value is then copied, which shows
         what later code overwrites, and every function call is watched, which shows whether attention is called by names
         that cannot be followed otherwise. `vmap` hides what is overwritten: look at a pass outside it.
@@ -58,21 +55,26 @@ class Listener(TorchFunctionMode):
 
     def __init__(self, model: nn.Module, known: Known | None = None) -> None:
         super().__init__()
+        self.known = Known() if known is None else known
+        self.copy = not self.known.looked
+        self._watching = self._at_once = self._open = False
+        self._clear()
+        self._root = OUTPUT if OUTPUT not in dict(model.named_children()) else f"{type(model).__name__} {OUTPUT}"
+        self._undo = [undo for name, module in model.named_modules() for undo in self._follow(name, module)]
+
+    def _clear(self) -> None:
+        """Before a pass."""
         self.seen: list[Seen] = []
         self.values: list[torch.Tensor] = []
         self.shares: dict[int, torch.Tensor] = {}
         self.nodes: dict[str, Any] = {}
         self.logit_nodes: list[Any] = []
-        self.known = Known() if known is None else known
-        self.copy = not self.known.looked
-        self._watching = False
-        self._versions: list[tuple[str, torch.Tensor, int]] = []
-        self._slots: dict[tuple[int, int], tuple[torch.Tensor, int]] = {}
-        self._calls: dict[str, int] = {}
         self._stack: list[str] = []
-        self._open = False
-        self._root = OUTPUT if OUTPUT not in dict(model.named_children()) else f"{type(model).__name__} {OUTPUT}"
-        self._undo = [undo for name, module in model.named_modules() for undo in self._follow(name, module)]
+        self._heard: list[tuple[str, Any]] = []  # modules, and what they returned, or the logits in them
+        self._calls: dict[str, int] = {}
+        self._slots: dict[tuple[int, int], int] = {}
+        self._passed: list[torch.Tensor] = []  # a tensor that is kept keeps its id
+        self._versions: list[tuple[str, torch.Tensor, int]] = []
 
     def close(self) -> None:
         """Leave the model as it was."""
@@ -87,6 +89,7 @@ class Listener(TorchFunctionMode):
         for owner, name in _PLACES:
             setattr(owner, name, self._reporting(getattr(owner, name)))
         self._watching = self.copy or self.known.hidden_names
+        self._at_once = self.copy or bool(self.known.overwritten)
         if self._watching:
             super().__enter__()  # type: ignore[no-untyped-call]
         self._open = True
@@ -101,12 +104,10 @@ class Listener(TorchFunctionMode):
                 delattr(owner, name)
             else:
                 setattr(owner, name, own)
+        if exc[0] is None:
+            self._take()
         self.known.overwritten |= {name for name, value, version in self._versions if value._version != version}
-        self._versions, self._slots = [], {}
-
-    def _clear(self) -> None:
-        self.seen, self.values, self.shares, self.nodes, self.logit_nodes = [], [], {}, {}, []
-        self._calls, self._stack, self._versions, self._slots = {}, [], [], {}
+        self._versions, self._slots, self._passed = [], {}, []
 
     # -- modules -----------------------------------------------------------------------------------------------
 
@@ -120,7 +121,9 @@ class Listener(TorchFunctionMode):
 
         @wraps(forward)
         def seen(*args: Any, **kwargs: Any) -> Any:
-            self._enter(name)
+            if not self._open:  # checkpointed blocks run again in the backward pass
+                return forward(*args, **kwargs)
+            self._stack.append(name)
             output = forward(*args, **kwargs)
             self._left(name, output)
             return output
@@ -129,39 +132,65 @@ class Listener(TorchFunctionMode):
         return [lambda: delattr(module, "forward")]
 
     def _enter(self, name: str) -> None:
-        if self._open:  # checkpointed blocks run again in the backward pass
+        if self._open:
             self._stack.append(name)
 
     def _left(self, name: str, output: Any) -> None:
-        if self._open:
-            if self._stack:
-                self._stack.pop()
-            self._leave(name, output)
+        if not self._open:
+            return
+        if self._stack:
+            self._stack.pop()
+        self._heard.append((name, output))
+        if self._at_once:
+            self._take()
 
-    def _leave(self, name: str, output: Any) -> None:
-        found = (value for value in tensors(output) if value.is_floating_point() and value.numel() > 1)
+    # -- what was heard ----------------------------------------------------------------------------------------
+
+    def _take(self) -> None:
+        """Turn it into activations, at the end of a pass where nothing is overwritten before."""
+        with torch.no_grad():
+            called = scores([what for _, what in self._heard if type(what) is Fused])
+            for name, what in self._heard:
+                if type(what) is Fused:
+                    self._take_logits(name, next(called))
+                elif type(what) is Logits:
+                    self._take_logits(name, what)
+                else:
+                    self._take_output(name, what)
+        self._heard = []
+
+    def _take_output(self, name: str, output: Any) -> None:
         if name == "":
-            for index, value in enumerate(found):
+            for index, value in enumerate(_found(output)):
                 self._keep(f"{self._root}[{index}]" if index else self._root, "", value)
             return
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
-        first = next(found, None)
-        if first is not None:
+        plain = type(output) is torch.Tensor and output.is_floating_point() and output.numel() > 1
+        if (first := output if plain else next(_found(output), None)) is not None:
             self._keep(f"{name}#{call}" if call else name, name, first)
 
     def _keep(self, name: str, module: str, value: torch.Tensor) -> None:
-        key = id(value), value._version
-        _, slot = self._slots.get(key, (value, len(self.values)))
+        key, changes = (id(value), value._version), name in self.known.overwritten
+        slot = self._slots.get(key, len(self.values))
         if slot == len(self.values):
-            held, changes = value.detach(), name in self.known.overwritten
-            self.values.append(held.clone() if self.copy or changes else held)
-            if not changes:  # a tensor that is kept here keeps its id
-                self._slots[key] = value, slot
+            self.values.append(value.detach().clone() if self.copy or changes else value)
+            if not changes:
+                self._slots[key] = slot
+                self._passed.append(value)
         if self.copy:
             self._versions.append((name, value, value._version))
             self.nodes[name] = value.grad_fn
         self.seen.append(Seen(name, module, slot, value.numel()))
+
+    def _take_logits(self, module: str, logits: Logits) -> None:
+        call = self._calls.get(f"{module}.logits", 0)
+        self._calls[f"{module}.logits"] = call + 1
+        if logits.hidden is not None:
+            hidden = logits.hidden.sum(dtype=torch.float32) / logits.hidden.numel()
+            self.shares[len(self.values)] = 1 - hidden
+        self.seen.append(Seen(f"{module}.logits" + "'" * call, module, len(self.values), logits.shown, logits=True))
+        self.values.append(logits.values)
 
     # -- attention ---------------------------------------------------------------------------------------------
 
@@ -169,18 +198,18 @@ class Listener(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._open and (func is _FUSED or func in _SOFTMAX):  # called by a name of the user's own
             self.known.hidden_names = True
-            self._attention(_scores if func is _FUSED else _input, args, kwargs)
+            self._attention(of_fused if func is _FUSED else of_softmax, args, kwargs)
         return func(*args, **kwargs)
 
     def _reporting(self, func: Any) -> Callable[..., Any]:
         """`func`, which tells of its logits before it is called."""
-        scores = _scores if func is _FUSED else _input
+        logits = of_fused if func is _FUSED else of_softmax
 
         @wraps(func)
         def call(*args: Any, **kwargs: Any) -> Any:
             if not self._open:
                 return func(*args, **kwargs)
-            self._attention(scores, args, kwargs)
+            self._attention(logits, args, kwargs)
             self._open = False  # softmax is one function under several names, which call each other
             try:
                 return func(*args, **kwargs)
@@ -189,69 +218,33 @@ class Listener(TorchFunctionMode):
 
         return call
 
-    def _attention(self, scores: Callable[..., _Logits], args: Any, kwargs: Mapping[str, Any]) -> None:
+    def _attention(self, logits: Callable[..., Logits | Fused | None], args: Any, kwargs: Mapping[str, Any]) -> None:
         if not self._stack or not self._stack[-1]:
             return
         module, self._open = self._stack[-1], False
-        if self.copy:
-            parts = [*args[:2], *args[3:4], *(kwargs.get(name) for name in ("input", "query", "key", "attn_mask"))]
-            self.logit_nodes += [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
         try:
             with torch.no_grad():
-                logits = scores(*args, **kwargs)
-                if logits is None:
+                if (found := logits(*args, **kwargs)) is None:
                     return
-                found, hidden = logits
-                call = self._calls.get(f"{module}.logits", 0)
-                self._calls[f"{module}.logits"] = call + 1
-                name = f"{module}.logits" + "'" * call
-                self.shares[len(self.values)] = 1 - hidden.sum(dtype=torch.float32) / hidden.numel()
-                self.seen.append(Seen(name, module, len(self.values), found.numel(), logits=True))
-                self.values.append(found)
+                self._heard.append((module, found))
+                if self.copy:
+                    self._look_at(module, args, kwargs)
+                if self._at_once:
+                    self._take()
         finally:
             self._open = True
 
-
-def _input(*args: Any, **kwargs: Any) -> _Logits:
-    """What softmax is called with; a mask is part of it."""
-    found = args[0] if args else kwargs.get("input")
-    if not isinstance(found, torch.Tensor) or not found.is_floating_point() or found.dim() < 3:
-        return None
-    return _unmasked(found.detach())
-
-
-def _unmasked(scores: torch.Tensor) -> _Logits:
-    """A mask is a huge negative number, or −∞; a value that is not a number is not hidden."""
-    hidden = scores <= -1e4 * max(1.0, math.sqrt(scores.shape[-1]))
-    return scores.masked_fill(hidden, 0.0), hidden
+    def _look_at(self, module: str, args: Any, kwargs: Mapping[str, Any]) -> None:
+        """What later code does to the parts of logits, and what made them."""
+        parts = [*args[:2], *args[3:4], *(kwargs.get(name) for name in ("input", "query", "key", "attn_mask"))]
+        for part in parts:
+            if isinstance(part, torch.Tensor):
+                self.logit_nodes.append(part.grad_fn)
+                self._versions.append((f"{module}.logits", part, part._version))
 
 
-def _scores(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> _Logits:
-    """What a fused attention takes the softmax of."""
-    if enable_gqa and key.dim() > 2:
-        key = key.repeat_interleave(query.size(-3) // key.size(-3), dim=-3)
-    scores = (query * (query.size(-1) ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
-    if scores.dim() < 3:
-        return None
-    hidden = torch.zeros((), dtype=torch.bool, device=scores.device)
-    if is_causal:
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = scores.tril()  # many times faster than filling where a mask says so
-    if attn_mask is None:
-        return scores, hidden
-    if attn_mask.dtype != torch.bool:
-        return _unmasked((scores + attn_mask).masked_fill(hidden, float("-inf")))
-    hidden = hidden | ~attn_mask
-    return scores.masked_fill(hidden, 0.0), hidden
+def _found(output: Any) -> Iterator[torch.Tensor]:
+    return (value for value in tensors(output) if value.is_floating_point() and value.numel() > 1)
 
 
 def tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:

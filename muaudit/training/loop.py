@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 import torch
@@ -72,16 +72,16 @@ class Work:
 
 
 class Single:
-    """One model with the interface of an ensemble of one."""
+    """One model with the interface of an ensemble, whose tensors have no dimension in front."""
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.models, self.optimizer = [model], optimizer
-        self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._named: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
 
     @property
     def parameters(self) -> dict[str, torch.Tensor]:
-        """Views (1, *shape)."""
-        return {name: p.detach()[None] for name, p in self._named.items()}
+        """All that is trained."""
+        return self._named
 
     @property
     def stored(self) -> Iterator[torch.Tensor]:
@@ -90,18 +90,18 @@ class Single:
 
     @property
     def gradients(self) -> dict[str, torch.Tensor]:
-        """Where there is one, views (1, *shape)."""
+        """Where there is one."""
         grads = {name: p.grad for name, p in self._named.items()}
-        return {name: grad[None] for name, grad in grads.items() if grad is not None and not grad.is_sparse}
+        return {name: grad for name, grad in grads.items() if grad is not None and not grad.is_sparse}
 
     def run(self, call: Callable[[nn.Module], Any]) -> Any:
-        """`call(model)`: tensors in lists and dicts, with a dimension in front."""
-        return _with_member(call(self.models[0]))
+        """`call(model)`."""
+        return call(self.models[0])
 
     def backward(self, losses: torch.Tensor) -> None:
         """Gradients of the loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses.backward()  # type: ignore[no-untyped-call]
 
     def step(self) -> None:
         """One update."""
@@ -166,7 +166,7 @@ def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[RunNum
 def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> list[RunNumbers]:
     """Measure before each of `settings.steps` updates on one batch, and after the last."""
     inputs, steps = work.inputs(), work.settings.steps
-    listener, numbers = Listener(trainee.models[0], work.known), Sizes()
+    listener, numbers = Listener(trainee.models[0], work.known), Sizes(count)
     interrupted = False
     try:
         for step in range(steps + 1):
@@ -180,10 +180,9 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
             del values, shares
             if step < steps:
                 trainee.backward(losses)
-                gradients = trainee.gradients
-                numbers.gradients(step, trainee.parameters, gradients)
+                numbers.gradients(trainee.parameters, trainee.gradients)
                 trainee.step()
-                numbers.updates(step, trainee.parameters, gradients)
+                numbers.updates(step, trainee.parameters)
     except KeyboardInterrupt:
         interrupted = True
     runs = _filed(numbers, count)
@@ -216,28 +215,22 @@ def _fingerprint(work: Work, inputs: Inputs) -> Callable[[nn.Module], torch.Tens
     return call
 
 
-def _with_member(found: Any) -> Any:
-    if isinstance(found, torch.Tensor):
-        return found[None]
-    if isinstance(found, dict):
-        return {key: _with_member(value) for key, value in found.items()}
-    return type(found)(_with_member(value) for value in found)
-
-
 def _filed(numbers: Sizes, count: int) -> list[RunNumbers]:
     modules = {name: each.module for name, each in numbers.seen.items()}
     sizes = {name: each.size for name, each in numbers.seen.items()}
     logits = frozenset(name for name, each in numbers.seen.items() if each.logits)
     reshaped = frozenset(numbers.reshaped)
     runs = [RunNumbers(sizes=sizes, modules=modules, logits=logits, reshaped=reshaped) for _ in range(count)]
-    for number, found in numbers.fetch():
-        for run, value in zip(runs, found, strict=True):
-            if number.kind == "loss":
-                run.loss[number.step] = value
-            elif number.kind == "activation":
-                run.values[number.name, number.column, number.step] = value
-            elif number.divisor is None or value == value:
-                run.parameters[number.name, number.column, number.step] = value
+    for table in numbers.tables():
+        places = [(name, column, table.step) for name, column in table.labels]
+        for run, found in zip(runs, table.numbers.T.tolist(), strict=True):
+            if table.kind == "loss":
+                run.loss[table.step] = found[0]
+            elif table.kind == "activation":
+                run.values.update(zip(places, found, strict=True))
+            else:  # an update of what is zero is none that is infinite
+                known = (value == value or place[1] == 0 for place, value in zip(places, found, strict=True))
+                run.parameters.update(compress(zip(places, found, strict=True), known))
     return runs
 
 

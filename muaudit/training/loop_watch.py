@@ -87,8 +87,7 @@ class LoopWatch:
             done.remove()
             listener.__exit__(None, None, None)
             self._known.looked = True
-            shares = {slot: share[None] for slot, share in listener.shares.items()}
-            self._sizes.activations(0, listener.seen, [value[None] for value in listener.values], shares)
+            self._sizes.activations(0, listener.seen, listener.values, listener.shares)
             listener.close()
 
         # made after the listener's own hook, so that it runs after it; also where the forward raises
@@ -96,18 +95,18 @@ class LoopWatch:
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self._due:
-            self._sizes.gradients(0, *self._held())
+            self._sizes.gradients(*self._held())
 
     def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self._due:
-            self._sizes.updates(0, *self._held())
+            self._sizes.updates(0, self._held()[0])
             self.series[self._step] = self._fetched()
             self._tell(self._step, self.series[self._step])
             self._sizes = Sizes()
         self._step, self._heard = self._step + 1, False
 
     def _held(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Parameters and gradients, of a sharded model this process's part, with a dimension in front."""
+        """Parameters and gradients, of a sharded model this process's part."""
         grads = {name: p.grad for name, p in self._parameters.items() if p.grad is not None and not p.grad.is_sparse}
         return {name: _local(self._parameters[name]) for name in grads}, {name: _local(g) for name, g in grads.items()}
 
@@ -124,7 +123,7 @@ class LoopWatch:
 def _local(tensor: torch.Tensor) -> torch.Tensor:
     shard: Any = getattr(tensor, "to_local", None)
     local: torch.Tensor = tensor if shard is None else shard()
-    return local.detach()[None]
+    return local.detach()
 
 
 def watch(model: nn.Module, optimizer: Any, *, every: int = 100, tell: Told = lambda step, found: None) -> LoopWatch:

@@ -5,91 +5,98 @@ A call costs some microseconds whatever it works on, and a narrow model's activa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+
+from .kept import Indices
 
 SMALL = 2**19
 """Entries of all tensors together up to which they are packed: beyond, a processor is busy with the copies."""
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """How tensors (K, ...) are packed: those of one size side by side.
+class Packed:
+    """Rows, each of which holds S tensors of K members: what they are now, what they were, how they have changed.
 
-    order: their places, smallest first. numbers (S,): from a place to that in the order. groups: for each size n how
-    many follow each other with it: (start, count, n).
+    Those of one size stand side by side, so that their norms are one call.
     """
 
-    order: tuple[int, ...]
-    numbers: torch.Tensor
-    groups: tuple[tuple[int, int, int], ...]
+    def __init__(self, tensors: Sequence[torch.Tensor], members: int, rows: int) -> None:
+        self.members, self.shapes, self.dtype = members, [tensor.shape for tensor in tensors], tensors[0].dtype
+        self._sizes = [tensor.numel() // members for tensor in tensors]
+        self._order = sorted(range(len(tensors)), key=self._sizes.__getitem__)
+        self._buffer = torch.empty((rows, members, sum(self._sizes)), dtype=self.dtype)
+        self.rows = [self._buffer[row] for row in range(rows)]  # (K, N) each
+        self._groups = _groups([self._sizes[place] for place in self._order])
+        self._parts: dict[tuple[int, int], list[torch.Tensor]] = {}
+        self._wide = torch.promote_types(self.dtype, torch.float32)
 
-    def norms(self, flat: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """The norms (S, K) of the S tensors in a buffer (K, N), in their own order."""
-        found = [torch.linalg.vector_norm(part, 2, -1, dtype=dtype) for part in self._parts(flat)]
-        return self._ordered(found)
-
-    def sums(self, flat: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """As `norms`, the sums of what is there."""
-        return self._ordered([part.sum(-1, dtype=dtype) for part in self._parts(flat)])
-
-    def _parts(self, flat: torch.Tensor) -> Iterator[torch.Tensor]:
-        for start, count, size in self.groups:
-            yield flat[:, start : start + count * size].view(len(flat), count, size)
-
-    def _ordered(self, found: list[torch.Tensor]) -> torch.Tensor:
-        return torch.cat(found, 1).index_select(1, self.numbers).t()
-
-
-class Packer:
-    """Packs tensors into buffers that are used again; what it found out about shapes that come again is kept."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[torch.Size, ...], Layout | None] = {}
-        self._buffers: dict[tuple[str, torch.dtype, int, int], torch.Tensor] = {}
-
-    def layout(self, tensors: Sequence[torch.Tensor]) -> Layout | None:
-        """How these are packed; None where they are no processor's, too large, empty, or of several types."""
-        if not tensors or tensors[0].device.type != "cpu" or any(t.dtype != tensors[0].dtype for t in tensors):
-            return None
-        shapes = tuple(tensor.shape for tensor in tensors)
-        if shapes not in self._known:
-            self._known[shapes] = _layout(shapes)
-        return self._known[shapes]
-
-    def pack(self, tensors: Sequence[torch.Tensor], layout: Layout, name: str) -> torch.Tensor:
-        """A copy of all, flat (K, N), in the buffer of this name."""
-        members = len(tensors[0])
-        flats = [tensors[place].reshape(members, -1) for place in layout.order]
-        return torch.cat(flats, 1, out=self.buffer(name, tensors[0].dtype, members, sum(f.shape[1] for f in flats)))
-
-    def buffer(self, name: str, dtype: torch.dtype, members: int, size: int) -> torch.Tensor:
-        """The buffer (members, size) of this name, with what was last written there."""
-        key = name, dtype, members, size
-        if key not in self._buffers:
-            self._buffers[key] = torch.empty((members, size), dtype=dtype)
-        return self._buffers[key]
-
-
-def _layout(shapes: tuple[torch.Size, ...]) -> Layout | None:
-    members = shapes[0][0] if shapes[0] else 0
-    if not members or any(not shape or shape[0] != members for shape in shapes):
-        return None
-    sizes = [shape.numel() // members for shape in shapes]
-    if not all(sizes) or sum(sizes) * members > SMALL:
-        return None
-    order = sorted(range(len(shapes)), key=sizes.__getitem__)
-    groups: list[tuple[int, int, int]] = []
-    start = 0
-    for place in order:
-        if groups and groups[-1][2] == sizes[place]:
-            groups[-1] = groups[-1][0], groups[-1][1] + 1, sizes[place]
+    def write(self, row: int, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Copy them there; the row (K, N)."""
+        if self.members == 1:
+            torch.cat([tensors[place].reshape(-1) for place in self._order], out=self.rows[row][0])
         else:
-            groups.append((start, 1, sizes[place]))
-        start += sizes[place]
-    numbers = [0] * len(order)
-    for number, place in enumerate(order):
-        numbers[place] = number
-    return Layout(tuple(order), torch.tensor(numbers), tuple(groups))
+            torch.cat([tensors[place].reshape(self.members, -1) for place in self._order], 1, out=self.rows[row])
+        return self.rows[row]
+
+    def views(self, row: int) -> list[torch.Tensor]:
+        """What stands there, tensor by tensor."""
+        parts = torch.split(self.rows[row], [self._sizes[place] for place in self._order], 1)
+        found = dict(zip(self._order, parts, strict=True))
+        return [found[place].view(shape) for place, shape in enumerate(self.shapes)]
+
+    def norms(self, start: int, stop: int) -> list[torch.Tensor]:
+        """Of the tensors in these rows; (rows, K, count) for every size."""
+        parts = self._grouped(start, stop)
+        return [torch.linalg.vector_norm(part, 2, -1, dtype=self._wide) for part in parts]
+
+    def absolute_sums(self, start: int, stop: int) -> list[torch.Tensor]:
+        """As `norms`; the rows hold absolute values afterwards."""
+        self._buffer[start:stop].abs_()
+        return [part.sum(-1, dtype=self._wide) for part in self._grouped(start, stop)]
+
+    def index(self, rows: int) -> Indices:
+        """Where the number of a row, member and tensor (rows, K, S) stands among all that `norms` returns."""
+        found = np.empty((rows, self.members, len(self.shapes)), np.int64)
+        base = 0
+        for start, count, _ in self._groups:
+            block = base + np.arange(rows * self.members * count).reshape(rows, self.members, count)
+            found[:, :, self._order[start : start + count]] = block
+            base += block.size
+        return found
+
+    def _grouped(self, start: int, stop: int) -> list[torch.Tensor]:
+        """Views (rows, K, count, n) of the tensors of every size."""
+        if (start, stop) not in self._parts:
+            sizes = [count * size for _, count, size in self._groups]
+            parts = torch.split(self._buffer[start:stop], sizes, -1)
+            self._parts[start, stop] = [
+                part.view(*part.shape[:2], count, size)
+                for part, (_, count, size) in zip(parts, self._groups, strict=True)
+            ]
+        return self._parts[start, stop]
+
+
+def packed(tensors: Sequence[torch.Tensor], members: int, rows: int) -> Packed | None:
+    """Rows for these; None where they are no processor's, too large, empty, or of several types."""
+    if not tensors or tensors[0].device.type != "cpu" or any(t.dtype != tensors[0].dtype for t in tensors):
+        return None
+    sizes = [tensor.numel() for tensor in tensors]
+    return Packed(tensors, members, rows) if all(sizes) and sum(sizes) <= SMALL else None
+
+
+def fits(rows: Packed, tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether these are of the shapes and the type that the rows are for."""
+    return [tensor.shape for tensor in tensors] == rows.shapes and all(t.dtype == rows.dtype for t in tensors)
+
+
+def _groups(sizes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(start, count, size) of neighbours of one size."""
+    found: list[tuple[int, int, int]] = []
+    for place, size in enumerate(sizes):
+        if found and found[-1][2] == size:
+            found[-1] = found[-1][0], found[-1][1] + 1, size
+        else:
+            found.append((place, 1, size))
+    return found
