@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,18 @@ class Kept:
     """What was measured so far, as one long row of numbers."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Keep nothing."""
         self._pieces: list[torch.Tensor] = []
         self._count = 0
 
-    def keep(self, pieces: Sequence[torch.Tensor]) -> int:
+    def keep(self, pieces: Iterable[torch.Tensor]) -> int:
         """Keep all numbers of some tensors; the place of the first one."""
-        first = self._count
+        first, known = self._count, len(self._pieces)
         self._pieces += pieces
-        self._count += sum(piece.numel() for piece in pieces)
+        self._count += sum(piece.numel() for piece in self._pieces[known:])
         return first
 
     def fetch(self) -> Numbers:

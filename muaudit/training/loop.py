@@ -46,7 +46,8 @@ class RunNumbers:
 class Work:
     """What runs at one width have in common.
 
-    lr_factor: what every group's learning rate is multiplied by; known: what `look` found.
+    lr_factor: what every group's learning rate is multiplied by; known: what `look` found. spare: what measured a run
+        that is over, for another one.
     """
 
     target: Target
@@ -55,6 +56,7 @@ class Work:
     lr_factor: float = 1.0
     tick: Tick = lambda step: None
     known: Known = field(default_factory=Known)
+    spare: list[Sizes] = field(default_factory=list)
 
     def built(self, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """A model on the device with its optimizer."""
@@ -166,7 +168,7 @@ def train_together(work: Work, seeds: Sequence[int], check: bool) -> list[RunNum
 def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> list[RunNumbers]:
     """Measure before each of `settings.steps` updates on one batch, and after the last."""
     inputs, steps = work.inputs(), work.settings.steps
-    listener, numbers = Listener(trainee.models[0], work.known), Sizes(count)
+    listener, numbers = Listener(trainee.models[0], work.known), _sizes(work, count)
     interrupted = False
     try:
         for step in range(steps + 1):
@@ -189,7 +191,16 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
     for run in runs:
         run.interrupted = interrupted
     listener.close()
+    numbers.clear()
+    work.spare.append(numbers)
     return runs
+
+
+def _sizes(work: Work, members: int) -> Sizes:
+    while work.spare:
+        if (found := work.spare.pop()).members == members:
+            return found
+    return Sizes(members)
 
 
 def _forward(work: Work, model: nn.Module, inputs: Inputs, listener: Listener) -> tuple[Any, Any, Any]:

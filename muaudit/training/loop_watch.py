@@ -102,7 +102,7 @@ class LoopWatch:
             self._sizes.updates(0, self._held()[0])
             self.series[self._step] = self._fetched()
             self._tell(self._step, self.series[self._step])
-            self._sizes = Sizes()
+            self._sizes.clear()
         self._step, self._heard = self._step + 1, False
 
     def _held(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

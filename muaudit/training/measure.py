@@ -18,6 +18,7 @@ from .loop import RunNumbers, Work, look, out_of_memory, train, train_together
 from .measurement import INTERRUPTED, PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .predicted import predicted
 from .run_settings import RunSettings, check_settings
+from .sizes import Sizes
 
 Progress = Callable[[int, int, int], None]  # done, total, width
 
@@ -51,6 +52,7 @@ class _Runner:
         self.collected, self.progress = collected, progress
         self.together = settings.together and settings.seeds > 1
         self.checked = False
+        self.spare: list[Sizes] = []
 
     def every_width(self) -> None:
         """Until done, interrupted, or out of memory: wider models would need more still."""
@@ -113,7 +115,7 @@ class _Runner:
             self.progress(done + step * count, total, width)
 
         sizes = sizes_at(self.target, width)
-        return Work(self.target, sizes, self.settings, self.factor, tick, self.collected.known)
+        return Work(self.target, sizes, self.settings, self.factor, tick, self.collected.known, self.spare)
 
     def _interrupted(self) -> None:
         total = len(self.collected.widths) * self.settings.seeds

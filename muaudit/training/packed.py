@@ -1,4 +1,4 @@
-"""Small tensors packed into one buffer and measured together: a few calls in place of hundreds.
+"""Small tensors packed side by side and measured together: a few calls in place of hundreds.
 
 A call costs some microseconds whatever it works on, and a narrow model's activations are no more work than that.
 """
@@ -6,97 +6,117 @@ A call costs some microseconds whatever it works on, and a narrow model's activa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
 
 from .kept import Indices
+from .streamed import Scratch, Tensors, promoted
 
-SMALL = 2**19
-"""Entries of all tensors together up to which they are packed: beyond, a processor is busy with the copies."""
+_SMALL = 2**17
+"""Entries of a tensor up to which it is packed, and of a block: a processor's cache holds two of them."""
+
+
+class Block:
+    """Tensors of K members, smallest first, so that those of one size are measured by one call.
+
+    places: which tensors, of what sizes. begin: how many stand in the blocks before.
+    """
+
+    def __init__(self, places: Sequence[int], sizes: Sequence[int], begin: int) -> None:
+        self.places, self.sizes, self.begin, self.width = list(places), list(sizes), begin, sum(sizes)
+        self._groups = [(len([*same]), size) for size, same in groupby(sizes)]
+
+    def chosen(self, tensors: Tensors) -> list[torch.Tensor]:
+        """Its own among all."""
+        return [tensors[place] for place in self.places]
+
+    def views(self, whole: torch.Tensor, shapes: Sequence[torch.Size]) -> list[torch.Tensor]:
+        """Where each of its own, of these shapes, stands in (K, n)."""
+        parts: Sequence[torch.Tensor] = torch.split(whole, self.sizes, -1)
+        return [part.view(shapes[place]) for place, part in zip(self.places, parts, strict=True)]
+
+    def parts(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        """Of rows (R, K, n), those of one size each: views (R, K, count, size)."""
+        parts = torch.split(rows, [count * size for count, size in self._groups], -1)
+        return [part.view(*rows.shape[:2], *group) for part, group in zip(parts, self._groups, strict=True)]
+
+    def places_in(self, found: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Of numbers (..., tensors of all blocks), those for each of its `parts`."""
+        ours = found[..., self.begin : self.begin + len(self.places)]
+        return torch.split(ours, [count for count, _ in self._groups], -1)
 
 
 class Packed:
-    """Rows, each of which holds S tensors of K members: what they are now, what they were, how they have changed.
+    """Which tensors are packed, block by block, and which are too `large`.
 
-    Those of one size stand side by side, so that their norms are one call.
+    columns: place → its column among the numbers of a row, those that are packed before those that are not.
     """
 
-    def __init__(self, tensors: Sequence[torch.Tensor], members: int, rows: int) -> None:
-        self.members, self.shapes, self.dtype = members, [tensor.shape for tensor in tensors], tensors[0].dtype
-        self._sizes = [tensor.numel() // members for tensor in tensors]
-        self._order = sorted(range(len(tensors)), key=self._sizes.__getitem__)
-        self._buffer = torch.empty((rows, members, sum(self._sizes)), dtype=self.dtype)
-        self.rows = [self._buffer[row] for row in range(rows)]  # (K, N) each
-        self._groups = _groups([self._sizes[place] for place in self._order])
-        self._parts: dict[tuple[int, int], list[torch.Tensor]] = {}
-        self._wide = torch.promote_types(self.dtype, torch.float32)
+    def __init__(self, tensors: Tensors, members: int) -> None:
+        self.shapes, self.dtype, self.members = [tensor.shape for tensor in tensors], tensors[0].dtype, members
+        self.wide = promoted(tensors[:1])
+        sizes = [tensor.numel() // members for tensor in tensors]
+        small = [place for place, tensor in enumerate(tensors) if 0 < tensor.numel() <= _SMALL]
+        self.large = [place for place in range(len(tensors)) if place not in {*small}]
+        self.blocks: list[Block] = []
+        small.sort(key=sizes.__getitem__)
+        order: list[int] = []
+        while len(order) < len(small):
+            ends = np.cumsum([sizes[place] for place in small[len(order) :]]) * members
+            chosen = small[len(order) :][: max(1, int(np.searchsorted(ends, _SMALL, "right")))]
+            self.blocks.append(Block(chosen, [sizes[place] for place in chosen], len(order)))
+            order += chosen
+        self.columns = np.empty(len(tensors), np.int64)
+        self.columns[[*order, *self.large]] = np.arange(len(tensors))
 
-    def write(self, row: int, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Copy them there; the row (K, N)."""
-        if self.members == 1:
-            torch.cat([tensors[place].reshape(-1) for place in self._order], out=self.rows[row][0])
-        else:
-            torch.cat([tensors[place].reshape(self.members, -1) for place in self._order], 1, out=self.rows[row])
-        return self.rows[row]
+    def store(self) -> list[torch.Tensor]:
+        """Memory (K, n) for each block."""
+        return [torch.empty((self.members, block.width), dtype=self.dtype) for block in self.blocks]
 
-    def views(self, row: int) -> list[torch.Tensor]:
-        """What stands there, tensor by tensor."""
-        parts = torch.split(self.rows[row], [self._sizes[place] for place in self._order], 1)
-        found = dict(zip(self._order, parts, strict=True))
-        return [found[place].view(shape) for place, shape in enumerate(self.shapes)]
+    def rows(self, count: int, scratch: Scratch) -> list[torch.Tensor]:
+        """Rows (count, K, n) for each block, which they share."""
+        return [scratch.tensor((count, self.members, block.width), self.dtype) for block in self.blocks]
 
-    def norms(self, start: int, stop: int) -> list[torch.Tensor]:
-        """Of the tensors in these rows; (rows, K, count) for every size."""
-        parts = self._grouped(start, stop)
-        return [torch.linalg.vector_norm(part, 2, -1, dtype=self._wide) for part in parts]
+    def of_large(self, found: torch.Tensor) -> torch.Tensor:
+        """Of numbers, those of the large ones (..., K, large)."""
+        return found[..., len(self.shapes) - len(self.large) :]
 
-    def absolute_sums(self, start: int, stop: int) -> list[torch.Tensor]:
-        """As `norms`; the rows hold absolute values afterwards."""
-        self._buffer[start:stop].abs_()
-        return [part.sum(-1, dtype=self._wide) for part in self._grouped(start, stop)]
+    def numbers(self, *rows: int) -> torch.Tensor:
+        """Memory for a number a tensor, (..., K, tensors), the large ones last."""
+        return torch.zeros((*rows, self.members, len(self.shapes)), dtype=self.wide)
 
-    def index(self, rows: int) -> Indices:
-        """Where the number of a row, member and tensor (rows, K, S) stands among all that `norms` returns."""
-        found = np.empty((rows, self.members, len(self.shapes)), np.int64)
-        base = 0
-        for start, count, _ in self._groups:
-            block = base + np.arange(rows * self.members * count).reshape(rows, self.members, count)
-            found[:, :, self._order[start : start + count]] = block
-            base += block.size
-        return found
-
-    def _grouped(self, start: int, stop: int) -> list[torch.Tensor]:
-        """Views (rows, K, count, n) of the tensors of every size."""
-        if (start, stop) not in self._parts:
-            sizes = [count * size for _, count, size in self._groups]
-            parts = torch.split(self._buffer[start:stop], sizes, -1)
-            self._parts[start, stop] = [
-                part.view(*part.shape[:2], count, size)
-                for part, (_, count, size) in zip(parts, self._groups, strict=True)
-            ]
-        return self._parts[start, stop]
+    def index(self, *rows: int) -> Indices:
+        """Where a tensor's number (..., K, tensors) stands in such memory."""
+        count = len(self.shapes)
+        whole = np.arange(int(np.prod(rows)) * self.members * count).reshape(*rows, self.members, count)
+        return whole[..., self.columns]
 
 
-def packed(tensors: Sequence[torch.Tensor], members: int, rows: int) -> Packed | None:
-    """Rows for these; None where they are no processor's, too large, empty, or of several types."""
-    if not tensors or tensors[0].device.type != "cpu" or any(t.dtype != tensors[0].dtype for t in tensors):
+def packed(tensors: Tensors, members: int) -> Packed | None:
+    """How these are packed; None where they are no processor's, or not of one real type."""
+    first = next(iter(tensors), None)
+    if first is None or first.device.type != "cpu" or first.is_complex():
         return None
-    sizes = [tensor.numel() for tensor in tensors]
-    return Packed(tensors, members, rows) if all(sizes) and sum(sizes) <= SMALL else None
+    return Packed(tensors, members) if all(tensor.dtype == first.dtype for tensor in tensors) else None
 
 
-def fits(rows: Packed, tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether these are of the shapes and the type that the rows are for."""
-    return [tensor.shape for tensor in tensors] == rows.shapes and all(t.dtype == rows.dtype for t in tensors)
+def fits(layout: Packed, tensors: Tensors) -> bool:
+    """Whether these are of the shapes and the type that it is for."""
+    return [tensor.shape for tensor in tensors] == layout.shapes and all(t.dtype == layout.dtype for t in tensors)
 
 
-def _groups(sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(start, count, size) of neighbours of one size."""
-    found: list[tuple[int, int, int]] = []
-    for place, size in enumerate(sizes):
-        if found and found[-1][2] == size:
-            found[-1] = found[-1][0], found[-1][1] + 1, size
-        else:
-            found.append((place, 1, size))
-    return found
+def put_norms(parts: Sequence[torch.Tensor], found: Sequence[torch.Tensor], wide: torch.dtype) -> None:
+    """Measure what is packed, into numbers (R, K, count)."""
+    for part, numbers in zip(parts, found, strict=True):
+        torch.linalg.vector_norm(part, 2, -1, dtype=wide, out=numbers)
+
+
+def put_absolute_sums(
+    rows: torch.Tensor, parts: Sequence[torch.Tensor], found: Sequence[torch.Tensor], wide: torch.dtype
+) -> None:
+    """As `put_norms`; the rows, whose parts these are, hold absolute values afterwards."""
+    rows.abs_()
+    for part, numbers in zip(parts, found, strict=True):
+        torch.sum(part, -1, dtype=wide, out=numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -11,10 +11,8 @@ import torch
 
 from .kept import NOWHERE, Indices, Kept, Numbers, places
 from .listener import Seen
-from .packed import Packed, fits, packed
+from .packed import Packed, fits, packed, put_absolute_sums, put_norms
 from .streamed import Pair, Scratch, Tensors, block_by_block, many_at_once
-
-_NOW, _CHANGE, _FIRST = range(3)  # rows of what is packed
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,70 @@ class Pass:
         return rows
 
 
+class _Rows:
+    """Of values that are packed: what they were in the first pass, and scratch for what they are and how they change.
+
+    found: norms and sums of what they are and of their change (2, 2, K, tensors).
+    """
+
+    def __init__(self, layout: Packed, scratch: Scratch) -> None:
+        self.layout, self.found, self._scratch = layout, layout.numbers(2, 2), scratch
+        self.then, self._now = layout.store(), layout.rows(2, scratch)
+        self._large = layout.of_large(self.found)
+        self._own = [block.views(now[0], layout.shapes) for block, now in zip(layout.blocks, self._now, strict=True)]
+        self._views = [(block.parts(now), block.places_in(self.found[0]), block.places_in(self.found[1]))
+                       for block, now in zip(layout.blocks, self._now, strict=True)]  # fmt: skip
+
+    def first(self, tensors: Tensors) -> None:
+        """Measure a pass, and keep what is packed."""
+        for block, then, now, own, views in zip(
+            self.layout.blocks, self.then, self._now, self._own, self._views, strict=True
+        ):
+            torch._foreach_copy_(own, block.chosen(tensors))
+            then.copy_(now[0])
+            now[1].zero_()
+            self._measure(now, *views)
+        self._measure_large(tensors, None)
+
+    def again(self, tensors: Tensors, firsts: Mapping[int, torch.Tensor]) -> None:
+        """Measure a pass, and its change since the first; of those that are large, `firsts` are what they were."""
+        for block, then, now, own, views in zip(
+            self.layout.blocks, self.then, self._now, self._own, self._views, strict=True
+        ):
+            torch._foreach_copy_(own, block.chosen(tensors))
+            torch.sub(now[0], then, out=now[1])
+            self._measure(now, *views)
+        self._measure_large(tensors, firsts)
+
+    def firsts(self) -> dict[int, torch.Tensor]:
+        """What they were in the first pass, by place."""
+        layout, found = self.layout, dict[int, torch.Tensor]()
+        for block, then in zip(layout.blocks, self.then, strict=True):
+            found |= dict(zip(block.places, block.views(then, layout.shapes), strict=True))
+        return found
+
+    def index(self, columns: int) -> Indices:
+        """Where the numbers (columns, K, tensors) stand among those found."""
+        whole: Indices = self.layout.index(2, 2).transpose(1, 0, 2, 3).reshape(4, self.layout.members, -1)
+        return whole[:columns]
+
+    def _measure(self, now: torch.Tensor, parts: Tensors, norms: Tensors, sums: Tensors) -> None:
+        put_norms(parts, norms, self.layout.wide)
+        put_absolute_sums(now, parts, sums, self.layout.wide)
+
+    def _measure_large(self, tensors: Tensors, firsts: Mapping[int, torch.Tensor] | None) -> None:
+        members = self.layout.members
+        numbers = [
+            number
+            for place in self.layout.large
+            for pair in block_by_block(tensors[place], [firsts[place]] if firsts else [], members, self._scratch)
+            for number in pair
+        ]
+        if numbers:
+            found = torch.stack(numbers).view(len(self.layout.large), -1, 2, members)
+            self._large[:, : found.shape[1]].copy_(found.permute(2, 1, 3, 0))
+
+
 class PassSizes:
     """Measures passes, all alike in most models.
 
@@ -62,9 +124,14 @@ class PassSizes:
         self.reshaped: set[str] = set()
         self._members, self._kept, self._scratch = members, kept, scratch
         self._seen: tuple[Seen, ...] = ()  # of the first pass
-        self._first: list[torch.Tensor] = []
-        self._rows: Packed | None = None
+        self._first: dict[int, torch.Tensor] = {}  # by place; where it is packed, only those that are too large
+        self._rows: _Rows | None = None
+        self._spare: _Rows | None = None  # of a run before this one
         self._index: Indices | None = None  # of a pass that is packed, from the first number on
+
+    def clear(self) -> None:
+        """For another run."""
+        self.reshaped, self._first, self._rows = set(), {}, None
 
     def measure(
         self, seen: Sequence[Seen], values: Tensors, shares: Mapping[int, torch.Tensor], stored: Iterable[torch.Tensor],
@@ -75,38 +142,40 @@ class PassSizes:
         counted = {slot: self._kept.keep([share]) for slot, share in shares.items()}
         if first:
             index = self._begin(now, values, stored)
-        elif self._rows is not None and now == self._seen and fits(self._rows, values):
-            index = self._packed(self._rows, values)
+        elif self._rows is not None and now == self._seen and fits(self._rows.layout, values):
+            index = self._again(self._rows, values)
         else:
             index = self._apart(now, values, self._firsts(now, values))
         return Pass(now, index, counted)
 
     def _begin(self, seen: tuple[Seen, ...], values: Tensors, stored: Iterable[torch.Tensor]) -> Indices:
-        self._seen, self._index = seen, None
-        self._rows = rows = packed(values, self._members, 3)
-        if rows is None:
-            changing = {tensor.untyped_storage()._cdata for tensor in stored}
-            self._first = [v.clone() if v.untyped_storage()._cdata in changing else v.detach() for v in values]
+        rows = self._spare if self._spare is not None and fits(self._spare.layout, values) else None
+        layout = rows.layout if rows else packed(values, self._members)
+        held = range(len(values)) if layout is None else layout.large
+        changing = {tensor.untyped_storage()._cdata for tensor in stored} if held else set()
+        self._seen, self._index, self._rows = seen, None, None
+        self._first = {place: _lasting(values[place], changing) for place in held}
+        if layout is None:
             return self._apart(seen, values, None)
-        rows.rows[_NOW].copy_(rows.write(_FIRST, values))
-        return self._kept.keep([*rows.norms(0, 1), *rows.absolute_sums(0, 1)]) + self._columns(rows, 1)
+        self._rows = self._spare = rows = rows or _Rows(layout, self._scratch)
+        rows.first(values)
+        return self._kept.keep([rows.found.clone()]) + rows.index(2)[:, :, self._slots]
 
-    def _packed(self, rows: Packed, values: Tensors) -> Indices:
-        torch.sub(rows.write(_NOW, values), rows.rows[_FIRST], out=rows.rows[_CHANGE])
+    def _again(self, rows: _Rows, values: Tensors) -> Indices:
+        rows.again(values, self._first)
         if self._index is None:
-            self._index = self._columns(rows, 2)
-        return self._kept.keep([*rows.norms(0, 2), *rows.absolute_sums(0, 2)]) + self._index
+            self._index = rows.index(4)[:, :, self._slots]
+        return self._kept.keep([rows.found.clone()]) + self._index
 
-    def _columns(self, rows: Packed, count: int) -> Indices:
-        """Norms and sums of the first rows, from the first number on."""
-        norms = rows.index(count)[:, :, [each.slot for each in self._seen]]
-        both = np.stack([norms, norms + rows.index(count).size], 1)
-        return both.reshape(2 * count, self._members, len(self._seen))
+    @property
+    def _slots(self) -> list[int]:
+        return [each.slot for each in self._seen]
 
     def _firsts(self, seen: tuple[Seen, ...], values: Tensors) -> list[torch.Tensor | None]:
         """For every activation what it was in the first pass, where that can be compared."""
         if self._rows is not None:
-            self._first, self._rows = self._rows.views(_FIRST), None
+            self._first |= self._rows.firsts()
+            self._rows = None
         first = {each.name: self._first[each.slot] for each in self._seen}
         found = [first.get(each.name) for each in seen]
         same = [
@@ -150,3 +219,8 @@ class PassSizes:
             [(slot, 0) for slot in range(len(values))], many_at_once(values, None, self._members), strict=True
         )
         yield from zip(changes, many_at_once(now, then, self._members), strict=True)
+
+
+def _lasting(value: torch.Tensor, changing: Container[int]) -> torch.Tensor:
+    """A value that stays as it is."""
+    return value.clone() if value.untyped_storage()._cdata in changing else value.detach()

@@ -20,7 +20,7 @@ from .update_sizes import Update, UpdateSizes
 Kind = Literal["loss", "activation", "parameter"]
 
 
-class Table(NamedTuple):
+class StepNumbers(NamedTuple):
     """Numbers (n, K) of one step. labels: of each of the n its name, and its column of the statistics."""
 
     kind: Kind
@@ -29,7 +29,7 @@ class Table(NamedTuple):
     numbers: Numbers
 
 
-class Number(NamedTuple):
+class SizeOf(NamedTuple):
     """What one number is of."""
 
     kind: Kind
@@ -47,12 +47,19 @@ class Sizes:
     """
 
     def __init__(self, members: int = 1) -> None:
-        self.seen: dict[str, Seen] = {}
-        self._members, self._kept, scratch = members, Kept(), Scratch()
+        self.members, self._kept, scratch = members, Kept(), Scratch()
         self._passes, self._updates = PassSizes(members, self._kept, scratch), UpdateSizes(members, self._kept, scratch)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all numbers. Memory for small tensors stays: the next run may have the same."""
+        self.seen: dict[str, Seen] = {}
         self._measured: list[tuple[int, Pass | Update]] = []
         self._losses: list[tuple[int, int]] = []  # step and place
         self._last: Sequence[Seen] = ()
+        self._kept.clear()
+        self._passes.clear()
+        self._updates.clear()
 
     @property
     def reshaped(self) -> set[str]:
@@ -87,16 +94,18 @@ class Sizes:
         """Losses (K,)."""
         self._losses.append((step, self._kept.keep([losses.detach()])))
 
-    def tables(self) -> Iterator[Table]:
+    def tables(self) -> Iterator[StepNumbers]:
         """Everything, in one transfer; not a number: what is relative to zero, and what was nowhere to be found."""
         kept = self._kept.fetch()
         for step, place in self._losses:
-            yield Table("loss", step, [("", 0)], kept[None, place : place + self._members])
+            yield StepNumbers("loss", step, [("", 0)], kept[None, place : place + self.members])
         for step, each in self._measured:
-            yield Table("activation" if isinstance(each, Pass) else "parameter", step, each.labels, each.numbers(kept))
+            yield StepNumbers(
+                "activation" if isinstance(each, Pass) else "parameter", step, each.labels, each.numbers(kept)
+            )
 
-    def fetch(self) -> Iterator[tuple[Number, list[float]]]:
-        """Number by number, what `tables` has."""
+    def fetch(self) -> Iterator[tuple[SizeOf, list[float]]]:
+        """Place by number, what `tables` has."""
         for table in self.tables():
             for (name, column), numbers in zip(table.labels, table.numbers.tolist(), strict=True):
-                yield Number(table.kind, name, column, table.step), numbers
+                yield SizeOf(table.kind, name, column, table.step), numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -20,10 +21,14 @@ class Scratch:
 
     def like(self, block: torch.Tensor) -> torch.Tensor:
         """Of this shape and type."""
-        held, size = self._held.get(block.dtype), block.numel()
+        return self.tensor(block.shape, block.dtype)
+
+    def tensor(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """Of this shape and type, in a processor's memory."""
+        held, size = self._held.get(dtype), math.prod(shape)
         if held is None or held.numel() < size:
-            self._held[block.dtype] = held = torch.empty(size, dtype=block.dtype, device=block.device)
-        return held[:size].view(block.shape)
+            self._held[dtype] = held = torch.empty(size, dtype=dtype)
+        return held[:size].view(*shape)
 
 
 def block_by_block(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .kept import Indices, Kept, Numbers, places
-from .packed import Packed, fits, packed
+from .packed import Packed, fits, packed, put_norms
 from .streamed import Scratch, Tensors, changed, copied, many_norms, norm
-
-_GRADIENT, _BEFORE, _CHANGE = range(3)  # rows of what is packed
 
 
 @dataclass(frozen=True)
@@ -46,64 +44,98 @@ class UpdateSizes:
     def __init__(self, members: int, kept: Kept, scratch: Scratch) -> None:
         self._members, self._kept, self._scratch = members, kept, scratch
         self._names: list[str] = []
-        self._rows: Packed | None = None
-        self._index: Indices | None = None  # of an update that is packed, from the first number on
-        self._before: list[torch.Tensor] = []
-        self._norms: Indices = np.empty((2, members, 0), np.int64)
+        self._rows: _Rows | None = None
+        self._before: list[torch.Tensor] = []  # an accelerator's
+        self._known: Indices = np.empty((2, members, 0), np.int64)  # where gradients and parameters are kept
+
+    def clear(self) -> None:
+        """For another run: what is large is forgotten."""
+        self._before = []
+        if self._rows is not None and self._rows.layout.large:
+            self._rows = None
 
     def before(self, parameters: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> None:
         """Measure gradients, and keep the parameters that have one."""
-        grads, held = [*gradients.values()], [parameters[name] for name in gradients]
-        if (
-            self._rows is None
-            or self._names != [*gradients]
-            or not (fits(self._rows, held) and fits(self._rows, grads))
-        ):
-            self._names, self._index = [*gradients], None
-            self._rows = packed(held, self._members, 3) if _alike(held, grads) else None
-        if self._rows is not None:
-            self._rows.write(_GRADIENT, grads)
-            self._rows.write(_BEFORE, held)
+        names, grads, held = [*gradients], [*gradients.values()], [parameters[name] for name in gradients]
+        rows = self._rows
+        if rows is None or names != self._names or not (fits(rows.layout, held) and fits(rows.layout, grads)):
+            layout = packed(held, self._members)
+            same = layout is not None and fits(layout, grads)
+            self._rows = rows = _Rows(layout, held, self._scratch) if layout and same else None
+        self._names = names
+        if rows is not None:
+            rows.before(grads, held)
             return
-        if not _alike(self._before, held):
+        if [(each.shape, each.dtype) for each in self._before] != [(each.shape, each.dtype) for each in held]:
             self._before = [torch.empty_like(each, memory_format=torch.contiguous_format) for each in held]
-        if _on_cpu(held):
-            kept = [copied(before, now, self._members) for before, now in zip(self._before, held, strict=True)]
-            norms = [*(norm(grad, self._members) for grad in grads), *kept]
-        else:
+        if held:
             torch._foreach_copy_(self._before, held)
-            norms = [*many_norms(grads, self._members), *many_norms(self._before, self._members)]
-        self._norms = self._placed(norms, 2)
+        self._known = self._placed([grads, self._before])
 
     def after(self, parameters: Mapping[str, torch.Tensor]) -> Update:
         """Measure what has become of them."""
-        held = [parameters[name] for name in self._names]
+        held, rows = [parameters[name] for name in self._names], self._rows
         sizes = [each.numel() // self._members for each in held]
-        if self._rows is not None:
-            self._rows.write(_CHANGE, held).sub_(self._rows.rows[_BEFORE])
-            if self._index is None:
-                self._index = self._rows.index(3)
-            return Update(self._names, sizes, self._kept.keep(self._rows.norms(0, 3)) + self._index)
-        if _on_cpu(held):
-            pairs = zip(self._before, held, strict=True)
-            norms = [changed(before, now, self._members, self._scratch) for before, now in pairs]
-        else:
+        if rows is not None:
+            rows.after(held)
+            return Update(self._names, sizes, self._kept.keep([rows.found.clone()]) + rows.index)
+        if held:
             torch._foreach_sub_(self._before, held)
-            norms = many_norms(self._before, self._members)
-        return Update(self._names, sizes, np.concatenate([self._norms, self._placed(norms, 1)]))
+        return Update(self._names, sizes, np.concatenate([self._known, self._placed([self._before])]))
 
-    def _placed(self, norms: Iterable[torch.Tensor], rows: int) -> Indices:
-        """Keep norms (K,); where they stand, (rows, K, n)."""
-        pieces = [*norms]
-        begin = self._kept.keep([torch.stack(pieces)]) if pieces else 0
-        found = places(range(len(pieces)), begin, self._members).reshape(self._members, rows, -1)
-        rows_first: Indices = found.transpose(1, 0, 2)
-        return rows_first
-
-
-def _alike(some: Tensors, others: Tensors) -> bool:
-    return [(each.shape, each.dtype) for each in some] == [(each.shape, each.dtype) for each in others]
+    def _placed(self, rows: Sequence[Tensors]) -> Indices:
+        """Keep the norms of rows of n tensors; where they stand, (rows, K, n)."""
+        found = []
+        for tensors in rows:
+            norms = many_norms(tensors, self._members)
+            begin = self._kept.keep([torch.stack(norms)]) if norms else 0
+            found.append(places(range(len(norms)), begin, self._members))
+        return np.stack(found)
 
 
-def _on_cpu(tensors: Tensors) -> bool:
-    return not tensors or tensors[0].device.type == "cpu"
+class _Rows:
+    """Parameters that are packed: what they were, and scratch for what they are.
+
+    found: norms of gradients, of parameters and of their changes (3, K, tensors).
+    """
+
+    def __init__(self, layout: Packed, parameters: Tensors, scratch: Scratch) -> None:
+        self.layout, self.found, self._scratch = layout, layout.numbers(3), scratch
+        self.index = layout.index(3)
+        self._large = layout.of_large(self.found)
+        self._then, self._now = layout.store(), layout.rows(1, scratch)
+        self._large_then = [torch.empty_like(parameters[place], memory_format=torch.contiguous_format)
+                            for place in layout.large]  # fmt: skip
+        self._views = [
+            (block.views(now[0], layout.shapes), block.parts(now),
+             [block.places_in(self.found[row : row + 1]) for row in range(3)])
+            for block, now in zip(layout.blocks, self._now, strict=True)
+        ]  # fmt: skip
+
+    def before(self, gradients: Tensors, parameters: Tensors) -> None:
+        """Measure both, and copy the parameters."""
+        layout, members = self.layout, self.layout.members
+        for block, then, now, views in zip(layout.blocks, self._then, self._now, self._views, strict=True):
+            own, parts, (of_gradients, of_parameters, _) = views
+            torch._foreach_copy_(own, block.chosen(gradients))
+            put_norms(parts, of_gradients, layout.wide)
+            torch._foreach_copy_(own, block.chosen(parameters))
+            put_norms(parts, of_parameters, layout.wide)
+            then.copy_(now[0])
+        if layout.large:
+            self._large[0] = torch.stack([norm(gradients[place], members) for place in layout.large], 1)
+            pairs = zip(self._large_then, layout.large, strict=True)
+            self._large[1] = torch.stack([copied(then, parameters[place], members) for then, place in pairs], 1)
+
+    def after(self, parameters: Tensors) -> None:
+        """Measure how they have changed."""
+        layout, members = self.layout, self.layout.members
+        for block, then, now, views in zip(layout.blocks, self._then, self._now, self._views, strict=True):
+            own, parts, (_, _, of_changes) = views
+            torch._foreach_copy_(own, block.chosen(parameters))
+            now.sub_(then)
+            put_norms(parts, of_changes, layout.wide)
+        if layout.large:
+            pairs = zip(self._large_then, layout.large, strict=True)
+            norms = [changed(then, parameters[place], members, self._scratch) for then, place in pairs]
+            self._large[2] = torch.stack(norms, 1)
