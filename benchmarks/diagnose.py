@@ -25,6 +25,7 @@ from muaudit.diagnose.diagnose_task import diagnose
 from muaudit.targets import from_functions
 
 BASE, LARGE, SMALL, LENGTH, VOCABULARY, HEADS = 64, 512, 64, 16, 32, 1
+INPUTS = ("embed.weight", "position")
 
 _IN_FP16 = DiagnoseSettings(steps=10, precision="fp16")
 
@@ -51,6 +52,10 @@ FAULTS = (
     Fault("warm-up", (("activation", ""), ("logits", "")), lr=1.0, in_width=False),
     Fault("fp16 overflow", (("overflow", "embed"), ("activation", "embed")), _IN_FP16),
     Fault("fp16 underflow", (("underflow", ""),), _IN_FP16),
+    Fault("positional init", (("activation", "blocks.0"),)),  # the first module that reads the table
+    Fault("temperature lr", (("activation", "head"),)),  # the first module that reads the number
+    Fault("exponential", (("activation", "blocks.1.down"),)),
+    Fault("readout lr of SGD", (("activation", "head"),), lr=0.1),
 )  # fmt: skip
 
 
@@ -75,11 +80,14 @@ class Block(nn.Module):
         self.attention = Attention(width, fault)
         self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
         self.constant = (width / BASE) ** 2 if fault == "branch constant" and not last else 1.0
+        self.factor = (width / BASE) ** 0.5 if fault == "exponential" and last else 0.0
         if fault == "gain" and last:
             nn.init.constant_(self.norm_2.weight, 200.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(self.norm_1(x))
+        if self.factor:
+            return x + self.down(torch.exp(self.up(self.norm_2(x)) * self.factor) - 1)  # type: ignore[no-any-return]
         return x + self.down(F.gelu(self.up(self.norm_2(x)))) * self.constant  # type: ignore[no-any-return]
 
 
@@ -91,8 +99,12 @@ class Model(nn.Module):
         self.blocks = nn.ModuleList(Block(width, fault, last) for last in (False, True))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, VOCABULARY, bias=False)
+        if fault == "positional init":
+            self.position = nn.Parameter(torch.randn(LENGTH, width) * (width / BASE) ** 2)
+        if fault == "temperature lr":
+            self.temperature = nn.Parameter(torch.ones(()))
         for name, parameter in self.named_parameters():
-            if parameter.dim() > 1 and name != "embed.weight":
+            if parameter.dim() > 1 and name not in INPUTS:
                 nn.init.normal_(parameter, 0.0, parameter.shape[1] ** -0.5)
         nn.init.zeros_(self.head.weight)
         if fault == "fp16 overflow":
@@ -101,9 +113,11 @@ class Model(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.embed(tokens)
+        x = x + self.position if self.fault == "positional init" else x
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x))  # type: ignore[no-any-return]
+        x = self.norm(x)
+        return self.head(x * self.temperature if self.fault == "temperature lr" else x)  # type: ignore[no-any-return]
 
 
 def optimizer(fault: Fault) -> Callable[[nn.Module], torch.optim.Optimizer]:
@@ -111,17 +125,30 @@ def optimizer(fault: Fault) -> Callable[[nn.Module], torch.optim.Optimizer]:
 
     def made(model: nn.Module) -> torch.optim.Optimizer:
         m = model.width / BASE  # type: ignore[operator]
+        if fault.name.endswith("SGD"):
+            return _sgd(model, fault.lr, m)
         groups = []
         for name, parameter in model.named_parameters():
-            lr = fault.lr / m if parameter.dim() > 1 and name != "embed.weight" else fault.lr
+            lr = fault.lr / m if parameter.dim() > 1 and name not in INPUTS else fault.lr
             wrong = {"readout lr": ("head.weight", m * 64), "hidden lr": ("blocks.1.up.weight", m * 64),
-                     "embedding lr": ("embed.weight", m * 512)}.get(fault.name)  # fmt: skip
+                     "embedding lr": ("embed.weight", m * 512),
+                     "temperature lr": ("temperature", m * 40000)}.get(fault.name)  # fmt: skip
             if wrong is not None and name == wrong[0]:
                 lr *= wrong[1]
             groups.append({"params": [parameter], "lr": lr})
         return torch.optim.Adam(groups, lr=fault.lr, eps=1e-3 if fault.name == "eps" else 1e-12)
 
     return made
+
+
+def _sgd(model: nn.Module, lr: float, m: float) -> torch.optim.Optimizer:
+    """SGD as Table 3 has it, but for the readout, which is to learn at 1/m and learns at m^3."""
+    groups = []
+    for name, parameter in model.named_parameters():
+        hidden = parameter.dim() > 1 and name not in INPUTS
+        rate = lr * m**3 if name == "head.weight" else lr if hidden else lr * m
+        groups.append({"params": [parameter], "lr": rate})
+    return torch.optim.SGD(groups, lr=lr)
 
 
 def loss(fault: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -100,12 +100,11 @@ def _band(panel: Any, axis: Array, losses: Array, colour: Any) -> None:
 
 
 def _title(measured: SweepResult, verdict: SweepVerdict) -> str:
-    """What the report says, on two lines."""
+    """What the report says, on three lines: panels stand side by side."""
     fixed = "" if verdict.curves.at is None else f" (lr {shown(verdict.curves.at)})"
-    words = verdict_words(verdict, measured.seconds_of_seed(verdict))
     at_best = f"best {verdict.curves.knob} of {verdict.curves.widths[0]} at {verdict.curves.widths[-1]}: "
     return (
-        f"{measured.titles[verdict.curves.variant]}{fixed}: {verdict.curves.knob} {words}\n"
+        f"{measured.titles[verdict.curves.variant]}{fixed}\n{verdict.curves.knob} {verdict_words(verdict)}\n"
         f"{at_best}{share_words(verdict.lost, verdict.seeds, brief=True)}"
     )
 
