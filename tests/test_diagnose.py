@@ -115,6 +115,8 @@ def test_what_a_precision_cannot_hold_is_counted(precision: str, overflows: bool
     kinds = {each.quantity.kind for each in found.left}
     assert ("overflow" in kinds) == overflows
     assert any(each.kind == "underflow" for each in found.large.quantities) == bool(precision)
+    assert bool(found.large.scales) == (precision == "fp16")
+    assert all(math.log2(scale) % 1 == 0 for scale in found.large.scales)
 
 
 def test_what_began_first_is_named_and_not_what_is_largest() -> None:

@@ -23,6 +23,9 @@ def diagnosis_lines(found: Diagnosis) -> Iterator[Line]:
     run = found.large
     loss = f"loss {_size(run.losses[0])} → {_size(run.losses[-1])}"
     yield line(f"{found.width_name} {run.width}, {run.steps} steps, {found.optimizer}; {loss}", hang=2)
+    if run.scales:
+        ends = " → ".join(f"2^{math.log2(each):g}" for each in dict.fromkeys((run.scales[0], run.scales[-1])))
+        yield line(f"{found.precision}: loss scale {ends}, at least 2^{math.log2(min(run.scales)):g}", hang=2)
     yield line()
     if found.first is None:
         lost = f"the loss was lost at step {run.diverged}, " if run.diverged is not None else ""

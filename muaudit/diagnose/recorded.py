@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal[
-    "activation", "logits", "loss", "overflow", "gradient", "underflow", "eps", "update"
+    "activation", "logits", "loss", "overflow", "gradient", "scale", "underflow", "eps", "update"
 ]  # in the order of a step
 
 
@@ -19,7 +19,8 @@ class Quantity:
 
     The kinds: root mean square of an activation, of attention logits, of a gradient; the loss; the share of an
     activation's entries that the precision cannot hold (overflow), of a gradient's that vanish in it at the best loss
-    scale (underflow), of a gradient's that are smaller than Adam's eps; the norm of an update over its tensor's norm.
+    scale (underflow), and that scale; the share of a gradient's that are smaller than Adam's eps; the norm of an update
+    over its tensor's norm.
     """
 
     kind: Kind
@@ -39,6 +40,11 @@ class Recorded:
     steps: int
     diverged: int | None
     quantities: tuple[Quantity, ...] = field(default_factory=tuple)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The loss scale of every step; empty where no precision scales the loss."""
+        return next((each.values for each in self.quantities if each.kind == "scale"), ())
 
     @property
     def losses(self) -> tuple[float, ...]:

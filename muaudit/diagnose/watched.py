@@ -112,7 +112,10 @@ class _Taken:
             self._note("gradient", name, _holder(name), size)
         if self.range is not None and grads:
             largest = max(fetched(grad.abs().max() for grad in grads.values()))
-            least = self.range.least / self.range.scale(largest)
+            scale = self.range.scale(largest)
+            least = self.range.least / scale
+            if self.range.scaled:
+                self._note("scale", "loss scale", "", scale)
             for name, share in zip(grads, fetched(under(grad, least) for grad in grads.values()), strict=True):
                 self._note("underflow", name, _holder(name), share)
         eps = {

@@ -69,8 +69,10 @@ def schedule_words(verdicts: Sequence[SweepVerdict], titles: Mapping[str, str]) 
         (ours, best), (theirs, worst) = tuned[0], tuned[-1]
         here, there = ours.curves.counted()[-1][:, best.index], theirs.curves.counted()[-1][:, worst.index]
         apart = difference(0, there, here, max(abs(best.loss), 1e-12), math.inf)
-        sure = "" if apart is None else f"{100 * apart.low(TAIL):.2g} to {100 * apart.high(TAIL):.2g} % higher"
-        told = f" ({sure})" if sure and len(tuned) > 1 else ""
+        known = apart is not None and math.isfinite(apart.low(TAIL))
+        sure = "no interval" if not known or apart is None else (
+            f"{100 * apart.low(TAIL):.2g} to {100 * apart.high(TAIL):.2g} % higher")  # fmt: skip
+        told = f" ({sure})" if len(tuned) > 1 else ""
         along = ours.curves.along
         found.append(f"{what} at {along} {ours.curves.widths[-1]}, each tuned there: {', '.join(shown)}{told}")
     return found
