@@ -215,6 +215,19 @@ def test_width_depth_batch_and_duration_at_once(capsys: pytest.CaptureFixture[st
             ],
             "with 1B to train on the batch has to stay below 10M",
         ),
+        (
+            [
+                "--from",
+                "batch=1M,tokens=1B",
+                "--to",
+                "batch=10M,tokens=1B",
+                "--recipe",
+                "complete-dp",
+                "--set",
+                "beta1=0.9",
+            ],
+            "beta1 = 0.9 would become 0, outside of (0, 1): steps may become fewer by less than a factor of 10",
+        ),
         (["--from", "batch=1M", "--to", "batch=2M", "--recipe", "sgd"], "does not say how long the runs are"),
         (["--from", "width=64,batch=1M,tokens=1B", "--to", "width=64"], "--to does not say its batch"),
         (["--from", "64", "--to", "256", "--recipe", "sgd"], "is about batch and duration"),
@@ -285,6 +298,33 @@ def test_two_configurations_are_held_against_a_recipe(tmp_path: Path, capsys: py
     large.write_text(right)
     assert run(*flags[:3], "--recipe", "complete-dp") == 0
     assert "every setting that both give follows" in capsys.readouterr().out
+
+
+def test_configurations_in_lists_and_with_suffixes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The batch grows by 4 over the same tokens: m_S = 1/4, and lr becomes twice as large (2512.22382)."""
+    for name, batch, lr in (("small", "0.5M", "1e-3"), ("large", "2M", "2e-3")):
+        text = f"optim:\n  groups:\n  - {{lr: {lr}, betas: [0.9, 0.99]}}\ntrain: {{batch: {batch}, tokens: 10B}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    found = carried_rows(capsys, "--audit", *(str(tmp_path / f"{name}.yaml") for name in ("small", "large")),
+                         "--recipe", "complete-dp")  # fmt: skip
+    assert {name: row["expected"] for name, row in found.items() if row["small"] is not None} == pytest.approx(
+        {"lr": 2e-3, "beta1": 0.6, "beta2": 0.96}
+    )
+    assert [name for name, row in found.items() if row["follows"] is False] == ["beta1", "beta2"]
+
+
+def test_what_was_not_given_has_its_factor_of_batch_and_duration(capsys: pytest.CaptureFixture[str]) -> None:
+    """m_S = 4: the weight decay is halved and eps doubled, whatever they are; hidden layers at m = 4 go on from there."""
+    sizes = ["--from", "width=64,batch=1M,tokens=1B", "--to", "width=256,batch=1M,tokens=4B"]
+    given = ["--recipe", "complete-dp", "--set", "lr=0.01"]
+    assert run(*(each.replace("width=64,", "").replace("width=256,", "") for each in sizes), *given) == 0
+    assert [line.split()[-2:] for line in capsys.readouterr().out.splitlines() if line.startswith("  * ")] == [
+        ["0.5", "2"]
+    ]
+    assert run("fixtures/mlp/sp.py", *sizes, *given, "--format", "json") == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    hidden = next(group for group in groups if "hidden.*.weight" in group["tensors"])
+    assert (hidden["lr"], hidden["weight_decay_scale"]) == pytest.approx((0.01 / 2 / 4, 0.5 * 4))
 
 
 def carried_rows(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, dict[str, Any]]:

@@ -105,6 +105,11 @@ class Transfer:
         here = {name: value for name, value, _ in found if value is not None}
         return here, {name: value for name, _, value in found if value is not None}
 
+    def of_run(self, setting: str) -> float:
+        """What batch and duration multiply a setting by."""
+        found = self.horizon.factor(setting) if self.horizon is not None else None
+        return 1.0 if found is None else found
+
     @property
     def several(self) -> bool:
         """Whether each of several optimizers trains a part of the tensors."""
@@ -226,11 +231,7 @@ def as_data(transfer: Transfer) -> dict[str, Any]:
                 **({"optimizer": group.optimizer} if transfer.several else {}),
                 "tensors": {pattern: list(roles) for pattern, roles in group.tensors.items()},
                 "init_scale": group.scales["init"][0],
-                **{
-                    name if name in group.values else f"{name}_scale": group.values.get(name, factor)
-                    for name, (factor, *_) in group.scales.items()
-                    if name != "init"
-                },
+                **dict(_setting(transfer, group, name) for name in group.scales if name != "init"),
                 "exponents": {name: exponent for name, (_, exponent, _) in group.scales.items()},
                 **({"depth_exponents": {name: exponent for name, (_, _, exponent) in group.scales.items()}}
                    if plan.depth_name else {}),
@@ -247,6 +248,13 @@ def as_data(transfer: Transfer) -> dict[str, Any]:
         "caveats": transfer.caveats,
         "notes": list(plan.notes),
     }  # fmt: skip
+
+
+def _setting(transfer: Transfer, group: Group, name: str) -> tuple[str, float]:
+    """A value that was given, at the new size, else what any is multiplied by on the way there."""
+    if name in group.values:
+        return name, group.values[name]
+    return f"{name}_scale", group.scales[name][0] * transfer.of_run(name)
 
 
 def _horizon_data(horizon: Horizon) -> dict[str, Any]:

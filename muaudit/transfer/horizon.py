@@ -12,6 +12,8 @@ from muaudit.suggest import nearest
 from muaudit.transfer.run_size import RunSize, amount
 
 BETAS = ("beta1", "beta2")
+_ROUNDED = 1e-9
+"""What 1 − β loses to rounding."""
 SCHEDULE = ("warmup",)
 """What is counted in steps: the same share of the run at every length."""
 
@@ -127,12 +129,13 @@ def _check_betas(found: Horizon) -> None:
         return
     for key, value in found.given.items():
         setting = key.rpartition(".")[2]
-        if setting not in BETAS or (1 - value) * factor < 1:
+        if setting not in BETAS or (1 - value) * factor < 1 - _ROUNDED:
             continue
         fewest = (1 - value) * found.steps[0]
         batch = (found.to.data or 0.0) / fewest
+        becomes = round(1 - (1 - value) * factor, 9)
         raise UserError(
-            f"{found.recipe.name}: {key} = {value:g} would become {1 - (1 - value) * factor:.3g}, outside of (0, 1): "
+            f"{found.recipe.name}: {key} = {value:g} would become {becomes:.3g}, outside of (0, 1): "
             f"steps may become fewer by less than a factor of {number(1 / (1 - value))}, here they do by "
             f"{number(found.steps[0] / found.steps[1])}",
             f"with {amount(found.to.data or 0.0)} to train on the batch has to stay below {amount(batch)}",

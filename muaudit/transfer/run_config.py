@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..pairs import pairs
 from ..reading import Malformed, parse_json, parse_yaml, read_text
 from ..suggest import nearest
-from .run_size import RunSize, of_numbers
+from .run_size import RunSize, of_numbers, suffixed
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "width": ("width", "hidden_size", "n_embd", "d_model", "hidden_dim", "embed_dim", "dim"),
@@ -86,10 +86,13 @@ def read_config(path: Path, names: Mapping[str, str]) -> RunConfig:
 
 
 def _leaves(data: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every value with the dotted name of where it stands; lists count as values."""
+    """Every value with the dotted name of where it stands; in a list of mappings their number is a part of it, other
+    lists count as values."""
     for name, value in data.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            yield from _leaves(dict(enumerate(value)), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -112,7 +115,8 @@ def _number(value: Any, name: str, path: Path) -> float:
     try:
         if isinstance(value, bool):
             raise ValueError
-        found = float(value)  # YAML 1.1 reads 1e-3 as a text
+        short = suffixed(value) if isinstance(value, str) else None  # 512K
+        found = float(value) if short is None else short  # YAML 1.1 reads 1e-3 as a text
     except (TypeError, ValueError):
         raise UserError(f"{path}: {name} is {value!r}, expected a number") from None
     if not math.isfinite(found):

@@ -88,9 +88,14 @@ def amount(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _number(text: str, flag: str) -> float:
+def suffixed(text: str) -> float | None:
+    """`0.5M` as a number; None for what is none."""
     match = _NUMBER.fullmatch(text.strip())
-    value = float(match[1]) * _SUFFIX[match[2].lower()] if match else 0.0
+    return float(match[1]) * _SUFFIX[match[2].lower()] if match else None
+
+
+def _number(text: str, flag: str) -> float:
+    value = suffixed(text) or 0.0
     if not 0 < value < math.inf:
         raise UserError(f"{flag} expects positive numbers, found {text.strip()!r}", _EXAMPLE)
     return value

@@ -84,7 +84,7 @@ def _rows(transfer: Transfer) -> Iterator[list[str]]:
     given = {name.rpartition(".")[2] for name in transfer.given}
     for group in transfer.groups:
         by = [group.optimizer] if transfer.several else []
-        settings = [_cell(group, name, name in given) for name in _settings(transfer)]
+        settings = [_cell(transfer, group, name, name in given) for name in _settings(transfer)]
         for pattern, roles in group.tensors.items():
             std = [number(group.stds[pattern]) if pattern in group.stds else "-"] if _has_stds(transfer) else []
             yield [pattern, "+".join(roles) or "-", *by, _factor(*group.scales["init"]), *std, *settings]
@@ -94,13 +94,13 @@ def _has_stds(transfer: Transfer) -> bool:
     return any(group.stds for group in transfer.groups)
 
 
-def _cell(group: Group, name: str, given: bool) -> str:
+def _cell(transfer: Transfer, group: Group, name: str, given: bool) -> str:
     """The value; its factor where no value was given; nothing where the optimizer has no such setting, or no value."""
     if name not in group.scales:
         return "-"
     factor, exponent, over_depth = group.scales[name]
     if name not in group.values:
-        return ("× " if given else "") + _factor(factor, exponent, over_depth)
+        return ("× " if given else "") + _factor(factor * transfer.of_run(name), exponent, over_depth)
     return number(group.values[name]) + (f" ({power_in_words(exponent, over_depth)})" if exponent or over_depth else "")
 
 
