@@ -126,6 +126,36 @@ def test_files_of_a_run_each_say_by_their_names_what_they_are(here: Path, capsys
     assert ": lr transfers" in capsys.readouterr().out
 
 
+WANDB = """Name,State,config.n_embd,config.Learning Rate,summary.val/loss,config.seed
+{rows}
+late,running,16,0.015625,9.9,2
+gone,crashed,16,0.015625,nan,3
+blank,finished,8,0.015625,,3
+"""
+
+
+def test_what_wandb_exports_is_taken_by_its_own_names(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs that go on, and rows without a loss, are no runs that diverged; one that crashed at NaN is."""
+    each = [(width, lr, seed) for width in (8, 16) for lr in (2**-7, 2**-6, 2**-5) for seed in (0, 1, 2)]
+    rows = [
+        f"r,finished,{w},{lr},{loss(w, lr, seed)},{seed}" for w, lr, seed in each if (w, lr, seed) != (16, 2**-6, 2)
+    ]
+    (here / "wandb.csv").write_text(WANDB.format(rows="\n".join(rows)))
+    assert run("--import", "wandb.csv", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["notices"] == [
+        "left out: 1 row without a loss; nan is the loss of a run that diverged",
+        "left out: 1 run that did not finish, by the column for the state",
+    ]
+    kept = [json.loads(line) for line in Path(found["results"]).read_text().splitlines()[1:]]
+    assert len(kept) == len(rows) + 1
+    assert [(each["width"], each["seed"]) for each in kept if each["loss"] is None] == [(16, 3)]
+    text = (here / "wandb.csv").read_text()
+    (here / "wandb.csv").write_text(text.replace("config.seed", "config/learning_rate"))
+    assert run("--import", "wandb.csv") == 2
+    assert "several columns may be the lr: config.Learning Rate, config/learning_rate" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -205,6 +205,10 @@ def test_what_is_not_known_is_undecided() -> None:
     edge = judge(table([-4, -4, -4]), Tolerance())
     assert (edge.status, edge.at_least) == ("undecided", True)
     assert "widen the range" in edge.reasons[-1]
+    lone = table([-8, -8, -8])
+    lone.losses[-1][:, [value != 2**-8 for value in lone.values]] = math.nan  # its best may be any other
+    assert judge(lone, Tolerance()).status == "undecided"
+    assert "one value alone was run at width" in judge(lone, Tolerance()).reasons[0]
     unsure = judge(table([-8, -9.1, -8.4], depth=0.001, seeds=1), Tolerance())
     assert unsure.status == "undecided"
     assert "1 seed gives no interval" in unsure.reasons[0]

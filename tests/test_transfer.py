@@ -314,7 +314,7 @@ def test_configurations_in_lists_and_with_suffixes(tmp_path: Path, capsys: pytes
 
 
 def test_what_was_not_given_has_its_factor_of_batch_and_duration(capsys: pytest.CaptureFixture[str]) -> None:
-    """m_S = 4: the weight decay is halved and eps doubled, whatever they are; hidden layers at m = 4 go on from there."""
+    """m_S = 4: the weight decay is halved and eps doubled, whatever they are; hidden layers go on from there."""
     sizes = ["--from", "width=64,batch=1M,tokens=1B", "--to", "width=256,batch=1M,tokens=4B"]
     given = ["--recipe", "complete-dp", "--set", "lr=0.01"]
     assert run(*(each.replace("width=64,", "").replace("width=256,", "") for each in sizes), *given) == 0

@@ -64,7 +64,8 @@ def carry_out_elsewhere(
 
 
 def _taken_in(request: SweepRequest, pattern: str) -> tuple[SweepResult, Tolerance]:
-    outcomes = imported(pattern, parse_columns(request.columns))
+    found = imported(pattern, parse_columns(request.columns))
+    outcomes = found.outcomes
     jobs = [outcome.job for outcome in outcomes]
     widths, lrs = sorted({job.width for job in jobs}), sorted({job.hp["lr"] for job in jobs})
     numbers = {seed: place for place, seed in enumerate(sorted({job.seed for job in jobs}))}
@@ -83,7 +84,7 @@ def _taken_in(request: SweepRequest, pattern: str) -> tuple[SweepResult, Toleran
         results.close()
     tolerance = Tolerance(request.tolerance, request.lost)
     sweep = Sweep({NAME: pattern}, grid, results, Clock(), ScriptRuns(Script(""), Clock()), tolerance=tolerance)
-    sweep.seeds = grid.seeds
+    sweep.seeds, sweep.notices = grid.seeds, found.notices()
     return measured(sweep, f"{len(outcomes)} runs from {pattern}", _setup(grid), NAME, "width"), tolerance
 
 

@@ -7,6 +7,7 @@ import math
 import re
 import string
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from muaudit.errors import UserError
@@ -19,12 +20,33 @@ from muaudit.sweep.trainings import Training, TrainingOutcome
 
 COLUMNS = ("width", "lr", "seed", "loss")
 OTHERS = {
-    "width": ("width", "n_embd", "d_model", "hidden_size", "embed_dim", "dim", "config.width"),
-    "lr": ("lr", "learning_rate", "max_lr", "peak_lr", "config.lr", "config.learning_rate"),
-    "seed": ("seed", "config.seed", "random_seed"),
+    "width": ("width", "n_embd", "d_model", "hidden_size", "embed_dim", "dim"),
+    "lr": ("lr", "learning_rate", "max_lr", "peak_lr"),
+    "seed": ("seed", "random_seed"),
     "loss": NAMES,
 }
-"""What columns are called, the likeliest first."""
+"""What columns are called, the likeliest first; `config.lr`, `Learning Rate` and `val/loss` are such names, too."""
+_PREFIX = re.compile(r"^(?:config|summary|hparams?|params?)_")
+UNFINISHED = ("running", "pending", "crashed", "failed", "killed", "preempted", "preempting")
+"""What W&B's column `State` says of runs whose last loss is not that of their end."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The runs, and how many rows say nothing of a run's end: without a loss, and those that did not finish."""
+
+    outcomes: tuple[TrainingOutcome, ...]
+    without_loss: int = 0
+    unfinished: int = 0
+
+    def notices(self) -> list[str]:
+        """What was left out, for people."""
+        found = []
+        if n := self.without_loss:
+            found.append(f"left out: {n} row{'s' * (n > 1)} without a loss; nan is the loss of a run that diverged")
+        if n := self.unfinished:
+            found.append(f"left out: {n} run{'s' * (n > 1)} that did not finish, by the column for the state")
+        return found
 
 
 def parse_columns(texts: Iterable[str]) -> dict[str, str]:
@@ -38,7 +60,7 @@ def parse_columns(texts: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def imported(pattern: str, columns: Mapping[str, str]) -> list[TrainingOutcome]:
+def imported(pattern: str, columns: Mapping[str, str]) -> Imported:
     """The runs of one file with a row a run, or of files with a run each whose names say what it is:
     `runs/w{width}_lr{lr}_s{seed}.csv`.
 
@@ -46,11 +68,13 @@ def imported(pattern: str, columns: Mapping[str, str]) -> list[TrainingOutcome]:
         UserError: no such file, columns are missing, or a run comes twice.
     """
     many = placeholders(pattern, "--import")
-    found = _of_files(pattern, columns.get("loss")) if many else _of_rows(pattern, columns)
-    twice = {outcome.job.key for outcome in found}
-    if len(twice) < len(found):
-        keys = [outcome.job.key for outcome in found]
-        job = next(outcome.job for outcome in found if keys.count(outcome.job.key) > 1)
+    found = Imported(tuple(_of_files(pattern, columns.get("loss")))) if many else _of_rows(pattern, columns)
+    if not found.outcomes:
+        raise UserError(f"--import {pattern}: no row is of a run with a loss that finished", *found.notices()[:1])
+    twice = {outcome.job.key for outcome in found.outcomes}
+    if len(twice) < len(found.outcomes):
+        keys = [outcome.job.key for outcome in found.outcomes]
+        job = next(outcome.job for outcome in found.outcomes if keys.count(outcome.job.key) > 1)
         raise UserError(
             f"--import {pattern}: width {job.width}, lr {job.hp['lr']:g}, seed {job.seed} comes twice",
             "a column that tells them apart is named with --columns seed=NAME",
@@ -58,21 +82,29 @@ def imported(pattern: str, columns: Mapping[str, str]) -> list[TrainingOutcome]:
     return found
 
 
-def _of_rows(path: str, columns: Mapping[str, str]) -> list[TrainingOutcome]:
+def _of_rows(path: str, columns: Mapping[str, str]) -> Imported:
     text = read_bytes(Path(path), "--import names another file", RESULTS).decode("utf-8", "replace")
     rows = list(rows_of(text))
     if not rows:
         raise UserError(f"--import {path}: there are no rows below a header")
     names = {name: _called(name, rows[0], columns, path) for name in COLUMNS}
-    found = []
+    state = next((each for each in rows[0] if each.lower() in ("state", "status")), "")
+    found, without, unfinished = [], 0, 0
     for place, row in enumerate(rows, 2):
 
         def value(name: str, row: Mapping[str, str] = row, place: int = place) -> float:
             column = names[name]
             return 0.0 if column is None else number(row[column], f"{path}, line {place}: {column}")
 
-        found.append(_outcome(value("width"), value("lr"), value("seed"), value("loss"), f"{path}, line {place}"))
-    return found
+        if not any(row.values()):
+            continue
+        if not row[names["loss"] or ""].strip():
+            without += 1
+        elif row.get(state, "").strip().lower() in UNFINISHED and math.isfinite(value("loss")):
+            unfinished += 1
+        else:
+            found.append(_outcome(value("width"), value("lr"), value("seed"), value("loss"), f"{path}, line {place}"))
+    return Imported(tuple(found), without, unfinished)
 
 
 def _called(name: str, row: Mapping[str, str], columns: Mapping[str, str], path: str) -> str | None:
@@ -80,11 +112,28 @@ def _called(name: str, row: Mapping[str, str], columns: Mapping[str, str], path:
         if columns[name] not in row:
             raise UserError(f"--import {path}: no column {columns[name]!r}", nearest(columns[name], row, "columns"))
         return columns[name]
-    found = next((each for each in OTHERS[name] if each in row), None)
+    found = next((each for each in OTHERS[name] if each in row), None) or _like(name, row, path)
     if found is None and name != "seed":
         raise UserError(f"--import {path}: no column for the {name} among {', '.join(row)}",
                         f"--columns {name}=NAME says what it is called")  # fmt: skip
     return found
+
+
+def _like(name: str, row: Mapping[str, str], path: str) -> str | None:
+    """The column that is called so but for capitals, spaces and what W&B and TensorBoard put before names.
+
+    Raises:
+        UserError: there are several.
+    """
+    plain = {column: _PREFIX.sub("", re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")) for column in row}
+    for each in OTHERS[name]:
+        found = [column for column, called in plain.items() if called == each.lower()]
+        if len(found) > 1:
+            raise UserError(f"--import {path}: several columns may be the {name}: {', '.join(found)}",
+                            f"--columns {name}=NAME says which is")  # fmt: skip
+        if found:
+            return found[0]
+    return None
 
 
 def _of_files(pattern: str, loss: str | None) -> list[TrainingOutcome]:

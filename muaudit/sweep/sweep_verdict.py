@@ -11,7 +11,7 @@ import numpy as np
 from ..thresholds import BY_HEART, FEWEST_SEEDS, MOST_SEEDS, TAIL, WIDER_IS_WORSE
 from .curves import Curves
 from .knobs import KNOBS
-from .optimum import Optimum, find
+from .optimum import Array, Optimum, find
 from .over import OVER
 from .paired import Interval, difference
 from .ranges import shown
@@ -144,9 +144,17 @@ def _doubts(curves: Curves, optima: tuple[Optimum | None, ...], lost: Interval |
         found.append(f"what the {small} optimum costs the {large} model is not known")
     if unknown:
         found.append(f"no run at {curves.along} {', '.join(unknown)} learned: lower the {curves.knob}")
+    single = [str(width) for width, row in zip(curves.widths, curves.losses, strict=True) if _values_in(row) == 1]
+    if single:
+        found.append(f"one value alone was run at {curves.along} {', '.join(single)}: which is best there is not known")
     if edges:
         found.append(f"the optimum at {curves.along} {', '.join(edges)} is at the edge of the values: widen the range")
     return found
+
+
+def _values_in(losses: Array) -> int:
+    """How many values were run, of losses [seed, value]."""
+    return int((~np.isnan(losses)).any(axis=0).sum())
 
 
 def _undecided(curves: Curves, compared: Comparisons, more: int | None) -> list[str]:
