@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,3 +110,32 @@ def test_readout_scaled_by_hand_as_well_is_doubled() -> None:
     errors = [(v.rule, v.tensors) for v in report.violations if v.severity == "error"]
     assert [names for rule, names in errors if rule == "MUP203" and "readout.weight" in names]
     assert {name for _, names in errors for name in names} <= {"readout.weight", "readout.bias"}
+
+
+AS_PUBLISHED = """
+import mup
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(12, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.head = {head}
+
+    def forward(self, x):
+        return self.head(self.body(x)){behind}
+"""
+
+
+@pytest.mark.parametrize(("head", "behind", "optimizer", "rules"), [
+    ("mup.MuReadout(width, 4)", "", None, set()),
+    ("mup.MuReadout(width, 4)", "", "adamw", {"MUP301"}),  # the library's layers, trained by torch's own optimizer
+    ("mup.MuReadout(width, 4)", " * (64 / self.head.weight.shape[1])", None, {"MUP203"}),
+    ("nn.Linear(width, 4)", "", None, {"MUP202", "MUP301"}),  # the library is imported and not used
+])  # fmt: skip
+def test_base_shapes_that_a_training_script_would_set(
+    head: str, behind: str, optimizer: str | None, rules: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(AS_PUBLISHED.format(head=head, behind=behind))
+    report = muaudit.check(str(tmp_path / "net.py"), optimizer=optimizer)
+    assert {v.rule for v in report.violations if v.severity == "error"} == rules

@@ -187,3 +187,29 @@ def test_the_size_of_the_data_is_no_width_also_where_the_output_has_it(tmp_path:
     assert refused(tmp_path, AUTOENCODER).hint.endswith(
         "make them an argument: width=400, with width for 400, width // 20 for 20"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "probes"), [("wm=1", (1, 2)), ("wm=1.0", (1, 2)), ("groups=1", None), ("gain=1.0", None)]
+)
+def test_a_number_that_multiplies_all_widths_under_a_name_that_says_nothing(
+    tmp_path: Path, given: str, probes: tuple[int, int] | None
+) -> None:
+    """What is 1 and doubles every hidden layer is a width; what doubles none (groups, a gain) is not."""
+    name = given.partition("=")[0]
+    text = f"""
+        class Net(nn.Module):
+            def __init__(self, num_classes=10, {given}):
+                super().__init__()
+                c = int(32 * {"wm" if name == "wm" else "1"})
+                self.a = nn.Conv2d(3, c, 3)
+                self.b = nn.Conv2d(c, 2 * c, 3)
+                self.out = nn.Linear(2 * c, num_classes)
+
+            def forward(self, x):
+                return self.out(F.relu(self.b(F.relu(self.a(x)))).mean((2, 3)))
+        """
+    if probes is None:
+        refused(tmp_path, text)
+    else:
+        assert [(axis.name, axis.probes) for axis in target(tmp_path, text).axes] == [(name, probes)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 from ..errors import UserError
 from ..reading import Malformed, parse_yaml, read_text
 from .trial import Sizes, Variant
+from .usercode import attempt
 
 BaseShapes = Mapping[str, tuple[int | None, ...]]
 """By parameter: for every dim its base size, or None where it is no width."""
@@ -45,6 +47,44 @@ def based(variants: Iterable[Variant], path: Path) -> Iterator[Variant]:
     shapes = read_bsh(path)
     for variant in variants:
         yield replace(variant, build=_setting(variant.build, shapes, path))
+
+
+def based_on_probes(variants: Iterable[Variant]) -> Iterator[Variant]:
+    """The same variants; where a model has the library's readout and nobody set its base shapes, they are set here.
+
+    What grows is what differs between the two smallest probes, the first of which is the base. A training script does
+    this after the model is made, which no model file shows; without, the library's readout refuses to run.
+    """
+    for variant in variants:
+        yield _own_shapes(variant) if "mup" in sys.modules else variant
+
+
+def _own_shapes(variant: Variant) -> Variant:
+    library = sys.modules["mup"]
+    base, delta = ({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
+    found: list[Any] = []
+    with attempt(), suppress(Exception):  # what cannot be built is tried again, and said then
+        found.append(library.get_shapes(variant.build(base)))
+        found.append(library.get_shapes(variant.build(delta)))
+        bare = variant.build(base)
+    if len(found) < 2 or not _lacks_shapes(bare, library):
+        return variant
+
+    def build(sizes: Sizes) -> Any:
+        model = variant.build(sizes)
+        if _lacks_shapes(model, library):
+            library.set_base_shapes(model, dict(found[0]), delta=dict(found[1]))
+        return model
+
+    width = ", ".join(f"{name} = {size}" for name, size in base.items())
+    note = f"nobody sets the base shapes that mup's readout wants: set here, base {width}, and trained by mup's MuAdamW"
+    return replace(variant, build=build, notes=(*variant.notes, note), library=True)
+
+
+def _lacks_shapes(model: Any, library: Any) -> bool:
+    if not isinstance(model, nn.Module) or not any(isinstance(each, library.MuReadout) for each in model.modules()):
+        return False
+    return not any(hasattr(parameter, "infshape") for parameter in model.parameters())
 
 
 def _setting(build: Callable[[Sizes], Any], shapes: BaseShapes, path: Path) -> Callable[[Sizes], Any]:

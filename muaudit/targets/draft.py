@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from muaudit.targets import losses, scripts, training_optimizer
-from muaudit.targets.bsh import based
+from muaudit.targets.bsh import based, based_on_probes
 from muaudit.targets.carried import scheduler_of
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, Target
@@ -35,7 +35,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         held_out=None if options.batch or options.inputs else draft.held_out,
         loss=options.loss or draft.loss,
         optimizer=options.build_optimizer or draft.optimizer,
-        variants=based(draft.variants, options.bsh) if options.bsh else draft.variants,
+        variants=based(draft.variants, options.bsh) if options.bsh else based_on_probes(draft.variants),
     )
     trial = first_that_runs(draft, options)
     loss, loss_note = _choose_loss(draft, trial)
@@ -118,6 +118,9 @@ def _choose_optimizer(
         source = f"{_METHOD}{method}"
         if problem:
             note = f"{method}() could not be used ({problem}), so adamw stands in; --optimizer picks another"
+    if factory is None and trial.variant.library and not flagged:
+        factory, source = training_optimizer.from_library, "mup's MuAdamW, which goes with its layers"
+        note = "--optimizer adamw is torch's own"
     if factory is None:
         factory = training_optimizer.default(name, options.lr_groups, main.name, main.probes[0])
         source = f"default {name}, one learning rate for everything"

@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -82,6 +83,12 @@ def default(name: str, groups: Sequence[tuple[str, float]], main: str, first: in
         return optimizer
 
     return make
+
+
+def from_library(model: nn.Module, sizes: Mapping[str, int]) -> torch.optim.Optimizer:
+    """The optimizer that goes with the layers of microsoft/mup, where the model's file imports it."""
+    made: torch.optim.Optimizer = sys.modules["mup"].MuAdamW(model.parameters(), lr=_LR, weight_decay=0.0)
+    return made
 
 
 def check_groups(groups: Sequence[tuple[str, float]], model: nn.Module) -> None:

@@ -37,6 +37,7 @@ class Variant:
     missing: kinds of modules that only the whole model has, each with why.
     depths: the arguments that are numbers of blocks, which `build` takes beside the axes.
     tuned: those that set an initialization or a learning rate, with their values; `build` takes them as well.
+    library: its models are microsoft/mup's, whose base shapes were set here.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -47,6 +48,7 @@ class Variant:
     missing: tuple[tuple[str, str], ...] = ()
     depths: tuple[WidthAxis, ...] = ()
     tuned: Mapping[str, float] = field(default_factory=dict)
+    library: bool = False
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,11 @@ def _tried(
     ranked = [name for _, name in sorted(_ranked(knobs, options))]
     doubtful = [name for name in ranked if name not in options.widths and (len(ranked) > 1 or _in_doubt(name, knobs))]
     candidates = [name for name in knobs if name not in (*ranked, *options.set, *options.widths)]
-    candidates = [name for name in candidates if _may_be_width(name, knobs[name]) or _is_multiplier(name, knobs[name])]
+    candidates = [
+        name for name in candidates
+        if _may_be_width(name, knobs[name])
+        or (_is_multiplier(name, knobs[name]) and not (ranked and _says_nothing(name.rpartition(".")[2])))
+    ]  # fmt: skip
 
     def sizes(name: str) -> Reach | None:
         return reach(construct, _values_to_try(chosen.main if chosen else name, name, knobs, options), name)
@@ -353,9 +357,16 @@ def _may_be_width(name: str, leaf: Leaf) -> bool:
 
 
 def _is_multiplier(name: str, leaf: Leaf) -> bool:
-    """Whether an argument is a number that every width of a table is multiplied by."""
+    """Whether an argument is a number that every width of a table is multiplied by: by its name, else by being 1."""
+    short = name.rpartition(".")[2]
     number = isinstance(leaf.value, float) or (type(leaf.value) is int and leaf.value <= _FEW)
-    return number and argnames.multiplies_widths(name.rpartition(".")[2])
+    return number and (argnames.multiplies_widths(short) or (leaf.value == 1 and _says_nothing(short)))
+
+
+def _says_nothing(short: str) -> bool:
+    """Whether a name is neither that of a width nor of anything else that is known."""
+    other = argnames.no_width(short) or argnames.is_dropout(short) or argnames.rank(short, _NOT_WIDTH) is not None
+    return not other and not _ends_like_width(short) and not _is_named(short)
 
 
 def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: TargetOptions) -> dict[str, Any]:
