@@ -61,6 +61,55 @@ def test_a_parameter_that_is_held_twice(kind: str) -> None:
     assert found(audit(right)) == []
 
 
+# -- keys of groups ----------------------------------------------------------------------------------------------------
+def keyed(model: Any, key: str, power: float = 1.0) -> torch.optim.Optimizer:
+    """One learning rate, and the factor of every parameter under a key that torch's AdamW does not know."""
+    made = MODULE.optimizer(model).param_groups
+    return torch.optim.AdamW(
+        [{"params": g["params"], "lr": 3e-3, key: (g["lr"] / 3e-3) ** power} for g in made], weight_decay=0.0
+    )
+
+
+@pytest.mark.parametrize(("key", "power", "said"), [("lr_of_layer", 1.0, "lr_of_layer"), ("m", -1.0, "1/m")])
+def test_a_factor_under_any_key_that_nothing_reads(key: str, power: float, said: str) -> None:
+    def loop(optimizer: Any, *, reads: bool) -> Callable[[int], None]:
+        def write(step: int) -> None:
+            for group in optimizer.param_groups:
+                group["lr"] = 3e-3 * warmed(step) * (group[key] ** power if reads else 1.0)
+
+        return write
+
+    def audited(reads: bool) -> Report:
+        return audit_schedule(lambda o: loop(o, reads=reads), lambda model: keyed(model, key, power))
+
+    (wrong,) = [v for v in audited(reads=False).violations if v.severity != "advice"]
+    assert (wrong.rule, wrong.severity) == ("MUP308", "error")
+    assert f"multiplies by the groups' {said}:" in wrong.message
+    assert found(audited(reads=True)) == []
+
+
+def test_a_number_in_the_groups_that_makes_nothing_right_is_no_factor() -> None:
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        made = MODULE.optimizer(model).param_groups
+        return torch.optim.AdamW([{"params": g["params"], "lr": 3e-3, "layer": i + 1} for i, g in enumerate(made)])
+
+    report = muaudit.check(
+        MODULE.build, batch=MODULE.batch, loss=MODULE.loss, optimizer=optimizer, widths=MODULE.widths
+    )
+    assert {rule for rule, severity in found(report) if severity == "error"} <= {"MUP301", "MUP303"}
+
+
+def test_what_is_frozen_where_the_optimizer_is_made_needs_no_group() -> None:
+    def optimizer(model: MLP) -> Any:
+        model.gain.requires_grad_(False)
+        return {
+            "one": rates(model, ("hidden.weight",)),
+            "other": rates(model, tuple(n for n in ALL if n not in ("gain", "hidden.weight"))),
+        }
+
+    assert found(audit(optimizer)) == []
+
+
 # -- schedules ---------------------------------------------------------------------------------------------------------
 def audit_schedule(scheduler: Callable[[Any], Any], optimizer: Callable[[Any], Any] = MODULE.optimizer) -> Report:
     return muaudit.check(

@@ -151,7 +151,7 @@ def test_a_factor_that_the_step_multiplies_by_counts_by_any_name(key: str) -> No
     assert (used.verdict, [v for v in used.violations if v.severity != "advice"]) == ("mup", [])
     ignored = audit(lambda model: made(model, lambda g, p, group: g.sign()))
     rules = {v.rule for v in ignored.violations if v.severity != "advice"}
-    assert rules == ({"MUP308"} if key == "lr_scale" else {"MUP301", "MUP303"})
+    assert rules == {"MUP308"}
 
 
 def test_a_factor_in_the_rate_that_the_step_multiplies_by_again_counts_twice() -> None:

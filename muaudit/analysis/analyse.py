@@ -82,6 +82,7 @@ def analyse(
         ratios = axis.ratios(target)
         with optimizers_made() as seen:
             made = target.optimizer(models[0], narrow.sizes), target.optimizer(models[1], wide.sizes)
+        _note_frozen(recordings[0], models[0])
         alike = models[0], axis.alike(*models)
         trained = trained_by(made, alike, ratios)
         of_schedule: list[Discrepancy] = []
@@ -105,6 +106,7 @@ def analyse(
             aligned, axis.known, axis.read, axis.judged, alike, draws, trained, readout_bound, lambda: _third(further)
         )
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
+    scaling = replace(scaling, discrepancies=tuple(_of_groups(d, target) for d in scaling.discrepancies))
     found = with_consequences(scaling.discrepancies, scaling.judged, scaling.program, prediction)
     if scaling.apart is not None and any(d.rows for d in found):
         of_rows = predict(scaling.apart.program, scaling.inits, scaling.trained)
@@ -114,6 +116,22 @@ def analyse(
         target, axis, models, recordings, ratios, scaling, prediction, probes.definitions.of(narrow.model),
         tuple(of_schedule), seen.place,
     )  # fmt: skip
+
+
+def _note_frozen(recording: Recording, model: nn.Module) -> None:
+    """What whoever made the optimizer froze is frozen, though it was recorded before."""
+    frozen = {name for name, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+    for name, node in recording.params.items():
+        if name in frozen:
+            node.meta["frozen"] = True
+
+
+def _of_groups(d: Discrepancy, target: Target) -> Discrepancy:
+    """A factor in the param groups: where these are made, and whether a scheduler was seen that leaves it out."""
+    if d.aspect != "group_factor":
+        return d
+    file, line = place(target.optimizer, d.detail.removeprefix("1/"))
+    return replace(d, file=file, line=line, values=(1.0,) if target.scheduler is not None else ())
 
 
 def _rates_beyond(probes: Probes, optimizer: Any, models: tuple[nn.Module, nn.Module]) -> dict[str, Trained]:

@@ -43,7 +43,8 @@ Aspect = Literal[
     "orthogonalised_as_one",  # several matrices under Muon as one; `values` = their numbers of outputs; `detail` =
     # "stack" where they stand one behind the other
     "orthogonalised_cut",  # one matrix under Muon in pieces; `values` = the shape of one
-    "group_factor",  # a factor of the groups that nothing multiplies by; `detail` = its key, `optimizer` = the class
+    "group_factor",  # a factor of the groups that nothing multiplies by; `detail` = its key, `optimizer` = the class;
+    # `values` = (1,) where a scheduler was stepped
     "schedule",  # exponents of the learning rates after the scheduler has stepped; `optimizer` names the scheduler
     "l2_adam",  # L2 weight decay inside Adam's gradient
     "decay_vector",  # weight decay on vector-like tensors

@@ -25,13 +25,15 @@ _OTHERS = ("lr", "initial_lr", "eps", "momentum", *DECAYS)
 class Factors:
     """On the group's learning rate at both widths. used: by the optimizer's step. assumed: by nothing that was seen.
 
-    key: of the group, that holds what is assumed. keys: those that the step multiplies by.
+    key: of the group, that holds what is assumed. keys: those that the step multiplies by. unread: keys of which
+    nothing is known to read them, with their values.
     """
 
     used: tuple[float, float] = (1.0, 1.0)
     assumed: tuple[float, float] = (1.0, 1.0)
     key: str = ""
     keys: tuple[str, ...] = ()
+    unread: tuple[tuple[str, tuple[float, float]], ...] = ()
 
     @property
     def both(self) -> tuple[float, float]:
@@ -49,12 +51,15 @@ def factors(pairs: Pairs, steps: Mapping[int, Steps]) -> dict[str, Factors]:
         own = {name: pair for name, pair in pairs.items() if id(pair[0].optimizer) == part}
         keys = _differing(own)
         counted = {name: _used(pair, keys, steps[part]) for name, pair in own.items()}
+        settings = getattr(own[next(iter(own))][0].optimizer, "defaults", {}) if steps[part].knows_no_other_keys else {}
+        unread = [key for key in keys if key not in settings and not any(key in each for each in counted.values())]
         unused = [key for key in USUAL if key in keys and not any(key in each for each in counted.values())]
         key = next((key for key in unused if not _held_by_lr(own, key)), "")
         for name, pair in own.items():
             used = _product(pair, counted[name])
             assumed = _product(pair, {key: 1.0}) if key else (1.0, 1.0)
-            out[name] = Factors(used, assumed, key, tuple(counted[name]))
+            values = tuple((other, _product(pair, {other: 1.0})) for other in unread if other != key)
+            out[name] = Factors(used, assumed, key, tuple(counted[name]), values)
     return out
 
 

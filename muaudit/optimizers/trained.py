@@ -32,6 +32,7 @@ class Trained:
     group that change with width. shared: whether a factor that all gradients decide multiplies every step. decay: what
     was measured of it. free_is_empty: whether its optimizer has a group without decay that holds nothing.
     orthogonal: whether its updates are orthogonalised; pieces: which entries together, all of them where None.
+    unread: keys of its group that nothing is known to read, with the exponents of their values.
     """
 
     family: str
@@ -55,6 +56,7 @@ class Trained:
     free_is_empty: bool = False
     orthogonal: bool = False
     pieces: Treated | None = None
+    unread: tuple[tuple[str, float], ...] = ()
 
     @property
     def law(self) -> Law:
@@ -113,7 +115,7 @@ def _trained(
         how.family, type(narrow.optimizer).__name__, lr1, exponent, raw, (wd1, wd2), decay, (eps1, eps2),
         _exponent(eps1, eps2, unit, units)[0], how.decoupled, how.mode, how.law, how.shape, how.reason, found,
         varying(narrow, wide, found, unit), how.shared, steps.decay_of(narrow.number, shapes), _free_is_empty(narrow),
-        how.orthogonal, how.pieces,
+        how.orthogonal, how.pieces, tuple((key, _exponent(*each, unit, units)[1]) for key, each in found.unread),
     )  # fmt: skip
 
 

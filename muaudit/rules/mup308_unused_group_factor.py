@@ -4,7 +4,9 @@
 Where param groups hold a factor beside their learning rate (`lr_scale`, `lr_mult`), runs the optimizer's step
 on a copy with another value. When the step does not follow it, `lr` does not hold it already, and no
 scheduler(optimizer) is given, the learning rates are judged as if the training loop multiplied by it, and
-this warning says so.
+this warning says so. So it is with a number by any other name, where the learning rates are wrong as they stand and all
+of them right once they are multiplied, or divided, by it. A scheduler that was stepped and leaves it out makes it an
+error.
 
 ## Why is this bad
 torch's optimizers and schedulers never read such a key. Loops that set `lr` for all groups lose it easily, and
@@ -35,6 +37,7 @@ from muaudit.rules.rule import Rule, any_role
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
+    from muaudit.findings.model import Severity
 
 
 class UnusedGroupFactor(Rule):
@@ -43,6 +46,10 @@ class UnusedGroupFactor(Rule):
     severity = "warning"
     summary = "a factor that param groups hold beside their learning rate must be multiplied by"
     keys = any_role("group_factor")
+
+    def severity_of(self, d: Discrepancy) -> Severity:
+        """What a scheduler leaves out is left out; without one, the loop may multiply."""
+        return "error" if d.values else self.severity
 
     def message(self, d: Discrepancy) -> str:
         whose = d.pattern or f"{len(d.tensors)} tensors"

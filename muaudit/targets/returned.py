@@ -85,11 +85,11 @@ def name_of(optimizer: Any) -> str:
 
 
 def unwrap(found: Any) -> torch.optim.Optimizer | None:
-    """The optimizer in what was returned: itself, Lightning's dicts and tuples, or all of a list."""
+    """The optimizer in what was returned: itself, Lightning's dicts and tuples, or all of a list or a dict by name."""
     if isinstance(found, torch.optim.Optimizer):
         return found
     if isinstance(found, Mapping):
-        return unwrap(found.get("optimizer"))
+        return unwrap(found["optimizer"] if "optimizer" in found else list(found.values()))
     if isinstance(found, (tuple, list)):
         optimizers = [each for part in found if (each := unwrap(part)) is not None]
         if len(optimizers) > 1:
