@@ -116,6 +116,78 @@ def test_a_part_asks_for_the_names_that_it_has_itself(key: str, lines: list[int]
     assert [v.line for v in audit(resolve(f"{file}:Net")).violations if v.rule == "MUP109"] == lines
 
 
+ASKED = """\
+import re
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=64, init_std=0.1):
+        super().__init__()
+        self.up, self.mid, self.head = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 4)
+        self.mid.is_residual = True
+        for name, part in self.named_modules():
+            std = init_std
+            if {condition}:
+                std = std / 2
+            if isinstance(part, nn.Linear):
+                nn.init.normal_(part.weight, std=std)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.mid(torch.tanh(self.up(x)))))
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "lines"),
+    [
+        ("name.split('.')[-1] == 'c_proj'", [13]),
+        ("any(each in name for each in ('c_proj', 'w_out'))", [13]),
+        ("re.search('c_proj', name) and isinstance(part, nn.Linear)", [13]),
+        ("hasattr(part, 'IS_RESIDUAL')", [13]),
+        ("name.split('.')[-1] == 'mid'", []),
+        ("any(each in name for each in ('c_proj', 'mid'))", []),
+        ("re.search('m.d', name) and isinstance(part, nn.Linear)", []),
+        ("getattr(part, 'is_residual', False)", []),
+    ],
+)
+def test_conditions_are_asked_of_the_names_and_marks_that_there_are(
+    condition: str, lines: list[int], tmp_path: Path
+) -> None:
+    file = tmp_path / "asked.py"
+    file.write_text(ASKED.format(condition=condition))
+    assert [v.line for v in audit(resolve(str(file))).violations if v.rule == "MUP109"] == lines
+
+
+RANGE = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=64, initializer_range=0.02):
+        super().__init__()
+        self.table, self.mid, self.head = nn.Embedding(32, width), nn.Linear(width, width), nn.Linear(width, 4)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=initializer_range)
+        nn.init.normal_(self.table.weight, std={std})
+
+    def forward(self, tokens):
+        return self.head(torch.tanh(self.mid(self.table(tokens))))
+"""
+
+
+@pytest.mark.parametrize(
+    ("std", "left"), [("0.02", [("table.weight",)]), ("initializer_range", []), ("1.0", []), ("0.5 / width**0.5", [])]
+)
+def test_a_kind_of_layer_that_keeps_the_size_that_the_range_had(std: str, left: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "kept.py"
+    file.write_text(RANGE.format(std=std))
+    assert [v.tensors for v in audit(resolve(str(file))).violations if v.rule == "MUP109"] == left
+
+
 KINDS = """\
 import torch
 from torch import nn

@@ -25,15 +25,13 @@ from ..optimizers.several import parts
 from ..program.operands import before_scales
 from ..program.values import ZERO, Value
 from ..targets.looking_on import looking_on
-from ..targets.source import class_node, file_of, nodes_of, read_source, tree_of
+from ..targets.source import file_of, nodes_of, read_source, tree_of
 from ..targets.tuned import sets_init, sets_rate
 from ..targets.usercode import attempt
 from ..targets.userfiles import is_user_file
-from ..thresholds import NEVER_REACHED
+from ..thresholds import NEVER_REACHED, SNAP_TENSOR, WRONG_INIT_ERRORS
 from .analyse import Analysis
-
-_DRAWN = {"normal_", "trunc_normal_", "uniform_", "mul_", "div_"}
-_LOOPS = {"named_parameters", "named_modules"}
+from .looked_for import looked_for
 
 
 def without_effect(known: Analysis, seed: int) -> list[Discrepancy]:
@@ -41,7 +39,7 @@ def without_effect(known: Analysis, seed: int) -> list[Discrepancy]:
 
     A setting with which the model cannot be built, at twice its value, says nothing.
     """
-    tried = [lambda: _bounds(known, seed), lambda: _looked_for(known)]
+    tried = [lambda: _bounds(known, seed), lambda: looked_for(known.models[0])]
     tried += [partial(_init_setting, known, seed, name) for name in known.target.tuned if sets_init(name)]
     if not known.target.optimizer_source.startswith("default"):
         tried += [partial(_rate_setting, known, seed, name) for name in known.target.tuned if sets_rate(name)]
@@ -70,6 +68,7 @@ def _init_setting(known: Analysis, seed: int, name: str) -> Iterator[Discrepancy
     mixed = [names for names in _siblings(known) if moved.intersection(names) and not moved.issuperset(names)]
     left = [each for names in mixed for each in names if each not in moved]
     left += [each for each in _forgotten(known.models[0], hidden, moved) if each not in left]
+    left += [each for each in _fixed_at(known, value, moved) if each not in left]
     reached = [each for each in hidden if each in moved]
     if left and reached:
         stds = (float(entries(before[each]).float().std()) for each in (left[0], reached[0]))
@@ -88,6 +87,21 @@ def _forgotten(model: nn.Module, hidden: list[str], moved: set[str]) -> list[str
         if moved.isdisjoint(names) and all(_is_default(parameters[name]) for name in names)
         for name in names
     ]
+
+
+def _fixed_at(known: Analysis, value: float, moved: set[str]) -> list[str]:
+    """Matrices that start at random with just the size that the setting has, and stay there with another."""
+    matrices = (j.use.tensor for j in known.scaling.judged if j.use.role in ("input", "hidden", "output"))
+    parameters = dict(known.models[0].named_parameters())
+    alike = [name for name in dict.fromkeys(matrices) if name in parameters and _has_std(parameters[name], value)]
+    is_std = any(name in moved for name in alike)  # and not a factor that happens to be as large
+    return [name for name in alike if is_std and name not in moved]
+
+
+def _has_std(p: nn.Parameter, std: float) -> bool:
+    values = entries(p).float()
+    error = WRONG_INIT_ERRORS / math.sqrt(2 * max(1, values.numel()))
+    return values.dim() > 1 and std > 0 and abs(float(values.std()) / std - 1) < error < SNAP_TENSOR
 
 
 def _is_default(p: nn.Parameter) -> bool:
@@ -196,70 +210,6 @@ def _bounds(known: Analysis, seed: int) -> Iterator[Discrepancy]:
             yield Discrepancy(
                 "init_setting", None, (), "", 0.0, 0.0, file, line, detail="bounds", values=(nearest.std, nearest.away)
             )
-
-
-# -- names that are looked for ----------------------------------------------------------------------------------------
-def _looked_for(known: Analysis) -> Iterator[Discrepancy]:
-    """Names in the condition of a random initialization that nothing in any module with that code has."""
-    makers: dict[type, list[nn.Module]] = {}
-    for module in known.models[0].modules():
-        makers.setdefault(type(module), []).append(module)
-    for cls, modules in makers.items():
-        node, file = class_node(cls), file_of(cls)
-        if node is None or file is None or not is_user_file(file):
-            continue
-        for method in (each for each in node.body if isinstance(each, ast.FunctionDef) and each.args.args):
-            for loop in (each for each in nodes_of(method) if isinstance(each, ast.For)):
-                over, variable = _loop(loop, method.args.args[0].arg)
-                names = {name for module in modules for name, *_ in getattr(module, over)()} if over else set()
-                for branch in (each for each in nodes_of(loop) if isinstance(each, ast.If) and _draws(each)):
-                    for text, holds in _asked(branch.test, variable):
-                        if names and not any(map(holds, names)):
-                            yield Discrepancy(
-                                "init_setting", None, (), "", 0.0, 0.0, file, branch.lineno, detail=f"name: {text}"
-                            )
-
-
-def _loop(loop: ast.For, own: str) -> tuple[str, str]:
-    """What a loop over the names in `own` goes over, and what it calls the name; empty where it is none."""
-    call, first = loop.iter, loop.target
-    if isinstance(first, ast.Tuple) and first.elts:
-        first = first.elts[0]
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(first, ast.Name)):
-        return "", ""
-    of_own = call.func.attr in _LOOPS and getattr(call.func.value, "id", "") == own
-    return (call.func.attr, first.id) if of_own else ("", "")
-
-
-def _draws(branch: ast.If) -> bool:
-    """Whether what is done under a condition sets the size of something."""
-    calls = [node.func for each in branch.body for node in nodes_of(each) if isinstance(node, ast.Call)]
-    return any((func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")) in _DRAWN for func in calls)
-
-
-def _asked(test: ast.expr, variable: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
-    """Each text that a condition compares a name with, and whether it holds of a name."""
-    for node in nodes_of(test):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
-            given, way = node.args[0], node.func.attr
-            if getattr(node.func.value, "id", "") == variable and way in ("endswith", "startswith"):
-                texts = [each.value for each in nodes_of(given) if isinstance(each, ast.Constant)]
-                if texts and all(isinstance(text, str) for text in texts):
-                    yield " or ".join(map(str, texts)), _any(way, texts)
-        elif isinstance(node, ast.Compare) and len(node.ops) == 1:
-            left, right, op = node.left, node.comparators[0], node.ops[0]
-            if isinstance(op, ast.In) and getattr(right, "id", "") == variable and _is_text(left):
-                yield left.value, lambda name, text=left.value: text in name  # type: ignore[attr-defined,misc]
-            elif isinstance(op, ast.Eq) and getattr(left, "id", "") == variable and _is_text(right):
-                yield right.value, lambda name, text=right.value: name == text  # type: ignore[attr-defined,misc]
-
-
-def _any(way: str, texts: list[Any]) -> Callable[[str], bool]:
-    return lambda name: any(getattr(name, way)(text) for text in texts)
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _finding(

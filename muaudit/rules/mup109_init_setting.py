@@ -3,7 +3,8 @@
 ## What it does
 Builds the model once more with twice the value of every argument that is called like a setting of an initialization
 (`initializer_range`, `init_std`, ...): something has to change, and of several weights of one shape in one module all
-or none. Looks at the bounds of truncations, and at the names that an initializing loop asks for.
+or none; a weight of just its size that stays there keeps a copy of its default. Looks at the bounds of truncations, and
+at the names and marks (`hasattr(module, ...)`) that an initializing loop asks for.
 
 ## Why is this bad
 Whoever tunes the setting, or derives it from the width, believes that the model follows. What it does not reach keeps
