@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from models.driving import drive, write
 
 from muaudit.errors import UserError
@@ -46,6 +47,19 @@ def test_what_works_when_it_is_imported_is_not_run(
     assert target.axes[0].default == 64
     assert f"only the definitions in this file were run: {why} when it is imported" in target.notes
     assert not (tmp_path / "touched").exists()
+
+
+def test_data_that_are_given_as_batches_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = (
+        "x = torch.arange(64.0).view(8, 8)\n"
+        "batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, torch.zeros(8, 4)), batch_size=4)\n"
+    )
+    text = START + "def build(width):\n    return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 4))\n"
+    target = resolve(write(tmp_path, text + data))
+    assert target.data is not None
+    assert torch.equal(next(target.data(target.sizes(0), 0)).args[0], torch.arange(32.0).view(4, 8))
+    assert not any("only the definitions" in note for note in target.notes)
 
 
 ARGUMENTS = """\

@@ -7,15 +7,18 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from program import app
 
 from muaudit.errors import UserError
+from muaudit.sweep.script_command import Script
 from muaudit.sweep.sweep_request import SweepRequest
-from muaudit.sweep.trainings import TrainingOutcome
+from muaudit.sweep.trainings import Training, TrainingOutcome
 from muaudit.tune.ranking import LONG, SHORT, Sample, finalists_of, first_losses, job, rank
 from muaudit.tune.tune_request import TuneRequest, check_tune
+from muaudit.tune.tune_task import carry_out
 
 MODEL = """
 import torch
@@ -124,6 +127,25 @@ def test_a_search_from_end_to_end_and_resumed(
     report = json.loads(capsys.readouterr().out)
     assert len(report["samples"]) == 5
     assert report["finalists"][0]["above"] == 0
+
+
+def test_what_is_left_of_a_search_includes_the_finalists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds are told by a clock that every run moves on by one: 6 samples, 2 finalists of 3 seeds, as many twice as
+    long. After the first sample 5 + 6 short and 6 long ones are left."""
+    monkeypatch.chdir(tmp_path)
+    shared = SweepRequest(command="true {width} {lr} {seed} {steps}", lr="1e-4..1e-1", steps=10)
+    told: list[tuple[int, float | None]] = []
+
+    def outcome(script: Script, each: Training, *_: object) -> TrainingOutcome:
+        now[0] += 2.0 if "20" in script.command.split() else 1.0
+        return TrainingOutcome(each, dict(each.values)["lr"], None, 10)
+
+    now = [0.0]
+    monkeypatch.setattr(Script, "outcome", outcome)
+    monkeypatch.setattr(sys.modules[Script.__module__], "time", SimpleNamespace(monotonic=lambda: now[0]))
+    asked = TuneRequest(shared, at=8, samples=6, finalists=2)
+    carry_out(asked, lambda done, total, what, left: told.append((done, left)))
+    assert [told[0], told[5], told[11], told[12], told[-1]] == [(1, 11 + 12), (6, 18), (12, 12), (13, 10), (18, 0)]
 
 
 SCRIPT = """

@@ -52,6 +52,7 @@ class _Missing:
 def work_in(tree: ast.Module) -> str:
     """What a file does when it is run besides defining things, with its line; empty where its text shows nothing."""
     own = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    works = _WORK - {"DataLoader"} if _gives_batches(tree) else _WORK
     for node in tree.body:
         if isinstance(node, _LOOPS) and not _is_small(node):
             return f"line {node.lineno} runs a {_kind(node)}"
@@ -61,9 +62,15 @@ def work_in(tree: ast.Module) -> str:
             return f"line {node.lineno} calls {_called(node.value)}()"
         for call in (each for each in nodes_of(node) if isinstance(each, ast.Call)):
             loads = any(each.arg == "download" for each in call.keywords)
-            if loads or _called(call) in _WORK:
+            if loads or _called(call) in works:
                 return f"line {call.lineno} calls {_called(call)}()"
     return ""
+
+
+def _gives_batches(tree: ast.Module) -> bool:
+    """Whether a file names its data as they are asked for: `batches = DataLoader(...)`."""
+    names = (each for node in tree.body if isinstance(node, ast.Assign) for each in node.targets)
+    return any(isinstance(each, ast.Name) and each.id in ("batches", "held_out") for each in names)
 
 
 def run_definitions(tree: ast.Module, file: str, space: dict[str, Any], why: str) -> bool:

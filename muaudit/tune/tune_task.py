@@ -220,12 +220,20 @@ class _Search:
         missing = self.results.missing(jobs)
         name = jobs[0].variant
         waiting = units(missing, runs.together(name, self.width)) if missing else []
-        left = len(missing)
         for unit, outcomes in runs.train(waiting):
             self.results.add(unit, outcomes)
-            left -= len(unit.jobs)
-            seconds = self.clock.of_run(name, self.width)
-            self.progress(self.done, self.count, f"{name} runs", None if seconds is None else left * seconds)
+            self.progress(self.done, self.count, f"{name} runs", self._left(name))
+
+    def _left(self, name: str) -> float | None:
+        """Seconds until the search has come to its end, the finalists' runs included. name: of the horizon at work."""
+        variants = [outcome.job.variant for outcome in self.results.done.values()]
+        again = (len(self.chosen) or self.request.finalists) * self.request.sweep.seeds
+        short = len(self.samples) + again - variants.count(SHORT)
+        long = again - variants.count(LONG) if self.longer_steps else 0
+        seconds = self.clock.of_run(SHORT, self.width)
+        longer = None if seconds is None else seconds * self.request.longer
+        longer = self.clock.of_run(LONG, self.width) if name == LONG else longer
+        return None if seconds is None or longer is None else max(0, short) * seconds + max(0, long) * longer
 
     def _tick(self) -> None:
         alive()
