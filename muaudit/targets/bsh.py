@@ -78,7 +78,8 @@ def _own_shapes(variant: Variant) -> Variant:
 
     width = ", ".join(f"{name} = {size}" for name, size in base.items())
     note = f"nobody sets the base shapes that mup's readout wants: set here, base {width}, and trained by mup's MuAdamW"
-    return replace(variant, build=build, notes=(*variant.notes, note), library=True)
+    again = "--init METHOD initializes it after that once more, where the training script does"
+    return replace(variant, build=build, notes=(*variant.notes, f"{note}; {again}"), library=True)
 
 
 def _lacks_shapes(model: Any, library: Any) -> bool:
