@@ -12,7 +12,7 @@ from muaudit.cli import complete
 Target = Annotated[
     str | None,
     typer.Argument(
-        metavar="[TARGET]",
+        metavar="TARGET",
         help="file.py, file.py:Name, package.module:Name, a Hugging Face config.json (folder or file), or the name of "
         "a configured target. Left out: the configured targets, else the one auditable file here.",
         show_default=False,
