@@ -173,7 +173,33 @@ VIEWED = """class Series(nn.Module):
         x = x.view(-1, 1, self.P, self.m)
         return self.last(self.mix(self.first(x).relu().mean((2, 3))).relu())
 """
+PAIRED = """class Tabular(nn.Module):
+    def __init__(self, *, d_in: int, d_block: int, d_hidden: "None | int", d_multiplier: "None | float"):
+        super().__init__()
+        d_hidden = int(d_block * d_multiplier) if d_hidden is None else d_hidden
+        self.first, self.last = nn.Linear(d_in, d_block), nn.Linear(d_block, 1)
+        self.up, self.down = nn.Linear(d_block, d_hidden), nn.Linear(d_hidden, d_block)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(x + self.down(self.up(x).relu()))
+"""
+WINDOWS = """class Restorer(nn.Module):
+    def __init__(self, img_size=64, in_chans=3, embed_dim=64, window_size=7):
+        super().__init__()
+        self.size, self.window, self.first = img_size, window_size, nn.Conv2d(in_chans, embed_dim, 3, padding=1)
+        torch.zeros(1, img_size, img_size, 1).view(1, img_size // window_size, window_size, -1, window_size, 1)
+        self.mix, self.last = nn.Linear(embed_dim, embed_dim), nn.Linear(embed_dim, in_chans)
+
+    def forward(self, x):
+        x = self.first(x)
+        b, c, h, w = x.shape
+        x = x.view(b, c, h // self.window, self.window, w // self.window, self.window).permute(0, 2, 4, 3, 5, 1)
+        return self.last(self.mix(x).relu())
+"""
 SHOWN = {
+    "paired": (PAIRED, "Tabular, d_hidden 64 → 128, d_block 64 → 128, input float32[4, 32]"),
+    "windows": (WINDOWS, "Restorer, embed_dim 64 → 128, input float32[2, 3, 70, 70]"),
     "viewed": (VIEWED, "Series, hidden_dim 64 → 128, input float32[2, 24, 3]"),
     "graph": (GRAPH, "Traffic, residual_channels 32 → 64, input float32[2, 2, 7, 12]"),
     "masked": (

@@ -222,6 +222,10 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     yield from _graph(name, main, read, hints)
     if name in TARGET_NAMES or _CLASSES.fullmatch(name):
         yield from _classes(rows, read, hints)
+    exact = hints.values.get(argument.name)
+    features = read.layer.in_features if read is not None and isinstance(read.layer, nn.Linear) else 0
+    if type(exact) is int and 0 < exact < features:  # a part of what the layer reads, of the size that goes by its name
+        yield ("named", exact), InputSpec("float32", (*_places(main), exact))
     if read is not None:
         beside = joined(model, argument.name)
         if len(beside) == 2 and isinstance(read.layer, nn.Linear) and read.layer.in_features > _int(main.dims[-1]):
@@ -235,7 +239,7 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         for key, slot in _by_reader(read, model, hints, argument.name):
             yield key, _of_rows(slot, rows)
     for known in _sizes_named(name, hints):
-        yield ("named", known), InputSpec("float32", (*(main.dims if main.dtype == "int64" else main.dims[:-1]), known))
+        yield ("named", known), InputSpec("float32", (*_places(main), known))
         if name in ("a", "act", "action", "actions"):  # one of so many
             yield ("chosen", known), InputSpec("int64", main.dims[:-1], known)
     if _CONTEXT.fullmatch(name) or name == "c":
@@ -246,6 +250,11 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if main.dtype == "int64":
         tables = [int(each.num_embeddings) for each in model.modules() if isinstance(each, nn.Embedding)]
         yield ("like", "least"), InputSpec("int64", main.dims, min([main.high or 2, *tables]))
+
+
+def _places(main: InputSpec) -> tuple[Any, ...]:
+    """The dims of a main input but for that of its features, which what is looked up by integers has not."""
+    return main.dims if main.dtype == "int64" else main.dims[:-1]
 
 
 def _of_entries(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import typing
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -59,6 +60,8 @@ def plan_fixed(
             fixed[name] = _guess(short)
         elif leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
+            if value is None and _may_be_nothing(leaf) and not _is_width(short):
+                fixed[name] = None
             if value is None:
                 continue
             value = image_side(knobs, int(value)) if argnames.rank(short, argnames.IMAGE) is not None else value
@@ -73,6 +76,15 @@ def plan_fixed(
         elif shrink and (small := _accepted(short, _limited(short, leaf.value, little), leaf)) is not None:
             fixed[name] = small
     return fixed, _notes(guessed, dropped, seen)
+
+
+def _may_be_nothing(leaf: Leaf) -> bool:
+    """Whether an argument has to be given and may be None: `float | None` without a default."""
+    return leaf.form is None and type(None) in typing.get_args(leaf.annotation)
+
+
+def _is_width(name: str) -> bool:
+    return argnames.rank(name, argnames.WIDTH + argnames.FEEDFORWARD + argnames.ATTENTION_WIDTH) is not None
 
 
 def with_sizes(knobs: Mapping[str, Leaf]) -> dict[str, Leaf]:
@@ -136,6 +148,9 @@ def _smaller_image(name: str, value: Any, knobs: Mapping[str, Leaf]) -> Any:
     sides = value if isinstance(value, (list, tuple)) else [value]
     if argnames.rank(name, _IMAGES) is None or not sides or any(type(each) is not int for each in sides):
         return None
+    fitting_windows = image_side(knobs, max(sides))
+    if fitting_windows != max(sides) and any("window" in each for each in knobs):  # what the default itself does not
+        return type(value)(fitting_windows for _ in sides) if isinstance(value, (list, tuple)) else fitting_windows
     side = image_side(knobs, _IMAGE)
     if max(sides) <= _KEPT_IMAGE or side >= max(sides):
         return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from muaudit.errors import UserError
 from muaudit.targets import batch_stream, devices, initialization, losses, sound, suggested_specs
@@ -260,7 +261,7 @@ def _run_forms(
             break
         try:
             with attempt():
-                outputs = tuple(_call_model(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
+                outputs = tuple(_result(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
             if all(losses.is_finite(output) for output in outputs):
                 return form, (outputs[0], outputs[1])
             odd = odd or (form, (outputs[0], outputs[1]))
@@ -295,6 +296,11 @@ def _forms(draft: Draft, variant: Variant, options: TargetOptions, model: nn.Mod
     if draft.forms is not None:
         yield from draft.forms(model)
     yield from input_forms.forms(model, variant.hints)
+
+
+def _result(model: nn.Module, made: Inputs) -> Any:
+    """What a model makes of an input, without the values in between that a backward would need."""
+    return tree_map(lambda each: each.detach() if isinstance(each, torch.Tensor) else each, _call_model(model, made))
 
 
 def _call_model(model: nn.Module, made: Inputs) -> Any:

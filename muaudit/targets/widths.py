@@ -154,7 +154,9 @@ def plans(
             if less and not small and shrink:
                 fixed = plan_fixed(knobs, options, True, fixed is ways[0], growing, little=True)
                 small = [probes for probes in less if not large.than(_LARGE, plan(probes))]
-            less = [*small, *(probes for probes in less[::-1] if probes not in small)]
+            larger = [probes for probes in less[::-1] if probes not in small]
+            # where nothing is small, what fits the heads by name may give way to what is smaller and can be built
+            less = [*small, *larger] if small or not less else large.by_size(map(plan, _LESS)) or larger
         if less:
             usual = [probes for probes in usual if not large.than(_VAST, plan(probes))] or usual[:1]
         first, *others = [*less, *usual]
@@ -193,6 +195,11 @@ class _Large:
         """How many parameters the first of several has that can be built; 0 where none can be."""
         counts = (self._count(self.construct, plan) for plan in plans) if self.construct is not None else ()
         return next((each for each in counts if each), 0)
+
+    def by_size(self, plans: Iterable[WidthPlan]) -> list[tuple[int, ...]]:
+        """The probes of those that can be built, those with the fewest parameters first."""
+        found = [(self._count(self.construct, each), each.axes[0].probes) for each in plans] if self.construct else []
+        return [probes for size, probes in sorted(found) if size]
 
     def _count(self, construct: Construct, plan: WidthPlan) -> float:
         main = plan.axes[0]
@@ -319,6 +326,8 @@ def _tried(
         most = max((name for name in sure if name in found), key=lambda name: found[name].matrices, default=sure[0])
         first = found[sure[0]].matrices if sure[0] in found else 0
         main = most if most in found and found[most].matrices >= _MORE * max(1, first) else sure[0]
+        if not better and not options.widths:  # one makes what another reads, and no matrix grows with either alone
+            own = (*own, *(name for name in tried if name not in own and not _is_multiplier(name, knobs[name])))
         return _Chosen(main, together=True, inputs=inputs, along=tuple(name for name in own if name != main))
     if not tried:
         return None
