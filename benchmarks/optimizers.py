@@ -34,7 +34,11 @@ from muaudit.optimizers.steps import How, Steps
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "optimizers.md"
 BEGIN, END = "<!-- measured by benchmarks/optimizers.py -->", "<!-- end of measured -->"
 UNIT = math.log(2)
-DISTRIBUTIONS = {"muon": "muon-optimizer", "adopt": "torch-adopt"}  # by module, where they are called otherwise
+DISTRIBUTIONS = {
+    "muon": "muon-optimizer",
+    "adopt": "torch-adopt",
+    "optimi": "torch-optimi",
+}  # by module, where they are called otherwise
 
 
 def told(subject: Subject, role: str) -> How:

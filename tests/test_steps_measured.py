@@ -342,3 +342,98 @@ def test_what_orthogonalises_says_nothing_of_vectors_that_it_refuses() -> None:
 def test_torchs_own_steps_are_known_and_not_measured(name: str) -> None:
     weight = torch.nn.Parameter(torch.randn(4, 4))
     assert steps_of(getattr(torch.optim, name)([weight], lr=0.1), 1.0).plain
+
+
+def root_of(sums: torch.Tensor, power: float) -> torch.Tensor:
+    values, vectors = torch.linalg.eigh(sums)
+    kept = values > 1e-10 * values.max()
+    return (vectors * torch.where(kept, values.clamp(min=1e-300) ** power, 0.0)) @ vectors.mT
+
+
+def shampoo(left: float, right: float) -> Rule:
+    """L^-left · G · R^-right of single gradients."""
+
+    def rule(g: torch.Tensor, p: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
+        if g.dim() != 2 or not g.any():
+            return g
+        update = root_of(g @ g.mT, -left) @ g if left else g
+        return update @ root_of(g.mT @ g, -right) if right else update
+
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "gradient", "shape"),
+    [
+        (0.25, 0.25, 0.0, -1.0),  # the polar factor: of norm 1, over n × n entries
+        (0.5, 0.0, 0.0, -1.0),  # from one side
+        (0.125, 0.125, 0.5, -0.5),  # g^(1 − 2E) with E = 1/4: the root of the norm, n^1/2 of n entries of size 1
+    ],
+)
+def test_shampoo_by_its_exponent_and_its_sides(left: float, right: float, gradient: float, shape: float) -> None:
+    how = judged(kept(shampoo(left, right)))
+    assert (how.law, how.shape, how.orthogonal) == (Law(gradient), shape, gradient == 0)
+
+
+def test_shampoo_that_inverts_the_gradient_follows_its_smallest_directions() -> None:
+    assert "rank of the gradient" in judged(kept(shampoo(0.5, 0.5))).reason
+
+
+def test_an_update_relative_to_the_spectral_norm_of_a_weight() -> None:
+    """On a sphere of that norm: lr times the norm of the weight, which is n^1/2 for entries of one size."""
+
+    class Sphere(torch.optim.Optimizer):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for p in (p for p in self.param_groups[0]["params"] if p.grad.any()):
+                radius = torch.linalg.matrix_norm(p, 2)
+                p.sub_(self.param_groups[0]["lr"] * radius * polar(p.grad))
+                p.mul_(radius / torch.linalg.matrix_norm(p, 2))
+
+    how = judged(Sphere([torch.nn.Parameter(torch.randn(64, 64))], {"lr": 1e-3}))
+    assert (how.family, how.law, how.shape, how.orthogonal) == ("muon", Law(size=1.0), -0.5, True)
+
+
+class Sam(torch.optim.Optimizer):
+    """Steps from where the gradient is larger; `step` needs the closure that it does not ask for."""
+
+    def __init__(self, params: Any, cls: Any) -> None:
+        super().__init__(params, {"rho": 0.05, "lr": 1e-3})
+        self.base = cls(self.param_groups, lr=1e-3)
+        self.param_groups = self.base.param_groups
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        held = [p for group in self.param_groups for p in group["params"]]
+        before = [p.clone() for p in held]
+        norm = sum(p.grad.square().sum() for p in held) ** 0.5
+        for p in held:
+            p.add_(0.05 * p.grad / (norm + 1e-12))
+        torch.enable_grad()(closure)()
+        for p, value in zip(held, before, strict=True):
+            p.copy_(value)
+        self.base.step()
+
+
+class Lookahead:
+    """Keeps copies of the weights from the start, of their shapes."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.param_groups, self.steps = inner, inner.param_groups, 0
+        self.slow = [[p.detach().clone() for p in group["params"]] for group in inner.param_groups]
+
+    def step(self, closure: Any = None) -> None:
+        self.inner.step()
+        self.steps += 1
+        for group, slow in zip(self.param_groups, self.slow, strict=True):
+            for p, kept in zip(group["params"], slow, strict=True) if self.steps % 5 == 0 else ():
+                kept.add_(p.detach() - kept, alpha=0.5)
+                p.data.copy_(kept)
+
+
+@pytest.mark.parametrize(("cls", "family"), [(torch.optim.AdamW, "adam"), (torch.optim.SGD, "sgd")])
+def test_optimizers_around_others_step_as_these_do(cls: Any, family: str) -> None:
+    assert judged(Sam([torch.nn.Parameter(torch.randn(64, 64))], cls)).family == family
+    narrow, wide = (Lookahead(cls([torch.nn.Parameter(torch.randn(n, n))], lr=1e-3)) for n in (64, 128))
+    how = Steps(narrow, math.log(2), wide).of(0, ((64, 64), (128, 128)), (1.0, 1.0))
+    assert (how.family, narrow.steps, wide.steps) == (family, 0, 0)
