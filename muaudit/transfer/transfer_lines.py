@@ -17,15 +17,19 @@ from .run_size import amount
 _HEADS = {"lr": "lr", "weight_decay": "weight decay", "eps": "eps"}
 
 
-def transfer_lines(transfer: Transfer) -> Iterator[Line]:
-    """The table for people."""
+def transfer_lines(transfer: Transfer, room: int | None = None) -> Iterator[Line]:
+    """The table for people. room: the terminal's width; a narrow one goes without the last columns, and is told so."""
     plan = transfer.plan
     if transfer.sized:
         yield line((f"{plan.target}, {_sizes(transfer)}", BOLD), f" ({_way(transfer)}), {plan.optimizer}")
     if transfer.horizon is not None:
         yield from _horizon_lines(transfer.horizon)
     yield line()
-    yield from columns([_head(transfer), *_rows(transfer)], indent=2, hang=4)
+    head = _head(transfer)
+    table = columns([head, *_rows(transfer)], indent=2, hang=4, room=room, optional=range(len(head) - 1, 3, -1))
+    yield from table
+    if left_out := [title.removesuffix(" ×") for title in head if title not in table[0].text]:
+        yield line((f"left out: {', '.join(left_out)}; --format json, or a wider terminal, has them", DIM), indent=2)
     for hook in plan.hooks:
         factor = _factor(plan.multiplier(hook), hook.exponent, hook.depth)
         yield line(f"{hook.module}: {part_in_words(hook)}its {hook.on} × {factor}", indent=2)

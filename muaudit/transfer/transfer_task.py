@@ -45,7 +45,7 @@ def text_of(plan: Plan, asked: Asked, measured: Callable[[Plan], Mapping[str, fl
     if asked.style == "plan":
         return plan_text(as_plan(done))
     if asked.style == "table":
-        return to_text(transfer_lines.transfer_lines(done), asked.columns)
+        return to_text(transfer_lines.transfer_lines(done, asked.columns), asked.columns)
     return transfer_lines.to_yaml(done) if asked.style == "yaml" else transfer_lines.to_json(done)
 
 
