@@ -431,6 +431,22 @@ def test_what_schedulers_read_as_the_optimizers_own_rate() -> None:
     assert repr(plan().verify(model, adamw(model))) == "as planned: 3 parameters in 3 groups"
 
 
+def test_nothing_is_said_of_the_optimizers_own_rate_on_the_way_of_a_warm_up() -> None:
+    """A loop that writes `group["lr"]` itself: on its way up the groups hold less than the rate that was tuned."""
+    model = fresh()
+    optimizer = adamw(model)
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.1
+    F.cross_entropy(model(X), LABELS).backward()
+    optimizer.step()
+    assert plan().verify(model, optimizer).notes == ()
+    rising = WarmupLR(optimizer, 0.0, LR, 10)
+    rising.min_lrs, rising.delta_lrs = [0.0] * 3, [LR * group["lr_scale"] for group in optimizer.param_groups]
+    assert plan().verify(model, optimizer, rising).notes == ()
+    told = plan().verify(model, optimizer, S.LambdaLR(optimizer, lambda step: 1.0)).notes
+    assert "own lr, which some schedulers read, is 0.003" in told[0]  # here a tenth of it is what was tuned
+
+
 def test_a_resumed_checkpoint_brings_old_rates_back() -> None:
     model = fresh()
     groups = [{"params": [p], "lr": LR, "weight_decay": DECAY} for p in model.parameters()]

@@ -23,6 +23,7 @@ from .ratios import Deviation, Held, HeldSetting, deviations, held, settings_of
 from .scales import Scales
 
 _MOST_ROWS = 20
+_PEAKS = frozenset({"initial_lr", "max_lr"})  # what schedulers of torch write into groups
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,10 @@ def _notes(plan: Scales, optimizers: Sequence[torch.optim.Optimizer], unseen: bo
     if unseen and all(float(group["lr"]) == 0.0 for group in groups):
         yield "every learning rate is 0 now: nothing was seen of them without the scheduler"
     for each in optimizers:
-        own = each.defaults.get("lr")
-        tuned = [_tuned(group) for group in each.param_groups if group.get("lr_scale")]
+        own, scaled = each.defaults.get("lr"), [group for group in each.param_groups if group.get("lr_scale")]
+        if any(not _PEAKS & group.keys() for group in scaled) and (each.state or not unseen):
+            continue  # whatever writes the rates may be anywhere on its way
+        tuned = [_tuned(group) for group in scaled]
         if own and tuned and not any(abs(lr - own) <= SAME_SETTING * own for lr in tuned):
             made = f"{type(each).__name__}(groups, lr=LR)"
             yield f"the optimizer's own lr, which some schedulers read, is {number(own)}: {made} gives it the tuned one"
