@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from muaudit.targets import from_functions, resolve
 from muaudit.training import loop
 from muaudit.training import measure as training
-from muaudit.training.listener import Listener
+from muaudit.training.listener import Listener, Seen
+from muaudit.training.logits import Fused, scores
 from muaudit.training.loop import Single
 from muaudit.training.measure import measure
 from muaudit.training.measurement import Measurement
@@ -238,3 +239,44 @@ def test_half_precision_is_measured_in_full() -> None:
     full = small(Overwrites, steps=1)
     for one, other in zip(run.activations, full.activations, strict=True):
         assert one.values["l2"] == pytest.approx(other.values["l2"], rel=0.03)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_sizes_of_tensors_small_and_large_run_after_run(members: int) -> None:
+    """Packed in several blocks, too large for that, and of other shapes in the next run: by their definitions."""
+    torch.manual_seed(0)
+    numbers = Sizes(members)
+    for sizes in ([7, 40_000, 150_000, 7, 90_000, 2], [7, 40_000, 150_000, 7, 90_000, 2], [5, 3]):
+        first, then = ([torch.randn(members, size) for size in sizes] for _ in range(2))
+        seen = [Seen(f"a{place}", "a", place, size) for place, size in enumerate(sizes)]
+        parameters = {f"p{place}": value.clone() for place, value in enumerate(first)}
+        gradients = {name: torch.randn_like(value) for name, value in parameters.items()}
+        for step, values in enumerate((first, then)):
+            numbers.activations(step, seen, values, {})
+        numbers.gradients(parameters, gradients)
+        for value in parameters.values():
+            value.mul_(1.5)
+        numbers.updates(0, parameters)
+        found = {(of.name, of.column, of.step): value for of, value in numbers.fetch()}
+        numbers.clear()
+        for place, (a, b) in enumerate(zip(first, then, strict=True)):
+            rms = [value.square().mean(1).sqrt().tolist() for value in (a, b, b - a, gradients[f"p{place}"])]
+            mean = [value.abs().mean(1).tolist() for value in (a, b, b - a)]
+            columns = [found[f"a{place}", column, step] for column, step in ((0, 0), (0, 1), (2, 1))]
+            assert [*columns, found[f"p{place}", 0, 0]] == [pytest.approx(each, rel=1e-5) for each in rms]
+            columns = [found[f"a{place}", column, step] for column, step in ((1, 0), (1, 1), (3, 1))]
+            assert columns == [pytest.approx(each, rel=1e-5) for each in mean]
+            assert found[f"p{place}", 1, 0] == pytest.approx([0.5] * members, rel=1e-5)
+        assert len(found) == 8 * len(sizes)
+
+
+def test_logits_of_layers_that_are_alike_are_those_of_each() -> None:
+    torch.manual_seed(0)
+    shapes = [(2, 3, 5, 4), (2, 3, 5, 4), (2, 3, 6, 4)]
+    called = [Fused(torch.randn(shape), torch.randn(shape), None, causal, 0.5, False)
+              for causal in (True, False) for shape in shapes]  # fmt: skip
+    for each, found in zip(called, scores(called), strict=True):
+        expected = each.query @ each.key.mT / 2
+        torch.testing.assert_close(found.values, expected.tril() if each.causal else expected)
+        length = each.query.shape[-2]
+        assert found.shown == 6 * (length * (length + 1) // 2 if each.causal else length**2)

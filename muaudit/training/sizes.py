@@ -52,7 +52,7 @@ class Sizes:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all numbers. Memory for small tensors stays: the next run may have the same."""
+        """Forget all numbers. A processor's memory stays: the next run may ask for the same."""
         self.seen: dict[str, Seen] = {}
         self._measured: list[tuple[int, Pass | Update]] = []
         self._losses: list[tuple[int, int]] = []  # step and place

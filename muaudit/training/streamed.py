@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 _CHUNK = 2**24  # entries whose differences an accelerator holds at once
-_BLOCK = 2**16  # entries that a processor handles at once: they stay in its cache
+_BLOCK = 2**18  # entries that a processor handles at once
 Tensors = Sequence[torch.Tensor]
 Pair = tuple[torch.Tensor, torch.Tensor]  # norm and absolute sum (K,)
 

@@ -49,16 +49,15 @@ class UpdateSizes:
         self._known: Indices = np.empty((2, members, 0), np.int64)  # where gradients and parameters are kept
 
     def clear(self) -> None:
-        """For another run: what is large is forgotten."""
+        """For another run, which on a processor has the memory of this one: no more than it takes itself."""
         self._before = []
-        if self._rows is not None and self._rows.layout.large:
-            self._rows = None
 
     def before(self, parameters: Mapping[str, torch.Tensor], gradients: Mapping[str, torch.Tensor]) -> None:
         """Measure gradients, and keep the parameters that have one."""
         names, grads, held = [*gradients], [*gradients.values()], [parameters[name] for name in gradients]
         rows = self._rows
         if rows is None or names != self._names or not (fits(rows.layout, held) and fits(rows.layout, grads)):
+            self._rows = None
             layout = packed(held, self._members)
             same = layout is not None and fits(layout, grads)
             self._rows = rows = _Rows(layout, held, self._scratch) if layout and same else None
