@@ -197,7 +197,22 @@ WINDOWS = """class Restorer(nn.Module):
         x = x.view(b, c, h // self.window, self.window, w // self.window, self.window).permute(0, 2, 4, 3, 5, 1)
         return self.last(self.mix(x).relu())
 """
+HIDDEN = '''class Encoder(nn.Module):
+    def __init__(self, feat_dim=9, d_model=64):
+        super().__init__()
+        self.first, self.mix = nn.Linear(feat_dim, d_model), nn.Linear(d_model, d_model)
+        self.last = nn.Linear(d_model, 1)
+
+    def forward(self, X, padding_masks):
+        """
+        X: (batch_size, seq_length, feat_dim) torch tensor
+        padding_masks: (batch_size, seq_length) boolean tensor, 1 means keep
+        """
+        h = self.mix(self.first(X).relu()).relu()
+        return self.last(h.masked_fill(~padding_masks.unsqueeze(-1), 0))
+'''
 SHOWN = {
+    "hidden": (HIDDEN, "Encoder, d_model 64 → 128, input float32[2, 32, 9], bool[2, 32]"),
     "paired": (PAIRED, "Tabular, d_hidden 64 → 128, d_block 64 → 128, input float32[4, 32]"),
     "windows": (WINDOWS, "Restorer, embed_dim 64 → 128, input float32[2, 3, 70, 70]"),
     "viewed": (VIEWED, "Series, hidden_dim 64 → 128, input float32[2, 24, 3]"),

@@ -158,6 +158,9 @@ def _documented(
     elif isinstance(layer, _CONVOLUTIONS) and len(dims) > 1 and found[1] is None:
         found[1] = layer.in_channels
     shape = tuple(size or anything(each) for each, size in zip(dims, found, strict=True))
+    if "mask" in name.lower():  # one that hides nothing
+        yield ("documented", "mask"), Filled("bool", shape, None, 1)
+        return
     if isinstance(layer, nn.Embedding) or integers or re.search(r"(_|^)(idx|index|indices)$", name):
         high = int(layer.num_embeddings) if isinstance(layer, nn.Embedding) else _int(main.dims[0] if main else rows)
         yield ("documented", "int"), InputSpec("int64", shape, high)
