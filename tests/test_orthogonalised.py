@@ -264,3 +264,16 @@ def test_vectors_under_what_orthogonalises(vectors: Update, told: bool) -> None:
     )  # fmt: skip
     names = {name for severity, tensors in of(report, "MUP322") for name in tensors if severity == "error"}
     assert names == ({"hidden.bias", "norm.weight"} if told else set())
+
+
+def test_blocks_of_a_fixed_size_are_one_finding_with_the_rate_that_they_need() -> None:
+    """Each 16 × 16 of norm 1 moves its entries by 1/16 at any width, so lr has to fall like 1/n."""
+
+    def blocks(g: torch.Tensor) -> torch.Tensor:
+        rows, columns = (size // 16 for size in g.shape)
+        return polar(g.view(rows, 16, columns, 16).transpose(1, 2)).transpose(1, 2).reshape(g.shape)
+
+    report = audit(update=lambda g: blocks(g) if g.dim() == 2 else flattened(g))
+    (found,) = [v for v in report.violations if v.severity != "advice"]
+    assert (found.rule, found.found_exponent, found.expected_exponent) == ("MUP325", 0.0, -1.0)
+    assert set(found.tensors) == {"parts.q.weight", "parts.k.weight", "parts.v.weight", "out.weight"}

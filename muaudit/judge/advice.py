@@ -14,7 +14,7 @@ from ..program.values import ZERO
 from ..thresholds import TOLERANCE, WITHOUT_EFFECT
 from .discrepancies import folded, noun_of
 from .edits import Judged
-from .together import united
+from .together import merged, united
 
 _Kind = tuple[str, str | None, str, int]
 
@@ -153,7 +153,16 @@ def with_their_rates(found: list[Discrepancy]) -> list[Discrepancy]:
                     for (a, b), each in by_rate.items()]  # fmt: skip
         else:
             out.append(d)
-    return out
+    return _pieces_as_one(out)
+
+
+def _pieces_as_one(found: list[Discrepancy]) -> list[Discrepancy]:
+    """One finding for all weights that are cut alike."""
+    alike: dict[tuple[object, ...], list[Discrepancy]] = {}
+    for number, d in enumerate(found):
+        cut = d.aspect == "orthogonalised_cut"
+        alike.setdefault((d.found, d.expected, d.values) if cut else (number,), []).append(d)
+    return [merged(each) if len(each) > 1 else each[0] for each in alike.values()]
 
 
 def _eps(
