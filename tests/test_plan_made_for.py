@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -236,3 +237,27 @@ def test_values_that_were_filled_in_are_not_the_targets_own(tmp_path: Path) -> N
     known = with_model(make_plan(made, BASE, WIDTH), made, made).made_for
     assert known is not None
     assert known.settings == {"weight_decay": 0.02}
+
+
+def test_a_plan_fits_the_model_that_it_was_made_of_where_its_heads_were_made_smaller(tmp_path: Path) -> None:
+    """heads has no default and dim_head has one: probes cut the head size, and so have more heads than the model."""
+    text = """
+        class Net(nn.Module):
+            def __init__(self, *, dim, heads, dim_head=64):
+                super().__init__()
+                self.heads = heads
+                self.inp = nn.Linear(12, dim)
+                self.qkv, self.out = nn.Linear(dim, 3 * dim_head * heads), nn.Linear(dim_head * heads, dim)
+                self.head = nn.Linear(dim, 4)
+
+            def forward(self, x):
+                x = x.unsqueeze(0)
+                q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in self.qkv(self.inp(x)).chunk(3, 2))
+                y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+                return self.head(self.inp(x) + self.out(y))
+        """
+    (tmp_path / "net.py").write_text("from torch import nn\n" + dedent(text))
+    muaudit.convert(str(tmp_path / "net.py"), base_width=128, width=512, out=tmp_path / "mup")
+    plan = muaudit.load_plan(tmp_path / "mup" / "plan.yaml")
+    assert plan.made_for is not None
+    assert plan.made_for.heads == {"heads": "n/64"}

@@ -58,12 +58,15 @@ class MadeFor:
             )
 
     def _other_heads(self, found: Mapping[str, set[int]], width: int, meant: Mapping[str, Any]) -> Iterator[str]:
+        smaller = not _HEAD_NAMES.isdisjoint(name.rpartition(".")[2] for name in meant)  # and so of another number
         for name, text in self.heads.items():
             grows = text.startswith("n/")
             expected = width / int(text[2:]) if grows else int(text)
             values = found.get(name, set())
             if name.rpartition(".")[2] in meant:
                 values = set() if grows else {meant[name.rpartition(".")[2]]}
+            elif grows and smaller:
+                values = set()
             if values - {expected}:
                 now = " and ".join(map(str, sorted(values)))
                 yield f"{name} is {now}, the plan is for {expected:g}" + (f" = {text}" if grows else "")

@@ -60,10 +60,10 @@ class SeenToBreakTransfer(Rule):
     keys = any_role("study")
 
     def message(self, d: Discrepancy) -> str:
-        return f"{subject(d)}: {_WHAT[d.detail]}"
+        return f"{subject(d)}: {_WHAT.get(d.detail, _WHAT['gain'])}"
 
     def fix(self, d: Discrepancy) -> str:
-        return _FIX[d.detail]
+        return _FIX.get(d.detail, _FIX["gain"])
 
     def consequence(self, d: Discrepancy) -> str:
         return d.consequence or f"in Lingle 2024 {_SEEN.get(d.detail, _SEEN['gain'])}"
