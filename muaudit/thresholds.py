@@ -198,6 +198,9 @@ PRODUCT_GROWS = Threshold(
 
 # -- advice ------------------------------------------------------------------------------------------------------------
 LEAST_HEAD = Count(32, "below which d_head MUP502 is given", "TP5 Appendix D.4: at least 32 in the proxy")
+LEAST_SEQUENCE = Count(
+    128, "below how many tokens MUP512 is given", "TP5 Appendix D.6: longer is better; Section 6.1: at least 128"
+)
 STEEPEST = Count(
     2, "up to which power an activation is no reason for MUP510", "Lingle 2024, arXiv 2404.05728: squared ReLU was fine"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muaudit.findings.model import Report, Violation
 
-APPENDIX_D = frozenset({"MUP501", "MUP509", "MUP510", "MUP511"})
+APPENDIX_D = frozenset({"MUP501", "MUP509", "MUP510", "MUP511", "MUP512"})
 
 
 def but_for_appendix_d(report: Report) -> list[Violation]:

@@ -248,3 +248,43 @@ def test_a_fixture_in_mup_is_silent_once_its_readouts_and_queries_start_at_zero(
         return model
 
     assert muaudit.check(build, **given).violations == ()
+
+
+SHORT = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class GPT(nn.Module):
+    def __init__(self, vocab_size=64, block_size={length}, n_embd=128, n_head=4):
+        super().__init__()
+        self.n_head, self.m = n_head, n_embd / 32
+        self.tok, self.pos = nn.Embedding(vocab_size, n_embd), nn.Embedding({rows}, n_embd)
+        self.qkv, self.out = nn.Linear(n_embd, 3 * n_embd, bias=False), nn.Linear(n_embd, n_embd, bias=False)
+        self.head = nn.Linear(n_embd, vocab_size, bias=False)
+        for weight in (self.qkv.weight, self.out.weight):
+            nn.init.normal_(weight, std=n_embd ** -0.5)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, idx):
+        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1]))
+        q, k, v = (t.unflatten(-1, (self.n_head, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=4 / q.shape[-1])
+        return self.head(x + self.out(y.transpose(1, 2).flatten(2)))
+
+    def configure_optimizers(self):
+        inner = [self.qkv.weight, self.out.weight, self.head.weight]
+        groups = [{{"params": inner, "lr": 1e-3 / self.m}}, {{"params": [self.tok.weight, self.pos.weight]}}]
+        return torch.optim.Adam(groups, lr=1e-3)
+"""
+
+
+@pytest.mark.parametrize(("length", "found"), [(64, [64]), (128, [])])
+def test_short_sequences_of_the_model_itself(length: int, found: list[int], tmp_path: Path) -> None:
+    """D.6, by what the model is made for: the probe's sequences are as short in both."""
+    (tmp_path / "gpt.py").write_text(SHORT.format(length=length, rows="block_size"))
+    report = muaudit.check(str(tmp_path / "gpt.py"))
+    assert report.verdict == "mup"
+    assert [v.message.split(" of ")[1] for v in told(report, "MUP512")] == [
+        f"{each} tokens, at least 128 transfer better" for each in found
+    ]

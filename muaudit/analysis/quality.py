@@ -17,23 +17,29 @@ from ..optimizers import member
 from ..program.operands import leaf
 from ..program.use import Use
 from ..program.values import MOVED, ZERO, Value, beyond, plain, readers_of
-from ..thresholds import FLATTER, LEAST_HEAD, MUCH_DECAY, STEEPEST, TAILS
+from ..thresholds import FLATTER, LEAST_HEAD, LEAST_SEQUENCE, MUCH_DECAY, STEEPEST, TAILS
 from .derive import Scaling
 
 
 def quality_advice(
-    scaling: Scaling, codes: Collection[str], growth: float | None, head: float | None = None
+    scaling: Scaling,
+    codes: Collection[str],
+    growth: float | None,
+    head: float | None = None,
+    length: int | None = None,
 ) -> list[Discrepancy]:
     """Advice under the rules in `codes`.
 
     growth: the model's own width / the first probe, where it has one. head: the size that its own number of heads
-    gives a head at that width, where the probes have fewer.
+    gives a head at that width, where the probes have fewer. length: of the longest sequence the model is made for.
     """
     found: list[Discrepancy] = []
     if "MUP501" in codes:
         found += _random_readouts(scaling)
     if "MUP502" in codes and growth is not None:
         found += _small_heads(scaling, growth, head)
+    if "MUP512" in codes and length is not None and length < LEAST_SEQUENCE:
+        found += _short_sequences(scaling, length)
     if "MUP505" in codes:
         found += united(list(_seen_to_break(scaling)), scaling.judged)
     if "MUP510" in codes:
@@ -92,6 +98,16 @@ def _small_heads(scaling: Scaling, growth: float, head: float | None) -> Iterato
             yield Discrepancy(
                 "d_head", None, (), "", 0.0, 0.0, op.file, op.line, module=pattern_of(op.module), values=(float(own),)
             )
+
+
+def _short_sequences(scaling: Scaling, length: int) -> Iterator[Discrepancy]:
+    """The first attention over the sequence, of a model that is made for short ones."""
+    for j in scaling.judged:
+        if j.use.kind == "attention":
+            op = j.use.value.op
+            yield Discrepancy("short_sequences", None, (), "", 0.0, 0.0, op.file, op.line,
+                              module=pattern_of(op.module), values=(float(length),))  # fmt: skip
+            return
 
 
 def _activations(scaling: Scaling) -> Iterator[Discrepancy]:

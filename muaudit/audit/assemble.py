@@ -135,7 +135,7 @@ def _quality(target: Target, profile: Profile, scaling: Scaling) -> list[Discrep
         own for name, own in target.cut.items() if argnames.rank(name.rpartition(".")[2], argnames.HEADS) is not None
     ]
     own = axis.default / heads[0] if axis.default and heads and type(heads[0]) is int else None
-    return [*bases, *quality_advice(scaling, profile.advice, growth, own)]
+    return [*bases, *quality_advice(scaling, profile.advice, growth, own, target.length)]
 
 
 # -- the verdict -----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _WITHOUT_EXPONENTS = (
     "zero_readout", "zero_query", "activation",
     "init_shape", "d_head", "study", "base_width", "no_gradient", "no_group", "dead_path", "skip_gain", "skip_scaled",
+    "short_sequences",
     "into_every_block", "own_rate", "held_twice", "schedule_shape", "decay_not_as_set", "decay_free",
 )  # fmt: skip
 _WITH_A_RATE = (

@@ -67,6 +67,7 @@ Aspect = Literal[
     "depth_eps",  # eps against gradients inside of branches; `values` = eps, the gradient at the depth that is meant
     "into_every_block",  # something from outside the stack is added to the stream in every block
     "d_head",  # advice: d_head of the proxy below 32
+    "short_sequences",  # advice: sequences of the proxy below 128 tokens; `values` = how many
     "zero_query",  # advice: queries not zero-initialised; `values` = which rows of the weight, where not all
     "activation",  # advice: a function between hidden layers; `detail` = its name and "squashes" | "steep"
     "init_shape",  # advice: entries that are not normally distributed; `values` = their kurtosis

@@ -19,6 +19,7 @@ ADVICE = (
     "MUP509",
     "MUP510",
     "MUP511",
+    "MUP512",
     "MUP323",
 )  # rules that a profile can ask for or leave out
 

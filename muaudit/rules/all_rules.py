@@ -67,6 +67,7 @@ from muaudit.rules.mup508_fused_projection import FusedProjection
 from muaudit.rules.mup509_zero_init_query import ZeroInitQuery
 from muaudit.rules.mup510_squashing_activation import SquashingActivation
 from muaudit.rules.mup511_init_not_gaussian import InitNotGaussian
+from muaudit.rules.mup512_short_sequences import ShortSequences
 from muaudit.rules.mup601_unused_ignore import UnusedIgnore
 from muaudit.rules.mup602_ignore_without_reason import IgnoreWithoutReason
 from muaudit.rules.mup603_ignore_not_understood import IgnoreNotUnderstood
@@ -152,6 +153,7 @@ _OF_ANY_PATH: tuple[Rule, ...] = (
     ZeroInitQuery(),
     SquashingActivation(),
     InitNotGaussian(),
+    ShortSequences(),
     UnusedIgnore(),
     IgnoreWithoutReason(),
     IgnoreNotUnderstood(),

@@ -69,6 +69,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         filled=_filled(trial, source),
         depths=trial.variant.depths,
         tuned=trial.variant.tuned,
+        length=trial.variant.length,
     )
 
 

@@ -28,7 +28,7 @@ from muaudit.targets.published import own
 from muaudit.targets.shrink import WIDTHS, Shrunk, layers, shrink
 from muaudit.targets.stages import is_staged, staged
 from muaudit.targets.trial import Draft, Sizes, Variant
-from muaudit.targets.tuned import tuned
+from muaudit.targets.tuned import longest, tuned
 from muaudit.targets.usercode import describe, guarded
 from muaudit.targets.widths import PROBES
 
@@ -208,7 +208,8 @@ def _variants(
             _refuse_large(cls, config)
             return _model(cls, config)
 
-        yield Variant(axes, build, depths=depths, tuned=tuned({**vars(full), **options.set}))
+        yield Variant(axes, build, depths=depths, tuned=tuned({**vars(full), **options.set}),
+                      length=longest({**vars(full), **options.set}))  # fmt: skip
 
 
 def _small_config(full: Any, overrides: Mapping[str, Any], derived: tuple[str, ...]) -> Any:

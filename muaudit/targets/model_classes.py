@@ -23,7 +23,7 @@ from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
 from muaudit.targets.trial import Draft, Sizes, Variant
-from muaudit.targets.tuned import tuned
+from muaudit.targets.tuned import longest, tuned
 from muaudit.targets.usercode import RaisedError
 from muaudit.targets.widths import WidthPlan, plans
 
@@ -114,6 +114,7 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
         yield Variant(
             plan.axes, _build(read, plan), _notes(read, plan, cut), _hints(read, plan), cut,
             found.missing, depths, tuned(_defaults(read) | plan.values({})),
+            longest({**_defaults(read), **options.set}),
         )  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class Target:
     depths: the arguments that say how many blocks are repeated, which all grow together; `build` takes them beside the
         widths, and uses the model's own small ones without them.
     tuned: the arguments that set an initialization or a learning rate, with their values; `build` takes them as well.
+    length: how many tokens the longest sequence holds that the model is made for, by an argument of it that says so.
     """
 
     label: str
@@ -97,6 +98,7 @@ class Target:
     filled: frozenset[str] = frozenset()
     depths: tuple[WidthAxis, ...] = ()
     tuned: Mapping[str, float] = field(default_factory=dict)
+    length: int | None = None
 
     def sizes(self, probe: int) -> dict[str, int]:
         """The sizes of all axes at probe number `probe`; past the last one they go on growing by the same factor."""

@@ -38,6 +38,7 @@ class Variant:
     missing: kinds of modules that only the whole model has, each with why.
     depths: the arguments that are numbers of blocks, which `build` takes beside the axes.
     tuned: those that set an initialization or a learning rate, with their values; `build` takes them as well.
+    length: how many tokens the longest sequence holds that the model is made for.
     library: its models are microsoft/mup's, whose base shapes were set here.
     """
 
@@ -49,6 +50,7 @@ class Variant:
     missing: tuple[tuple[str, str], ...] = ()
     depths: tuple[WidthAxis, ...] = ()
     tuned: Mapping[str, float] = field(default_factory=dict)
+    length: int | None = None
     library: bool = False
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from muaudit.targets import argnames
+
 _INIT = re.compile(
     r"(.*_)?(init|initiali[sz]er|initiali[sz]ation)_(std|stddev|scale|range|factor|gain|value|values|sigma|cutoff_factor)"
     r"|(.*_)?std_init|(.*_)?(init|weight|weights)_(std|stddev)|(.*_)?gain_init"
@@ -21,6 +23,13 @@ def tuned(values: Mapping[str, Any]) -> dict[str, float]:
         for name, value in values.items()
         if type(value) is float and value > 0 and (sets_init(name) or sets_rate(name))
     }
+
+
+def longest(values: Mapping[str, Any]) -> int | None:
+    """The longest sequence that arguments allow, by those that are called like one; None where none is."""
+    short = {name: name.rpartition(".")[2] for name in values}
+    named = [name for name, last in short.items() if len(last) > 1 and argnames.rank(last, argnames.LENGTH) is not None]
+    return max((values[name] for name in named if type(values[name]) is int), default=None)
 
 
 def sets_init(name: str) -> bool:
