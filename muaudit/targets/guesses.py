@@ -132,8 +132,8 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         *_series(hints),
         *first,
         *others,
-        *_clouds(),
         *_of_channels(hints),
+        *_clouds(),
         *_bare_inputs(model),
     ]
     if dims is not None:
