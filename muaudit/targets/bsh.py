@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..reading import Malformed, parse_yaml, read_text
+from .devices import same_device
 from .trial import Sizes, Variant
 from .usercode import attempt
 
@@ -49,6 +50,11 @@ def based(variants: Iterable[Variant], path: Path) -> Iterator[Variant]:
         yield replace(variant, build=_setting(variant.build, shapes, path))
 
 
+def wants_base_shapes(message: str) -> bool:
+    """Whether user code failed as the library's readout does without base shapes."""
+    return "mup" in sys.modules and "set_base_shapes" in message
+
+
 def based_on_probes(variants: Iterable[Variant]) -> Iterator[Variant]:
     """The same variants; where a model has the library's readout and nobody set its base shapes, they are set here.
 
@@ -56,14 +62,14 @@ def based_on_probes(variants: Iterable[Variant]) -> Iterator[Variant]:
     this after the model is made, which no model file shows; without, the library's readout refuses to run.
     """
     for variant in variants:
-        yield _own_shapes(variant) if "mup" in sys.modules else variant
+        yield _own_shapes(variant)
 
 
 def _own_shapes(variant: Variant) -> Variant:
     library = sys.modules["mup"]
     base, delta = ({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
     found: list[Any] = []
-    with attempt(), suppress(Exception):  # what cannot be built is tried again, and said then
+    with attempt(), same_device(), suppress(Exception):  # what cannot be built is tried again, and said then
         found.append(library.get_shapes(variant.build(base)))
         found.append(library.get_shapes(variant.build(delta)))
         bare = variant.build(base)

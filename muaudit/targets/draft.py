@@ -7,20 +7,21 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
+from itertools import tee
 from typing import Any
 
 import torch
 from torch import nn
 
 from muaudit.targets import losses, scripts, training_optimizer
-from muaudit.targets.bsh import based, based_on_probes
+from muaudit.targets.bsh import based, based_on_probes, wants_base_shapes
 from muaudit.targets.carried import scheduler_of
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Inputs, Target
 from muaudit.targets.returned import name_of
 from muaudit.targets.source import class_node, file_of
 from muaudit.targets.trial import Draft, Trial, first_that_runs
-from muaudit.targets.usercode import guarded
+from muaudit.targets.usercode import RaisedError, guarded
 
 _METHOD = "model method "
 
@@ -35,9 +36,9 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         held_out=None if options.batch or options.inputs else draft.held_out,
         loss=options.loss or draft.loss,
         optimizer=options.build_optimizer or draft.optimizer,
-        variants=based(draft.variants, options.bsh) if options.bsh else based_on_probes(draft.variants),
+        variants=based(draft.variants, options.bsh) if options.bsh else draft.variants,
     )
-    trial = first_that_runs(draft, options)
+    trial = _trial(draft, options)
     loss, loss_note = _choose_loss(draft, trial)
     factory, optimizer_name, source, optimizer_note, brings_scheduler = _choose_optimizer(draft, options, trial)
     axes = trial.variant.axes
@@ -71,6 +72,17 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         tuned=trial.variant.tuned,
         length=trial.variant.length,
     )
+
+
+def _trial(draft: Draft, options: TargetOptions) -> Trial:
+    """The first variant that runs; with base shapes where microsoft/mup's readout refuses to run for want of them."""
+    first, again = tee(draft.variants)
+    try:
+        return first_that_runs(dataclasses.replace(draft, variants=first), options)
+    except RaisedError as error:
+        if options.bsh or not wants_base_shapes(error.message):
+            raise
+    return first_that_runs(dataclasses.replace(draft, variants=based_on_probes(again)), options)
 
 
 def _choose_loss(draft: Draft, trial: Trial) -> tuple[Callable[[Any, Inputs], torch.Tensor], str]:
