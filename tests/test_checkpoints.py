@@ -169,7 +169,10 @@ def test_a_checkpoint_without_a_meaning_is_refused(tmp_path: Path) -> None:
         ({"state_dict": tmp_path / "x"}, "is it fresh or trained"),
         ({"state_dict": tmp_path / "x", "fresh": True, "function_preserving": True}, "two different things"),
         ({"function_preserving": True}, "needs a checkpoint"),
-        ({"state_dict": tmp_path / "x", "fresh": True, "old_plan": tmp_path}, "plan of a trained checkpoint"),
+        (
+            {"state_dict": tmp_path / "x", "fresh": True, "old_plan": tmp_path},
+            "the plan that trained weights come from",
+        ),
     ):
         with pytest.raises(UserError, match=message) as caught:
             Wanted(tmp_path / "out", **wanted).check()  # type: ignore[arg-type]

@@ -302,7 +302,11 @@ def _forms(draft: Draft, variant: Variant, options: TargetOptions, model: nn.Mod
 
 def _result(model: nn.Module, made: Inputs) -> Any:
     """What a model makes of an input, without the values in between that a backward would need."""
-    return tree_map(lambda each: each.detach() if isinstance(each, torch.Tensor) else each, _call_model(model, made))
+
+    def alone(each: Any) -> Any:
+        return each.detach().requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
+
+    return tree_map(alone, _call_model(model, made))
 
 
 def _call_model(model: nn.Module, made: Inputs) -> Any:
