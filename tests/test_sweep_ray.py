@@ -104,12 +104,12 @@ import argparse, math, os
 from pathlib import Path
 
 p = argparse.ArgumentParser()
-for name, kind in (("width", int), ("lr", float), ("seed", int), ("steps", int)):
+for name, kind in (("width", int), ("lr", float), ("seed", int), ("steps", int), ("schedule", str)):
     p.add_argument(f"--{name}", type=kind, default=0)
 a = p.parse_args()
 with Path("runs.txt").open("a") as log:
     log.write(f"{os.getppid()} {a.steps}\\n")
-print("loss:", (math.log2(a.lr) + 6) ** 2 / a.width + 1 + 0.01 * a.seed)
+print("loss:", (math.log2(a.lr) + 6) ** 2 / a.width + 1 + 0.01 * a.seed - (a.schedule == "linear"))
 """
 
 
@@ -141,7 +141,21 @@ def test_a_search_is_made_on_the_cluster(here: Path, address: str) -> None:
     """A model, whose worker is killed once, and a script: both horizons, and the same results as here."""
     (here / "train.py").write_text(SCRIPT)
     command = f"{sys.executable} train.py --width {{width}} --lr {{lr}} --seed {{seed}} --steps {{steps}}"
-    flags = "--at", "16", "--lr", "1e-3..1e-1", "--samples", "4", "--finalists", "2", "--steps", "10"
+    command += " --schedule {schedule}"
+    flags = (
+        "--schedule",
+        "constant,linear",
+        "--at",
+        "16",
+        "--lr",
+        "1e-3..1e-1",
+        "--samples",
+        "4",
+        "--finalists",
+        "2",
+        "--steps",
+        "10",
+    )
     for what in (("model.py",), ("--command", command)):
         apart = muaudit(here, "tune", *what, *flags, "--results", "here.jsonl")
         assert apart.returncode == 0, apart.stderr
@@ -149,6 +163,7 @@ def test_a_search_is_made_on_the_cluster(here: Path, address: str) -> None:
         assert sent.returncode == 0, sent.stderr
         assert (here / "ray.jsonl").read_bytes() == (here / "here.jsonl").read_bytes()
         assert sent.stdout == apart.stdout.replace("here.jsonl", "ray.jsonl")
+        assert all(f'"{horizon} linear"' in (here / "ray.jsonl").read_text() for horizon in ("short", "long"))
         for name in ("here.jsonl", "ray.jsonl"):
             (here / name).unlink()
     assert (here / "killed").exists()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from program import app
@@ -16,7 +18,8 @@ from muaudit.errors import UserError
 from muaudit.sweep.script_command import Script
 from muaudit.sweep.sweep_request import SweepRequest
 from muaudit.sweep.trainings import Training, TrainingOutcome
-from muaudit.tune.ranking import LONG, SHORT, Sample, finalists_of, first_losses, job, rank
+from muaudit.tune.ranking import LONG, SHORT, finalists_of, first_losses, job, rank
+from muaudit.tune.sample import Sample
 from muaudit.tune.tune_request import TuneRequest, check_tune
 from muaudit.tune.tune_task import carry_out
 
@@ -51,7 +54,7 @@ def test_samples_are_drawn_within_their_ranges_and_more_keep_the_first() -> None
     drawn = many.drawn(many.space(()))
     assert few.drawn(few.space(())) == drawn[:8]
     assert len(set(drawn)) == 200
-    values = {name: [dict(sample)[name] for sample in drawn] for name in ("lr", "readout", "weight_decay", "beta1")}
+    values = {name: [sample.hp[name] for sample in drawn] for name in ("lr", "readout", "weight_decay", "beta1")}
     assert 1e-4 <= min(values["lr"]) < 2e-4 < 0.08 < max(values["lr"]) <= 0.1  # up to the end of the range
     assert set(values["weight_decay"]) == {0.0, 0.1}
     assert all(0.25 <= value <= 4 for value in values["readout"])
@@ -60,7 +63,7 @@ def test_samples_are_drawn_within_their_ranges_and_more_keep_the_first() -> None
     assert all(0.8 <= value <= 0.99 for value in values["beta1"])
 
 
-SAMPLES: list[Sample] = [(("lr", lr),) for lr in (0.1, 0.2, 0.4, 0.8)]
+SAMPLES = [Sample((("lr", lr),)) for lr in (0.1, 0.2, 0.4, 0.8)]
 
 
 def outcomes(losses: dict[str, list[list[float]]]) -> dict[str, TrainingOutcome]:
@@ -188,4 +191,93 @@ def test_a_script_is_searched_by_its_command(
         (("--loss-file", "x.csv"), "--loss-file and --loss-name are for runs of a script"),
     ):
         assert run(*wrong, *flags) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_schedules_are_drawn_evenly_or_combined_and_one_asks_for_nothing_new() -> None:
+    alone, several = (request(samples=200), request(samples=200))
+    several = replace(several, sweep=replace(several.sweep, schedule="constant,cosine,linear"))
+    one = replace(alone, sweep=replace(alone.sweep, schedule="cosine"))
+    assert one.drawn(one.space(())) == alone.drawn(alone.space(()))
+    drawn = several.drawn(several.space(()))
+    counts = Counter(sample.schedule for sample in drawn)
+    assert set(counts) == {"constant", "cosine", "linear"}
+    assert all(40 <= count <= 95 for count in counts.values())  # 67 ± 4 standard deviations
+    shared = SweepRequest(lr="0.1,0.2", schedule="constant,cosine")
+    grid = TuneRequest(shared, grid=True)
+    assert [(sample.hp["lr"], sample.schedule) for sample in grid.drawn(grid.space(()))] == [
+        (0.1, "constant"), (0.1, "cosine"), (0.2, "constant"), (0.2, "cosine")
+    ]  # fmt: skip
+
+
+def test_every_run_trains_under_the_schedule_that_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search over three against one for each schedule alone: the same learning rate ends at the same loss."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    flags = ["model.py", "--at", "8", "--data", "teacher", "--finalists", "2", "--steps", "8", "--grid"]
+    flags += ["--lr", "2^-9,2^-6,2^-4"]
+    names = ("constant", "cosine", "linear")
+    together = [*flags, "--schedule", ",".join(names), "--plan", "plan.yaml", "--target-width", "128"]
+    assert run(*together, "--results", "all.jsonl", "--plot", "search.svg") == 0
+    out = capsys.readouterr().out
+    found = {(row["schedule"], row["lr"]): row["loss"] for row in samples(together, "all.jsonl", capsys)}
+    assert len(found) == 9
+    for name in names:
+        alone = samples([*flags, "--schedule", name], f"{name}.jsonl", capsys)
+        assert {(name, row["lr"]): row["loss"] for row in alone} == pytest.approx(
+            {key: loss for key, loss in found.items() if key[0] == name}, rel=1e-5
+        )
+    by = {name: min(loss for (schedule, _), loss in found.items() if schedule == name) for name in names}
+    assert len(set(by.values())) == 3
+    told = ", ".join(f"{name} {loss:.4g}" for name, loss in sorted(by.items(), key=lambda each: each[1]))
+    assert f"the best sample of each schedule, by the first seed: {told}" in out
+    best = next(name for name in names if f", schedule {name}\n" in out)
+    assert f"muaudit sweep --plan plan.yaml --schedule {best} shows" in out
+    assert f"found best, {best}: set it in the training script" in (tmp_path / "plan.yaml").read_text()
+    picture = (tmp_path / "search.svg").read_text()
+    assert all(f">{text}<" in picture for text in ("schedule", *names))
+    whole = (tmp_path / "all.jsonl").read_text().splitlines(keepends=True)
+    variants = Counter(json.loads(line)["variant"].split()[0] for line in whole[1:])
+    assert variants == {"short": 9 + 2 * 3, "long": 2 * 3}
+    (tmp_path / "part.jsonl").write_text("".join(whole[:8]))
+    assert run(*together, "--results", "part.jsonl") == 0
+    assert (tmp_path / "part.jsonl").read_text() == "".join(whole)
+
+
+def samples(flags: list[str], results: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Of the report."""
+    capsys.readouterr()
+    assert run(*flags, "--results", results, "--format", "json") == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["samples"]
+    return found
+
+
+def test_a_script_is_told_its_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Schedules of the script's own: the second one is better by 1, and no plan is asked for it."""
+    told = (
+        "import sys, math; lr, seed, how = sys.argv[1:]; print('loss:', 2 + math.log2(float(lr)) ** 2 - (how == 'wsd'))"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = f'{sys.executable} -c "{told}" {{lr}} {{seed}} {{schedule}}'
+    flags = ["--at", "64", "--lr", "1,2", "--grid", "--finalists", "1", "--longer", "1"]
+    with_width = ["--command", f"env WIDTH={{width}} {command}", *flags]
+    assert run(*with_width, "--schedule", "flat,wsd", "--format", "json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [each["values"] for each in report["finalists"]] == [{"lr": 1.0, "schedule": "wsd"}]
+    assert report["finalists"][0]["losses"] == [1.0, 1.0, 1.0]
+    plain = command.replace(" {schedule}", " x {width}")
+    for wrong, words in (
+        (with_width, "--command has {schedule}, and no schedules are given"),
+        ([*with_width, "--schedule", "wsd,wsd"], "expects names, each once"),
+        (["--command", plain, *flags, "--schedule", "flat,wsd"], "--command has no {schedule}"),
+        (["model.py", "--schedule", "cosine,wsd"], "unknown schedule 'wsd'"),
+        (["model.py", "--schedule", "cosine,cosine"], "names one twice"),
+        (["model.py", "--hp", "schedule=cosine,linear"], "--hp schedule: schedules have a flag of their own"),
+    ):
+        assert run(*wrong) == 2
         assert words in capsys.readouterr().err

@@ -73,7 +73,7 @@ def tune(
         typer.Option(
             metavar="TEXT",
             help="Search by this command in place of a target: 'python train.py --width {width} --lr {lr} --seed "
-            "{seed} --steps {steps}', with a placeholder for every --hp.",
+            "{seed} --steps {steps}', with a placeholder for every --hp, and {schedule} with --schedule.",
         ),
     ] = None,
     loss_file: Annotated[
@@ -84,7 +84,12 @@ def tune(
     ] = None,
     data: flag.Data = None,
     batch_size: flag.BatchSize = 16,
-    schedule: flag.Schedule = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="constant, linear or cosine; of several one is drawn (default: the target's own)."
+        ),
+    ] = None,
     warmup: flag.Warmup = 0,
     training_loss: flag.TrainingLoss = False,
     clip: flag.Clip = None,

@@ -63,6 +63,8 @@ def parse_hps(texts: Iterable[str]) -> dict[str, tuple[float, ...]]:
         if not equals:
             raise UserError(f"--hp expects NAME=VALUES, found {text!r}", "for example --hp readout=2^-4..2^4")
         name = _ALIASES.get(name, name)
+        if name == "schedule":
+            raise UserError("--hp schedule: schedules have a flag of their own", f"--schedule {values}")
         if name not in KNOBS:
             raise UserError(f"--hp: unknown hyperparameter {name!r}", nearest(name, KNOBS, "hyperparameters"))
         if name == "lr":

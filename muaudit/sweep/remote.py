@@ -27,8 +27,8 @@ from .variant import SweepVariant
 
 @dataclass(frozen=True)
 class Parcel:
-    """What a worker needs besides the unit. files: path as in the request → its text. named: what the only variant is
-    called in the results file, where that is not its own name."""
+    """What a worker needs besides the unit. files: path as in the request → its text. named: what the target is
+    called in the results file, where that is not its own name; schedules stand behind it."""
 
     request: SweepRequest
     plan: Plan | None
@@ -71,7 +71,8 @@ def _unpacked(parcel: Parcel) -> tuple[dict[str, SweepVariant], Any]:
 
     request = replace(parcel.request, target=here(parcel.request.target), compare=here(parcel.request.compare))
     _, variants, settings, _ = variants_of(request, parcel.plan)
-    return {parcel.named or variant.name: variant for variant in variants}, settings
+    called = [variant.called(parcel.named) if parcel.named else variant for variant in variants]
+    return {variant.name: variant for variant in called}, settings
 
 
 def _placed(name: str, text: str) -> str:

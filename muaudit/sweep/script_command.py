@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,11 +31,13 @@ TOLD = 2000
 
 @dataclass(frozen=True)
 class Script:
-    """A command, and where its loss is. loss_file: a path with placeholders, None for the last line printed."""
+    """A command, and where its loss is. loss_file: a path with placeholders, None for the last line printed.
+    schedules: variant → what {schedule} is for its runs."""
 
     command: str
     loss_file: str | None = None
     loss_name: str | None = None
+    schedules: tuple[tuple[str, str], ...] = ()
 
     def check(self, hps: Iterable[str], seeds: int, searched: bool = False) -> None:
         """Raise UserError for placeholders that are not known, or are needed and missing.
@@ -65,11 +67,11 @@ class Script:
             None if text is None else text.replace("{steps}", str(steps)) for text in (self.command, self.loss_file)
         )
         command, loss_file = filled
-        return Script(command or "", loss_file, self.loss_name)
+        return replace(self, command=command or "", loss_file=loss_file)
 
     def words(self, job: Training) -> list[str]:
         """What is executed for one run; values never change how the words are cut."""
-        return [_filled(word, job) for word in shlex.split(self.command)]
+        return [self._filled(word, job) for word in shlex.split(self.command)]
 
     def outcome(
         self, job: Training, tick: Any = lambda: None, begin: Callable[[], None] | None = None
@@ -93,12 +95,22 @@ class Script:
             if self.loss_file is None:
                 loss = of_output(printed, self.loss_name)
             else:
-                path = _filled(self.loss_file, job)
+                path = self._filled(self.loss_file, job)
                 raw = read_bytes(Path(path), "--loss-file says where the script writes its loss", RESULTS)
                 loss = of_file(raw.decode("utf-8", "replace"), path, self.loss_name)
         except UserError as error:
             raise UserError(f"{shlex.join(words)}: {error.message}", error.hint) from None
         return TrainingOutcome(job, float(f"{loss:.9g}") if math.isfinite(loss) else None, None, 0)
+
+    def _filled(self, word: str, job: Training) -> str:
+        values = {
+            "width": repr(job.width),
+            "seed": repr(job.seed),
+            "schedule": dict(self.schedules).get(job.variant, ""),
+        }
+        values |= {name: repr(value) for name, value in job.values}
+        parts = string.Formatter().parse(word)
+        return "".join(text + ("" if name is None else values.get(name, spec or "")) for text, name, spec, _ in parts)
 
 
 @dataclass
@@ -138,12 +150,6 @@ def placeholders(template: str, flag: str) -> dict[str, str]:
         return {name: spec or "" for _, name, spec, _ in string.Formatter().parse(template) if name is not None}
     except ValueError as error:
         raise UserError(f"{flag} {template!r}: {error}", "braces that are meant as such are doubled") from None
-
-
-def _filled(word: str, job: Training) -> str:
-    values = {"width": repr(job.width), "seed": repr(job.seed), **{name: repr(value) for name, value in job.values}}
-    parts = string.Formatter().parse(word)
-    return "".join(text + ("" if name is None else values.get(name, spec or "")) for text, name, spec, _ in parts)
 
 
 def _run(

@@ -63,7 +63,7 @@ def variants_of(
         variants = [replace(variants[0], title=request.target or target.label), replace(other, title=request.compare)]
     if len(schedules) > 1:
         variants = [
-            replace(each, name=f"{each.name} {schedule}", title=f"{each.title}, {schedule}", schedule=schedule)
+            replace(each.called(each.name, schedule), title=f"{each.title}, {schedule}")
             for each in variants for schedule in schedules
         ]  # fmt: skip
     return seen, variants, settings, sizes

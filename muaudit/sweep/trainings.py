@@ -31,6 +31,11 @@ class Training:
         return json.dumps([self.variant, self.width, self.seed, sorted(self.values)])
 
 
+def variant_name(name: str, schedule: str) -> str:
+    """What a variant is called in the results file; schedule: empty where several are not compared."""
+    return f"{name} {schedule}" if schedule else name
+
+
 @dataclass(frozen=True)
 class TrainingOutcome:
     """What a run came to. loss: of data held out, else the mean over the last steps, None for a run that diverged;

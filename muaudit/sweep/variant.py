@@ -17,6 +17,7 @@ from .forward import Places, install, set_rates
 from .knobs import KNOBS
 from .split_groups import split_off
 from .tasks.data_and_loss import SweepTask
+from .trainings import variant_name
 
 DEFAULT_DECAYED = 2
 """Where nothing decays of its own, weight decay goes to tensors of so many dims and more."""
@@ -40,6 +41,11 @@ class SweepVariant:
     along: Callable[[Target], Target] = lambda target: target
     source: Target | None = None
     schedule: str = ""
+
+    def called(self, name: str, schedule: str | None = None) -> SweepVariant:
+        """The same under another name, its schedule behind that. schedule: another one, None for its own."""
+        own = self.schedule if schedule is None else schedule
+        return replace(self, name=variant_name(name, own), schedule=own)
 
     def make(
         self,

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..sweep.optimum import Array, typical
 from ..sweep.paired import Interval, difference
-from ..sweep.trainings import Training, TrainingOutcome
+from ..sweep.trainings import Training, TrainingOutcome, variant_name
 from ..thresholds import TAIL
+from .sample import Sample
 
-Sample = tuple[tuple[str, float], ...]
 SHORT, LONG = "short", "long"
 """What the two horizons are called in the results file."""
 
@@ -49,10 +49,19 @@ class Ranking:
         there = [each for each in self.finalists if each.long is not None and math.isfinite(each.long)]
         return min(there, key=lambda each: each.long or 0.0, default=None)
 
+    @property
+    def by_schedule(self) -> list[tuple[str, float]]:
+        """Each schedule with the lowest loss of its samples, the lowest first; empty where none were searched."""
+        found: dict[str, float] = {}
+        for sample, loss in self.samples:
+            if sample.schedule:
+                found[sample.schedule] = min(loss, found.get(sample.schedule, math.inf))
+        return sorted(found.items(), key=lambda each: each[1])
+
 
 def job(variant: str, width: int, seed: int, sample: Sample) -> Training:
-    """One run of a sample."""
-    return Training(variant, width, seed, sample)
+    """One run of a sample, of the variant with its schedule. variant: of the two horizons."""
+    return Training(variant_name(variant, sample.schedule), width, seed, sample.values)
 
 
 def first_losses(

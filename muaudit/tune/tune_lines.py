@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line
 from ..sweep.knobs import KNOBS
 from ..sweep.ranges import shown
 from ..sweep.sweep_words import SURE
-from .ranking import Finalist, Sample
+from .ranking import Finalist
+from .sample import Sample
 from .tune_task import Tuned
 
 SCHEMA = "muaudit.tune/1"
@@ -34,6 +36,9 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
         return
     best = finalists[0]
     yield line((f"best: {_named(best.sample)}", GOOD), hang=2)
+    if schedules := tuned.ranking.by_schedule:
+        each = ", ".join(f"{name} {f'{loss:.4g}' if math.isfinite(loss) else 'diverged'}" for name, loss in schedules)
+        yield line(f"the best sample of each schedule, by the first seed: {each}", indent=2, hang=2)
     ties = [each for each in finalists[1:] if each.tied]
     if ties:
         count = f"{len(ties)} other{'s are' if len(ties) > 1 else ' is'}"
@@ -46,7 +51,12 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
         yield line(f"the search took {share}, by parameters times steps", indent=2, hang=2)
     yield line()
     if tuned.plan:
-        yield line(f"wrote {tuned.plan}: {_named(best.sample)} beside the scales of width", hang=2)
+        yield line(
+            f"wrote {tuned.plan}: {_named(replace(best.sample, schedule=''))} beside the scales of width", hang=2
+        )
+    if best.sample.schedule and not tuned.script:
+        where = "the plan has it as a note" if tuned.plan else "nothing carries it along"
+        yield line(f"the schedule, {best.sample.schedule}, is set in the training script: {where}", hang=2)
     yield line(("next: " + _next(tuned, best), DIM), hang=2)
     yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM))
 
@@ -58,7 +68,7 @@ def to_json(tuned: Tuned) -> str:
         **({} if tuned.depth is None else {"depth": tuned.depth}), "steps": tuned.steps,
         "longer_steps": tuned.longer_steps or None, "results": tuned.results, "notices": list(tuned.notices),
         "share_of_target": tuned.share, "plan": tuned.plan or None,
-        "samples": [{**dict(sample), "loss": _finite(loss)} for sample, loss in tuned.ranking.samples],
+        "samples": [{**sample.all, "loss": _finite(loss)} for sample, loss in tuned.ranking.samples],
         "finalists": [_finalist(each) for each in tuned.ranking.finalists],
     }  # fmt: skip
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -67,7 +77,7 @@ def to_json(tuned: Tuned) -> str:
 def _finalist(each: Finalist) -> dict[str, Any]:
     above = each.long_above
     return {
-        "values": dict(each.sample), "loss": _finite(each.loss), "losses": [_finite(loss) for loss in each.losses],
+        "values": each.sample.all, "loss": _finite(each.loss), "losses": [_finite(loss) for loss in each.losses],
         "above": _finite(each.above.value), "above_low": _finite(each.above.low),
         "above_high": _finite(each.above.high),
         "tied": each.tied, "longer_loss": None if each.long is None else _finite(each.long),
@@ -77,19 +87,20 @@ def _finalist(each: Finalist) -> dict[str, Any]:
 
 def _next(tuned: Tuned, best: Finalist) -> str:
     """What shows that it transfers, and what carries it over."""
+    under = f" --schedule {best.sample.schedule}" if best.sample.schedule else ""
     if tuned.plan:
         return (
-            f"muaudit sweep --plan {tuned.plan} shows whether it transfers, muaudit transfer --plan {tuned.plan} "
-            f"{_between(tuned)} prints it at another size"
+            f"muaudit sweep --plan {tuned.plan}{under} shows whether it transfers, "
+            f"muaudit transfer --plan {tuned.plan} {_between(tuned)} prints it at another size"
         )
     if tuned.script:
         return "muaudit sweep --command ... shows whether the learning rate transfers, once the script follows a plan"
-    lr = dict(best.sample)["lr"]
-    if any(KNOBS[name].where == "rate" for name, _ in best.sample):
+    lr = best.sample.hp["lr"]
+    if any(KNOBS[name].where == "rate" for name in best.sample.hp):
         return "the same command with --plan FILE writes it beside the scales of width, which sweep and transfer take"
-    given = ",".join(f"{_SET.get(name, name)}={value:.3g}" for name, value in best.sample)
+    given = ",".join(f"{_SET.get(name, name)}={value:.3g}" for name, value in best.sample.values)
     return (
-        f"muaudit sweep --convert --base-width {tuned.width} --lr {lr / 8:.3g}..{lr * 8:.3g} shows whether the "
+        f"muaudit sweep --convert --base-width {tuned.width} --lr {lr / 8:.3g}..{lr * 8:.3g}{under} shows whether the "
         f"learning rate transfers, muaudit transfer {_between(tuned)} --set {given} carries all of it over"
     )
 
@@ -106,12 +117,16 @@ def _finite(value: float) -> float | None:
 
 
 def _named(sample: Sample) -> str:
-    return ", ".join(f"{name} {shown(value)}" for name, value in sample)
+    return ", ".join(f"{name} {text}" for name, text in _texts(sample).items())
+
+
+def _texts(sample: Sample) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else shown(value) for name, value in sample.all.items()}
 
 
 def _head(best: Finalist, tuned: Tuned) -> list[str]:
     longer = [f"{tuned.longer_steps} steps"] if tuned.longer_steps else []
-    return [*(name for name, _ in best.sample), "loss", f"above the best ({SURE})", *longer]
+    return [*best.sample.all, "loss", f"above the best ({SURE})", *longer]
 
 
 def _row(each: Finalist, tuned: Tuned) -> list[str]:
@@ -122,7 +137,7 @@ def _row(each: Finalist, tuned: Tuned) -> list[str]:
     if not math.isfinite(above.low):
         between = "diverges" if math.isinf(above.value) else f"{100 * above.value:.2g} %"
     longer = ["-" if each.long is None else f"{each.long:.4g}"] if tuned.longer_steps else []
-    return [*(shown(value) for _, value in each.sample), f"{each.loss:.4g}", between, *longer]
+    return [*_texts(each.sample).values(), f"{each.loss:.4g}", between, *longer]
 
 
 def _longer(tuned: Tuned, best: Finalist) -> str:

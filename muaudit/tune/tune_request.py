@@ -13,10 +13,11 @@ from muaudit.errors import UserError
 from muaudit.sweep.budget import parse_budget
 from muaudit.sweep.knobs import KNOBS, parse_hps
 from muaudit.sweep.ranges import ends, parse_values
-from muaudit.sweep.script_command import Script
+from muaudit.sweep.script_command import Script, placeholders
 from muaudit.sweep.sweep_request import SweepRequest, check_request
 from muaudit.thresholds import FEWEST_SEEDS
 from muaudit.training.run_settings import parse_depth
+from muaudit.tune.sample import Sample
 
 Space = Mapping[str, "SearchRange"]
 
@@ -64,17 +65,25 @@ class TuneRequest:
                 found[name] = _range(name, values, text.partition("=")[2])
         return found
 
-    def drawn(self, space: Space) -> list[tuple[tuple[str, float], ...]]:
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Those that are searched: of one, a script has to be told, too."""
+        given = tuple((self.sweep.schedule or "").split(","))
+        return given if len(given) > 1 or self.sweep.command is not None else ("",)
+
+    def drawn(self, space: Space) -> list[Sample]:
         """The samples in their order; asking for more keeps those that were drawn before; of a grid all."""
         if self.grid:
-            values = itertools.product(*(choice.values for choice in space.values()))
-            return [tuple(zip(space, each, strict=True)) for each in values]
-        found: dict[tuple[tuple[str, float], ...], None] = {}
+            grid = itertools.product(itertools.product(*(choice.values for choice in space.values())), self.schedules)
+            return [Sample(tuple(zip(space, each, strict=True)), schedule) for each, schedule in grid]
+        found: dict[Sample, None] = {}
         chance = random.Random(self.sweep.seed)
         for _ in range(100 * self.samples):
             if len(found) == self.samples:
                 break
-            found[tuple((name, choice.draw(chance)) for name, choice in space.items())] = None
+            values = tuple((name, choice.draw(chance)) for name, choice in space.items())
+            schedule = chance.choice(self.schedules) if len(self.schedules) > 1 else self.schedules[0]
+            found[Sample(values, schedule)] = None
         return list(found)
 
 
@@ -87,7 +96,8 @@ def _range(name: str, values: tuple[float, ...], text: str) -> SearchRange:
 
 def check_tune(request: TuneRequest) -> None:
     """Raise UserError for whatever can be seen to be wrong without a model."""
-    check_request(replace(request.sweep, command=None, loss_file=None, loss_name=None))
+    named = request.sweep.schedule if request.sweep.command is None else None  # a script has schedules of its own
+    check_request(replace(request.sweep, command=None, loss_file=None, loss_name=None, schedule=named))
     parse_depth(request.sweep.held_depth)
     if request.sweep.command is not None:
         _check_command(request)
@@ -95,8 +105,6 @@ def check_tune(request: TuneRequest) -> None:
         raise UserError("--loss-file and --loss-name are for runs of a script", "give --command too")
     if request.sweep.seeds < FEWEST_SEEDS:
         raise UserError(f"--seeds {request.sweep.seeds}: the best of a search needs {FEWEST_SEEDS} or more to be told")
-    if "," in (request.sweep.schedule or ""):
-        raise UserError(f"--schedule {request.sweep.schedule}: a search has one schedule", "sweep compares several")
     if not request.grid and request.finalists > request.samples:
         raise UserError(f"--finalists {request.finalists} of {request.samples} samples")
     if not (request.longer == 1 or request.longer >= 1.5) or not math.isfinite(request.longer):
@@ -114,7 +122,7 @@ def check_tune(request: TuneRequest) -> None:
 def _check_command(request: TuneRequest) -> None:
     """What a script leaves no room for, and what it needs."""
     shared = request.sweep
-    ours = {"a target": shared.target, "--plan": request.plan, "--data": shared.data, "--schedule": shared.schedule,
+    ours = {"a target": shared.target, "--plan": request.plan, "--data": shared.data,
             "--optimizer": shared.optimizer, "--set": shared.set, "--input": shared.input, "--init": shared.init,
             "--no-init": shared.no_init, "--width": shared.width, "--training-loss": shared.training_loss,
             "--clip": shared.clip, "--target-width": request.target_width, "--at-depth": shared.held_depth}  # fmt: skip
@@ -125,7 +133,15 @@ def _check_command(request: TuneRequest) -> None:
         if needed is None:
             raise UserError(f"--command needs {flag}", "for example --at 64 --lr 1e-4..1e-1")
     script = Script(shared.command or "", shared.loss_file, shared.loss_name)
-    script.check([name for name in request.space(()) if name != "lr"], shared.seeds, searched=True)
+    schedules = [] if shared.schedule is None else request.schedules
+    if len(set(schedules)) < len(schedules) or not all(schedules):
+        raise UserError(f"--schedule {shared.schedule!r} expects names, each once", "for example constant,cosine")
+    if "schedule" in placeholders(script.command, "--command") and not schedules:
+        raise UserError(
+            "--command has {schedule}, and no schedules are given", "for example --schedule constant,cosine"
+        )
+    script.check([*(name for name in request.space(()) if name != "lr"), *(["schedule"] if schedules else [])],
+                 shared.seeds, searched=True)  # fmt: skip
     if request.longer != 1 and "{steps}" not in script.command:
         raise UserError("--command has no {steps}, and the finalists are to be run longer",
                         "put it into the command, or give --longer 1")  # fmt: skip

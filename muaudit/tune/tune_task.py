@@ -26,7 +26,7 @@ from ..sweep.script_command import Script, ScriptRuns
 from ..sweep.sweep_request import PLANNED
 from ..sweep.sweep_words import duration
 from ..sweep.swept import variants_of
-from ..sweep.trainings import Training, TrainingSettings, units
+from ..sweep.trainings import Training, TrainingSettings, Unit, units, variant_name
 from ..sweep.variant import SweepVariant
 from ..sweep.whole_sweep import Runs
 from ..targets.at_depth import at_depths, depths_at
@@ -34,7 +34,8 @@ from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from ..training.beforehand import check_device
 from ..training.run_settings import parse_depth
-from .ranking import LONG, SHORT, Ranking, Sample, finalists_of, first_losses, job, rank
+from .ranking import LONG, SHORT, Ranking, finalists_of, first_losses, job, rank
+from .sample import Sample
 from .tune_request import SearchRange, TuneRequest, default_results
 from .tuned_plan import write_tuned
 
@@ -78,15 +79,15 @@ def carry_out(
     if request.sweep.command is not None:
         space = request.space(())
         settings = TrainingSettings(steps=request.sweep.steps)
-        search = _Search(request, None, None, settings, request.at or 0, request.drawn(space), progress)
+        search = _Search(request, None, [], settings, request.at or 0, request.drawn(space), progress)
     else:
         check_device(request.sweep.device)
         target, variants, settings, _ = variants_of(request.sweep)
         width = request.at or target.axes[0].probes[0]
         space = request.space(prepare.default_rates(target))
         samples = request.drawn(space)
-        variants[0].make(width, dict(samples[0]), 0)  # what cannot be is said before the first run
-        search = _Search(request, target, variants[0], settings, width, samples, progress)
+        variants[0].make(width, samples[0].hp, 0)  # what cannot be is said before the first run
+        search = _Search(request, target, variants, settings, width, samples, progress)
         values = {name: choice.values for name, choice in space.items() if name != "lr"}
         to = {} if request.target_width is None else {"width": request.target_width}
         to |= {} if request.target_steps is None else {"steps": request.target_steps}
@@ -101,16 +102,17 @@ def carry_out(
     finally:
         search.results.close()
     searched = [f"{name} in {_range(choice)}" for name, choice in space.items()]
+    searched += [f"schedule in {{{', '.join(request.schedules)}}}"] if any(request.schedules) else []
     return search.tuned(searched, search.write())
 
 
 @dataclass
 class _Search:
-    """target, variant: None where a script makes the runs."""
+    """target, variants: None and none where a script makes the runs; else a variant for each schedule."""
 
     request: TuneRequest
     target: Target | None
-    variant: SweepVariant | None
+    variants: Sequence[SweepVariant]
     settings: TrainingSettings
     width: int
     samples: list[Sample]
@@ -122,12 +124,12 @@ class _Search:
     interrupted: bool = False
 
     def __post_init__(self) -> None:
-        if self.variant is None:
+        if not self.variants:
             shared = self.request.sweep
             identity: dict[str, Any] = {"command": shared.command, "loss_file": shared.loss_file,
                                         "loss_name": shared.loss_name, "steps": shared.steps}  # fmt: skip
         else:
-            named = [replace(self.variant, name=SHORT)]
+            named = [each.called(SHORT) for each in self.variants]
             options = {"set": sorted(self.request.sweep.set), "input": sorted(self.request.sweep.input)}
             axis = "" if self.depth is None else f"widths at depth {self.depth}"
             identity = prepare.identity(named, self.settings, options, axis)
@@ -186,17 +188,20 @@ class _Search:
             self._train(longer, [job(LONG, self.width, seed, each) for seed in self.seeds for each in self.chosen])
 
     def _runs(self, name: str, settings: TrainingSettings) -> Runs:
-        if self.variant is None:
+        if not self.variants:
             shared = self.request.sweep
-            script = Script(shared.command or "", shared.loss_file, shared.loss_name).of_steps(settings.steps)
+            schedules = tuple((variant_name(name, each), each) for each in self.request.schedules)
+            script = Script(shared.command or "", shared.loss_file, shared.loss_name, schedules).of_steps(
+                settings.steps
+            )
             if shared.ray is not None:
                 return script_on_ray(shared, script, self.clock)
             return ScriptRuns(script, self.clock, self._tick)
-        variant = replace(self.variant, name=name)
+        variants = [each.called(name) for each in self.variants]
         device = self.request.sweep.device
         together = self.request.sweep.together
         members = (lambda each, width: together) if together else (lambda each, width: automatic(each, width, device))
-        here = LocalRuns([variant], settings, self.clock, members, self._tick, self._note)
+        here = LocalRuns(variants, settings, self.clock, members, self._tick, self._note)
         if self.request.sweep.ray is not None:
             return on_ray(replace(self.request.sweep, steps=settings.steps), here, self.clock, name)
         return here
@@ -204,9 +209,8 @@ class _Search:
     def _planned(self, runs: Runs, jobs: Sequence[Training]) -> str:
         missing = self.results.missing(jobs)
         if missing:
-            unit = units(missing, runs.together(SHORT, self.width))[0]
-            self.clock.rehearsed(SHORT, self.width, runs.rehearse(unit))
-        seconds = self.clock.of_run(SHORT, self.width)
+            self.clock.rehearsed(self._short, self.width, runs.rehearse(self._units(runs, missing)[0]))
+        seconds = self.clock.of_run(self._short, self.width)
         longer = self.request.longer if self.longer_steps else 0.0
         again = self.request.finalists * self.request.sweep.seeds
         about = "" if seconds is None else f": about {duration(seconds * (len(missing) + again * (1 + longer)))}"
@@ -217,22 +221,34 @@ class _Search:
         )  # fmt: skip
 
     def _train(self, runs: Runs, jobs: Sequence[Training]) -> None:
-        missing = self.results.missing(jobs)
-        name = jobs[0].variant
-        waiting = units(missing, runs.together(name, self.width)) if missing else []
-        for unit, outcomes in runs.train(waiting):
+        for unit, outcomes in runs.train(self._units(runs, self.results.missing(jobs))):
             self.results.add(unit, outcomes)
-            self.progress(self.done, self.count, f"{name} runs", self._left(name))
+            variant = unit.jobs[0].variant
+            self.progress(self.done, self.count, f"{variant} runs", self._left(variant))
 
-    def _left(self, name: str) -> float | None:
-        """Seconds until the search has come to its end, the finalists' runs included. name: of the horizon at work."""
-        variants = [outcome.job.variant for outcome in self.results.done.values()]
+    def _units(self, runs: Runs, missing: Sequence[Training]) -> list[Unit]:
+        """Runs of one schedule together, though schedules alternate; otherwise in their order."""
+        if not missing:
+            return []
+        places = {each: place for place, each in enumerate(missing)}
+        alike = sorted(missing, key=lambda each: each.variant)
+        found = units(alike, runs.together(missing[0].variant, self.width))
+        return sorted(found, key=lambda unit: places[unit.jobs[0]])
+
+    @property
+    def _short(self) -> str:
+        """A variant of the shorter runs: those of any schedule take as long."""
+        return variant_name(SHORT, self.request.schedules[0])
+
+    def _left(self, variant: str) -> float | None:
+        """Seconds until the search has come to its end, the finalists' runs included. variant: the one at work."""
+        horizons = [outcome.job.variant.split()[0] for outcome in self.results.done.values()]
         again = (len(self.chosen) or self.request.finalists) * self.request.sweep.seeds
-        short = len(self.samples) + again - variants.count(SHORT)
-        long = again - variants.count(LONG) if self.longer_steps else 0
-        seconds = self.clock.of_run(SHORT, self.width)
+        short = len(self.samples) + again - horizons.count(SHORT)
+        long = again - horizons.count(LONG) if self.longer_steps else 0
+        seconds = self.clock.of_run(self._short, self.width)
         longer = None if seconds is None else seconds * self.request.longer
-        longer = self.clock.of_run(LONG, self.width) if name == LONG else longer
+        longer = self.clock.of_run(variant, self.width) if variant.startswith(LONG) else longer
         return None if seconds is None or longer is None else max(0, short) * seconds + max(0, long) * longer
 
     def _tick(self) -> None:
@@ -253,7 +269,7 @@ class _Search:
             self.notices.append(f"{path} was not written: the search has not come to its end")
             return ""
         sizes = PlanSizes(self.width, self.request.target_width, self.depth, self.request.target_depth)
-        write_tuned(path, self.target, sizes, dict(best.sample))
+        write_tuned(path, self.target, sizes, best.sample.hp, best.sample.schedule)
         return str(path)
 
     @property
@@ -267,15 +283,15 @@ class _Search:
         where = self.where.replace(" and", ",")
         setup = f"{where}; {', '.join(searched)}; {len(self.samples)} samples, {self.settings.steps} steps"
         describe = self.request.sweep.command or ""
-        if self.target is not None and self.variant is not None:
+        if self.target is not None:
             describe, setup = (
                 self.target.describe,
-                f"{setup}; {self.target.optimizer_name}; {self.variant.task.describe}",
+                f"{setup}; {self.target.optimizer_name}; {self.variants[0].task.describe}",
             )
         return Tuned(
             describe, setup, self.width, self.settings.steps, self.longer_steps, self.ranking,
             str(self.results.path), self._share(), tuple(self.notices), self.interrupted, plan,
-            self.variant is None, self.depth,
+            not self.variants, self.depth,
         )  # fmt: skip
 
     def _share(self) -> float | None:

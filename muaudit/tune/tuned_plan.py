@@ -26,13 +26,18 @@ from ..sweep.variant import DEFAULT_DECAYED
 from ..targets.probe import Target
 
 NOTE = "found by a search"
+_SCHEDULE = "the schedule that a search found best, "
+"""How the note of the schedule begins."""
 _SIDES = {"readout": "input", "embedding": "output", "attention": "attention"}
 
 
-def write_tuned(path: Path, target: Target, sizes: PlanSizes, values: Mapping[str, float]) -> Plan:
+def write_tuned(
+    path: Path, target: Target, sizes: PlanSizes, values: Mapping[str, float], schedule: str = ""
+) -> Plan:  # fmt: skip
     """Write what was found into the plan there, or into a new one.
 
     sizes: what the search was made at as the base, and what is to be trained, the model's own where that is left open.
+    schedule: the best one where several were searched, a note of the plan.
 
     Raises:
         UserError: the plan there is for another model or base, or none can be made.
@@ -42,6 +47,10 @@ def write_tuned(path: Path, target: Target, sizes: PlanSizes, values: Mapping[st
     _check_base(path, plan, width, sizes.base_depth)
     names = [name for name, _ in target.build(target.sizes(0), 0).named_modules() if name]
     found = renewed(with_tuned(plan, values, lambda: find_places(target), names), target)
+    kept = tuple(note for note in found.notes if not note.startswith(_SCHEDULE))
+    found = replace(
+        found, notes=(*kept, *([f"{_SCHEDULE}{schedule}: set it in the training script"] if schedule else []))
+    )
     write_plan(found, path)
     return found
 
