@@ -142,20 +142,8 @@ def test_a_search_is_made_on_the_cluster(here: Path, address: str) -> None:
     (here / "train.py").write_text(SCRIPT)
     command = f"{sys.executable} train.py --width {{width}} --lr {{lr}} --seed {{seed}} --steps {{steps}}"
     command += " --schedule {schedule}"
-    flags = (
-        "--schedule",
-        "constant,linear",
-        "--at",
-        "16",
-        "--lr",
-        "1e-3..1e-1",
-        "--samples",
-        "4",
-        "--finalists",
-        "2",
-        "--steps",
-        "10",
-    )
+    flags = "--at", "16", "--lr", "1e-3..1e-1", "--samples", "4", "--finalists", "2", "--steps", "10"
+    flags += "--schedule", "constant,linear"
     for what in (("model.py",), ("--command", command)):
         apart = muaudit(here, "tune", *what, *flags, "--results", "here.jsonl")
         assert apart.returncode == 0, apart.stderr
