@@ -42,3 +42,27 @@ def test_what_noise_gives_signs_has_no_mean_that_adds_up(noise: str, adds_up: bo
     report = audit(resolve(write(tmp_path, NOISY.replace("NOISE", noise))))
     accused = {name for each in report.violations if each.rule == "MUP106" for name in each.tensors}
     assert accused == ({"mix.sigma"} if adds_up else set())
+
+
+@pytest.mark.parametrize("weight", [
+    "self.mu + self.sigma * torch.randn_like(self.sigma)",
+    "torch.addcmul(self.mu, self.sigma, torch.randn(self.mu.shape))",
+    "torch.distributions.Normal(self.mu, self.sigma).rsample()",
+    "self.mu + (self.sigma.t() * torch.empty_like(self.sigma).normal_().t()).t()",
+])  # fmt: skip
+def test_noise_is_drawn_in_the_forward(weight: str, tmp_path: Path) -> None:
+    text = NOISY.replace("NOISE", "torch.zeros(1)").replace("self.mu + self.sigma * self.epsilon", weight)
+    report = audit(resolve(write(tmp_path, text)))
+    assert "MUP106" not in {each.rule for each in report.violations}
+    assert not report.unanalysed
+
+
+@pytest.mark.parametrize("weight", [
+    "self.mu + self.sigma * torch.ones_like(self.sigma)",
+    "self.mu + self.sigma * torch.randn_like(self.sigma) + 0.1 * self.sigma",
+    "torch.addcmul(self.sigma, self.mu, torch.randn(self.mu.shape))",
+])  # fmt: skip
+def test_a_mean_that_is_read_beside_the_noise_adds_up(weight: str, tmp_path: Path) -> None:
+    text = NOISY.replace("NOISE", "torch.zeros(1)").replace("self.mu + self.sigma * self.epsilon", weight)
+    report = audit(resolve(write(tmp_path, text)))
+    assert {name for each in report.violations if each.rule == "MUP106" for name in each.tensors} == {"mix.sigma"}

@@ -160,7 +160,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return None
 
     def _meta(
-        self, tensor: torch.Tensor, weight: bool, data: bool, *, static: bool = False, **extra: Any
+        self, tensor: torch.Tensor, weight: bool, data: bool, *, static: bool = False, drawn: bool = False, **extra: Any
     ) -> dict[str, Any]:
         module, call = self.stack[-1]
         return {
@@ -173,7 +173,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "in_loss": self.returned,
             "derivative": torch._C._current_autograd_node() is not None,  # computed by a backward inside the forward
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
-            "balanced": not weight and not data and balanced(tensor),
+            "balanced": (drawn or not weight) and not data and balanced(tensor),
             **extra,
         }
 
@@ -209,7 +209,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta |= {"shape": (), "dtype": None, "module": module, "call": call, "weight": weight, "data": data}
             node.meta |= {"rms": None, "in_loss": self.returned, "derivative": False}
             return out
-        node.meta = self._meta(first, weight, data, static=not func.is_view, file=file, line=line)
+        drawn = isinstance(ops.of(str(func.overloadpacket)), Creates)  # like another one: of its shape
+        node.meta = self._meta(first, weight, data, static=not func.is_view, drawn=drawn, file=file, line=line)
         node.meta["gain"] = gain_of_constant(func, args, [not (n.meta["weight"] or n.meta["data"]) for n in operands])
         if isinstance(out, torch.Tensor):
             same = [id(t) for t in written if id(t) in before and stays(before[id(t)], t, node, self._parameters(t))]

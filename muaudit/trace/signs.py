@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import fx
 
 from .. import ops
+from ..ops.moves import Moves
+from ..ops.operation import Operation
 from ..ops.products import Multiplies
+from ..ops.sums import AddsProduct, Creates
 from .align import Aligned
 from .inits import Init
 
@@ -27,11 +31,27 @@ def with_signs(inits: Mapping[str, Init], aligned: Aligned) -> dict[str, Init]:
 
 
 def _given_signs(node: fx.Node) -> bool:
-    return bool(node.users) and all(_by_noise(user, node) for user in node.users)
+    """Whether all that reads these entries multiplies them with noise. What asks for their shape reads none, and what
+    compares them returns none."""
+    readers = [user for user in node.users if not isinstance(_declared(user), Creates)]
+    found = [_by_noise(user, node) for user in readers if user.meta.get("dtype") is not torch.bool]
+    return bool(found) and all(found)
 
 
 def _by_noise(user: fx.Node, node: fx.Node) -> bool:
-    others = [each for each in user.all_input_nodes if each is not node]
+    declared = _declared(user)
+    if isinstance(declared, Moves):
+        return _given_signs(user)
+    if isinstance(declared, AddsProduct):
+        factors = [each for each in user.args[1:3] if each is not node] if node is not user.args[0] else []
+    else:
+        factors = (
+            [each for each in user.all_input_nodes if each is not node] if isinstance(declared, Multiplies) else []
+        )
     shape = node.meta["shape"]
-    same = [each for each in others if each.meta.get("balanced") and each.meta["shape"] == shape]
-    return isinstance(ops.of(str(getattr(user.target, "overloadpacket", ""))), Multiplies) and bool(same)
+    return any(isinstance(each, fx.Node) and each.meta.get("balanced") and each.meta["shape"] == shape
+               for each in factors)  # fmt: skip
+
+
+def _declared(user: fx.Node) -> Operation | None:
+    return ops.of(str(getattr(user.target, "overloadpacket", "")))
