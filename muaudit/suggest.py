@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+
+from muaudit.errors import UserError
 
 _SHOWN = 12
 
@@ -24,3 +26,10 @@ def nearest(name: str, choices: Iterable[str], kind: str) -> str:
     more = f", ... ({len(known)} in all)" if len(known) > _SHOWN else ""
     lines.append(f"{kind}: {', '.join(known[:_SHOWN])}{more}")
     return "\n".join(lines)
+
+
+def check_format(name: str, formats: Collection[str]) -> str:
+    """The name of a format. Raises UserError with the choices otherwise."""
+    if name not in formats:
+        raise UserError(f"unknown format {name!r}", nearest(name, formats, "formats"))
+    return name

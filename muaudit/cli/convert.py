@@ -24,7 +24,7 @@ from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.report.layout import Line
 from muaudit.report.render import to_text
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format
 from muaudit.visible import visible
 
 if TYPE_CHECKING:
@@ -153,8 +153,7 @@ def convert(
     """Plan the conversion to µP, and convert checkpoints. Scales are applied from outside: no model is rewritten."""
     from muaudit.convert.output_folder import Wanted
 
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
     check_outputs([output], [target, state_dict, from_, optimizer_state, plan])
     job = _job(
         Flags(

@@ -24,7 +24,7 @@ from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
 from muaudit.report.series import check_logs, write_logs
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format
 from muaudit.targets.options import (
     TargetOptions,
 )
@@ -110,8 +110,7 @@ def coord_check(
     debug: flag.Debug = False,
 ) -> int:
     """Train a few steps at several widths and measure. Does every activation, and its change, keep its size?"""
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
     if from_ is not None:
         unused = {
             "--plan": plan, "--compare-plan": compare_plan, "--widths": widths, "--depths": depths, "--lr": lr,

@@ -14,10 +14,9 @@ from muaudit.cli.report_files import check_outputs
 from muaudit.cli.request import Flags
 from muaudit.cli.write_answer import write_answer
 from muaudit.diagnose.diagnose_settings import DiagnoseSettings, check_diagnose
-from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.isolation.task import AUDIT
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format
 
 FORMATS = ("rich", "json")
 PRELOAD = (*AUDIT, "muaudit.diagnose.diagnose_task")
@@ -55,8 +54,7 @@ def diagnose(
     debug: flag.Debug = False,
 ) -> int:
     """Train until something goes wrong, and say what first. Names what lets it, and reproduces it in a small model."""
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
     settings = check_diagnose(DiagnoseSettings(steps, seed, device, dtype, precision))
     check_outputs([output], [target])
     options = Flags(

@@ -10,7 +10,8 @@ from pathlib import Path
 from muaudit.cli.output import append, terminal_width, write
 from muaudit.errors import UserError
 from muaudit.report.listing import Run
-from muaudit.report.render import FORMATS, Look, check_format, render_run
+from muaudit.report.render import FORMATS, Look, render_run
+from muaudit.suggest import check_format
 from muaudit.visible import visible
 from muaudit.writing import check_no_source, check_writable
 
@@ -29,12 +30,12 @@ def parse_outputs(style: str, texts: Sequence[str]) -> tuple[ReportFile, ...]:
     Raises:
         UserError: an unknown format, or two outputs for one file.
     """
-    check_format(style)
+    check_format(style, FORMATS)
     found: list[ReportFile] = []
     for text in texts:
         name, equals, path = text.partition("=")
         named = bool(equals) and "/" not in name and "." not in name
-        found.append(ReportFile(check_format(name), Path(path)) if named else ReportFile(style, Path(text)))
+        found.append(ReportFile(check_format(name, FORMATS), Path(path)) if named else ReportFile(style, Path(text)))
         if named and not path:
             raise UserError(f"--output {text!r} names no file", f"expected FORMAT=FILE; formats: {', '.join(FORMATS)}")
     paths = [os.path.realpath(each.path) for each in found if each.path]

@@ -22,7 +22,7 @@ from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
 from muaudit.report.series import check_logs, write_logs
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format
 from muaudit.sweep.over import STEPS
 from muaudit.sweep.sweep_request import PLANNED, SweepRequest, check_request, frugal
 from muaudit.visible import visible
@@ -172,8 +172,7 @@ def sweep(
     debug: flag.Debug = False,
 ) -> int:
     """Train every width with every learning rate. Does the best one stay where it is?"""
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
 
     request = SweepRequest(
         target=target, widths=widths, lr=lr, near=near, extend=extend, until_decided=until_decided,

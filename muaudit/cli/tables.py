@@ -16,7 +16,7 @@ from muaudit.parametrizations.profiles import PROFILES
 from muaudit.parametrizations.studies import PUBLISHED, Published
 from muaudit.parametrizations.tables import COLUMN_TITLES, COLUMNS, INVARIANTS, TABLES
 from muaudit.report.layout import BOLD, DIM, Line, columns, line
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format, nearest
 
 if TYPE_CHECKING:
     from muaudit.parametrizations.tables import Table
@@ -47,8 +47,7 @@ def tables(
         raise UserError(f"no table for optimizer {optimizer!r}", nearest(optimizer, _LR_ROWS, "optimizers"))
     if table is not None and table.lower() not in PUBLISHED:
         raise UserError(f"no table {table!r}", nearest(table, PUBLISHED, "tables"))
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
     if sum((optimizer is not None, table is not None, profiles)) > 1:
         raise UserError("--optimizer, --table and --profiles ask for different tables", "give one of them")
     chosen = optimizer and optimizer.lower()

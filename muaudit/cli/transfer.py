@@ -17,7 +17,7 @@ from muaudit.cli.report_files import check_outputs
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.report.render import to_text
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format
 from muaudit.targets.options import TargetOptions, check_init, parse_inputs, parse_set, parse_widths
 from muaudit.transfer.asked import Asked
 from muaudit.transfer.followed import audit_pair, followed_data, followed_lines
@@ -90,8 +90,7 @@ def transfer(
     debug: flag.Debug = False,
 ) -> int:
     """Print every hyperparameter at another size. Width, depth, batch, duration; tensor by tensor, up or down."""
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
     if plan is not None and target is not None:
         raise UserError(f"--plan holds the exponents, and {target} would be audited for them: give one of them")
     check_outputs([output], [target, plan])

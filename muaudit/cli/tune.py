@@ -13,12 +13,11 @@ from muaudit.cli.output import terminal_width, write
 from muaudit.cli.pipeline import patience
 from muaudit.cli.report_files import check_outputs
 from muaudit.cli.sweep import run_bar
-from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format
 from muaudit.sweep.sweep_request import SweepRequest
 from muaudit.training.run_settings import be_frugal
 from muaudit.tune.tune_request import TuneRequest, check_tune
@@ -114,8 +113,7 @@ def tune(
     debug: flag.Debug = False,
 ) -> int:
     """Search hyperparameters on a small model. Random samples, then the best ones with other seeds and for longer."""
-    if format_ not in FORMATS:
-        raise UserError(f"unknown format {format_!r}", nearest(format_, FORMATS, "formats"))
+    check_format(format_, FORMATS)
     shared = SweepRequest(
         target=target, lr=lr, steps=steps, seeds=seeds, seed=seed, hp=tuple(hp or ()), data=data,
         batch_size=batch_size, schedule=schedule, warmup=warmup, training_loss=training_loss, clip=clip,

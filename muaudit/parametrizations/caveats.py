@@ -10,10 +10,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from muaudit.thresholds import LEAST_SEQUENCE
+
 REGULARIZATION = ("weight_decay", "dropout", "label_smoothing")
 """Hyperparameters whose first purpose is to regularize (TP5 Table 1, App. E.1)."""
 
-SMALLEST: Mapping[str, int] = MappingProxyType({"width": 256, "depth": 4, "batch": 32, "sequence": 128, "steps": 5000})
+SMALLEST: Mapping[str, int] = MappingProxyType(
+    {"width": 256, "depth": 4, "batch": 32, "sequence": LEAST_SEQUENCE, "steps": 5000}
+)
 """The smallest proxy from which hyperparameters generally transferred, of transformers on language (TP5 Section 6)."""
 
 INITIALIZATION = ("init", "init_scale", "init_std")

@@ -16,7 +16,7 @@ from muaudit.report.json import render_json
 from muaudit.report.layout import Line, coloured, plain
 from muaudit.report.rule_counts import statistics_lines
 from muaudit.report.terminal import derivation_lines, report_lines
-from muaudit.suggest import nearest
+from muaudit.suggest import check_format, nearest
 
 if TYPE_CHECKING:
     from muaudit.report.listing import Run
@@ -38,16 +38,9 @@ class Look:
     width: int | None = None
 
 
-def check_format(name: str) -> str:
-    """The name of a format. Raises UserError with the choices otherwise."""
-    if name in FORMATS:
-        return name
-    raise UserError(f"unknown format {name!r}", nearest(name, FORMATS, "formats"))
-
-
 def render_run(run: Run, style: str, look: Look) -> str:
     """All reports of a run in one format."""
-    if check_format(style) in ("rich", "concise", "json"):
+    if check_format(style, FORMATS) in ("rich", "concise", "json"):
         return _reports(run, style, look)
     home = import_module(f"muaudit.report.{style}")
     rendered: str = getattr(home, f"render_{style}")(run)
@@ -93,7 +86,7 @@ def render(
     """
     name = None if why is None else derivation_name(why, report.derivations)
     steps = None if name is None else report.derivations[name]
-    if check_format(style) == "json":
+    if check_format(style, FORMATS) == "json":
         return render_json(report, steps)
     if style == "concise":
         return render_concise(report, steps)

@@ -7,6 +7,7 @@ import ast
 from torch import nn
 
 from muaudit.targets.readers import forward_of
+from muaudit.targets.source import nodes_of
 
 
 def plain_value(model: nn.Module, argument: str) -> bool | str | None:
@@ -15,7 +16,7 @@ def plain_value(model: nn.Module, argument: str) -> bool | str | None:
     None where it does anything else with it, or hands it on.
     """
     forward = forward_of(model)
-    nodes = list(ast.walk(forward)) if forward is not None else []
+    nodes = list(nodes_of(forward)) if forward is not None else []
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
     asked = {id(part) for node in nodes for part in _asked(node)}
     compared = [node for node in nodes if isinstance(node, ast.Compare) and len(node.ops) == 1]

@@ -10,6 +10,7 @@ from torch import nn
 
 from muaudit.targets.options import InputSpec
 from muaudit.targets.readers import forward_of, given_first
+from muaudit.targets.source import nodes_of
 
 _FRONT = re.compile(r"spectrogram|mfcc|stft|fbank|filterbank", re.IGNORECASE)
 _SAMPLES = 16_384
@@ -29,7 +30,7 @@ def _makes_spectrograms(model: nn.Module, argument: str) -> bool:
         kinds = [type(each).__name__ for each in front.modules()]
         return next(front.parameters(), None) is None and any(map(_FRONT.search, kinds))
     forward = forward_of(model)
-    calls = [node for node in ast.walk(forward) if isinstance(node, ast.Call)] if forward is not None else []
+    calls = [node for node in nodes_of(forward) if isinstance(node, ast.Call)] if forward is not None else []
     return any(
         ast.unparse(call.func) == "torch.stft" and bool(call.args) and ast.unparse(call.args[0]) == argument
         for call in calls
