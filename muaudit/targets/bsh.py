@@ -68,22 +68,21 @@ def based_on_probes(variants: Iterable[Variant]) -> Iterator[Variant]:
 def _own_shapes(variant: Variant) -> Variant:
     library = sys.modules["mup"]
     base, delta = ({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
-    found: list[Any] = []
+    shapes: list[Any] = []
     with attempt(), same_device(), suppress(Exception):  # what cannot be built is tried again, and said then
-        found.append(library.get_shapes(variant.build(base)))
-        found.append(library.get_shapes(variant.build(delta)))
-        bare = variant.build(base)
-    if len(found) < 2 or not _lacks_shapes(bare, library):
+        models = [variant.build(sizes) for sizes in (base, delta)]
+        shapes = [library.get_shapes(model) for model in models if _lacks_shapes(model, library)]
+    if len(shapes) < 2:
         return variant
 
     def build(sizes: Sizes) -> Any:
         model = variant.build(sizes)
         if _lacks_shapes(model, library):
-            library.set_base_shapes(model, dict(found[0]), delta=dict(found[1]))
+            library.set_base_shapes(model, dict(shapes[0]), delta=dict(shapes[1]))
         return model
 
     width = ", ".join(f"{name} = {size}" for name, size in base.items())
-    note = f"nobody sets the base shapes that mup's readout wants: set here, base {width}, and trained by mup's MuAdamW"
+    note = f"nobody sets the base shapes that mup's readout wants: set here, base {width}"
     again = "--init METHOD initializes it after that once more, where the training script does"
     return replace(variant, build=build, notes=(*variant.notes, f"{note}; {again}"), library=True)
 

@@ -133,7 +133,7 @@ def _choose_optimizer(
             note = f"{method}() could not be used ({problem}), so adamw stands in; --optimizer picks another"
     if factory is None and trial.variant.library and not flagged:
         factory, source = training_optimizer.from_library, "mup's MuAdamW, which goes with its layers"
-        note = "--optimizer adamw is torch's own"
+        note = "trained by mup's MuAdamW, as its layers are; --optimizer adamw is torch's own"
     if factory is None:
         factory = training_optimizer.default(name, options.lr_groups, main.name, main.probes[0])
         source = f"default {name}, one learning rate for everything"
