@@ -15,6 +15,7 @@ import yaml
 from bugs.plant import fixture
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 import muaudit
 from muaudit.convert.python_module import module_text
@@ -149,6 +150,25 @@ class Attention(nn.Module):
         logits = q @ k.transpose(-1, -2) / q.shape[-1]
         mixed = (logits.softmax(-1) @ v).transpose(1, 2).flatten(-2)
         return self.head(torch.relu(mixed))  # type: ignore[no-any-return]
+
+
+class ScaledKeys(Attention):
+    """A constant on the weight that makes keys and values: their numbers are scaled, not moved."""
+
+    def __init__(self, width: int, zero: bool) -> None:
+        super().__init__(width, fused=False, zero=zero)
+        parametrize.register_parametrization(self.hidden_kv, "weight", Half(), unsafe=True)
+
+
+class Half(nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return 0.5 * weight
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_queries_beside_keys_whose_weight_has_a_constant(zero: bool) -> None:
+    found = told(audited(lambda n: ScaledKeys(n, zero)), "MUP509")
+    assert [v.tensors for v in found] == ([] if zero else [("hidden_q.weight",)])
 
 
 @pytest.mark.parametrize("fused", [False, True])

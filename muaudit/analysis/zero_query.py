@@ -73,7 +73,7 @@ def _made_by(factor: Value) -> Projection | None:
     along = None if at is None else outputs_of(at)
     if at is None or along != len(at.op.shape) - 1:
         return None
-    stored = weight_viewed(at.args[1])
+    stored = weight_viewed(at.args[1], scaled=True)
     if stored is None:
         return None
     (parameter, dim), count = next(iter(stored.items())), at.op.shape[along]

@@ -122,13 +122,14 @@ def dim_of(numbers: object) -> int | None:
 
 
 # -- where a weight is stored --------------------------------------------------------------------------------------
-def weight_viewed(x: Value, dim: int = -1) -> dict[Value, int] | None:
+def weight_viewed(x: Value, dim: int = -1, scaled: bool = False) -> dict[Value, int] | None:
     """Where dim `dim` of x is one of a parameter that x is a view of: in x, and down to the parameter.
 
-    Found by moving the numbers of the entries along each dim of the parameter; None where x is more than such a view.
+    scaled: constants on the way are looked through. Found by moving the numbers of the entries along each dim of the
+    parameter; None where x is more than such a view.
     """
     chain = [x]
-    while chain[-1].kind == "view":
+    while chain[-1].kind == "view" or (scaled and chain[-1].kind == "scale"):
         chain.append(chain[-1].args[0])
     parameter = chain[-1]
     if parameter.kind != "param":
@@ -145,7 +146,7 @@ def _levels(chain: Sequence[Value], numbers: torch.Tensor, dim: int) -> dict[Val
     """Of every view of the first value, the one dim that its numbers run along, all of them and in order."""
     levels = {chain[0]: dim}
     for below, x in pairwise(chain):
-        moved = as_moved(x, below, numbers.contiguous())
+        moved = numbers if x.kind == "scale" else as_moved(x, below, numbers.contiguous())
         along = [d for d, size in enumerate(moved.shape) if size == chain[0].op.shape[dim]] if moved is not None else []
         ordered = [d for d in along if moved is not None and _runs(moved, d)]
         if moved is None or len(ordered) != 1:
