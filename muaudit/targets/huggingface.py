@@ -17,7 +17,6 @@ from muaudit.reading import Malformed, parse_json, read_text
 from muaudit.targets.bare import without_values
 from muaudit.targets.bounds import check_sizes
 from muaudit.targets.draft import finish
-from muaudit.targets.guesses import Filled, Marked
 from muaudit.targets.inputs import Form
 from muaudit.targets.layers_of_config import depth_axes_of, relayered
 from muaudit.targets.loader import near
@@ -26,6 +25,7 @@ from muaudit.targets.parts import composed, parts_of, width_field
 from muaudit.targets.probe import Target, WidthAxis
 from muaudit.targets.published import own
 from muaudit.targets.shrink import WIDTHS, Shrunk, layers, shrink
+from muaudit.targets.slots import Filled, Marked
 from muaudit.targets.stages import is_staged, staged
 from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.tuned import longest, tuned

@@ -13,24 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from muaudit.targets.guesses import (
-    TARGET_NAMES,
-    Filled,
-    Guess,
-    Hints,
-    Marked,
-    Slot,
-    is_known,
-    is_side,
-    main_guesses,
-    side_guesses,
-    target_slots,
-    vocabulary,
-)
+from muaudit.targets.inputs_by_layer import vocabulary
+from muaudit.targets.main_inputs import main_guesses
 from muaudit.targets.options import InputSpec
 from muaudit.targets.plain import plain_value
 from muaudit.targets.probe import Inputs
 from muaudit.targets.readers import fields, keys, reader, takes_arrays, unpacked
+from muaudit.targets.side_inputs import is_known, is_side, side_guesses, target_slots
+from muaudit.targets.slots import TARGET_NAMES, Filled, Guess, Hints, Marked, Slot
 
 _SEED = 20_220_307
 _MAINS, _VARIED, _COMBINATIONS, _FAR, _FEW_MAINS = 48, 8, 60, 6, 4

@@ -16,12 +16,12 @@ from muaudit.targets.assertions import AssertedError, answered, calculated
 from muaudit.targets.deeper import depth_axes, of_depths
 from muaudit.targets.depth import covered, shows_all
 from muaudit.targets.draft import finish
-from muaudit.targets.guesses import Hints
 from muaudit.targets.held import held_fixed
 from muaudit.targets.initialization import of_module
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
+from muaudit.targets.slots import Hints
 from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.tuned import longest, tuned
 from muaudit.targets.usercode import RaisedError

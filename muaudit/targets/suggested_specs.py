@@ -9,9 +9,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from muaudit.targets.arguments import MISSING, Arguments
-from muaudit.targets.guesses import Filled, Slot
 from muaudit.targets.inputs import Form
 from muaudit.targets.options import InputSpec
+from muaudit.targets.slots import Filled, Slot
 from muaudit.targets.widths import WidthPlan
 
 _PLAIN = (bool, int, float, str, list, tuple, dict, type(None))

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .guesses import TARGET_NAMES
 from .probe import Inputs
+from .slots import TARGET_NAMES
 from .switches import Enter, Rebuild, switches
 
 _MASKS = ("attention_mask", "attn_mask", "padding_mask", "key_padding_mask", "mask")

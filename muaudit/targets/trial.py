@@ -18,10 +18,10 @@ from torch.utils._pytree import tree_map
 from muaudit.errors import UserError
 from muaudit.targets import batch_stream, devices, initialization, losses, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
-from muaudit.targets.guesses import Hints
 from muaudit.targets.literals import advice
 from muaudit.targets.options import InputSpec, TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
+from muaudit.targets.slots import Hints
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
 
 Sizes = Mapping[str, int]
