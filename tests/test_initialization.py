@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bugs.plant import FIXTURES
 from models.driving import drive, write
 from torch import nn
 
@@ -232,3 +233,57 @@ def test_a_power_that_chance_hardly_reaches_is_drawn_again() -> None:
     found = measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})["weight"]
     assert found.exponent == 0.0
     assert found.error < 0.0125
+
+
+SELF_SEEDED = """import random
+
+import numpy as np
+import torch
+from torch import nn
+
+BASE = 64
+
+
+class Net(nn.Module):
+    def __init__(self, hidden_dim=64):
+        super().__init__()
+        SEED
+        scale = INIT
+        self.first = nn.Parameter(scale * (hidden_dim / BASE) ** 0.5 * torch.randn(6, hidden_dim))
+        self.mix = nn.Parameter(torch.randn(hidden_dim, hidden_dim) / hidden_dim**0.5)
+        self.last = nn.Parameter(torch.randn(hidden_dim, 3) / hidden_dim)
+
+    def forward(self, x):
+        return (x @ self.first).relu() @ self.mix @ self.last
+"""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "init"),
+    [
+        ("torch.manual_seed(42)", "1.0"),
+        ("torch.random.manual_seed(seed=42)", "1.0"),
+        ("np.random.seed(3), torch.manual_seed(5)", "float(np.exp(np.random.rand()))"),
+        ("random.seed(a=3), torch.manual_seed(5)", "random.uniform(1.0, 1.01)"),
+    ],
+)
+def test_a_constructor_that_seeds_itself_is_drawn_more_than_once(seeds: str, init: str, tmp_path: Path) -> None:
+    """384 entries of one draw tell n^1/2 from chance no better than to 0.05; the power is found on many draws."""
+    target = resolve(write(tmp_path, SELF_SEEDED.replace("SEED", seeds).replace("INIT", init)))
+    sizes = {"hidden_dim": 64}
+    torch.manual_seed(42)
+    users_own = torch.randn(6, 64) if "42" in seeds else None
+    first, again, other = (dict(target.build(sizes, seed).named_parameters())["first"] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert users_own is None or torch.equal(first, users_own), "the first draw is the one that the user trains"
+    if "np" not in seeds:
+        found = {t for violation in audit(target).violations for t in violation.tensors if violation.rule == "MUP102"}
+        assert found == {"first"}
+
+
+def test_functions_that_seed_are_put_back() -> None:
+    before = torch.manual_seed, torch.random.manual_seed
+    target = resolve(str(FIXTURES / "mlp" / "sp.py"))
+    target.build({"width": 64}, 3)
+    assert (torch.manual_seed, torch.random.manual_seed) == before

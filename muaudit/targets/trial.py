@@ -22,7 +22,7 @@ from muaudit.targets.literals import advice
 from muaudit.targets.options import InputSpec, TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.slots import Hints
-from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, user_error
+from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, seeded, user_error
 
 Sizes = Mapping[str, int]
 
@@ -155,8 +155,7 @@ def _initialized(
 def builder(draft: Draft, variant: Variant) -> Callable[[Sizes, int], nn.Module]:
     def build(sizes: Sizes, seed: int) -> nn.Module:
         shown = ", ".join(f"{name}={size}" for name, size in sizes.items())
-        with guarded(f"building {draft.label} at {shown}"):
-            seed_everything(seed)
+        with guarded(f"building {draft.label} at {shown}"), seeded(seed):
             model = variant.build(sizes)
         if not isinstance(model, nn.Module):
             raise UserError(

@@ -10,13 +10,15 @@ import random
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from muaudit.errors import UserError
 from muaudit.targets.devices import same_device
 from muaudit.targets.userfiles import is_user_file
 
+_APART = 1_000_003  # between the seeds that code sets itself, from one draw to the next
 _TOOL = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
@@ -114,6 +116,46 @@ def seed_everything(seed: int) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """`seed_everything`, and what seeds itself in here is seeded otherwise under each `seed`, under 0 as it says.
+
+    A constructor with a `torch.manual_seed(42)` of its own would draw the same weights under all seeds, and how the
+    size of what it draws depends on width could not be told from chance.
+    """
+    import torch
+
+    seed_everything(seed)
+    places: list[tuple[Any, str, int]] = [
+        (torch, "manual_seed", 1 << 63),
+        (torch.random, "manual_seed", 1 << 63),
+        (random, "seed", 1 << 63),
+    ]
+    if (numpy := sys.modules.get("numpy")) is not None:
+        places.append((numpy.random, "seed", 1 << 32))
+    kept = [(module, name, getattr(module, name)) for module, name, _ in places]
+    try:
+        for module, name, limit in places if seed else ():
+            setattr(module, name, _moved(getattr(module, name), _APART * seed, limit))
+        yield
+    finally:
+        for module, name, function in kept:
+            setattr(module, name, function)
+
+
+def _moved(function: Callable[..., Any], by: int, limit: int) -> Callable[..., Any]:
+    """`function`, which takes a seed, called with one further on."""
+
+    def moved(value: Any) -> Any:
+        return (value + by) % limit if isinstance(value, int) else value
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(moved, args), **{name: moved(value) for name, value in kwargs.items()})
+
+    return called
 
 
 def seed_torch(seed: int) -> None:
