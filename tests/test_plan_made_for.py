@@ -18,6 +18,7 @@ from muaudit.convert.known_model import with_model
 from muaudit.convert.planner import make_plan
 from muaudit.errors import UserError
 from muaudit.plan.file import write_plan
+from muaudit.plan.made_for import MadeFor
 from muaudit.plan.plan import Plan
 from muaudit.plan.planned import planned
 from muaudit.sweep import prepare
@@ -137,6 +138,20 @@ def test_other_heads_depths_and_proportions() -> None:
     assert "blocks.0.up.weight has other proportions" in refused(Net(ratio=2))
     with pytest.raises(UserError, match="is for 4"):
         plan().param_groups(Net(n_head=8), lr=0.1)
+
+
+def test_a_number_that_follows_one_that_was_made_smaller_is_meant_to_be_as_much_larger() -> None:
+    """Key-value heads where none are given: 32 heads and 32 of them, 4 and 4 in the small model that is audited."""
+
+    class Holds(nn.Module):
+        def __init__(self, n_heads: int, n_kv: int) -> None:
+            super().__init__()
+            self.n_heads, self.n_kv = n_heads, n_kv
+
+    known = MadeFor({"n_heads": "32", "n_kv": "32"}, {}, {})
+    known.refuse_other(Holds(4, 4), 64, {"n_heads": 32})
+    with pytest.raises(UserError, match="n_kv is 2, the plan is for 32"):
+        known.refuse_other(Holds(4, 2), 64, {"n_heads": 32})
 
 
 def test_a_target_is_held_against_the_plan() -> None:

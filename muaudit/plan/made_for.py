@@ -59,14 +59,16 @@ class MadeFor:
 
     def _other_heads(self, found: Mapping[str, set[int]], width: int, meant: Mapping[str, Any]) -> Iterator[str]:
         smaller = not _HEAD_NAMES.isdisjoint(name.rpartition(".")[2] for name in meant)  # and so of another number
+        ratios = _ratios(found, meant)
         for name, text in self.heads.items():
             grows = text.startswith("n/")
             expected = width / int(text[2:]) if grows else int(text)
             values = found.get(name, set())
             if name.rpartition(".")[2] in meant:
                 values = set() if grows else {meant[name.rpartition(".")[2]]}
-            elif grows and smaller:
-                values = set()
+            elif smaller:  # key-value heads, say, where none are given, are as many as there are heads
+                derived = not ratios or all(any(value * r == expected for r in ratios) for value in values)
+                values = set() if grows or derived else values
             if values - {expected}:
                 now = " and ".join(map(str, sorted(values)))
                 yield f"{name} is {now}, the plan is for {expected:g}" + (f" = {text}" if grows else "")
@@ -84,6 +86,12 @@ class MadeFor:
         for name, value in self.settings.items():
             if name not in ("eps", "weight_decay") and name in group and not _alike(group[name], value):
                 yield f"{name} {group[name]}, the target's own is {value}"
+
+
+def _ratios(found: Mapping[str, set[int]], meant: Mapping[str, Any]) -> set[Fraction]:
+    """By how much larger the numbers that were made smaller are in the model that is meant."""
+    by_name = [(meant.get(name.rpartition(".")[2]), values) for name, values in found.items()]
+    return {Fraction(own, value) for own, values in by_name if isinstance(own, int) for value in values if value}
 
 
 def blocks_at(count: int | str, depth: int) -> int:
