@@ -29,7 +29,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pointing.tables import BEGIN, END
+from pointing.tables import BEGIN
 
 MAPPINGS = {
     "encoder-decoder": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
@@ -169,10 +169,8 @@ def table(rows: dict[str, dict[str, Any]], version: str) -> str:
 
 
 def section(page: str) -> str:
-    """What benchmarks/pointing.py keeps on the same page, with the line before it."""
-    if BEGIN not in page:
-        return ""
-    return f"\n{BEGIN}{page.partition(BEGIN)[2].partition(END)[0]}{END}\n"
+    """What follows on the same page: what benchmarks/pointing.py keeps there, and what is written by hand."""
+    return f"\n{BEGIN}{page.partition(BEGIN)[2]}" if BEGIN in page else ""
 
 
 def why(row: dict[str, Any]) -> str:

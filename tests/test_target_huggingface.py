@@ -234,3 +234,18 @@ def test_a_decoder_that_reads_the_states_of_an_image_is_given_some(tmp_path: Pat
     inputs = target.inputs(target.sizes(0))
     target.loss(model(*inputs.args, **inputs.kwargs), inputs).backward()
     assert [name for name, p in model.named_parameters() if "cross_attn" in name and p.grad is None] == []
+
+
+@pytest.mark.parametrize("hides", [True, False])
+def test_images_come_with_hidden_patches_where_a_token_stands_for_them(tmp_path: Path, hides: bool) -> None:
+    """The classifier's own forward has no such argument: it hands it on. Without it the token would not be read."""
+    from transformers import Dinov2Config
+
+    config = Dinov2Config(use_mask_token=hides, architectures=["Dinov2ForImageClassification"])
+    config.save_pretrained(tmp_path)
+    target = resolve(str(tmp_path))
+    model = target.build(target.sizes(0), 0)
+    inputs = target.inputs(target.sizes(0))
+    target.loss(model(*inputs.args, **inputs.kwargs), inputs).backward()
+    assert ("bool_masked_pos" in inputs.kwargs) is hides
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []

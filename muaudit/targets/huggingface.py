@@ -274,6 +274,7 @@ def _forms(model: nn.Module) -> Iterator[Form]:
             continue
         decoder = {"decoder_input_ids": tokens} if "decoder_input_ids" in takes and config.is_encoder_decoder else {}
         sides = {name: spec for name, spec in _side_inputs(model, config).items() if name in takes}
+        sides |= _masked_patches(model, config)
         classes = InputSpec("int64", (2,), max(2, getattr(config, "num_labels", 2)))
         short = InputSpec("int64", (2, 2), vocabulary)  # a transcript, which must be shorter than the sound
         for given in (sides | main | decoder, main | decoder) if sides else (main | decoder,):
@@ -303,6 +304,21 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
         width = getattr(config, "cross_attention_hidden_size", None) or config.hidden_size
         sides["encoder_hidden_states"] = InputSpec("float32", (2, 8, width))
     return sides
+
+
+def _masked_patches(model: Any, config: Any) -> dict[str, InputSpec]:
+    """Which patches of an image are hidden, where a token stands for them: only with it is that token read.
+
+    A model with a head often hands the argument on to the model below it, among all that it takes by name.
+    """
+    takes = inspect.signature(model.forward).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in takes.values()):
+        takes = inspect.signature(model.base_model.forward).parameters
+    side, patch = getattr(config, "image_size", None), getattr(config, "patch_size", None)
+    hides = any(name.rpartition(".")[2] == "mask_token" for name, _ in model.named_parameters())
+    if "bool_masked_pos" not in takes or not hides or type(side) is not int or type(patch) is not int:
+        return {}
+    return {"bool_masked_pos": InputSpec("bool", (2, (side // patch) ** 2))}
 
 
 def _main_inputs(model: nn.Module, config: Any, tokens: InputSpec) -> Iterator[dict[str, InputSpec]]:
