@@ -32,10 +32,14 @@ CAPABILITIES = "-dac_override,-dac_read_search,-fowner"
 BOUND = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES}"] if os.geteuid() == 0 else []
 
 
-# All commands run in one process, which imports torch once: (exit code, stdout, stderr) of each.
+# All commands run in one process, which imports torch once for all: (exit code, stdout, stderr) of each.
 RUN = """
-import contextlib, io, json, sys
+import contextlib, io, json, os, sys
+os.environ["OMP_NUM_THREADS"] = "1"
 from muaudit.cli.main import application
+from muaudit.isolation.child import prepare
+from muaudit.isolation.task import AUDIT
+prepare(name.partition(":")[0] for name in AUDIT)
 app = application()
 done = []
 for args in json.loads(sys.argv[1]):
