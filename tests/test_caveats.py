@@ -110,8 +110,8 @@ def test_regularization_is_flagged_where_it_is_carried_along(own: dict[str, floa
 
 def test_a_small_proxy_is_told_and_the_smallest_that_is_trusted_is_not(tmp_path: Path) -> None:
     path = model(tmp_path)
-    words = "smaller than the smallest that is trusted"
-    assert f"{words} on transformers: width 128 (at least 256)" in transfer(path, "128", "1024", lr=1e-3)
+    words = "the model to tune on is small"
+    assert f"{words}, by what worked on transformers: width 128 (at" in transfer(path, "128", "1024", lr=1e-3)
     assert words not in transfer(path, "256", "1024", lr=1e-3)
     assert words not in transfer(path, "1024", "128", lr=1e-3)  # backwards
     small = next(each for each in sweep(path, widths="32,64") if words in each)

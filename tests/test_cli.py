@@ -213,6 +213,8 @@ def test_every_message_can_be_looked_up(run: Run) -> None:
     code, out, _ = run("explain", "--errors")
     assert code == 0
     assert "  --ladder is written as rich or json, found FORMAT\n" in out
+    for words in ("  no plan can be made over depth: the stream", "already: there is nothing to move", "lost 9 times"):
+        assert words in out
     code, out, _ = run("explain", "--errors", "cannot write mup/plan.yaml: it is a folder")
     assert (code, "cannot write PATH: it is a folder" in out, "--ladder" in out) == (0, True, False)
     assert run("explain", "--errors", "qwrtz")[0] == 2

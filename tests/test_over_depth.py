@@ -128,6 +128,6 @@ def test_a_derivation_over_depth_is_in_powers_of_the_number_of_blocks() -> None:
     report = audited("gpt", deep.Scheme())
     steps = [each.result for each in report.derivations["blocks.1.mlp.down.weight"]]
     assert "used inside of a branch" in steps
-    assert "constants on this path multiply the use by L^-1" in steps
+    assert "constants on this path multiply it by L^-1" in steps
     assert not any("n^" in each for each in steps)
     assert any("L^" in each.result for each in report.derivations["blocks.1.mlp.down"])

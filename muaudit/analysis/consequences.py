@@ -52,19 +52,17 @@ def _consequence(d: Discrepancy, j: Judged, at: Size, outputs: Size | None) -> s
     off = j.lr_off if j.lr_off else j.init_off
     if off < 0:  # of what it contributes by itself; others may hide it in what is measured
         return f"its updates shrink like {power(off)}: it stops learning as width grows ({power(-off)} too slow)"
-    return (
-        _of_steps(what, at, outputs) or f"the change of {what} per step is {power(off)} too large for what reads them"
-    )
+    return _of_steps(what, at, outputs) or f"the change of {what} per step is {power(off)} too large"
 
 
 def _of_start(what: str, off: float, at: Size, outputs: Size | None) -> str:
     if off < 0 and at.init < -TOLERANCE:
         return f"{what} shrink like {power(at.init)} at initialization"
     if off < 0:
-        return f"{what} start {power(-off)} smaller than what reads them needs"
+        return f"{what} start {power(-off)} smaller than they should"
     if at.init > TOLERANCE:
         return f"{what} grow like {power(at.init)} at initialization"
-    return _of_steps(what, at, outputs) or f"{what} start {power(off)} larger than what reads them allows"
+    return _of_steps(what, at, outputs) or f"{what} start {power(off)} larger than they should"
 
 
 def _of_steps(what: str, at: Size, outputs: Size | None) -> str:

@@ -16,6 +16,15 @@ from ..program.values import Value, readers_of
 from ..solve.predict import Prediction
 from .derive import Scaling
 
+_GOES_ON = {
+    "act": "goes through a nonlinearity", "contract": "is multiplied with another tensor and summed",
+    "join": "is added to other terms, or joined with them", "lookup": "is looked up in a table",
+    "loss": "goes into the loss", "mul": "is multiplied entry by entry", "norm": "is divided by its own size",
+    "power": "is raised to a power", "reduce": "is summed or averaged", "softmax": "goes through a softmax",
+    "term": "is added to the residual stream", "unknown": "goes into an operation that is not understood",
+}  # fmt: skip
+"""What happens to a value on its way, by the kind of what reads it."""
+
 
 class Derivations(Mapping[str, tuple[Step, ...]]):
     """Steps by parameter or activation name, worked out when asked for."""
@@ -60,7 +69,11 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
             exponent = init.raw if init.exponent is None else init.exponent
             sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g} = {self._power(exponent)}"
             yield Step(
-                "initialization", None, None, f"{sizes} (± {init.error:.3f})", "log ratio of the rms at both probes"
+                "initialization",
+                None,
+                None,
+                f"{sizes} (± {init.error:.3f})",
+                "ratio of its measured rms at both widths",
             )
         if how is not None:
             yield Step(
@@ -77,7 +90,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         use, op = j.use, j.use.value.op
         yield Step(op.name, op.file, op.line, *self._role(j))
         yield from self._path(use.value)
-        yield Step("multiplier", None, None, f"constants on this path multiply the use by {self._power(j.on_path)}",
+        yield Step("multiplier", None, None, f"constants on this path multiply it by {self._power(j.on_path)}",
                    "gauge invariance: only init × multiplier and lr × multiplier count (TP5 Lemma J.1)")  # fmt: skip
         bound = "at most " if use.role == "output" else ""
         init = f"{bound}{self._power(j.init_required)}, found {self._power(j.init_found)}"
@@ -95,11 +108,11 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
                 f"used {where}",
                 "from the graph: which sums the blocks repeat, and what makes each of their terms",
             )
-        dims = f"contracted dim {self._power(j.use.e_in)}, its own other dims {self._power(j.use.e_out)}"
+        dims = f"sums over a dim ∝ {self._power(j.use.e_in)}, its other dims are ∝ {self._power(j.use.e_out)}"
         rows = f", its outputs {j.use.rows.replace(':', ' to ')} alone" if j.use.rows else ""
         return (
             f"used as {j.use.role}{rows}: {dims}",
-            "role from the graph: which dims are summed over, which are produced",
+            "the recorded graph: which dims are summed over, which are produced",
         )
 
     def _path(self, value: Value) -> Iterator[Step]:
@@ -112,10 +125,9 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
             current = followers[0]
             if current.kind == "view":
                 continue
-            result = f"× {self._power(current.c)}" if current.kind == "scale" else ""
-            yield Step(
-                current.op.name, current.op.file, current.op.line, result or current.kind, meaning(current).words
-            )
+            scaled = f"× {self._power(current.c)}" if current.kind == "scale" else ""
+            result = scaled or _GOES_ON.get(current.kind, current.kind)
+            yield Step(current.op.name, current.op.file, current.op.line, result, meaning(current).words)
             if meaning(current).settles:
                 return
 

@@ -97,17 +97,31 @@ class _Words:
         if isinstance(node, ast.Constant):
             return str(node.value)
         if isinstance(node, ast.JoinedStr):
-            return "".join(map(self.text, node.values))
+            return self._joined(node.values)
         if isinstance(node, ast.FormattedValue):
             return self.text(node.value)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return self.text(node.left) + self.text(node.right)
+            left, right = self.text(node.left), self.text(node.right)
+            if left.isdecimal() and right.isdecimal():
+                return str(int(left) + int(right))
+            return left if right.isupper() and left[-1:].isalpha() else left + right
         if isinstance(node, ast.BoolOp):
             return next((text for each in node.values if any(map(str.islower, text := self.text(each)))), _name(node))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SUGGESTING:
             return "did you mean NAME? All that can be meant are listed"
         known = self.constants.get(node.id) if isinstance(node, ast.Name) else None
         return self.text(known) if isinstance(known, (ast.Constant, ast.JoinedStr, ast.BinOp)) else _name(node)
+
+    def _joined(self, parts: Iterable[ast.expr]) -> str:
+        """The parts of an f-string, without those that are at times empty: they follow a word without a space."""
+        said = [(self.text(part), isinstance(part, ast.FormattedValue)) for part in parts]
+        text = ""
+        for place, (each, filled) in enumerate(said):
+            after = said[place + 1][0] if place + 1 < len(said) else ""
+            plural = after[:1] == "s" and not after[1:2].isalpha()
+            if not (filled and each.isupper() and (text[-1:].isalpha() or (after[:1].islower() and not plural))):
+                text += each
+        return text
 
 
 def _ways(node: ast.expr) -> Iterator[ast.expr]:
@@ -122,7 +136,7 @@ def _name(node: ast.expr) -> str:
     inner: ast.AST = node
     if isinstance(inner, ast.Call):
         inner = inner.args[0] if inner.args else inner.func
-        return _name(inner) if isinstance(inner, ast.expr) else "..."
+        return _name(inner) if isinstance(inner, ast.expr) else "VALUE"
     if isinstance(inner, ast.BoolOp):
         inner = inner.values[-1]
     if isinstance(inner, (ast.GeneratorExp, ast.ListComp, ast.SetComp)):
@@ -134,4 +148,4 @@ def _name(node: ast.expr) -> str:
         return inner.id.strip("_").upper()
     if isinstance(inner, (ast.Subscript, ast.Starred)):
         return _name(inner.value)
-    return "..."
+    return "VALUE"

@@ -81,7 +81,7 @@ def _small_proxy(carried: Carried) -> str | None:
     ]  # fmt: skip
     if not small:
         return None
-    return f"the proxy is smaller than the smallest that is trusted on transformers: {', '.join(small)}"
+    return f"the model to tune on is small, by what worked on transformers: {', '.join(small)}"
 
 
 def _post_norm(carried: Carried) -> str | None:

@@ -95,7 +95,7 @@ def _of_violation(
         v.rule, v.name, v.severity, _outside(v.message, v.file, v.line, root), target_name(report),
         place(report, v.file, v.line, root), _fingerprint(seen, v.rule, report, (v.pattern or v.module, *subjects(v))),
         subjects(v), v.consequence, v.fix, size, v.source_fix, answered,
-        detail=(f"{v.found} → {v.expected}",) if v.found or v.expected else (),
+        detail=(f"{v.found} → {v.expected}",) if v.found != v.expected else (),
     )  # fmt: skip
 
 

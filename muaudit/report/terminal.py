@@ -142,7 +142,7 @@ def derivation_lines(name: str, steps: Iterable[Step]) -> Iterator[Line]:
 
 
 def _violation(v: Violation, more: tuple[Violation, ...] = ()) -> Iterator[Line]:
-    change = f"  {v.found} → {v.expected}" if v.found or v.expected else ""
+    change = f"  {v.found} → {v.expected}" if v.found != v.expected else ""
     yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}{change}")
     yield line(v.message, indent=2, hang=2)
     yield from _excerpt(v.file, v.line)

@@ -23,7 +23,7 @@ Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Table 3: init varia
 hidden weights, 1/fan_in² for readouts.
 
 ## When it is fine
-Never: a multiplier could make up for it, and the rule knows.
+Never: where a multiplier makes up for it, nothing is reported.
 """
 
 from __future__ import annotations

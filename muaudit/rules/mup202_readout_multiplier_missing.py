@@ -22,8 +22,8 @@ Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Table 8: output wei
 multiplier 1/fan_in. Tables 3 and 9 move it to init and learning rate (Lemma J.1).
 
 ## When it is fine
-When init std and learning rate are each divided by the width multiplier instead (Table 3); the rule
-knows.
+When init std and learning rate are each divided by the width multiplier instead (Table 3);
+that passes.
 """
 
 from __future__ import annotations

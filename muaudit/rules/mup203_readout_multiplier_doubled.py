@@ -22,7 +22,7 @@ Yang et al. 2022, Tensor Programs V (TP5), arXiv 2203.03466, Tables 3, 8 and 9: 
 learning rate × multiplier of output weights is n^-1 under Adam; Lemma J.1.
 
 ## When it is fine
-Table 9 splits it: multiplier n^-1/2 and learning rate n^-1/2; the rule knows.
+Table 9 splits it: multiplier n^-1/2 and learning rate n^-1/2; that passes.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ LAMB, Adafactor with parameter scaling: -1/2. Muon: by its scale option.
 ## Why is this bad
 Adam's updates have entries of size lr whatever the gradient, and they are correlated with the
 layer's input: their contributions add up over fan_in. With one learning rate for all, each step
-moves activations by lr · fan_in, so the best learning rate falls as the model widens, and what was
-tuned small diverges when large.
+moves activations by lr · fan_in, so the best learning rate falls as the model widens, and one that
+was tuned small is too large for the wide model.
 
 ## Example
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)

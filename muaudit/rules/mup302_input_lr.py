@@ -23,8 +23,8 @@ weights & all biases": Adam 1 (1/sqrt(fan_out) with multiplier sqrt(fan_out) in 
 fan_out.
 
 ## When it is fine
-With a multiplier of n^1/2 in the forward pass the learning rate must be n^-1/2 (Table 9); the rule
-knows.
+With a multiplier of n^1/2 in the forward pass the learning rate must be n^-1/2 (Table 9);
+that passes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ what it was when the optimizer was built.
 ## Why is this bad
 The factors of µP live in the groups. A scheduler that writes one learning rate into all of them, or
 stops all at one floor, undoes them after the optimizer was set up right: hidden weights get the
-learning rate of the embedding, and wide models blow up.
+learning rate of the embedding, so that each step moves
+activations more the wider the model is.
 
 ## Example
     torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-4, total_steps=1000)

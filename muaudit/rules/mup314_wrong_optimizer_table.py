@@ -7,7 +7,7 @@ When that leaves nothing wrong, the table is the mistake, and this one finding s
 ## Why is this bad
 Adam's steps do not depend on the gradient's size, SGD's do, so their rules differ: hidden weights
 1/m under Adam and 1 under SGD, vectors 1 under Adam and m under SGD. With the wrong table hidden
-weights or vectors stop learning, or blow up.
+weights or vectors stop learning, or take steps that grow with the width.
 
 ## Example
     torch.optim.SGD([{"params": hidden, "lr": lr / m}, {"params": vectors, "lr": lr}])

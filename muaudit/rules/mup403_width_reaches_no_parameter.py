@@ -8,7 +8,7 @@ and summed over by another. Where there is none, `check` and `convert` stop with
 ## Why is this bad
 The argument is ignored, overridden by a config, or names something else than a width. Where only
 the input grows (image channels) or only the output (classes, a vocabulary, entries of a codebook),
-no layer reads what another made: every invariant holds, for want of anything it could fail at.
+no layer reads what another made: there is nothing in it that a rule of µP could find wrong.
 
 ## Example
     muaudit check model.py --width n_layer=4,8

@@ -5,8 +5,8 @@ Under a profile that asks for it (lingle), notes trained gains of norms (a vecto
 and decoupled weight decay of 0.1 or more. What the model has that kept transfer there is a note of the report.
 
 ## Why is this bad
-With each of these the best learning rate drifted with width in that study, though the theory has no
-quarrel with them; without them it stayed.
+With each of these the best learning rate drifted with width in that study, though the theory does not
+forbid them; without them it stayed.
 
 ## Example
     self.norm = nn.RMSNorm(width)

@@ -5,7 +5,7 @@ Lists every operation of the forward pass whose effect on exponents is not known
 could not be judged because of it.
 
 ## Why is this bad
-It is not: but what is not analysed is not known to be right either.
+It need not be: but what is not analysed is not known to be right.
 
 ## Example
     y = my_cuda_extension(x, weight)

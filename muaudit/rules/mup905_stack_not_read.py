@@ -6,7 +6,7 @@ normalised after every block (post-norm), blocks are not added up, several strea
 (hyper-connections), or the deeper model adds something else than more of the same.
 
 ## Why is this bad
-It is not: but what is not analysed is not known to be right either.
+It need not be: but what is not analysed is not known to be right.
 
 ## Example
     x = self.norm(x + self.mlp(x))

@@ -11,7 +11,7 @@ _ADAM = powers(exp_avg=1, exp_avg_sq=2, max_exp_avg_sq=2)
 FAMILY = Family(
     name="adam",
     law=Law(),
-    rule="Adam-like: λ + μ = −fan_in exponent (TP5, arXiv 2203.03466 Table 3, Lemma J.1)",
+    rule="Adam-like: learning rate · multiplier ∝ 1/fan_in (TP5, arXiv 2203.03466 Table 3, Lemma J.1)",
     table="Adam",
     members=(
         Member(("adam", "adam8bit", "fusedadam", "muadam", "amsgrad"), "Adam", {"adam": {}}, 1e-8, entrywise=True,

@@ -11,7 +11,7 @@ from ..law import Law
 FAMILY = Family(
     name="schedule-free adam",
     law=Law(),
-    rule="Adam-like: λ + μ = −fan_in exponent (TP5, arXiv 2203.03466 Table 3, Lemma J.1), of the iterate",
+    rule="Adam-like: learning rate · multiplier ∝ 1/fan_in (TP5, arXiv 2203.03466 Table 3, Lemma J.1), of the iterate",
     members=(
         Member(
             ("adamwschedulefree", "adamwschedulefreereference", "adamwschedulefreeclosure", "adamwschedulefreepaper",

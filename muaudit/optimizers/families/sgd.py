@@ -6,7 +6,7 @@ from ..law import Law
 FAMILY = Family(
     name="sgd",
     law=Law(gradient=1.0),
-    rule="SGD: λ + 2μ = fan_out exponent − fan_in exponent (TP5, arXiv 2203.03466 Table 3, Lemma J.1)",
+    rule="SGD: learning rate · multiplier² ∝ fan_out/fan_in (TP5, arXiv 2203.03466 Table 3, Lemma J.1)",
     table="SGD",
     members=(
         Member(("sgd", "musgd", "momentumsgd"), "SGD", {"sgd": {}, "sgd-momentum": {"momentum": 0.9}}, without_eps=True,
