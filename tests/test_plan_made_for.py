@@ -140,6 +140,43 @@ def test_other_heads_depths_and_proportions() -> None:
         plan().param_groups(Net(n_head=8), lr=0.1)
 
 
+def test_a_config_that_all_modules_hold_is_told_once(tmp_path: Path) -> None:
+    """As in models of transformers."""
+    text = """
+        from types import SimpleNamespace
+
+        from torch import nn
+
+
+        class Layer(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.config, self.n_head = config, config.n_head
+                self.up = nn.Linear(config.n_embd, 3 * config.n_embd)
+                self.down = nn.Linear(3 * config.n_embd, config.n_embd)
+
+            def forward(self, x):
+                return x + self.down(self.up(x).relu())
+
+
+        class Net(nn.Module):
+            def __init__(self, n_embd):
+                super().__init__()
+                self.config = SimpleNamespace(n_embd=n_embd, n_head=4)
+                self.first, self.last = nn.Linear(8, n_embd), nn.Linear(n_embd, 3)
+                self.layers = nn.ModuleList(Layer(self.config) for _ in range(2))
+
+            def forward(self, x):
+                x = self.first(x)
+                for layer in self.layers:
+                    x = layer(x)
+                return self.last(x)
+    """
+    made = resolve(write(tmp_path, dedent(text)))
+    words = "config.n_head 4 fixed, layers.*.n_head 4 fixed, 2 × layers, layers of n and 3n"
+    assert f"made for {words}\n" in with_model(make_plan(made, BASE, WIDTH), made, made).describe()
+
+
 def test_a_number_that_follows_one_that_was_made_smaller_is_meant_to_be_as_much_larger() -> None:
     """Key-value heads where none are given: 32 heads and 32 of them, 4 and 4 in the small model that is audited."""
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from ..findings.model import Report
 from ..findings.names import named
 from ..plan.plan import Plan
-from ..plan.plan_data import factor_in_words, part_in_words, ratios_in_words, scales_in_words, tuned_in_words
+from ..plan.plan_data import (
+    factor_in_words,
+    made_for_in_words,
+    part_in_words,
+    ratios_in_words,
+    scales_in_words,
+    tuned_in_words,
+)
 from ..plan.plan_page import Beside
 from ..plan.scales import Entry, Hook
 from ..report.layout import BOLD, DIM, ERROR, GOOD, PASTE, WARNING, Line, columns, line
@@ -30,7 +37,7 @@ def plan_lines(
         (f"{plan.target}, ", BOLD),
         f"{ratios_in_words(plan)}, {plan.optimizer}",
     )
-    if plan.made_for is not None and (known := plan.made_for.in_words()):
+    if known := made_for_in_words(plan):
         yield line(("made for ", BOLD), known, indent=2, hang=2)
     if init:
         yield line(init, indent=2, hang=2)

@@ -149,12 +149,15 @@ def head_numbers(model: nn.Module) -> dict[str, set[int]]:
 
 
 def _numbers(model: nn.Module) -> Iterator[tuple[str, int]]:
+    """Of a config that many modules hold, as those of transformers do, only where the first one holds it."""
+    known: set[int] = set()
     for name, module in model.named_modules():
         for key, value in vars(module).items():
             path = f"{name}.{key}" if name else key
             if key in _HEAD_NAMES:
                 yield from _whole(path, value)
-            elif key == "config" or key.endswith("cfg") or key == "args":
+            elif (key == "config" or key.endswith("cfg") or key == "args") and id(value) not in known:
+                known.add(id(value))
                 held = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
                 for inner in _HEAD_NAMES & held.keys():
                     yield from _whole(f"{path}.{inner}", held[inner])

@@ -103,6 +103,21 @@ def ratios_in_words(plan: Scales) -> str:
     return f"{plan.sizes}: {', '.join(ratios)}"
 
 
+def made_for_in_words(plan: Scales) -> str:
+    """`n_head 4 fixed, 12 × transformer.h, layers of n and 4n`: the model of a plan; nothing where none is known."""
+    if plan.made_for is None:
+        return ""
+    sizes = sorted({size for entry in plan.entries for size in entry.shape} - {"fixed", "n"}, key=_times)
+    told = [plan.made_for.in_words(), f"layers of n and {', '.join(sizes)}" if sizes else ""]
+    return ", ".join(filter(None, told))
+
+
+def _times(size: str) -> tuple[float, str]:
+    """For the order of `~0.5n`, `3n`, `12n`."""
+    times = size.removeprefix("~").removesuffix("n")
+    return (float(times) if times.replace(".", "", 1).isdecimal() else 0.0), size
+
+
 def rows(plan: Scales) -> list[dict[str, Any]]:
     """A row for every pattern of names: roles, factors and exponents."""
     return [
@@ -124,7 +139,7 @@ def _over_depth(plan: Scales, entry: Entry) -> dict[str, float]:
 def described(plan: Scales) -> str:
     """The plan in words, as `muaudit convert` begins."""
     lines = [headline(plan)]
-    if plan.made_for is not None and (known := plan.made_for.in_words()):
+    if known := made_for_in_words(plan):
         lines.append(f"  made for {known}")
     table = text_table([scales_in_words(plan, entry) for entry in plan.entries])
     lines += ["", *(f"  {row}" for row in table.splitlines())]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..page.html_document import Section, Style, section, whole_page
-from .plan_data import factor_in_words, headline, part_in_words, power_in_words, ratios_in_words
+from .plan_data import factor_in_words, headline, made_for_in_words, part_in_words, power_in_words, ratios_in_words
 from .scales import SETTINGS, Entry, Scales
 
 _DOUBLINGS = 12
@@ -35,7 +35,7 @@ def plan_section(plan: Scales, name: str = "plan", beside: Beside | None = None)
     sliders += [_slider("depth", plan.depth_name, plan.base_depth, plan.depth)] if deeper else []
     return section(
         "plan.html", name, f"Plan for {plan.target}", told.style, plan=plan, ratios=ratios_in_words(plan), told=told,
-        known=plan.made_for.in_words() if plan.made_for is not None else "", sliders=sliders,
+        known=made_for_in_words(plan), sliders=sliders,
         rows=[_row(plan, entry) for entry in plan.entries], notes=list(_notes(plan.entries)), hooks=list(_hooks(plan)),
     )  # fmt: skip
 
