@@ -39,7 +39,7 @@ class MadeFor:
     def in_words(self) -> str:
         """`n_head 4 fixed, 12 × transformer.h, betas (0.9, 0.95)`."""
         heads = [f"{name} {text if text.startswith('n') else text + ' fixed'}" for name, text in self.heads.items()]
-        blocks = [f"{count} × {name}" for name, count in self.blocks.items()]
+        blocks = [f"{count} × {name}" for name, count in self.blocks.items() if count != 1]
         settings = [f"{name} {value}" for name, value in self.settings.items()]
         return ", ".join([*heads, *blocks, *settings])
 

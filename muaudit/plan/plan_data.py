@@ -108,7 +108,7 @@ def made_for_in_words(plan: Scales) -> str:
     if plan.made_for is None:
         return ""
     sizes = sorted({size for entry in plan.entries for size in entry.shape} - {"fixed", "n"}, key=_times)
-    told = [plan.made_for.in_words(), f"layers of n and {', '.join(sizes)}" if sizes else ""]
+    told = [plan.made_for.in_words(), f"layers of {', '.join(['n', *sizes[:-1]])} and {sizes[-1]}" if sizes else ""]
     return ", ".join(filter(None, told))
 
 
