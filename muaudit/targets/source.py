@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -46,6 +47,17 @@ def class_node(cls: type) -> ast.ClassDef | None:
             return None
         scope = found[-1]
     return scope if isinstance(scope, ast.ClassDef) else None
+
+
+def class_text(cls: type) -> str:
+    """The source of a class; empty where it cannot be found."""
+    node, file = class_node(cls), file_of(cls)
+    try:
+        if node is None or file is None:
+            return inspect.getsource(cls)  # of a notebook's cell, for example
+        return "\n".join(read_source(file).decode("utf-8", "replace").splitlines()[node.lineno - 1 : node.end_lineno])
+    except (OSError, TypeError, UserError):
+        return ""
 
 
 def function_node(function: Callable[..., Any]) -> ast.FunctionDef | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .source import class_text
 
 _IMPLEMENTATION = re.compile(
     r"flash|sdpa|eager|triton|xformers|mem(ory)?_?efficient|fast_?path|slow_?path|naive|manual_att|fused_att|"
@@ -85,10 +86,7 @@ def _classes(model: nn.Module) -> list[type]:
 
 @functools.lru_cache(maxsize=256)
 def _source(cls: type) -> str:
-    try:
-        return "" if cls.__module__.startswith("torch.") else inspect.getsource(cls)
-    except (OSError, TypeError):
-        return ""
+    return "" if cls.__module__.startswith("torch.") else class_text(cls)
 
 
 def _set(name: str, old: Any, new: Any) -> Enter:
