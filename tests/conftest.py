@@ -22,12 +22,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MUAUDIT_VERIFY"] = "1"  # a parameter that the engine loses is an error, not a line of the report
 # Every audit leaves graphs in circles, and few are large: by default a tenth of the time goes into looking for them.
 gc.set_threshold(20_000, 20, 20)
-# Once, rather than in every process that a test has forked. An optimizer's step brings in torch's compiler, and a loss
-# over several members at once sympy.
-AUDIT = import_module("muaudit.isolation.task").AUDIT
-for name in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes", *AUDIT):
-    import_module(name.partition(":")[0])
-import_module("muaudit.optimizers").families()
 settings.register_profile("without a clock", deadline=None)  # how long an example takes is a matter of the machine
 settings.load_profile("without a clock")
 
@@ -35,11 +29,19 @@ settings.load_profile("without a clock")
 def pytest_configure(config: pytest.Config) -> None:
     """Compile muaudit for the processes that tests start; the workers of xdist find it done."""
     if not hasattr(config, "workerinput"):
-        compileall.compile_dir(Path(__file__).parent.parent / "muaudit", quiet=2)
+        compileall.compile_dir(Path(__file__).parent.parent / "muaudit", quiet=2, workers=2)
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: no collection looks at it again, here or in what is forked from here."""
+    """Import what an audit needs once, rather than in every process that a test has forked.
+
+    An optimizer's step brings in torch's compiler, and a loss over several members at once sympy. What is imported by
+    now stays: no collection looks at it again, here or in what is forked from here.
+    """
+    audit = import_module("muaudit.isolation.task").AUDIT
+    for name in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes", *audit):
+        import_module(name.partition(":")[0])
+    import_module("muaudit.optimizers").families()
     sys.dont_write_bytecode = NO_BYTECODE
     gc.collect()
     gc.freeze()
