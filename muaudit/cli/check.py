@@ -11,7 +11,7 @@ import typer
 from muaudit.cli import complete
 from muaudit.cli import flags as flag
 from muaudit.cli.guard import COULD_NOT, guarded
-from muaudit.cli.output import write
+from muaudit.cli.output import say, terminal_width, write
 from muaudit.cli.pipeline import answered, audit_all, say_failures
 from muaudit.cli.read_axis import read_axis
 from muaudit.cli.repair import diff_of, make_fixes
@@ -19,6 +19,7 @@ from muaudit.cli.report_files import check_outputs, parse_outputs, write_all
 from muaudit.cli.request import Flags, request
 from muaudit.errors import UserError
 from muaudit.findings.model import SEVERITIES
+from muaudit.report.layout import coloured, diff_lines
 from muaudit.report.listing import Failure
 from muaudit.report.render import DERIVING, Look
 from muaudit.suggest import nearest
@@ -141,10 +142,21 @@ def check(
     if fix and not diff and make_fixes(run, wanted, done, timeout):
         run, _ = find()
     if diff:
-        write(diff_of(run))
+        _show_diff(diff_of(run), run)
     else:
         write_all(run, outputs, Look(tensors, why, statistics, quiet, show_fixes))
     return _exit_code(run, exit_zero, debug)
+
+
+def _show_diff(diff: str, run: Run) -> None:
+    """The patch on stdout, coloured on a terminal; where there is none, why not."""
+    if diff:
+        width = terminal_width()
+        write(diff if width is None else coloured(diff_lines(diff), width))
+    elif any(report.violations for report in run.reports):
+        say("no edit of the source is known that mends these findings: muaudit convert leaves the code alone")
+    elif run.reports:
+        say("nothing to mend")
 
 
 def _severity(text: str) -> Severity:

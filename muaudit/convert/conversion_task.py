@@ -26,7 +26,7 @@ from ..plan.file import load_plan
 from ..plan.plan_page import plan_section
 from ..plan.planned import planned
 from ..plan.scales import Hook
-from ..report.layout import Line
+from ..report.layout import Line, line, next_line
 from ..targets import Target, TargetOptions, resolve
 from ..targets.at_depth import at_depths, depths_at
 from ..targets.base_shapes import BaseFile, base_of
@@ -36,7 +36,7 @@ from .base_init import base_init
 from .known_model import with_model
 from .loading import loading_lines
 from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
-from .plan_lines import beside, paste_lines, plan_lines
+from .plan_lines import beside, next_steps, paste_lines, plan_lines
 from .plan_sizes import PlanSizes
 from .planner import make_plan
 from .reservations import renewed
@@ -165,6 +165,11 @@ def _lines(
     init = base_init(output.target, plan) if plan.m != 1.0 else None
     yield from plan_lines(plan, after, edits, source_diff(edits), init.in_words() if init is not None else "", room)
     yield from _below(output, verified)
+    yield line()
+    if output.wanted.function_preserving and verified is None:
+        yield next_line("--verify compares the outputs before and after")
+    else:
+        yield next_line(*next_steps(plan, tuple(after), output.wanted.out))
 
 
 def _below(output: Conversion, verified: Verified | None) -> Iterator[Line]:

@@ -18,7 +18,7 @@ from ..plan.plan_data import (
 )
 from ..plan.plan_page import Beside
 from ..plan.scales import Entry, Hook
-from ..report.layout import BOLD, DIM, ERROR, GOOD, PASTE, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, GOOD, PASTE, WARNING, Line, columns, diff_lines, line
 from .ways import pasted
 
 _LAST_KEPT = 3  # tensor, role, init and learning rate stand in any table
@@ -66,7 +66,9 @@ def plan_lines(
     for _, text in plan.caveats:
         yield line(("note: ", DIM), text, indent=2, hang=2)
     if diff:
-        yield from _diff_lines(diff)
+        yield line()
+        yield line("in the source instead of hooks (git apply, then convert again):")
+        yield from diff_lines(diff)
     for note in plan.notes:
         yield line(("not covered ", WARNING), note, indent=2, hang=2)
     yield line()
@@ -95,15 +97,6 @@ def _alike(pairs: Iterable[tuple[tuple[str, ...], Entry]]) -> dict[tuple[str, ..
 
 def _covered(entry: Entry, others: Iterable[Entry]) -> bool:
     return "*" not in entry.pattern and any("*" in each.pattern and each.matches(entry.pattern) for each in others)
-
-
-def _diff_lines(diff: str) -> Iterator[Line]:
-    """Flush left, so that it can be applied as it stands."""
-    yield line()
-    yield line("in the source instead of hooks (git apply, then convert again):")
-    styles = {"+": GOOD, "-": ERROR, "@": DIM}
-    for row in diff.splitlines():
-        yield line((row, "" if row.startswith(("+++", "---")) else styles.get(row[:1], "")))
 
 
 def _verdict(after: Report) -> Iterable[Line]:
@@ -146,3 +139,17 @@ def paste_lines(plan: Plan, folder: Path, state_dict: bool, why_not: str, way: s
         ]
     for row in code:
         yield line((row, PASTE), indent=4)
+
+
+def next_steps(plan: Plan, after: Iterable[Report], folder: Path) -> Iterator[str]:
+    """What is left to mend, else what shows in training that the converted model is right."""
+    listed, file = list(after), folder / "plan.yaml"
+    wrong = next((each for each in listed if each.count("error") or each.unanalysed), None)
+    if wrong is not None:
+        errors = [each.rule for each in wrong.violations if each.severity == "error"]
+        axis = "" if wrong.axis == "width" else f" --axis {wrong.axis}"
+        yield f"muaudit check{axis} --plan {file} shows what is left"
+        yield f"muaudit explain {(errors or [each.rule for each in wrong.unanalysed])[0]} says why"
+    depths = " --depths 2,4,8,16" if plan.depth_name and plan.m == 1.0 else ""
+    yield f"muaudit coord-check --plan {file}{depths} measures it in training"
+    yield f"muaudit sweep --plan {file}{depths} shows whether the best learning rate stays"

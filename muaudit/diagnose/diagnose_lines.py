@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..findings.power import number
+from ..fixes.editable import editable
 from ..locations import location
-from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, line, next_line
 from .diagnosis import Diagnosis
 from .out_of_range import Departure
 from .recorded import Recorded
@@ -31,6 +32,8 @@ def diagnosis_lines(found: Diagnosis) -> Iterator[Line]:
         lost = f"the loss was lost at step {run.diverged}, " if run.diverged is not None else ""
         style = WARNING if lost else GOOD
         yield line((f"{lost}nothing left its range in {run.steps} steps", style), hang=2)
+        yield line()
+        yield next_line(*next_steps(found))
         return
     yield line((f"✗ first: {said(found.first)}", ERROR), hang=2)
     for later in found.left[1 : _SHOWN + 1]:
@@ -43,6 +46,26 @@ def diagnosis_lines(found: Diagnosis) -> Iterator[Line]:
     yield from _cause(found)
     yield line()
     yield from _small(found)
+    yield line()
+    yield next_line(*next_steps(found))
+
+
+def next_steps(found: Diagnosis) -> Iterator[str]:
+    """What mends the cause, where one is known; else where to look on."""
+    told, run = found.cause, found.large
+    if told is not None:
+        if editable(told):
+            yield "muaudit check --diff shows an edit, --fix makes it"
+        yield "muaudit convert leaves the code alone"
+        yield f"muaudit explain {told.rule} says why"
+    elif found.first is not None and found.report is None:
+        yield "muaudit check says what it needs to audit the model"
+    elif found.reproduced and found.small is not None:
+        yield f"--width {found.small.width} with a lower --lr tries a remedy in the small model"
+    elif found.first is not None or run.diverged is not None:
+        yield "a lower --lr shows whether the learning rate is at fault"
+    else:
+        yield f"--steps {4 * run.steps} follows it for longer, a higher --lr shows what would go first"
 
 
 def _cause(found: Diagnosis) -> Iterator[Line]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from muaudit.init.survey import Survey
 from muaudit.init.trying import Found, Refused
-from muaudit.report.layout import BOLD, DIM, GOOD, WARNING, Line, line
+from muaudit.report.layout import BOLD, DIM, GOOD, WARNING, Line, line, next_line
 from muaudit.targets.absent import SPEC
 
 _VERDICTS = {"mup": "µP", "standard": "standard parametrization (SP)", "mixed": "not µP", "unknown": "no verdict"}
@@ -33,8 +33,9 @@ def survey_lines(found: Survey, files: int, where: str) -> Iterator[Line]:
     yield Line()
     written = f"wrote {count(len(found.targets), 'target')} to {where}"
     yield line((written, GOOD), f", of {count(files, 'file')} with models", hang=2)
-    yield line("  muaudit check     audits them all", hang=2)
-    yield line("  muaudit baseline  accepts what is there, so that only what is new is reported", hang=2)
+    wrong = any(target.errors for target in found.targets.values())
+    accepts = ["muaudit baseline accepts what is there, so that only what is new is reported"] if wrong else []
+    yield next_line("muaudit check audits them all", *accepts)
 
 
 def count(number: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -25,11 +25,13 @@ class Line:
 
     hang: how much deeper the continuation lines go. A line that ends in a span of style CODE
     is highlighted as Python, and cut rather than wrapped; one of style PASTE is neither cut nor wrapped.
+    whole: nor is this one.
     """
 
     spans: tuple[Span, ...] = ()
     indent: int = 0
     hang: int = 0
+    whole: bool = False
 
     @property
     def text(self) -> str:
@@ -42,6 +44,19 @@ class Line:
 def line(*parts: str | Span, indent: int = 0, hang: int = 0) -> Line:
     """A line from plain strings and (text, style) pairs."""
     return Line(tuple(part if isinstance(part, tuple) else (part, "") for part in parts), indent, hang)
+
+
+def diff_lines(diff: str, indent: int = 0) -> Iterator[Line]:
+    """A unified diff, row by row as it is."""
+    styles = {"+": GOOD, "-": ERROR, "@": ADVICE}
+    for row in diff.removesuffix("\n").split("\n"):
+        style = BOLD if row.startswith(("+++ ", "--- ")) else styles.get(row[:1], "")
+        yield Line(((row, style),), indent, whole=True)
+
+
+def next_line(*steps: str) -> Line:
+    """What can be done now, the last line of a report: the likeliest step first."""
+    return line(("next: ", BOLD), "; ".join(steps), hang=6)
 
 
 _SHORTEST = 12  # characters of a name that still tell which it is
@@ -116,7 +131,7 @@ def coloured(lines: Iterable[Line], width: int) -> str:
         text = _rich_text(item.spans)
         if item.spans and item.spans[-1][1] == CODE:
             text.truncate(max(20, width - item.indent), overflow="ellipsis")
-        if item.spans and item.spans[-1][1] == PASTE:
+        if item.whole or (item.spans and item.spans[-1][1] == PASTE):
             console.print(Text(" " * item.indent) + text, no_wrap=True, overflow="ignore", crop=False)
         elif item.hang and item.indent + text.cell_len > width:
             first = text.wrap(console, max(20, width - item.indent))[0]

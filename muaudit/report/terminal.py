@@ -11,7 +11,7 @@ from muaudit.fixes.editable import editable
 from muaudit.fixes.edited import diff_text
 from muaudit.locations import excerpt, location
 from muaudit.report.folding import folded, folded_unanalysed, others
-from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, line
+from muaudit.report.layout import ADVICE, BOLD, CODE, DIM, ERROR, GOOD, WARNING, Line, Span, diff_lines, line, next_line
 from muaudit.report.tensors import tensor_table
 
 STYLES: dict[Severity, str] = {"error": ERROR, "warning": WARNING, "advice": ADVICE}
@@ -45,11 +45,11 @@ def report_lines(
         yield from tensor_table(report.tensors, room, report.symbol)
     if report.notes and not quiet:
         yield Line()
-        yield from (line(("note: ", DIM), note, hang=6) for note in report.notes)
+        yield from (line((f"note: {note}", DIM), hang=6) for note in report.notes)
     yield Line()
     yield line(summary(report), hang=2)
-    if report.violations and not quiet:
-        yield line(("next: ", DIM), next_steps(report), hang=6)
+    if not quiet:
+        yield next_line(*next_steps(report))
 
 
 def verdict(report: Report) -> Span:
@@ -110,13 +110,23 @@ def summary(report: Report) -> str:
     return counts + (f" · {judged(report)}" if report.tensors else "")
 
 
-def next_steps(report: Report) -> str:
-    """What can be done about the findings: edits of the source, a conversion beside it, reading on."""
-    mended = sum(map(editable, report.violations))
-    steps = [f"--diff shows edits for up to {mended} of these, --fix makes them"] if mended else []
-    if any(v.severity == "error" for v in report.violations):
-        steps.append("muaudit convert leaves the code alone")
-    return "; ".join([*steps, f"muaudit explain {report.violations[0].rule} says why"])
+def next_steps(report: Report) -> Iterator[str]:
+    """What can be done about the findings: edits of the source, a conversion beside it, reading on.
+
+    Without an error, what shows that it holds in training.
+    """
+    if mended := sum(map(editable, report.violations)):
+        yield f"--diff shows edits for up to {mended} of these, --fix makes them"
+    over_depth = report.axis == "depth"
+    if report.count("error"):
+        yield f"muaudit convert{' --base-depth N' if over_depth else ''} leaves the code alone"
+    told = [each.rule for each in report.violations] + [each.rule for each in report.unanalysed]
+    if told:
+        yield f"muaudit explain {told[0]} says why"
+    elif set_aside := [each.violation.rule for each in report.answered]:
+        yield f"muaudit explain {set_aside[0]} says why it was a finding"
+    if not report.count("error"):
+        yield f"muaudit coord-check{' --depths 2,4,8,16' if over_depth else ''} measures it in training"
 
 
 def judged(report: Report) -> str:
@@ -145,7 +155,7 @@ def _violation(v: Violation, more: tuple[Violation, ...] = ()) -> Iterator[Line]
     change = f"  {v.found} → {v.expected}" if v.found != v.expected else ""
     yield line((v.severity, STYLES[v.severity]), " ", (v.rule, BOLD), f" {v.name}{change}")
     yield line(v.message, indent=2, hang=2)
-    yield from _excerpt(v.file, v.line)
+    yield from _excerpt(v.file, v.line, STYLES[v.severity])
     if edited := location(*v.edited_at):
         edits = v.source_fix is not None and bool(v.source_fix.edits)
         what = "" if edits else ", the parameter" if v.rule.startswith("MUP1") else ", the optimizer"
@@ -153,7 +163,7 @@ def _violation(v: Violation, more: tuple[Violation, ...] = ()) -> Iterator[Line]
     if v.consequence:
         yield line(("happens  ", DIM), v.consequence, indent=2, hang=9)
     if v.fix:
-        yield line(("fix      ", DIM), v.fix, indent=2, hang=9)
+        yield line(("fix      ", GOOD), v.fix, indent=2, hang=9)
     if more:
         yield line(("same     ", DIM), others(more), indent=2, hang=9)
 
@@ -162,12 +172,10 @@ def _edits(fix: SourceFix, root: Path) -> Iterator[Line]:
     """The diff of a fix under its finding."""
     made = "--fix makes it, " if fix.edits else ""
     yield line(("edit     ", DIM), f"{fix.summary}: {made}{fix.unchanged}", indent=2, hang=9)
-    for row in diff_text([fix], root).splitlines():
-        style = GOOD if row.startswith("+") else ERROR if row.startswith("-") else DIM
-        yield line((row, style), indent=4)
+    yield from diff_lines(diff_text([fix], root), indent=4)
 
 
-def _excerpt(file: str | None, number: int | None) -> Iterator[Line]:
+def _excerpt(file: str | None, number: int | None, style: str) -> Iterator[Line]:
     where = location(file, number)
     if where:
         yield line(("at       ", DIM), where, indent=2)
@@ -175,7 +183,7 @@ def _excerpt(file: str | None, number: int | None) -> Iterator[Line]:
     gutter = len(str(rows[-1][0])) if rows else 0
     for row, text in rows:
         here = row == number
-        yield line((f"{'>' if here else ' '} {row:>{gutter}} │ ", ERROR if here else DIM), (text, CODE), indent=4)
+        yield line((f"{'>' if here else ' '} {row:>{gutter}} │ ", style if here else DIM), (text, CODE), indent=4)
 
 
 def _unanalysed(items: Iterable[Unanalysed], strict: bool) -> Iterator[Line]:

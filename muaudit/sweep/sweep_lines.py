@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..findings.power import number
-from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line, next_line
 from ..thresholds import FEWEST_SEEDS
 from ..training.coord_check_lines import at_sizes
 from .along import wider_along
-from .gap import gap, gap_words, schedule_words
+from .gap import CONVERTED, gap, gap_words, schedule_words
+from .over import OVER
 from .ranges import shown
 from .result import SweepResult
 from .sweep_verdict import Status, SweepVerdict, at
@@ -44,6 +45,58 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict], room: i
             yield line(f"{cause}{measured.base_init}", hang=2)
     yield line()
     yield line((f"results: {measured.results} · the same command goes on where it was stopped", DIM))
+    if steps := list(next_steps(measured, verdicts)):
+        yield next_line(*steps)
+
+
+def next_steps(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iterator[str]:
+    """What carries a learning rate that stays, what mends one that does not, and what decides what is open."""
+    told = next((each for each in verdicts if each.curves.variant == measured.main), None)
+    if measured.interrupted or told is None:
+        yield "the same command runs what is missing"
+    elif told.status == "pass":
+        yield from _carried(told)
+    elif told.status == "undecided":
+        yield _decides(told)
+    elif told.curves.variant.startswith(CONVERTED):
+        yield "muaudit coord-check --plan FILE shows whether activations keep their size"
+        yield "a wider base width, or more --steps, leaves less that is not in the limit yet"
+    elif told.curves.along in ("width", "depth"):
+        axis = "" if told.curves.along == "width" else " --axis depth"
+        yield f"muaudit check{axis} names the lines behind it"
+        if not any(each.curves.variant.startswith(CONVERTED) for each in verdicts):
+            yield "muaudit convert writes a plan that leaves the code alone, and --plan FILE sweeps with it"
+    else:
+        yield f"muaudit transfer --recipe NAME has what publications change with the {told.curves.along}"
+
+
+def _carried(told: SweepVerdict) -> Iterator[str]:
+    curves, best = told.curves, told.optima[0]
+    if curves.along in ("width", "depth") and best is not None:
+        sizes = f"--from {curves.widths[0]} --to N"
+        if curves.along == "depth":
+            sizes = f"--from depth={curves.widths[0]} --to depth=L"
+        value = f" --set lr={at(curves, best):.3g}" if curves.knob == "lr" else ""
+        yield f"muaudit transfer {sizes}{value} has every setting at another {curves.along}"
+    if told.wider != "pass":
+        yield f"more --seeds or --steps show whether {larger(curves)} is better"
+
+
+def _decides(told: SweepVerdict) -> str:
+    """What is missing first."""
+    if told.more:
+        return f"--until-decided runs {told.more} more seed{'s' * (told.more > 1)}"
+    edges = {each.edge for each in told.optima if each is not None and each.edge}
+    if edges:
+        low, high = min(told.curves.values), max(told.curves.values)
+        ends = (low / 8 if "low" in edges else low), (high * 8 if "high" in edges else high)
+        flag = "--lr " if told.curves.knob == "lr" else f"--hp {told.curves.knob}="
+        return f"{flag}{shown(ends[0])}..{shown(ends[1])} goes on where the optimum seems to lie"
+    if told.more is None:
+        return f"{OVER[told.curves.along].plural} further apart, or more --steps, show a larger cost"
+    if 0 < told.seeds < FEWEST_SEEDS:
+        return f"--seeds {FEWEST_SEEDS} gives intervals"
+    return "what is said above, then the same command"
 
 
 def _verdict(measured: SweepResult, verdict: SweepVerdict, room: int | None) -> Iterator[Line]:

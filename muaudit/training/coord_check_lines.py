@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from os.path import relpath
 
-from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line, next_line
+from ..thresholds import TOO_WIDE
 from .drawn import by_design, distinct, in_words
 from .measurement import Activation, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
@@ -40,6 +41,31 @@ def check_lines(run: Measurement, verdict: CheckVerdict, room: int | None = None
     yield from _table("undecided", open_, room)
     yield from _disagreements(verdict.disagreements)
     yield from _chart(verdict, run.steps)
+    yield line()
+    yield next_line(*next_steps(run, verdict))
+
+
+def next_steps(run: Measurement, verdict: CheckVerdict) -> Iterator[str]:
+    """What names the lines behind a failure, what decides what is open, what shows that a stable model transfers."""
+    along = "" if run.axis == "width" else " --axis depth"
+    audited = f"muaudit check{along}"
+    if verdict.status == "fail" and run.audit_verdict == "mup":
+        name = verdict.offenders[0].activation.name
+        yield f"the audit has no error here: {audited} --why '{name}' says what it expects there"
+        yield "a lower --lr tells a learning rate that is too large from a scale that is wrong"
+    elif verdict.status == "fail":
+        yield f"{audited} names the lines behind it"
+        yield "muaudit convert writes a plan that leaves the code alone, and --plan FILE measures with it"
+    elif verdict.status == "undecided":
+        wide = any(s.fit.half_width > TOO_WIDE for each in verdict.undecided for s in each.slopes)
+        more = f"--seeds {2 * run.seeds} narrows the intervals, " if wide or not verdict.undecided else ""
+        yield f"{more}wider --{run.axis}s show where the slopes go"
+    else:
+        sizes = "" if run.axis == "width" else f" --depths {','.join(map(str, run.widths))}"
+        yield f"muaudit sweep{sizes} shows whether the best learning rate stays"
+    if verdict.status != "fail" and verdict.disagreements:
+        name = verdict.disagreements[0].activation.name
+        yield f"{audited} --why '{name}' says how that was predicted"
 
 
 def setup_line(run: Measurement) -> str:

@@ -17,7 +17,7 @@ from ..isolation.plain_data import plain
 from ..plan.plan import Plan
 from ..plan.planned import planned
 from ..plan.scales import Entry
-from ..report.layout import BOLD, ERROR, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, ERROR, GOOD, WARNING, Line, columns, line, next_line
 from ..targets import TargetOptions, resolve
 from ..targets.probe import Target
 from .coord_check_lines import at_sizes, count
@@ -118,6 +118,11 @@ def ladder_lines(rungs: list[Rung]) -> Iterator[Line]:
         style = ERROR if failed else WARNING if verdict.undecided else GOOD
         rows.append([rung.title, (f"{failed} of {len(verdict.judged)}", style), *_worst(verdict), _loss(rung.run)])
     yield from columns(rows, indent=2, hang=4)
+    yield line()
+    if rungs[-1].verdict.offenders:
+        yield next_line("muaudit coord-check --plan FILE, with the plan of muaudit convert, says what is left")
+    else:
+        yield next_line("muaudit convert writes the last row as a plan")
 
 
 def _worst(verdict: CheckVerdict) -> list[str]:

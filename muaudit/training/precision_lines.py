@@ -9,7 +9,7 @@ from typing import Any
 
 from ..isolation.child import tell
 from ..isolation.plain_data import plain
-from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line, next_line
 from ..targets import TargetOptions
 from .coord_check_lines import at_sizes, count
 from .coord_check_task import found_target
@@ -46,6 +46,15 @@ def precision_lines(run: PrecisionRun) -> Iterator[Line]:
     yield line()
     yield line(("shares of all entries that are not zero, at the worst step; over: too large, under: rounded to zero",
                 DIM), hang=2)  # fmt: skip
+    yield next_line(_next(run))
+
+
+def _next(run: PrecisionRun) -> str:
+    """What follows one width for longer: one that fails, else the widest."""
+    failing = [each for each in run.held if each.fails]
+    at = failing[0] if failing else run.held[-1]
+    what = "says what goes first, and what lets it" if failing else f"follows it beyond {count(run.steps, 'step')}"
+    return f"muaudit diagnose --width {at.width} --precision {at.precision} {what}"
 
 
 def _said(held: list[Held]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..findings.power import power
-from ..report.layout import BOLD, ERROR, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, ERROR, GOOD, WARNING, Line, columns, line, next_line
 from .measurement import Array
 from .spectral import JudgedNorm, JudgedTensor, SpectralRun, Status
 
@@ -17,6 +17,12 @@ _WORDS: dict[Status, str] = {
     "pass": "norms of weights and of their changes follow sqrt(fan_out/fan_in)",
     "fail": "norms do not follow sqrt(fan_out/fan_in)",
     "undecided": "undecided: add widths or seeds",
+}
+
+_NEXT: dict[Status, tuple[str, ...]] = {
+    "pass": ("muaudit sweep shows whether the best learning rate stays",),
+    "fail": ("muaudit check names the lines behind it", "muaudit convert leaves the code alone"),
+    "undecided": ("more --seeds narrow the intervals, wider --widths show where the slopes go",),
 }
 
 
@@ -48,6 +54,8 @@ def spectral_lines(run: SpectralRun, judged: Sequence[JudgedTensor]) -> Iterator
     if run.left:
         shown = ", ".join(run.left[:5]) + (", ..." if len(run.left) > 5 else "")
         yield line(f"not judged, for they have more roles than one or none of a matrix: {shown}", indent=2, hang=2)
+    yield line()
+    yield next_line(*_NEXT[status])
 
 
 def _verdict(each: JudgedTensor) -> str:

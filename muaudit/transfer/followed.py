@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..findings.power import number
 from ..parametrizations.recipes import RECIPES
-from ..report.layout import BOLD, DIM, ERROR, GOOD, Line, columns, line
+from ..report.layout import BOLD, DIM, ERROR, GOOD, Line, columns, line, next_line
 from ..thresholds import SAME_SETTING
 from .horizon import BETAS, Horizon, carry_over
 from .run_config import RunConfig, read_config
@@ -119,6 +119,9 @@ def followed_lines(found: Followed) -> Iterator[Line]:
     if found.small.size.width != found.large.size.width or found.small.size.depth != found.large.size.depth:
         yield line(("these are the numbers that a plan's factors act on, the same at every width and depth: "
                     "muaudit transfer --plan FILE has each tensor's", DIM), hang=2)  # fmt: skip
+    if wrong:
+        yield line()
+        yield next_line(f"set {', '.join(wrong)} of {found.large.path} to what is expected")
 
 
 def _sizes(found: Followed) -> Iterator[str]:

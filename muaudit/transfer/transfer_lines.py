@@ -9,7 +9,7 @@ import yaml
 
 from ..findings.power import number
 from ..plan.plan_data import part_in_words, power_in_words
-from ..report.layout import BOLD, DIM, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, WARNING, Line, columns, line, next_line
 from .carry import Group, Transfer, as_data
 from .horizon import BETAS, Horizon
 from .run_size import amount
@@ -38,12 +38,23 @@ def transfer_lines(transfer: Transfer, room: int | None = None) -> Iterator[Line
         yield line(f"the same {'for every tensor' if transfer.horizon else 'at every width'}: {same}", indent=2)
     if transfer.horizon is not None:
         yield from _beside(transfer.horizon)
-    if not transfer.given:
-        yield line(("factors only: --set lr=3e-3,wd=0.1 gives the values they act on", DIM), indent=2)
     for text in transfer.caveats.values():
         yield line(("note: ", DIM), text, indent=2, hang=2)
     for note in plan.notes:
         yield line(("not covered ", WARNING), note, indent=2, hang=2)
+    yield line()
+    yield next_line(*next_steps(transfer))
+
+
+def next_steps(transfer: Transfer) -> Iterator[str]:
+    """What brings the values into a training script."""
+    if transfer.sized:
+        yield "--format plan writes them as a plan, for muaudit convert --plan FILE and plan.param_groups in the script"
+    if not transfer.given:
+        yield "--set lr=3e-3,wd=0.1 gives values in place of factors"
+    elif not transfer.sized:
+        yield "set these in the training script"
+        yield "muaudit transfer --audit SMALL LARGE holds two configurations of runs against the recipe"
 
 
 def to_yaml(transfer: Transfer) -> str:

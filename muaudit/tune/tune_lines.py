@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line
+from ..report.layout import BOLD, DIM, GOOD, WARNING, Line, columns, line, next_line
 from ..sweep.knobs import KNOBS
 from ..sweep.ranges import shown
 from ..sweep.sweep_words import SURE
@@ -33,6 +33,9 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
     yield line()
     if not finalists:
         yield line(("undecided: no finalist was run", WARNING))
+        yield line()
+        yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM))
+        yield next_line(_without(tuned))
         return
     best = finalists[0]
     yield line((f"best: {_named(best.sample)}", GOOD), hang=2)
@@ -57,8 +60,8 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
     if best.sample.schedule and not tuned.script:
         where = "the plan has it as a note" if tuned.plan else "nothing carries it along"
         yield line(f"the schedule, {best.sample.schedule}, is set in the training script: {where}", hang=2)
-    yield line(("next: " + _next(tuned, best), DIM), hang=2)
     yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM))
+    yield next_line(_next(tuned, best))
 
 
 def to_json(tuned: Tuned) -> str:
@@ -83,6 +86,13 @@ def _finalist(each: Finalist) -> dict[str, Any]:
         "tied": each.tied, "longer_loss": None if each.long is None else _finite(each.long),
         "longer_above": None if above is None else _finite(above.value),
     }  # fmt: skip
+
+
+def _without(tuned: Tuned) -> str:
+    """What to do where there is no best sample."""
+    if tuned.ranking.samples and all(math.isinf(loss) for _, loss in tuned.ranking.samples):
+        return "every sample diverged: --lr LOW..HIGH with lower rates"
+    return "the same command runs what is missing"
 
 
 def _next(tuned: Tuned, best: Finalist) -> str:
