@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.errors import UserError
 from muaudit.report.layout import coloured, plain
-from muaudit.visible import visible
+from muaudit.telling import tell
 from muaudit.writing import write_file
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def write(text: str, path: Path | None = None, hint: str = "") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(message: str) -> None:
-    """Tell something on stderr; control characters in it are shown, not obeyed."""
-    print(visible(f"muaudit: {message}"), file=sys.stderr)
+say = tell
 
 
 def append(text: str, path: Path) -> None:

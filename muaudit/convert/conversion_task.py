@@ -31,7 +31,7 @@ from ..targets import Target, TargetOptions, resolve
 from ..targets.at_depth import at_depths, depths_at
 from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
-from ..visible import visible
+from ..telling import tell as tell_user
 from .base_init import base_init
 from .known_model import with_model
 from .loading import loading_lines
@@ -87,7 +87,7 @@ def _announce(output: Conversion) -> None:
         what = "the converted checkpoint" if output.transfer else STATE_DICT
         leave = "" if output.transfer else " (--no-state-dict leaves it out)"
         size = shown_size(output.total)
-        print(visible(f"muaudit: writing {what} to {output.wanted.out}, {size}{leave}"), file=sys.stderr)
+        tell_user(f"writing {what} to {output.wanted.out}, {size}{leave}")
 
 
 class _Told:

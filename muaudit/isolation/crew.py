@@ -40,6 +40,14 @@ class _Running:
     def over(self) -> bool:
         return self.ended and self.silent
 
+    @property
+    def lost(self) -> bool:
+        """Whether it ended without an answer, or with one that is no user's error."""
+        error = (self.answer or {}).get("error")
+        return self.answer is None or (
+            error is not None and not (isinstance(error, dict) and error.get("kind") == "user")
+        )
+
     def outcome(self) -> Outcome:
         name = self.task.name
         if self.answer is not None:
@@ -125,7 +133,7 @@ class Crew:
             each.ended, each.why = True, event.value
             each.link.hang_up()
         if each.over:
-            each.link.close()
+            each.link.close(each.lost)
             self.outcomes[event.number] = each.outcome()
             del self.running[event.number]
 

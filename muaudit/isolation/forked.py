@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 from muaudit.isolation import nursery
 from muaudit.isolation import task as scopes
-from muaudit.isolation.links import DRAIN_SECONDS, Event, Events, Launch, in_thread, listen, show
+from muaudit.isolation.links import Event, Events, Launch, Printed, in_thread, listen
 from muaudit.isolation.processes import kill_session
 from muaudit.isolation.task import Task
 
@@ -73,7 +72,9 @@ class Nursery:
         self.count += 1
         messages, theirs = socket.socketpair()
         read, write = (None, None) if task.silent else os.pipe()
-        link = ForkedLink(self, self.count, number, events, messages, None if read is None else show(read))
+        link = ForkedLink(
+            self, self.count, number, events, messages, None if read is None else Printed(read, task.name)
+        )
         self.links[self.count] = link
         listen(messages.makefile("rb"), number, events)
         descriptors = [theirs.fileno(), *([] if write is None else [write])]
@@ -133,10 +134,10 @@ class ForkedLink:
 
     def __init__(
         self, home: Nursery, name: int, number: int, events: Events, messages: socket.socket,
-        shown: threading.Thread | None,
+        printed: Printed | None,
     ) -> None:  # fmt: skip
         self.home, self.name, self.number, self.events = home, name, number, events
-        self.messages, self.shown = messages, shown
+        self.messages, self.printed = messages, printed
         self.pid: int | None = None
 
     def ended(self, kind: Any, value: Any) -> None:
@@ -156,10 +157,10 @@ class ForkedLink:
         with suppress(OSError):
             self.messages.shutdown(socket.SHUT_RD)
 
-    def close(self) -> None:
+    def close(self, lost: bool) -> None:
         self.messages.close()
-        if self.shown is not None:
-            self.shown.join(DRAIN_SECONDS)
+        if self.printed is not None:
+            self.printed.tell(lost)
 
 
 def _can_be_forked() -> bool:

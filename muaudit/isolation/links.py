@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import IO, Any, Literal, Protocol
 
 from muaudit.isolation.task import Task
+from muaudit.telling import tell
 
 DRAIN_SECONDS = 1.0
 """How long what an ended child has printed is waited for, where something holds its output open."""
@@ -34,6 +35,7 @@ class Event:
 SHOW_ALL = False
 """Whether everything that children print is shown, as `--verbose` asks for."""
 _ALIKE, _KINDS, _LONG = 2, 10_000, 1 << 16
+_SHOWN, _WIDE = 3, 100  # of what was printed, in a note
 _NUMBERS = re.compile(r"\d+")
 
 Events = SimpleQueue[Event]
@@ -51,8 +53,8 @@ class Link(Protocol):
     def hang_up(self) -> None:
         """It has ended: what it has sent is still read, nothing is waited for."""
 
-    def close(self) -> None:
-        """Free what the link holds, once what it has printed is shown."""
+    def close(self, lost: bool) -> None:
+        """Free what the link holds, once what it has printed is told. lost: it has ended without an answer."""
 
 
 Launch = Callable[[int, Task], Link]
@@ -71,49 +73,65 @@ def listen(file: IO[bytes], number: int, events: Events) -> None:
     in_thread(run)
 
 
-def show(descriptor: int) -> threading.Thread:
-    """Pass on to stderr what a child prints, in a thread."""
+class Printed:
+    """What the code of a child prints, collected in a thread and told at its end."""
 
-    def run() -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
+        self.name = name
+        self._begun, self._count = "", 0
+        self._kept: list[str] = []
+        self._seen: Counter[str] = Counter()
+        self._thread = in_thread(lambda: self._read(descriptor))
+
+    def tell(self, lost: bool) -> None:
+        """Tell it in one note. lost: the child ended without an answer, and what it printed last may say why."""
+        self._thread.join(DRAIN_SECONDS)
+        if self._begun.strip():
+            self._take(self._begun)
+            self._begun = ""
+        if SHOW_ALL or not self._count:
+            return
+        if lost:
+            _to_stderr("".join(f"{line}\n" for line in self._kept))
+            left = self._count - len(self._kept)
+            _to_stderr(f"muaudit: {left} more lines like these were printed\n" if left else "")
+            return
+        shown = "; ".join(line.strip()[:_WIDE] for line in self._first_of_each())
+        more = " ...; muaudit check --verbose shows all" if len(self._seen) > _SHOWN else ""
+        tell(f"note: {self.name} printed {self._count} line{'s' * (self._count != 1)}: {shown}{more}")
+
+    def _read(self, descriptor: int) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        printed = _Printed()
         with suppress(OSError):
             while data := os.read(descriptor, 1 << 16):
-                _to_stderr(printed.shown(decoder.decode(data)))
-        _to_stderr(printed.rest())
+                text = decoder.decode(data)
+                if SHOW_ALL:
+                    _to_stderr(text)
+                    continue
+                *lines, self._begun = (self._begun + text).split("\n")
+                for line in lines:
+                    self._take(line)
+                if len(self._begun) > _LONG:
+                    self._take(self._begun)
+                    self._begun = ""
         os.close(descriptor)
 
-    return in_thread(run)
-
-
-class _Printed:
-    """What code prints, line by line. A model is built several times: lines that differ in numbers are shown twice."""
-
-    def __init__(self) -> None:
-        self._begun, self._left = "", 0
-        self._seen: Counter[str] = Counter()
-
-    def shown(self, text: str) -> str:
-        """What is to be shown of the lines that end in a text; a line that is only begun waits, if it is short."""
-        *lines, self._begun = (self._begun + text).split("\n")
-        kept = [line for line in lines if self._is_new(line)]
-        self._left += len(lines) - len(kept)
-        begun = ""
-        if len(self._begun) > _LONG:
-            begun, self._begun = self._begun, ""
-        return "".join(f"{line}\n" for line in kept) + begun
-
-    def rest(self) -> str:
-        """What was begun and not ended, and how much was left out."""
-        left = f"muaudit: {self._left} more lines like these were printed\n" if self._left else ""
-        return f"{self._begun}\n{left}" if self._begun and left else self._begun + left
-
-    def _is_new(self, line: str) -> bool:
-        if SHOW_ALL or not line.strip():
-            return True
+    def _take(self, line: str) -> None:
+        """A model is built several times: of lines that differ in numbers two are kept."""
+        if line.startswith("muaudit: "):  # our own word
+            _to_stderr(f"{line}\n")
+            return
+        if not line.strip():
+            return
+        self._count += 1
         alike = _NUMBERS.sub("0", line)
         self._seen[alike] += len(self._seen) < _KINDS or alike in self._seen
-        return self._seen[alike] <= _ALIKE
+        if 0 < self._seen[alike] <= _ALIKE:
+            self._kept.append(line)
+
+    def _first_of_each(self) -> list[str]:
+        firsts = {_NUMBERS.sub("0", line): line for line in reversed(self._kept)}
+        return list(firsts.values())[::-1][:_SHOWN]
 
 
 def _to_stderr(text: str) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from muaudit.isolation import child
-from muaudit.isolation.links import DRAIN_SECONDS, Event, Events, Launch, in_thread, listen, show
+from muaudit.isolation.links import Event, Events, Launch, Printed, in_thread, listen
 from muaudit.isolation.processes import kill_session
 from muaudit.isolation.task import Task
 
@@ -42,7 +42,7 @@ class SpawnedLink:
         )  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.shown = None if self.process.stderr is None else show(os.dup(self.process.stderr.fileno()))
+        self.printed = None if self.process.stderr is None else Printed(os.dup(self.process.stderr.fileno()), task.name)
         listen(self.process.stdout, number, events)
         events.put(Event("started", number))
         in_thread(lambda: events.put(Event("ended", number, self.process.wait())))
@@ -63,9 +63,9 @@ class SpawnedLink:
         if _POSIX:
             kill_session(self.process.pid)  # what it has started and left
 
-    def close(self) -> None:
-        if self.shown is not None:
-            self.shown.join(DRAIN_SECONDS)
+    def close(self, lost: bool) -> None:
+        if self.printed is not None:
+            self.printed.tell(lost)
         for file in (self.process.stdin, self.process.stderr):
             if file is not None:
                 with suppress(OSError):
