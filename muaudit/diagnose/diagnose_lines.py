@@ -10,6 +10,7 @@ from ..findings.power import number
 from ..fixes.editable import editable
 from ..locations import location
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, line, next_line
+from ..training.coord_check_lines import at_sizes
 from .diagnosis import Diagnosis
 from .out_of_range import Departure
 from .recorded import Recorded
@@ -20,8 +21,9 @@ _SHOWN = 4  # of what left its range later
 
 def diagnosis_lines(found: Diagnosis) -> Iterator[Line]:
     """The report."""
-    yield line((found.describe, BOLD), hang=2)
     run = found.large
+    sizes = (found.small.width, run.width) if found.small is not None else (run.width,)
+    yield line((at_sizes(found.describe, found.width_name, sizes), BOLD), hang=2)
     loss = f"loss {_size(run.losses[0])} → {_size(run.losses[-1])}"
     yield line(f"{found.width_name} {run.width}, {run.steps} steps, {found.optimizer}; {loss}", hang=2)
     if run.scales:

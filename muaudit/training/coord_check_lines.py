@@ -78,7 +78,8 @@ def setup_line(run: Measurement) -> str:
 
 def at_sizes(describe: str, name: str, sizes: Sequence[int]) -> str:
     """What was measured, with the sizes that were trained at in the place of those that were probed."""
-    return re.sub(rf"\b{re.escape(name)} \d+ → \d+", lambda _: f"{name} {sizes[0]} → {sizes[-1]}", describe, count=1)
+    shown = f"{name} {sizes[0]} → {sizes[-1]}" if sizes[0] != sizes[-1] else f"{name} {sizes[0]}"
+    return re.sub(rf"\b{re.escape(name)} \d+ → \d+", lambda _: shown, describe, count=1)
 
 
 def count(number: int, what: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..findings.power import power
 from ..report.layout import BOLD, ERROR, GOOD, WARNING, Line, columns, line, next_line
+from .coord_check_lines import at_sizes
 from .measurement import Array
 from .spectral import JudgedNorm, JudgedTensor, SpectralRun, Status
 
@@ -34,7 +35,7 @@ def status_of(judged: Sequence[JudgedTensor]) -> Status:
 
 def spectral_lines(run: SpectralRun, judged: Sequence[JudgedTensor]) -> Iterator[Line]:
     """The report."""
-    yield line((run.describe, BOLD), hang=2)
+    yield line((at_sizes(run.describe, run.width_name, run.widths), BOLD), hang=2)
     widths = ", ".join(map(str, run.widths))
     yield line(f"widths {widths}, {run.steps} steps, {run.seeds} seeds, {run.optimizer}", hang=2)
     for notice in run.notices:

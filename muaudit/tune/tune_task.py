@@ -33,6 +33,7 @@ from ..targets.at_depth import at_depths, depths_at
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from ..training.beforehand import check_device
+from ..training.coord_check_lines import at_sizes
 from ..training.run_settings import parse_depth
 from .ranking import LONG, SHORT, Ranking, finalists_of, first_losses, job, rank
 from .sample import Sample
@@ -285,7 +286,7 @@ class _Search:
         describe = self.request.sweep.command or ""
         if self.target is not None:
             describe, setup = (
-                self.target.describe,
+                at_sizes(self.target.describe, self.target.axes[0].name, (self.width,)),
                 f"{setup}; {self.target.optimizer_name}; {self.variants[0].task.describe}",
             )
         return Tuned(
