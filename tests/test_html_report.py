@@ -26,7 +26,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, Attributes]] = []
         self.open: list[str] = []
         self.words: list[tuple[str, str]] = []  # element, text
-        self.feed(text)
+        self.feed(text.replace("<wbr>", ""))  # where a name may be broken
         assert not self.open, "an element is not closed"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from muaudit.findings.power import number, power
 from muaudit.locations import location
@@ -66,10 +66,15 @@ def _environment() -> jinja2.Environment:
     )  # fmt: skip
     filters: dict[str, Callable[..., Any]] = {
         "power": power, "number": number, "location": location, "shape": _shape, "finite": _finite,
-        "product": math.prod, "slope": _slope,
+        "product": math.prod, "slope": _slope, "broken": _broken,
     }  # fmt: skip
     made.filters |= filters
     return made
+
+
+def _broken(name: str) -> Markup:
+    """A name that is broken at its dots and underscores first, where it does not fit."""
+    return Markup(escape(name).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>")))
 
 
 def _finite(value: float) -> float:

@@ -18,7 +18,7 @@ from muaudit.report.folding import folded_unanalysed
 from muaudit.report.listing import Run
 from muaudit.report.module_map import module_map, state_words
 from muaudit.report.tensors import alike, label
-from muaudit.report.terminal import summary, verdict
+from muaudit.report.terminal import next_steps, summary, verdict
 from muaudit.rules import get_rule
 
 _STYLES: dict[str, Style] = {"✓": "good", "!": "warning", "?": "unknown"}
@@ -77,6 +77,7 @@ def audit_section(report: Report, name: str, root: Path) -> Section:
         summary=summary(report), findings=[_finding(violation, report, root) for violation in report.violations],
         unanalysed=folded_unanalysed(report.unanalysed, False), map=module_map(report), rows=list(_rows(report)),
         first=report.probes[0] if report.probes else 0, widths=_WIDER, words=state_words(report),
+        to_do=list(next_steps(report)),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from .knobs import KNOBS
 from .optimum import Array
 from .ranges import shown
 from .result import SweepResult
+from .sweep_lines import next_steps
 from .sweep_plot import LOGARITHMIC, seen_losses
 from .sweep_verdict import Status, SweepVerdict, at
 from .sweep_words import cost_words, drift_words, larger, title
@@ -39,6 +40,7 @@ def sweep_section(measured: SweepResult, verdicts: Sequence[SweepVerdict], name:
     words = [*(gap_words(found) if found is not None else []), *([measured.base_init] if measured.base_init else [])]
     return section(
         "sweep.html", name, f"Sweep of {measured.describe}", _STYLES[worst], measured=measured, words=words,
+        to_do=list(next_steps(measured, verdicts)),
         plots=[_plot(measured, verdict, verdicts, f"{name}-{place}") for place, verdict in enumerate(verdicts, 1)],
         along=[_along(measured, each, f"{name}-along-{place}") for place, each in enumerate(measured.along, 1)],
     )  # fmt: skip

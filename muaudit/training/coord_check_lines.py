@@ -8,7 +8,7 @@ from math import inf
 from os.path import relpath
 
 from ..report.layout import BOLD, DIM, ERROR, GOOD, WARNING, Line, columns, line, next_line
-from ..thresholds import TOO_WIDE
+from ..thresholds import FLAT_SLOPE, TOO_WIDE
 from .drawn import by_design, distinct, in_words
 from .measurement import Activation, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
@@ -18,6 +18,10 @@ CHARTED = 40
 _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 
 
+BEYOND = (
+    "predicted changes are the sum of small ones; where many grow at once, a step at this learning rate saturates, and "
+    "only their direction holds"
+)
 _OPTIONAL = (1, 7, 5, 3)  # where, allowed, and the predictions: what a narrow terminal goes without
 
 
@@ -98,9 +102,12 @@ def _table(title: str, judged: list[JudgedActivation], room: int | None) -> Iter
     for each in found[:SHOWN]:
         a = each.activation
         where = f"{_short(a.file)}:{a.line}" if a.file else "-"
-        change = _change(each), _predicted_change(a)
+        change = _change(each), predicted_change(a)
         rows.append([a.name, where, _at(each, 0), _exponent(a.predicted_init), *change, *why(each)])
-    yield from columns(rows, indent=2, hang=4, room=room, optional=_OPTIONAL)
+    made = columns(rows, indent=2, hang=4, room=room, optional=_OPTIONAL)
+    yield from made
+    if made[0].text.count("(pred.)") == 2 and any(map(beyond_prediction, found[:SHOWN])):
+        yield line((BEYOND, DIM), indent=2, hang=2)
     if len(judged) > len(found[:SHOWN]):
         yield line((f"and {len(judged) - len(found[:SHOWN])} more; --format json has them all", DIM), indent=2)
 
@@ -162,12 +169,22 @@ def _change(each: JudgedActivation) -> str:
     return next((f"{slope.fit.slope:+.2f}" for slope in each.slopes if slope.step > 0), "-")
 
 
-def _predicted_change(activation: Activation) -> str:
+def predicted_change(activation: Activation) -> str:
     """The linear response, and where a usual learning rate caps it, from there."""
     linear, capped = activation.predicted_update, activation.predicted_capped
     if linear is None or capped is None or capped == linear:
         return _exponent(linear)
     return f"{_exponent(min(linear, capped))} to {_exponent(max(linear, capped))}"
+
+
+def beyond_prediction(each: JudgedActivation) -> bool:
+    """Whether the change at this learning rate lies outside of what is predicted for it."""
+    linear, capped = each.activation.predicted_update, each.activation.predicted_capped
+    found = next((slope.fit for slope in each.slopes if slope.step > 0), None)
+    if linear is None or found is None:
+        return False
+    least, most = sorted((linear, linear if capped is None else capped))
+    return found.high + FLAT_SLOPE < least or found.low - FLAT_SLOPE > most
 
 
 def _exponent(number: float | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ..locations import location
 from ..page.chart import Chart, Curve, Dash, Frame, Point, Scale, drawn, powers_of_ten
 from ..page.html_document import Section, Style, section, whole_page
-from .coord_check_lines import at_sizes, count, setup_line, why
+from .coord_check_lines import BEYOND, at_sizes, beyond_prediction, count, next_steps, predicted_change, setup_line, why
 from .drawn import KINDS, design_at, distinct, in_words, named, sizes_of
 from .measurement import Array, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
@@ -58,6 +58,7 @@ def _section(run: Measurement, verdict: CheckVerdict, name: str, extent: tuple[f
         "coord_check.html", name, title, _STYLES[verdict.status], run=run, verdict=verdict, words=words,
         describe=at_sizes(run.describe, run.width_name, run.widths),
         setup=setup_line(run), counts=_counts(verdict), wider=run.axis == "width", chart=drawn(chart), moved=moved,
+        beyond=BEYOND if any(map(beyond_prediction, lines)) else "", to_do=list(next_steps(run, verdict)),
         first=run.steps, kinds=list(KINDS[run.axis].values()), disagreements=verdict.disagreements,
         rows=[_row(judged, place, tones[id(judged)], labels.get(id(judged), "")) for place, judged in enumerate(lines)],
     )  # fmt: skip
@@ -107,6 +108,7 @@ def _row(judged: JudgedActivation, line: int, tone: float, label: str) -> dict[s
     return {
         "line": line, "tone": f"{100 * tone:.0f}", "label": label, "name": activation.name, "kind": activation.kind,
         "status": judged.status, "slopes": slopes, "measured": measured, "allowed": allowed,
+        "predicted_change": predicted_change(activation),
         "where": location(activation.file, activation.line) or "-",
         "told": f"{activation.name}: {judged.status}" + (f", {measured}" if measured else ""),
     }  # fmt: skip
