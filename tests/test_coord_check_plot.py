@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from test_html_charts import activation, measurement
 from muaudit.page.print_style import marker, shade
 from muaudit.page.spread import spread
 from muaudit.training.drawn import PANELS, flat_sizes_of, shown_steps
+from muaudit.training.picture import figure_of
 from muaudit.training.verdict import judge
 
 pytest.importorskip("matplotlib")
@@ -101,6 +103,18 @@ def test_what_moves_by_design_is_drawn_flat() -> None:
     flat, kept = flat_sizes_of(run_, by_design, 0), flat_sizes_of(run_, wrong, 0)
     assert max(flat) / min(flat) < 1.2
     assert kept[-1] / kept[0] == pytest.approx((run_.widths[-1] / run_.widths[0]) ** 0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["a", "transformer.layers.0.self_attention.output_projection", "x." * 60])
+def test_nothing_is_cut_off(name: str) -> None:
+    run_ = measurement(activation(name, -1.0, multiplier=1.0), *(activation(f"{name}{i}", 0.5) for i in range(6)))
+    for axis in ("width", "depth"):
+        figure = figure_of([(replace(run_, axis=axis), judge(run_))])
+        figure.draw_without_rendering()
+        inner = [legend for part in figure.subfigs for legend in part.legends]
+        boxes = [text.get_window_extent() for legend in inner for text in legend.get_texts()]
+        assert len(boxes) >= 7
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 @pytest.mark.parametrize("count", [2, 4, 6])

@@ -24,9 +24,7 @@ _YES: dict[Status, str] = {"pass": "yes", "fail": "no", "undecided": "unknown"}
 
 def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict], room: int | None = None) -> Iterator[Line]:
     """The report for people. room: the terminal's width."""
-    widths = verdicts[0].curves.widths if verdicts else ()
-    named = at_sizes(measured.describe, measured.width_name, widths) if widths else measured.describe
-    yield line((named, BOLD), hang=2)
+    yield line((described(measured, verdicts), BOLD), hang=2)
     yield line(measured.setup, hang=2)
     for notice in measured.notices:
         yield line((f"note: {notice}", WARNING), hang=2)
@@ -47,6 +45,12 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict], room: i
     yield line((f"results: {measured.results} · the same command goes on where it was stopped", DIM))
     if steps := list(next_steps(measured, verdicts)):
         yield next_line(*steps)
+
+
+def described(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> str:
+    """What was swept, with the sizes that were trained at."""
+    widths = verdicts[0].curves.widths if verdicts else ()
+    return at_sizes(measured.describe, measured.width_name, widths) if widths else measured.describe
 
 
 def next_steps(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from .knobs import KNOBS
 from .optimum import Array
 from .ranges import shown
 from .result import SweepResult
-from .sweep_lines import next_steps
+from .sweep_lines import described, next_steps
 from .sweep_plot import LOGARITHMIC, seen_losses
 from .sweep_verdict import Status, SweepVerdict, at
 from .sweep_words import cost_words, drift_words, larger, title
@@ -28,7 +28,7 @@ _MOST_TICKS = 9
 
 def sweep_page(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> str:
     """The whole document of `sweep --format html`."""
-    return whole_page(measured.describe, [sweep_section(measured, verdicts)])
+    return whole_page(described(measured, verdicts), [sweep_section(measured, verdicts)])
 
 
 def sweep_section(measured: SweepResult, verdicts: Sequence[SweepVerdict], name: str = "sweep") -> Section:
@@ -39,7 +39,7 @@ def sweep_section(measured: SweepResult, verdicts: Sequence[SweepVerdict], name:
     found = gap(verdicts)
     words = [*(gap_words(found) if found is not None else []), *([measured.base_init] if measured.base_init else [])]
     return section(
-        "sweep.html", name, f"Sweep of {measured.describe}", _STYLES[worst], measured=measured, words=words,
+        "sweep.html", name, f"Sweep of {described(measured, verdicts)}", _STYLES[worst], measured=measured, words=words,
         to_do=list(next_steps(measured, verdicts)),
         plots=[_plot(measured, verdict, verdicts, f"{name}-{place}") for place, verdict in enumerate(verdicts, 1)],
         along=[_along(measured, each, f"{name}-along-{place}") for place, each in enumerate(measured.along, 1)],

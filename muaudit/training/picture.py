@@ -22,6 +22,7 @@ FORMATS = (".png", ".svg", ".pdf")
 STYLES: dict[str, Any] = {"hidden": "-", "output": "--", "logits": ":", "stream": "-", "added": "--", "inside": ":"}
 _OFFENCE = "#b3141b"
 _MANY = 60
+_LETTER, _HANDLE, _LONGEST = 0.072, 0.6, 84  # inches of a letter and of a line in a legend; letters in a row of it
 _SETTINGS: Any = {
     # Text stays text in svg and pdf, and no date goes into the file.
     "font.size": 9, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit",
@@ -45,24 +46,38 @@ def check_plot(path: Path, option: str = "--plot") -> None:
 def plot(rows: Sequence[Drawn], path: Path) -> None:
     """Draw every run as one row and write the file. Raises UserError where it cannot be written."""
     import matplotlib
-    from matplotlib.figure import Figure
 
-    panels = max(len(shown_steps(run.steps)) for run, _ in rows)
-    wide = max(7.0, 1.9 * panels + 0.6)
-    columns = max(1, int(wide // 3.7))
-    below = [0.19 * -(-len(named(verdict)) // columns) + 0.35 for _, verdict in rows]
-    heights = [2.75 + legend for legend in below] + [0.5]
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(wide, sum(heights)), layout="constrained")
-        whole: Any = figure
-        *parts, foot = whole.subfigures(len(rows) + 1, 1, height_ratios=heights)
-        for part, (run, verdict) in zip(parts, rows, strict=True):
-            _row(part, part.subplots(1, panels, sharey=True, squeeze=False)[0], run, verdict, limits(rows), columns)
-        _key(foot, rows[0][0].axis)
+        figure = figure_of(rows)
         try:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def figure_of(rows: Sequence[Drawn]) -> Any:
+    """The matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    panels = max(len(shown_steps(run.steps)) for run, _ in rows)
+    wide = max(7.0, 1.9 * panels + 0.6)
+    texts = [f"{number}  {_entry(judged)}" for _, v in rows for number, judged in enumerate(named(v), 1)]
+    columns = max(1, int(wide // (_LETTER * max(map(len, texts), default=1) + _HANDLE)))
+    below = [0.19 * -(-len(named(verdict)) // columns) + 0.35 for _, verdict in rows]
+    heights = [2.75 + legend for legend in below] + [0.7]
+    figure = Figure(figsize=(wide, sum(heights)), layout="constrained")
+    whole: Any = figure
+    *parts, foot = whole.subfigures(len(rows) + 1, 1, height_ratios=heights)
+    for part, (run, verdict) in zip(parts, rows, strict=True):
+        _row(part, part.subplots(1, panels, sharey=True, squeeze=False)[0], run, verdict, limits(rows), columns)
+    _key(foot, rows[0][0].axis, wide)
+    return figure
+
+
+def _entry(judged: JudgedActivation) -> str:
+    """What stands in the legend; a name that would not fit the narrowest picture loses its beginning."""
+    text = entry(judged)
+    return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
 
 
 def _row(
@@ -88,7 +103,7 @@ def _row(
     for panel in axes[len(steps) :]:
         panel.set_axis_off()
     axes[0].set_ylabel("root mean square")
-    labels = {number: f"{number}  {entry(judged)}" for number, judged in enumerate(named(verdict), 1)}
+    labels = {number: f"{number}  {_entry(judged)}" for number, judged in enumerate(named(verdict), 1)}
     part.legend(
         [handles[number] for number in sorted(handles)], [labels[number] for number in sorted(handles)],
         title=_heading(run, verdict),
@@ -151,7 +166,7 @@ def _numbers(
         )  # fmt: skip
 
 
-def _key(foot: Any, axis: str) -> None:
+def _key(foot: Any, axis: str, wide: float) -> None:
     """What line styles and colours mean, once for all rows."""
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
@@ -159,4 +174,6 @@ def _key(foot: Any, axis: str) -> None:
     handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in KINDS[axis].items()]
     for depth, text in ((0.0, "first"), (0.5, "in the middle"), (1.0, "last in the forward pass")):
         handles.append(Line2D([], [], color=colormaps["viridis"](LIGHTEST * depth), linewidth=4, label=text))
-    foot.legend(handles=handles, loc="center", ncols=6, frameon=False, handlelength=2.2, columnspacing=1.4)
+    room = sum(_LETTER * len(each.get_label()) + _HANDLE for each in handles)
+    foot.legend(handles=handles, loc="center", ncols=6 if room < wide else 3, frameon=False, handlelength=2.2,
+                columnspacing=1.4)  # fmt: skip
