@@ -224,7 +224,7 @@ def test_every_message_can_be_looked_up(run: Run) -> None:
 def test_violations_exit_1_and_only_the_report_is_on_stdout(run: Run, engine: Engine) -> None:
     code, out, err = run("check", "m.py", "--format", "concise")
     assert (code, out) == (1, "m.py:3: MUP201 logits in [h.0.attn]\n")
-    assert err == "the user's model prints\n"
+    assert err == "muaudit: note: m.py printed 1 line: the user's model prints\n"
 
 
 def test_clean_exits_0_and_strict_minds_what_was_not_analysed(run: Run, engine: Engine) -> None:

@@ -62,9 +62,9 @@ def test_the_shortest_command(here: Path, run: Run) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
     assert run("check").returncode == 1
 
-    code = [
-        row.strip() for row in done.stdout.split("at width 256:\n")[1].splitlines() if not row.strip().startswith("#")
-    ]
+    pasted_rows, _, to_do = done.stdout.split("at width 256:\n")[1].partition("\n\n")
+    assert to_do.startswith("next: muaudit coord-check --plan mup/plan.yaml measures it")
+    code = [row.strip() for row in pasted_rows.splitlines() if not row.strip().startswith("#")]
     given = "model, LR, WD, scheduler = MLP(), 0.01, 0.1, None"
     script = ["import torch", "from model import MLP", "torch.manual_seed(0)", given, *code]
     script += ["optimizer.step()", 'torch.save(model.state_dict(), "out.pt")', "print(len(optimizer.param_groups))"]
