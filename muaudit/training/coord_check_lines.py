@@ -19,8 +19,8 @@ _STYLE: dict[Status, str] = {"pass": GOOD, "fail": ERROR, "undecided": WARNING}
 
 
 BEYOND = (
-    "predictions of changes are for small learning rates: at this one some saturate, and only whether they grow, stay or "
-    "shrink is to be compared"
+    "predictions of changes are for small learning rates: at this one some saturate, and only whether they grow, stay "
+    "or shrink is to be compared"
 )
 _OPTIONAL = (1, 7, 5, 3)  # where, allowed, and the predictions: what a narrow terminal goes without
 
