@@ -174,6 +174,6 @@ def _key(foot: Any, axis: str, wide: float) -> None:
     handles = [Line2D([], [], color="0.3", linestyle=STYLES[kind], label=text) for kind, text in KINDS[axis].items()]
     for depth, text in ((0.0, "first"), (0.5, "in the middle"), (1.0, "last in the forward pass")):
         handles.append(Line2D([], [], color=colormaps["viridis"](LIGHTEST * depth), linewidth=4, label=text))
-    room = sum(_LETTER * len(each.get_label()) + _HANDLE for each in handles)
+    room = sum(_LETTER * len(str(each.get_label())) + _HANDLE for each in handles)
     foot.legend(handles=handles, loc="center", ncols=6 if room < wide else 3, frameon=False, handlelength=2.2,
                 columnspacing=1.4)  # fmt: skip
