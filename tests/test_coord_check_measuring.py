@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.targets import from_functions, resolve
+from muaudit.targets.probe import Target
 from muaudit.training import loop
 from muaudit.training import measure as training
 from muaudit.training.listener import Listener, Seen
@@ -106,14 +107,17 @@ class Overwrites(nn.Module):
         return self.head(self.act(self.first(x)))
 
 
-def small(build: Any, **settings: Any) -> Measurement:
-    target = from_functions(
+def as_target(build: Any) -> Target:
+    return from_functions(
         build,
         batch=lambda width: torch.randn(16, 8, generator=torch.Generator().manual_seed(0)),
         loss=lambda output, batch: F.cross_entropy(output, batch[:, :4].argmax(-1)),
         widths=(32, 64),
     )
-    return measure(target, RunSettings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
+
+
+def small(build: Any, **settings: Any) -> Measurement:
+    return measure(as_target(build), RunSettings(**{"widths": (32, 64), "steps": 2, "seeds": 2, **settings}))
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -231,6 +235,40 @@ def test_gradients_and_updates() -> None:
     assert found["weight", 0] == pytest.approx(gradient.square().mean().sqrt().item(), rel=1e-5)
     assert found["weight", 1] == pytest.approx(((model.weight - before).norm() / before.norm()).item(), rel=1e-5)
     assert found["bias", 1] != found["bias", 1]  # relative to zero
+
+
+@pytest.mark.parametrize("way", ["not at all", "seen by autograd", "behind its back"])
+def test_updates_of_weights_that_the_forward_pass_writes(way: str) -> None:
+    """What a forward pass makes of a weight is no part of an update: held against a loop that copies every time."""
+
+    class Normalized(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.layer, self.head = nn.Linear(8, width, bias=False), nn.Linear(width, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            weight = self.layer.weight
+            if way == "behind its back":
+                weight.data /= 2 * weight.data.std()
+            elif way == "seen by autograd":
+                with torch.no_grad():
+                    weight /= 2 * weight.std()
+            return self.head(self.layer(x))
+
+    run = small(Normalized, seeds=1, steps=3)
+    target = as_target(Normalized)
+    work = loop.Work(target, target.sizes(0), RunSettings(steps=3, seeds=1))
+    model, optimizer = work.built(0)
+    inputs, expected = work.inputs(), []
+    for _ in range(3):
+        optimizer.zero_grad()
+        target.loss(model(*inputs.args), inputs).backward()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        optimizer.step()
+        expected.append({name: ((p - before[name]).norm() / before[name].norm()).item()
+                         for name, p in model.named_parameters()})  # fmt: skip
+    for name, found in run.parameters.items():
+        assert found["update_relative"][0, 0, :3] == pytest.approx([each[name] for each in expected], rel=1e-4)
 
 
 def test_half_precision_is_measured_in_full() -> None:

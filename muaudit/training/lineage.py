@@ -22,12 +22,14 @@ class Known:
 
     looked: whether a pass was looked at in full; until then every pass is.
     overwritten: names of activations that later code changes in place.
+    still: whether a forward pass leaves the parameters as they are.
     hidden_names: whether attention is called by names that only a watch over all function calls sees.
     unread: names of activations that the loss does not reach; logits_only: those it reaches through logits alone.
     parents: name → the activations that its value is computed from, the nearest ones.
     """
 
     looked: bool = False
+    still: bool = False
     overwritten: set[str] = field(default_factory=set)
     hidden_names: bool = False
     unread: set[str] = field(default_factory=set)

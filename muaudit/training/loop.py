@@ -114,10 +114,12 @@ def look(work: Work, seed: int) -> None:
     """One pass that shows what all others need not find out. Raises as `train` does."""
     with explained(work):
         model, _ = work.built(seed)
+        before = [parameter.detach().clone() for parameter in model.parameters()]
         listener = Listener(model, work.known)
         seed_everything(seed)
         _forward(work, model, work.inputs(), listener)
         listener.close()
+        work.known.still = all(map(torch.equal, before, model.parameters()))
         work.known.looked = True
 
 
@@ -184,7 +186,7 @@ def _train(work: Work, trainee: Single | Ensemble, seed: int, count: int) -> lis
                 trainee.backward(losses)
                 numbers.gradients(trainee.parameters, trainee.gradients)
                 trainee.step()
-                numbers.updates(step, trainee.parameters)
+                numbers.updates(step, trainee.parameters, work.known.still and step + 1 < steps)
     except KeyboardInterrupt:
         interrupted = True
     runs = _filed(numbers, count)

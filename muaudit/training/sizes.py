@@ -47,8 +47,8 @@ class Sizes:
     """
 
     def __init__(self, members: int = 1) -> None:
-        self.members, self._kept, scratch = members, Kept(), Scratch()
-        self._passes, self._updates = PassSizes(members, self._kept, scratch), UpdateSizes(members, self._kept, scratch)
+        self.members, self._kept = members, Kept()
+        self._passes, self._updates = PassSizes(members, self._kept, Scratch()), UpdateSizes(members, self._kept)
         self.clear()
 
     def clear(self) -> None:
@@ -86,9 +86,12 @@ class Sizes:
         self._updates.before(parameters, gradients)
 
     @torch.no_grad()
-    def updates(self, step: int, parameters: Mapping[str, torch.Tensor]) -> None:
-        """After it: the norm of the update relative to that of the parameter."""
-        self._measured.append((step, self._updates.after(parameters)))
+    def updates(self, step: int, parameters: Mapping[str, torch.Tensor], still: bool = False) -> None:
+        """After it: the norm of the update relative to that of the parameter.
+
+        still: nothing but the next update, measured too, changes the parameters; what autograd sees would be noticed.
+        """
+        self._measured.append((step, self._updates.after(parameters, still)))
 
     def loss(self, step: int, losses: torch.Tensor) -> None:
         """Losses (K,)."""

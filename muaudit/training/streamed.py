@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -68,19 +68,20 @@ def many_at_once(values: Tensors, then: Tensors | None, members: int) -> Iterato
 
 def copied(before: torch.Tensor, now: torch.Tensor, members: int) -> torch.Tensor:
     """Copy `now` to `before`; its norm (K,)."""
-    return _each(before, now, members, torch.Tensor.copy_)
+    a, b = before.view(members, -1), now.reshape(members, -1)
+    return _joined([norm(a[:, block].copy_(b[:, block]), members) for block in _blocks(a)])
 
 
-def changed(before: torch.Tensor, now: torch.Tensor, members: int, scratch: Scratch) -> torch.Tensor:
-    """The norm (K,) of what `now` is more than `before`."""
-    return _each(before, now, members, lambda a, b: torch.sub(b, a, out=scratch.like(b)))
-
-
-def _each(
-    ours: torch.Tensor, other: torch.Tensor, members: int, made: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
-    a, b = ours.view(members, -1), other.reshape(members, -1)
-    return _joined([norm(made(a[:, block], b[:, block]), members) for block in _blocks(a)])
+def changed(before: torch.Tensor, now: torch.Tensor, members: int, again: bool) -> Pair:
+    """The norm (K,) of what `now` is more than `before`, which is lost; `again`: copy it there, with its norm."""
+    a, b = before.view(members, -1), now.reshape(members, -1)
+    changes, norms = [], []
+    for block in _blocks(a):
+        part, other = a[:, block], b[:, block]
+        changes.append(norm(part.sub_(other), members))
+        if again:  # while it is in a processor's cache
+            norms.append(norm(part.copy_(other), members))
+    return _joined(changes), _joined(norms or changes)
 
 
 def norm(tensor: torch.Tensor, members: int) -> torch.Tensor:
