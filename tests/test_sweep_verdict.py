@@ -362,7 +362,7 @@ def test_wider_is_better_is_judged_along_the_run() -> None:
     wide = np.where(np.arange(24) < 8, narrow * 1.05, narrow * 0.98)
     exact = np.stack([np.stack([each] * 3) for each in (narrow, wide)])
     along = Along("original", 0.1, (64, 128), steps, exact)
-    assert wider_along(along) == "worse up to step 16 (8 of 24 parts of the run: 64 → 128)"
+    assert wider_along(along) == "a wider model is worse up to step 16 (in 8 of 24 parts of the run: 64 → 128)"
     noise = np.array([-0.2, 0.0, 0.2]).reshape(1, 3, 1) * np.array([1, -1]).reshape(2, 1, 1)
     assert "at no step" in wider_along(dataclasses.replace(along, losses=exact + noise))
     assert "fewer than three" in wider_along(dataclasses.replace(along, losses=exact[:, :2]))

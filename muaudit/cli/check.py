@@ -95,7 +95,7 @@ def check(
     ] = False,
     base_width: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Where edits change nothing (default: the model's own width)."),
+        typer.Option(metavar="N", min=1, help="The width at which edits change nothing (default: the model's own)."),
     ] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever is found.")] = False,
     target_width: flag.TargetWidth = None,

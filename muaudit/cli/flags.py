@@ -21,7 +21,9 @@ Target = Annotated[
 ]
 Width = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=N,N", help="Probe widths, e.g. n_embd=64,128. Repeat for independent widths."),
+    typer.Option(
+        metavar="NAME=N,N", help="The two small widths to compare, e.g. n_embd=64,128. Repeat for independent widths."
+    ),
 ]
 GrowingWidth = Annotated[
     list[str] | None, typer.Option(metavar="NAME=N,N", help="Probe widths of the audit, and which width grows.")
@@ -64,7 +66,8 @@ LrGroup = Annotated[
 OptimizerKind = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PATTERN=KIND", help="What an optimizer of your own trains them like: 'blocks.*=muon'. Repeatable."
+        metavar="PATTERN=KIND",
+        help="Parameters that your own optimizer trains as KIND does: 'blocks.*=muon'. Repeatable.",
     ),
 ]
 Data = Annotated[

@@ -112,7 +112,7 @@ def sweep(
     ] = 0.01,
     results: flag.Results = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m, 2h, or 1e15flops.")
+        str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600 (seconds), 10m, 2h, or 1e15flops.")
     ] = None,
     together: Annotated[
         int, typer.Option(metavar="N", min=0, help="Values trained as one ensemble; 0: as many as pay off.")

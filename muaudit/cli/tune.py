@@ -54,7 +54,12 @@ def tune(
         float, typer.Option(metavar="FACTOR", help="Run the finalists so many times longer, too; 1: do not.")
     ] = 2.0,
     target_width: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="With --target-steps: what share of that training it took.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="The large width; with --target-steps the share of that training which the search took is told.",
+        ),
     ] = None,
     target_depth: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The large number of blocks, with --at-depth.")
@@ -94,7 +99,9 @@ def tune(
     clip: flag.Clip = None,
     optimizer: flag.Optimizer = None,
     results: flag.Results = None,
-    budget: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600, 10m or 2h.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Stop in time: 600 (seconds), 10m or 2h.")
+    ] = None,
     ray: flag.Ray = None,
     ray_cpus: flag.RayCpus = 1.0,
     ray_gpus: flag.RayGpus = 0.0,

@@ -92,8 +92,8 @@ def wider_along(along: Along) -> str:
     pairs = sorted({pair for _, pair in worse})
     named = ", ".join(f"{narrow} → {wide}" for narrow, wide in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
     until = f"up to step {steps[-1]}" if steps[0] == along.steps[0] else f"between steps {steps[0]} and {steps[-1]}"
-    share = f"{len(steps)} of {len(along.steps)} parts of the run"
-    return f"worse {until} ({share}: {named})"
+    share = f"in {len(steps)} of {len(along.steps)} parts of the run"
+    return f"a {along.larger} model is worse {until} ({share}: {named})"
 
 
 def _worse(along: Along) -> Iterator[tuple[int, tuple[int, int]]]:
