@@ -42,7 +42,8 @@ def _signature(graph: fx.Graph) -> list[tuple[Any, ...]]:
         return value if isinstance(value, (bool, int, float, str)) else str(value)
 
     return [
-        (op_name(node), node.meta["shape"], plain(node.args), plain(tuple(node.kwargs.items()))) for node in graph.nodes
+        (op_name(node), node.meta.get("shape"), plain(node.args), plain(tuple(node.kwargs.items())))
+        for node in graph.nodes
     ]
 
 

@@ -26,6 +26,7 @@ class Leaf:
     is compared with. switch: nothing but its truth is asked. example: what the code around the model gives for it.
     asserted: what the constructor demands of it, in numbers. split: at what it is taken apart, where it is a text.
     equal: the arguments that the constructor demands it to be equal to. unread: it is taken and nothing is made of it.
+    counted: it says how often something is repeated.
     """
 
     value: Any = MISSING
@@ -38,6 +39,7 @@ class Leaf:
     split: str = ""
     equal: frozenset[str] = frozenset()
     unread: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Branch:
 
     make: from the arguments that were given values to the object.
     optional: whether it may be left out when none of its own arguments is given. made: the class it makes.
+    source: what is called in a spec, where that is not its name.
     """
 
     make: Callable[[Mapping[str, Any]], Any]
@@ -53,6 +56,7 @@ class Branch:
     name: str
     optional: bool = False
     made: type | None = None
+    source: str = ""
 
     def leaves(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Leaf]]:
         """Every leaf below, with its path."""
@@ -131,12 +135,17 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     made = [*([cls] if inspect.isclass(cls) else []), *(child.made for child in branches if child.made is not None)]
     tested, asserted, equal = sentinels.asserted(made), sentinels.conditions(made), sentinels.equals(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
-    unread, asked = sentinels.unread(cls), sentinels.asked_for(cls)
+    unread, asked, counted = sentinels.unread(cls), sentinels.asked_for(cls), sentinels.counted(cls)
     switches, may_be_none, split = sentinels.switches(cls), sentinels.compared_with_none(cls), sentinels.split_by(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
-        nothing = nothing or (leaf.value is None and path[-1] in lists and path[-1] not in may_be_none)
+        nothing = nothing or (
+            leaf.value is None
+            and path[-1] in lists
+            and path[-1] not in may_be_none
+            and not (len(path) > 1 and path[-1] in asked)
+        )
         nothing = nothing or (len(path) > 1 and _wants_number(path[-1], leaf) and path[-1] not in asked)
         leaf = dataclasses.replace(leaf, value=MISSING) if nothing else leaf
         if leaf.value is None and path[1:] == () and argnames.rank(name, argnames.WIDTH) is not None:
@@ -147,6 +156,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
         leaf = dataclasses.replace(
             leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""),
             equal=frozenset(equal.get(path[-1], ())), unread=len(path) == 1 and path[-1] in unread,
+            counted=path[-1] in counted,
         )  # fmt: skip
         knobs[name], paths[name] = leaf, path
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}
@@ -242,11 +252,24 @@ def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
     if optional or not accessed:
         return None
     fields: dict[str, Leaf | Branch] = {field_name: Leaf() for field_name in accessed.names}
+    make, kind, source = _made_of(accessed)
     for field_name, inner in configs.nested_fields(scope.module, name, accessed).items():
         leaves = {each: Leaf() for each in inner}
-        fields[field_name] = Branch(lambda given: SimpleNamespace(**given), leaves, "namespace")
-    make = dict if accessed.subscripts else SimpleNamespace
-    return Branch(lambda given: make(**given), fields, "dict" if accessed.subscripts else "namespace")
+        fields[field_name] = Branch(lambda given: make(**given), leaves, kind, source=source)
+    return Branch(lambda given: make(**given), fields, kind, source=source)
+
+
+class _Entries(dict[str, Any]):
+    """A dict whose entries are attributes as well."""
+
+    __getattr__ = dict.__getitem__
+
+
+def _made_of(accessed: configs.Accessed) -> tuple[Callable[..., Any], str, str]:
+    """What stands for a config that is read like this, its name, and what makes it in a spec."""
+    if accessed.both:
+        return _Entries, "dict", 'type("Config", (dict,), {"__getattr__": dict.__getitem__})'
+    return (dict, "dict", "") if accessed.subscripts else (SimpleNamespace, "namespace", "")
 
 
 def _of_given(given: Any, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
@@ -272,15 +295,19 @@ def _of_instance(instance: Any, optional: bool) -> Branch:
 
     def make(given: Mapping[str, Any]) -> Any:
         if isinstance(instance, Mapping):
-            return {**instance, **given}
+            changed = {**instance, **given}
+            return changed if type(instance) is dict else type(instance)(changed)  # type: ignore[call-arg]
         if dataclasses.is_dataclass(instance) and not isinstance(instance, type):
             return dataclasses.replace(instance, **given)
-        changed = copy.deepcopy(instance)
+        copied = copy.deepcopy(instance)
         for name, value in given.items():
-            setattr(changed, name, value)
-        return changed
+            setattr(copied, name, value)
+        return copied
 
-    fields = {name: Leaf(value) for name, value in configs.fields(instance).items()}
+    fields: dict[str, Leaf | Branch] = {
+        name: _of_instance(value, True) if configs.is_config_instance(value) else Leaf(value)
+        for name, value in configs.fields(instance).items()
+    }
     return Branch(make, fields, type(instance).__name__, optional)
 
 
@@ -292,4 +319,4 @@ def _call(branch: Branch, values: Mapping[tuple[str, ...], Any]) -> str:
             arguments.append(f"{name}={_call(child, below)}")
         elif () in below:
             arguments.append(f"{name}={below[()]}")
-    return f"{branch.name}({', '.join(arguments)})"
+    return f"{branch.source or branch.name}({', '.join(arguments)})"

@@ -22,8 +22,10 @@ _NAMES = (
     "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
     "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c", "h",
 )  # fmt: skip
+_ENDS = ("_config", "_cfg", "_params", "_conf", "_args", "_hparams")
 _CLASS_NAME = re.compile(
-    r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)$"
+    r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)(Dict|Node)?$"
+    r"|^(Attr|Attribute|Easy|Dot)Dict$"
 )
 _NO_CONFIG = re.compile(r"coder|model|net|backbone|tokenizer|embed|layer|block|head|space|env|tensor")
 _OF_TENSORS = ("shape", "size", "dtype", "device", "ndim", "T", "weight", "data")
@@ -33,10 +35,14 @@ _PLAIN = (bool, int, float, str, list, tuple, type(None))
 
 @dataclass(frozen=True)
 class Accessed:
-    """The fields a file reads from a config: `config.n_embd`, or `config["n_embd"]` when `subscripts` is set."""
+    """The fields a file reads from a config: `config.n_embd`, or `config["n_embd"]` when `subscripts` is set.
+
+    both: some class of the file does the one and the other, as dicts with attributes allow.
+    """
 
     names: tuple[str, ...] = ()
     subscripts: bool = False
+    both: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -57,7 +63,7 @@ def is_config_instance(value: Any) -> bool:
 
 def is_config_name(name: str, hint: Any) -> bool:
     """Whether an argument is called like a config and is not annotated as something plain."""
-    return (name in _NAMES or name.endswith(("_config", "_cfg", "_params"))) and hint not in _PLAIN
+    return (name in _NAMES or name.endswith(_ENDS)) and hint not in _PLAIN
 
 
 def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
@@ -103,6 +109,7 @@ def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
             keys = [each.slice.value for each in stored
                     if _is_variable(each.value, name) and isinstance(each.slice, ast.Constant)]  # fmt: skip
             beside = [each.arg for each in call.keywords if each.arg is not None]
+            beside += [*_taken(found)][: len(call.args)]
             return (found, frozenset(map(str, (*keys, *beside)))) if callable(found) else None
     return None
 
@@ -132,7 +139,7 @@ def fits(name: str, hint: Any, given: Any) -> bool:
 
 def fields(instance: Any) -> dict[str, Any]:
     """The plain fields of a config object, those on its class included."""
-    if isinstance(instance, Mapping):
+    if isinstance(instance, Mapping) or _is_like_mapping(instance):
         return {name: value for name, value in instance.items() if isinstance(name, str)}
     if dataclasses.is_dataclass(instance):
         return {each.name: getattr(instance, each.name) for each in dataclasses.fields(instance) if each.init}
@@ -140,6 +147,11 @@ def fields(instance: Any) -> dict[str, Any]:
         instance, "__dict__", {}
     )
     return {name: value for name, value in found.items() if not name.startswith("_") and isinstance(value, _PLAIN)}
+
+
+def _is_like_mapping(value: Any) -> bool:
+    """Whether a config is a dict whose entries are attributes as well, as those of several libraries are."""
+    return all(callable(getattr(type(value), name, None)) for name in ("items", "keys", "__getitem__"))
 
 
 def accessed_fields(module: ModuleType, name: str) -> Accessed:
@@ -151,8 +163,8 @@ def accessed_fields(module: ModuleType, name: str) -> Accessed:
     fields = dict.fromkeys(own.names)
     for each in _handed_to(module, name):
         found = _accessed(each, name)
-        fields |= dict.fromkeys(found.names) if found.subscripts == own.subscripts or not own else {}
-    return Accessed(tuple(fields), own.subscripts)
+        fields |= dict.fromkeys(found.names) if found.subscripts == own.subscripts or own.both or not own else {}
+    return Accessed(tuple(fields), own.subscripts, own.both)
 
 
 def _handed_to(module: ModuleType, name: str, deep: int = 3) -> list[ModuleType]:
@@ -183,6 +195,9 @@ def _accessed(module: ModuleType, name: str) -> Accessed:
         return Accessed()
     attributes: dict[str, None] = {}
     subscripts: dict[str, None] = {}
+    kept = _kept_as(tree, name)
+    if kept and (under := _accessed(module, kept)):
+        (subscripts if under.subscripts else attributes).update(dict.fromkeys(under.names))
     called = {id(node.func) for node in nodes_of(tree) if isinstance(node, ast.Call)}  # `config.merge(...)`: no field
     for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and _is_variable(node.value, name) and id(node) not in called:
@@ -190,22 +205,70 @@ def _accessed(module: ModuleType, name: str) -> Accessed:
         elif isinstance(node, ast.Subscript) and _is_variable(node.value, name) and isinstance(node.ctx, ast.Load):
             key = node.slice.value if isinstance(node.slice, ast.Constant) else None
             subscripts |= {key: None} if isinstance(key, str) else {}
+    if subscripts and any(_reads_both(each, name, called) for each in tree.body):
+        return Accessed((*attributes, *(each for each in subscripts if each not in attributes)), True, both=True)
     if subscripts:
         return Accessed(tuple(subscripts), subscripts=True)
     return Accessed(tuple(attributes))
 
 
+def _kept_as(tree: ast.Module, name: str) -> str:
+    """What a constructor keeps an argument as, where that is another name: `self.args = model_args`."""
+    for node in nodes_of(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id == name:
+            for target in node.targets:
+                if isinstance(target, ast.Attribute) and target.attr != name and is_config_name(target.attr, None):
+                    return target.attr
+    return ""
+
+
+def _reads_both(part: ast.stmt, name: str, called: Collection[int]) -> bool:
+    """Whether a class takes both entries and attributes of a variable of this name."""
+    nodes = list(nodes_of(part)) if isinstance(part, ast.ClassDef) else []
+    attributes = any(
+        isinstance(each, ast.Attribute) and _is_variable(each.value, name)
+        and id(each) not in called and each.attr not in _OF_TENSORS
+        for each in nodes
+    )  # fmt: skip
+    return attributes and any(
+        isinstance(each, ast.Subscript) and _is_variable(each.value, name)
+        and isinstance(each.slice, ast.Constant) and isinstance(each.slice.value, str)
+        for each in nodes
+    )  # fmt: skip
+
+
 def nested_fields(module: ModuleType, name: str, accessed: Accessed) -> dict[str, tuple[str, ...]]:
-    """The fields of fields: `model` with `ch` and `num_res_blocks`, where a file reads `config.model.ch`."""
+    """The fields of fields: `model` with `ch` and `num_res_blocks`, where a file reads `config.model.ch`.
+
+    Those count, too, that other files of the user's read of a config that is handed on to them.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for each in (module, *_handed_to(module, name)):
+        for field, inner in _nested_fields(each, name, accessed).items():
+            found.setdefault(field, {}).update(inner)
+    return {field: tuple(inner) for field, inner in found.items()}
+
+
+def _nested_fields(module: ModuleType, name: str, accessed: Accessed) -> dict[str, dict[str, None]]:
     tree = tree_of(module.__file__)
     found: dict[str, dict[str, None]] = {}
     called = {id(node.func) for node in nodes_of(tree) if isinstance(node, ast.Call)} if tree is not None else set()
-    for node in nodes_of(tree) if tree is not None and not accessed.subscripts else ():
-        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Attribute) or id(node) in called:
+    for node in nodes_of(tree) if tree is not None and (accessed.both or not accessed.subscripts) else ():
+        inner = _entry(node)
+        if inner is None or not isinstance(node.value, ast.Attribute) or id(node) in called:  # type: ignore[attr-defined]
             continue
-        if node.value.attr in accessed.names and _is_variable(node.value.value, name):
-            found.setdefault(node.value.attr, {})[node.attr] = None
-    return {field: tuple(inner) for field, inner in found.items()}
+        if node.value.attr in accessed.names and _is_variable(node.value.value, name):  # type: ignore[attr-defined]
+            found.setdefault(node.value.attr, {})[inner] = None  # type: ignore[attr-defined]
+    return found
+
+
+def _entry(node: ast.AST) -> str | None:
+    """What is read of something: `b` of `a.b` and of `a["b"]`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        return node.slice.value
+    return None
 
 
 def default_of(cls: Any) -> Any:
@@ -221,13 +284,17 @@ def default_of(cls: Any) -> Any:
 def find(module: ModuleType, cls: Any, accessed: Accessed) -> Any:
     """The config class, object or dict in a module that has what a class reads; None when there is none."""
     values = [(name, value) for name, value in vars(module).items() if not name.startswith("__")]
+    held = [each for _, value in values if type(value) is dict for each in value.values()]
+    known = [each for each in held if is_config_instance(each) and _reads(each, accessed)]
+    listed = max(known, key=lambda each: _shared(each, accessed), default=None)
     if accessed.subscripts:
         dicts = [value for _, value in values if isinstance(value, dict) and set(accessed.names) <= set(value)]
-        return dicts[0] if dicts else None
+        return dicts[0] if dicts else listed
     classes = [value for _, value in values if inspect.isclass(value) and _is_config_class(value)]
+    classes = [each for each in classes if each is not types.SimpleNamespace]  # it has no fields of its own
     if classes:
         return max(classes, key=lambda each: _likeness(each.__name__, cls.__name__, fields_of(each), accessed))
-    return next((value for _, value in values if is_config_instance(value) and _reads(value, accessed)), None)
+    return next((value for _, value in values if is_config_instance(value) and _reads(value, accessed)), listed)
 
 
 def fields_of(cls: type) -> set[str]:
@@ -263,4 +330,11 @@ def _likeness(config: str, model: str, known: set[str], accessed: Accessed) -> t
 
 
 def _reads(value: Any, accessed: Accessed) -> bool:
-    return bool(accessed) and sum(hasattr(value, name) for name in accessed.names) * 2 > len(accessed.names)
+    return bool(accessed) and _shared(value, accessed) * 2 > len(accessed.names)
+
+
+def _shared(value: Any, accessed: Accessed) -> int:
+    """How many of the fields that are read an object has."""
+    if isinstance(value, Mapping):
+        return sum(name in value for name in accessed.names)
+    return sum(hasattr(value, name) for name in accessed.names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
 from muaudit.targets.methods import has_forward
 from muaudit.targets.small import assumed
-from muaudit.targets.source import class_node, nodes_of
+from muaudit.targets.source import class_node, nodes_of, tree_of
 
 _PREFERRED = re.compile(
     r"(GPT|Transformer|Model|Net|LM|Llama|MLP|ViT|BERT|Mixer|Mamba|ResNet|UNet|Classifier)", re.IGNORECASE
@@ -86,11 +86,26 @@ def _parts(module: ModuleType, classes: dict[str, type], built: Mapping[str, Fac
     behind = {name: {each.returns} if each.returns else {name} for name, each in built.items()}
     uses = {name: used_classes(cls) for name, cls in classes.items()}
     uses |= {name: set(each.uses) for name, each in built.items() if name in composed}
+    helpers = _mentioned(module, {*classes, *built})
+    uses = {name: used.union(*(helpers[each] for each in used if each in helpers)) for name, used in uses.items()}
     for name, part in handed(module, classes):
         uses[name].add(part)
     known = {*classes, *composed}
     through = {name: used.union(*(behind[each] for each in used if each in behind)) for name, used in uses.items()}
     return {name: used & known - {name} for name, used in through.items()}
+
+
+def _mentioned(module: ModuleType, known: Collection[str]) -> dict[str, set[str]]:
+    """What the other functions of a file mention, and what those that they mention do: `_make_layers(n)`."""
+    tree = tree_of(module.__file__)
+    bodies = [each for each in (tree.body if tree is not None else ()) if isinstance(each, ast.FunctionDef)]
+    found = {
+        each.name: {node.id for node in nodes_of(each) if isinstance(node, ast.Name)}
+        for each in bodies if each.name not in known
+    }  # fmt: skip
+    for _ in range(2):
+        found = {name: used.union(*(found[each] for each in used if each in found)) for name, used in found.items()}
+    return found
 
 
 def _preset(

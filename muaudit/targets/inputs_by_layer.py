@@ -23,7 +23,7 @@ CONTEXT_NAMES = re.compile(
 VARIABLES = ("enc_in", "c_in", "n_vars", "nvars", "num_series", "n_series", "input_channels", "num_variables")
 _STEPS = ("horizon", "pred_horizon", "n_steps", "num_steps", "n_obs_steps")
 _FRAMES = ("frames", "num_frames", "n_frames")
-_SIDES = (32, 28, 64, 224, 96, 128, 16, 256)
+_SIDES = (32, 28, 64, 84, 224, 96, 128, 16, 256)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 

@@ -73,6 +73,7 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         *_of_channels(hints),
         *_clouds(),
         *_bare_inputs(model),
+        *_series(hints, 7),
     ]
     if dims is not None:
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
@@ -145,12 +146,15 @@ def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
         yield ("bare", "series"), InputSpec("float32", (ROWS, channels, hints.length))
 
 
-def _series(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
-    """Series of several variables, where the constructor speaks of these and of their length: `seq_len`, `enc_in`."""
-    length, variables = hints.size((*_LOOKED_BACK, *argnames.LENGTH)), hints.size(VARIABLES)
+def _series(hints: Hints, several: int = 0) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Series of several variables, where the constructor speaks of these and of their length: `seq_len`, `enc_in`.
+
+    several: how many there are where it does not, for models that take any number.
+    """
+    length, variables = hints.size((*_LOOKED_BACK, *argnames.LENGTH)), several or hints.size(VARIABLES)
     if length and variables:
-        yield ("series",), InputSpec("float32", (ROWS, length, variables))
-        yield ("series", "last"), InputSpec("float32", (ROWS, variables, length))
+        yield ("series", several), InputSpec("float32", (ROWS, length, variables))
+        yield ("series", several, "last"), InputSpec("float32", (ROWS, variables, length))
 
 
 def _of_shapes(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:

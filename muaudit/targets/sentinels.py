@@ -88,6 +88,41 @@ def switches(called: Callable[..., Any]) -> set[str]:
     return asked - counted
 
 
+def counted(called: Callable[..., Any]) -> set[str]:
+    """The arguments and fields that are numbers of repetitions: all that is done with them is `range(n)`.
+
+    They may be handed on to classes of the user's, and compared, but size no layer of torch and are in no arithmetic.
+    """
+    repeated: set[str] = set()
+    others: set[str] = set()
+    for node in _classes(called):
+        for each in nodes_of(node):
+            parts = list(ast.iter_child_nodes(each))
+            if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "range":
+                repeated |= {name for part in each.args for name in _sized(part)}
+            elif isinstance(each, ast.Slice) or (isinstance(each, ast.Call) and _of_library(each.func)):
+                others |= {name for part in parts for name in _sized(part)}
+    return repeated - others
+
+
+def _sized(node: ast.AST) -> Iterator[str]:
+    """The names in an expression that is a size: `n`, `2 * n`, `(n, m)`, and not what is called in it."""
+    name = _name(node)
+    if name is not None:
+        yield name
+    elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Tuple, ast.keyword)):
+        for part in ast.iter_child_nodes(node):
+            yield from _sized(part)
+
+
+def _of_library(function: ast.expr) -> bool:
+    """`nn.Linear`, `torch.zeros`, `F.pad`: of a module that is called by a short name."""
+    owner = function
+    while isinstance(owner, ast.Attribute):
+        owner = owner.value
+    return isinstance(function, ast.Attribute) and isinstance(owner, ast.Name) and owner.id in ("nn", "torch", "F")
+
+
 def asked_for(called: Callable[..., Any]) -> set[str]:
     """The arguments and fields of which any class of the file asks whether they are there."""
     found: set[str] = set()

@@ -173,8 +173,11 @@ def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
                 sides = (node.left, node.right)
                 changed |= any(isinstance(each, ast.List) for each in sides) and any(_is(each, name) for each in sides)
-        if not found and _replaced(statement, name):
-            return None  # `dims = to_tuple(dims, 4)`, `if isinstance(dims, int): dims = [dims]`
+        if _replaced(statement, name):
+            if not found:
+                return None  # `dims = to_tuple(dims, 4)`, `if isinstance(dims, int): dims = [dims]`
+            if isinstance(statement, ast.Assign):
+                break
     return Sequence(length, changed, through, found and places and not length) if found else None
 
 
@@ -203,6 +206,10 @@ def _use(node: ast.AST, name: str) -> tuple[int, bool]:
         return 0, ("tuple" in kinds or "list" in kinds) and "int" not in kinds
     if isinstance(node, ast.Assign) and _is(node.value, name) and isinstance(node.targets[0], ast.Tuple):
         return len(node.targets[0].elts), True
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):  # `[inputs] + sizes`
+        return 0, any(isinstance(each, ast.List) for each in (node.left, node.right)) and (
+            _is(node.left, name) or _is(node.right, name)
+        )
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.slice, ast.Slice):
         return _PAIRED, True  # `zip(sizes, sizes[1:])`: from the input through hidden layers to the output
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.ctx, ast.Load):

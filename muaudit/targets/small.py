@@ -53,13 +53,14 @@ def plan_fixed(
         if leaf.value is MISSING and leaf.form is not None and leaf.form.through:
             continue  # sizes of layers, whatever it is called
         if leaf.value is MISSING and leaf.example is not None and name not in growing:
-            fixed[name] = _counted(short, leaf.example.value)
+            fixed[name] = _repeated(leaf, leaf.example.value, shrink) or _counted(short, leaf.example.value)
             shown = getattr(fixed[name], "__name__", None) or repr(fixed[name])
             seen.append(f"{name}={shown} ({leaf.example.where})")
         elif leaf.value is MISSING and leaf.unread:
             fixed[name] = _guess(short)
         elif leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
+            value = _DEPTH if value is None and leaf.counted else value
             if value is None and _may_be_nothing(leaf) and not _is_width(short):
                 fixed[name] = None
             if value is None:
@@ -73,9 +74,16 @@ def plan_fixed(
             dropped.append(name)
         elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
             fixed[name] = side
+        elif shrink and (few := _repeated(leaf, leaf.value, shrink)) is not None:
+            fixed[name] = _accepted(short, few, leaf)
         elif shrink and (small := _accepted(short, _limited(short, leaf.value, little), leaf)) is not None:
             fixed[name] = small
     return fixed, _notes(guessed, dropped, seen)
+
+
+def _repeated(leaf: Leaf, value: Any, shrink: bool) -> int | None:
+    """Fewer repetitions, where there are many; None where a value may stay."""
+    return _DEPTH if shrink and leaf.counted and type(value) is int and value > _KEPT_DEPTH else None
 
 
 def _may_be_nothing(leaf: Leaf) -> bool:

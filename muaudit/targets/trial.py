@@ -98,17 +98,25 @@ class Trial:
 
 
 def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
-    """The first variant that runs; the first failure is raised when none does, for it is of the likeliest one."""
+    """The first variant that runs; the first failure is raised when none does, for it is of the likeliest one.
+
+    One that was built goes before one that was not.
+    """
     first: UserError | None = None
     end = time.process_time() + _PATIENCE
     for variant in draft.variants:
         try:
             return _tried(draft, variant, options, end)
         except UserError as error:
-            first = first or error
+            if first is None or (_not_built(first) and not _not_built(error)):
+                first = error
             if not isinstance(error, RaisedError) or time.process_time() > end:
                 raise first from error  # no module, no parameters: other widths would not help
     raise first or UserError(f"{draft.label} could not be built at any width that was tried")
+
+
+def _not_built(error: UserError) -> bool:
+    return error.message.startswith("building ")
 
 
 def _tried(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> Trial:

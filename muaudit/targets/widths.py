@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,9 @@ _ODD = (37, 64, 64, 13)
 """A list of sizes whose ends are those of nothing else."""
 _ENDS = (32, 10)
 """Sizes of an input and an output, as `argnames.guess` has them."""
+
+_MOST_UNIT = 64
+"""Of what the first of a list of widths is made a multiple, at most."""
 
 Sizes = list[int] | tuple[int, ...]
 
@@ -140,11 +144,12 @@ def plans(
         def plan(probes: tuple[int, ...]) -> WidthPlan:
             return _plan(chosen, probes, knobs, options, heads, fixed)  # noqa: B023 -- called before the next way
 
-        usual = _probes(chosen.main, options, heads.divisor, _is_multiplier(chosen.main, knobs[chosen.main]))
+        divisor = math.lcm(heads.divisor, _unit(knobs[chosen.main]))
+        usual = _probes(chosen.main, options, divisor, _is_multiplier(chosen.main, knobs[chosen.main]))
         if less is None:
             free = construct is not None and not options.widths and usual[0][0] > _LESS[1][0]
             legal: list[tuple[int, ...]] = [
-                probes for probes in _LESS if probes[0] % heads.divisor == 0 and probes < usual[0]
+                probes for probes in _LESS if probes[0] % divisor == 0 and probes < usual[0]
             ]
             size = large.first(map(plan, usual)) if free else 1
             if not size and fixed is not ways[-1]:
@@ -154,7 +159,7 @@ def plans(
             if less and not small and shrink:
                 fixed = plan_fixed(knobs, options, True, fixed is ways[0], growing, little=True)
                 small = [probes for probes in less if not large.than(_LARGE, plan(probes))]
-            larger = [probes for probes in less[::-1] if probes not in small]
+            larger = [probes for probes in less[::-1] if probes not in small and large.possible(plan(probes))]
             # where nothing is small, what fits the heads by name may give way to what is smaller and can be built
             less = [*small, *larger] if small or not less else large.by_size(map(plan, _LESS)) or larger
         if less:
@@ -187,9 +192,17 @@ class _Large:
     def __init__(self, construct: Construct | None) -> None:
         self.construct = construct
         self.narrow: tuple[int, int] | None = None
+        self.bare = False
 
     def than(self, most: int, plan: WidthPlan) -> bool:
         return self.construct is not None and self._count(self.construct, plan) > most
+
+    def possible(self, plan: WidthPlan) -> bool:
+        """Whether it can be built, as far as that is known."""
+        if self.construct is None or not self._count(self.construct, plan):
+            return self.construct is None
+        main = plan.axes[0]
+        return not self.bare or count(self.construct, plan.values({main.name: main.probes[0]}), bare=True) > 0
 
     def first(self, plans: Iterable[WidthPlan]) -> float:
         """How many parameters the first of several has that can be built; 0 where none can be."""
@@ -205,7 +218,8 @@ class _Large:
         main = plan.axes[0]
         narrow, wide = main.probes[:2]
         found = count(construct, plan.values({main.name: wide}), bare=True)
-        if found:
+        self.bare = self.bare or found > 0
+        if self.bare:  # it needs no values, and what cannot be built so cannot be built
             return found
         if self.narrow is None:
             parameters = count(construct, plan.values({main.name: narrow}))
@@ -484,6 +498,8 @@ def _ends_like_width(short: str) -> bool:
 
 
 def _is_size(leaf: Leaf) -> bool:
+    if leaf.counted:
+        return False
     if leaf.value is MISSING:
         return not leaf.unread and leaf.word is None and may_be_size(leaf.annotation)
     number = _number(leaf.value)
@@ -495,8 +511,17 @@ def _along(name: str, leaf: Leaf, main: WidthAxis) -> WidthAxis:
     own, first = _number(leaf.value), main.probes[0]
     feedforward = argnames.rank(name.rpartition(".")[2], argnames.FEEDFORWARD) is not None
     ratio = own / (main.default or 512) if own is not None else (4 if feedforward and "hidden" not in name else 1)
-    size = max(8, round(ratio * first / 8) * 8)
+    unit = math.lcm(8, _unit(leaf))
+    size = max(unit, round(ratio * first / unit) * unit)
     return WidthAxis(name, tuple(size * probe // first for probe in main.probes), own)
+
+
+def _unit(leaf: Leaf) -> int:
+    """What the first of a list of widths has to be a multiple of, so that all of them grow as it does; 1 where that
+    is much."""
+    shape = _shape(leaf)
+    unit = shape[0] // math.gcd(*shape) if shape and all(type(each) is int for each in shape) else 1
+    return unit if unit <= _MOST_UNIT else 1
 
 
 def _probes(main: str, options: TargetOptions, divisor: int, multiplier: bool) -> list[tuple[int, ...]]:
