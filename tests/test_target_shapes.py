@@ -1,49 +1,21 @@
-"""Shapes that public model files have: how configs are read, what is repeated, who seeds, who is used."""
+"""Shapes that public model files have: how configs are read, what is repeated, who is used."""
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-import torch
 
-from muaudit.audit import audit
 from muaudit.errors import UserError
 from muaudit.targets import Target, resolve
 
-HEADER = "import random\nimport torch\nimport torch.nn as nn\nfrom types import SimpleNamespace\n"
+HEADER = "import torch\nimport torch.nn as nn\nfrom types import SimpleNamespace\n"
 
 
 def target(folder: Path, text: str, name: str = "net.py") -> Target:
     (folder / name).write_text(HEADER + dedent(text))
     return resolve(str(folder / name))
-
-
-def test_a_constructor_that_seeds_itself_is_drawn_anew_all_the_same(tmp_path: Path) -> None:
-    """Biases are drawn by torch's default, U(-1/sqrt(n), 1/sqrt(n)), of which one draw of 64 numbers tells little."""
-    found = target(
-        tmp_path,
-        """
-        class Net(nn.Module):
-            def __init__(self, hidden, seed=7):
-                super().__init__()
-                random.seed(seed)
-                torch.manual_seed(seed)
-                self.first, self.second = nn.Linear(8, hidden), nn.Linear(hidden, hidden)
-                self.last = nn.Linear(hidden, 3)
-
-            def forward(self, x):
-                return self.last(self.second(self.first(x).relu()).relu())
-        """,
-    )
-    before = (random.seed, torch.manual_seed)
-    report = audit(found)
-    assert not report.unanalysed
-    [bias] = [each for each in report.tensors if each.name == "second.bias"]
-    assert bias.init_exponent == -0.5
-    assert (random.seed, torch.manual_seed) == before
 
 
 BOTH = """

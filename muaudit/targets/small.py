@@ -60,7 +60,7 @@ def plan_fixed(
             fixed[name] = _guess(short)
         elif leaf.value is MISSING:
             value = leaf.word if leaf.word is not None else _guess(short)
-            value = _DEPTH if value is None and leaf.counted else value
+            value = _DEPTH if value is None and leaf.counted and _is_width(short) else value
             if value is None and _may_be_nothing(leaf) and not _is_width(short):
                 fixed[name] = None
             if value is None:
