@@ -79,9 +79,10 @@ class _Counted:
         self._everywhere = everywhere
         self._edits: dict[tuple[str, str], int] = {}
         self._names: dict[str, int] = {}
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {}  # repeated blocks once
         self._real: dict[str, int] = {}  # places with an edit that is not imagined
-        self._tensors: dict[str, int] = {}
+        self._tensors: dict[str, int] = {}  # of a place, while it is one
+        self._named = 0  # all of these together
         self._lost = 0
         self._cost = 0.0
 
@@ -95,7 +96,10 @@ class _Counted:
             _add(self._names, edit.name, times)
             _add(self._places, edit.place, times)
             self._lost += lost * times
-        self._tensors[edit.place] = edit.tensors
+        self._named -= self._tensors.pop(edit.place, 0)
+        if edit.place in self._places:
+            self._tensors[edit.place] = edit.tensors
+            self._named += edit.tensors
 
     def recost(self) -> float:
         """By how much the cost has changed."""
@@ -110,8 +114,7 @@ class _Counted:
         if len(self._names) == self._everywhere:
             places, imagined = 1, int(not self._real)
         again = (0.0 if self._real else CAUSE) + imagined
-        named = sum(self._tensors[place] for place in self._places)  # repeated blocks once
-        return CAUSE + places + (IMAGINED - 1) * again + TENSOR * named + INIT_BEFORE_NORM * self._lost
+        return CAUSE + places + (IMAGINED - 1) * again + TENSOR * self._named + INIT_BEFORE_NORM * self._lost
 
 
 def _add(counts: dict[_Key, int], key: _Key, times: int) -> None:

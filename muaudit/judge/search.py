@@ -131,7 +131,8 @@ class _Searcher:
 
     def _improve(self, move: Move) -> bool:
         """Take the best move of these anchors, with what may follow it, if there is one that costs less."""
-        before, best, kept = self.cost, self.cost - 1e-9, None
+        before, kept = self.cost, None
+        best = before - 1e-9
         for step in list(self._steps(move)):
             taken = [(move, step)]
             self._take(move, step)
@@ -160,8 +161,9 @@ class _Searcher:
                 continue
             for step in list(self._steps(other)):
                 self._take(other, step)
-                if self.cost < best:
-                    best, found = self.cost, (other, step)
+                cost = self.cost
+                if cost < best:
+                    best, found = cost, (other, step)
                 self._take(other, -step)
         return found
 

@@ -135,8 +135,9 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
         raise UserError(f"{type(full).__name__} has no field that holds a width, expected one of {', '.join(WIDTHS)}",
                         "write build(width) in a file, which returns the model at that width")  # fmt: skip
     cls = _model_class(full, architecture, path.name if path else type(full).__name__)
+    missing: tuple[tuple[str, str], ...] | None = None
     if width and width in fields and shrunk.probes is None:
-        shrunk = _deep_enough(full, shrunk, cls, lambda least: shrink(fields, width, least))
+        shrunk, missing = _deep_enough(full, shrunk, cls, lambda least: shrink(fields, width, least))
     depths = depth_axes_of(fields, shrunk.overrides(shrunk.published), options, type(full).__name__)
     for name in (*(name for name in options.widths if name != MAIN_AXIS), *options.set):
         if name not in fields:
@@ -153,16 +154,24 @@ def _target(full: Any, architecture: Any, options: TargetOptions, path: Path | N
     def whole(overrides: Mapping[str, Any]) -> Any:
         return _model(cls, _small_config(full, overrides, shrunk.derived) if overrides else copy.deepcopy(full))
 
-    missing = () if width not in fields else _lost(full, shrunk, cls, found.axes[0].probes[0])
-    return replace(found, own=own(found, draft, vars(full), shrunk, whole, options), missing=missing)
+    narrow = found.axes[0].probes[0]
+    if shrunk.width in fields and (missing is None or narrow != PROBES[0][0]):
+        missing = _lost(full, shrunk, cls, narrow)
+    return replace(found, own=own(found, draft, vars(full), shrunk, whole, options), missing=missing or ())
 
 
-def _deep_enough(full: Any, shrunk: Shrunk, cls: Any, deeper: Callable[[int], Shrunk]) -> Shrunk:
-    """With as many layers as it takes for every class of module to occur: every fourth one may be another."""
-    if not _lost(full, shrunk, cls, PROBES[0][0]):
-        return shrunk
-    found = (deeper(least) for least in _DEEPER)
-    return next((each for each in found if not _lost(full, each, cls, PROBES[0][0])), shrunk)
+def _deep_enough(
+    full: Any, shrunk: Shrunk, cls: Any, deeper: Callable[[int], Shrunk]
+) -> tuple[Shrunk, tuple[tuple[str, str], ...]]:
+    """With as many layers as it takes for every class of module to occur: every fourth one may be another.
+
+    Beside it what does not occur all the same, at the first probe's width.
+    """
+    lost = _lost(full, shrunk, cls, PROBES[0][0])
+    for each in (deeper(least) for least in _DEEPER) if lost else ():
+        if not _lost(full, each, cls, PROBES[0][0]):
+            return each, ()
+    return shrunk, lost
 
 
 def _lost(full: Any, shrunk: Shrunk, cls: Any, width: int) -> tuple[tuple[str, str], ...]:
