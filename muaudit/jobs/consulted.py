@@ -80,8 +80,9 @@ def gather(recorder: Notes, before: Collection[str]) -> Consulted:
 def _installed_files(recorder: Notes, before: Collection[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """What is loaded of Python, packages and native libraries, by folder; and what changed since it was loaded."""
     noted = recorder.facts["file"]
-    modules = {file: recorder.start for name, file in _foreign_modules() if name not in before}
-    modules |= {file: _START for name, file in _foreign_modules() if name in before}
+    foreign = list(_foreign_modules())
+    modules = {file: recorder.start for name, file in foreign if name not in before}
+    modules |= {file: _START for name, file in foreign if name in before}
     modules |= {file: _START for file in _mapped() if file not in noted and file not in modules}
     by_folder: dict[str, list[str]] = defaultdict(list)
     late = []
