@@ -160,6 +160,39 @@ def test_a_coordinate_check_has_steps_raw_values_and_lines_by_name(browser: Any,
     assert guess.count() == 0 or not guess.first.is_visible()
 
 
+def test_predictions_are_switched_on_and_a_click_on_a_line_leaves_it_alone(browser: Any, tmp_path: Path) -> None:
+    run = measurement(activation("a", 0.5, predicted_init=0.5, predicted_update=0.5), activation("b", 0.0))
+    path = tmp_path / "check.html"
+    path.write_text(whole_page("check", check_sections([(run, judge(run))])), encoding="utf-8")
+    page = opened(browser, path)
+    guess = page.locator(".frame:not(.off) [data-line='0'] .guess").first
+    assert not guess.is_visible()
+    page.locator("[data-guesses]").check()
+    assert guess.is_visible()
+    box = page.locator(".frame:not(.off) [data-line='1'] .line").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    assert page.locator("[data-pick='1']").get_attribute("aria-pressed") == "true"
+
+
+def test_findings_and_derivations_open_and_all_tables_sort_both_ways(browser: Any, document: Path) -> None:
+    page = opened(browser, document)
+    below = page.locator("#target-1 .finding details").first
+    assert below.get_attribute("open") is None
+    below.locator("summary").click()
+    assert below.get_attribute("open") is not None
+    plan = page.locator("#plan")
+    plan.locator("[data-filter]").fill("no such tensor")
+    assert plan.locator("tbody tr:visible").count() == 0
+    plan.locator("[data-filter]").fill("")
+    for part in ("#plan", "#check-1", "#target-1"):
+        head = page.locator(f"{part} thead button").first
+        names = []
+        for _ in range(2):
+            head.click()
+            names.append(page.locator(f"{part} tbody th").evaluate_all("all => all.map(c => c.textContent.trim())"))
+        assert names[0] == names[1][::-1]
+
+
 def test_a_width_of_a_sweep_is_left_alone(browser: Any, document: Path) -> None:
     page = opened(browser, document)
     sweep = page.locator("#sweep")
