@@ -42,7 +42,7 @@ def sweep_lines(measured: SweepResult, verdicts: Sequence[SweepVerdict], room: i
             cause = "likely cause: " if found is not None and found.more.low > 0 else ""
             yield line(f"{cause}{measured.base_init}", hang=2)
     yield line()
-    yield line((f"results: {measured.results} · the same command goes on where it was stopped", DIM))
+    yield line((f"results: {measured.results} · the same command goes on where it was stopped", DIM), hang=2)
     if steps := list(next_steps(measured, verdicts)):
         yield next_line(*steps)
 

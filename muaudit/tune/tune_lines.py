@@ -34,7 +34,7 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
     if not finalists:
         yield line(("undecided: no finalist was run", WARNING))
         yield line()
-        yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM))
+        yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM), hang=2)
         yield next_line(_without(tuned))
         return
     best = finalists[0]
@@ -60,7 +60,7 @@ def tune_lines(tuned: Tuned) -> Iterator[Line]:
     if best.sample.schedule and not tuned.script:
         where = "the plan has it as a note" if tuned.plan else "nothing carries it along"
         yield line(f"the schedule, {best.sample.schedule}, is set in the training script: {where}", hang=2)
-    yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM))
+    yield line((f"results: {tuned.results} · the same command goes on where it was stopped", DIM), hang=2)
     yield next_line(_next(tuned, best))
 
 
