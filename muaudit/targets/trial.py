@@ -19,6 +19,7 @@ from muaudit.errors import UserError
 from muaudit.targets import batch_stream, devices, initialization, losses, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.literals import advice
+from muaudit.targets.memory import forward_only, give_back
 from muaudit.targets.options import InputSpec, TargetOptions
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.slots import Hints
@@ -102,6 +103,13 @@ def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
 
     One that was built goes before one that was not.
     """
+    try:
+        return _first_that_runs(draft, options)
+    finally:
+        give_back()
+
+
+def _first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
     first: UserError | None = None
     end = time.process_time() + _PATIENCE
     for variant in draft.variants:
@@ -313,11 +321,7 @@ def _result(model: nn.Module, made: Inputs) -> Any:
     def alone(each: Any) -> Any:
         return each.detach().requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
 
-    return tree_map(alone, _call_model(model, made))
-
-
-def _call_model(model: nn.Module, made: Inputs) -> Any:
-    return model(*made.args, **made.kwargs)
+    return tree_map(alone, forward_only(lambda: model(*made.args, **made.kwargs)))
 
 
 def _no_input(

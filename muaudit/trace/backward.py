@@ -17,6 +17,8 @@ import torch
 from torch import fx
 from torch.autograd import Function
 
+from ..targets.memory import kept
+
 _SEED = 20_220_309
 
 
@@ -84,7 +86,7 @@ def _crossings(cls: Any, run: Any, args: Any, kwargs: Any, watcher: Watcher) -> 
 
 def _ratios(cls: Any, run: Any, args: Any, kwargs: Any) -> list[float | None]:
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), kept():
             own, weights = _gradients(run, args, kwargs)
             plain, _ = _gradients(lambda *a, **k: _plain(cls, a, k), args, kwargs)
     except Exception:  # whatever the function needs that is not there: its backward is then not known

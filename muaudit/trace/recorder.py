@@ -36,11 +36,13 @@ from ..entries import entries
 from ..errors import UserError
 from ..ops.moves import Moves
 from ..ops.sums import Creates
+from ..targets.memory import forward_only, give_back
 from ..targets.usercode import guarded, raised_by_user, user_error
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
 from .frames import caller
 from .noise import balanced
+from .places import Place, Places, apart, offset_of, storage_of
 from .written_back import stays
 
 _DEEPEST = 4  # of containers in containers: what a model returns further down is no value of the graph's boundary
@@ -107,7 +109,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch would otherwise import torch._dynamo, which takes longer than the whole audit
 
-    def __init__(self, model: nn.Module, names: Mapping[int, str]) -> None:
+    def __init__(self, model: nn.Module, names: Mapping[int, str], keeps: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.module_names = names
@@ -122,21 +124,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stop_frame = sys._getframe(1)
         self.functions = 0  # how many custom autograd functions are running, one inside the other
         self.failed: Exception | None = None  # what an operation raised last; the user's code may go on after it
-        self._nodes: dict[int, fx.Node] = {}
-        self._alive: list[torch.Tensor] = []  # ids stay valid only while the tensors live
-        self._storages: dict[int, list[torch.Tensor]] = {}
+        self.places = Places(keeps)
 
     # -- values ------------------------------------------------------------------------------------------------
 
     def bind(self, tensor: torch.Tensor, node: fx.Node) -> None:
         """From here on, `tensor` is the value of `node`."""
-        key = id(tensor)
-        if key not in self._nodes:
-            self._alive.append(tensor)
-            storage = _storage(tensor)
-            if storage:
-                self._storages.setdefault(storage, []).append(tensor)
-        self._nodes[key] = node
+        self.places.bind(tensor, node)
 
     def leaf(self, tensor: torch.Tensor, name: str, *, weight: bool, data: bool = False) -> fx.Node:
         """A placeholder for a parameter, a buffer, an input or a tensor that appeared from nowhere."""
@@ -146,18 +140,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
     def node_of(self, tensor: torch.Tensor) -> fx.Node:
-        return self._known(tensor) or self.leaf(tensor, "constant", weight=False)
-
-    def _known(self, tensor: torch.Tensor) -> fx.Node | None:
-        """The node of a tensor, or of one that shows the same entries; None where no operation made either."""
-        node = self._nodes.get(id(tensor))
-        if node is not None:
-            return node
-        for other in self._storages.get(_storage(tensor), ()):  # `.data`, subclasses: made behind the dispatcher
-            if other.shape == tensor.shape and _offset(other) == _offset(tensor):
-                self.bind(tensor, self._nodes[id(other)])
-                return self._nodes[id(tensor)]
-        return None
+        return self.places.node(tensor) or self.leaf(tensor, "constant", weight=False)
 
     def _meta(
         self, tensor: torch.Tensor, weight: bool, data: bool, *, static: bool = False, drawn: bool = False, **extra: Any
@@ -224,8 +207,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return bool(self._parameters(tensor))
 
     def _parameters(self, tensor: torch.Tensor) -> list[fx.Node]:
-        nodes = (self._nodes[id(other)] for other in self._storages.get(_storage(tensor), ()))
-        return [node for node in nodes if "param" in node.meta]
+        return [place.node for place in self.places.sharing(tensor) if "param" in place.node.meta]
 
     def _detached(self, func: Any) -> bool:
         """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own; a
@@ -258,22 +240,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _rebind(self, out: torch.Tensor, node: fx.Node, written: list[torch.Tensor], same: list[int]) -> None:
         if id(out) not in same:
             self.bind(out, node)
+        made = self.places.of(out)
         for target in written:
             self.bind(target, node)
             whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
-            for other in list(self._storages.get(_storage(target), ())):
-                if other is target or other is out or other.numel() < target.numel() or _apart(target, other):
+            place = self.places.of(target)
+            for other in self.places.sharing(target):
+                if place is None or other in (place, made) or other.numel < place.numel or apart(place, other):
                     continue
-                self._overwrite(other, node, whole)
+                self._overwrite(other, target, node, whole)
 
-    def _overwrite(self, other: torch.Tensor, node: fx.Node, whole: bool) -> None:
-        """`other` shares the storage that `node` wrote: it now holds the new value, or old and new side by side."""
-        old = self._nodes[id(other)]
+    def _overwrite(self, other: Place, written: torch.Tensor, node: fx.Node, whole: bool) -> None:
+        """`node` wrote into the storage of another: that now holds the new value, or old and new side by side."""
+        old = other.node
         alias = self.graph.call_function(written_alias, (node,) if whole else (old, node))
         weight = node.meta["weight"] or (not whole and old.meta["weight"])
         data = node.meta["data"] or (not whole and old.meta["data"])
-        alias.meta = self._meta(other, weight, data, file=node.meta["file"], line=node.meta["line"])
-        self._nodes[id(other)] = alias
+        alias.meta = self._meta(other.shown(written), weight, data, file=node.meta["file"], line=node.meta["line"])
+        other.node = alias
 
     # -- custom autograd functions -------------------------------------------------------------------------------
 
@@ -300,7 +284,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def enter_module(self, module: nn.Module, args: Any) -> None:
         name = self.module_names.get(id(module))
-        self.arguments.append(self._known(args[0]) if args and isinstance(args[0], torch.Tensor) else None)
+        self.arguments.append(self.places.node(args[0]) if args and isinstance(args[0], torch.Tensor) else None)
         if name is None:
             self.stack.append(self.stack[-1])
             return
@@ -312,7 +296,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         (name, call), argument = self.stack.pop(), self.arguments.pop()
         if id(module) not in self.module_names:
             return
-        nodes = tuple(node for t in _tensors(output) if (node := self._known(t)) is not None)
+        nodes = tuple(node for t in _tensors(output) if (node := self.places.node(t)) is not None)
         if module is self.root:
             self.boundary, self.returned = nodes, True
         elif nodes:
@@ -322,41 +306,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def written_alias(*values: Any) -> Any:
     """Stands in the graph for a tensor whose storage another operation wrote."""
     raise NotImplementedError("a marker in recorded graphs, never executed")
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (RuntimeError, NotImplementedError):
-        return 0
-
-
-def _offset(tensor: torch.Tensor) -> int:
-    return int(tensor.storage_offset()) if tensor.layout is torch.strided else 0
-
-
-def _apart(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether two tensors of one storage are known to share no entry: chunks of a whole, for example."""
-    if a.layout is not torch.strided or b.layout is not torch.strided or not a.numel() or not b.numel():
-        return False
-    first, second = sorted((a, b), key=lambda t: t.storage_offset())
-    distance = int(second.storage_offset() - first.storage_offset())
-    if distance > sum((n - 1) * s for n, s in zip(first.shape, first.stride(), strict=True)):
-        return True
-    if a.shape != b.shape or a.stride() != b.stride():
-        return False
-    return not _reaches(distance, sorted(zip(map(int, a.stride()), a.shape, strict=True), reverse=True))
-
-
-def _reaches(distance: int, steps: list[tuple[int, int]]) -> bool:
-    """Whether a sum of fewer than n steps of length s in every dim, forwards or back, covers `distance`."""
-    if not steps:
-        return distance == 0
-    (length, count), rest = steps[0], steps[1:]
-    if length == 0:
-        return _reaches(distance, rest)
-    near = distance // length
-    return any(d < count and _reaches(abs(distance - d * length), rest) for d in (near, near + 1))
 
 
 def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
@@ -435,41 +384,47 @@ def record(
     Raises:
         UserError: the user's code raised.
     """
-    recording, value, _ = _forward(model, args, kwargs, loss)
-    recording.grad_rms = _backward(model, value, outcome) if backward else {}
+    if not backward:
+        recording = forward_only(lambda: _forward(model, args, kwargs, loss)[0])
+        give_back()
+        return recording
+    recording, value = _forward(model, args, kwargs, loss)[:2]
+    recording.grad_rms = _backward(model, value, outcome)
+    del value
+    give_back()
     return recording
 
 
 def watched(
     model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any
-) -> tuple[Recording, torch.Tensor, dict[fx.Node, torch.Tensor]]:
+) -> tuple[Recording, torch.Tensor, Mapping[fx.Node, torch.Tensor]]:
     """One forward, recorded: with its loss, whose backward was not run, and the tensors behind the nodes.
 
-    A value that was written over is there no more. Raises UserError as `record`.
+    All tensors stay alive. A value that was written over is there no more. Raises UserError as `record`.
     """
-    recording, value, recorder = _forward(model, args, kwargs, loss)
-    return recording, value, {recorder._nodes[id(tensor)]: tensor for tensor in recorder._alive}
+    recording, value, places = _forward(model, args, kwargs, loss, keeps=True)
+    return recording, value, places.values()
 
 
 def _forward(
-    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any
-) -> tuple[Recording, torch.Tensor, Recorder]:
+    model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, keeps: bool = False
+) -> tuple[Recording, torch.Tensor, Places]:
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
-    recorder = Recorder(model, names)
+    recorder = Recorder(model, names, keeps)
     params = _bind_leaves(recorder, model, args, kwargs)
     with _blamed(recorder), _hooks(recorder), function_calls(recorder), recorder:
         output = model(*args, **kwargs)
         value = loss(output)
         recorder.active = False
-        loss_node = recorder._known(value) if isinstance(value, torch.Tensor) else None
-    return Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node), value, recorder
+        loss_node = recorder.places.node(value) if isinstance(value, torch.Tensor) else None
+    return Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node), value, recorder.places
 
 
 def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -> dict[str, fx.Node]:
     params: dict[str, fx.Node] = {}
     by_storage: dict[tuple[Any, ...], fx.Node] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        key = (_storage(parameter) or id(parameter), _offset(parameter), tuple(parameter.shape))
+        key = (storage_of(parameter) or id(parameter), offset_of(parameter), tuple(parameter.shape))
         if key not in by_storage:
             node = recorder.leaf(parameter, name, weight=True)
             node.meta |= {"param": name, "frozen": not parameter.requires_grad}
