@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from muaudit.targets.inputs_by_layer import vocabulary
+from muaudit.targets.inputs_by_layer import CONVOLUTIONS, vocabulary
 from muaudit.targets.main_inputs import main_guesses
 from muaudit.targets.options import InputSpec
 from muaudit.targets.plain import plain_value
@@ -109,6 +109,7 @@ def _forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
 
     First the likeliest of every argument beside each main input, then the others, then with what may be left out.
     """
+    hints = _without_features(model, hints)
     parameters = _forward_parameters(model)
     required = [each for each in parameters if each.default is inspect.Parameter.empty]
     if not required and parameters and parameters[0].name not in TARGET_NAMES:
@@ -140,6 +141,14 @@ def _forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     for key, main in mains[:_FEW_MAINS] if read else ():
         for given in ([each] for each in read):
             yield from _beside(model, parameters, [*required, *left_out, *given], place, (key, main), hints, _VARIED)
+
+
+def _without_features(model: nn.Module, hints: Hints) -> Hints:
+    """The hints without an image whose size is the number of features that the first layer reads: an `input_size`."""
+    kinds = (nn.Linear, nn.RNNBase, nn.Embedding, *CONVOLUTIONS)
+    first = next((each for each in model.modules() if isinstance(each, kinds)), None)
+    features = getattr(first, "in_features", getattr(first, "input_size", None))
+    return replace(hints, image=None) if hints.image == features == hints.values.get("input_size") else hints
 
 
 def _several(**named: Slot) -> tuple[Slot, ...]:

@@ -49,13 +49,32 @@ def advice(file: str | None) -> str:
     )
 
 
+def tied_to(file: str | None, name: str, own: int) -> str:
+    """The lines with numbers that have to go with an argument which is `own` by default; empty where there are none."""
+    tied = {n: (n // own, 1) if n % own == 0 else (1, own // n) for each in literals(file)
+            for n in (*each.made, *each.taken) if n % own == 0 or (n in each.taken and own % n == 0)}  # fmt: skip
+    found = [each for each in literals(file) if tied.keys() & {*each.made, *each.taken}]
+    if file is None or not found:
+        return ""
+    lines = [f"  {Path(file).name}:{each.line}: {each.text}" for each in found[:_SHOWN]]
+    shown = [f"{name if part == 1 else f'{name} // {part}'}{'' if times == 1 else f' * {times}'} for {n}"
+             for n, (times, part) in tied.items()]  # fmt: skip
+    return "\n".join(["numbers in the code that go with it:", *lines, f"write {', '.join(shown[:_SHOWN])}"])
+
+
 def literals(file: str | None) -> Iterator[Literal]:
     """The layers of a file whose sizes are numbers in the code, in the order of its lines."""
     tree = tree_of(file)
     calls = [node for node in nodes_of(tree) if isinstance(node, ast.Call)] if tree is not None else []
     yield from _assigned(tree, calls) if tree is not None else ()
+    makers = dict(_makers(tree)) if tree is not None else {}
     for call in sorted(calls, key=lambda each: each.lineno):
         name = _layer(call)
+        if name in makers and isinstance(call.func, ast.Name):  # init_layer(400, 300)
+            at = dict(zip(makers[name], map(_number, call.args), strict=False))
+            made, taken = (tuple(n for each, n in at.items() if n and each.startswith(side)) for side in ("out", "in"))
+            yield from [Literal(call.lineno, ast.unparse(call), made, taken)] if made or taken else []
+            continue
         if name not in _LAYERS and not _is_own(call):
             if isinstance(call.func, ast.Attribute) and _MAKES.search(name):  # self._make_layer(block, 64, 2)
                 sizes = tuple(n for each in call.args[:3] if (n := _number(each)))
@@ -86,6 +105,15 @@ def _assigned(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:
                          for part in each.elts if (n := _number(part)))  # fmt: skip
         if numbers:
             yield Literal(statement.lineno, ast.unparse(statement), numbers, numbers)
+
+
+def _makers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """The functions of the file that make a layer of two sizes, by their first arguments: `in_size`, `out_size`."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            first = [each.arg for each in node.args.args[:2]]
+            if len(first) == 2 and first[0].startswith("in") and first[1].startswith("out"):
+                yield node.name, first
 
 
 def _is_own(call: ast.Call) -> bool:

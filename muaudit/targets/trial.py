@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from muaudit.targets import inputs as input_forms
 from muaudit.targets.literals import advice
 from muaudit.targets.memory import forward_only, give_back
 from muaudit.targets.options import InputSpec, TargetOptions
+from muaudit.targets.own_width import own_width_alone
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.slots import Hints
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, seeded, user_error
@@ -29,6 +32,8 @@ Sizes = Mapping[str, int]
 
 _PATIENCE = 20.0
 """Seconds of processor for finding what a model can be built and called with."""
+_SLOW = 0.5
+"""Seconds from which on an input that a model does not take is tried after all others at the next widths."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,22 @@ class Trial:
     held_out: Callable[[Sizes], list[Inputs]] | None = None
 
 
+class _Patience:
+    """How long trying may go on. slow: inputs, by their keys, that took long before the model refused them."""
+
+    def __init__(self) -> None:
+        self._end = time.process_time() + _PATIENCE
+        self.slow: set[tuple[Any, ...]] = set()
+
+    @property
+    def ended(self) -> bool:
+        return time.process_time() > self._end
+
+    def failed(self, form: input_forms.Form, seconds: float) -> None:
+        if form.key and seconds > _SLOW:
+            self.slow.add(form.key)
+
+
 def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
     """The first variant that runs; the first failure is raised when none does, for it is of the likeliest one.
 
@@ -111,34 +132,42 @@ def first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
 
 def _first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
     first: UserError | None = None
-    end = time.process_time() + _PATIENCE
+    failed: Variant | None = None
+    patience = _Patience()
     for variant in draft.variants:
         try:
-            return _tried(draft, variant, options, end)
+            return _tried(draft, variant, options, patience)
         except UserError as error:
             if first is None or (_not_built(first) and not _not_built(error)):
-                first = error
-            if not isinstance(error, RaisedError) or time.process_time() > end:
+                failed, first = variant, error
+            if not isinstance(error, RaisedError):
                 raise first from error  # no module, no parameters: other widths would not help
-    raise first or UserError(f"{draft.label} could not be built at any width that was tried")
+            if patience.ended:
+                break
+    if failed is not None and first is not None:
+        raise own_width_alone(
+            failed.axes, builder(draft, failed), partial(_inputs, draft, failed, options), first, draft.label,
+            _file(draft),
+        ) from first  # fmt: skip
+    raise UserError(f"{draft.label} could not be built at any width that was tried")
 
 
 def _not_built(error: UserError) -> bool:
     return error.message.startswith("building ")
 
 
-def _tried(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> Trial:
+def _tried(draft: Draft, variant: Variant, options: TargetOptions, patience: _Patience) -> Trial:
     """The variant run; once more on the CPU where it asks for a GPU that is not there."""
     try:
-        return _try(draft, variant, options, end)
+        return _try(draft, variant, options, patience)
     except UserError as error:
         if not devices.on_the_cpu(error.message):
             raise
-        found = _try(draft, variant, options, end)
+        found = _try(draft, variant, options, patience)
         return replace(found, notes=(*found.notes, "the code asks for a GPU, and none is here: it was run on the CPU"))
 
 
-def _try(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> Trial:
+def _try(draft: Draft, variant: Variant, options: TargetOptions, patience: _Patience) -> Trial:
     sizes = tuple({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
     build, note = _initialized(draft, _complete(draft, variant, builder(draft, variant), sizes[0]), sizes[0], options)
     models = (build(sizes[0], 0), build(sizes[1], 0))
@@ -151,7 +180,7 @@ def _try(draft: Draft, variant: Variant, options: TargetOptions, end: float) -> 
         data = batch_stream.endless(draft.batch, draft.batches, axes, convert)
         held_out = None if draft.held_out is None else batch_stream.once(draft.held_out, axes, convert)
         return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,), held_out)
-    form, outputs = _run_forms(draft, variant, options, models, sizes, end)
+    form, outputs = _run_forms(draft, variant, options, models, sizes, patience)
     return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,))
 
 
@@ -263,7 +292,7 @@ def _run_forms(
     options: TargetOptions,
     models: tuple[nn.Module, nn.Module],
     sizes: tuple[Sizes, ...],
-    end: float,
+    patience: _Patience,
 ) -> tuple[input_forms.Form, tuple[Any, Any]]:
     """Run guessed (or given) inputs until one is accepted at both widths, or the time is up.
 
@@ -273,9 +302,10 @@ def _run_forms(
     odd: tuple[input_forms.Form, tuple[Any, Any]] | None = None
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
-    for form in candidates:
-        if first is not None and time.process_time() > end:
+    for form in sorted(candidates, key=lambda form: form.key in patience.slow):
+        if first is not None and patience.ended:
             break
+        start = time.process_time()
         try:
             with attempt():
                 outputs = tuple(_result(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
@@ -286,6 +316,10 @@ def _run_forms(
             raise
         except (Exception, SystemExit) as error:
             first = first or error
+            clear_frames(error.__traceback__)  # which hold what the model had made until then
+            patience.failed(form, time.process_time() - start)
+            if isinstance(error, ImportError) and odd is None:  # a package is asked for, which no other input brings
+                raise _no_input(draft, options, models[0], [form], axis, error) from error
     if odd is not None:
         return odd
     raise _no_input(draft, options, models[0], candidates[:1], axis, first)
@@ -313,6 +347,13 @@ def _forms(draft: Draft, variant: Variant, options: TargetOptions, model: nn.Mod
     if draft.forms is not None:
         yield from draft.forms(model)
     yield from input_forms.forms(model, variant.hints)
+
+
+def _inputs(
+    draft: Draft, variant: Variant, options: TargetOptions, model: nn.Module
+) -> Iterator[Callable[[Sizes], Inputs]]:
+    """What one model alone may be called with."""
+    return (form.make for form in _forms(draft, variant, options, model))
 
 
 def _result(model: nn.Module, made: Inputs) -> Any:
