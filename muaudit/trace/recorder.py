@@ -40,9 +40,9 @@ from ..targets.memory import forward_only, give_back
 from ..targets.usercode import guarded, raised_by_user, user_error
 from .backward import Crossing, function_calls, function_input
 from .constants import gain_of_constant
+from .extents import Extent, Extents, apart, offset_of, storage_of
 from .frames import caller
 from .noise import balanced
-from .places import Place, Places, apart, offset_of, storage_of
 from .written_back import stays
 
 _DEEPEST = 4  # of containers in containers: what a model returns further down is no value of the graph's boundary
@@ -124,13 +124,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stop_frame = sys._getframe(1)
         self.functions = 0  # how many custom autograd functions are running, one inside the other
         self.failed: Exception | None = None  # what an operation raised last; the user's code may go on after it
-        self.places = Places(keeps)
+        self.extents = Extents(keeps)
 
     # -- values ------------------------------------------------------------------------------------------------
 
     def bind(self, tensor: torch.Tensor, node: fx.Node) -> None:
         """From here on, `tensor` is the value of `node`."""
-        self.places.bind(tensor, node)
+        self.extents.bind(tensor, node)
 
     def leaf(self, tensor: torch.Tensor, name: str, *, weight: bool, data: bool = False) -> fx.Node:
         """A placeholder for a parameter, a buffer, an input or a tensor that appeared from nowhere."""
@@ -140,7 +140,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
     def node_of(self, tensor: torch.Tensor) -> fx.Node:
-        return self.places.node(tensor) or self.leaf(tensor, "constant", weight=False)
+        return self.extents.node(tensor) or self.leaf(tensor, "constant", weight=False)
 
     def _meta(
         self, tensor: torch.Tensor, weight: bool, data: bool, *, static: bool = False, drawn: bool = False, **extra: Any
@@ -207,7 +207,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return bool(self._parameters(tensor))
 
     def _parameters(self, tensor: torch.Tensor) -> list[fx.Node]:
-        return [place.node for place in self.places.sharing(tensor) if "param" in place.node.meta]
+        return [extent.node for extent in self.extents.sharing(tensor) if "param" in extent.node.meta]
 
     def _detached(self, func: Any) -> bool:
         """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own; a
@@ -240,17 +240,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _rebind(self, out: torch.Tensor, node: fx.Node, written: list[torch.Tensor], same: list[int]) -> None:
         if id(out) not in same:
             self.bind(out, node)
-        made = self.places.of(out)
+        made = self.extents.of(out)
         for target in written:
             self.bind(target, node)
             whole = target.numel() * target.element_size() >= target.untyped_storage().nbytes()
-            place = self.places.of(target)
-            for other in self.places.sharing(target):
-                if place is None or other in (place, made) or other.numel < place.numel or apart(place, other):
+            extent = self.extents.of(target)
+            for other in self.extents.sharing(target):
+                if extent is None or other in (extent, made) or other.numel < extent.numel or apart(extent, other):
                     continue
                 self._overwrite(other, target, node, whole)
 
-    def _overwrite(self, other: Place, written: torch.Tensor, node: fx.Node, whole: bool) -> None:
+    def _overwrite(self, other: Extent, written: torch.Tensor, node: fx.Node, whole: bool) -> None:
         """`node` wrote into the storage of another: that now holds the new value, or old and new side by side."""
         old = other.node
         alias = self.graph.call_function(written_alias, (node,) if whole else (old, node))
@@ -284,7 +284,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def enter_module(self, module: nn.Module, args: Any) -> None:
         name = self.module_names.get(id(module))
-        self.arguments.append(self.places.node(args[0]) if args and isinstance(args[0], torch.Tensor) else None)
+        self.arguments.append(self.extents.node(args[0]) if args and isinstance(args[0], torch.Tensor) else None)
         if name is None:
             self.stack.append(self.stack[-1])
             return
@@ -296,7 +296,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         (name, call), argument = self.stack.pop(), self.arguments.pop()
         if id(module) not in self.module_names:
             return
-        nodes = tuple(node for t in _tensors(output) if (node := self.places.node(t)) is not None)
+        nodes = tuple(node for t in _tensors(output) if (node := self.extents.node(t)) is not None)
         if module is self.root:
             self.boundary, self.returned = nodes, True
         elif nodes:
@@ -402,13 +402,13 @@ def watched(
 
     All tensors stay alive. A value that was written over is there no more. Raises UserError as `record`.
     """
-    recording, value, places = _forward(model, args, kwargs, loss, keeps=True)
-    return recording, value, places.values()
+    recording, value, extents = _forward(model, args, kwargs, loss, keeps=True)
+    return recording, value, extents.values()
 
 
 def _forward(
     model: nn.Module, args: Any, kwargs: Mapping[str, Any], loss: Any, keeps: bool = False
-) -> tuple[Recording, torch.Tensor, Places]:
+) -> tuple[Recording, torch.Tensor, Extents]:
     names = {id(m): name for name, m in reversed(list(model.named_modules()))}
     recorder = Recorder(model, names, keeps)
     params = _bind_leaves(recorder, model, args, kwargs)
@@ -416,8 +416,8 @@ def _forward(
         output = model(*args, **kwargs)
         value = loss(output)
         recorder.active = False
-        loss_node = recorder.places.node(value) if isinstance(value, torch.Tensor) else None
-    return Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node), value, recorder.places
+        loss_node = recorder.extents.node(value) if isinstance(value, torch.Tensor) else None
+    return Recording(recorder.graph, params, recorder.calls, recorder.boundary, loss_node), value, recorder.extents
 
 
 def _bind_leaves(recorder: Recorder, model: nn.Module, args: Any, kwargs: Any) -> dict[str, fx.Node]:
