@@ -207,3 +207,61 @@ def test_sizes_that_groups_do_not_divide_are_not_tried(tmp_path: Path) -> None:
         """,
     )
     assert "model_channels 32 → 64" in found.describe
+
+
+TOGETHER = """
+class Mixer(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.mix = nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        return x + self.mix(x).relu()
+
+
+class Stack(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Tokens(nn.Module):
+    def __init__(self, d_model, vocab_size):
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, d_model)
+
+    def forward(self, x):
+        return self.table(x)
+
+
+class Pair(nn.Module):
+    def __init__(self, stack, tokens):
+        super().__init__()
+        self.stack, self.tokens = stack, tokens
+
+    def encode(self, ids):
+        return self.stack(self.tokens(ids))
+
+
+def build_pair(vocab_size, d_model=512, n=4):
+    layers = []
+    for _ in range(n):
+        layers.append(Mixer(d_model))
+    pair = Pair(Stack(nn.ModuleList(layers)), Tokens(d_model, vocab_size))
+    return pair
+"""
+
+
+def test_a_function_that_puts_a_module_without_a_forward_together_is_the_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Pair, which build_pair makes, is a") as error:
+        target(tmp_path, TOGETHER)
+    assert error.value.hint.split()[-1].endswith("net.py:build_pair.encode")
+    found = resolve(f"{tmp_path / 'net.py'}:build_pair.encode")
+    assert found.describe == "build_pair.encode, d_model 64 → 128, input int64[2, 32]"
+    weights = [tuple(each.shape) for each in found.build({"d_model": 64}, 0).parameters() if each.dim() == 2]
+    assert weights == [(64, 64)] * 4 + [(256, 64)]

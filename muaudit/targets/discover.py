@@ -15,7 +15,7 @@ from muaudit.targets import argnames, arguments
 from muaudit.targets.absent import no_model
 from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
-from muaudit.targets.methods import has_forward
+from muaudit.targets.methods import forwardless, has_forward, no_forward
 from muaudit.targets.small import assumed
 from muaudit.targets.source import class_node, nodes_of, tree_of
 
@@ -49,6 +49,10 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     roots = [name for name in roots if name not in candidates or _holds_layers(candidates[name])] or roots
     best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
     best = best if len(best) == 1 else _variants(list(map(candidates.get, best)), candidates, module) or best
+    without = forwardless(module)
+    for name, each in factories(module, without).items() if without else ():
+        if each.returns and len(each.uses & set(candidates)) > 1 and set(best) <= each.uses:
+            raise no_forward(without[each.returns], module, target, name)
     if len(best) > 1:
         wide = any(_wide(callables[name], module) for name in best)
         raise ambiguous(target, best, "" if wide else advice(module.__file__))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -22,6 +23,18 @@ def bound(cls: type, method: str) -> type:
     """The class with one of its methods for a forward. It goes by the class's own name and place."""
     place = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     return type(cls.__name__, (cls,), {"forward": getattr(cls, method), **place})
+
+
+def through(function: Callable[..., Any], method: str) -> Callable[..., Any]:
+    """A function that builds what `function` does, with one of its methods for a forward."""
+
+    @functools.wraps(function)
+    def built(*args: Any, **kwargs: Any) -> Any:
+        model = function(*args, **kwargs)
+        model.__class__ = bound(type(model), method)
+        return model
+
+    return built
 
 
 def is_module(value: Any) -> bool:
@@ -87,8 +100,8 @@ def _cuts_gradients(method: Callable[..., Any]) -> bool:
     return "no_grad" in text or "inference_mode" in text or ".detach()" in text
 
 
-def no_forward(cls: type[Any], module: ModuleType, target: str) -> UserError:
-    """The error that asks which method to audit, or says that there is none."""
+def no_forward(cls: type[Any], module: ModuleType, target: str, built: str = "") -> UserError:
+    """The error that asks which method to audit, or says that there is none. built: the function that makes one."""
     methods = runnable(cls)
     if not methods:
         node = class_node(cls)
@@ -98,10 +111,11 @@ def no_forward(cls: type[Any], module: ModuleType, target: str) -> UserError:
             f"{cls.__name__}{line} derives from torch.nn.Module, but cannot be run: it needs a forward and has {own}",
             "write its forward, or name a model that has one",
         )
-    commands = "\n".join(f"  muaudit check {target}:{cls.__name__}.{name}" for name in methods)
+    commands = "\n".join(f"  muaudit check {target}:{built or cls.__name__}.{name}" for name in methods)
     numbers = advice(module.__file__)
+    made = f", which {built} makes," if built else ""
     return UserError(
-        f"{cls.__name__} is a torch.nn.Module without a forward: say which of its methods to audit",
+        f"{cls.__name__}{made} is a torch.nn.Module without a forward: say which of its methods to audit",
         f"name one of them:\n{commands}" + (f"\n{numbers}" if numbers else ""),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -58,7 +59,7 @@ def target_from_class(
     draft = Draft(
         label=label, call=call, imports=tuple(suggested_specs.imports(call, module)),
         variants=_variants(read, given, options), path=path, batch=batch, loss=loss, init=of_module(module),
-        notes=(note,) if note else (), defined=cls,
+        notes=(note,) if note else (), defined=inspect.unwrap(cls),
     )  # fmt: skip
     try:
         return finish(draft, options)

@@ -51,6 +51,11 @@ def _split(text: str) -> tuple[str, str | None]:
 def _from_module(
     module: ModuleType, name: str | None, source: str, options: TargetOptions, path: Path | None
 ) -> Target:
+    function, _, method = (name or "").rpartition(".")
+    if function and inspect.isfunction(held := getattr(module, function, None)):  # a method of what it builds
+        from muaudit.targets.model_classes import target_from_class
+
+        return target_from_class(methods.through(held, method), _home(held, module), options, path, method=method)
     if name is not None:
         return _from_object(loader.lookup(module, name, source), name, module, options, path)
     if hasattr(module, "build"):
