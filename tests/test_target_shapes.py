@@ -7,6 +7,7 @@ from textwrap import dedent
 
 import pytest
 
+from muaudit.audit import audit
 from muaudit.errors import UserError
 from muaudit.targets import Target, resolve
 
@@ -207,6 +208,49 @@ def test_sizes_that_groups_do_not_divide_are_not_tried(tmp_path: Path) -> None:
         """,
     )
     assert "model_channels 32 → 64" in found.describe
+
+
+def test_what_a_constructor_does_not_hand_on_is_none_of_its_arguments(tmp_path: Path) -> None:
+    """`**kwargs` swallows what a config holds besides; the parent's block is given by name."""
+    found = target(
+        tmp_path,
+        """
+        class Body(nn.Module):
+            def __init__(self, in_channels, basic_module, f_maps=16):
+                super().__init__()
+                self.first, self.last = basic_module(in_channels, f_maps), basic_module(f_maps, f_maps)
+
+            def forward(self, x):
+                return self.last(self.first(x).relu())
+
+        class Net(Body):
+            def __init__(self, in_channels, f_maps=16, **kwargs):
+                super().__init__(in_channels=in_channels, basic_module=nn.Linear, f_maps=f_maps)
+        """,
+    )
+    assert found.describe.startswith("Net, f_maps 64 → 128")
+
+
+def test_a_truth_value_in_arithmetic_is_a_number(tmp_path: Path) -> None:
+    """`mean + self.training * eps * std`: noise that is left out when nothing is trained."""
+    report = audit(
+        target(
+            tmp_path,
+            """
+            class Net(nn.Module):
+                def __init__(self, hidden):
+                    super().__init__()
+                    self.first, self.mean = nn.Linear(8, hidden), nn.Linear(hidden, hidden)
+                    self.std, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, 3)
+
+                def forward(self, x):
+                    x = self.first(x).relu()
+                    noise = torch.randn_like(x)
+                    return self.last(self.mean(x) + self.training * noise * torch.exp(self.std(x)))
+            """,
+        )
+    )
+    assert {each.rule for each in report.violations} >= {"MUP202", "MUP301"}
 
 
 TOGETHER = """

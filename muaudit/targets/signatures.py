@@ -118,7 +118,7 @@ def _through_parents(cls: type) -> Iterator[tuple[str, inspect.Parameter]]:
             if each.kind in _BY_KEYWORD and each.name not in seen:
                 yield each.name, each
                 seen.add(each.name)
-        if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in own):
+        if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in own) or _keeps_to_itself(base):
             return
         seen |= _settled(base, [each.name for each in own])
 
@@ -171,6 +171,17 @@ def _behind(init: Any) -> Any:
         if isinstance(held, FunctionType) and held.__name__ == "__init__" and held is not init:
             return held
     return inspect.unwrap(init)
+
+
+def _keeps_to_itself(cls: type) -> bool:
+    """Whether a constructor calls its parent's with named arguments alone, whatever else it is given."""
+    node = class_node(cls)
+    calls = [
+        call for call in (nodes_of(node) if node is not None else ())
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "__init__"
+    ]  # fmt: skip
+    stars = any(keyword.arg is None for call in calls for keyword in call.keywords)
+    return bool(calls) and not stars and any(call.keywords for call in calls)
 
 
 def _settled(cls: type, own: list[str]) -> set[str]:

@@ -32,8 +32,13 @@ def _multiply(b: Builder, op: Op, what: Multiplies) -> Result:
     x = b.arg(op, 0)
     if what.divides and isinstance(x, Value) and x in b.masks and b.literal(op, 1, "other") == b.masks[x]:
         return x  # dropout: what it keeps is divided by the share that it keeps
-    y = b.arg(op, 1, "other")
+    x, y = _as_number(x), _as_number(b.arg(op, 1, "other"))
     return _quotient(b, x, y, op) if what.divides else _product(b, x, y, op)
+
+
+def _as_number(given: Any) -> Any:
+    """A truth value as the number that it is in arithmetic: `self.training * noise`."""
+    return Number(float(given), float(given), 0.0) if isinstance(given, bool) else given
 
 
 def _quotient(b: Builder, x: Any, y: Any, op: Op) -> Value:
