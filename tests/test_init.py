@@ -12,6 +12,7 @@ import pytest
 from program import app
 
 from muaudit.errors import UserError
+from muaudit.init import trying
 from muaudit.init.candidates import candidates
 from muaudit.init.survey import chosen, survey
 from muaudit.init.trying import Found, Refused
@@ -283,3 +284,15 @@ def test_the_package_of_a_file_is_its_own_and_no_installed_copy(project: Path, m
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] in ("copied", "script")]:
             del sys.modules[name]
+
+
+def test_what_one_file_may_take_is_limited_and_the_rest_of_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = PARTS.replace("Block", "First")
+    (tmp_path / "two.py").write_text(one + one.partition("\n")[2].replace("First", "Second"))
+    monkeypatch.setattr(trying, "_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    found = trying._outcomes("two.py")
+    assert [each.text for each in found] == ["two.py:First", "two.py:Second"]
+    assert all("muaudit check two.py:" in each.message for each in found if isinstance(each, Refused))

@@ -48,17 +48,17 @@ def progress(message: str) -> Iterator[_Spinner | None]:
 
 
 @contextmanager
-def stages(message: str, total: int) -> Iterator[Callable[[str], None]]:
+def stages(message: str, total: int) -> Iterator[Callable[..., None]]:
     """A spinner that names what is worked on, of `total` things; a line on stderr now and then where nobody watches.
 
-    What it yields is called with the name of each as it is begun.
+    What it yields is called with the name of each as it is begun, and with that and a part of it as the part is.
     """
     begun, last = 0, monotonic()
 
-    def told(name: str) -> None:
+    def told(name: str, part: str = "") -> None:
         nonlocal begun, last
-        begun += 1
-        shown = f"{message}: {name} ({begun} of {total})"
+        begun += not part
+        shown = f"{message}: {name}{':' if part else ''}{part} ({begun} of {total})"
         if spinner is not None:
             spinner.say(shown)
         elif monotonic() - last > SILENT_SECONDS:

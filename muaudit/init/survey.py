@@ -37,11 +37,11 @@ class Survey:
 
 def survey(
     folder: Path, found: Sequence[Candidate], seconds: int, processes: int | None = None,
-    told: Callable[[str], None] | None = None,
+    told: Callable[..., None] | None = None,
 ) -> Survey:  # fmt: skip
     """Try every candidate and choose. processes: at most so many at a time; as many as there are cores if None.
 
-    told: called with the name of every file when it is begun.
+    told: called with the name of every file when it is begun, and with that and a class in it.
     """
     outcomes = _tried(str(folder), found, seconds, min(len(found), processes or os.cpu_count() or 1), told)
     return chosen(outcomes, folder)
@@ -99,7 +99,7 @@ def _kebab(name: str) -> str:
 
 
 def _tried(
-    folder: str, found: Sequence[Candidate], seconds: int, workers: int, told: Callable[[str], None] | None
+    folder: str, found: Sequence[Candidate], seconds: int, workers: int, told: Callable[..., None] | None
 ) -> list[Outcome]:  # fmt: skip
     """In order, a process each: a candidate that ends or hangs its process is told, and the rest goes on."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Class = tuple[str, str]
 """A class by its file and its qualified name."""
 _MOST = 8  # classes of one file that are tried where several may be the model
+_SECONDS = 40.0
+"""Of processor for one file: what it holds beyond that is named and not tried."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,10 @@ def _outcomes(file: str) -> list[Found | Refused]:
     module = loader.load_file(Path(file))
     if hasattr(module, "build"):
         return [_one(file)]
-    roots = _roots(module, file)
-    classes = [_one(f"{file}:{name}") for name in roots]
-    built = [_one(f"{file}:{name}", options) for name, options in factories(module) if name not in roots]
+    roots, end = _roots(module, file), time.process_time() + _SECONDS
+    classes = [_one_in_time(file, name, end) for name in roots]
+    functions = ((name, options) for name, options in factories(module) if name not in roots)
+    built = [_one(f"{file}:{name}", options) for name, options in functions if time.process_time() < end]
     # Many a helper takes a width and builds no model: only what works counts.
     return [*classes, *(each for each in built if isinstance(each, Found))]
 
@@ -123,6 +127,15 @@ def _roots(module: ModuleType, file: str) -> list[str]:
         return [find_root(module, file)[0].__name__]
     except AmbiguousModelError as error:
         return list(error.names[:_MOST])
+
+
+def _one_in_time(file: str, name: str, end: float) -> Found | Refused:
+    """A class, unless those before it in its file have taken long: one file is not to hold up all others."""
+    text = f"{file}:{name}"
+    if time.process_time() < end:
+        tell_now(file, name)
+        return _one(text)
+    return Refused(text, f"not tried, as its file has taken {_SECONDS:.0f} s already: muaudit check {text} looks at it")
 
 
 def _one(text: str, options: TargetOptions | None = None) -> Found | Refused:

@@ -145,10 +145,13 @@ def _first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
             if patience.ended:
                 break
     if failed is not None and first is not None:
-        raise own_width_alone(
+        told = own_width_alone(
             failed.axes, builder(draft, failed), partial(_inputs, draft, failed, options), first, draft.label,
             _file(draft),
-        ) from first  # fmt: skip
+        )  # fmt: skip
+        if told is first:
+            raise first  # with its own cause
+        raise told from first
     raise UserError(f"{draft.label} could not be built at any width that was tried")
 
 
