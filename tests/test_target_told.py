@@ -211,7 +211,18 @@ HIDDEN = '''class Encoder(nn.Module):
         h = self.mix(self.first(X).relu()).relu()
         return self.last(h.masked_fill(~padding_masks.unsqueeze(-1), 0))
 '''
+STATES = """class Scan(nn.Module):
+    def __init__(self, d_model=64, d_state=16):
+        super().__init__()
+        self.first, self.mix, self.last = nn.Linear(8, d_model), nn.Linear(d_model, d_model), nn.Linear(d_model, 8)
+        self.states, self.back = nn.Linear(d_model, d_state), nn.Linear(d_state, d_model)
+
+    def forward(self, x):
+        x = self.mix(self.first(x).relu()).relu()
+        return self.last(x + self.back(self.states(x)))
+"""
 SHOWN = {
+    "states": (STATES, "Scan, d_model 64 → 128, input float32[4, 8]"),
     "hidden": (HIDDEN, "Encoder, d_model 64 → 128, input float32[2, 32, 9], bool[2, 32]"),
     "paired": (PAIRED, "Tabular, d_hidden 64 → 128, d_block 64 → 128, input float32[4, 32]"),
     "windows": (WINDOWS, "Restorer, embed_dim 64 → 128, input float32[2, 3, 70, 70]"),

@@ -340,7 +340,8 @@ def _tried(
         most = max((name for name in sure if name in found), key=lambda name: found[name].matrices, default=sure[0])
         first = found[sure[0]].matrices if sure[0] in found else 0
         main = most if most in found and found[most].matrices >= _MORE * max(1, first) else sure[0]
-        if not better and not options.widths:  # one makes what another reads, and no matrix grows with either alone
+        by_itself = better or not tried or bool((at := found.get(main) or sizes(main)) and at.matrices)
+        if not by_itself and not options.widths:  # one makes what another reads, no matrix grows with either alone
             own = (*own, *(name for name in tried if name not in own and not _is_multiplier(name, knobs[name])))
         return _Chosen(main, together=True, inputs=inputs, along=tuple(name for name in own if name != main))
     if not tried:
