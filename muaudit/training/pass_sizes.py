@@ -59,6 +59,8 @@ class _Rows:
     def __init__(self, layout: Packed, scratch: Scratch) -> None:
         self.layout, self.found, self._scratch = layout, layout.numbers(2, 2), scratch
         self.then, self._now = layout.store(), layout.rows(2, scratch)
+        self._slots: tuple[int, ...] | None = None
+        self._index: Indices = np.empty((4, layout.members, 0), np.int64)
         self._large = layout.of_large(self.found)
         self._own = [block.views(now[0], layout.shapes) for block, now in zip(layout.blocks, self._now, strict=True)]
         self._views = [(block.parts(now), block.places_in(self.found[0]), block.places_in(self.found[1]))
@@ -92,10 +94,12 @@ class _Rows:
             found |= dict(zip(block.places, block.views(then, layout.shapes), strict=True))
         return found
 
-    def index(self, columns: int) -> Indices:
-        """Where the numbers (columns, K, tensors) stand among those found."""
-        whole: Indices = self.layout.index(2, 2).transpose(1, 0, 2, 3).reshape(4, self.layout.members, -1)
-        return whole[:columns]
+    def index(self, columns: int, slots: tuple[int, ...]) -> Indices:
+        """Where the numbers (columns, K, slots) stand among those found; the same for runs that are alike."""
+        if slots != self._slots:
+            whole = self.layout.index(2, 2).transpose(1, 0, 2, 3).reshape(4, self.layout.members, -1)
+            self._slots, self._index = slots, whole[:, :, list(slots)]
+        return self._index[:columns]
 
     def _measure(self, now: torch.Tensor, parts: Tensors, norms: Tensors, sums: Tensors) -> None:
         put_norms(parts, norms, self.layout.wide)
@@ -159,17 +163,17 @@ class PassSizes:
             return self._apart(seen, values, None)
         self._rows = self._spare = rows = rows or _Rows(layout, self._scratch)
         rows.first(values)
-        return self._kept.keep([rows.found.clone()]) + rows.index(2)[:, :, self._slots]
+        return self._kept.keep([rows.found.clone()]) + rows.index(2, self._slots)
 
     def _again(self, rows: _Rows, values: Tensors) -> Indices:
         rows.again(values, self._first)
         if self._index is None:
-            self._index = rows.index(4)[:, :, self._slots]
+            self._index = rows.index(4, self._slots)
         return self._kept.keep([rows.found.clone()]) + self._index
 
     @property
-    def _slots(self) -> list[int]:
-        return [each.slot for each in self._seen]
+    def _slots(self) -> tuple[int, ...]:
+        return tuple(each.slot for each in self._seen)
 
     def _firsts(self, seen: tuple[Seen, ...], values: Tensors) -> list[torch.Tensor | None]:
         """For every activation what it was in the first pass, where that can be compared."""
