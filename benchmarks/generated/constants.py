@@ -55,9 +55,9 @@ def written(place: Place, draw: Draw, site: Site, expression: str, tag: str | No
         var = place.assign("z", expression, tag)
         test = f"self.{attribute} != 1" if way == "guarded" else f"abs(self.{attribute} - 1) > 1e-6"
         place.say(f"if {test}:", tag)
-        place.say(f"    {var} = {var} * self.{attribute}", tag)
+        place.say(f"    {var} = {var} * self.{attribute}", tag, site.key)
         return var
-    return place.assign("z", scaled(place, draw, site, expression, way), tag)
+    return place.assign("z", scaled(place, draw, site, expression, way), tag, site.key)
 
 
 def scaled(place: Place, draw: Draw, site: Site, expression: str, way: str | None = None) -> str:

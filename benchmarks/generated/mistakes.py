@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from .draw import Draw
 from .model import Model
+from .repair import folded
 from .truth import Edit
 
 HALF = Fraction(1, 2)
@@ -16,11 +17,13 @@ TRIES = 30
 
 @dataclass(frozen=True)
 class Mistake:
-    """What was changed, in words; the changed model; and the edits of which each kind undoes it."""
+    """What was changed, in words; the changed model; the edits of which each kind undoes it; and how many changes of
+    the code that is: a constant is one, and so is a tensor in all blocks."""
 
     words: str
     model: Model
     planted: tuple[Edit, ...]
+    changes: int = 1
 
     @property
     def names(self) -> frozenset[str]:
@@ -55,7 +58,8 @@ def _of_hidden(model: Model, power: Fraction) -> Mistake | None:
     for tensor in hidden:
         tensor.rate += power
     names = [t.name for t in hidden]
-    return Mistake(f"rate of every hidden matrix × m^{float(power):+g}", model, tuple(("rate", n) for n in names))
+    return Mistake(f"rate of every hidden matrix × m^{float(power):+g}", model, tuple(("rate", n) for n in names),
+                   len({folded(n) for n in names}))  # fmt: skip
 
 
 def _of_eps(model: Model, draw: Draw) -> Mistake | None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from . import source
 from .architecture import network
 from .draw import Choices, Draw
-from .scope import Place, Scope, Shared
+from .scope import Line, Place, Scope, Shared
 from .truth import Truth
 
 PROBES = ((16, 32), (32, 64), (16, 48))
@@ -41,19 +41,29 @@ class Model:
 
     def lines(self, text: str) -> dict[int, frozenset[str]]:
         """Line number of the text → owners of the attention logits that are written there."""
-        rows = text.split("\n")
         found: dict[int, frozenset[str]] = {}
-        for scope in self.shared.classes:
-            start = rows.index(f"class {scope.name}(nn.Module):")
-            first = next(i for i in range(start, len(rows)) if rows[i].startswith("    def forward")) + 1
-            for offset, line in enumerate(scope.forward):
-                if line.tag is not None:
-                    owned = {r.owner for r in self.truth.rows if r.owner and r.owner.startswith(line.tag + " at ")}
-                    found[first + offset + 1] = frozenset(owned)
+        for number, line in self._forward(text):
+            if line.tag is not None:
+                owned = {r.owner for r in self.truth.rows if r.owner and r.owner.startswith(line.tag + " at ")}
+                found[number] = frozenset(owned)
         # A helper's line is the innermost of the user's wherever it is called from: it stands for any.
         every = frozenset(r.owner for r in self.truth.rows if r.owner and r.owner.startswith("line "))
         helpers = ("    return x * factor", "        return x * self.factor")
-        return found | {number: every for number, row in enumerate(rows, 1) if row in helpers}
+        return found | {number: every for number, row in enumerate(text.split("\n"), 1) if row in helpers}
+
+    def constants(self, text: str) -> dict[int, list[int]]:
+        """Line number of the text → columns of the constant that is written there, one an instance of its class."""
+        lines = self._forward(text)
+        return {number: self.shared.sites[line.site].columns for number, line in lines if line.site is not None}
+
+    def _forward(self, text: str) -> list[tuple[int, Line]]:
+        """The lines of all forward methods, and their numbers."""
+        rows, found = text.split("\n"), []
+        for scope in self.shared.classes:
+            start = rows.index(f"class {scope.name}(nn.Module):")
+            first = next(i for i in range(start, len(rows)) if rows[i].startswith("    def forward")) + 2
+            found += list(enumerate(scope.forward, first))
+        return found
 
     def copy(self) -> Model:
         return copy.deepcopy(self)

@@ -13,10 +13,11 @@ from .truth import Tensor, Truth
 
 @dataclass(frozen=True)
 class Line:
-    """One line of `forward`; `tag` names the line of attention logits that it belongs to."""
+    """One line of `forward`; `tag` names the line of attention logits that it belongs to, `site` a constant on it."""
 
     text: str
     tag: str | None = None
+    site: str | None = None
 
 
 @dataclass
@@ -42,8 +43,8 @@ class Scope:
         count = self.used[key] = self.used.get(key, 0) + 1
         return stem if count == 1 else f"{stem}{count}"
 
-    def say(self, text: str, tag: str | None = None) -> None:
-        self.forward.append(Line("    " * self.depth + text, tag))
+    def say(self, text: str, tag: str | None = None, site: str | None = None) -> None:
+        self.forward.append(Line("    " * self.depth + text, tag, site))
 
 
 @dataclass
@@ -106,13 +107,13 @@ class Place:
     def truth(self) -> Truth:
         return self.shared.truth
 
-    def say(self, text: str, tag: str | None = None) -> None:
-        self.scope.say(text, tag)
+    def say(self, text: str, tag: str | None = None, site: str | None = None) -> None:
+        self.scope.say(text, tag, site)
 
-    def assign(self, stem: str, expression: str, tag: str | None = None) -> str:
+    def assign(self, stem: str, expression: str, tag: str | None = None, site: str | None = None) -> str:
         """A new variable that holds `expression`."""
         name = self.scope.fresh(stem)
-        self.say(f"{name} = {expression}", tag)
+        self.say(f"{name} = {expression}", tag, site)
         return name
 
     @contextmanager

@@ -12,7 +12,9 @@ finding at its word:
     MUP4xx  all of these
 
 So where two explanations of a mistake are the same network (a constant between two layers with a relu between them),
-either is exact, but nothing that accuses more than it must.
+either is exact, but nothing that accuses more than it must. Findings are exact as well where, done to the letter, they
+repair the model with no more changes of the code than were made (`repair`): a constant on a module is one for its
+weight and its bias, and one on a line of a class for all blocks of it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any
 
 import muaudit
 
+from . import repair
 from .mistakes import Mistake
 from .model import Model
 from .truth import Edit, Truth
@@ -69,9 +72,16 @@ def of_mistake(mistake: Mistake, folder: Path) -> Said:
         return Said("not analysed" if report.unanalysed else "missed", words)
     edits = [_edits(v, mistake.model.lines(text)) for v in found]
     named = {name for v in found for name in v.tensors or (f"line {v.line}",)}
-    exact = not report.unanalysed and len(named) <= len(_places(mistake.names))
+    exact = len(named) <= len(_places(mistake.names))
     exact = exact and (frozenset().union(*edits) == set(mistake.planted) or is_exact(mistake.model.truth, edits))
-    return Said("exact" if exact else "beside", words)
+    exact = exact or _as_few_changes(mistake, found, text)
+    return Said("exact" if exact and not report.unanalysed else "beside", words)
+
+
+def _as_few_changes(mistake: Mistake, found: list[Any], text: str) -> bool:
+    """Whether findings, done to the letter, mend the model with as few changes as were made."""
+    asked = repair.changes(found)
+    return asked is not None and repair.places(asked) <= mistake.changes and repair.mends(mistake.model, asked, text)
 
 
 def is_exact(truth: Truth, edits: list[frozenset[Edit]]) -> bool:

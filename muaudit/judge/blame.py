@@ -33,6 +33,9 @@ from .cost import Tally
 from .edits import Edit, Judged, edits, kind_of, owner, role_of_constant
 from .search import Problem, search
 
+PLAIN_INITS = (0.0, -0.5)
+"""The exponents of inits that somebody has who wrote none that depends on width: constants, and 1/sqrt(fan_in)."""
+
 
 class Blame:
     """Finds the gauge with the simplest explanation and judges every use under it."""
@@ -83,8 +86,7 @@ class Blame:
 
     def _init_off(self, use: Use, phi: float, init: Init | None) -> tuple[float, float]:
         required = phi + use.slack
-        bounded = use.role == "output" and not use.normalised
-        if bounded:
+        if use.bounded:
             bound = max(self.readout_bound, -0.5) if use.rows else self.readout_bound  # they start like the rest of it
             required = phi + (1.0 + bound) * use.e_in
         found = init.exponent if init else None
@@ -92,7 +94,7 @@ class Blame:
         if not known or abs(init.raw - required) <= WRONG_INIT_ERRORS * init.error:  # type: ignore[union-attr]
             return required, 0.0  # few entries say little: only what the error excludes is wrong
         off = _rounded(found - required)  # type: ignore[operator]
-        if bounded and off < 0:
+        if use.bounded and off < 0:
             return required, 0.0  # a smaller readout is legal: only its update has to reach size 1
         return required, off
 
@@ -136,6 +138,14 @@ class Blame:
             if j.lr_off and j.slope:
                 yield phi + j.lr_off / j.slope
 
+        def written(index: int, phi: float) -> bool:
+            j = judged(index, phi)
+            rate = None if j.lr_off or not j.slope else j.lr_found
+            init = None if j.init_off or j.use.bounded else j.init_found
+            return bool(j.use.tensor) and (rate not in (None, plain) or init not in (None, ZERO, *PLAIN_INITS))
+
+        rates = {how.lr_exponent for how in self.trained.values()}
+        plain = rates.pop() if len(rates) == 1 else 0.0  # of one learning rate for everything
         groups = self._owners()
         with_constant = [any(self.ideal.uses[i].value in self.constants for i in group) for group in groups]
         right_before = [
@@ -152,7 +162,7 @@ class Blame:
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
             self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._sized(),
-            self._removed(), self.ideal.scaled, with_constant,
+            self._removed(), self.ideal.scaled, with_constant, written,
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
@@ -213,7 +223,7 @@ class Blame:
     def _wanted_phi(self, index: int, aspect: str) -> float | None:
         """The φ at which this use would be right in one respect; None where that says nothing about φ."""
         now = self.judge(index, {})
-        if aspect == "lr" or (now.use.role == "output" and not now.use.normalised):
+        if aspect == "lr" or now.use.bounded:
             return None if now.lr_found is None or not now.slope else now.phi + now.lr_off / now.slope
         return None if now.init_found in (None, ZERO) else now.phi + now.init_off
 

@@ -58,8 +58,7 @@ class Judged:
         """The exponent of the one constant on this use whose absence makes init and learning rate right; else None."""
         if not (self.init_off and self.by_rate):
             return None
-        bounded = self.use.role == "output" and not self.use.normalised
-        legal = bounded and self.by_rate > 0 and 0 < self.init_off <= self.by_rate  # a smaller readout is
+        legal = self.use.bounded and self.by_rate > 0 and 0 < self.init_off <= self.by_rate  # a smaller readout is
         return self.by_rate if legal or abs(self.by_rate - self.init_off) < TOLERANCE else None
 
 

@@ -34,7 +34,8 @@ class Problem:
     has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
     place of repeated blocks; sized: those of values that a homogeneous function reads; removed: those of sizes that a
     norm takes away; scaled: those of values that are scaled before they are read, and by which exponent.
-    with_constant: the groups behind which a constant is written.
+    with_constant: the groups behind which a constant is written. written: whether a use at this exponent is right in a
+    respect that no default has.
     """
 
     exprs: Sequence[Expr]
@@ -47,6 +48,7 @@ class Problem:
     removed: frozenset[int]
     scaled: Mapping[int, float]
     with_constant: Sequence[bool]
+    written: Callable[[int, float], bool]
     tally: Callable[[], Tally]
     starts: Sequence[Shifts] = field(default_factory=list)
 
@@ -104,16 +106,21 @@ class _Searcher:
         return self.tally.cost + of_gauge(self.shifts, self.places, claims, self.problem.scaled)
 
     def _claim(self, anchor: int) -> float:
-        """What it costs that the activations of this anchor have another size: less where what makes them fits it.
+        """What it costs that the activations of this anchor have another size: less where something was made for it.
 
-        Where matrices alone read them, nothing, unless nothing that makes them has that init, or a constant behind it.
+        Where matrices alone read them, nothing then.
         """
         makers = {self.group_of[i] for i in self.holders.get(anchor, ()) if self.problem.exprs[i].terms[anchor] > 0}
         if anchor in self.problem.sized:
-            return SIZE if makers and not any(self.now[number] for number in makers) else SIZE_ALONE
-        fits = [all(edit.aspect == "lr" for edit in self.now[number]) for number in makers]
-        behind = [self.problem.with_constant[number] for number in makers]
-        return 0.0 if not makers or any(fits) or any(behind) else SIZE_ALONE
+            fits = bool(makers) and not any(self.now[number] for number in makers)
+            return SIZE if fits or self._made_for(anchor) else SIZE_ALONE
+        fits = not makers or any(all(edit.aspect == "lr" for edit in self.now[number]) for number in makers)
+        behind = any(self.problem.with_constant[number] for number in makers)
+        return 0.0 if fits or behind or self._made_for(anchor) else SIZE_ALONE
+
+    def _made_for(self, anchor: int) -> bool:
+        """Whether an init or a learning rate that somebody wrote is right where the activations have this size."""
+        return any(self.problem.written(index, self.phis[index]) for index in self.holders.get(anchor, ()))
 
     @property
     def complete(self) -> bool:

@@ -39,6 +39,11 @@ class Use:
         return row_name(self.tensor, self.rows)
 
     @property
+    def bounded(self) -> bool:
+        """Whether an init may be smaller than what is asked for: a readout's."""
+        return self.role == "output" and not self.normalised
+
+    @property
     def slack(self) -> float:
         return self.e_in / 2 if (self.e_out > 0 or self.normalised) and self.e_in > 0 else 0.0
 
