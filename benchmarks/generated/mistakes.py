@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import median
 
 from .draw import Draw
 from .model import Model
 from .repair import folded
+from .training import gradients
 from .truth import Edit
 
 HALF = Fraction(1, 2)
 POWERS = (HALF, -HALF, Fraction(1), Fraction(-1))
 TRIES = 30
+EPS = 1.0
+NONE = 1e-9  # share of the median gradient that is rounding in float64
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,19 @@ def _of_hidden(model: Model, power: Fraction) -> Mistake | None:
 
 
 def _of_eps(model: Model, draw: Draw) -> Mistake | None:
-    """An eps far above the gradient, which is the same at every width while the gradient is not."""
+    """An eps above the gradient, which is the same at every width while the gradient is not.
+
+    Where it is below, or where a norm takes away what the tensor does and its gradient is none, it changes nothing.
+    """
     if model.truth.optimizer != "adam":
         return None
     tensor = model.truth.tensors[draw("tensor", *sorted(model.truth.tensors))]
     if tensor.gradient == 0:
         return None
-    tensor.eps = 1.0
+    for sizes in gradients(model):
+        if not NONE * median(sizes.values()) < sizes[tensor.name] < EPS:
+            return None
+    tensor.eps = EPS
     return Mistake(f"eps of {tensor.name} is 1", model, (("eps", tensor.name),))
 
 

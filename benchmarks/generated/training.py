@@ -50,6 +50,22 @@ def starts_finite(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
     return True
 
 
+def gradients(model: Model) -> list[dict[str, float]]:
+    """Tensor → root mean square of its gradient at either probe; after a few steps, for those that are zero at first."""
+    space, found = _space(model.text()), []
+    with _Float64():
+        for width in model.widths:
+            made, x, optimizer = _made(space, width, 0, 1.0)
+            sizes: dict[str, float] = {}
+            for _ in range(1 + STEPS):
+                _step(space, made, x, optimizer)
+                for name, p in made.named_parameters():
+                    size = 0.0 if p.grad is None else float(p.grad.square().mean().sqrt())
+                    sizes[name] = sizes.get(name) or size
+            found.append(sizes)
+    return found
+
+
 def _run(text: str, width: int, seed: int, steps: int) -> torch.Tensor:
     """The outputs before each of some steps, and after the last."""
     space = _space(text)
