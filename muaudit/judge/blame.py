@@ -148,9 +148,10 @@ class Blame:
         plain = rates.pop() if len(rates) == 1 else 0.0  # of one learning rate for everything
         groups = self._owners()
         with_constant = [any(self.ideal.uses[i].value in self.constants for i in group) for group in groups]
+        stands = [any(self.ideal.uses[i].c for i in group) for group in groups]  # a constant, on a parameter itself
         right_before = [
-            not edits([judged(i, self._phi(i, {})) for i in group]) and not constant
-            for group, constant in zip(groups, with_constant, strict=True)
+            not edits([judged(i, self._phi(i, {})) for i in group]) and not with_constant[number] and not stands[number]
+            for number, group in enumerate(groups)
         ]
         everywhere: dict[tuple[str, str], set[str]] = {}
         for group in groups:
@@ -161,8 +162,8 @@ class Blame:
                     everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
-            self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._sized(),
-            self._removed(), self.ideal.scaled, with_constant, written,
+            self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._made(),
+            self._sized(), self._removed(), self.ideal.scaled, with_constant, written,
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
@@ -197,16 +198,30 @@ class Blame:
         )
 
     def _alike(self) -> list[list[int]]:
-        """Anchors that stand in the same place of repeated blocks."""
-        kinds: dict[int, set[object]] = {}
+        """Anchors that stand in the same place of repeated blocks, and those whose values the same makes in all blocks."""
+        kinds = self._held()
+        groups: dict[Hashable, list[int]] = {}
+        for makers in (False, True):
+            for anchor in self.ideal.anchors:
+                if anchor in kinds:
+                    key = _makers(kinds[anchor]) if makers else frozenset(kinds[anchor])
+                    groups.setdefault((makers, key), []).append(anchor)
+        return [list(group) for group in dict.fromkeys(tuple(group) for group in groups.values())]
+
+    def _made(self) -> dict[int, int]:
+        """A number for every anchor, the same where the same makes the values in all blocks."""
+        numbers: dict[Hashable, int] = {}
+        return {
+            anchor: numbers.setdefault(_makers(kinds), len(numbers)) for anchor, kinds in self._held().items()
+        }  # fmt: skip
+
+    def _held(self) -> dict[int, set[tuple[Hashable, float]]]:
+        """Of every anchor, the uses that it decides, whatever block they are in, and by how much."""
+        held: dict[int, set[tuple[Hashable, float]]] = {}
         for use, expr in zip(self.ideal.uses, self.exprs, strict=True):
             for anchor, coefficient in expr.terms.items():
-                kinds.setdefault(anchor, set()).add((kind_of(use), coefficient))
-        groups: dict[frozenset[object], list[int]] = {}
-        for anchor in self.ideal.anchors:
-            if anchor in kinds:
-                groups.setdefault(frozenset(kinds[anchor]), []).append(anchor)
-        return list(groups.values())
+                held.setdefault(anchor, set()).add((kind_of(use), coefficient))
+        return held
 
     def _jointly(self, aspect: str) -> dict[int, float]:
         """The shifts at which every use's lr (or init) is right, as far as they agree; then no constant on lines."""
@@ -226,6 +241,11 @@ class Blame:
         if aspect == "lr" or now.use.bounded:
             return None if now.lr_found is None or not now.slope else now.phi + now.lr_off / now.slope
         return None if now.init_found in (None, ZERO) else now.phi + now.init_off
+
+
+def _makers(kinds: Collection[tuple[Hashable, float]]) -> Hashable:
+    """Of the uses that an anchor decides, those that make its values."""
+    return frozenset(each for each in kinds if each[1] > 0) or frozenset(kinds)
 
 
 def _rounded(off: float) -> float:

@@ -128,8 +128,8 @@ def of_gauge(
 ) -> float:
     """What a gauge costs by itself.
 
-    alike: a number for every anchor, the same in the same place of repeated blocks. claims: what a size other than 1
-    costs, of anchors. scaled: by which exponent the values of anchors are scaled before they are read.
+    alike: a number for every anchor, the same where the same makes them in all blocks. claims: what a size other than
+    1 costs, of anchors. scaled: by which exponent the values of anchors are scaled before they are read.
     """
     taken: dict[tuple[int, float], float] = {}
     for anchor in shifts.keys() | scaled.keys():

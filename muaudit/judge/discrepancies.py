@@ -221,17 +221,17 @@ def _constant_of(value: Value, found: float, consumers: Mapping[Value, list[Valu
     """The scaling that holds the constant, of this exponent, of a contraction; else the contraction.
 
     The first one after it, before or after which nothing else happens; or one on an operand, where that is all there is
-    of it or one of two equal halves.
+    of it or one of two equal halves, and the first one after it is not.
     """
     after = _constant_after(value, consumers)
-    if after is not None:
+    if after is not None and abs(after.c - found) < TOLERANCE:
         return after
     for arg in value.args:
         while arg.kind == "view" and arg.args:
             arg = arg.args[0]
         if arg.kind == "scale" and arg.c and min(abs(arg.c - found), abs(2 * arg.c - found)) < TOLERANCE:
             return arg
-    return value
+    return value if after is None else after
 
 
 def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Value | None:

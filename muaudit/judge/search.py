@@ -32,7 +32,7 @@ class Problem:
     exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. kinds: what tells
     one of these from another. edits: what makes a group right, its uses at these exponents, and whether what it makes
     has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
-    place of repeated blocks; sized: those of values that a homogeneous function reads; removed: those of sizes that a
+    place of repeated blocks; made: a number for every anchor, the same where the same makes them in all blocks; sized: those of values that a homogeneous function reads; removed: those of sizes that a
     norm takes away; scaled: those of values that are scaled before they are read, and by which exponent.
     with_constant: the groups behind which a constant is written. written: whether a use at this exponent is right in a
     respect that no default has.
@@ -44,6 +44,7 @@ class Problem:
     edits: Callable[[int, Sequence[float], bool], tuple[Edit, ...]]
     right: Callable[[int, float], Iterable[float]]
     alike: Sequence[Sequence[int]]
+    made: Mapping[int, int]
     sized: frozenset[int]
     removed: frozenset[int]
     scaled: Mapping[int, float]
@@ -92,7 +93,6 @@ class _Searcher:
         self.moves: list[Move] = [*(tuple(each) for each in problem.alike if len(each) > 1), *anchors]
         self.reach = {move: _reach(move, self.holders, problem.exprs) for move in self.moves}
         self.touched = {move: {self.group_of[index] for index, _ in held} for move, held in self.reach.items()}
-        self.places = {anchor: number for number, group in enumerate(problem.alike) for anchor in group}
         self.near: dict[Move, list[Move]] = {}
         self.moves_of: dict[int, list[int]] = {}
         for number, move in enumerate(self.moves):
@@ -103,7 +103,7 @@ class _Searcher:
     @property
     def cost(self) -> float:
         claims = {anchor: self._claim(anchor) for anchor in self.shifts if anchor not in self.problem.removed}
-        return self.tally.cost + of_gauge(self.shifts, self.places, claims, self.problem.scaled)
+        return self.tally.cost + of_gauge(self.shifts, self.problem.made, claims, self.problem.scaled)
 
     def _claim(self, anchor: int) -> float:
         """What it costs that the activations of this anchor have another size: less where something was made for it.
