@@ -467,3 +467,61 @@ def test_activations_of_another_size_excuse_no_gains(norm: type[nn.Module], gate
     assert report.verdict == "standard"
     errors = {each.rule for each in report.violations if each.severity == "error"}
     assert errors == {"MUP201", "MUP202", "MUP302", "MUP305"} | ({"MUP208", "MUP304"} if bias else set())
+
+
+@pytest.mark.parametrize(("optimizer", "gain", "head"), [("Adam", 0.5, -1.5), ("SGD", 2.0, -2.0)])
+def test_a_size_that_a_learning_rate_was_written_for_is_believed(optimizer: str, gain: float, head: float) -> None:
+    """A gain of n^1/2 before the readout, in inits and rates of both (Lemma J.1), but for the init of the gain."""
+    inp = {"inp": ((5, 0), 0.0, 1.0 if optimizer == "SGD" else 0.0)}
+    tensors: Tensors = {**inp, "gain": ((0,), 0.0, gain), "out": ((0, 3), -1.5, head)}
+    report = audit(
+        tensors, lambda p, x, n: (F.layer_norm(torch.tanh(x @ p.inp), (n,)) * p.gain) @ p.out, optimizer=optimizer
+    )
+    assert {tensors for _, tensors in found(report)} == {("gain",)}
+    (violation,) = (v for v in report.violations if v.severity == "error")
+    assert (violation.found_exponent, violation.expected_exponent) == (0.0, 0.5)
+
+
+def test_a_constant_behind_a_layer_of_every_block_is_one() -> None:
+    """relu(x W) n^3/4 in two blocks, whose weights were made for n^-1/4: one constant, behind what both make."""
+    weights: Tensors = dict.fromkeys(("blocks.0.w", "blocks.1.w"), ((0, 0), -0.25, -0.75))
+
+    class Blocks(nn.Module):
+        def __init__(self, n: int) -> None:
+            super().__init__()
+            self.n = n
+            self.inp, self.head = nn.Linear(5, n, bias=False), nn.Linear(n, 3, bias=False)
+            self.blocks = nn.ModuleList(Scaled(n) for _ in range(2))
+            for name, p in self.named_parameters():
+                init = weights.get(name, ((), {"inp.weight": 0.0}.get(name, -1.0), 0.0))[1]
+                nn.init.normal_(p, std=BASE**-0.5 * (n / BASE) ** init)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.tanh(self.inp(x))
+            for block in self.blocks:
+                x = block(x)
+            out: torch.Tensor = self.head(x)
+            return out
+
+    class Scaled(nn.Module):
+        def __init__(self, n: int) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.empty(n, n))
+            self.c = (n / BASE) ** 0.75
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(x @ self.w) * self.c
+
+    def adam(model: Blocks) -> torch.optim.Optimizer:
+        rates = {"inp.weight": 0.0, "head.weight": -1.0}
+        groups = [
+            {"params": [p], "lr": 1e-3 * (model.n / BASE) ** rates.get(name, -0.75)}
+            for name, p in model.named_parameters()
+        ]
+        return torch.optim.Adam(groups)
+
+    report = muaudit.check(
+        Blocks, batch=lambda width: torch.randn(8, 5, generator=torch.Generator().manual_seed(0)), optimizer=adam,
+        loss=lambda out, x: F.cross_entropy(out, torch.arange(8) % 3), widths=(64, 128),
+    )  # fmt: skip
+    assert found(report) == {("MUP205", ("blocks.0.w", "blocks.1.w"))}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from generated import seeds
 from generated.mistakes import mistake
 from generated.model import generate
+from generated.repair import Change, mends, places
 from generated.seeds import audited, failures, shrunk
-from generated.training import apart
+from generated.training import apart, gradients
 from generated.truth import Truth
 from generated.verdict import is_exact
 
@@ -128,3 +131,29 @@ def test_shrinking_keeps_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sample_is_judged_right_and_blamed_exactly(seed: int) -> None:
     row = audited(seed)
     assert not failures(row), row
+
+
+def test_findings_done_to_the_letter_mend_or_do_not() -> None:
+    """n^-1/2 too much on the keys, of q·k of finite heads, in a class that is used twice (by hand: one line of it)."""
+    model = seeds.WHOLE.model(4000718)
+    wrong = mistake(model)
+    assert wrong is not None
+    assert (wrong.words, wrong.changes) == ("constant Block.scale × m^-0.5", 1)
+    text = wrong.model.text()
+    keys = [Change("use", f"blocks.{i}.k", HALF) for i in range(2)]
+    assert places(keys) == 1
+    assert mends(wrong.model, keys, text)
+    assert not mends(wrong.model, keys[:1], text)  # the other block is as wrong
+    assert not mends(wrong.model, [replace(key, by=-HALF) for key in keys], text)
+    assert not mends(wrong.model, [*keys, Change("rate", "inp", Fraction(0))], text)  # which nothing needs
+    line = next(number for number, row in enumerate(text.split("\n"), 1) if "k * math.sqrt" in row)
+    assert mends(wrong.model, [Change("line", f"line {line}", HALF, line)], text)
+
+
+def test_an_eps_that_training_cannot_see_is_no_mistake() -> None:
+    model = seeds.WHOLE.model(4001596)
+    for sizes in gradients(model):  # a vector before a matrix and a batch norm, which subtracts what it adds
+        assert sizes["blocks2.0.norm_in_shift"] < 1e-12 * sizes["blocks2.0.mid"]
+    wrong = mistake(model)
+    assert wrong is not None
+    assert "eps of blocks2.0.norm_in_shift" not in wrong.words

@@ -12,11 +12,13 @@ An explanation is a set of edits, and a gauge. Edits of one aspect, role and exp
 all there are of their role: a rule that was got wrong is one mistake, however many tensors follow it. A gauge whose
 activations are not of size 1 is a claim of its own, as no published table has one (TP5 Tables 3, 8 and 9), and has to
 explain more than a mistake (SIZE_ALONE). Where what makes the value has both the init and the learning rate that it
-takes for that size, it was made like that: a smaller claim than a mistake in it would be (SIZE). Where no homogeneous
-function reads the value, only matrices, its size is a matter of to which of two tensors the constant between them is
-counted: no claim, unless there is no such constant and nothing that makes the value has the init either (SIZE_ALONE).
-A claim is taken for nothing where it leaves nothing to explain, and like shifts of like anchors in repeated blocks
-count once.
+takes for that size, or something that makes or reads it has one of the two that is written for this size, it was made
+like that: a smaller claim than a mistake in it would be (SIZE). Written is an exponent that one does not have by doing
+nothing: a learning rate that depends on width other than all do, an init other than a constant and 1/sqrt(fan_in).
+Where no homogeneous function reads the value, only matrices, its size is a matter of to which of two tensors the
+constant between them is counted: no claim, unless there is no such constant, nothing that makes the value has the init
+either, and nothing is written for it (SIZE_ALONE). A claim is taken for nothing where it leaves nothing to explain, and
+is made once for what the same makes in repeated blocks.
 
 A constant on a tensor that is right where what it makes has size 1, and behind which none is written, stands nowhere
 and was not left out: what such a gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the

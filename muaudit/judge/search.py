@@ -185,11 +185,9 @@ class _Searcher:
         return self.near[move]
 
     def _steps(self, move: Move) -> Iterator[float]:
-        """By how much to shift these anchors for some use of the first one to be right in some respect."""
+        """By how much to shift these anchors for some use that they decide to be right in some respect."""
         steps: set[float] = set()
-        slopes = dict(self.reach[move])
-        for index in self.holders[move[0]]:
-            slope = slopes[index]
+        for index, slope in self.reach[move]:
             if slope and self.now[self.group_of[index]]:
                 phi = self.phis[index]
                 steps |= {round((wanted - phi) / slope, 6) for wanted in self.problem.right(index, phi)}
