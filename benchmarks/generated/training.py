@@ -51,7 +51,7 @@ def starts_finite(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
 
 
 def gradients(model: Model) -> list[dict[str, float]]:
-    """Tensor → root mean square of its gradient at either probe; after a few steps, for those that are zero at first."""
+    """Tensor → root mean square of its gradient at either probe; after a few steps, of those that are zero at first."""
     space, found = _space(model.text()), []
     with _Float64():
         for width in model.widths:
