@@ -198,7 +198,7 @@ class Blame:
         )
 
     def _alike(self) -> list[list[int]]:
-        """Anchors that stand in the same place of repeated blocks, and those whose values the same makes in all blocks."""
+        """Anchors that stand in the same place of repeated blocks, and those of values that the same makes there."""
         kinds = self._held()
         groups: dict[Hashable, list[int]] = {}
         for makers in (False, True):

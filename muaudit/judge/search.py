@@ -32,10 +32,10 @@ class Problem:
     exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. kinds: what tells
     one of these from another. edits: what makes a group right, its uses at these exponents, and whether what it makes
     has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
-    place of repeated blocks; made: a number for every anchor, the same where the same makes them in all blocks; sized: those of values that a homogeneous function reads; removed: those of sizes that a
-    norm takes away; scaled: those of values that are scaled before they are read, and by which exponent.
-    with_constant: the groups behind which a constant is written. written: whether a use at this exponent is right in a
-    respect that no default has.
+    place of repeated blocks, or made by the same in all of them; made: a number for every anchor, the same where the
+    same makes them. sized: those of values that a homogeneous function reads; removed: those of sizes that a norm takes
+    away; scaled: those of values that are scaled before they are read, and by which exponent. with_constant: the groups
+    behind which a constant is written. written: whether a use at this exponent is right where no default would be.
     """
 
     exprs: Sequence[Expr]
