@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 from .branches import ANYWHERE, OVER_POSITIONS
-from .conditioned import conditioned
 from .constants import maybe, multiply
 from .draw import Draw
 from .pieces import activation, norm, residual
@@ -150,11 +149,7 @@ def _block(place: Place, draw: Draw, x: Value, positions: bool) -> Value:
     norms = draw("norms", "none", "before", "behind", "both", "branch", weights=(3, 4, 1, 0.7, 0.7))
     place.word("residual" if sums else "plain")
     y = norm(place, draw, x, "norm_in") if norms in ("before", "both") else x
-    zero = sums and draw.chance("zero", 0.15)
-    if draw.chance("conditioned", 0.12):
-        y = conditioned(place, draw, y, zero, positions)
-    else:
-        y = branch(place, draw, y, zero)
+    y = branch(place, draw, y, sums and draw.chance("zero", 0.15))
     if norms in ("both", "branch"):
         y = norm(place, draw, y, "norm_out")
     if sums:
