@@ -128,7 +128,9 @@ class Blame:
             key = number, imagined, *(round(phi, 6) for phi in phis)
             if key not in told:
                 found = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
-                told[key] = tuple(replace(e, imagined=e.aspect == "use") for e in found) if imagined else found
+                told[key] = tuple(
+                    replace(e, imagined=imagined, unseen=unseen[number]) if e.aspect == "use" else e for e in found
+                )
             return told[key]
 
         def right(index: int, phi: float) -> Iterator[float]:
@@ -149,10 +151,10 @@ class Blame:
         groups = self._owners()
         with_constant = [any(self.ideal.uses[i].value in self.constants for i in group) for group in groups]
         stands = [any(self.ideal.uses[i].c for i in group) for group in groups]  # a constant, on a parameter itself
-        right_before = [
-            not edits([judged(i, self._phi(i, {})) for i in group]) and not with_constant[number] and not stands[number]
-            for number, group in enumerate(groups)
-        ]
+        right_at_one = [not edits([judged(i, self._phi(i, {})) for i in group]) for group in groups]
+        marked = [behind or on for behind, on in zip(with_constant, stands, strict=True)]
+        right_before = [right and not constant for right, constant in zip(right_at_one, marked, strict=True)]
+        unseen = [right or not constant for right, constant in zip(right_at_one, marked, strict=True)]
         everywhere: dict[tuple[str, str], set[str]] = {}
         for group in groups:
             uses = [self.ideal.uses[i] for i in group]

@@ -4,6 +4,7 @@ An explanation is a set of edits, and a gauge. Edits of one aspect, role and exp
 
     cost = Σ over causes (CAUSE + places, or IMAGINED times that)
            + TENSOR · tensors in places + INIT_BEFORE_NORM · inits that a norm removes
+           + UNSEEN · causes that are constants at which only the gauge points
            + Σ over what the gauge leaves open (SHIFT · |exponent of its size where it is read|, and the claim of
              another size: SIZE, SIZE_ALONE or nothing)
            + Σ over constants that are taken out of a line (CAUSE + 1 + LINE)
@@ -24,8 +25,8 @@ A constant on a tensor that is right where what it makes has size 1, and behind 
 and was not left out: what such a gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the
 place has a constant to mend in another block.
 
-The small terms decide between explanations of equally many mistakes: values nearer to size 1, then fewer tensors; and
-an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
+The small terms decide between explanations of equally many mistakes: no constant where none is written, or on what is
+right at size 1; then values nearer to size 1, then fewer tensors; and an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ SIZE_ALONE = 2.05
 IMAGINED = 2  # an init and a learning rate
 LINE = 0.5  # a constant on a line that belongs to no tensor, over one that does
 INIT_BEFORE_NORM = 0.05
+UNSEEN = 0.04
 TENSOR = 0.002
 SHIFT = 0.01
 
@@ -86,6 +88,7 @@ class _Counted:
         self._tensors: dict[str, int] = {}  # of a place, while it is one
         self._named = 0  # all of these together
         self._lost = 0
+        self._seen: dict[str, int] = {}  # places with an edit that more than the gauge points at
         self._cost = 0.0
 
     def count(self, edit: Edit, times: int, lost: bool) -> None:
@@ -102,6 +105,8 @@ class _Counted:
         if edit.place in self._places:
             self._tensors[edit.place] = edit.tensors
             self._named += edit.tensors
+        if not edit.unseen:
+            _add(self._seen, edit.place, times)
 
     def recost(self) -> float:
         """By how much the cost has changed."""
@@ -116,7 +121,8 @@ class _Counted:
         if len(self._names) == self._everywhere:
             places, imagined = 1, int(not self._real)
         again = (0.0 if self._real else CAUSE) + imagined
-        return CAUSE + places + (IMAGINED - 1) * again + TENSOR * self._named + INIT_BEFORE_NORM * self._lost
+        small = TENSOR * self._named + INIT_BEFORE_NORM * self._lost + (0.0 if self._seen else UNSEEN)
+        return CAUSE + places + (IMAGINED - 1) * again + small
 
 
 def _add(counts: dict[_Key, int], key: _Key, times: int) -> None:

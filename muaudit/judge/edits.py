@@ -72,7 +72,8 @@ class Edit:
 
     place: where, repeated blocks as one; name: the very tensor or module; off: by which exponent; kind: its role.
     tensors: how many are named by saying it. imagined: whether all of it is right where what it makes has size 1, so
-    that a constant on it is one that nobody wrote or left out.
+    that a constant on it is one that nobody wrote or left out. unseen: whether nothing points at a constant here but
+    the gauge: none is written on what the module makes, or all of it is right where that has size 1.
     """
 
     aspect: Aspect
@@ -82,6 +83,7 @@ class Edit:
     off: float
     tensors: int = 1
     imagined: bool = False
+    unseen: bool = False
 
     def __hash__(self) -> int:
         return self._hash
