@@ -26,7 +26,8 @@ and was not left out: what such a gauge asks for are an init and a learning rate
 place has a constant to mend in another block.
 
 The small terms decide between explanations of equally many mistakes: no constant where none is written, or on what is
-right at size 1; then values nearer to size 1, then fewer tensors; and an init that no later value depends on stays. benchmarks/mutate.py and benchmarks/generated.py measure it.
+right at size 1; then values nearer to size 1, then fewer tensors; and an init that no later value depends on stays.
+benchmarks/mutate.py and benchmarks/generated.py measure it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class _Counted:
         self._edits: dict[tuple[str, str], int] = {}
         self._names: dict[str, int] = {}
         self._places: dict[str, int] = {}  # repeated blocks once
-        self._real: dict[str, int] = {}  # places with an edit that is not imagined
+        self._spots: dict[tuple[str, str], int] = {}
+        self._real: dict[tuple[str, str], int] = {}  # those with an edit that is not imagined
         self._tensors: dict[str, int] = {}  # of a place, while it is one
         self._named = 0  # all of these together
         self._lost = 0
@@ -95,8 +97,9 @@ class _Counted:
         key = edit.name, edit.place  # a module may have several lines
         known = key in self._edits
         _add(self._edits, key, times)
+        _add(self._spots, edit.spot, times)
         if not edit.imagined:
-            _add(self._real, edit.place, times)
+            _add(self._real, edit.spot, times)
         if known != (key in self._edits):  # repeats of one edit are one
             _add(self._names, edit.name, times)
             _add(self._places, edit.place, times)
@@ -116,7 +119,7 @@ class _Counted:
     def _now(self) -> float:
         if not self._names:
             return 0.0
-        imagined = len(self._places) - len(self._real)
+        imagined = len({place for place, _ in self._spots.keys() - self._real.keys()})
         places = len(self._places)
         if len(self._names) == self._everywhere:
             places, imagined = 1, int(not self._real)

@@ -94,6 +94,11 @@ class Edit:
         return hash((self.aspect, self.kind, self.place, self.name, self.off))
 
     @cached_property
+    def spot(self) -> tuple[str, str]:
+        """The place, and which of the modules that one line runs, in whatever block."""
+        return self.place, pattern_of(self.name)
+
+    @cached_property
     def cause(self) -> Cause:
         """What edits of one mistake, made in several places, have in common."""
         return self.aspect, self.kind, self.off
