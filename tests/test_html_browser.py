@@ -101,6 +101,24 @@ def test_the_model_opens_and_closes_and_pins_lead_to_findings(browser: Any, docu
     assert page.evaluate("location.hash") == pin.get_attribute("href")
 
 
+def test_the_graph_is_made_larger_and_smaller_and_its_pins_lead_to_findings(browser: Any, document: Path) -> None:
+    page = opened(browser, document, width=390)
+    part = page.locator("#target-1")
+    graph = part.locator(".graph svg")
+    wide = graph.bounding_box()["width"]
+    sizes = []
+    for times in ("1.25", "0.8", "0.8", "0"):
+        part.locator(f'[data-zoom="{times}"]').click()
+        sizes.append(graph.bounding_box()["width"])
+    assert sizes[:3] == pytest.approx([1.25 * wide, wide, 0.8 * wide], rel=1e-3)
+    assert sizes[3] <= part.locator(".graph").bounding_box()["width"]
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    pin = part.locator(".graph .pinned").first
+    pin.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == pin.get_attribute("href")
+
+
 def test_the_table_of_tensors_is_filtered_sorted_and_read_at_other_widths(browser: Any, document: Path) -> None:
     page = opened(browser, document)
     audit_ = page.locator("#target-1")

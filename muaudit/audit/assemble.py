@@ -20,6 +20,7 @@ from ..release import __version__
 from ..solve.predict import Prediction
 from ..targets import argnames
 from ..targets.probe import Target
+from .data_flow import data_flow
 from .not_analysed import not_analysed
 from .rows import activation_rows, aliases, tensor_rows
 from .violations import judge
@@ -72,6 +73,7 @@ def assemble(
         profile=profile.name,
         tensors=tuple(tensor_rows(scaling)),
         activations=rows,
+        flow=data_flow(scaling, prediction),
         verdict=_verdict(scaling, violations, unanalysed),
         violations=violations,
         unanalysed=unanalysed,

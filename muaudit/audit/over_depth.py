@@ -15,6 +15,7 @@ from ..parametrizations.profiles import Profile
 from ..release import __version__
 from ..targets.probe import Target
 from ..trace.kernels import probe_kernels
+from .data_flow import data_flow
 from .located import located
 from .not_analysed import not_analysed
 from .rows import activation_rows, aliases, tensor_rows
@@ -62,6 +63,7 @@ def _report(known: Analysis, school: Profile) -> Report:
         profile=school.name,
         tensors=tuple(tensor_rows(scaling)),
         activations=rows,
+        flow=data_flow(scaling, known.prediction),
         verdict=_verdict(violations, unanalysed),
         violations=violations,
         unanalysed=unanalysed,

@@ -70,6 +70,24 @@ class ActivationRow:
 
 
 @dataclass(frozen=True)
+class FlowPlace:
+    """A place of the forward pass that makes a value others read: a module that holds no others, or what joins values.
+
+    name: `blocks.*.attn.q`, `*` for blocks that all do the same; `blocks.*:1` for the second operation of a module that
+    joins values, and `label` for which it is; `(input)` and `(output)`. reads: the places whose values it reads. The
+    exponents are those of an ActivationRow.
+    """
+
+    name: str
+    label: str
+    reads: tuple[str, ...]
+    init_exponent: float | None
+    update_exponent: float | None
+    capped_exponent: float | None
+    ideal_exponent: float | None
+
+
+@dataclass(frozen=True)
 class SourceEdit:
     """Text to put in place of a range of a source file. Lines from 1, columns from 0 in characters, end exclusive.
 
@@ -203,6 +221,7 @@ class Report:
     answered: tuple[Answered, ...] = ()
     axis: str = "width"  # what grew: width or depth; `width_name` and `probes` are those of its argument
     caution: str = ""  # said above the verdict: that it is about few of the layers
+    flow: tuple[FlowPlace, ...] = ()  # the forward pass as a graph, in the order of the data
 
     @property
     def symbol(self) -> str:

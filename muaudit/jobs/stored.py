@@ -9,6 +9,7 @@ from typing import Any
 from muaudit.findings.model import (
     ActivationRow,
     Answered,
+    FlowPlace,
     Report,
     SourceEdit,
     SourceFix,
@@ -47,6 +48,7 @@ def report_from(data: Mapping[str, Any]) -> Report:
         for row in given["tensors"]
     )
     given["activations"] = tuple(ActivationRow(**row) for row in given["activations"])
+    given["flow"] = tuple(FlowPlace(**{**place, "reads": tuple(place["reads"])}) for place in given["flow"])
     given["violations"] = tuple(map(_violation, given["violations"]))
     given["unanalysed"] = tuple(Unanalysed(**item) for item in given["unanalysed"])
     given["answered"] = tuple(Answered(**{**a, "violation": _violation(a["violation"])}) for a in given["answered"])

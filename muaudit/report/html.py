@@ -14,6 +14,7 @@ from muaudit.findings.model import Report, Step, TensorRow, Violation, target_na
 from muaudit.fixes.edited import diff_text
 from muaudit.locations import excerpt, location
 from muaudit.page.html_document import Section, Style, section, whole_page
+from muaudit.report.flow_graph import flow_graph
 from muaudit.report.folding import folded_unanalysed
 from muaudit.report.listing import Run
 from muaudit.report.module_map import module_map, state_words
@@ -75,7 +76,8 @@ def audit_section(report: Report, name: str, root: Path) -> Section:
     return section(
         "audit.html", name, target_name(report), _STYLES.get(said[:1], "error"), report=report, verdict=said,
         summary=summary(report), findings=[_finding(violation, report, root) for violation in report.violations],
-        unanalysed=folded_unanalysed(report.unanalysed, False), map=module_map(report), rows=list(_rows(report)),
+        unanalysed=folded_unanalysed(report.unanalysed, False), map=module_map(report),
+        graph=flow_graph(report), rows=list(_rows(report)),
         first=report.probes[0] if report.probes else 0, widths=_WIDER, words=state_words(report),
         to_do=list(next_steps(report)),
     )  # fmt: skip

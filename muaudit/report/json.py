@@ -8,7 +8,7 @@ from math import isinf, isnan
 from pathlib import Path
 from typing import Any
 
-from muaudit.findings.model import ActivationRow, Report, Step, TensorRow, Unanalysed, Violation
+from muaudit.findings.model import ActivationRow, FlowPlace, Report, Step, TensorRow, Unanalysed, Violation
 
 SCHEMA = "muaudit.report/1"
 # The JSON schema of the document; a test holds it against reports.
@@ -49,6 +49,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "caution": report.caution,
         "axis": report.axis,
         "coverage": vars(report.coverage),
+        "flow": [_place(place) for place in report.flow],
         "answered": [{**_violation(a.violation), "by": a.by, "reason": a.reason} for a in report.answered],
     }
 
@@ -94,6 +95,12 @@ def _activation(row: ActivationRow) -> dict[str, Any]:
         "capped_exponent": exponent(row.capped_exponent),
         "ideal_exponent": exponent(row.ideal_exponent),
     }
+
+
+def _place(place: FlowPlace) -> dict[str, Any]:
+    powers = ("init_exponent", "update_exponent", "capped_exponent", "ideal_exponent")
+    shown = {name: exponent(getattr(place, name)) for name in powers}
+    return {"name": place.name, "label": place.label, "reads": list(place.reads), **shown}
 
 
 def _violation(violation: Violation) -> dict[str, Any]:

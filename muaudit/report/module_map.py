@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from muaudit.findings.model import ActivationRow, Report, TensorRow, Violation
+from muaudit.findings.model import ActivationRow, FlowPlace, Report, TensorRow, Violation
 from muaudit.findings.names import pattern_of
 from muaudit.thresholds import TOLERANCE
 
@@ -59,7 +59,7 @@ def module_map(report: Report) -> Box:
             _colour(_at(root, row.module), row)
     owners = {row.name: row.name.rpartition(".")[0] for row in report.tensors}
     for number, violation in enumerate(report.violations):
-        for module in _modules(violation, owners):
+        for module in modules_of(violation, owners):
             box = _at(root, module)
             if number not in box.findings:
                 box.findings.append(number)
@@ -79,7 +79,7 @@ def state_words(report: Report) -> dict[State, str]:
     }
 
 
-def state_of(row: ActivationRow) -> State:
+def state_of(row: ActivationRow | FlowPlace) -> State:
     """What happens to an activation as the width grows, against the size that it has in a model that is right."""
     change = row.update_exponent if row.capped_exponent is None else row.capped_exponent
     if row.init_exponent is None or change is None or row.ideal_exponent is None:
@@ -129,7 +129,7 @@ def _colour(box: Box, row: ActivationRow) -> None:
         box.state, box.size, box.change = state, row.init_exponent, change
 
 
-def _modules(violation: Violation, owners: Mapping[str, str]) -> list[str]:
+def modules_of(violation: Violation, owners: Mapping[str, str]) -> list[str]:
     """Where a finding is pinned: at the modules that hold its tensors, else at its own."""
     held = [owners[name] for name in violation.tensors if name in owners]
     return list(dict.fromkeys(held)) or ([violation.module] if violation.module else [])

@@ -1,4 +1,4 @@
-"""The modules of a model as a picture for print: the boxes of the HTML page, in the order of the data flow.
+"""The modules of a model as a picture for print: the graph of the HTML page, or its boxes where no graph is known.
 
 matplotlib is imported here only, and without pyplot, so that no global state and no display is touched.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.findings.model import Report, target_name
 from muaudit.findings.power import power
+from muaudit.report.flow_graph import MOST_PINS, Graph, ModuleFrame, Node, flow_graph
 from muaudit.report.module_map import Box, State, module_map, state_words
 from muaudit.report.terminal import verdict
 from muaudit.visible import visible
@@ -23,6 +24,7 @@ MARKS: dict[State, str] = {"grows": "▲", "still": "▼", "flat": "■", "unkno
 _LINE, _GAP, _INDENT, _WIDE = 0.24, 0.1, 0.16, 7.2  # inches
 _SETTINGS: Any = {"font.size": 8.5, "svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "muaudit"}
 _LONGEST = 48
+_PIXELS = 92.0  # of the page's graph to an inch
 
 
 @dataclass(frozen=True)
@@ -46,30 +48,79 @@ def draw_modules(report: Report, path: Path, everything: bool = False) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    root = module_map(report)
+    root, graph = module_map(report), flow_graph(report, closed=not everything)
     if not root.children:
         raise UserError(f"nothing to draw: the audit of {report.target} knows no modules")
     placed, end = _placed(root.children.values(), 0, 0.0, everything)
+    wide = _WIDE
+    if graph is not None:
+        end, wide = graph.high / _PIXELS, max(_WIDE, graph.wide / _PIXELS + 0.2)
     head, foot = 0.55, 0.35
     height = end + head + foot
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDE, height))
+        figure = Figure(figsize=(wide, height))
         panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        panel.set(xlim=(0, _WIDE), ylim=(end + foot, -head))
+        panel.set(xlim=(0, wide), ylim=(end + foot, -head))
         panel.set_axis_off()
         said = verdict(report)[0]
         panel.text(
             0.1, -0.38, visible(target_name(report)), fontsize=11, fontweight="bold", va="center", parse_math=False
         )
         panel.text(0.1, -0.16, said, va="center", color="black", parse_math=False)
-        for each in placed:
-            _draw(panel, each, report)
+        if graph is not None:
+            _draw_graph(panel, graph, report, (wide - graph.wide / _PIXELS) / 2)
+        else:
+            for each in placed:
+                _draw(panel, each, report)
         key = "   ".join(f"{MARKS[state]} {text}" for state, text in state_words(report).items())
         panel.text(0.1, end + foot / 2, f"what a module returns: {key}", va="center", fontsize=7.5, color="0.25")
         try:
             figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _draw_graph(panel: Any, graph: Graph, report: Report, left: float) -> None:
+    """The graph, its upper left corner so many inches from the left."""
+    from matplotlib.patches import FancyBboxPatch
+
+    def box(part: ModuleFrame | Node, rounded: float, order: float, **style: Any) -> None:
+        x, y = left + part.x / _PIXELS + rounded, part.y / _PIXELS + rounded
+        wide, high = part.wide / _PIXELS - 2 * rounded, part.high / _PIXELS - 2 * rounded
+        panel.add_patch(FancyBboxPatch((x, y), wide, high, f"round,pad={rounded}", zorder=order, **style))
+
+    def text(x: float, y: float, words: str, order: float, **style: Any) -> None:
+        panel.text(left + x / _PIXELS, y / _PIXELS, words, va="center", parse_math=False, zorder=order, **style)
+
+    def pins(part: ModuleFrame | Node, y: float) -> None:
+        rules = dict.fromkeys(report.violations[number].rule for number in part.pins[:MOST_PINS])
+        text(part.x + part.wide - 6, y, " ".join(rules), 5, ha="right", fontsize=6.5, fontweight="bold",
+             color=COLOURS["grows"])  # fmt: skip
+
+    for frame in graph.frames:
+        box(frame, 0.05, 1, facecolor="0.5", alpha=0.08, linewidth=0)
+        box(frame, 0.05, 1, facecolor="none", edgecolor="0.75", linewidth=0.6)
+        times = f" ×{frame.count}" if frame.count > 1 else ""
+        text(frame.x + 8, frame.y + 11, visible(frame.label) + times, 5, fontsize=7.5, fontweight="bold", color="0.25")
+        pins(frame, frame.y + 11)
+    for line in graph.lines:
+        colour = COLOURS[line.state]
+        points = [(left + x / _PIXELS, y / _PIXELS) for x, y in line.points]
+        panel.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, zorder=2,
+                   linestyle="--" if line.state == "unknown" else "-", solid_joinstyle="round")  # fmt: skip
+        if line.arrow:
+            panel.annotate("", points[-1], points[-2], annotation_clip=False, zorder=2, arrowprops={
+                "arrowstyle": "-|>", "linewidth": 0.9, "color": colour, "mutation_scale": 6, "shrinkA": 0, "shrinkB": 0,
+            })  # fmt: skip
+    for node in graph.nodes:
+        middle = node.y + node.high / 2
+        box(node, 0.1 if node.joins else 0.04, 3, facecolor="white", edgecolor=COLOURS[node.state], linewidth=1.1)
+        if node.joins:
+            text(node.x + node.wide / 2, middle, visible(node.label), 5, ha="center", fontsize=8)
+        else:
+            text(node.x + 6, middle, MARKS[node.state], 5, fontsize=7.5, color=COLOURS[node.state])
+            text(node.x + 20, middle, visible(node.label), 5, fontsize=8)
+        pins(node, middle)
 
 
 def _placed(boxes: Iterable[Box], level: int, top: float, everything: bool) -> tuple[list[_Placed], float]:

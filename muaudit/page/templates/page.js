@@ -10,6 +10,15 @@ for (const section of document.querySelectorAll(".target")) {
   turn("[data-open]", true);
   turn("[data-close]", false);
 
+  const drawn = section.querySelector(".graph svg");
+  for (const each of section.querySelectorAll("[data-zoom]")) each.addEventListener("click", () => {
+    const natural = Number(drawn.dataset.wide), times = Number(each.dataset.zoom);
+    const wide = times ? drawn.getBoundingClientRect().width * times : Math.min(natural, drawn.parentElement.clientWidth - 20);
+    drawn.setAttribute("width", String(Math.max(100, Math.min(4 * natural, wide))));
+    drawn.removeAttribute("height");
+    drawn.style.height = "auto";
+  });
+
   const filter = section.querySelector("[data-filter]");
   const wrong = section.querySelector("[data-wrong]");
   const show = () => {

@@ -1,0 +1,161 @@
+"""The forward pass as a graph: what reads what, read off the code by hand, and a picture without crossings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bugs.plant import FIXTURES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models.driving import write
+from test_html_report import report_of
+
+from muaudit.audit import audit
+from muaudit.findings.model import ActivationRow, FlowPlace, TensorRow, Violation
+from muaudit.report.flow_graph import Graph, Node, flow_graph
+from muaudit.report.html import audit_section
+from muaudit.targets import resolve
+
+
+def reads(path: Path) -> dict[str, set[str]]:
+    return {place.name: set(place.reads) for place in audit(resolve(str(path))).flow}
+
+
+def test_a_transformer_with_a_residual_stream() -> None:
+    """By hand from fixtures/gpt/sp.py: x = wte(idx) + wpe(pos); x = x + attn(ln_1(x)); x = x + mlp(ln_2(x))."""
+    block = "transformer.h.*"
+    assert reads(FIXTURES / "gpt" / "sp.py") == {
+        "(input)": set(),
+        "transformer.wte": {"(input)"},
+        "transformer.wpe": set(),  # of positions, which no input decides
+        ":0": {"transformer.wte", "transformer.wpe"},
+        f"{block}.ln_1": {":0"},
+        f"{block}.attn.c_attn": {f"{block}.ln_1"},
+        f"{block}.attn.c_proj": {f"{block}.attn.c_attn"},  # queries, keys and values are parts of one value
+        f"{block}:0": {":0", f"{block}.attn.c_proj"},
+        f"{block}.ln_2": {f"{block}:0"},
+        f"{block}.mlp.c_fc": {f"{block}.ln_2"},
+        f"{block}.mlp.gelu": {f"{block}.mlp.c_fc"},
+        f"{block}.mlp.c_proj": {f"{block}.mlp.gelu"},
+        f"{block}:1": {f"{block}:0", f"{block}.mlp.c_proj"},
+        "transformer.ln_f": {f"{block}:1"},
+        "lm_head": {"transformer.ln_f"},
+        "(output)": {"lm_head"},
+    }
+
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.first = nn.Linear(8, width)
+        self.net = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.gates = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.tables = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.bias, self.last = nn.Embedding(4, width), nn.Linear(width, 3)
+
+    def forward(self, x):
+        x = self.net(self.first(x).relu())
+        for gate, table in zip(self.gates, self.tables):
+            x = table(x) * gate(x).sigmoid()
+        moved = self.bias(torch.arange(4)).sum(0).tanh() / 4
+        return self.last(torch.cat([x, x + moved]))
+"""
+
+
+def test_what_differs_is_not_folded_and_a_value_of_weights_alone_arrives(tmp_path: Path) -> None:
+    found = reads(write(tmp_path, MODEL))
+    assert found == {
+        "(input)": set(),
+        "first": {"(input)"},
+        "net.0": {"first"},
+        "net.1": {"net.0"},
+        "net.2": {"net.1"},
+        "net.3": {"net.2"},
+        "tables.*": {"net.3", ":0", ":1"},
+        "gates.*": {"net.3", ":0", ":1"},
+        ":0": {"tables.*", "gates.*"},
+        ":1": {"tables.*", "gates.*"},
+        ":2": {"tables.*", "gates.*"},
+        "bias": set(),
+        ":3": {"bias", ":2"},
+        ":4": {":3", ":2"},
+        "last": {":4"},
+        "(output)": {"last"},
+    }
+    labels = {place.label for place in audit(resolve(str(write(tmp_path, MODEL)))).flow}
+    assert {"×", "+", "concatenate"} <= labels
+
+
+NAMES = ("a", "b", "c.d", "c.e", "c.f.g", "c.f.h", "h.*.i", "h.*.j", "h.*", "k")
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> list[FlowPlace]:
+    """Any graph without circles over modules that hold modules, with operations in them that join what they read."""
+    taken = [name for name in draw(st.permutations(NAMES)) if name != "h.*"]
+    found: list[FlowPlace] = []
+    for number, name in enumerate(taken[: draw(st.integers(2, len(taken)))]):
+        shown = name if draw(st.booleans()) else f"{name.rpartition('.')[0]}:{number}"
+        before = [each.name for each in found]
+        sources = tuple(draw(st.lists(st.sampled_from(before), unique=True, max_size=4)) if before else ())
+        label = "+" if ":" in shown else ""
+        found.append(FlowPlace(shown, label, sources, 0.0, 0.0, 0.0, 0.0))
+    return found
+
+
+def drawn(flow: list[FlowPlace]) -> Graph:
+    rows = [ActivationRow(m, m, True, None, None, 0.0, 0.0, 0.0, 0.0) for m in ("c", "c.f", "h.0", "h.1", "a", "b")]
+    graph = flow_graph(report_of(flow=tuple(flow), activations=tuple(rows)))
+    assert graph is not None
+    return graph
+
+
+@settings(max_examples=150, deadline=None)
+@given(flows())
+def test_nothing_overlaps_and_no_line_runs_through_a_node(flow: list[FlowPlace]) -> None:
+    graph = drawn(flow)
+    assert len(graph.nodes) == len(flow)
+    for number, node in enumerate(graph.nodes):
+        assert 0 <= node.x <= node.x + node.wide <= graph.wide
+        assert 0 <= node.y <= node.y + node.high <= graph.high
+        for other in graph.nodes[number + 1 :]:
+            assert not _overlap(node, other), f"{node.title} and {other.title}"
+    for line in graph.lines:
+        for (x, y), (u, v) in zip(line.points, line.points[1:], strict=False):
+            assert x == pytest.approx(u) or y == pytest.approx(v), "lines turn at right angles"
+            inner = Node("", min(x, u), min(y, v), abs(x - u), abs(y - v), "flat", False, "")
+            assert not [node.title for node in graph.nodes if _overlap(node, inner)]
+
+
+def _overlap(one: Node, other: Node) -> bool:
+    return (one.x + 0.5 < other.x + other.wide and other.x + 0.5 < one.x + one.wide
+            and one.y + 0.5 < other.y + other.high and other.y + 0.5 < one.y + one.high)  # fmt: skip
+
+
+def test_findings_stand_at_their_modules_and_what_is_right_can_be_closed() -> None:
+    flow = [FlowPlace(name, "", (), 0.0, 0.0, 0.0, 0.0) for name in ("c.d", "c.f.g", "c.f.h", "h.*.i")]
+    bad = Violation("MUP301", "hidden-lr", "error", "m", None, None, ("h.1.i.weight",), "", "", "")
+    rows = [ActivationRow(m, m, True, None, None, 0.0, 0.0, 0.0, 0.0) for m in ("c", "c.f", "h.0", "h.1")]
+    tensor = TensorRow("h.1.i.weight", (2, 2), "matrix", ("hidden",), ("inf", "inf"), 0.0, 0.0, 0.0)
+    report = report_of(flow=tuple(flow), activations=tuple(rows), violations=(bad,), tensors=(tensor,))
+    for closed, expected in ((False, ["d", "g", "h", "i"]), (True, ["c (3 inside)", "i"])):
+        graph = flow_graph(report, closed)
+        assert graph is not None
+        assert [node.label for node in graph.nodes] == expected
+        assert [node.label for node in graph.nodes if node.pins] == ["i"]
+        assert {(frame.label, frame.count) for frame in graph.frames} >= {("h.*", 2)}
+
+
+def test_names_from_code_are_text(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    flow = (FlowPlace("a", "", (), 0.0, 0.0, 0.0, 0.0), FlowPlace(hostile, "", ("a",), 0.0, 0.0, 0.0, 0.0))
+    rows = (ActivationRow(hostile, hostile, True, None, None, 0.0, 0.0, 0.0, 0.0),)
+    body = audit_section(report_of(flow=flow, activations=rows), "t", tmp_path).body
+    assert "<svg" in body
+    assert "<script>" not in body
