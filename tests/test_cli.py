@@ -159,14 +159,13 @@ def test_the_options_are_frozen() -> None:
             "--no-cache", "--no-init", "--optimizer", "--optimizer-kind", "--profile", "--prune", "--set", "--timeout",
             "--verbose", "--width",
         ],
-        "init": ["--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
+        "init": ["--budget", "--debug", "--dry-run", "--jobs", "--timeout", "--yaml"],
         "config": ["--config", "--isolated", "--json", "--schema"],
         "coord-check": [
             "--base-width", "--compare", "--compare-plan", "--debug", "--depths", "--device", "--dtype", "--format",
             "--from", "--init", "--input", "--ladder", "--lr", "--no-init", "--optimizer", "--optimizer-kind",
             "--output", "--plan", "--plot", "--precision", "--seed", "--seeds", "--set", "--spectral", "--steps",
-            "--tensorboard",
-            "--timeout", "--wandb", "--width", "--widths",
+            "--tensorboard", "--timeout", "--wandb", "--width", "--widths",
         ],
         "tune": [
             "--at", "--at-depth", "--batch-size", "--budget", "--clip", "--command", "--data", "--debug", "--device",

@@ -15,6 +15,7 @@ from muaudit.errors import UserError
 from muaudit.init import trying
 from muaudit.init.candidates import candidates
 from muaudit.init.survey import chosen, survey
+from muaudit.init.survey_lines import nothing
 from muaudit.init.trying import Found, Refused
 from muaudit.init.write import destination, section, whole_text
 from muaudit.settings import load_settings
@@ -79,7 +80,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def init(project: Path, capfd: pytest.CaptureFixture[str]) -> Init:
     def call(*args: str, command: str = "init") -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            app([command, *args], prog_name="muaudit")
+            app([command, *args, *(["--budget", "600"] if command == "init" else [])], prog_name="muaudit")
         out, err = capfd.readouterr()
         return int(stop.value.code or 0), out, err
 
@@ -251,6 +252,16 @@ def test_code_that_hangs_does_not_stop_the_rest(project: Path) -> None:
     result = survey(project, only, seconds=1, processes=1)
     message = "took longer than 1 s; --timeout SECONDS gives it more"
     assert {each.text: each.message for each in result.refused} == {"first.py": message, "second.py": message}
+
+
+def test_files_that_there_is_no_time_for_are_named(project: Path) -> None:
+    every = candidates(project)
+    result = survey(project, every, seconds=600, processes=1, budget=0)
+    assert result.untried == tuple(each.file for each in every)
+    assert not result.targets
+    message, hint = nothing(result, len(every))
+    assert "of which none can be audited" in message
+    assert "not tried: 2 files: model.py, parts.py; the time was over, --budget SECONDS gives more" in hint
 
 
 def test_a_package_that_cannot_be_imported_fails_for_all_its_files(project: Path) -> None:

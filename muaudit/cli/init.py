@@ -19,6 +19,8 @@ from muaudit.init.write import destination, section, whole_text
 from muaudit.locations import shown_path
 from muaudit.writing import check_writable
 
+BUDGET = 75
+"""Seconds: with what is then running to its end, an answer within two minutes."""
 READ_ONLY = "muaudit init --dry-run prints the section instead"
 
 
@@ -28,6 +30,9 @@ def init(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the section and write nothing.")] = False,
     yaml: Annotated[bool, typer.Option("--yaml", help="Write muaudit.yaml, also beside a pyproject.toml.")] = False,
     timeout: Annotated[int, typer.Option(metavar="SECONDS", min=1, help="The time one file is given.")] = 60,
+    budget: Annotated[
+        int, typer.Option(metavar="SECONDS", min=1, help="The time after which no further file is begun.")
+    ] = BUDGET,
     jobs: flag.Jobs = None,
     debug: flag.Debug = False,
 ) -> int:
@@ -40,7 +45,7 @@ def init(
         check_writable([file], READ_ONLY)
     files = candidates(home)
     with stages(f"trying {count(len(files), 'file')} with models", len(files)) as told:
-        found = survey(home, files, timeout, jobs, told)
+        found = survey(home, files, timeout, jobs, told, budget)
     if not found.targets:
         raise UserError(*nothing(found, len(files)))
     text = section(found.targets, file)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from muaudit.init.candidates import Candidate
 from muaudit.init.libraries import shared_imports
 from muaudit.init.trying import Found, Refused, outcomes_of
-from muaudit.isolation import Done, LostTarget, Task, run_tasks
+from muaudit.isolation import Done, LostTarget, NotBegun, Task, run_tasks
 from muaudit.isolation import Outcome as Ended
 from muaudit.isolation.task import AUDIT
 
@@ -28,23 +28,31 @@ class Left:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a repository holds: targets by name, what was left out, and what could not be audited."""
+    """What a repository holds: targets by name, what was left out, and what could not be audited.
+
+    untried: the files that there was no time for.
+    """
 
     targets: dict[str, Found]
     left: tuple[Left, ...]
     refused: tuple[Refused, ...]
+    untried: tuple[str, ...] = ()
 
 
 def survey(
     folder: Path, found: Sequence[Candidate], seconds: int, processes: int | None = None,
-    told: Callable[..., None] | None = None,
+    told: Callable[..., None] | None = None, budget: float | None = None,
 ) -> Survey:  # fmt: skip
     """Try every candidate and choose. processes: at most so many at a time; as many as there are cores if None.
 
-    told: called with the name of every file when it is begun, and with that and a class in it.
+    budget: seconds after which no further file is begun. told: called with the name of every file when it is begun, and
+    with that and a class in it.
     """
-    outcomes = _tried(str(folder), found, seconds, min(len(found), processes or os.cpu_count() or 1), told)
-    return chosen(outcomes, folder)
+    workers = min(len(found), processes or os.cpu_count() or 1)
+    ended = _tried(str(folder), found, seconds, workers, told, budget)
+    tried = [(each, end) for each, end in zip(found, ended, strict=True) if not isinstance(end, NotBegun)]
+    untried = tuple(each.file for each, end in zip(found, ended, strict=True) if isinstance(end, NotBegun))
+    return replace(chosen([out for each, end in tried for out in _outcomes(each, end)], folder), untried=untried)
 
 
 def chosen(outcomes: Iterable[Outcome], folder: Path) -> Survey:
@@ -99,14 +107,14 @@ def _kebab(name: str) -> str:
 
 
 def _tried(
-    folder: str, found: Sequence[Candidate], seconds: int, workers: int, told: Callable[..., None] | None
-) -> list[Outcome]:  # fmt: skip
+    folder: str, found: Sequence[Candidate], seconds: int, workers: int, told: Callable[..., None] | None,
+    budget: float | None,
+) -> list[Ended]:  # fmt: skip
     """In order, a process each: a candidate that ends or hangs its process is told, and the rest goes on."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     preload = (*AUDIT, *shared_imports(Path(folder), found))
     tasks = [Task(each.file, "muaudit.init.trying:attempted", (folder, each), preload, silent=True) for each in found]
-    ended = run_tasks(tasks, workers=workers, patience=seconds, progress=told)
-    return [outcome for each, end in zip(found, ended, strict=True) for outcome in _outcomes(each, end)]
+    return run_tasks(tasks, workers=workers, patience=seconds, progress=told, within=budget)
 
 
 def _outcomes(candidate: Candidate, ended: Ended) -> list[Outcome]:

@@ -30,12 +30,21 @@ def survey_lines(found: Survey, files: int, where: str) -> Iterator[Line]:
         yield Line()
         yield line(("not targets of their own", DIM))
         yield from (line((each.text, BOLD), f": {each.reason}", indent=2, hang=2) for each in found.left)
+    if found.untried:
+        yield Line()
+        yield line(("not tried", WARNING), f": {untried(found)}", indent=0, hang=2)
     yield Line()
     written = f"wrote {count(len(found.targets), 'target')} to {where}"
     yield line((written, GOOD), f", of {count(files, 'file')} with models", hang=2)
     wrong = any(target.errors for target in found.targets.values())
     accepts = ["muaudit baseline accepts what is there, so that only what is new is reported"] if wrong else []
     yield next_line("muaudit check audits them all", *accepts)
+
+
+def untried(found: Survey) -> str:
+    """The files that there was no time for, and how to give it."""
+    files = f"{count(len(found.untried), 'file')}: {_some(list(found.untried))}"
+    return f"{files}; the time was over, --budget SECONDS gives more"
 
 
 def count(number: int, noun: str) -> str:
@@ -49,6 +58,7 @@ def nothing(found: Survey, files: int) -> tuple[str, str]:
         return "no file here defines a module with a forward, or a build(width)", HINT + SPEC
     rows = [f"  {head}: {text}" for head, text in needed(found)]
     rows += [f"  {each.text}: {each.reason}" for each in found.left]
+    rows += [f"  not tried: {untried(found)}"] if found.untried else []
     said = "\n".join([*rows, HINT])
     return f"{count(files, 'file')} with models, of which none can be audited as it stands", said + SPEC
 

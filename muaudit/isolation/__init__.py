@@ -11,6 +11,17 @@ Importing this costs nothing: sockets and threads come with the first task.
 """
 
 from muaudit.isolation.crew import begin, run_task, run_tasks
-from muaudit.isolation.task import Done, InternalError, LostTarget, Outcome, Task, scope
+from muaudit.isolation.task import Done, InternalError, LostTarget, NotBegun, Outcome, Task, scope
 
-__all__ = ["Done", "InternalError", "LostTarget", "Outcome", "Task", "begin", "run_task", "run_tasks", "scope"]
+__all__ = [
+    "Done",
+    "InternalError",
+    "LostTarget",
+    "NotBegun",
+    "Outcome",
+    "Task",
+    "begin",
+    "run_task",
+    "run_tasks",
+    "scope",
+]

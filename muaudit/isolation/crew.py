@@ -13,7 +13,7 @@ from muaudit.errors import UserError
 from muaudit.isolation.exit_words import exit_words
 from muaudit.isolation.links import Event, Events, Launch, Link
 from muaudit.isolation.processes import LINUX
-from muaudit.isolation.task import AUDIT, Done, InternalError, LostTarget, Outcome, Progress, Task, scope
+from muaudit.isolation.task import AUDIT, Done, InternalError, LostTarget, NotBegun, Outcome, Progress, Task, scope
 
 _LEAVE_SECONDS = 5.0
 """What a child that has answered may take for what Python does at exit."""
@@ -75,8 +75,10 @@ class Crew:
     """All tasks of one call of `run_tasks`."""
 
     def __init__(
-        self, tasks: Sequence[Task], workers: int, patience: float | None, progress: Progress | None, forward: bool
-    ) -> None:
+        self, tasks: Sequence[Task], workers: int, patience: float | None, progress: Progress | None, forward: bool,
+        within: float | None = None,
+    ) -> None:  # fmt: skip
+        self.closes = time.monotonic() + within if within is not None else float("inf")
         self.waiting = list(enumerate(tasks))[::-1]
         self.workers, self.patience, self.progress = max(1, workers), patience, progress
         self.forward, self.interrupted = forward, False
@@ -104,7 +106,12 @@ class Crew:
     def _once(self) -> None:
         while self.waiting and len(self.running) < self.workers:
             number, task = self.waiting.pop()
+            if time.monotonic() >= self.closes:
+                self.outcomes[number] = NotBegun(task.name, "not begun: the time was over")
+                continue
             self.running[number] = _Running(task, self.launch(number, task), self.patience)
+        if not self.running:
+            return
         now = time.monotonic()
         wait = min(each.deadline for each in self.running.values()) - now
         with suppress(Empty):
@@ -184,11 +191,13 @@ def run_tasks(
     patience: float | None = None,
     progress: Progress | None = None,
     forward_interrupt: bool = False,
+    within: float | None = None,
 ) -> list[Outcome]:
     """Run every task in a process of its own, `workers` of them at a time; the outcomes are in the order of the tasks.
 
     patience: seconds that a task may take without telling of progress, then it is ended. progress: called with what
     `child.tell` is called with. forward_interrupt: the first Ctrl-C is handed to the children, whose results count.
+    within: seconds after which no further task is begun; the outcome of the rest is NotBegun.
 
     Raises:
         KeyboardInterrupt: the user's; every child has been ended.
@@ -196,7 +205,7 @@ def run_tasks(
     if not tasks:
         return []
     with scope():
-        return Crew(tasks, workers, patience, progress, forward_interrupt).work()
+        return Crew(tasks, workers, patience, progress, forward_interrupt, within).work()
 
 
 def run_task(task: Task, **settings: Any) -> Any:

@@ -47,6 +47,10 @@ class LostTarget(UserError):
         self.what = what if not hint else f"{what}\n{hint}"
 
 
+class NotBegun(LostTarget):
+    """A task that was not begun, as the time for all of them was over."""
+
+
 class InternalError(Exception):
     """An exception of muaudit's own in a child: `error` as `ValueError: text`, and its `trace`."""
 
