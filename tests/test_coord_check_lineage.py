@@ -143,7 +143,7 @@ def test_what_does_not_change_is_not_in_the_chart_and_installed_code_goes_by_its
     run = replace(run, activations=(replace(run.activations[0], name="flat"), table, grows))
     text = to_text(check_lines(run, judge(run)), None)
     assert "  lib/model.py:3  " in text
-    chart = text.rpartition("from −1 to +1")[2]
+    chart = text.rpartition("from −1 to +1")[2].partition("next:")[0]
     assert [row.split()[0] for row in chart.splitlines() if row] == ["flat", "grows"]
 
 

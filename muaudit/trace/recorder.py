@@ -156,6 +156,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "in_loss": self.returned,
             "derivative": torch._C._current_autograd_node() is not None,  # computed by a backward inside the forward
             "rms": rms_of(tensor) if not weight or (static and not data) else None,
+            "drawn": drawn,
             "balanced": (drawn or not weight) and not data and balanced(tensor),
             **extra,
         }
@@ -193,6 +194,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta |= {"rms": None, "in_loss": self.returned, "derivative": False}
             return out
         drawn = isinstance(ops.of(str(func.overloadpacket)), Creates)  # like another one: of its shape
+        drawn = drawn or (func.is_view and any(n.meta.get("drawn") for n in operands))
         node.meta = self._meta(first, weight, data, static=not func.is_view, drawn=drawn, file=file, line=line)
         node.meta["gain"] = gain_of_constant(func, args, [not (n.meta["weight"] or n.meta["data"]) for n in operands])
         if isinstance(out, torch.Tensor):

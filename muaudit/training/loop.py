@@ -114,12 +114,13 @@ def look(work: Work, seed: int) -> None:
     """One pass that shows what all others need not find out. Raises as `train` does."""
     with explained(work):
         model, _ = work.built(seed)
-        before = [parameter.detach().clone() for parameter in model.parameters()]
+        own = work.settings.device == "cpu"  # an accelerator would be waited for, and has no use for it (`packed`)
+        before = [parameter.detach().clone() for parameter in model.parameters()] if own else []
         listener = Listener(model, work.known)
         seed_everything(seed)
         _forward(work, model, work.inputs(), listener)
         listener.close()
-        work.known.still = all(map(torch.equal, before, model.parameters()))
+        work.known.still = own and all(map(torch.equal, before, model.parameters()))
         work.known.looked = True
 
 
