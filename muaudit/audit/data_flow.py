@@ -13,8 +13,12 @@ from math import isnan
 
 from torch import fx
 
+from .. import ops
 from ..analysis.derive import Scaling
 from ..findings.model import FlowPlace
+from ..ops.operation import Operation
+from ..ops.products import Contracts, FusedAttention, Linear, Multiplies, MultipliesVector
+from ..ops.sums import Adds, Concatenates, Interpolates
 from ..program.values import ZERO
 from ..solve.predict import Prediction
 from ..trace.align import op_name
@@ -22,10 +26,10 @@ from ..trace.align import op_name
 INPUT, OUTPUT = "(input)", "(output)"
 _MOST_PLACES = 5_000
 """Before blocks are folded; beyond it nobody looks at a graph, and none is made."""
-_LABELS = {
-    "add": "+", "add_": "+", "sub": "−", "mul": "×", "mul_": "×", "div": "÷", "mm": "matmul", "bmm": "matmul",
-    "baddbmm": "matmul", "addmm": "matmul", "cat": "concatenate", "stack": "stack",
-}  # fmt: skip
+_LABELS: tuple[tuple[type[Operation], str], ...] = (
+    (Adds, "+"), (Multiplies, "×"), (Contracts, "matmul"), (Linear, "matmul"), (MultipliesVector, "matmul"),
+    (FusedAttention, "attention"), (Concatenates, "concatenate"), (Interpolates, "between"),
+)  # fmt: skip
 
 _Exponents = tuple[float | None, float | None, float | None, float | None]
 
@@ -77,7 +81,7 @@ def _places(scaling: Scaling) -> dict[str, _Place]:
                 continue
             joins[module] = joins.get(module, -1) + 1
             name = f"{module}:{joins[module]}"
-            place = found[name] = _Place(name, module, _label(operation), dict.fromkeys(made))
+            place = found[name] = _Place(name, module, _label(node), dict.fromkeys(made))
         place.operations.append(operation)
         place.made = node
         of[node] = name
@@ -90,10 +94,15 @@ def _places(scaling: Scaling) -> dict[str, _Place]:
     return found
 
 
-def _label(operation: str) -> str:
-    if "scaled_dot_product" in operation:
-        return "attention"
-    return _LABELS.get(operation, operation.strip("_"))
+def _label(node: fx.Node) -> str:
+    """What an operation that joins values is called: by what it does, else by its name."""
+    operation = op_name(node)
+    declared, name = ops.of(operation), operation.rpartition(".")[2].strip("_")
+    if isinstance(declared, Multiplies) and declared.divides:
+        return "÷"
+    if isinstance(declared, Adds) and "sub" in name:
+        return "−"
+    return next((label for kind, label in _LABELS if isinstance(declared, kind)), name)
 
 
 def _holders(modules: Iterable[str]) -> set[str]:
