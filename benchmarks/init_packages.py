@@ -53,7 +53,9 @@ def tried(package: str, site: Path, folder: Path, show: bool) -> tuple[str, bool
         works = works and audited.returncode in (0, 1)
         if show:
             print(audited.stdout + audited.stderr[-3000:])
-    return f"| {package} | {files} | {targets} | {', '.join(needed(rows)) or 'nothing'} | {seconds:.0f} s |", works
+    untried = re.search(r"not tried: (\d+) files?", made.stdout + made.stderr)
+    needs = needed(rows) + ([f"time for {untried[1]}"] if untried else [])
+    return f"| {package} | {files} | {targets} | {', '.join(needs) or 'nothing'} | {seconds:.0f} s |", works
 
 
 def needed(rows: str) -> list[str]:
