@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isnan
 
 from torch import fx
 
@@ -19,9 +18,9 @@ from ..findings.model import FlowPlace
 from ..ops.operation import Operation
 from ..ops.products import Contracts, FusedAttention, Linear, Multiplies, MultipliesVector
 from ..ops.sums import Adds, Concatenates, Interpolates
-from ..program.values import ZERO
 from ..solve.predict import Prediction
 from ..trace.align import op_name
+from .rows import Exponents, exponents_of
 
 INPUT, OUTPUT = "(input)", "(output)"
 _MOST_PLACES = 5_000
@@ -30,8 +29,6 @@ _LABELS: tuple[tuple[type[Operation], str], ...] = (
     (Adds, "+"), (Multiplies, "×"), (Contracts, "matmul"), (Linear, "matmul"), (MultipliesVector, "matmul"),
     (FusedAttention, "attention"), (Concatenates, "concatenate"), (Interpolates, "between"),
 )  # fmt: skip
-
-_Exponents = tuple[float | None, float | None, float | None, float | None]
 
 
 @dataclass
@@ -114,7 +111,7 @@ def _holders(modules: Iterable[str]) -> set[str]:
     return found
 
 
-def _folded(places: Mapping[str, _Place], exponents: Callable[[_Place], _Exponents]) -> Iterator[FlowPlace]:
+def _folded(places: Mapping[str, _Place], exponents: Callable[[_Place], Exponents]) -> Iterator[FlowPlace]:
     repeated = _repeated(places.values())
     names = {name: _pattern(name, repeated) for name in places}
     first: dict[str, str] = {}
@@ -177,14 +174,8 @@ def _between_blocks(source: str, name: str, repeated: set[str]) -> bool:
     return False
 
 
-def _exponents(node: fx.Node | None, scaling: Scaling, prediction: Prediction) -> _Exponents:
+def _exponents(node: fx.Node | None, scaling: Scaling, prediction: Prediction) -> Exponents:
     value = None if node is None else scaling.program.value_of(node)
     if value is None or value.kind == "data" or value not in prediction.sizes:
         return None, None, None, None
-    size, ideal = prediction.sizes[value], scaling.ideal.phi.get(value)
-    wanted = None if ideal is None else round(scaling.ideal.number(ideal, scaling.blame.shifts), 6) + 0.0
-    return _known(size.init), _known(size.update), _known(size.capped), wanted
-
-
-def _known(exponent: float) -> float | None:
-    return None if isnan(exponent) else exponent if exponent == ZERO else round(exponent, 6) + 0.0
+    return exponents_of(value, scaling, prediction)

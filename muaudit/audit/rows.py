@@ -108,14 +108,21 @@ def _add(
 ) -> None:
     if value is None or value.kind == "data" or value not in prediction.sizes:
         return
-    size = prediction.sizes[value]
     values[name] = value
-    ideal = scaling.ideal.phi.get(value)
-    exponents = (
+    exponents = exponents_of(value, scaling, prediction)
+    rows.append(ActivationRow(name, module, output, value.op.file, value.op.line, *exponents))
+
+
+Exponents = tuple[float | None, float | None, float | None, float | None]
+
+
+def exponents_of(value: Value, scaling: Scaling, prediction: Prediction) -> Exponents:
+    """At initialization, of its change under a small and under a usual learning rate, and the ideal one."""
+    size, ideal = prediction.sizes[value], scaling.ideal.phi.get(value)
+    return (
         _known(size.init), _known(size.update), _known(size.capped),
         None if ideal is None else _plain(scaling.ideal.number(ideal, scaling.blame.shifts)),
     )  # fmt: skip
-    rows.append(ActivationRow(name, module, output, value.op.file, value.op.line, *exponents))
 
 
 def _known(exponent: float) -> float | None:

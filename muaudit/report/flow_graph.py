@@ -14,7 +14,7 @@ from typing import TypeVar
 from muaudit.findings.model import FlowPlace, Report
 from muaudit.findings.names import pattern_of
 from muaudit.findings.power import power
-from muaudit.report.module_map import State, modules_of, state_of
+from muaudit.report.module_map import State, folded_counts, modules_of, state_of
 
 _HIGH, _ROW, _BESIDE, _EDGE, _HEAD, _LANE, _LETTER = 28.0, 28.0, 18.0, 12.0, 20.0, 9.0, 7.4  # pixels
 PIN, MOST_PINS = 54.0, 3
@@ -124,7 +124,7 @@ def flow_graph(report: Report, closed: bool = False) -> Graph | None:
     if closed:
         _close(root, pins, states)
         paths = {name: _shut(root, path) for name, path in paths.items()}
-    _tell(root, pins, _counts(report))
+    _tell(root, pins, folded_counts(report))
     for place in report.flow:
         for source in place.reads:
             _connect(root, paths[source], paths[place.name], states[source])
@@ -386,14 +386,3 @@ def _names(item: _Item) -> Iterator[str]:
     for child in item.children.values():
         yield child.name
         yield from _names(child)
-
-
-def _counts(report: Report) -> dict[str, int]:
-    """How many blocks stand behind every `*`."""
-    numbers: dict[str, set[str]] = {}
-    for module in [row.module for row in report.activations] + [row.name.rpartition(".")[0] for row in report.tensors]:
-        parts = module.split(".")
-        for end, part in enumerate(parts, 1):
-            if part.isdecimal():
-                numbers.setdefault(pattern_of(".".join(parts[:end])), set()).add(part)
-    return {pattern: len(found) for pattern, found in numbers.items()}

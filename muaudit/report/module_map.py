@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,7 +53,8 @@ def module_map(report: Report) -> Box:
     for tensor in report.tensors:
         module, _, leaf = tensor.name.rpartition(".")
         _at(root, module).weights.setdefault(leaf, tensor)
-    _count(root, [row.module for row in report.activations] + [row.name.rpartition(".")[0] for row in report.tensors])
+    for pattern, count in folded_counts(report).items():
+        _at(root, pattern).count = count
     for row in report.activations:
         if row.module_output and row.module:
             _colour(_at(root, row.module), row)
@@ -110,16 +111,15 @@ def _at(root: Box, module: str) -> Box:
     return box
 
 
-def _count(root: Box, modules: Iterable[str]) -> None:
-    """How many blocks stand behind every `*`."""
-    names: dict[str, set[str]] = {}
-    for module in modules:
+def folded_counts(report: Report) -> dict[str, int]:
+    """How many blocks stand behind every `*`, by the pattern of where."""
+    numbers: dict[str, set[str]] = {}
+    for module in [row.module for row in report.activations] + [row.name.rpartition(".")[0] for row in report.tensors]:
         parts = module.split(".")
         for end, part in enumerate(parts, 1):
             if part.isdigit():
-                names.setdefault(pattern_of(".".join(parts[:end])), set()).add(part)
-    for pattern, numbers in names.items():
-        _at(root, pattern).count = len(numbers)
+                numbers.setdefault(pattern_of(".".join(parts[:end])), set()).add(part)
+    return {pattern: len(found) for pattern, found in numbers.items()}
 
 
 def _colour(box: Box, row: ActivationRow) -> None:
