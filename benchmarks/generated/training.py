@@ -20,15 +20,17 @@ from .model import Model
 ELSEWHERE = 96  # no base
 ROUNDING = 1e-5  # of float64, through a few steps that divide by the size of gradients
 WIDTHS, SEEDS = (64, 128, 256), 3
-GROWS = 0.4  # exponents are multiples of 1/2 here; measured slopes of right models scatter by some 0.15
+WIDER, MORE = (64, 128, 256, 512), 16  # for a second look at what seems to grow: seeds differ by a factor of two
+GROWS = 0.4  # exponents are multiples of 1/2 here
 STEPS, MOVED, TINY = 2, 0.3, 1e-5  # joint steps, of which the first moves the outputs of the narrowest by about this
 
 
 def trained(model: Model) -> dict[str, object]:
     """alike and grows, as yes or no, and what was measured."""
     distance = apart(model)
-    measured = slopes(model.in_table_3())
-    large = {n: round(s, 2) for n, s in measured.items() if s > GROWS}
+    large = _growing(slopes(model.in_table_3(), WIDTHS, SEEDS))
+    if large:
+        large = {n: s for n, s in _growing(slopes(model.in_table_3(), WIDER, MORE)).items() if n in large}
     alike = "diverged" if math.isnan(distance) else "yes" if distance < ROUNDING else "no"
     return {"alike": alike, "grows": "yes" if large else "no", "measured": f"apart by {distance:.1e}, slopes {large}"}
 
@@ -78,15 +80,19 @@ def _run(text: str, width: int, seed: int, steps: int) -> torch.Tensor:
         return torch.stack([*found, _outputs(model, x).detach()])
 
 
-def slopes(model: Model) -> dict[str, float]:
+def _growing(measured: dict[str, float]) -> dict[str, float]:
+    return {name: round(slope, 2) for name, slope in measured.items() if slope > GROWS}
+
+
+def slopes(model: Model, widths: tuple[int, ...], seeds: int) -> dict[str, float]:
     """Tensor → slope of log(change of the outputs by a step of it alone) over log(width)."""
     space = _space(model.text())
     with _Float64():
-        faster = _pace(space, WIDTHS[0])
-        effects = [[_effects(space, width, seed, faster) for seed in range(SEEDS)] for width in WIDTHS]
+        faster = _pace(space, widths[0])
+        effects = [[_effects(space, width, seed, faster) for seed in range(seeds)] for width in widths]
     # over seeds the root mean square: a run in which everything is dead (relu in a layer of six) says nothing
-    logs = {n: [math.log(sum(e[n] ** 2 for e in runs) / SEEDS) / 2 for runs in effects] for n in effects[0][0]}
-    steps = [math.log(w) for w in WIDTHS]
+    logs = {n: [math.log(sum(e[n] ** 2 for e in runs) / seeds) / 2 for runs in effects] for n in effects[0][0]}
+    steps = [math.log(w) for w in widths]
     return {name: _slope(steps, values) for name, values in logs.items()}
 
 
