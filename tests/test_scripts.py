@@ -145,3 +145,28 @@ def test_a_table_of_layers_is_a_definition(tmp_path: Path) -> None:
     target = resolve(write(tmp_path, START + table + used + LOOP))
     assert "leaky" not in "".join(target.notes)
     assert any(note.startswith("only the definitions in this file were run") for note in target.notes)
+
+
+LACKING = """
+class Base(missing_layers.Module):
+    def forward(self, x):
+        return x
+
+"""
+OTHER = MODEL.replace("class Net", "class Mixer")
+
+
+def test_a_class_whose_base_cannot_be_had_is_told_where_another_is_taken_or_several_are_listed(tmp_path: Path) -> None:
+    left_out = "left out, for they could not be defined (ModuleNotFoundError: No module named 'missing_layers'): Base"
+    target = resolve(write(tmp_path, "import missing_layers\n" + START + LACKING + MODEL))
+    assert any(left_out in note for note in target.notes)
+    with pytest.raises(UserError, match="several models: Net, Mixer") as error:
+        resolve(write(tmp_path, "import missing_layers\n" + START + LACKING + MODEL + OTHER))
+    assert left_out in str(error.value.hint)
+
+
+def test_what_a_file_of_another_age_would_have_brought_fails_as_that_file_does(tmp_path: Path) -> None:
+    write(tmp_path, "print 'old'\n", "parts.py")
+    used = MODEL.replace("nn.Linear(8, width)", "first_layer(width)")
+    with pytest.raises(UserError, match="building Net at width=64 raised SyntaxError: Missing parentheses"):
+        resolve(write(tmp_path, START + "from parts import *\n" + used))

@@ -213,3 +213,9 @@ def test_a_number_that_multiplies_all_widths_under_a_name_that_says_nothing(
         refused(tmp_path, text)
     else:
         assert [(axis.name, axis.probes) for axis in target(tmp_path, text).axes] == [(name, probes)]
+
+
+@pytest.mark.parametrize("name", ["nr_filters", "nb_filters", "no_of_filters"])
+def test_a_count_is_one_in_every_spelling(name: str) -> None:
+    assert names.plain(name) == "num_filters"
+    assert names.rank(name, names.WIDTH) == names.WIDTH.index("num_filters")

@@ -125,8 +125,9 @@ GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
 
 
 def plain(name: str) -> str:
-    """A name without the numbering of its layer: `hidden_size1`, `hidden2` and `fc1_dim` as their family."""
-    return re.sub(r"(?<=[a-z])_?\d+(?=$|_)", "", name.lower())
+    """A name without the numbering of its layer: `hidden_size1`, `hidden2` and `fc1_dim` as their family; `nr_` and
+    `no_of_` say what `num_` does."""
+    return re.sub(r"^(nr|no_of|nb|number_of)_(?=[a-z])", "num_", re.sub(r"(?<=[a-z])_?\d+(?=$|_)", "", name.lower()))
 
 
 def rank(name: str, table: tuple[str, ...]) -> int | None:

@@ -17,6 +17,7 @@ from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
 from muaudit.targets.methods import forwardless, has_forward, no_forward
 from muaudit.targets.small import assumed
+from muaudit.targets.scripts import left_out_of
 from muaudit.targets.source import class_node, nodes_of, tree_of
 
 _PREFERRED = re.compile(
@@ -55,7 +56,8 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
             raise no_forward(without[each.returns], module, target, name)
     if len(best) > 1:
         wide = any(_wide(callables[name], module) for name in best)
-        raise ambiguous(target, best, "" if wide else advice(module.__file__))
+        hints = (left_out_of(vars(module)), "" if wide else advice(module.__file__))
+        raise ambiguous(target, best, "\n".join(filter(None, hints)))
     chosen = _preset(best[0], callables, built, module) or best[0]
     others = [name for name in roots if name not in (best[0], chosen)]
     others += [name for name, each in built.items() if chosen != best[0] and each.returns == best[0] and name != chosen]
@@ -171,11 +173,11 @@ def used_classes(cls: type) -> set[str]:
     return {node.id for node in mentioned if isinstance(node, ast.Name)} | {base.__name__ for base in cls.__mro__[1:]}
 
 
-def ambiguous(target: str, candidates: list[str], numbers: str = "") -> AmbiguousModelError:
-    """Several classes may be the model: list them as commands to paste. numbers: where their widths are literals."""
+def ambiguous(target: str, candidates: list[str], more: str = "") -> AmbiguousModelError:
+    """Several classes may be the model: list them as commands to paste. more: what else there is to say of them."""
     commands = "\n".join(f"  muaudit check {target}:{name}" for name in candidates)
     message = f"{target} holds several models: {', '.join(candidates)}"
-    hint = f"name one of them:\n{commands}" + (f"\n{numbers}" if numbers else "")
+    hint = f"name one of them:\n{commands}" + (f"\n{more}" if more else "")
     return AmbiguousModelError(message, hint, candidates)
 
 

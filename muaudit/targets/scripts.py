@@ -14,8 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 from .source import nodes_of
+from .usercode import describe
 
 _NOTE = "__muaudit_note__"
+_LEFT_OUT = "__muaudit_left_out__"
 _LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.With, ast.AsyncWith)
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WORK = frozenset((
@@ -80,24 +82,40 @@ def run_definitions(tree: ast.Module, file: str, space: dict[str, Any], why: str
     """
     classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and not _is_module(node)}
     failed: list[Exception] = []
+    left_out: dict[str, Exception] = {}
+    starred: Exception | None = None
     for node in _definitions(tree.body, classes):
         try:
             exec(compile(ast.Module([node], []), file, "exec", dont_inherit=True), space)
         except (Exception, SystemExit) as error:
             if isinstance(error, Exception):
                 space.update((name, _Missing(error)) for name in _imported(node))
+                starred = starred or (error if "*" in _names_of(node) else None)
+                if isinstance(node, ast.ClassDef):
+                    space[node.name] = _Missing(error)
+                    left_out |= {node.name: error} if _has_forward(node) else {}
             if isinstance(error, ImportError) or (isinstance(node, _DEFINITIONS) and isinstance(error, Exception)):
                 failed.append(error)
+    if starred is not None:  # what it would have brought is what is read and nowhere made
+        space.update((name, _Missing(starred)) for name in _read_alone(tree) - {*space, *vars(builtins)})
     found = _holds_model(space)
     if failed and not found:
         raise failed[-1]
     space[_NOTE] = f"only the definitions in this file were run: {why}"
+    if left_out:
+        reasons = "; ".join(dict.fromkeys(describe(each) for each in left_out.values()))
+        space[_LEFT_OUT] = f"left out, for they could not be defined ({reasons}): {', '.join(left_out)}"
     return found
 
 
 def note_of(space: dict[str, Any]) -> str:
     """What there is to say about how a module was run; empty where it was run whole."""
-    return str(space.get(_NOTE, ""))
+    return "; ".join(filter(None, (str(space.get(_NOTE, "")), left_out_of(space))))
+
+
+def left_out_of(space: dict[str, Any]) -> str:
+    """The classes with a forward that a module lacks, and why; empty where it has all of them."""
+    return str(space.get(_LEFT_OUT, ""))
 
 
 def _definitions(body: list[ast.stmt], classes: set[str]) -> Iterator[ast.stmt]:
@@ -156,9 +174,26 @@ def _is_module(node: ast.ClassDef) -> bool:
 
 
 def _imported(node: ast.stmt) -> Iterator[str]:
+    return (name for name in _names_of(node) if name != "*")
+
+
+def _names_of(node: ast.stmt) -> Iterator[str]:
+    """The names that an import would bind; a star where it brings whatever there is."""
     for each in nodes_of(node):
         if isinstance(each, (ast.Import, ast.ImportFrom)):
-            yield from (alias.asname or alias.name.partition(".")[0] for alias in each.names if alias.name != "*")
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in each.names)
+
+
+def _read_alone(tree: ast.Module) -> set[str]:
+    """The names that a file reads and nowhere assigns, defines, takes or imports."""
+    names = [node for node in nodes_of(tree) if isinstance(node, ast.Name)]
+    made = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    made |= {node.arg for node in nodes_of(tree) if isinstance(node, ast.arg)}
+    return {node.id for node in names} - made
+
+
+def _has_forward(node: ast.ClassDef) -> bool:
+    return any(isinstance(each, ast.FunctionDef) and each.name == "forward" for each in node.body)
 
 
 def _holds_model(space: dict[str, Any]) -> bool:
