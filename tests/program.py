@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
+import typer.main
 
 from muaudit.cli.main import application
 
 app = application()
+# At every call typer builds all of its commands anew, a tenth of a second for these. They keep nothing of a call.
+typer.main.get_command_from_info = cache(typer.main.get_command_from_info)
 
 
 def exit_code(*args: str) -> int:
