@@ -334,7 +334,13 @@ def test_decay_of_what_should_have_none(decay: Decay) -> None:
     assert {"embed.bias", "hidden.bias", "gain", "head.bias"} == set(said.tensors)
 
 
-@pytest.mark.parametrize("decay", [in_place, into_the_update])
+def in_float32(p: torch.Tensor, update: torch.Tensor, group: dict[str, Any], own: dict[str, Any]) -> None:
+    """As fused steps have it: settings in tensors without a dim, 1 - lr · wd is 1 where that is below 6e-8."""
+    lr, decay = torch.tensor(group["lr"], dtype=torch.float32), torch.tensor(group["weight_decay"] / 100)
+    p.copy_(p.float().mul_(1 - lr * decay))
+
+
+@pytest.mark.parametrize("decay", [in_place, into_the_update, in_float32])
 def test_decay_as_it_is_set_is_silent(decay: Decay) -> None:
     report = audit(lambda m: decaying(decay)(matrices_decayed(m)))
     assert found(report, advice=("MUP310", "MUP503")) == []

@@ -39,6 +39,9 @@ class Decay:
 
 AS_SET = Decay()
 
+DECAYED = 1e-2
+"""The share that decay takes off a weight in a step in which nothing else moves it: float32 must show it."""
+
 
 class MeasuredSteps:
     """What the steps of one group of an optimizer follow, for parameters of one shape, at two widths.
@@ -142,7 +145,7 @@ class MeasuredSteps:
     def decays_weights(self) -> bool:
         """Whether weight decay is taken off the parameter: without a gradient, all of it loses the same share."""
         try:
-            return _share(self._run(Setup(self.narrow, gradient=0.0, decayed=True))) > 0
+            return _share(self._run(replace(self._still(), decayed=True))) > 0
         except Raised:
             raise
         except CannotRun:  # it divides by the norm of a gradient of zero
@@ -151,7 +154,7 @@ class MeasuredSteps:
 
     def decay(self) -> Decay:
         """What the step does with the weight decay of the group."""
-        group, still = self.optimizer.param_groups[self.group], Setup(self.narrow, gradient=0.0)
+        group, still = self.optimizer.param_groups[self.group], self._still()
         keys = {key: group[key] for key in DECAYS if key in group}
         if not any(keys.values()):
             share = _share(self._run(still))
@@ -161,7 +164,7 @@ class MeasuredSteps:
         if anyway > UNASKED:  # whether the group's number is read counts where it is another
             asked = max(float(value or 0.0) for value in keys.values())
             return Decay(unasked=0.0 if math.isclose(anyway, asked, rel_tol=0.01) else anyway)
-        for setup in (still, replace(still, gradient=SMALL_GRADIENTS)):
+        for setup in (still, Setup(self.narrow, gradient=SMALL_GRADIENTS)):
             with_it = self._run(replace(setup, decayed=True))
             without = self._run(replace(setup, decayed=True, settings=none))
             if not torch.allclose(with_it.change, without.change, rtol=1e-9, atol=0.0):
@@ -170,7 +173,7 @@ class MeasuredSteps:
 
     def decay_follows(self, key: str) -> float:
         """The power of a setting of the group, or of its `lr`, in the share of a weight that decay takes off."""
-        base = Setup(self.narrow, gradient=0.0, decayed=True)
+        base = replace(self._still(GRADIENT_FACTOR), decayed=True)
         value = float(self.optimizer.param_groups[self.group][key])
         more = {key: value * GRADIENT_FACTOR if value else 1.0}
         other = replace(base, rate=GRADIENT_FACTOR * base.rate) if key == "lr" else replace(base, settings=more)
@@ -178,6 +181,12 @@ class MeasuredSteps:
         if not all(shares):
             raise CannotRun("its weight decay takes no share off a weight")
         return _near(math.log(shares[1] / shares[0]) / math.log(GRADIENT_FACTOR), 1, f"decay by the group's {key}")
+
+    def _still(self, room: float = 1.0) -> Setup:
+        """No gradient, and a rate at which the group's decay takes `DECAYED` off. room: for a factor on the settings."""
+        group = self.optimizer.param_groups[self.group]
+        decay = max((float(group[key] or 0.0) for key in DECAYS if key in group), default=0.0)
+        return Setup(self.narrow, gradient=0.0, rate=DECAYED / room / (decay or 1.0))
 
     def _moves_without_gradient(self, base: Setup) -> bool:
         moved = self._run(base).rms
