@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from test_optimizers import ADAM_LIKE, MLP, NORM_SCALED, SGD, audit, groups
+from torch import nn
 
+import muaudit
 from muaudit.findings.model import Report
 from muaudit.optimizers import Law
 from muaudit.optimizers.running import CannotRun, Setup, run
@@ -437,3 +440,52 @@ def test_optimizers_around_others_step_as_these_do(cls: Any, family: str) -> Non
     narrow, wide = (Lookahead(cls([torch.nn.Parameter(torch.randn(n, n))], lr=1e-3)) for n in (64, 128))
     how = Steps(narrow, math.log(2), wide).of(0, ((64, 64), (128, 128)), (1.0, 1.0))
     assert (how.family, narrow.steps, wide.steps) == (family, 0, 0)
+
+
+class ValueEmbedding(nn.Module):
+    """What an embedding adds to the values of a layer, both then mixed by a weight that starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.tokens, self.values = nn.Embedding(16, width), nn.Embedding(16, width)
+        self.v, self.out = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+        self.head = nn.Linear(width, 4, bias=False)
+        for layer, std in (
+            (self.tokens, 1.0),
+            (self.values, width**-0.5),
+            (self.v, width**-0.5),
+            (self.head, 1 / width),
+        ):
+            nn.init.normal_(layer.weight, std=std)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = F.layer_norm(self.tokens(tokens), (self.tokens.embedding_dim,))
+        x = x + self.out(self.v(x) + self.values(tokens))
+        return self.head(F.layer_norm(x, (x.shape[-1],)))
+
+
+def test_what_is_trained_by_steps_that_nobody_knows_is_not_blamed_for_its_neighbour() -> None:
+    """values, an input weight, starts and learns n^1/2 too small; of v and out the init alone is known, and right."""
+
+    def optimizer(model: ValueEmbedding) -> torch.optim.Optimizer:
+        m = model.head.in_features / 64
+        by_norm = lambda g, p, group: g / (g.norm() + 1e-30) if group["matrices"] else g.sign()  # noqa: E731
+        made = stepping(by_norm, matrices=False)
+        return made([
+            {"params": [model.v.weight, model.out.weight], "matrices": True},
+            {"params": [model.tokens.weight]},
+            {"params": [model.values.weight], "lr": 1e-3 * m**-0.5},
+            {"params": [model.head.weight], "lr": 1e-3 / m},
+        ])  # fmt: skip
+
+    report = muaudit.check(
+        ValueEmbedding,
+        batch=lambda width: torch.arange(16),
+        loss=lambda out, batch: F.cross_entropy(out, batch % 4),
+        optimizer=optimizer,
+        widths=(64, 128),
+    )
+    assert {u.name for u in report.unanalysed} == {"v.weight", "out.weight"}
+    wrong = [v for v in report.violations if v.severity != "advice"]
+    assert {name for v in wrong for name in v.tensors} == {"values.weight"}

@@ -128,9 +128,7 @@ class Blame:
             key = number, imagined, *(round(phi, 6) for phi in phis)
             if key not in told:
                 found = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
-                told[key] = tuple(
-                    replace(e, imagined=imagined, unseen=unseen[number]) if e.aspect == "use" else e for e in found
-                )
+                told[key] = tuple(self._pointed_at(edit, imagined, unseen[number]) for edit in found)
             return told[key]
 
         def right(index: int, phi: float) -> Iterator[float]:
@@ -169,6 +167,14 @@ class Blame:
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
+
+    def _pointed_at(self, edit: Edit, imagined: bool, unseen: bool) -> Edit:
+        """An edit of a group, imagined where all that is known of it is right where what it makes has size 1."""
+        if edit.aspect == "use":
+            return replace(edit, imagined=imagined, unseen=unseen)
+        trained = self.trained.get(edit.name)
+        rate_unknown = trained is not None and trained.family == UNKNOWN
+        return replace(edit, imagined=True) if imagined and rate_unknown else edit
 
     def _sized(self) -> frozenset[int]:
         """The anchors of values that a homogeneous function reads."""

@@ -23,7 +23,7 @@ is made once for what the same makes in repeated blocks.
 
 A constant on a tensor that is right where what it makes has size 1, and behind which none is written, stands nowhere
 and was not left out: what such a gauge asks for are an init and a learning rate, two mistakes (IMAGINED), unless the
-place has a constant to mend in another block.
+place has a constant to mend in another block. So are they where the learning rate is not known and the init is right.
 
 The small terms decide between explanations of equally many mistakes: no constant where none is written, or on what is
 right at size 1; then values nearer to size 1, then fewer tensors; and an init that no later value depends on stays.

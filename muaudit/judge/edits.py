@@ -72,8 +72,9 @@ class Edit:
 
     place: where, repeated blocks as one; name: the very tensor or module; off: by which exponent; kind: its role.
     tensors: how many are named by saying it. imagined: whether all of it is right where what it makes has size 1, so
-    that a constant on it is one that nobody wrote or left out. unseen: whether nothing points at a constant here but
-    the gauge: none is written on what the module makes, or all of it is right where that has size 1.
+    that a constant on it is one that nobody wrote or left out, and an init of it takes a learning rate along.
+    unseen: whether nothing points at a constant here but the gauge: none is written on what the module makes, or all
+    of it is right where that has size 1.
     """
 
     aspect: Aspect

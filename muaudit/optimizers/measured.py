@@ -183,7 +183,7 @@ class MeasuredSteps:
         return _near(math.log(shares[1] / shares[0]) / math.log(GRADIENT_FACTOR), 1, f"decay by the group's {key}")
 
     def _still(self, room: float = 1.0) -> Setup:
-        """No gradient, and a rate at which the group's decay takes `DECAYED` off. room: for a factor on the settings."""
+        """No gradient, and a rate at which the group's decay takes `DECAYED` off. room: for a factor on settings."""
         group = self.optimizer.param_groups[self.group]
         decay = max((float(group[key] or 0.0) for key in DECAYS if key in group), default=0.0)
         return Setup(self.narrow, gradient=0.0, rate=DECAYED / room / (decay or 1.0))
