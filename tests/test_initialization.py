@@ -287,3 +287,16 @@ def test_functions_that_seed_are_put_back() -> None:
     target = resolve(str(FIXTURES / "mlp" / "sp.py"))
     target.build({"width": 64}, 3)
     assert (torch.manual_seed, torch.random.manual_seed) == before
+
+
+def test_a_handful_of_entries_is_read_as_a_half_not_as_the_nearest_quarter() -> None:
+    """Biases of 4 and 8 channels, uniform of n^-1/2, in a model too large for many draws: quarters are within an error."""
+
+    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+        generator, n = torch.Generator().manual_seed(1000 * probe + number), 4 * 2**probe
+        biases = {f"{i}.bias": (torch.rand(n, generator=generator) * 2 - 1) / math.sqrt(3 * n) for i in range(100)}
+        return {"large": torch.ones(2_100_000), **biases}
+
+    found = measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})
+    wrong = [name for name, init in found.items() if name != "large" and init.exponent != -0.5]
+    assert len(wrong) <= 1, wrong

@@ -243,9 +243,9 @@ def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:
 def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) -> float | None:
     """The power of width behind a measured exponent: a multiple of 1/4, of width or of a dim that grows like it."""
     tolerance = max(INIT_ERRORS * error, 0.02)
-    exact = snap(raw, 0.25, min(tolerance, 0.12))
-    if exact is None and tolerance > 0.12:  # a handful of entries: quarters cannot be told apart, halves can
-        exact = snap(raw, 0.5, min(tolerance, 0.24))
+    # of a handful of entries quarters cannot be told apart, halves can
+    exact = snap(raw, 0.5, min(tolerance, 0.24)) if error > ENOUGH else None
+    exact = snap(raw, 0.25, min(tolerance, 0.12)) if exact is None else exact
     # A dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n.
     if exact is not None and abs(raw - exact) <= 2 * error:
         return exact
