@@ -290,7 +290,7 @@ def test_functions_that_seed_are_put_back() -> None:
 
 
 def test_a_handful_of_entries_is_read_as_a_half_not_as_the_nearest_quarter() -> None:
-    """Biases of 4 and 8 channels, uniform of n^-1/2, in a model too large for many draws: quarters are within an error."""
+    """Biases of 4 and 8 channels, uniform of n^-1/2, in a model too large for many draws."""
 
     def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
         generator, n = torch.Generator().manual_seed(1000 * probe + number), 4 * 2**probe

@@ -1,4 +1,4 @@
-"""Biases that something downstream takes out again: a batch norm, or the softmax behind the keys. Their init is free."""
+"""Biases that something downstream takes out again, a batch norm or the softmax behind the keys: their init is free."""
 
 from __future__ import annotations
 

@@ -90,3 +90,46 @@ def test_a_size_that_the_data_have_is_held_where_hidden_layers_have_one_of_their
 """
     target = resolve(write(tmp_path, HEAD + text))
     assert [axis.name for axis in target.axes] == ["w"]
+
+
+LABELLED = """class Generator(nn.Module):
+    def __init__(self, conv_dim=64, c_dim=5):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3 + c_dim, conv_dim, 3, padding=1), nn.Conv2d(conv_dim, 3, 3, padding=1)
+
+    def forward(self, x, c):
+        c = c.view(c.size(0), c.size(1), 1, 1)
+        c = c.repeat(1, 1, x.size(2), x.size(3))
+        x = torch.cat([x, c], dim=1)
+        return self.last(self.first(x).relu())
+"""
+ENCODED = """class PixelModel(nn.Module):
+    def __init__(self, shape, n_class, channel):
+        super().__init__()
+        height, width = shape
+        self.n_class = n_class
+        self.first, self.last = nn.Conv2d(n_class, channel, 3, padding=1), nn.Conv2d(channel, n_class, 1)
+        self.register_buffer("place", torch.zeros(1, 1, height, width))
+
+    def forward(self, input, condition=None):
+        input = torch.nn.functional.one_hot(input, self.n_class).permute(0, 3, 1, 2).type_as(self.place)
+        return self.last(self.first(input + self.place).relu())
+"""
+
+
+def test_an_image_is_joined_with_labels_at_every_place(tmp_path: Path) -> None:
+    """Of the 3 + 5 channels that are read 5 go by the name of an argument; an image has the other 3."""
+    target = resolve(write(tmp_path, HEAD + LABELLED))
+    drive(target)
+    image, labels = target.inputs(target.sizes(0)).args
+    assert image.shape[1] == 3
+    assert labels.shape == (image.shape[0], 5)
+
+
+def test_what_is_made_one_hot_is_of_so_many_classes_and_of_the_shape_that_is_told(tmp_path: Path) -> None:
+    target = resolve(write(tmp_path, HEAD + ENCODED))
+    drive(target)
+    classes = target.inputs(target.sizes(0)).args[0]
+    assert not classes.is_floating_point()
+    assert classes.dim() == 3
+    assert int(classes.max()) < target.build(target.sizes(0), 0).n_class

@@ -16,8 +16,8 @@ from muaudit.targets.absent import no_model
 from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
 from muaudit.targets.methods import forwardless, has_forward, no_forward
-from muaudit.targets.small import assumed
 from muaudit.targets.scripts import left_out_of
+from muaudit.targets.small import assumed
 from muaudit.targets.source import class_node, nodes_of, tree_of
 
 _PREFERRED = re.compile(

@@ -22,7 +22,7 @@ from muaudit.targets.inputs_by_layer import (
     by_reader,
 )
 from muaudit.targets.options import InputSpec
-from muaudit.targets.readers import Reader, joined, named_dims, rank, reader, unsqueezed, viewed
+from muaudit.targets.readers import Reader, encoded, joined, named_dims, rank, reader, unsqueezed, viewed
 from muaudit.targets.slots import LENGTH, ROWS, Guess, Hints
 from muaudit.targets.sounds import sounds
 
@@ -62,9 +62,15 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         first = [*_without_channel(first), *first]
     heard = sounds(model, argument.name, ROWS)
     written = by_docstring(model, argument.name, read, hints, ROWS)
-    shaped = [*_viewed(model, argument.name), *_of_shapes(hints), *_places_in_time(model, read, hints)]
+    shaped = [
+        *_encoded(model, argument.name, hints),
+        *_viewed(model, argument.name),
+        *_of_shapes(hints),
+        *_places_in_time(model, read, hints),
+    ]
     found = [
         *written,
+        *_encoded(model, argument.name, hints),
         *heard,
         *shaped,
         *_series(hints),
@@ -106,7 +112,11 @@ def _part_of(
     model: nn.Module, name: str, read: Reader | None, hints: Hints
 ) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     """A part of what a layer reads, where the forward joins it with another argument: sizes that add up to it."""
-    if read is None or not isinstance(read.layer, nn.Linear) or len(joined(model, name)) != 2:
+    if read is None or len(joined(model, name)) != 2:
+        return
+    if isinstance(read.layer, nn.Conv2d):
+        yield from _beside_channels(read.layer, hints)
+    if not isinstance(read.layer, nn.Linear):
         return
     whole = read.layer.in_features
     sizes = [value for value in hints.values.values() if type(value) is int and 0 < value < whole]
@@ -117,6 +127,27 @@ def _part_of(
         for length in (*grid, hints.length):
             yield ("part", part, length), InputSpec("float32", (ROWS, length, part))
         yield ("part", part), InputSpec("float32", (2 * ROWS, part))
+
+
+def _beside_channels(layer: nn.Conv2d, hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """An image beside channels that an argument of the constructor counts: labels, at every place the same."""
+    sizes = [value for value in hints.values.values() if type(value) is int and 0 < value < layer.in_channels]
+    rest = sorted({layer.in_channels - each for each in sizes}, key=lambda each: each not in (3, 1))
+    side = hints.image or 32
+    for channels in rest:
+        yield ("part", "channels", channels), InputSpec("float32", (ROWS, channels, side, side))
+
+
+def _encoded(model: nn.Module, name: str, hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Classes of which the forward makes one-hot rows: at the places of a list of sizes that the constructor has."""
+    said = encoded(model, name)
+    classes = int(said) if said.isdigit() else hints.values.get(said)
+    if type(classes) is not int or classes < 1:
+        return
+    lists = (value for value in hints.values.values() if isinstance(value, (list, tuple)) and len(value) > 1)
+    places = [tuple(each) for each in lists if all(type(size) is int and size > 0 for size in each)]
+    for at, shape in enumerate([*places, (hints.length,), (), (16, 16)]):
+        yield ("classes", at), InputSpec("int64", (ROWS, *shape), classes)
 
 
 def _clouds() -> Iterator[tuple[tuple[Any, ...], InputSpec]]:

@@ -81,6 +81,20 @@ def joined(model: nn.Module, argument: str) -> list[str]:
     return []
 
 
+def encoded(model: nn.Module, argument: str) -> str:
+    """What says how many classes an argument is of, where the forward makes one-hot rows of it; else nothing.
+
+    `n_class` for `F.one_hot(x, self.n_class)`, or a number.
+    """
+    forward = forward_of(model)
+    for node in nodes_of(forward) if forward is not None else ():
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "one_hot" and node.args:
+            given = [*node.args[1:], *(each.value for each in node.keywords if each.arg == "num_classes")]
+            if given and _passes_on(node.args[0], {argument}):
+                return ast.unparse(given[0]).rpartition(".")[2]
+    return ""
+
+
 def given_first(model: nn.Module, argument: str) -> nn.Module | None:
     """The module that a forward gives an argument to at once, whether it has parameters or none."""
     forward = forward_of(model)

@@ -110,6 +110,11 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         beside = joined(model, argument.name)
         if len(beside) == 2 and isinstance(read.layer, nn.Linear) and read.layer.in_features > as_int(main.dims[-1]):
             yield ("rest",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features - as_int(main.dims[-1])))
+        if len(beside) == 2 and isinstance(read.layer, CONVOLUTIONS) and len(main.dims) > 2:
+            rest = read.layer.in_channels - as_int(main.dims[1])
+            if rest > 0:  # at every place the same, or a map of them
+                yield ("rest", "row"), InputSpec("float32", (rows, rest))
+                yield ("rest", "places"), InputSpec("float32", (rows, rest, *main.dims[2:]))
         if isinstance(read.layer, nn.Linear) and not read.flat and len(main.dims) == 3 and main.dtype != "int64":
             yield ("each",), InputSpec("float32", (*main.dims[:-1], read.layer.in_features))  # one for every place
         if isinstance(read.layer, CONVOLUTIONS) and len(main.dims) > 2:  # the same places, with channels of its own
