@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from muaudit.targets import from_functions, resolve
 from muaudit.targets.probe import Target
 from muaudit.training import loop
 from muaudit.training import measure as training
+from muaudit.training.lineage import Known
 from muaudit.training.listener import Listener, Seen
 from muaudit.training.logits import Fused, scores
 from muaudit.training.loop import Single
@@ -318,3 +320,47 @@ def test_logits_of_layers_that_are_alike_are_those_of_each() -> None:
         torch.testing.assert_close(found.values, expected.tril() if each.causal else expected)
         length = each.query.shape[-2]
         assert found.shown == 6 * (length * (length + 1) // 2 if each.causal else length**2)
+
+
+class Changes(nn.Module):
+    """What its passes do is set from outside: modules in an order, one that returns what it was given, attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.i = nn.Linear(4, 4), nn.Linear(4, 4), nn.Identity()
+        self.order, self.returned, self.mask, self.causal = "aab", 2, -1, False
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        hidden = torch.ones(5, 5, dtype=torch.bool).tril(self.mask) if self.mask >= 0 else None
+        y = F.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], hidden, is_causal=self.causal)[:, 0]
+        for name in self.order:
+            y = getattr(self, name)(y)
+        return (y, *(x * 2 for _ in range(self.returned)))
+
+
+def test_a_pass_that_is_unlike_the_one_before_is_named_anew() -> None:
+    """A listener that knows earlier passes finds what one finds that knows nothing."""
+    torch.manual_seed(0)
+    model, known = nn.Sequential(Changes()), Known(looked=True)
+    passes: list[dict[str, Any]] = [
+        {}, {}, {"mask": 1}, {"mask": 2}, {"causal": True}, {"order": "aib"}, {"order": "iab"}, {"order": "aaa"},
+        {"order": "ab"}, {"order": "aiib"}, {"order": "iiab"}, {"returned": 0}, {"returned": 1}, {}, {},
+    ]  # fmt: skip
+    outlines = []
+    for changed in passes:
+        vars(model[0]).update({"order": "aab", "returned": 2, "mask": -1, "causal": False} | changed)
+        x, found = torch.randn(2, 5, 4), []
+        for each in (known, Known(looked=True)):
+            listener = Listener(model, each)
+            with listener:
+                model(x)
+            found.append((listener.seen, listener.values, listener.shares))
+            listener.close()
+        (seen, values, shares), (other_seen, other_values, other_shares) = found
+        assert seen == other_seen
+        assert shares == other_shares
+        for value, other in zip(values, other_values, strict=True):
+            assert torch.equal(value, other)
+        outlines.append(known.outline)
+    same = [one is other for one, other in pairwise(outlines)]
+    assert same == [True, True, True, *[False] * 10, True]  # what a mask hides makes no other names

@@ -12,6 +12,7 @@ from .streamed import promoted
 
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+Labels = tuple[tuple[str, int], ...]  # of every number its name, and its column of the statistics
 NOWHERE = -1
 
 

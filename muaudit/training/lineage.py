@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from .outline import Outline
+
 Node = Any  # a node of the autograd graph
 
 
@@ -36,6 +38,7 @@ class Known:
     logits_only: set[str] = field(default_factory=set)
     parents: dict[str, set[str]] = field(default_factory=dict)
     traced: bool = False
+    outline: Outline | None = None  # of the last pass that was named
 
     def trace(self, loss: torch.Tensor, nodes: Mapping[str, Node], logits: Iterable[Node]) -> None:
         """Learn from a pass outside `vmap`. nodes: name → what made the value; logits: what made the logits' parts."""

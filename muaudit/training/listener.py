@@ -6,8 +6,9 @@ inside a module that attends; for fused attention q·k is computed beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from ..trace.recorder import parts
 from .lineage import Known
 from .logits import Fused, Logits, of_fused, of_softmax, scores
+from .outline import Flat, Outline
 
 # Where people find the functions that attend, and what tells of their logits.
 _FUSED = F.scaled_dot_product_attention
@@ -58,19 +60,23 @@ class Listener(TorchFunctionMode):
         self.known = Known() if known is None else known
         self.copy = not self.known.looked
         self._watching = self._at_once = self._open = False
+        self._stack: list[str] = []
+        self._heard: list[tuple[str, Any]] = []  # modules, and what they returned, or the logits in them
         self._clear()
         self._root = OUTPUT if OUTPUT not in dict(model.named_children()) else f"{type(model).__name__} {OUTPUT}"
+        self._reports: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._undo = [undo for name, module in model.named_modules() for undo in self._follow(name, module)]
 
     def _clear(self) -> None:
         """Before a pass."""
-        self.seen: list[Seen] = []
+        self.seen: tuple[Seen, ...] = ()
+        self._named: list[Seen] = []
         self.values: list[torch.Tensor] = []
         self.shares: dict[int, torch.Tensor] = {}
         self.nodes: dict[str, Any] = {}
         self.logit_nodes: list[Any] = []
-        self._stack: list[str] = []
-        self._heard: list[tuple[str, Any]] = []  # modules, and what they returned, or the logits in them
+        self._stack.clear()
+        self._heard.clear()
         self._calls: dict[str, int] = {}
         self._slots: dict[tuple[int, int], int] = {}
         self._passed: list[torch.Tensor] = []  # a tensor that is kept keeps its id
@@ -87,7 +93,9 @@ class Listener(TorchFunctionMode):
         self._clear()
         self._kept = [(owner, name, vars(owner).get(name)) for owner, name in _PLACES]
         for owner, name in _PLACES:
-            setattr(owner, name, self._reporting(getattr(owner, name)))
+            if (found := getattr(owner, name)) not in self._reports:
+                self._reports[found] = self._reporting(found)
+            setattr(owner, name, self._reports[found])
         self._watching = self.copy or self.known.hidden_names
         self._at_once = self.copy or bool(self.known.overwritten)
         if self._watching:
@@ -106,6 +114,7 @@ class Listener(TorchFunctionMode):
                 setattr(owner, name, own)
         if exc[0] is None:
             self._take()
+            self.seen = tuple(self._named)
         self.known.overwritten |= {name for name, value, version in self._versions if value._version != version}
         self._versions, self._slots, self._passed = [], {}, []
 
@@ -117,19 +126,19 @@ class Listener(TorchFunctionMode):
             entered = module.register_forward_pre_hook(lambda _, args: self._enter(name))
             left = module.register_forward_hook(lambda _, args, output: self._left(name, output))
             return [entered.remove, left.remove]
-        forward = module.forward
+        forward, stack, own = module.forward, self._stack, vars(module)
 
         def seen(*args: Any, **kwargs: Any) -> Any:
             if not self._open:  # checkpointed blocks run again in the backward pass
                 return forward(*args, **kwargs)
-            self._stack.append(name)
+            stack.append(name)
             output = forward(*args, **kwargs)
             self._left(name, output)
             return output
 
         seen.__wrapped__ = forward  # type: ignore[attr-defined]  # for those who look at its signature
-        module.forward = seen
-        return [lambda: delattr(module, "forward")]
+        own["forward"] = seen  # as setting the attribute does, without its search for parameters
+        return [lambda: own.__delitem__("forward")]
 
     def _enter(self, name: str) -> None:
         if self._open:
@@ -148,27 +157,43 @@ class Listener(TorchFunctionMode):
 
     def _take(self) -> None:
         """Turn it into activations, at the end of a pass where nothing is overwritten before."""
+        if not self._heard:
+            return
         with torch.no_grad():
             called = scores([what for _, what in self._heard if type(what) is Fused])
-            for name, what in self._heard:
-                if type(what) is Fused:
-                    self._take_logits(name, next(called))
-                elif type(what) is Logits:
-                    self._take_logits(name, what)
-                else:
-                    self._take_output(name, what)
-        self._heard = []
+            heard = [(name, _values(name, next(called) if type(what) is Fused else what)) for name, what in self._heard]
+            self._heard.clear()
+            if self._at_once:
+                self._name(heard)
+                return
+            flat = Flat.of([name for name, _ in heard], [what for _, what in heard])
+            outline = self.known.outline
+            values = None if outline is None else outline.values(flat)
+            if outline is None or values is None:
+                self._name(heard)
+                self.known.outline = Outline.of(flat, self._named, self.values)
+                return
+            self._named, self.values = [*outline.seen], values
+            found = (what for _, what in heard if type(what) is Logits)
+            for slot, logits in zip(outline.logits, found, strict=True):
+                self._share(slot, logits)
 
-    def _take_output(self, name: str, output: Any) -> None:
+    def _name(self, heard: Sequence[tuple[str, Sequence[torch.Tensor] | Logits]]) -> None:
+        for name, what in heard:
+            if isinstance(what, Logits):
+                self._take_logits(name, what)
+            else:
+                self._take_output(name, what)
+
+    def _take_output(self, name: str, found: Sequence[torch.Tensor]) -> None:
         if name == "":
-            for index, value in enumerate(_found(output)):
+            for index, value in enumerate(found):
                 self._keep(f"{self._root}[{index}]" if index else self._root, "", value)
             return
         call = self._calls.get(name, 0)
         self._calls[name] = call + 1
-        plain = type(output) is torch.Tensor and output.is_floating_point() and output.numel() > 1
-        if (first := output if plain else next(_found(output), None)) is not None:
-            self._keep(f"{name}#{call}" if call else name, name, first)
+        if found:
+            self._keep(f"{name}#{call}" if call else name, name, found[0])
 
     def _keep(self, name: str, module: str, value: torch.Tensor) -> None:
         key, changes = (id(value), value._version), name in self.known.overwritten
@@ -181,16 +206,18 @@ class Listener(TorchFunctionMode):
         if self.copy:
             self._versions.append((name, value, value._version))
             self.nodes[name] = value.grad_fn
-        self.seen.append(Seen(name, module, slot, value.numel()))
+        self._named.append(Seen(name, module, slot, value.numel()))
 
     def _take_logits(self, module: str, logits: Logits) -> None:
         call = self._calls.get(f"{module}.logits", 0)
         self._calls[f"{module}.logits"] = call + 1
-        if logits.hidden is not None:
-            hidden = logits.hidden.sum(dtype=torch.float32) / logits.hidden.numel()
-            self.shares[len(self.values)] = 1 - hidden
-        self.seen.append(Seen(f"{module}.logits" + "'" * call, module, len(self.values), logits.shown, logits=True))
+        self._share(len(self.values), logits)
+        self._named.append(Seen(f"{module}.logits" + "'" * call, module, len(self.values), logits.shown, logits=True))
         self.values.append(logits.values)
+
+    def _share(self, slot: int, logits: Logits) -> None:
+        if logits.hidden is not None:
+            self.shares[slot] = 1 - logits.hidden.sum(dtype=torch.float32) / logits.hidden.numel()
 
     # -- attention ---------------------------------------------------------------------------------------------
 
@@ -243,8 +270,14 @@ class Listener(TorchFunctionMode):
                 self._versions.append((f"{module}.logits", part, part._version))
 
 
-def _found(output: Any) -> Iterator[torch.Tensor]:
-    return (value for value in tensors(output) if value.is_floating_point() and value.numel() > 1)
+def _values(name: str, output: Any) -> Sequence[torch.Tensor] | Logits:
+    """What counts of it: of the whole model's output all, of a module's the first."""
+    if type(output) is torch.Tensor:
+        return (output,) if output.is_floating_point() and output.numel() > 1 else ()
+    if type(output) is Logits:
+        return output
+    found = (value for value in tensors(output) if value.is_floating_point() and value.numel() > 1)
+    return tuple(found if name == "" else islice(found, 1))
 
 
 def tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:

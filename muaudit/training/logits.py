@@ -107,5 +107,6 @@ def _unmasked(found: torch.Tensor) -> Logits:
 def _later(found: torch.Tensor) -> int:
     """How many of all scores (..., queries, keys) are of keys after their query."""
     queries, keys = found.shape[-2:]
-    hidden = sum(max(0, keys - 1 - query) for query in range(queries))
+    some = max(0, min(queries, keys - 1))  # queries that have later ones: keys - 1, keys - 2, ...
+    hidden = some * (keys - 1) - some * (some - 1) // 2
     return hidden * (found.numel() // max(1, queries * keys))

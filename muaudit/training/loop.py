@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, compress
+from itertools import chain
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from .ensemble import CannotStack, Ensemble
 from .lineage import Known
 from .listener import Listener
 from .run_settings import DTYPES, RunSettings
-from .sizes import Sizes
+from .sizes import Kind, Sizes, StepNumbers
 
 Tick = Callable[[int], None]  # called before every step
 # What a model may have for its seeds to be trained together: above, one model keeps the device busy by itself.
@@ -27,19 +27,37 @@ TOGETHER = {"cpu": 2**18, "cuda": 2**25}
 
 @dataclass
 class RunNumbers:
-    """The numbers of one run, by name, column of the statistics, and step; an interrupted one ends early.
+    """The numbers of one run, table by table (n,) as they were measured; an interrupted one ends early.
 
     sizes: how many entries every activation had in the last pass; reshaped: names of those whose shape changed.
     """
 
-    values: dict[tuple[str, int, int], float] = field(default_factory=dict)
-    loss: dict[int, float] = field(default_factory=dict)
-    parameters: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    tables: list[StepNumbers] = field(default_factory=list)
     sizes: Mapping[str, int] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     logits: frozenset[str] = frozenset()
     reshaped: frozenset[str] = frozenset()
     interrupted: bool = False
+
+    @property
+    def values(self) -> dict[tuple[str, int, int], float]:
+        """Of activations, by name, column of the statistics, and step."""
+        return self._by_place("activation")
+
+    @property
+    def loss(self) -> dict[int, float]:
+        """By step."""
+        return {step: number for (_, _, step), number in self._by_place("loss").items()}
+
+    @property
+    def parameters(self) -> dict[tuple[str, int, int], float]:
+        """As `values`, without updates of what is zero: these are none that are infinite."""
+        return {place: number for place, number in self._by_place("parameter").items()
+                if number == number or place[1] == 0}  # fmt: skip
+
+    def _by_place(self, kind: Kind) -> dict[tuple[str, int, int], float]:
+        return {(name, column, table.step): number for table in self.tables if table.kind == kind
+                for (name, column), number in zip(table.labels, table.numbers.tolist(), strict=True)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -236,15 +254,8 @@ def _filed(numbers: Sizes, count: int) -> list[RunNumbers]:
     reshaped = frozenset(numbers.reshaped)
     runs = [RunNumbers(sizes=sizes, modules=modules, logits=logits, reshaped=reshaped) for _ in range(count)]
     for table in numbers.tables():
-        places = [(name, column, table.step) for name, column in table.labels]
-        for run, found in zip(runs, table.numbers.T.tolist(), strict=True):
-            if table.kind == "loss":
-                run.loss[table.step] = found[0]
-            elif table.kind == "activation":
-                run.values.update(zip(places, found, strict=True))
-            else:  # an update of what is zero is none that is infinite
-                known = (value == value or place[1] == 0 for place, value in zip(places, found, strict=True))
-                run.parameters.update(compress(zip(places, found, strict=True), known))
+        for run, found in zip(runs, table.numbers.T, strict=True):
+            run.tables.append(table._replace(numbers=found))
     return runs
 
 

@@ -7,17 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..audit import audit
 from ..errors import UserError
 from ..findings.model import Report
 from ..targets.probe import Target
 from .beforehand import check_device, check_widths, data_notices, lr_factor, sizes_at
 from .ensemble import CannotStack
+from .kept import Labels
 from .lineage import Known
 from .loop import RunNumbers, Work, look, out_of_memory, train, train_together
 from .measurement import INTERRUPTED, PARAMETER_STATISTICS, STATISTICS, Activation, Array, Kind, Measurement, empty
 from .predicted import predicted
 from .run_settings import RunSettings, check_settings
+from .sizes import Kind as TableKind
 from .sizes import Sizes
 
 Progress = Callable[[int, int, int], None]  # done, total, width
@@ -153,20 +157,32 @@ class _Collected:
 
     def __post_init__(self) -> None:
         self.loss = self._empty()
+        self._filed: dict[tuple[TableKind, Labels], list[Array]] = {}
 
     def _empty(self) -> Array:
         return empty(len(self.widths), self.settings.seeds, self.settings.steps)
 
+    def _arrays(self, kind: TableKind, labels: Labels) -> list[Array]:
+        """Where the numbers of such a table are filed; the same for all that are alike."""
+        if (kind, labels) not in self._filed:
+            into, statistics = (
+                (self.values, STATISTICS) if kind == "activation" else (self.parameters, PARAMETER_STATISTICS)
+            )
+            for name in dict.fromkeys(name for name, _ in labels if name not in into and kind != "loss"):
+                into[name] = {key: self._empty() for key in statistics}
+            self._filed[kind, labels] = [self.loss if kind == "loss" else into[name][statistics[column]]
+                                         for name, column in labels]  # fmt: skip
+        return self._filed[kind, labels]
+
     def add(self, place: int, seed: int, run: RunNumbers) -> None:
-        """File the numbers of one run."""
-        for (name, column, step), number in run.values.items():
-            found = self.values.setdefault(name, {key: self._empty() for key in STATISTICS})
-            found[STATISTICS[column]][place, seed, step] = _marked(number)
-        for (name, column, step), number in run.parameters.items():
-            found = self.parameters.setdefault(name, {key: self._empty() for key in PARAMETER_STATISTICS})
-            found[PARAMETER_STATISTICS[column]][place, seed, step] = _marked(number)
-        for step, number in run.loss.items():
-            self.loss[place, seed, step] = _marked(number)
+        """File the numbers of one run. What is not a number was measured: infinite; NaN means nothing measured."""
+        for table in run.tables:
+            lost = np.isnan(table.numbers)
+            if table.kind == "parameter":  # an update of what is zero is none that is infinite
+                lost &= [column == 0 for _, column in table.labels]
+            numbers = np.where(lost, np.inf, table.numbers).tolist()
+            for array, number in zip(self._arrays(table.kind, table.labels), numbers, strict=True):
+                array[place, seed, table.step] = number
         for name, size in run.sizes.items():
             if self.sizes.setdefault(name, {}).setdefault(place, size) != size:
                 self.varying.add(name)
@@ -226,11 +242,6 @@ class _Collected:
             return "logits"
         same = len(set(self.sizes[name].values())) == 1 and name not in self.varying
         return "output" if same and self.done > self.settings.seeds else "hidden"
-
-
-def _marked(number: float) -> float:
-    """A value that is not a number was measured: infinite, so that NaN can mean nothing measured."""
-    return number if number == number else float("inf")
 
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:

@@ -9,7 +9,7 @@ from itertools import compress
 import numpy as np
 import torch
 
-from .kept import NOWHERE, Indices, Kept, Numbers, places
+from .kept import NOWHERE, Indices, Kept, Labels, Numbers, places
 from .listener import Seen
 from .packed import Packed, fits, packed, put_absolute_sums, put_norms
 from .streamed import Pair, Scratch, Tensors, block_by_block, many_at_once
@@ -17,21 +17,17 @@ from .streamed import Pair, Scratch, Tensors, block_by_block, many_at_once
 
 @dataclass(frozen=True)
 class Pass:
-    """index (2 or 4, K, n): where norms and absolute sums of n values, and of their changes, are kept.
+    """labels: of all numbers that are somewhere, column by column.
+
+    index (2 or 4, K, n): where norms and absolute sums of n values, and of their changes, are kept.
 
     shares: place among the values → where the shares (K,) of entries that count are kept.
     """
 
     seen: tuple[Seen, ...]
+    labels: Labels
     index: Indices
     shares: Mapping[int, int]
-
-    @property
-    def labels(self) -> list[tuple[str, int]]:
-        """Name and column of every number, column by column, without those that are nowhere."""
-        every = [(each.name, column) for column in range(len(self.index)) for each in self.seen]
-        there = self.index[:, 0].reshape(-1) != NOWHERE
-        return every if there.all() else [*compress(every, there)]
 
     def numbers(self, kept: Numbers) -> Numbers:
         """Root mean squares and mean absolute values (labels, K); NaN where no entry counts."""
@@ -131,6 +127,7 @@ class PassSizes:
         self._first: dict[int, torch.Tensor] = {}  # by place; where it is packed, only those that are too large
         self._rows: _Rows | None = None
         self._spare: _Rows | None = None  # of a run before this one
+        self._labels: dict[int, Labels] = {}  # by the number of columns, of passes that are packed
         self._index: Indices | None = None  # of a pass that is packed, from the first number on
 
     def clear(self) -> None:
@@ -150,13 +147,23 @@ class PassSizes:
             index = self._again(self._rows, values)
         else:
             index = self._apart(now, values, self._firsts(now, values))
-        return Pass(now, index, counted)
+        return Pass(now, self._labelled(now, index), index, counted)
+
+    def _labelled(self, seen: tuple[Seen, ...], index: Indices) -> Labels:
+        """Names and columns, made once for passes that are alike."""
+        if self._rows is None or seen != self._seen:
+            return _labels(seen, index)
+        if len(index) not in self._labels:
+            self._labels[len(index)] = _labels(seen, index)
+        return self._labels[len(index)]
 
     def _begin(self, seen: tuple[Seen, ...], values: Tensors, stored: Iterable[torch.Tensor]) -> Indices:
         rows = self._spare if self._spare is not None and fits(self._spare.layout, values) else None
         layout = rows.layout if rows else packed(values, self._members)
         held = range(len(values)) if layout is None else layout.large
         changing = {tensor.untyped_storage()._cdata for tensor in stored} if held else set()
+        if seen != self._seen:
+            self._labels = {}
         self._seen, self._index, self._rows = seen, None, None
         self._first = {place: _lasting(values[place], changing) for place in held}
         if layout is None:
@@ -223,6 +230,12 @@ class PassSizes:
             [(slot, 0) for slot in range(len(values))], many_at_once(values, None, self._members), strict=True
         )
         yield from zip(changes, many_at_once(now, then, self._members), strict=True)
+
+
+def _labels(seen: tuple[Seen, ...], index: Indices) -> Labels:
+    every = [(each.name, column) for column in range(len(index)) for each in seen]
+    there = index[:, 0].reshape(-1) != NOWHERE
+    return tuple(every if there.all() else compress(every, there))
 
 
 def _lasting(value: torch.Tensor, changing: Container[int]) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from .kept import Kept, Numbers
+from .kept import Kept, Labels, Numbers
 from .listener import Seen
 from .pass_sizes import Pass, PassSizes
 from .streamed import Scratch, Tensors
@@ -21,11 +21,11 @@ Kind = Literal["loss", "activation", "parameter"]
 
 
 class StepNumbers(NamedTuple):
-    """Numbers (n, K) of one step. labels: of each of the n its name, and its column of the statistics."""
+    """Numbers (n, K), or (n,) of one model, of one step. labels: name and column of each of the n."""
 
     kind: Kind
     step: int
-    labels: Sequence[tuple[str, int]]
+    labels: Labels
     numbers: Numbers
 
 
@@ -56,7 +56,7 @@ class Sizes:
         self.seen: dict[str, Seen] = {}
         self._measured: list[tuple[int, Pass | Update]] = []
         self._losses: list[tuple[int, int]] = []  # step and place
-        self._last: Sequence[Seen] = ()
+        self._last: tuple[Seen, ...] = ()
         self._kept.clear()
         self._passes.clear()
         self._updates.clear()
@@ -76,8 +76,8 @@ class Sizes:
         stored: what training changes in place; the first pass's values are kept, and must not be views of it.
         """
         self._measured.append((step, self._passes.measure(seen, values, shares, stored, step == 0)))
-        if seen != self._last:
-            self._last = list(seen)
+        if tuple(seen) != self._last:
+            self._last = tuple(seen)
             self.seen |= {each.name: each for each in seen}
 
     @torch.no_grad()
@@ -101,11 +101,10 @@ class Sizes:
         """Everything, in one transfer; not a number: what is relative to zero, and what was nowhere to be found."""
         kept = self._kept.fetch()
         for step, place in self._losses:
-            yield StepNumbers("loss", step, [("", 0)], kept[None, place : place + self.members])
+            yield StepNumbers("loss", step, (("", 0),), kept[None, place : place + self.members])
         for step, each in self._measured:
-            yield StepNumbers(
-                "activation" if isinstance(each, Pass) else "parameter", step, each.labels, each.numbers(kept)
-            )
+            kind: Kind = "activation" if isinstance(each, Pass) else "parameter"
+            yield StepNumbers(kind, step, each.labels, each.numbers(kept))
 
     def fetch(self) -> Iterator[tuple[SizeOf, list[float]]]:
         """Place by number, what `tables` has."""

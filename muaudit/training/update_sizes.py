@@ -8,26 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .kept import Indices, Kept, Numbers, places
+from .kept import Indices, Kept, Labels, Numbers, places
 from .packed import Packed, fits, packed, put_norms
 from .streamed import Tensors, changed, copied, many_norms, norm
 
 
 @dataclass(frozen=True)
 class Update:
-    """index (3, K, n): where the norms of n gradients, of the parameters and of their changes are kept.
+    """labels: of all numbers, column by column.
+
+    index (3, K, n): where the norms of n gradients, of the parameters and of their changes are kept.
 
     sizes: entries of each, in one member.
     """
 
-    names: Sequence[str]
+    labels: Labels
     sizes: Sequence[int]
     index: Indices
-
-    @property
-    def labels(self) -> list[tuple[str, int]]:
-        """Name and column of every number, column by column."""
-        return [(name, column) for column in (0, 1) for name in self.names]
 
     def numbers(self, kept: Numbers) -> Numbers:
         """Root mean squares of gradients and relative norms of changes (2 · n, K); NaN for what is relative to zero."""
@@ -44,6 +41,7 @@ class UpdateSizes:
     def __init__(self, members: int, kept: Kept) -> None:
         self._members, self._kept = members, kept
         self._names: list[str] = []
+        self._labels: Labels = ()
         self._sizes: list[int] = []
         self._rows: _Rows | None = None
         self._marks: list[tuple[int, int]] = []  # of parameters that stay as they are until the next update
@@ -63,7 +61,10 @@ class UpdateSizes:
             self._rows, still = None, False
             layout = packed(held, self._members)
             self._rows = rows = _Rows(layout, held) if layout is not None and fits(layout, grads) else None
-        self._names, self._sizes = names, self._sizes if still else [each.numel() // self._members for each in held]
+        if not same:
+            self._names, self._labels = names, tuple((name, column) for column in (0, 1) for name in names)
+        if not still:
+            self._sizes = [each.numel() // self._members for each in held]
         if rows is not None:
             rows.before(grads, None if still else held)
             return
@@ -78,10 +79,10 @@ class UpdateSizes:
         held, rows = [parameters[name] for name in self._names], self._rows
         if rows is not None:
             self._marks = _marks(held) if still else []
-            return Update(self._names, self._sizes, self._kept.keep([rows.after(held, still)]) + rows.index)
+            return Update(self._labels, self._sizes, self._kept.keep([rows.after(held, still)]) + rows.index)
         if held:
             torch._foreach_sub_(self._before, held)
-        return Update(self._names, self._sizes, np.concatenate([self._known, self._placed([self._before])]))
+        return Update(self._labels, self._sizes, np.concatenate([self._known, self._placed([self._before])]))
 
     def _placed(self, rows: Sequence[Tensors]) -> Indices:
         """Keep the norms of rows of n tensors; where they stand, (rows, K, n)."""
