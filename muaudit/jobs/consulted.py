@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from muaudit.jobs import environment, facts, lookups
 from muaudit.jobs.facts import unrecorded
 from muaudit.jobs.notes import Notes
 from muaudit.jobs.unseen import unseen
-from muaudit.targets.userfiles import is_user_file, module_file, user_modules
+from muaudit.targets.userfiles import is_user_file, module_files, user_modules
 
 _START = time.time_ns()
 _TOOL = str(Path(__file__).resolve().parents[1]) + os.sep
+
+
+_Loaded = Mapping[str, tuple[int, os.stat_result | None]]
+"""Files, with when they were loaded at the earliest and what the system says of them."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +57,23 @@ class Consulted:
 
 def gather(recorder: Notes, before: Collection[str]) -> Consulted:
     """The inputs of an audit that has ended. before: the modules that were loaded before it."""
-    early = {os.path.abspath(file) for name, file in user_modules() if name in before and name != "__main__"}
+    modules = module_files()
+    early = {os.path.abspath(file) for name, file in user_modules(modules) if name in before and name != "__main__"}
     sources = set(recorder.facts["file"]) - early
     for file in early:
         recorder.note("file", file)
     with unrecorded():
-        stamped, late = _installed_files(recorder, before)
-        for folder in sorted({*stamped, *recorder.folders}):
-            if not is_user_file(os.path.join(folder, "x")):
-                recorder.note("names", folder)
+        loaded = _installed_files(recorder, before, modules)
+        late = {file for file, (since, status) in loaded.items() if status is not None and status.st_ctime_ns > since}
         for path in {*facts.changed(recorder.facts), *lookups.changed(recorder.imports), *late}:
             recorder.cannot_see(f"{path} changed while the audit ran")
-        for reason in unseen(list(_python(sources)), recorder.native):
+        stamped = _by_folder(loaded)
+        for folder in sorted({*stamped, *recorder.folders}):  # as they are now: nothing of it was answered before
+            if not is_user_file(os.path.join(folder, "x")):
+                recorder.note("names", folder)
+        for reason in unseen(list(_python(sources)), recorder.native, modules):
             recorder.cannot_see(reason)
-        stamps = _stamps(stamped)
+        stamps = _stamps(stamped, loaded)
     return Consulted(
         {kind: dict(answers) for kind, answers in recorder.facts.items()},
         {folder: dict(names) for folder, names in recorder.imports.items()},
@@ -77,28 +84,33 @@ def gather(recorder: Notes, before: Collection[str]) -> Consulted:
     )
 
 
-def _installed_files(recorder: Notes, before: Collection[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """What is loaded of Python, packages and native libraries, by folder; and what changed since it was loaded."""
+def _installed_files(recorder: Notes, before: Collection[str], modules: Iterable[tuple[str, str]]) -> _Loaded:
+    """What is loaded of Python, packages and native libraries."""
     noted = recorder.facts["file"]
-    foreign = list(_foreign_modules())
-    modules = {file: recorder.start for name, file in foreign if name not in before}
-    modules |= {file: _START for name, file in foreign if name in before}
-    modules |= {file: _START for file in _mapped() if file not in noted and file not in modules}
+    foreign = [(name, _absolute(file)) for name, file in modules if _is_foreign(file)]
+    since = {file: recorder.start for name, file in foreign if name not in before}
+    since |= {file: _START for name, file in foreign if name in before}
+    since |= {file: _START for file in _mapped() if file not in noted and file not in since}
+    return {file: (start, facts.status(file)) for file, start in since.items()}
+
+
+def _is_foreign(file: str) -> bool:
+    """Whether a module's file is of Python or of an installed package."""
+    return os.path.isabs(file) and not is_user_file(file) and not file.startswith(_TOOL)
+
+
+@cache
+def _absolute(file: str) -> str:
+    """Of a path that is absolute already, without what `..` takes back; one process asks thousands of times."""
+    return os.path.abspath(file)
+
+
+def _by_folder(files: Iterable[str]) -> dict[str, tuple[str, ...]]:
     by_folder: dict[str, list[str]] = defaultdict(list)
-    late = []
-    for file, since in modules.items():
-        by_folder[os.path.dirname(file)].append(os.path.basename(file))
-        if _changed_after(file, since):
-            late.append(file)
-    return {folder: tuple(sorted(names)) for folder, names in sorted(by_folder.items())}, late
-
-
-def _foreign_modules() -> Iterator[tuple[str, str]]:
-    """(name, file) of what is imported of Python and of installed packages."""
-    for name, module in list(sys.modules.items()):
-        file = module_file(module)
-        if isinstance(file, str) and os.path.isabs(file) and not is_user_file(file) and not file.startswith(_TOOL):
-            yield name, os.path.abspath(file)
+    for file in files:
+        folder, name = os.path.split(file)
+        by_folder[folder].append(name)
+    return {folder: tuple(sorted(names)) for folder, names in sorted(by_folder.items())}
 
 
 def _mapped() -> set[str]:
@@ -111,16 +123,15 @@ def _mapped() -> set[str]:
     return {path for path in paths if path.startswith("/") and not path.startswith("/dev/") and os.path.isfile(path)}
 
 
-def _changed_after(file: str, since: int) -> bool:
-    try:
-        return os.stat(file).st_ctime_ns > since
-    except OSError:
-        return False
-
-
-def _stamps(stamped: Mapping[str, Collection[str]]) -> str:
-    lines = [facts.answer("stamp", os.path.join(folder, name)) for folder, names in stamped.items() for name in names]
+def _stamps(stamped: Mapping[str, Collection[str]], known: _Loaded | None = None) -> str:
+    """A digest of the stamps of all these files. known: what the system has said of them just now."""
+    lines = [_stamp(os.path.join(folder, name), known or {}) for folder, names in stamped.items() for name in names]
     return facts.digest("\n".join(lines).encode())
+
+
+def _stamp(file: str, known: _Loaded) -> str:
+    status = known[file][1] if file in known else facts.status(file)
+    return facts.answer("stamp", file) if status is None else facts.stamp_of(status)
 
 
 def _python(paths: Collection[str]) -> Iterator[bytes]:

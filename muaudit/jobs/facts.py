@@ -65,6 +65,14 @@ def answer(kind: str, path: str) -> str:
             return f"error {type(error).__name__} {getattr(error, 'errno', '')}"
 
 
+def status(path: str) -> os.stat_result | None:
+    """What the system says of a file, for its `stamp`; None where it says nothing."""
+    try:
+        return _stat(path)
+    except (OSError, ValueError):
+        return None
+
+
 def changed(facts: Facts) -> Iterator[str]:
     """The paths whose answer is another one now, as far as they are looked at."""
     for kind, answers in facts.items():
@@ -85,7 +93,7 @@ def _file(path: str, limit: int = _LARGE) -> str:
     if not modes.S_ISREG(status.st_mode):
         return f"other {modes.S_IFMT(status.st_mode)}"
     if status.st_size > limit:
-        return _stamped(status)
+        return stamp_of(status)
     with open(path, "rb") as file:
         return digest(file.read())
 
@@ -108,7 +116,7 @@ def _link_status(path: str) -> str:
 
 
 def _said(status: os.stat_result) -> str:
-    return f"{_stamped(status)} {status.st_dev} {status.st_nlink} {status.st_uid} {status.st_gid}"
+    return f"{stamp_of(status)} {status.st_dev} {status.st_nlink} {status.st_uid} {status.st_gid}"
 
 
 def _link(path: str) -> str:
@@ -151,10 +159,11 @@ def _sized(entry: os.DirEntry[str]) -> str:
 
 
 def _stamp(path: str) -> str:
-    return _stamped(_stat(path))
+    return stamp_of(_stat(path))
 
 
-def _stamped(status: os.stat_result) -> str:
+def stamp_of(status: os.stat_result) -> str:
+    """The answer to `stamp` that a file with this status gets."""
     # The time of the last change of the inode (ctime) cannot be set back as the time of change can.
     return f"{status.st_mode} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 

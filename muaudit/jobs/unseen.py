@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from muaudit.targets.userfiles import is_installed, module_file
+from muaudit.targets.userfiles import is_installed
 
 _READS_BY_ITSELF = {"safetensors", "tokenizers"}
 """Libraries that others load anyway: what counts is that the user's code uses them."""
@@ -34,10 +34,15 @@ _NOW = re.compile(rb"\b(?:now|utcnow|today)\b")
 """Both words together: the function may be held by another name, and its class imported by one."""
 
 
-def unseen(sources: Collection[bytes], loaded_on_behalf: Collection[str]) -> Iterator[str]:
-    """The reasons. sources: the user's Python files. loaded_on_behalf: packages whose native code they loaded."""
+def unseen(
+    sources: Collection[bytes], loaded_on_behalf: Collection[str], modules: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """The reasons. sources: the user's Python files. loaded_on_behalf: packages whose native code they loaded.
+
+    modules: name and file of what is imported.
+    """
     imported = {top for source in sources for top in _imports(source)}
-    native = _native_packages()
+    native = _native_packages(modules)
     for top in sorted((imported & native | set(loaded_on_behalf)) - _SEEN - _READS_BY_ITSELF):
         yield f"{top} has native code, whose reads are not seen"
     for top in sorted(imported & (_BLIND | _READS_BY_ITSELF)):
@@ -57,11 +62,7 @@ def _imports(source: bytes) -> Iterator[str]:
                 yield words[0].partition(".")[0]
 
 
-def _native_packages() -> set[str]:
+def _native_packages(imported: Iterable[tuple[str, str]]) -> set[str]:
     """The installed packages of which native code is loaded."""
-    found = set()
-    for name, module in list(sys.modules.items()):
-        file = module_file(module)
-        if isinstance(file, str) and file.endswith((".so", ".pyd")) and is_installed(file):
-            found.add(name.partition(".")[0])
-    return found
+    native = ((name, file) for name, file in imported if file.endswith((".so", ".pyd")))
+    return {name.partition(".")[0] for name, file in native if is_installed(file)}

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 _INSTALLED = ("site-packages", "dist-packages")
@@ -73,9 +74,13 @@ def module_file(module: object) -> object:
         return None
 
 
-def user_modules() -> list[tuple[str, str]]:
-    """(name, file) of what is imported of the user's own Python."""
+def module_files() -> list[tuple[str, str]]:
+    """(name, file) of everything that is imported from a file."""
     found = [(name, module_file(module)) for name, module in list(sys.modules.items())]
-    return [
-        (name, file) for name, file in found if isinstance(file, str) and file.endswith(".py") and is_user_file(file)
-    ]
+    return [(name, file) for name, file in found if isinstance(file, str)]
+
+
+def user_modules(imported: Iterable[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    """(name, file) of what is imported of the user's own Python. imported: what `module_files` said."""
+    files = module_files() if imported is None else imported
+    return [(name, file) for name, file in files if file.endswith(".py") and is_user_file(file)]
