@@ -5,6 +5,7 @@ Needs Chromium, playwright and axe-playwright-python (`pip install playwright ax
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,13 +54,47 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def opened(browser: Any, path: Path, width: int = 1000, scheme: str = "light") -> Any:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+def opened(browser: Any, path: Path, width: int = 1000, scheme: str = "light", **more: Any) -> Any:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
     page.trouble = []
     page.on("pageerror", lambda error: page.trouble.append(str(error)))
     page.on("request", lambda request: None if request.url.startswith("file:") else page.trouble.append(request.url))
     page.goto(f"file://{path}")
+    if "java_script_enabled" not in more:
+        page.wait_for_function("[...document.querySelectorAll('.plot')].every(each => each.matches('.drawn'))")
     return page
+
+
+LINE = """(box, line) => {  // where the middle between the first two points of a line is, on the screen
+  const trace = box.data.find(each => each.meta.of === "curve" && each.meta.lines.includes(line));
+  const from = trace.meta.lines.indexOf(line) * trace.x.length / trace.meta.lines.length;
+  const {xaxis, yaxis} = box._fullLayout, {left, top} = box.getBoundingClientRect();
+  const middle = (axis, values) => axis._offset + (axis.d2p(values[from]) + axis.d2p(values[from + 1])) / 2;
+  return [left + middle(xaxis, trace.x), top + middle(yaxis, trace.y)];
+}"""
+
+
+def on_line(page: Any, chart: Any, line: int) -> tuple[float, float]:
+    """Where the pointer is on a line, far from its points."""
+    chart.scroll_into_view_if_needed()
+    x, y = chart.evaluate(LINE, line)
+    page.mouse.move(x, y)
+    return x, y
+
+
+def drawn(chart: Any, line: int) -> list[float | None]:
+    """The sizes that a line is drawn through."""
+    return chart.evaluate("""(box, line) => {
+      const trace = box.data.find(each => each.meta.of === "curve" && each.meta.lines.includes(line));
+      const many = trace.x.length / trace.meta.lines.length, from = trace.meta.lines.indexOf(line) * many;
+      return trace.y.slice(from, from + many);
+    }""", line)  # type: ignore[no-any-return]  # fmt: skip
+
+
+def label(page: Any) -> str:
+    """What stands beside the pointer."""
+    page.wait_for_selector(".hoverlayer .hovertext")
+    return page.locator(".hoverlayer .hovertext").text_content()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("width", [390, 1000, 1600])
@@ -148,48 +183,108 @@ def test_a_plan_is_read_at_another_width_and_rate(browser: Any, document: Path) 
 
 
 def test_a_coordinate_check_has_steps_raw_values_and_lines_by_name(browser: Any, document: Path) -> None:
+    """ln_f is of size n^-1 by design: flat, and with that factor half the size a doubling; 1.005 is of two seeds."""
     page = opened(browser, document)
     check = page.locator("#check-1")
-
-    def shown() -> list[tuple[str, str]]:
-        frames = check.locator(".frame:not(.off)")
-        return [tuple(pair) for pair in frames.evaluate_all("all => all.map(f => [f.dataset.frame, f.dataset.view])")]
-
-    assert shown() == [("2", "divided")]
+    chart = check.locator(".chart")
+    assert drawn(chart, 2)[:3] == pytest.approx([1.005] * 3, rel=1e-3)
     check.locator("[data-steps]").fill("0")
-    assert shown() == [("0", "divided")]
     assert check.locator("[data-step-words]").inner_text() == "value at init"
     check.locator("[data-raw]").check()
-    assert shown() == [("0", "raw")]
+    assert drawn(chart, 2)[:3] == pytest.approx([1.005, 0.5025, 0.25125], rel=1e-3)
     check.locator("[data-pick='1']").click()
-    assert check.locator(".curve.picked").count() == check.locator(".frame").count()
     assert "b: fail" in check.locator(".told").inner_text()
-    assert (
-        float(check.locator(".frame:not(.off) .curve:not(.picked)").first.evaluate("e => getComputedStyle(e).opacity"))
-        < 0.2
+    faded = (
+        "box => box.data.filter(each => each.meta.of === 'curve' && !each.meta.lines.includes(1)).map(e => e.opacity)"
     )
+    assert max(chart.evaluate(faded)) < 0.2
     check.locator("[data-all]").click()
-    assert check.locator(".curve.picked").count() == 0
-    line = check.locator(".frame:not(.off) [data-line='0'] .line")
-    box = line.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    assert "a: pass" in check.locator(".told").inner_text()
-    guess = check.locator(".frame:not(.off) .guess")
-    assert guess.count() == 0 or not guess.first.is_visible()
+    assert check.locator("[aria-pressed='true']").count() == 0
+    assert min(chart.evaluate(faded)) > 0.2
+    on_line(page, chart, 1)
+    assert re.match(r"bfail.*Net 64: 1", label(page))
 
 
 def test_predictions_are_switched_on_and_a_click_on_a_line_leaves_it_alone(browser: Any, tmp_path: Path) -> None:
-    run = measurement(activation("a", 0.5, predicted_init=0.5, predicted_update=0.5), activation("b", 0.0))
+    """A line predicted as n^1/2: twice the size from 64 to 256, on an axis in powers of ten."""
+    run = measurement(activation("a", 0.5, predicted_init=0.5, predicted_update=0.5), activation("b", -0.5))
     path = tmp_path / "check.html"
     path.write_text(whole_page("check", check_sections([(run, judge(run))])), encoding="utf-8")
     page = opened(browser, path)
-    guess = page.locator(".frame:not(.off) [data-line='0'] .guess").first
-    assert not guess.is_visible()
+    chart = page.locator(".chart")
+    dashed = ".shapelayer path[style*='stroke-dasharray']"
+    assert chart.locator(dashed).count() == 0
     page.locator("[data-guesses]").check()
-    assert guess.is_visible()
-    box = page.locator(".frame:not(.off) [data-line='1'] .line").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    (guess,) = chart.evaluate("box => box.layout.shapes.map(each => each.path)")
+    (x, y), (far, end) = [map(float, each.split(",")) for each in guess[1:].split("L")]
+    assert (x, far, end / y) == pytest.approx((64, 256, 2.0), rel=1e-3)
+    assert chart.locator(dashed).count() == 1
+    page.mouse.click(*on_line(page, chart, 1))
     assert page.locator("[data-pick='1']").get_attribute("aria-pressed") == "true"
+    page.mouse.click(*on_line(page, chart, 1))
+    assert page.locator("[data-pick='1']").get_attribute("aria-pressed") == "false"
+
+
+def test_charts_follow_the_colour_scheme_and_print_in_light(browser: Any, document: Path) -> None:
+    page = opened(browser, document, scheme="dark")
+    chart = page.locator("#check-1 .chart")
+    first = """({data: [first], _fullLayout: {paper_bgcolor, font}}) => [
+      first.line.color === first.meta.colors[0], paper_bgcolor, font.color]"""
+    assert chart.evaluate(first) == [False, "#14171c", "#e7eaf0"]
+    page.emulate_media(color_scheme="light")
+    assert chart.evaluate(first) == [True, "#ffffff", "#1b1f27"]
+    page.emulate_media(color_scheme="dark", media="print")
+    assert chart.evaluate(first) == [True, "#ffffff", "#1b1f27"]
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert chart.evaluate("box => box._fullLayout.width") < 700
+    page.emulate_media(color_scheme="dark", media="screen")
+    assert chart.evaluate(first) == [False, "#14171c", "#e7eaf0"]
+
+
+def test_without_scripts_a_sentence_stands_for_the_chart_and_the_numbers_are_there(
+    browser: Any, document: Path
+) -> None:
+    page = opened(browser, document, java_script_enabled=False)
+    assert page.locator(".chart").first.inner_text().startswith("The script of this page draws a chart here.")
+    assert page.locator("#check-1 tbody tr").count() == 3
+    page.locator("#sweep details summary").click()
+    assert page.locator("#sweep details td").first.inner_text() == "1.9"
+
+
+def test_the_picture_is_saved_and_the_axes_are_set_back_from_the_keyboard(browser: Any, document: Path) -> None:
+    page = opened(browser, document)
+    chart = page.locator("#sweep .chart")
+    chart.scroll_into_view_if_needed()
+    before = chart.evaluate("box => box._fullLayout.xaxis.range")
+    box = chart.locator(".nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 200, steps=3)
+    page.mouse.up()
+    page.wait_for_function(
+        "range => document.querySelector('#sweep .chart')._fullLayout.xaxis.range[0] > range[0]", arg=before
+    )
+    buttons = chart.locator(".modebar-btn")
+    assert buttons.evaluate_all("all => all.map(each => each.ariaLabel)") == ["Download plot as a PNG", "Reset axes"]
+    buttons.nth(1).focus()
+    page.keyboard.press("Enter")
+    assert chart.evaluate("box => box._fullLayout.xaxis.range") == pytest.approx(before)
+    with page.expect_download() as download:
+        buttons.nth(0).focus()
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "muaudit.png"
+    assert [each for each in page.trouble if not each.startswith(("blob:", "data:"))] == []
+
+
+def test_hundreds_of_lines_are_few_elements_of_a_chart(browser: Any, tmp_path: Path) -> None:
+    """A browser draws a trace in about 2 ms, and hundreds within the tenth of a second that a slider may take."""
+    lines = [activation(f"h.{place}", 0.001 * (place % 50)) for place in range(300)]
+    run = measurement(*lines)
+    path = tmp_path / "check.html"
+    path.write_text(whole_page("check", check_sections([(run, judge(run))])), encoding="utf-8")
+    chart = opened(browser, path).locator(".chart")
+    assert chart.evaluate("box => box.data.flatMap(e => e.meta.of === 'curve' ? e.meta.lines : []).length") > 40
+    assert chart.evaluate("box => box.data.length") < 40
 
 
 def test_findings_and_derivations_open_and_all_tables_sort_both_ways(browser: Any, document: Path) -> None:
@@ -216,16 +311,26 @@ def test_a_width_of_a_sweep_is_left_alone(browser: Any, document: Path) -> None:
     sweep = page.locator("#sweep")
     sweep.locator("[data-pick='2']").first.click()
     assert "width 256" in sweep.locator(".told").first.inner_text()
+    sweep.locator(".legendtoggle").nth(1).click()
+    page.wait_for_function("document.querySelector('#sweep .told').textContent.includes('width 128')")
+    assert sweep.locator("[aria-pressed='true']").get_attribute("data-pick") == "1"
+    on_line(page, sweep.locator(".chart"), 1)
+    assert "learning rate 2^-7: 1.3 (1.299 to 1.301 over 3 seeds)" in label(page) or "learning rate 2^-8" in label(page)
 
 
 def test_a_hostile_model_is_text(browser: Any, tmp_path: Path) -> None:
     from test_html_charts import EVIL
 
-    for kind, text in pages(EVIL).items():
+    evil = EVIL + "<b>%{x}</b><a href='https://example.org'>"
+    for kind, text in pages(evil).items():
         path = tmp_path / f"{kind}.html"
         path.write_text(text, encoding="utf-8")
         page = opened(browser, path)
         page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
         page.mouse.move(200, 200)
         assert "<script>alert(1)</script>" in page.locator("h2").first.inner_text()
+        if kind == "check":
+            on_line(page, page.locator(".chart"), 0)
+            assert "%{x}</b>" in label(page).replace("\n", "")
+            assert page.locator(".chart a").count() == 0
         assert page.trouble == []

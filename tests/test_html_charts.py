@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import math
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from test_html_report import Page
 
-from muaudit.page.chart import Best, Chart, Curve, Frame, Scale, drawn, even, powers_of_ten
+from muaudit.page.chart import COLORS, axis, packed_script, plain, wrapped
 from muaudit.page.html_document import framed
 from muaudit.plan.plan_page import Beside, plan_page, plan_section
 from muaudit.plan.scales import Entry, Hook, Scales
@@ -71,12 +79,80 @@ def pages(text: str) -> dict[str, str]:
 @pytest.mark.parametrize("kind", ["check", "sweep", "plan"])
 def test_what_comes_from_user_code_is_text_and_nothing_else_is_loaded(kind: str) -> None:
     page = Page(pages(EVIL)[kind])
-    assert [tag for tag, _ in page.elements if tag in ("script", "img", "link", "iframe", "object", "base")] == [
+    assert {tag for tag, _ in page.elements if tag in ("script", "img", "link", "iframe", "object", "base")} == {
         "script"
-    ]
+    }
     assert not [name for _, each in page.elements for name in each if name.startswith("on") or name == "src"]
-    assert "alert(1)" not in page.text("script")
+    assert not any("alert(1)" in text for kind, text in page.data if kind != "application/json")
     assert "{{ 7 * 7 }}" in page.text("h2")
+
+
+@pytest.mark.parametrize("kind", ["check", "sweep"])
+def test_what_comes_from_user_code_is_no_markup_of_plotly(kind: str) -> None:
+    """Its labels know tags and values of `%{…}`; only what is written here may be one."""
+    for figure in figures(Page(pages(EVIL + "<b>%{x}")[kind])):
+        known = re.compile(r"</?(b|sup|extra)>|<br>|%\{(text|customdata|x:d|y:[^}]*)\}|&(lt|gt|amp|#123);")
+        for text in strings(figure):
+            assert not re.search(r"[<{]|&(?!\w)", known.sub("", text)), text
+
+
+def figures(page: Page) -> list[Any]:
+    return [json.loads(text) for kind, text in page.data if kind == "application/json"]
+
+
+def strings(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        return [text for each in part.values() for text in strings(each)]
+    if isinstance(part, list):
+        return [text for each in part for text in strings(each)]
+    return [part] if isinstance(part, str) else []
+
+
+def of(figure: Any, what: str) -> list[Any]:
+    return [trace for trace in figure["data"] if trace["meta"]["of"] == what]
+
+
+def test_figures_are_of_plotlys_schema() -> None:
+    go = pytest.importorskip("plotly.graph_objects")
+    run = measurement(activation("a", 0.0), activation("b", 0.5, predicted_init=0.5))
+    for text in (*pages("x").values(), check_page([(run, judge(run))])):
+        for figure in figures(Page(text)):
+            go.Figure(figure)
+
+
+def test_a_page_carries_plotlys_script_where_it_has_charts_and_stays_small() -> None:
+    made = pages("x")
+    (packed,) = [text for kind, text in Page(made["check"]).data if kind == "text/plain"]
+    script = gzip.decompress(base64.b64decode(packed)).decode()
+    assert script.startswith("/**\n* plotly.js")
+    assert "Licensed under the MIT license" in script[:300]
+    assert packed == packed_script()
+    assert len(made["check"]) < 2.5e6
+    assert len(made["plan"]) < 1e5
+
+
+def test_writing_a_page_with_charts_imports_nothing_of_plotly() -> None:
+    code = "import sys, muaudit.page.chart as c; c.packed_script(); assert 'plotly' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_label_of_plotly_shows_a_text_as_it_is() -> None:
+    assert plain("a<b>&amp; %{x}") == "a&lt;b&gt;&amp;amp; %&#123;x}"
+    assert wrapped("n" * 60, "", "fail") == f"<b>{'n' * 44}<br>{'n' * 16}</b><br>fail"
+
+
+@pytest.mark.parametrize(("place", "page"), [(0, "#ffffff"), (1, "#14171c")])
+def test_lines_are_seen_on_the_page_and_are_told_apart_in_grey(place: int, page: str) -> None:
+    """WCAG 2.2, 1.4.11: at least 3 between a graphic and what is beside it; its relative luminance goes one way."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    seen = [luminance(pair[place]) for pair in COLORS]
+    assert seen == sorted(seen)
+    assert all((max(each, luminance(page)) + 0.05) / (min(each, luminance(page)) + 0.05) >= 3 for each in seen)
 
 
 def test_a_page_in_a_notebook_stays_in_its_frame() -> None:
@@ -87,54 +163,99 @@ def test_a_page_in_a_notebook_stays_in_its_frame() -> None:
     assert each["title"] == EVIL
 
 
-def heights(page: Page, view: str) -> list[float]:
-    """The places of the first line's points in the last step's frame of a view."""
-    frames = [n for n, (_, each) in enumerate(page.elements)
-              if each.get("data-frame") == "2" and each.get("data-view") == view]  # fmt: skip
-    line = next(each for _, each in page.elements[frames[0] :] if each.get("class", "").startswith("line"))
-    return [float(number) for number in re.findall(r"[ML]\S+ (\S+?)(?=[ML]|$)", line["d"])]
+def sizes(page: Page, frame: str) -> list[float]:
+    """What the first line of a frame is drawn through."""
+    (figure,) = figures(page)
+    (found,) = [each for each in figure["frames"] if each["name"] == frame]
+    return found["data"][0]["y"][: len(WIDTHS)]  # type: ignore[no-any-return]
 
 
 def test_what_a_plan_moves_by_design_is_flat_and_its_raw_values_are_a_switch_away() -> None:
     """A value of size n^-1 whose weight carries a multiplier of n still to come (TP5 Table 8 read the other way)."""
     run = measurement(activation("ln_f", -1.0, multiplier=1.0))
     page = Page(check_page([(run, judge(run))]))
-    flat, raw = heights(page, "divided"), heights(page, "raw")
-    assert max(flat) - min(flat) < 0.5
-    assert raw[-1] - raw[0] > 50  # downwards
+    flat, raw = sizes(page, "2"), sizes(page, "2 raw")
+    assert flat == pytest.approx([flat[0]] * 3, rel=1e-3)
+    assert raw == pytest.approx([raw[0], raw[0] / 2, raw[0] / 4], rel=1e-3)
     assert [each for _, each in page.elements if "data-raw" in each]
 
 
 def test_what_fails_is_not_made_flat() -> None:
     run = measurement(activation("a", 1.0, multiplier=0.0))
     page = Page(check_page([(run, judge(run))]))
-    assert heights(page, "")[0] - heights(page, "")[-1] > 50
+    drawn = sizes(page, "2")
+    assert drawn == pytest.approx([drawn[0], 2 * drawn[0], 4 * drawn[0]], rel=1e-3)
     assert not [each for _, each in page.elements if "data-raw" in each]
 
 
 def test_every_step_has_a_frame_and_every_line_a_row_that_names_it() -> None:
     run = measurement(activation("a", 0.0), activation("b", 0.5))
     page = Page(check_page([(run, judge(run))]))
-    assert {each["data-frame"] for _, each in page.elements if "data-frame" in each} == {"0", "1", "2"}
-    lines = {each["data-line"] for _, each in page.elements if "data-line" in each}
+    (figure,) = figures(page)
+    assert [each["name"] for each in figure["frames"]] == ["0", "1", "2"]
+    lines = {str(line) for trace in of(figure, "curve") for line in trace["meta"]["lines"]}
     assert lines == {each["data-pick"] for _, each in page.elements if "data-pick" in each} == {"0", "1"}
+    assert [text.split("<br>")[0] for text in figure["layout"]["meta"]["told"]] == ["<b>a</b>", "<b>b</b>"]
+    for trace in of(figure, "curve"):
+        assert len(trace["x"]) == len(trace["y"]) == (len(WIDTHS) + 1) * len(trace["meta"]["lines"])
+
+
+def test_a_prediction_goes_through_the_first_point_that_was_measured() -> None:
+    """n^1/2 from 64 to 256 is a factor of 2; the change of n^1, and n^1/4 of it left, factors of 4 and of 2^1/2."""
+    known = {"predicted_init": 0.5, "predicted_update": 1.0, "predicted_capped": 0.25}
+    run = measurement(activation("a", 0.5, **known))
+    (figure,) = figures(Page(check_page([(run, judge(run))])))
+    start, change = (next(each["data"][1]["y"] for each in figure["frames"] if each["name"] == name) for name in "02")
+    first = figure["frames"][0]["data"][0]["y"][0]
+    assert start[:2] == pytest.approx([first, 2 * first], rel=1e-3)
+    assert start[2:] == [None] * 4
+    assert change[:2] == pytest.approx([first, 4 * first], rel=1e-3)
+    assert change[3:5] == pytest.approx([first, math.sqrt(2) * first], rel=1e-3)
+
+
+def test_a_point_without_neighbours_is_marked_and_zero_is_a_gap() -> None:
+    of_zero = activation("a", 0.0)
+    values = {name: each.copy() for name, each in of_zero.values.items()}
+    for each in values.values():
+        each[0], each[2] = 0.0, np.nan
+    lone = Activation("b", "b", "hidden", values, multiplier=0.0)
+    run = measurement(of_zero, lone, *(activation(f"c{n}", 0.1) for n in range(8)))
+    (figure,) = figures(Page(check_page([(run, judge(run))])))
+    (trace,) = [each for each in of(figure, "curve") if 1 in each["meta"]["lines"]]
+    at = 4 * trace["meta"]["lines"].index(1)
+    assert trace["y"][at] is trace["y"][at + 2] is None
+    assert trace["y"][at + 1] == pytest.approx(1.005, rel=1e-3)
+    assert trace["mode"] == "lines+markers"
 
 
 def test_the_error_of_an_optimum_does_not_stretch_the_axis() -> None:
-    x = Scale("lr", -8.0, -2.0, ())
-    curve = Curve(0, ((-8.0, 1.0), (-2.0, 1.0)), 0.0, best=Best(-5.0, 1.0, -30.0, -4.0))
-    chart = drawn(Chart("t", x, Scale("loss", 0.0, 2.0, ()), (Frame((curve,)),)))
-    best = chart["frames"][0]["curves"][0]["best"]
-    assert (best["low"], best["x"]) == (chart["left"], (chart["left"] + chart["right"]) / 2)
-    assert best["x"] < best["high"] < chart["right"]
+    measured, verdicts = swept()
+    (verdict,) = verdicts
+    wide = [replace(each, error=30.0) for each in verdict.optima]  # type: ignore[attr-defined]
+    verdicts = [replace(verdict, optima=tuple(wide))]  # type: ignore[type-var]
+    (figure,) = figures(Page(sweep_page(measured, verdicts)))  # type: ignore[arg-type]
+    star = next(each for each in of(figure, "beside") if each.get("marker", {}).get("symbol") == "star")
+    low, high = figure["layout"]["xaxis"]["range"]
+    (place,) = star["x"]
+    assert (place - star["error_x"]["arrayminus"][0], place + star["error_x"]["array"][0]) == pytest.approx((low, high))
 
 
 def test_runs_that_diverged_are_marked_and_leave_a_gap() -> None:
     measured, verdicts = swept(lost=True)
+    (figure,) = figures(Page(sweep_page(measured, verdicts)))  # type: ignore[arg-type]
+    crosses = [each for each in of(figure, "beside") if each.get("marker", {}).get("symbol") == "x"]
+    assert [(each["x"], each["meta"]["lines"]) for each in crosses] == [([-3.0], [2])]
+    assert [each["y"].count(None) for each in of(figure, "curve")] == [0, 0, 1]
+
+
+def test_a_band_is_the_range_over_seeds_and_the_curves_stand_in_a_table() -> None:
+    """Losses of `swept`: a parabola of 0.1 around 2^-5, 0.1 lower a width, seeds 0.001 apart."""
+    measured, verdicts = swept()
     page = Page(sweep_page(measured, verdicts))  # type: ignore[arg-type]
-    assert len([each for _, each in page.elements if each.get("class") == "lost"]) == 1
-    lines = [each["d"] for _, each in page.elements if each.get("class", "").startswith("line")]
-    assert [len(re.findall("[ML]", path)) for path in lines] == [6, 6, 5]
+    (figure,) = figures(page)
+    band = next(each for each in of(figure, "beside") if each.get("fill"))
+    assert (band["y"][0], band["y"][-1]) == pytest.approx((1.901, 1.899))
+    assert [text for text in ("1.9", "1.8", "1.7") if text not in page.text("td").split()] == []
 
 
 def test_scales_at_other_widths_follow_their_exponents() -> None:
@@ -146,17 +267,8 @@ def test_scales_at_other_widths_follow_their_exponents() -> None:
     assert (slider["data-base"], sizes[int(slider["value"])]) == ("64", 256)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0.001, 10.0, ["0.001", "0.01", "0.1", "1", "10"]),
-        (0.15, 0.9, ["0.2", "0.5"]),
-        (1e-9, 1e-3, ["1e-9", "1e-8", "1e-7", "1e-6", "1e-5", "1e-4", "0.001"]),
-    ],
-)
-def test_ticks_of_a_logarithmic_axis(low: float, high: float, ticks: list[str]) -> None:
-    assert [text for _, text in powers_of_ten(low, high)] == ticks
-
-
-def test_ticks_of_a_linear_axis() -> None:
-    assert [text for _, text in even(-0.1, 1.05)] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+@pytest.mark.parametrize(("low", "high", "every"), [(0.001, 10.0, 1), (1e-12, 1.0, 2), (0.15, 0.9, None)])
+def test_a_logarithmic_axis_has_a_few_powers_of_ten(low: float, high: float, every: int | None) -> None:
+    made = axis("size", low, high, True)
+    assert made["range"] == pytest.approx([math.log10(low), math.log10(high)])
+    assert made.get("dtick") == every

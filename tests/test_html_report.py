@@ -26,6 +26,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, Attributes]] = []
         self.open: list[str] = []
         self.words: list[tuple[str, str]] = []  # element, text
+        self.data: list[tuple[str, str]] = []  # the type of a script, what stands in it
         self.feed(text.replace("<wbr>", ""))  # where a name may be broken
         assert not self.open, "an element is not closed"
 
@@ -38,6 +39,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["script"]:
+            self.data.append((self.elements[-1][1].get("type", ""), data))
         self.words.append((self.open[-1] if self.open else "", data))
 
     def text(self, element: str) -> str:

@@ -1,121 +1,105 @@
-"""Charts of the HTML page as plain SVG, laid out here: they print, follow light and dark, and stand without scripts.
+"""Charts of the HTML page: figures of Plotly as plain dicts of its schema, which the page's script draws.
 
-The libraries that could be embedded cost more than they give here: plotly's script alone is 4.6 MB of a page that may
-have 5, bokeh brings pandas and a web server, and what either draws is a canvas or nothing before its script has run.
+https://plotly.com/javascript/reference/index/ has the schema; a test holds the figures against `plotly.graph_objects`,
+which takes longer to import than the page takes to write. Scheme and selection are the script's: it reads the `meta`
+of every trace, where `colors` are for light and dark, `lines` the numbers of the lines in it, and `of` what it shows.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
+import importlib.metadata
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from muaudit.page.spread import spread
+Trace = dict[str, Any]
+Axis = dict[str, Any]
+Of = Literal["curve", "guesses", "labels", "beside"]
 
-WIDE, HIGH = 560, 380
-LEFT, RIGHT, TOP, BOTTOM = 58, 26, 14, 46  # the margins around the axes
-Dash = Literal["solid", "dashed", "dotted"]
-Point = tuple[float, float]
+COLORS = tuple(zip(
+    ("#5b2a86", "#463f9e", "#1955a9", "#006ba8", "#007e9a", "#008d82", "#009664", "#4d9a3f"),
+    ("#8ab0ff", "#66c0ff", "#3fcff3", "#2ddbdd", "#52e3bf", "#85e69d", "#b8e47b", "#e6dd62"),
+    strict=True,
+))  # fmt: skip
+"""On white and on black, from the first line to the last: even steps in OKLCH, one way in lightness as well as in hue,
+so that they are told apart with any colour blindness, and at a contrast of 3 or more against the page."""
 
-
-@dataclass(frozen=True)
-class Scale:
-    """An axis from `low` to `high`. ticks: where, and what stands there; logarithmic: in equal ratios."""
-
-    label: str
-    low: float
-    high: float
-    ticks: tuple[tuple[float, str], ...]
-    logarithmic: bool = False
-
-    def place(self, value: float) -> float:
-        """Where a value stands: 0 at the low end, 1 at the high one; NaN where it stands nowhere."""
-        if not math.isfinite(value) or (self.logarithmic and value <= 0):
-            return math.nan
-        if self.logarithmic:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class Best:
-    """A minimum with the interval that it lies in."""
-
-    place: float
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line of (x, y); NaN leaves a gap. line: its number in the chart; tone: its colour between the first and last.
-
-    label: what stands at its end; band: (x, low, high); guesses: lines that were predicted; lost: where it diverged.
-    """
-
-    line: int
-    points: tuple[Point, ...]
-    tone: float
-    dash: Dash = "solid"
-    bad: bool = False
-    label: str = ""
-    band: tuple[tuple[float, float, float], ...] = ()
-    guesses: tuple[tuple[Point, ...], ...] = ()
-    best: Best | None = None
-    lost: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What is shown at once: all curves at one step, in one view ("" for where there is one alone)."""
-
-    curves: tuple[Curve, ...]
-    step: int = 0
-    view: str = ""
-    shown: bool = True
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
+_LINE = 44  # letters of a label beside the pointer
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart. title: what it is, for those who do not see it."""
+    """A figure. title: what it is, for those who do not see it."""
 
     title: str
-    x: Scale
-    y: Scale
-    frames: tuple[Frame, ...] = field(default=())
+    figure: dict[str, Any]
 
 
-def drawn(chart: Chart) -> dict[str, Any]:
-    """What the template writes: places in pixels, and paths."""
-    return {
-        "title": chart.title, "wide": WIDE, "high": HIGH,
-        "left": LEFT, "right": WIDE - RIGHT, "top": TOP, "bottom": HIGH - BOTTOM,
-        "x_label": chart.x.label, "y_label": chart.y.label,
-        "x_ticks": [(_x(chart, value), text) for value, text in chart.x.ticks],
-        "y_ticks": [(_y(chart, value), text) for value, text in chart.y.ticks],
-        "frames": [_frame(chart, frame) for frame in chart.frames],
+@cache
+def packed_script() -> str:
+    """Plotly's script as its package has it: compressed, in base64. A browser unpacks it with `DecompressionStream`."""
+    script = Path(str(importlib.metadata.distribution("plotly").locate_file("plotly/package_data/plotly.min.js")))
+    return base64.b64encode(gzip.compress(script.read_bytes(), 6, mtime=0)).decode()
+
+
+def plain(text: str) -> str:
+    """A text that Plotly shows as it is: in its labels, tags are markup, and `%{…}` is a value."""
+    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("{", "&#123;")):
+        text = text.replace(letter, written)
+    return text
+
+
+def wrapped(*lines: str) -> str:
+    """The label beside the pointer, the first line bold; long lines are broken."""
+    head, *others = ["<br>".join(map(plain, textwrap.wrap(line, _LINE) or [""])) for line in lines if line]
+    return "<br>".join([f"<b>{head}</b>", *others])
+
+
+def colors(place: int, of: int) -> tuple[str, str]:
+    """Of one of several lines, on a light page and on a dark one."""
+    return COLORS[round((len(COLORS) - 1) * place / max(1, of - 1))]
+
+
+def trace(of: Of, lines: Sequence[int], colors: tuple[str, str], **more: Any) -> Trace:
+    """Points of these lines, as many of each; where a curve's are several lines, the last point of each is a gap."""
+    return {"type": "scatter", "mode": "lines", "showlegend": False, **more,
+            "meta": {"of": of, "lines": list(lines), "colors": list(colors)}}  # fmt: skip
+
+
+def axis(
+    title: str, low: float, high: float, logarithmic: bool = False, ticks: Sequence[tuple[float, str]] = ()
+) -> Axis:
+    """An axis over all of its chart; ticks: where, and what stands there, as Plotly has it."""
+    ends = [math.log10(low), math.log10(high)] if logarithmic else [low, high]
+    found: Axis = {"type": "log" if logarithmic else "linear", "range": ends, "zeroline": False,
+                   "title": {"text": plain(title)}}  # fmt: skip
+    if ticks:
+        return found | {"tickvals": [value for value, _ in ticks], "ticktext": [text for _, text in ticks]}
+    decades = ends[1] - ends[0] if logarithmic else 0.0
+    return found | {"dtick": max(1, round(decades / 6))} if decades > 1.5 else found
+
+
+def chart(title: str, x: Axis, y: Axis, data: Sequence[Trace], **more: Any) -> Chart:
+    """A figure on these axes. more: its `frames`, `told` (the labels of its lines), and parts of its layout."""
+    frames, told = more.pop("frames", ()), more.pop("told", ())
+    layout = {
+        "xaxis": x, "yaxis": y | {"exponentformat": "power", "automargin": True}, "hovermode": "closest",
+        "margin": {"l": 64, "r": 40, "t": 12, "b": 48}, "showlegend": False, "uirevision": "kept",
+        "meta": {"told": list(told)}, **more,
     }  # fmt: skip
+    return Chart(title, {"data": list(data), "layout": layout, "frames": list(frames)})
 
 
-def powers_of_ten(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """The ticks of a logarithmic axis: a few, at 1, 2 and 5 where there are less than two decades."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = max(1, round((last - first) / 6))
-    found = [10.0**power for power in range(first, last + 1, every) if low <= 10.0**power <= high]
-    if len(found) < 3:
-        found = [m * 10.0**p for p in range(first, last + 1) for m in (1, 2, 5) if low <= m * 10.0**p <= high]
-    return tuple((value, _short(value)) for value in found)
-
-
-def even(low: float, high: float, most: int = 6) -> tuple[tuple[float, str], ...]:
-    """The ticks of a linear axis, at multiples of 1, 2 or 5."""
-    step = 10.0 ** math.floor(math.log10((high - low) / most))
-    step *= next((times for times in (1, 2, 5) if (high - low) / (step * times) <= most), 10)
-    first = math.ceil(low / step - 1e-9)
-    values = [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
-    return tuple((value, f"{value:.10g}") for value in values)
+def known(values: Iterable[float], digits: int = 4) -> list[float | None]:
+    """Numbers as JSON has them: a gap where one is not finite."""
+    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]
 
 
 def around(values: Iterable[float], room: float = 0.06) -> tuple[float, float]:
@@ -126,79 +110,6 @@ def around(values: Iterable[float], room: float = 0.06) -> tuple[float, float]:
     return low - more, high + more
 
 
-def _short(value: float) -> str:
-    power = math.floor(math.log10(value) + 1e-9)
-    if -3 <= power <= 3:
-        return f"{value:g}"
-    return f"1e{power}" if abs(value - 10.0**power) < 1e-9 * value else f"{value:.0e}".replace("e-0", "e-")
-
-
-def _frame(chart: Chart, frame: Frame) -> dict[str, Any]:
-    labelled = [curve for curve in frame.curves if curve.label and _end(chart, curve) is not None]
-    ends = {curve.line: _end(chart, curve) for curve in labelled}
-    spans = HIGH - TOP - BOTTOM
-    places = [min(1.0, max(0.0, 1 - (end[1] - TOP) / spans)) for end in ends.values() if end is not None]
-    moved = dict(zip(ends, spread(places, 0.05), strict=True))
-    curves = []
-    for curve in frame.curves:
-        end = ends.get(curve.line)
-        label = None if end is None else {"x": WIDE - RIGHT + 14, "y": round(TOP + (1 - moved[curve.line]) * spans, 1),
-                                          "from_x": end[0], "from_y": end[1], "text": curve.label}  # fmt: skip
-        curves.append({
-            "line": curve.line, "tone": f"{100 * curve.tone:.0f}", "dash": curve.dash, "bad": curve.bad,
-            "path": _path(chart, curve.points), "dots": _dots(chart, curve.points), "label": label,
-            "band": _band(chart, curve.band), "guesses": [_path(chart, guess) for guess in curve.guesses],
-            "best": None if curve.best is None else _best(chart, curve.best),
-            "lost": [_x(chart, value) for value in curve.lost],
-        })  # fmt: skip
-    return {"step": frame.step, "view": frame.view, "shown": frame.shown, "curves": curves}
-
-
-def _x(chart: Chart, value: float) -> float:
-    return round(LEFT + chart.x.place(value) * (WIDE - LEFT - RIGHT), 1)
-
-
-def _y(chart: Chart, value: float) -> float:
-    return round(HIGH - BOTTOM - chart.y.place(value) * (HIGH - TOP - BOTTOM), 1)
-
-
-def _end(chart: Chart, curve: Curve) -> Point | None:
-    there = [(_x(chart, x), y) for x, value in curve.points if math.isfinite(y := _y(chart, value))]
-    return there[-1] if there else None
-
-
-def _dots(chart: Chart, points: Sequence[Point]) -> list[Point]:
-    """The points that no line connects to another, which a path does not show."""
-    there = [math.isfinite(chart.y.place(y)) for _, y in points]
-    return [
-        (_x(chart, x), _y(chart, y))
-        for at, (x, y) in enumerate(points)
-        if there[at] and not any(there[near] for near in (at - 1, at + 1) if 0 <= near < len(points))
-    ]
-
-
-def _path(chart: Chart, points: Sequence[Point]) -> str:
-    parts, broken = [], True
-    for x, y in points:
-        left, height = chart.x.place(x), chart.y.place(y)
-        if math.isnan(left) or math.isnan(height):
-            broken = True
-            continue
-        parts.append(f"{'M' if broken else 'L'}{_x(chart, x):g} {_y(chart, y):g}")
-        broken = False
-    return "".join(parts)
-
-
-def _band(chart: Chart, band: Sequence[tuple[float, float, float]]) -> str:
-    there = [each for each in band if math.isfinite(chart.y.place(each[1])) and math.isfinite(chart.y.place(each[2]))]
-    if len(there) < 2:
-        return ""
-    upper = [(_x(chart, x), _y(chart, high)) for x, _, high in there]
-    lower = [(_x(chart, x), _y(chart, low)) for x, low, _ in reversed(there)]
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in [*upper, *lower]) + "Z"
-
-
-def _best(chart: Chart, best: Best) -> dict[str, float]:
-    """The error bar ends where the axis does: it must not stretch it."""
-    low, high = max(chart.x.low, best.low), min(chart.x.high, best.high)
-    return {"x": _x(chart, best.place), "y": _y(chart, best.value), "low": _x(chart, low), "high": _x(chart, high)}
+def between(low: float, high: float, share: float, logarithmic: bool = False) -> float:
+    """The value so far up an axis."""
+    return low * (high / low) ** share if logarithmic else low + (high - low) * share

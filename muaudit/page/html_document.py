@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from muaudit.findings.power import number, power
 from muaudit.locations import location
+from muaudit.page.chart import packed_script
 
 _PAGE = Path(__file__).with_name("templates")
 Style = Literal["good", "error", "warning", "unknown", "plain"]
@@ -25,25 +26,28 @@ Style = Literal["good", "error", "warning", "unknown", "plain"]
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page. id: unique within it; style: how its verdict is coloured in the list of parts."""
+    """A part of a page. id: unique within it; style: how its verdict is coloured in the list; charts: it has some."""
 
     id: str
     title: str
     style: Style
     body: Markup
+    charts: bool = False
 
 
-def section(template: str, name: str, title: str, style: Style, **data: Any) -> Section:
+def section(template: str, name: str, title: str, style: Style, charts: bool = False, **data: Any) -> Section:
     """A part made of one of the page's templates; it gets `id`, `title` and `style` besides its data."""
     made = _environment().get_template(template).render(id=name, title=title, style=style, **data)
-    return Section(name, title, style, Markup(made))
+    return Section(name, title, style, Markup(made), charts)
 
 
 def whole_page(title: str, sections: Iterable[Section]) -> str:
-    """The document."""
+    """The document. It carries Plotly's script where a section has charts: 2 MB."""
+    parts = tuple(sections)
+    assets = ("page", "chart") if any(part.charts for part in parts) else ("page",)
     return _environment().get_template("page.html").render(
-        title=title, sections=tuple(sections), style=_asset("page.css") + _asset("chart.css"),
-        script=_asset("page.js") + _asset("chart.js"),
+        title=title, sections=parts, style="".join(_asset(f"{name}.css") for name in assets),
+        script="".join(_asset(f"{name}.js") for name in assets), plotly=packed_script() if "chart" in assets else "",
     )  # fmt: skip
 
 
@@ -69,6 +73,7 @@ def _environment() -> jinja2.Environment:
         "product": math.prod, "slope": _slope, "broken": _broken,
     }  # fmt: skip
     made.filters |= filters
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return made
 
 

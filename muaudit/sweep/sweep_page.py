@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..findings.power import number
-from ..page.chart import Best, Chart, Curve, Frame, Scale, around, drawn, even, powers_of_ten
+from ..page.chart import SYMBOLS, Axis, Chart, Trace, around, axis, between, chart, colors, known, trace, wrapped
 from ..page.html_document import Section, Style, section, whole_page
 from .along import Along, wider_along
 from .gap import gap, gap_words
@@ -24,6 +25,8 @@ from .sweep_words import cost_words, drift_words, larger, title
 
 _STYLES: dict[Status, Style] = {"pass": "good", "fail": "error", "undecided": "warning"}
 _MOST_TICKS = 9
+_KEY = {"showlegend": True, "margin": {"l": 64, "r": 24, "t": 40, "b": 48},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}}  # fmt: skip
 
 
 def sweep_page(measured: SweepResult, verdicts: Sequence[SweepVerdict]) -> str:
@@ -39,8 +42,8 @@ def sweep_section(measured: SweepResult, verdicts: Sequence[SweepVerdict], name:
     found = gap(verdicts)
     words = [*(gap_words(found) if found is not None else []), *([measured.base_init] if measured.base_init else [])]
     return section(
-        "sweep.html", name, f"Sweep of {described(measured, verdicts)}", _STYLES[worst], measured=measured, words=words,
-        to_do=list(next_steps(measured, verdicts)),
+        "sweep.html", name, f"Sweep of {described(measured, verdicts)}", _STYLES[worst], charts=True,
+        measured=measured, words=words, to_do=list(next_steps(measured, verdicts)),
         plots=[_plot(measured, verdict, verdicts, f"{name}-{place}") for place, verdict in enumerate(verdicts, 1)],
         along=[_along(measured, each, f"{name}-along-{place}") for place, each in enumerate(measured.along, 1)],
     )  # fmt: skip
@@ -51,67 +54,92 @@ def _plot(measured: SweepResult, verdict: SweepVerdict, all_: Sequence[SweepVerd
     curves = verdict.curves
     alike = [each for each in all_ if each.curves.knob == curves.knob]
     said = title(measured.titles, verdict, measured.seconds_of_seed(verdict))
-    chart = Chart(f"{said}. The table below has the numbers.", _values(alike), _losses(alike),
-                  (Frame(tuple(_curves(verdict))),))  # fmt: skip
     fixed = "" if curves.at is None else f"at lr {shown(curves.at)}, the best of {curves.along} {curves.widths[0]}"
+    means = curves.means()
     return {
-        "id": name, "title": said, "style": _STYLES[verdict.status], "chart": drawn(chart), "fixed": fixed,
-        "reasons": [*verdict.reasons, *verdict.remarks],
+        "id": name, "title": said, "style": _STYLES[verdict.status], "chart": _chart(verdict, alike, said),
+        "fixed": fixed, "reasons": [*verdict.reasons, *verdict.remarks],
         "lines": [drift_words(verdict), cost_words(verdict),
                   f"{larger(curves)} is better: {verdict.wider} ({verdict.wider_detail})"],
         "along": curves.along, "knob": curves.knob, "rows": list(_rows(verdict)),
+        "numbers": _numbers(curves.knob, curves.along, curves.widths, map(shown, curves.values), means.T),
     }  # fmt: skip
 
 
-def _curves(verdict: SweepVerdict) -> Iterator[Curve]:
+def _chart(verdict: SweepVerdict, alike: Sequence[SweepVerdict], said: str) -> Chart:
+    low, high, logarithmic = seen_losses(alike)
+    x = _values(alike)
+    tops = [between(low, high, 1 - 0.03 * (place + 1), logarithmic) for place in range(len(verdict.curves.widths))]
+    told = [wrapped(row["told"]) for row in _rows(verdict)]
+    return chart(f"{said}. The table below has the numbers.", x, axis("loss", low, high, logarithmic),
+                 list(_traces(verdict, x["range"], tops)), told=told, **_KEY)  # fmt: skip
+
+
+def _traces(verdict: SweepVerdict, ends: tuple[float, float], tops: Sequence[float]) -> Iterator[Trace]:
+    """Of every width its range over seeds, its curve, its best value, and crosses where a run of it diverged."""
     curves = verdict.curves
-    axis, means, lost = np.array(curves.axis), curves.means(), curves.diverged()
-    for place, optimum in enumerate(verdict.optima):
-        there = np.isfinite(axis)
-        losses = np.where(np.isfinite(means[place]), means[place], np.nan)
-        best = None
+    place_of, means, lost = np.array(curves.axis), curves.means(), curves.diverged()
+    there = np.isfinite(place_of)
+    names = [
+        f"{KNOBS[curves.knob].meaning} {shown(value)}" for value, each in zip(curves.values, there, strict=True) if each
+    ]
+    for place, (width, optimum) in enumerate(zip(curves.widths, verdict.optima, strict=True)):
+        ink = colors(place, len(curves.widths))
+        yield from _curve(place, f"{curves.along} {width}", ink, place_of[there], means[place][there],
+                          curves.losses[place][:, there], names)  # fmt: skip
         if optimum is not None:
-            best = Best(optimum.place, optimum.loss, optimum.place - optimum.error, optimum.place + optimum.error)
-        points = tuple(zip(axis[there].tolist(), losses[there].tolist(), strict=True))
-        yield Curve(
-            place, points, _tone(place, curves.widths), band=tuple(_band(axis, curves.losses[place])), best=best,
-            lost=tuple(axis[there & (lost[place] > 0)].tolist()),
-        )  # fmt: skip
+            low, high = max(ends[0], optimum.place - optimum.error), min(ends[1], optimum.place + optimum.error)
+            error = {"type": "data", "symmetric": False, "array": [high - optimum.place],
+                     "arrayminus": [optimum.place - low], "thickness": 1.6, "width": 5}  # fmt: skip
+            yield trace("beside", [place], ink, mode="markers", x=[optimum.place], y=[optimum.loss], error_x=error,
+                        marker={"symbol": "star", "size": 15})  # fmt: skip
+        crossed = place_of[there & (lost[place] > 0)].tolist()
+        if crossed:
+            yield trace("beside", [place], ink, mode="markers", x=crossed, y=[tops[place]] * len(crossed),
+                        marker={"symbol": "x", "size": 9})  # fmt: skip
 
 
-def _band(axis: Array, losses: Array) -> Iterator[tuple[float, float, float]]:
-    """The range over seeds, where there are several."""
-    for place, x in enumerate(axis.tolist()):
-        seen = losses[:, place][np.isfinite(losses[:, place])]
-        if len(seen) > 1 and math.isfinite(x):
-            yield x, float(seen.min()), float(seen.max())
+def _curve(
+    place: int, name: str, ink: tuple[str, str], x: Array, means: Array, losses: Array, where: Sequence[str]
+) -> Iterator[Trace]:
+    """A line of means, with the range over seeds where there are several. losses: [seed, point]."""
+    seen = [column[np.isfinite(column)] for column in losses.T]
+    several = [at for at, column in enumerate(seen) if len(column) > 1]
+    if len(several) > 1:
+        around_ = [(x[at], seen[at].max()) for at in several] + [(x[at], seen[at].min()) for at in reversed(several)]
+        yield trace("beside", [place], ink, mode="none", x=known(a for a, _ in around_), y=known(b for _, b in around_),
+                    fill="toself", opacity=0.18)  # fmt: skip
+    details = [f"{at}: {mean:.4g}{_range(column)}" for at, mean, column in zip(where, means, seen, strict=True)]
+    yield trace("curve", [place], ink, mode="lines+markers", x=known(x), y=known(means), name=name, showlegend=True,
+                line={"width": 2}, marker={"size": 6, "symbol": SYMBOLS[place % len(SYMBOLS)]}, customdata=details,
+                hovertemplate="%{text}<br>%{customdata}<extra></extra>")  # fmt: skip
 
 
-def _tone(place: int, widths: Sequence[int]) -> float:
-    return place / max(1, len(widths) - 1)
+def _range(losses: Array) -> str:
+    return f" ({losses.min():.4g} to {losses.max():.4g} over {len(losses)} seeds)" if len(losses) > 1 else ""
 
 
-def _values(verdicts: Sequence[SweepVerdict]) -> Scale:
+def _values(verdicts: Sequence[SweepVerdict]) -> Axis:
     """The axis of a hyperparameter: what was run, whatever the error of an optimum is."""
     curves = max((each.curves for each in verdicts), key=lambda each: len(each.values))
     places = {x: value for each in verdicts for x, value in zip(each.curves.axis, each.curves.values, strict=True)}
     there = sorted(x for x in places if math.isfinite(x))
     every = -(-len(there) // _MOST_TICKS)
-    low, high = around(there, 0.04)
-    knob = KNOBS[curves.knob]
-    return Scale(knob.meaning, low, high, tuple((x, shown(places[x])) for x in there[::every]))
+    ticks = [(x, re.sub(r"\^-(\d+)$", r"<sup>−\1</sup>", shown(places[x]))) for x in there[::every]]
+    return axis(KNOBS[curves.knob].meaning, *around(there, 0.04), ticks=ticks)
 
 
-def _losses(verdicts: Sequence[SweepVerdict]) -> Scale:
-    low, high, logarithmic = seen_losses(verdicts)
-    ticks = powers_of_ten(low, high) if logarithmic else even(low, high)
-    return Scale("loss", low, high, ticks, logarithmic)
+def _numbers(knob: str, along: str, sizes: Sequence[int], where: Iterable[str], losses: Array) -> dict[str, Any]:
+    """The curves as a table: a row a point, a column a size."""
+    rows = [(name, [f"{loss:.4g}" if np.isfinite(loss) else "-" for loss in row])
+            for name, row in zip(where, losses, strict=True)]  # fmt: skip
+    return {"head": [knob, *(f"{along} {size}" for size in sizes)], "rows": rows}
 
 
 def _rows(verdict: SweepVerdict) -> Iterator[dict[str, Any]]:
     curves, lost = verdict.curves, verdict.curves.diverged()
     for place, (width, optimum) in enumerate(zip(curves.widths, verdict.optima, strict=True)):
-        row = {"line": place, "tone": f"{100 * _tone(place, curves.widths):.0f}", "width": width, "best": "-",
+        row = {"line": place, "colors": colors(place, len(curves.widths)), "width": width, "best": "-",
                "log": "-", "loss": "-", "value": None, "diverged": int(lost[place].sum())}  # fmt: skip
         if optimum is not None:
             sign = {"": "", "low": "≤ ", "high": "≥ "}[optimum.edge]
@@ -126,17 +154,22 @@ def _along(measured: SweepResult, along: Along, name: str) -> dict[str, Any]:
     finite = along.losses[np.isfinite(along.losses)]
     logarithmic = bool(finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min())
     low, high = (float(finite.min()) / 1.1, float(finite.max()) * 1.1) if logarithmic else around(finite.tolist())
-    x = Scale("step", 0.0, float(along.steps[-1]), even(0.0, float(along.steps[-1])))
-    y = Scale("training loss", low, high, powers_of_ten(low, high) if logarithmic else even(low, high), logarithmic)
     said = f"{measured.titles[along.variant]} along training, lr {shown(along.lr)}"
-    curves = []
-    for place in range(len(along.widths)):
-        losses = along.losses[place]
-        means = [float(np.mean(part[np.isfinite(part)])) if np.isfinite(part).any() else math.nan for part in losses.T]
-        points = tuple(zip(map(float, along.steps), means, strict=True))
-        curves.append(Curve(place, points, _tone(place, along.widths),
-                            band=tuple(_band(np.array(along.steps, dtype=np.float64), losses))))  # fmt: skip
-    picks = [{"line": place, "tone": f"{100 * _tone(place, along.widths):.0f}", "told": f"{along.of} {width}"}
-            for place, width in enumerate(along.widths)]  # fmt: skip
-    return {"id": name, "title": said, "chart": drawn(Chart(said, x, y, (Frame(tuple(curves)),))), "picks": picks,
-            "words": wider_along(along)}  # fmt: skip
+    names = [f"{along.of} {width}" for width in along.widths]
+    steps = np.array(along.steps, dtype=np.float64)
+    means = np.array([
+        [float(np.mean(part[np.isfinite(part)])) if np.isfinite(part).any() else math.nan for part in losses.T]
+        for losses in along.losses
+    ])  # fmt: skip
+    inks = [colors(place, len(names)) for place in range(len(names))]
+    data = [
+        each
+        for place, name_ in enumerate(names)
+        for each in _curve(place, name_, inks[place], steps, means[place], along.losses[place],
+                           [f"step {step}" for step in along.steps])
+    ]  # fmt: skip
+    x, y = axis("step", 0.0, 1.02 * float(along.steps[-1])), axis("training loss", low, high, logarithmic)
+    drawn = chart(f"{said}. The table below has the numbers.", x, y, data, told=list(map(wrapped, names)), **_KEY)
+    picks = [{"line": place, "colors": inks[place], "told": name_} for place, name_ in enumerate(names)]
+    return {"id": name, "title": said, "chart": drawn, "picks": picks, "words": wider_along(along),
+            "numbers": _numbers("step", along.of, along.widths, map(str, along.steps), means.T)}  # fmt: skip

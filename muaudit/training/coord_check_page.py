@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..locations import location
-from ..page.chart import Chart, Curve, Dash, Frame, Point, Scale, drawn, powers_of_ten
+from ..page.chart import Chart, axis, between, chart, colors, known, plain, trace, wrapped
 from ..page.html_document import Section, Style, section, whole_page
+from ..page.spread import spread
 from .coord_check_lines import BEYOND, at_sizes, beyond_prediction, count, next_steps, predicted_change, setup_line, why
-from .drawn import KINDS, design_at, distinct, in_words, named, sizes_of
+from .drawn import KINDS, design_at, distinct, flat_sizes_of, in_words, named, sizes_of
 from .measurement import Array, Measurement
 from .verdict import CheckVerdict, JudgedActivation, Status
 
 Drawn = tuple[Measurement, CheckVerdict]
 _STYLES: dict[Status, Style] = {"pass": "good", "fail": "error", "undecided": "warning"}
-_DASHES: dict[str, Dash] = {
-    "hidden": "solid", "output": "dashed", "logits": "dotted", "stream": "solid", "added": "dashed", "inside": "dotted",
+_DASHES = {
+    "hidden": "solid", "output": "dash", "logits": "dot", "stream": "solid", "added": "dash", "inside": "dot",
 }  # fmt: skip
 
 
@@ -37,31 +38,106 @@ def check_sections(rows: Sequence[Drawn]) -> list[Section]:
 def _section(run: Measurement, verdict: CheckVerdict, name: str, extent: tuple[float, float]) -> Section:
     lines = distinct(verdict.judged)
     labels = {id(judged): str(number) for number, judged in enumerate(named(verdict), 1)}
-    tones = {id(judged): place / max(1, len(lines) - 1) for place, judged in enumerate(lines)}
     moved = any(design_at(judged, step) for judged in lines for step in range(run.steps + 1))
-    frames = [
-        Frame(
-            tuple(_curve(run, judged, place, step, tones[id(judged)], labels.get(id(judged), ""), divided)
-                  for place, judged in enumerate(lines)),
-            step, ("divided" if divided else "raw") if moved else "", step == run.steps and divided == moved,
-        )
-        for step in range(run.steps + 1)
-        for divided in ((True, False) if moved else (False,))
-    ]  # fmt: skip
     title = f"Coordinate check of {run.target}, over {run.axis}"
     words = in_words(verdict.status, run.axis)
-    x = Scale(run.width_name, *_around(run.widths), tuple((width, str(width)) for width in run.widths), True)
-    y = Scale("root mean square", *extent, powers_of_ten(*extent), True)
-    chart = Chart(f"Sizes of {len(lines)} activations. {title}: {words}. The table below has the numbers.", x, y,
-                  tuple(frames))  # fmt: skip
+    rows = [_row(judged, place, len(lines), labels.get(id(judged), "")) for place, judged in enumerate(lines)]
+    numbers = {place: row["label"] for place, row in enumerate(rows) if row["label"]}
+    said = f"Sizes of {len(lines)} activations. {title}: {words}. The table below has the numbers."
     return section(
-        "coord_check.html", name, title, _STYLES[verdict.status], run=run, verdict=verdict, words=words,
-        describe=at_sizes(run.describe, run.width_name, run.widths),
-        setup=setup_line(run), counts=_counts(verdict), wider=run.axis == "width", chart=drawn(chart), moved=moved,
+        "coord_check.html", name, title, _STYLES[verdict.status], charts=True, run=run, verdict=verdict, words=words,
+        describe=at_sizes(run.describe, run.width_name, run.widths), setup=setup_line(run), counts=_counts(verdict),
+        wider=run.axis == "width", chart=_chart(run, lines, numbers, extent, moved, said), moved=moved,
         beyond=BEYOND if any(map(beyond_prediction, lines)) else "", to_do=list(next_steps(run, verdict)),
-        first=run.steps, kinds=list(KINDS[run.axis].values()), disagreements=verdict.disagreements,
-        rows=[_row(judged, place, tones[id(judged)], labels.get(id(judged), "")) for place, judged in enumerate(lines)],
+        first=run.steps, kinds=list(KINDS[run.axis].values()), disagreements=verdict.disagreements, rows=rows,
     )  # fmt: skip
+
+
+def _chart(
+    run: Measurement, lines: Sequence[JudgedActivation], numbers: Mapping[int, str], extent: tuple[float, float],
+    moved: bool, title: str,
+) -> Chart:  # fmt: skip
+    """Lines that look alike are one trace, so that a browser draws hundreds of them in a tenth of a second."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for place, judged in enumerate(lines):
+        look = (place in numbers, judged.status == "fail", colors(place, len(lines)), _DASHES[judged.activation.kind])
+        alike.setdefault(look, []).append(place)
+    groups = sorted(alike.items(), key=lambda each: each[0][:2])  # what has a name is drawn last
+    frames = [
+        _frame(run, lines, [members for _, members in groups], numbers, extent, step, divided)
+        for step in range(run.steps + 1)
+        for divided in ((True, False) if moved else (True,))
+    ]
+    shown = frames[-2 if moved else -1]
+    widths = list(run.widths)
+    data = []
+    for place, ((is_named, failed, ink, dash), members) in enumerate(groups):
+        alone = any(_alone(frame["data"][place]["y"]) for frame in frames)
+        data.append(trace(
+            "curve", members, ink, mode="lines+markers" if alone or is_named else "lines",
+            opacity=1.0 if is_named else 0.6, line={"width": 2.4 if failed else 1.8 if is_named else 1.2, "dash": dash},
+            marker={"size": 5}, x=(widths + widths[-1:]) * len(members),
+            hovertemplate="%{text}<br>" + plain(run.width_name) + " %{x:d}: %{y:.3~g}<extra></extra>",
+            **shown["data"][place],
+        ))  # fmt: skip
+    data.append(trace("guesses", range(len(lines)), colors(0, 1), visible=False,
+                      x=[widths[0], widths[-1], widths[-1]] * 2 * len(lines), **shown["data"][-2]))  # fmt: skip
+    data.append(trace("labels", list(numbers), colors(0, 1), mode="lines+text", textposition="middle right",
+                      text=[text for place in numbers for text in ("", numbers[place], "")], line={"width": 0.8},
+                      cliponaxis=False, **shown["data"][-1]))  # fmt: skip
+    x = axis(run.width_name, *_around(widths), True, [(width, str(width)) for width in widths])
+    told = [wrapped(judged.activation.name, judged.status, why(judged)[0]) for judged in lines]
+    made = chart(title, x, axis("root mean square", *extent, True), data, frames=frames, told=told)
+    made.figure["layout"]["meta"] |= {"numbered": list(numbers), "failed": [lines[n].status == "fail" for n in numbers]}
+    return made
+
+
+def _frame(
+    run: Measurement, lines: Sequence[JudgedActivation], groups: Sequence[Sequence[int]], numbers: Mapping[int, str],
+    extent: tuple[float, float], step: int, divided: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """What is another at another step, or without what is divided out."""
+    sizes = [flat_sizes_of(run, judged, step) if divided else sizes_of(judged, step) for judged in lines]
+    guesses = [
+        _guesses(run, judged, step, sizes[place], design_at(judged, step) if divided else 0.0)
+        for place, judged in enumerate(lines)
+    ]
+    data = [{"y": [y for place in members for y in (*known(_positive(sizes[place])), None)]} for members in groups]
+    data.append({"y": [y for each in guesses for y in each]})
+    data.append(_labels(run, [sizes[place] for place in numbers], extent))
+    return {"name": f"{step}" if divided else f"{step} raw", "data": data}
+
+
+def _labels(run: Measurement, named_: Sequence[Array], extent: tuple[float, float]) -> dict[str, list[float | None]]:
+    """From the ends of lines to the places of their numbers, far enough from each other."""
+    low, high = extent
+    ends: dict[int, int] = {}  # where the last point of a line is
+    for place, sizes in enumerate(named_):
+        there = np.flatnonzero(np.isfinite(_positive(sizes)))
+        if len(there):
+            ends[place] = int(there[-1])
+    shares = [math.log(float(named_[place][end]) / low) / math.log(high / low) for place, end in ends.items()]
+    moved = dict(zip(ends, spread(shares, 0.06), strict=True))
+    found: dict[str, list[float | None]] = {"x": [], "y": []}
+    for place, sizes in enumerate(named_):
+        end = ends.get(place)
+        found["x"] += [None] * 3 if end is None else [run.widths[end], _around(run.widths)[1], None]
+        found["y"] += (
+            [None] * 3 if end is None else known([float(sizes[end]), between(low, high, moved[place], True), math.nan])
+        )
+    return found
+
+
+def _positive(sizes: Array) -> Array:
+    """What a logarithmic axis can show."""
+    found: Array = np.where(sizes > 0, sizes, np.nan)
+    return found
+
+
+def _alone(values: Sequence[float | None]) -> bool:
+    """Whether a point has no neighbour that a line would lead to."""
+    gaps = [None, *values, None]
+    return any(gaps[at] is not None and gaps[at - 1] is gaps[at + 1] is None for at in range(1, len(gaps) - 1))
 
 
 def _counts(verdict: CheckVerdict) -> str:
@@ -69,36 +145,27 @@ def _counts(verdict: CheckVerdict) -> str:
             f"{len(verdict.undecided)} undecided")  # fmt: skip
 
 
-def _curve(
-    run: Measurement, judged: JudgedActivation, line: int, step: int, tone: float, label: str, divided: bool
-) -> Curve:
-    widths = np.array(run.widths, dtype=np.float64)
-    sizes = sizes_of(judged, step)
-    design = design_at(judged, step) if divided else 0.0
-    shown = sizes * (widths / widths[0]) ** -design
-    return Curve(
-        line, tuple(zip(widths.tolist(), shown.tolist(), strict=True)), tone, _DASHES[judged.activation.kind],
-        judged.status == "fail", label, guesses=tuple(_guesses(run, judged, step, shown, design)),
-    )  # fmt: skip
-
-
 def _guesses(
     run: Measurement, judged: JudgedActivation, step: int, sizes: Array, design: float
-) -> Iterator[tuple[Point, ...]]:
-    """The lines that the audit predicts, from the first point that was measured."""
-    there = np.flatnonzero(np.isfinite(sizes))
-    if not len(there):
-        return
-    base, first = float(run.widths[there[0]]), float(sizes[there[0]])
+) -> Iterator[float | None]:
+    """The lines that the audit predicts, from the first width to the last through the first point that was measured.
+
+    Two of them, of two points and a gap each: what small steps give, and what is left of it at a usual learning rate.
+    """
+    there = np.flatnonzero(np.isfinite(_positive(sizes)))
     of = judged.activation
-    known = (of.predicted_update, of.predicted_capped) if step else (of.predicted_init,)
-    for exponent in dict.fromkeys(each for each in known if each is not None and math.isfinite(each)):
-        yield tuple(
-            (float(width), first * (width / base) ** (exponent - design)) for width in (base, float(run.widths[-1]))
-        )
+    known_ = (of.predicted_update, of.predicted_capped) if step else (of.predicted_init,)
+    exponents = [each for each in dict.fromkeys(known_) if each is not None and math.isfinite(each)]
+    for exponent in [*exponents, None, None][:2]:
+        if exponent is None or not len(there):
+            yield from (None, None, None)
+            continue
+        base, first = float(run.widths[there[0]]), float(sizes[there[0]])
+        ends = (float(run.widths[0]), float(run.widths[-1]))
+        yield from (*known(first * (width / base) ** (exponent - design) for width in ends), None)
 
 
-def _row(judged: JudgedActivation, line: int, tone: float, label: str) -> dict[str, Any]:
+def _row(judged: JudgedActivation, line: int, of: int, label: str) -> dict[str, Any]:
     activation = judged.activation
     start = next((each.fit.slope for each in judged.slopes if each.step == 0), None)
     change = next((each.fit.slope for each in judged.slopes if each.step), None)
@@ -106,7 +173,7 @@ def _row(judged: JudgedActivation, line: int, tone: float, label: str) -> dict[s
     last = judged.slopes[-1].step if judged.slopes else 0
     slopes = [start, activation.predicted_init, change, activation.predicted_update, design_at(judged, last) or None]
     return {
-        "line": line, "tone": f"{100 * tone:.0f}", "label": label, "name": activation.name, "kind": activation.kind,
+        "line": line, "colors": colors(line, of), "label": label, "name": activation.name, "kind": activation.kind,
         "status": judged.status, "slopes": slopes, "measured": measured, "allowed": allowed,
         "predicted_change": predicted_change(activation),
         "where": location(activation.file, activation.line) or "-",
