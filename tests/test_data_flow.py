@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from test_html_report import report_of
 
 from muaudit.audit import audit
 from muaudit.findings.model import ActivationRow, FlowPlace, TensorRow, Violation
-from muaudit.report.flow_graph import Graph, Node, flow_graph
+from muaudit.report.flow_graph import Edge, Graph, ModuleFrame, Node, flow_graph
 from muaudit.report.html import audit_section
 from muaudit.targets import resolve
 
@@ -118,24 +119,78 @@ def drawn(flow: list[FlowPlace]) -> Graph:
 
 @settings(max_examples=150, deadline=None)
 @given(flows())
-def test_nothing_overlaps_and_no_line_runs_through_a_node(flow: list[FlowPlace]) -> None:
+def test_nothing_overlaps_and_no_edge_runs_through_a_node(flow: list[FlowPlace]) -> None:
     graph = drawn(flow)
     assert len(graph.nodes) == len(flow)
+    assert len(graph.lines) == sum(len(place.reads) for place in flow)
     for number, node in enumerate(graph.nodes):
         assert 0 <= node.x <= node.x + node.wide <= graph.wide
         assert 0 <= node.y <= node.y + node.high <= graph.high
-        for other in graph.nodes[number + 1 :]:
-            assert not _overlap(node, other), f"{node.title} and {other.title}"
+        assert not [other.title for other in graph.nodes[number + 1 :] if _overlap(node, other)], node.title
+    for number, frame in enumerate(graph.frames):
+        for other in graph.frames[number + 1 :]:
+            assert not _overlap(frame, other) or _inside(frame, other), (
+                "frames are beside one another, or one in the other"
+            )
+        for node in graph.nodes:
+            assert not _overlap(frame, node) or _inside(frame, node), "nodes are in a frame or outside"
     for line in graph.lines:
-        for (x, y), (u, v) in zip(line.points, line.points[1:], strict=False):
-            assert x == pytest.approx(u) or y == pytest.approx(v), "lines turn at right angles"
-            inner = Node("", min(x, u), min(y, v), abs(x - u), abs(y - v), "flat", False, "")
-            assert not [node.title for node in graph.nodes if _overlap(node, inner)]
+        for x, y in _along(line):
+            assert 0 <= x <= graph.wide
+            assert 0 <= y <= graph.high
+            assert not [
+                n.title for n in graph.nodes if n.x + 1 < x < n.x + n.wide - 1 and n.y + 1 < y < n.y + n.high - 1
+            ]
 
 
-def _overlap(one: Node, other: Node) -> bool:
+def _overlap(one: Node | ModuleFrame, other: Node | ModuleFrame) -> bool:
     return (one.x + 0.5 < other.x + other.wide and other.x + 0.5 < one.x + one.wide
             and one.y + 0.5 < other.y + other.high and other.y + 0.5 < one.y + one.high)  # fmt: skip
+
+
+def _inside(frame: ModuleFrame, part: Node | ModuleFrame) -> bool:
+    return (frame.x <= part.x and part.x + part.wide <= frame.x + frame.wide
+            and frame.y <= part.y and part.y + part.high <= frame.y + frame.high)  # fmt: skip
+
+
+def _along(line: Edge, steps: int = 12) -> Iterator[tuple[float, float]]:
+    """Points of its curves, by the definition of a cubic Bézier curve."""
+    for start in range(0, len(line.points) - 1, 3):
+        four = line.points[start : start + 4]
+        for t in (step / steps for step in range(steps + 1)):
+            weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+            yield (
+                sum(w * x for w, (x, _) in zip(weights, four, strict=True)),
+                sum(w * y for w, (_, y) in zip(weights, four, strict=True)),
+            )
+
+
+@pytest.mark.parametrize("model", ["gpt/sp.py", "encdec/table8.py", "resnet/sp.py"])
+def test_what_is_read_stands_above_and_the_picture_is_the_same_every_time(model: str) -> None:
+    report = audit(resolve(str(FIXTURES / model)))
+    graph = flow_graph(report)
+    assert graph is not None
+    assert len(graph.lines) == sum(len(place.reads) for place in report.flow)
+    assert not [line for line in graph.lines if line.points[0][1] >= line.points[-1][1]]
+    assert flow_graph(report) == graph
+
+
+def test_a_graph_of_many_long_edges_is_drawn_with_its_inner_modules_closed() -> None:
+    """As in DenseNet: every layer reads all before it, in one block of 30 layers of 3 modules each."""
+    flow = [FlowPlace("first", "", (), 0.0, 0.0, 0.0, 0.0)]
+    for layer in range(30):
+        outer, before = f"block.layer{layer}", [place.name for place in flow if place.name.endswith(("first", "c"))]
+        flow.append(FlowPlace(f"{outer}.a", "", tuple(before), 0.0, 0.0, 0.0, 0.0))
+        flow.append(FlowPlace(f"{outer}.b", "", (f"{outer}.a",), 1.0 if layer == 7 else 0.0, 0.0, 0.0, 0.0))
+        flow.append(FlowPlace(f"{outer}.c", "", (f"{outer}.b",), 0.0, 0.0, 0.0, 0.0))
+    modules = ["block", *(f"block.layer{layer}" for layer in range(30))]
+    rows = tuple(ActivationRow(m, m, True, None, None, 0.0, 0.0, 0.0, 0.0) for m in modules)
+    bad = Violation("MUP301", "hidden-lr", "error", "m", None, None, (), "", "", "", module="block.layer7.b")
+    graph = flow_graph(report_of(flow=tuple(flow), activations=rows, violations=(bad,)))
+    assert graph is not None
+    assert [(node.label, node.state, node.pins) for node in graph.nodes] == [
+        ("first", "flat", ()), ("block (90 inside)", "grows", (0,)),
+    ]  # fmt: skip
 
 
 def test_findings_stand_at_their_modules_and_what_is_right_can_be_closed() -> None:
@@ -153,7 +208,7 @@ def test_findings_stand_at_their_modules_and_what_is_right_can_be_closed() -> No
 
 
 def test_names_from_code_are_text(tmp_path: Path) -> None:
-    hostile = "<script>alert(1)</script>"
+    hostile = '"]; <script>alert(1)</script> [label=<b>'
     flow = (FlowPlace("a", "", (), 0.0, 0.0, 0.0, 0.0), FlowPlace(hostile, "", ("a",), 0.0, 0.0, 0.0, 0.0))
     rows = (ActivationRow(hostile, hostile, True, None, None, 0.0, 0.0, 0.0, 0.0),)
     body = audit_section(report_of(flow=flow, activations=rows), "t", tmp_path).body

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "matplotlib", "numpy", "transformers", "yaml", "rich")
+HEAVY = ("torch", "matplotlib", "numpy", "transformers", "yaml", "rich", "pygraphviz")
 
 PROBE = """
 import sys

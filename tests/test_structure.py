@@ -16,7 +16,7 @@ from muaudit.cli.main import COMMANDS, application
 from muaudit.thresholds import TABLE
 
 ROOT = Path(__file__).parents[1]
-HEAVY = frozenset({"torch", "matplotlib", "transformers", "ray", "numpy", "rich", "yaml"})
+HEAVY = frozenset({"torch", "matplotlib", "transformers", "ray", "numpy", "rich", "yaml", "pygraphviz"})
 """What takes long to import and is not needed by all: `muaudit --help` does without (test_imports.py)."""
 OPTIONAL = frozenset({"safetensors", "sklearn", "pandas", "tomli", "tomllib", "fcntl", "tensorboard", "wandb", "mcp"})
 """What starts one of these (safetensors.torch), or is not there on every machine."""

@@ -1,27 +1,33 @@
 """The forward pass as a picture: a graph of modules, from top to bottom, in frames of the modules that hold them.
 
-Rows are the generations of a topological order; an edge that passes rows by runs beside them in a lane, so that no edge
-runs through a node. A list of blocks that all do the same is drawn as one of them.
+Graphviz places it: `dot`, which comes with pygraphviz, finds rows, few crossings, and curves around what is in their
+way. Here is what it is asked to place, and how large. A list of blocks that all do the same is drawn as one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from graphlib import TopologicalSorter
-from typing import TypeVar
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from muaudit.findings.model import FlowPlace, Report
 from muaudit.findings.names import pattern_of
 from muaudit.findings.power import power
 from muaudit.report.module_map import State, folded_counts, modules_of, state_of
 
-_HIGH, _ROW, _BESIDE, _EDGE, _HEAD, _LANE, _LETTER = 28.0, 28.0, 18.0, 12.0, 20.0, 9.0, 7.4  # pixels
+_HIGH, _ROW, _BESIDE, _EDGE, _HEAD, _LETTER = 28, 22, 14, 4, 14, 7.4  # pixels
+_INCH = 72
+"""Graphviz reads sizes in inches and answers in points, which are the page's pixels."""
 PIN, MOST_PINS = 54.0, 3
 """The width of the name of a finding, and how many of them are shown."""
 _WORST: tuple[State, ...] = ("flat", "unknown", "still", "grows")
 _LONGEST = 30
-_Key = TypeVar("_Key")
+_MOST_WORK = 100_000
+"""Of `_work`; `dot` takes half a second for so much."""
+_STRAIGHT = 20
+"""How much shorter and straighter an edge is held that can lead to the next row alone."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,16 @@ class ModuleFrame:
 
 @dataclass(frozen=True)
 class Edge:
-    """An edge as points, each right below or beside the one before; state: of the value that runs along it."""
+    """Cubic Bézier curves: where the first begins, then two handles and the end of each. state: of what runs along."""
 
     points: tuple[tuple[float, float], ...]
     state: State
-    arrow: bool
 
     @property
     def path(self) -> str:
         """For an SVG path."""
-        return "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in self.points)
+        first, *others = (f"{x:.1f} {y:.1f}" for x, y in self.points)
+        return f"M{first} C{' '.join(others)}"
 
 
 @dataclass(frozen=True)
@@ -77,63 +83,71 @@ class Graph:
     high: float
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item:
-    """A place, or a module that holds some. into, out: children that read from outside, or are read there."""
+    """A place, or a module that holds some. inside: how many places are in it that are not drawn."""
 
+    path: list[str]
     name: str
-    key: str  # by which what holds it knows it
     label: str
     order: int
+    state: State = "flat"
     place: FlowPlace | None = None
     children: dict[str, _Item] = field(default_factory=dict)
-    edges: dict[tuple[str, str], State] = field(default_factory=dict)
-    into: dict[str, State] = field(default_factory=dict)
-    out: dict[str, State] = field(default_factory=dict)
-    rows: list[list[_Item]] = field(default_factory=list)
-    tops: list[float] = field(default_factory=list)
-    x: float = 0.0  # in what holds it
-    y: float = 0.0
-    wide: float = 0.0
-    high: float = 0.0
-    content: float = 0.0  # where lanes begin
-    lanes: dict[str, int] = field(default_factory=dict)
     pins: tuple[int, ...] = ()
     count: int = 1
-    inside: int = 0  # how many places are not drawn
+    inside: int = 0
 
     @property
     def text(self) -> str:
         """What stands in its box; a frame has its number beside it."""
+        label = self.label if len(self.label) <= _LONGEST else "…" + self.label[1 - _LONGEST :]
         times = f" ×{self.count}" if self.count > 1 and not self.children else ""
-        return _shortened(self.label) + times + (f" ({self.inside} inside)" if self.inside else "")
+        return label + times + (f" ({self.inside} inside)" if self.inside else "")
+
+    @property
+    def joins(self) -> bool:
+        return self.place is not None and bool(self.place.label)
+
+    @property
+    def wide(self) -> float:
+        """Of its box, or of the title of its frame."""
+        around = 40 if self.children else 16 if self.joins else 34
+        return max(34, _LETTER * len(self.text) + around) + PIN * min(len(self.pins), MOST_PINS)
+
+
+@dataclass(frozen=True)
+class _Link:
+    """An edge. rows: how many it may have to lead down; up: its upper end is what reads."""
+
+    upper: _Item
+    lower: _Item
+    state: State
+    rows: int
+    up: bool
 
 
 def flow_graph(report: Report, closed: bool = False) -> Graph | None:
-    """The picture of a report's flow; None where nothing is known of it.
+    """The picture of a report's flow; None where nothing is known of it, or it is too large.
 
-    closed: draw a module in which all is as it should be, and nothing is found, as one box.
+    closed: draw a module in which all is as it should be, and nothing is found, as one box. Where a graph is
+    too large, the innermost modules are drawn as one box each, then those around them.
     """
     if len(report.flow) < 2:
         return None
     called = {pattern_of(row.module) for row in report.activations}
     paths = {place.name: _path(place.name, called) for place in report.flow}
-    states = {place.name: _state(place) for place in report.flow}
-    root = _tree(report.flow, paths)
-    pins = _pins(report, root)
+    root = _tree(report, paths)
     if closed:
-        _close(root, pins, states)
-        paths = {name: _shut(root, path) for name, path in paths.items()}
-    _tell(root, pins, folded_counts(report))
-    for place in report.flow:
-        for source in place.reads:
-            _connect(root, paths[source], paths[place.name], states[source])
-    _arrange(root, outer=True)
-    return _draw(root, 0.0, 0.0, report, Graph((), (), (), root.wide, root.high))
-
-
-def _state(place: FlowPlace) -> State:
-    return "flat" if place.name == "(input)" else state_of(place)
+        _close(root, lambda item: all(each.state == "flat" and not each.pins for each in (item, *_held(item))))
+    links = _links(report, root, paths)
+    while _work(root, links) > _MOST_WORK:
+        deepest = max((len(item.path) for item in _held(root) if item.children), default=0)
+        if not deepest:
+            return None
+        _close(root, lambda item: len(item.path) == deepest)  # noqa: B023
+        links = _links(report, root, paths)
+    return _drawn(root, links, report)
 
 
 # -- what holds what -------------------------------------------------------------------------------------
@@ -160,36 +174,23 @@ def _counted(part: str) -> bool:
     return number == "*" or number.isdecimal()
 
 
-def _tree(flow: Iterable[FlowPlace], paths: Mapping[str, Sequence[str]]) -> _Item:
-    root = _Item("", "", "", -1)
-    for order, place in enumerate(flow):
-        item, name = root, ""
-        for part in paths[place.name]:
-            name = name + part if part.startswith(":") else f"{name}.{part}" if name else part
-            item = item.children.setdefault(part, _Item(name, part, _again(part), order))
-        item.place, item.label = place, place.label or item.label
+def _tree(report: Report, paths: Mapping[str, list[str]]) -> _Item:
+    root = _Item([], "", "", -1)
+    for order, place in enumerate(report.flow):
+        item = root
+        for end, part in enumerate(paths[place.name], 1):
+            name = item.name + part if part.startswith(":") else f"{item.name}.{part}" if item.name else part
+            item = item.children.setdefault(part, _Item(paths[place.name][:end], name, _again(part), order))
+        item.place, item.label, item.state = place, place.label or item.label, _state(place)
+    pins, counts = _pins(report, root), folded_counts(report)
+    for item in _held(root):
+        item.pins = pins.get(item.name, ())
+        item.count = counts.get(item.name, 1) if item.name.endswith("*") else 1
     return root
 
 
-def _close(item: _Item, pins: Mapping[str, tuple[int, ...]], states: Mapping[str, State]) -> None:
-    for child in item.children.values():
-        inside = list(_names(child))
-        if child.children and not any(name in pins for name in (child.name, *inside)):
-            held = [states[name] for name in inside if name in states]
-            if all(state == "flat" for state in held):
-                child.children, child.inside = {}, len(held)
-        _close(child, pins, states)
-
-
-def _shut(root: _Item, path: Sequence[str]) -> list[str]:
-    """As much of a path as is drawn."""
-    item, found = root, list[str]()
-    for part in path:
-        if part not in item.children:
-            break
-        item = item.children[part]
-        found.append(part)
-    return found
+def _state(place: FlowPlace) -> State:
+    return "flat" if place.name == "(input)" else state_of(place)
 
 
 def _again(label: str) -> str:
@@ -198,116 +199,118 @@ def _again(label: str) -> str:
     return f"{name}, call {int(call) + 1}" if call.isdecimal() else label
 
 
-def _tell(item: _Item, pins: Mapping[str, tuple[int, ...]], counts: Mapping[str, int]) -> None:
-    """What is written in every box."""
+def _held(item: _Item) -> Iterator[_Item]:
+    """All that it holds, outer ones first."""
     for child in item.children.values():
-        child.pins = pins.get(child.name, ())
-        child.count = counts.get(child.name, 1) if child.name.endswith("*") else 1
-        _tell(child, pins, counts)
+        yield child
+        yield from _held(child)
 
 
-def _connect(root: _Item, source: list[str], target: list[str], state: State) -> None:
-    """An edge between the outermost that do not hold both, and on from and to the borders of what these hold."""
-    shared = 0
-    while shared < min(len(source), len(target)) and source[shared] == target[shared]:
-        shared += 1
-    if shared in (len(source), len(target)):
-        return  # a module and what is in it
-    holder = _at(root, source[:shared])
-    _worst(holder.edges, (source[shared], target[shared]), state)
-    for path, side in ((source, "out"), (target, "into")):
-        for end in range(shared + 1, len(path)):
-            _worst(getattr(_at(root, path[:end]), side), path[end], state)
-
-
-def _at(root: _Item, path: Iterable[str]) -> _Item:
-    for part in path:
-        root = root.children[part]
-    return root
-
-
-def _worst(states: dict[_Key, State], key: _Key, state: State) -> None:
-    states[key] = max(states.get(key, state), state, key=_WORST.index)
-
-
-# -- where it stands -------------------------------------------------------------------------------------
-def _arrange(item: _Item, outer: bool = False) -> None:
-    """Give what an item holds its place in it, and the item its size."""
-    if not item.children:
-        item.wide = max(34.0, _LETTER * len(item.text) + (16 if _joins(item) else 34)) + _pinned(item)
-        item.high = _HIGH
-        return
+def _close(item: _Item, shut: Callable[[_Item], bool]) -> None:
+    """Make frames boxes, which show the worst of what they hold and what is found there."""
     for child in item.children.values():
-        _arrange(child)
-    item.rows = _rows(item)
-    row_of = {child.key: number for number, row in enumerate(item.rows) for child in row}
-    last = len(item.rows) - 1
-    passing = [source for source, target in item.edges if row_of[target] - row_of[source] != 1]
-    passing += ["(in)" for name in item.into if row_of[name]]
-    passing += [name for name in item.out if row_of[name] < last]
-    item.lanes = {name: number for number, name in enumerate(dict.fromkeys(passing))}
-    widths = [sum(child.wide for child in row) + _BESIDE * (len(row) - 1) for row in item.rows]
-    title = 0.0 if outer else _LETTER * (len(_shortened(item.label)) + 6) + _pinned(item)
-    item.content = max(*widths, title)
-    y = 4.0 if outer else _HEAD + _ROW * 0.6
-    for row, width in zip(item.rows, widths, strict=True):
-        x = _EDGE + (item.content - width) / 2
-        item.tops.append(y)
-        for child in row:
-            child.x, child.y = x, y
-            x += child.wide + _BESIDE
-        y += max(child.high for child in row) + _ROW
-    item.wide = item.content + 2 * _EDGE + _LANE * len(item.lanes)
-    item.high = y - _ROW + (4.0 if outer else _ROW * 0.6)
+        if child.children and shut(child):
+            held = list(_held(child))
+            child.inside = sum(each.inside or 1 for each in held if not each.children)
+            child.state = max((each.state for each in held), key=_WORST.index)
+            child.pins = tuple(sorted({pin for each in (child, *held) for pin in each.pins}))
+            child.children = {}
+        _close(child, shut)
 
 
-def _rows(item: _Item) -> list[list[_Item]]:
-    """The generations of what an item holds: each one below the last of what it reads."""
-    before: dict[str, set[str]] = {name: set() for name in item.children}
-    for source, target in item.edges:
-        if _forward(item, (source, target)):
-            before[target].add(source)
-    sorter, rows = TopologicalSorter(before), list[list[_Item]]()
-    sorter.prepare()
-    while sorter.is_active():
-        ready = sorter.get_ready()
-        rows.append(sorted((item.children[name] for name in ready), key=lambda child: child.order))
-        sorter.done(*ready)
-    return rows
+# -- what is asked of Graphviz ---------------------------------------------------------------------------
+def _links(report: Report, root: _Item, paths: Mapping[str, list[str]]) -> list[_Link]:
+    """The edges between what is drawn. What is reached later stands lower, whichever of the two reads the other."""
+
+    def drawn(name: str) -> _Item:
+        item = root
+        for part in paths[name]:
+            item = item.children.get(part, item)
+        return item
+
+    made = {place.name: _state(place) for place in report.flow}
+    states: dict[tuple[_Item, _Item], State] = {}
+    for place in report.flow:
+        for source in place.reads:
+            ends = drawn(source), drawn(place.name)
+            if ends[0] is not ends[1] and not any(end.children for end in ends):
+                states[ends] = max(states.get(ends, "flat"), made[source], key=_WORST.index)
+    found = [
+        (*ends, state, False) if ends[0].order < ends[1].order else (*ends[::-1], state, True)
+        for ends, state in states.items()
+    ]
+    above, below = Counter[_Item](), Counter[_Item]()
+    for upper, lower, *_ in sorted(found, key=lambda link: link[1].order):
+        above[lower] = max(above[lower], above[upper] + 1)
+    for upper, lower, *_ in sorted(found, key=lambda link: -link[0].order):
+        below[upper] = max(below[upper], below[lower] + 1)
+    return [
+        _Link(upper, lower, state, max(above[lower] - above[upper], below[upper] - below[lower]), up)
+        for upper, lower, state, up in found
+    ]
 
 
-def _forward(item: _Item, edge: tuple[str, str]) -> bool:
-    """A module that is called again later is drawn where it is reached first."""
-    source, target = (item.children[name] for name in edge)
-    return source.order < target.order
+def _work(root: _Item, links: Sequence[_Link]) -> float:
+    """What `dot` has to put in order: rows that edges pass, times the edges beside one another there, and boxes."""
+    boxes = sum(not item.children for item in _held(root))
+    return sum(link.rows for link in links) ** 2 / boxes + 100 * boxes
 
 
-def _pinned(item: _Item) -> float:
-    return PIN * min(len(item.pins), MOST_PINS)
+def _placed(root: _Item, links: Sequence[_Link]) -> tuple[dict[str, _Item], dict[str, Any]]:
+    """What every name stands for that Graphviz is given, and its answer."""
+    from pygraphviz import AGraph
 
+    names: dict[str, _Item] = {}
 
-def _joins(item: _Item) -> bool:
-    return item.place is not None and bool(item.place.label)
+    def written(item: _Item) -> Iterator[str]:
+        for child in item.children.values():
+            name = f"cluster{len(names)}" if child.children else f"n{len(names)}"
+            names[name] = child
+            if child.children:  # a table of nothing keeps the room for its title
+                yield f'subgraph {name} {{ label=<<table border="0" fixedsize="true" width="{child.wide:.0f}" '
+                yield f'height="{_HEAD}"><tr><td></td></tr></table>>; '
+                yield from written(child)
+                yield "}\n"
+            else:
+                yield f"{name} [width={child.wide / _INCH:.3f}];\n"
 
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else "…" + text[1 - _LONGEST :]
+    text = [
+        f"digraph {{ nslimit=3; ranksep={_ROW / _INCH:.3f}; nodesep={_BESIDE / _INCH:.3f};\n"
+        f'node [shape=box, fixedsize=true, label="", height={_HIGH / _INCH:.3f}]; edge [arrowhead=none];\n',
+        *written(root),
+    ]
+    given = {id(item): name for name, item in names.items()}
+    for number, link in enumerate(links):
+        weight = _STRAIGHT if link.rows == 1 else 1
+        text.append(f"{given[id(link.upper)]} -> {given[id(link.lower)]} [id={number}, weight={weight}];\n")
+    return names, json.loads(AGraph(string="".join([*text, "}"])).draw(format="json0", prog="dot"))
 
 
 # -- what is drawn ---------------------------------------------------------------------------------------
-def _draw(item: _Item, left: float, top: float, report: Report, into: Graph) -> Graph:
-    """What an item holds, added to what is drawn."""
-    into = replace(into, lines=(*into.lines, *_lines(item, left, top)))
-    for child in item.children.values():
-        at = left + child.x, top + child.y, child.wide, child.high
-        if child.children:
-            frame = ModuleFrame(child.text, child.count, *at, child.pins)
-            into = _draw(child, at[0], at[1], report, replace(into, frames=(*into.frames, frame)))
+def _drawn(root: _Item, links: Sequence[_Link], report: Report) -> Graph:
+    names, answer = _placed(root, links)
+    _, _, wide, high = map(float, answer["bb"].split(","))
+    found = {each["name"]: each for each in answer["objects"]}
+
+    def points(text: str) -> list[tuple[float, float]]:
+        pairs = (pair.split(",") for pair in text.split())
+        return [(float(x) + _EDGE, high - float(y) + _EDGE) for x, y in pairs]
+
+    nodes, frames, lines = list[Node](), list[ModuleFrame](), list[Edge]()
+    for name, item in names.items():
+        if item.children:
+            x, y, right, top = map(float, found[name]["bb"].split(","))
+            ((x, y), (right, bottom)) = points(f"{x},{top} {right},{y}")
+            frames.append(ModuleFrame(item.text, item.count, x, y, right - x, bottom - y, item.pins))
         else:
-            state: State = _state(child.place) if child.place else "flat"
-            title = _title(child.place, report) if child.place else child.name
-            into = replace(into, nodes=(*into.nodes, Node(child.text, *at, state, _joins(child), title, child.pins)))
-    return into
+            ((x, y),) = points(found[name]["pos"])
+            title = _title(item.place, report) if item.place else item.name
+            nodes.append(Node(item.text, x - item.wide / 2, y - _HIGH / 2, item.wide, _HIGH, item.state, item.joins,
+                              title, item.pins))  # fmt: skip
+    for edge in answer.get("edges", ()):
+        link = links[int(edge["id"])]
+        lines.append(Edge(tuple(points(edge["pos"])[:: -1 if link.up else 1]), link.state))
+    return Graph(tuple(nodes), tuple(frames), tuple(lines), wide + 2 * _EDGE, high + 2 * _EDGE)
 
 
 def _title(place: FlowPlace, report: Report) -> str:
@@ -318,51 +321,10 @@ def _title(place: FlowPlace, report: Report) -> str:
     return f"{place.name}: size {size}, change {changed}"
 
 
-def _lines(item: _Item, left: float, top: float) -> Iterator[Edge]:
-    row_of = {child.key: number for number, row in enumerate(item.rows) for child in row}
-    bottoms = [y + max(child.high for child in row) for y, row in zip(item.tops, item.rows, strict=True)]
-
-    def middle(name: str) -> float:
-        child = item.children[name]
-        return left + child.x + child.wide / 2
-
-    def below(name: str) -> float:
-        return top + item.children[name].y + item.children[name].high
-
-    def lane(name: str) -> float:
-        return left + _EDGE + item.content + _LANE * (item.lanes[name] + 0.5)
-
-    for (source, target), state in item.edges.items():
-        start, end = (middle(source), below(source)), (middle(target), top + item.tops[row_of[target]])
-        under = top + bottoms[row_of[source]]
-        if row_of[target] - row_of[source] == 1:
-            half = under + (end[1] - under) / 2
-            yield Edge((start, (start[0], half), (end[0], half), end), state, arrow=True)
-        else:
-            beside, over = lane(source), end[1] - _ROW * 0.35
-            yield Edge((start, (start[0], under + _ROW * 0.3), (beside, under + _ROW * 0.3), (beside, over),
-                        (end[0], over), end), state, arrow=True)  # fmt: skip
-    for name, state in item.into.items():
-        end = middle(name), top + item.tops[row_of[name]]
-        if row_of[name] == 0:
-            yield Edge(((end[0], top), end), state, arrow=True)
-        else:
-            beside, over = lane("(in)"), end[1] - _ROW * 0.35
-            yield Edge(((beside, top), (beside, over), (end[0], over), end), state, arrow=True)
-    for name, state in item.out.items():
-        start, under = (middle(name), below(name)), top + bottoms[row_of[name]]
-        if row_of[name] == len(item.rows) - 1:
-            yield Edge((start, (start[0], top + item.high)), state, arrow=False)
-        else:
-            beside = lane(name)
-            yield Edge((start, (start[0], under + _ROW * 0.3), (beside, under + _ROW * 0.3),
-                        (beside, top + item.high)), state, arrow=False)  # fmt: skip
-
-
 # -- what is said of it ----------------------------------------------------------------------------------
 def _pins(report: Report, root: _Item) -> dict[str, tuple[int, ...]]:
     """The findings of every item, at the innermost that is their module or holds it."""
-    names = [(name, name.split(".")) for name in _names(root)]
+    names = [(item.name, item.name.split(".")) for item in _held(root)]
     owners = {row.name: row.name.rpartition(".")[0] for row in report.tensors}
     found: dict[str, dict[int, None]] = {}
     for number, violation in enumerate(report.violations):
@@ -380,9 +342,3 @@ def _holds(own: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether a name is that of a module, or of one around it; `*` is any number."""
     pairs = zip(own, parts, strict=False)
     return len(own) <= len(parts) and all(a == b or ("*" in (a, b) and _counted(a) and _counted(b)) for a, b in pairs)
-
-
-def _names(item: _Item) -> Iterator[str]:
-    for child in item.children.values():
-        yield child.name
-        yield from _names(child)

@@ -82,7 +82,8 @@ def draw_modules(report: Report, path: Path, everything: bool = False) -> None:
 
 def _draw_graph(panel: Any, graph: Graph, report: Report, left: float) -> None:
     """The graph, its upper left corner so many inches from the left."""
-    from matplotlib.patches import FancyBboxPatch
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+    from matplotlib.path import Path as Route
 
     def box(part: ModuleFrame | Node, rounded: float, order: float, **style: Any) -> None:
         x, y = left + part.x / _PIXELS + rounded, part.y / _PIXELS + rounded
@@ -104,14 +105,11 @@ def _draw_graph(panel: Any, graph: Graph, report: Report, left: float) -> None:
         text(frame.x + 8, frame.y + 11, visible(frame.label) + times, 5, fontsize=7.5, fontweight="bold", color="0.25")
         pins(frame, frame.y + 11)
     for line in graph.lines:
-        colour = COLOURS[line.state]
-        points = [(left + x / _PIXELS, y / _PIXELS) for x, y in line.points]
-        panel.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, zorder=2,
-                   linestyle="--" if line.state == "unknown" else "-", solid_joinstyle="round")  # fmt: skip
-        if line.arrow:
-            panel.annotate("", points[-1], points[-2], annotation_clip=False, zorder=2, arrowprops={
-                "arrowstyle": "-|>", "linewidth": 0.9, "color": colour, "mutation_scale": 6, "shrinkA": 0, "shrinkB": 0,
-            })  # fmt: skip
+        curves = Route([(left + x / _PIXELS, y / _PIXELS) for x, y in line.points],
+                       [Route.MOVETO, *[Route.CURVE4] * (len(line.points) - 1)])  # fmt: skip
+        panel.add_patch(FancyArrowPatch(path=curves, arrowstyle="-|>", mutation_scale=6, linewidth=0.9, zorder=2,
+                        color=COLOURS[line.state], linestyle="--" if line.state == "unknown" else "-",
+                        shrinkA=0, shrinkB=0))  # fmt: skip
     for node in graph.nodes:
         middle = node.y + node.high / 2
         box(node, 0.1 if node.joins else 0.04, 3, facecolor="white", edgecolor=COLOURS[node.state], linewidth=1.1)
