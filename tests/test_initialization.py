@@ -300,3 +300,15 @@ def test_a_handful_of_entries_is_read_as_a_half_not_as_the_nearest_quarter() -> 
     found = measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})
     wrong = [name for name, init in found.items() if name != "large" and init.exponent != -0.5]
     assert len(wrong) <= 1, wrong
+
+
+def test_xavier_over_a_fixed_and_a_growing_dim_is_a_half_of_the_one_that_grows() -> None:
+    """sqrt(2 / (8 + n)) from n = 8 to 16 has a slope of -0.29, next to -1/4; for large n it is n^-1/2."""
+
+    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+        generator, n = torch.Generator().manual_seed(1000 * probe + number), 8 * 2**probe
+        return {f"{i}": torch.randn(8, n, generator=generator) * math.sqrt(2 / (8 + n)) for i in range(50)}
+
+    summed = ((math.log2(24 / 16), 1.0),)
+    found = measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {f"{i}": summed for i in range(50)})
+    assert {name for name, init in found.items() if init.exponent != -0.5} == set()

@@ -133,3 +133,38 @@ def test_what_is_made_one_hot_is_of_so_many_classes_and_of_the_shape_that_is_tol
     assert not classes.is_floating_point()
     assert classes.dim() == 3
     assert int(classes.max()) < target.build(target.sizes(0), 0).n_class
+
+
+WIDE = """class Gates(nn.Module):
+    def __init__(self, *, dim, seq_len):
+        super().__init__()
+        self.up, self.down = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+        self.places = nn.Parameter(torch.randn(seq_len, seq_len) / seq_len)
+
+    def forward(self, x):
+        return self.down(torch.einsum("b n d, m n -> b m d", self.up(x), self.places))
+"""
+UNFOLDED = """class Stages(nn.Module):
+    def __init__(self, *, dims=(32, 64), channels=3):
+        super().__init__()
+        self.cut = nn.Unfold(7, stride=4, padding=3)
+        self.first, self.head = nn.Conv2d(channels * 49, dims[0], 1), nn.Conv2d(dims[0], dims[1], 8, stride=8)
+
+    def forward(self, x):
+        h, w = x.shape[-2:]
+        x = self.cut(x)
+        return self.head(self.first(x.reshape(len(x), -1, h // 4, w // 4)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "described"),
+    [
+        (WIDE, "Gates, dim 64 → 128, input float32[2, 64, dim]"),
+        (UNFOLDED, "Stages, dims 64 → 128, input float32[2, 3, 32, 32]"),
+    ],
+)
+def test_a_sequence_of_the_full_length_and_an_image_that_is_unfolded(tmp_path: Path, text: str, described: str) -> None:
+    target = resolve(write(tmp_path, HEAD + text))
+    assert target.describe == described
+    drive(target)

@@ -219,3 +219,42 @@ def test_a_number_that_multiplies_all_widths_under_a_name_that_says_nothing(
 def test_a_count_is_one_in_every_spelling(name: str) -> None:
     assert names.plain(name) == "num_filters"
     assert names.rank(name, names.WIDTH) == names.WIDTH.index("num_filters")
+
+
+BOTTLENECKED = """
+class Separator(nn.Module):
+    def __init__(self, out_channels=128, in_channels=512, enc_num_basis=512):
+        super().__init__()
+        self.encoder, self.bottleneck = nn.Conv1d(1, enc_num_basis, 4), nn.Conv1d(enc_num_basis, out_channels, 1)
+        self.up, self.down = nn.Conv1d(out_channels, in_channels, 1), nn.Conv1d(in_channels, out_channels, 1)
+        self.mask, self.decoder = nn.Conv1d(out_channels, enc_num_basis, 1), nn.Conv1d(enc_num_basis, 1, 1)
+
+    def forward(self, sound):
+        x = self.encoder(sound)
+        y = self.bottleneck(x)
+        return self.decoder(x * self.mask(y + self.down(self.up(y).relu())).sigmoid())
+"""
+AT_THE_ENDS = """
+class Wave(nn.Module):
+    def __init__(self, out_channels=256, residual_channels=512):
+        super().__init__()
+        self.first, self.mid = nn.Conv1d(out_channels, residual_channels, 1), nn.Conv1d(residual_channels,
+                                                                                       residual_channels, 1)
+        self.last = nn.Conv1d(residual_channels, out_channels, 1)
+
+    def forward(self, x):
+        return self.last(self.mid(self.first(x).relu()).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "axes"),
+    [
+        (BOTTLENECKED, {"enc_num_basis", "out_channels", "in_channels"}),
+        (AT_THE_ENDS, {"residual_channels"}),
+    ],
+)
+def test_what_is_called_like_data_and_goes_between_hidden_layers_grows_along(
+    text: str, axes: set[str], tmp_path: Path
+) -> None:
+    assert {axis.name for axis in target(tmp_path, text).axes} == axes

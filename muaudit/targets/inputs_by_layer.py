@@ -172,6 +172,9 @@ def _images(hints: Hints, key: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...
 def _flat_inputs(path: str, features: int, hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
     yield (path, "rows"), InputSpec("float32", (2 * ROWS, features))
     yield (path, "sequence"), InputSpec("float32", (ROWS, hints.length, features))
+    full = hints.size(argnames.LENGTH)
+    if full and full != hints.length:  # what mixes the places of a sequence may want all of them
+        yield (path, "full"), InputSpec("float32", (ROWS, full, features))
     steps = hints.size(_STEPS)
     if steps:
         yield (path, "steps"), InputSpec("float32", (ROWS, steps, features))

@@ -172,7 +172,8 @@ def _of_channels(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
         yield ("bare", "features"), InputSpec("float32", (2 * ROWS, channels))
         side = hints.image or 16
         yield ("bare", "grid"), InputSpec("float32", (ROWS, side, side, channels))
-        yield ("bare", "image"), InputSpec("float32", (ROWS, channels, side, side))
+        for each in dict.fromkeys((side, 32, 64)):  # halved several times, it may be
+            yield ("bare", "image", each), InputSpec("float32", (ROWS, channels, each, each))
         yield ("bare", "frames"), InputSpec("float32", (ROWS, hints.length, channels))
         yield ("bare", "series"), InputSpec("float32", (ROWS, channels, hints.length))
 

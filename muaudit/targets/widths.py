@@ -315,6 +315,10 @@ def _tried(
         return reach(construct, _values_to_try(chosen.main if chosen else name, name, knobs, options), name)
 
     tried = {name: each for name in candidates if (each := sizes(name)) is not None}
+    for name in knobs:  # called like a size of data, and maybe that of what hidden layers hand to one another
+        if name not in (*ranked, *candidates, *options.set, *options.widths) and _may_be_inside(name, knobs[name]):
+            each = sizes(name)
+            tried |= {name: each} if each is not None and each.hidden and not each.ends else {}
     better = any(each.matrices for each in tried.values())
     if better and not options.widths:
         doubtful = ranked
@@ -378,6 +382,12 @@ def _may_be_width(name: str, leaf: Leaf) -> bool:
     short = name.rpartition(".")[2]
     said = argnames.no_width(short) or argnames.rank(short, _NOT_WIDTH) is not None
     return _is_size(leaf) and (not said or len(short) == 1)  # one letter says nothing
+
+
+def _may_be_inside(name: str, leaf: Leaf) -> bool:
+    """Whether an argument with a default is called like a size of the input or the output: `out_channels=128`."""
+    data = argnames.INPUTS + argnames.OUTPUTS + argnames.IN_CHANNELS
+    return leaf.value is not MISSING and _is_size(leaf) and argnames.rank(name.rpartition(".")[2], data) is not None
 
 
 def _is_multiplier(name: str, leaf: Leaf) -> bool:

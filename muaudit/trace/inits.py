@@ -246,11 +246,13 @@ def _recognise(raw: float, error: float, fans: Sequence[tuple[float, float]]) ->
     # of a handful of entries quarters cannot be told apart, halves can
     exact = snap(raw, 0.5, min(tolerance, 0.24)) if error > ENOUGH else None
     exact = snap(raw, 0.25, min(tolerance, 0.12)) if exact is None else exact
+    # An odd quarter that a dim, or the sum of two, explains as well is that dim's: Xavier over 8 and n.
     # A dim such as 2n + 16 grows by less than n does; 1/sqrt of it is still n^-1/2 for large n.
-    if exact is not None and abs(raw - exact) <= 2 * error:
+    half = exact is not None and (2 * exact).is_integer()
+    if half and abs(raw - (exact or 0.0)) <= 2 * error:
         return exact
     for grows, exponent in fans:
         for power in (-1.0, -0.5, 0.5, 1.0):
-            if grows and abs(raw - power * grows) <= (tolerance if exact is None else error):
+            if grows and abs(raw - power * grows) <= (error if half else tolerance):
                 return power * exponent
     return exact
