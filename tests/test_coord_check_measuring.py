@@ -22,6 +22,7 @@ from muaudit.training.logits import Fused, scores
 from muaudit.training.loop import Single
 from muaudit.training.measure import measure
 from muaudit.training.measurement import Measurement
+from muaudit.training.packed import packed
 from muaudit.training.run_settings import RunSettings
 from muaudit.training.sizes import Sizes
 from muaudit.training.streamed import Scratch, block_by_block, many_at_once
@@ -364,3 +365,14 @@ def test_a_pass_that_is_unlike_the_one_before_is_named_anew() -> None:
         outlines.append(known.outline)
     same = [one is other for one, other in pairwise(outlines)]
     assert same == [True, True, True, *[False] * 10, True]  # what a mask hides makes no other names
+
+
+def test_tensors_of_many_sizes_are_measured_by_few_calls() -> None:
+    """What a width is a multiple of cuts them all; what has no such size is measured by itself."""
+    sizes = [64] * 20 + [192] * 3 + [256] * 3 + [2048] + [4096] * 3 + [6144] + [12288] * 3 + [16384] * 6
+    layout = packed([torch.empty(size) for size in reversed(sizes)], 1)
+    assert layout is not None
+    assert [len(block.parts(now[None])) for block, now in zip(layout.blocks, layout.store(), strict=True)] == [2, 1]
+    odd = packed([torch.empty(size) for size in (4099, 4099, 8209, 10007)], 1)
+    assert odd is not None
+    assert [part.shape[2:] for part in odd.blocks[0].parts(odd.store()[0][None])] == [(2, 4099), (1, 8209), (1, 10007)]

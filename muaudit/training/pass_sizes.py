@@ -17,7 +17,7 @@ from .streamed import Pair, Scratch, Tensors, block_by_block, many_at_once
 
 @dataclass(frozen=True)
 class Pass:
-    """labels: of all numbers that are somewhere, column by column.
+    """labels: of all numbers that are somewhere, column by column. counts: entries of each of n values.
 
     index (2 or 4, K, n): where norms and absolute sums of n values, and of their changes, are kept.
 
@@ -26,35 +26,36 @@ class Pass:
 
     seen: tuple[Seen, ...]
     labels: Labels
+    counts: Numbers
     index: Indices
     shares: Mapping[int, int]
 
     def numbers(self, kept: Numbers) -> Numbers:
         """Root mean squares and mean absolute values (labels, K); NaN where no entry counts."""
-        members = self.index.shape[1]
-        counts = np.array([[each.size for each in self.seen]] * members, np.float64)
-        for number, each in enumerate(self.seen):
-            if each.slot in self.shares:
-                start = self.shares[each.slot]
-                counts[:, number] *= kept[start : start + members]
-        counts[counts == 0] = np.nan
-        found = kept[self.index]
+        members, counts, found = self.index.shape[1], self.counts, kept[self.index]
+        if self.shares:
+            counts = np.repeat(counts[None], members, 0)
+            for number, each in enumerate(self.seen):
+                if each.slot in self.shares:
+                    start = self.shares[each.slot]
+                    counts[:, number] *= kept[start : start + members]
+            counts[counts == 0] = np.nan
         found[0::2] /= counts**0.5
         found[1::2] /= counts
-        there = self.index[:, 0].reshape(-1) != NOWHERE
-        rows: Numbers = found.transpose(0, 2, 1).reshape(-1, members)[there]
-        return rows
+        rows: Numbers = found.transpose(0, 2, 1).reshape(-1, members)
+        return rows if len(rows) == len(self.labels) else rows[self.index[:, 0].reshape(-1) != NOWHERE]
 
 
 class _Rows:
     """Of values that are packed: what they were in the first pass, and scratch for what they are and how they change.
 
-    found: norms and sums of what they are and of their change (2, 2, K, tensors).
+    found: norms and sums of what they are and of their change (2, 2, K, chunks).
     """
 
     def __init__(self, layout: Packed, scratch: Scratch) -> None:
         self.layout, self.found, self._scratch = layout, layout.numbers(2, 2), scratch
         self.then, self._now = layout.store(), layout.rows(2, scratch)
+        self.fold = layout.fold(1)
         self._slots: tuple[int, ...] | None = None
         self._index: Indices = np.empty((4, layout.members, 0), np.int64)
         self._large = layout.of_large(self.found)
@@ -127,6 +128,8 @@ class PassSizes:
         self._first: dict[int, torch.Tensor] = {}  # by place; where it is packed, only those that are too large
         self._rows: _Rows | None = None
         self._spare: _Rows | None = None  # of a run before this one
+        self._counted: tuple[Seen, ...] = ()  # of the last pass
+        self._counts: Numbers = np.empty(0)
         self._labels: dict[int, Labels] = {}  # by the number of columns, of passes that are packed
         self._index: Indices | None = None  # of a pass that is packed, from the first number on
 
@@ -140,6 +143,8 @@ class PassSizes:
     ) -> Pass:  # fmt: skip
         """first: whether others are compared with this one. stored: what training changes in place."""
         now = tuple(seen)
+        if now != self._counted:
+            self._counted, self._counts = now, np.array([each.size or np.nan for each in now], np.float64)
         counted = {slot: self._kept.keep([share]) for slot, share in shares.items()}
         if first:
             index = self._begin(now, values, stored)
@@ -147,7 +152,7 @@ class PassSizes:
             index = self._again(self._rows, values)
         else:
             index = self._apart(now, values, self._firsts(now, values))
-        return Pass(now, self._labelled(now, index), index, counted)
+        return Pass(now, self._labelled(now, index), self._counts, index, counted)
 
     def _labelled(self, seen: tuple[Seen, ...], index: Indices) -> Labels:
         """Names and columns, made once for passes that are alike."""
@@ -170,13 +175,13 @@ class PassSizes:
             return self._apart(seen, values, None)
         self._rows = self._spare = rows = rows or _Rows(layout, self._scratch)
         rows.first(values)
-        return self._kept.keep([rows.found.clone()]) + rows.index(2, self._slots)
+        return self._kept.keep([rows.found.clone()], rows.fold) + rows.index(2, self._slots)
 
     def _again(self, rows: _Rows, values: Tensors) -> Indices:
         rows.again(values, self._first)
         if self._index is None:
             self._index = rows.index(4, self._slots)
-        return self._kept.keep([rows.found.clone()]) + self._index
+        return self._kept.keep([rows.found.clone()], rows.fold) + self._index
 
     @property
     def _slots(self) -> tuple[int, ...]:

@@ -19,19 +19,19 @@ class Update:
 
     index (3, K, n): where the norms of n gradients, of the parameters and of their changes are kept.
 
-    sizes: entries of each, in one member.
+    roots: of how many entries each has in one member.
     """
 
     labels: Labels
-    sizes: Sequence[int]
+    roots: Numbers
     index: Indices
 
     def numbers(self, kept: Numbers) -> Numbers:
         """Root mean squares of gradients and relative norms of changes (2 · n, K); NaN for what is relative to zero."""
         gradients, before, changes = kept[self.index]
         before[before == 0] = np.nan
-        found = np.stack([gradients / np.array(self.sizes, np.float64) ** 0.5, changes / before])
-        rows: Numbers = found.transpose(0, 2, 1).reshape(-1, found.shape[1])
+        found = np.concatenate([gradients / self.roots, changes / before], 1)
+        rows: Numbers = found.T
         return rows
 
 
@@ -42,7 +42,7 @@ class UpdateSizes:
         self._members, self._kept = members, kept
         self._names: list[str] = []
         self._labels: Labels = ()
-        self._sizes: list[int] = []
+        self._sizes: Numbers = np.empty(0)
         self._rows: _Rows | None = None
         self._marks: list[tuple[int, int]] = []  # of parameters that stay as they are until the next update
         self._before: list[torch.Tensor] = []  # an accelerator's
@@ -64,7 +64,7 @@ class UpdateSizes:
         if not same:
             self._names, self._labels = names, tuple((name, column) for column in (0, 1) for name in names)
         if not still:
-            self._sizes = [each.numel() // self._members for each in held]
+            self._sizes = np.array([each.numel() // self._members for each in held], np.float64) ** 0.5
         if rows is not None:
             rows.before(grads, None if still else held)
             return
@@ -79,7 +79,7 @@ class UpdateSizes:
         held, rows = [parameters[name] for name in self._names], self._rows
         if rows is not None:
             self._marks = _marks(held) if still else []
-            return Update(self._labels, self._sizes, self._kept.keep([rows.after(held, still)]) + rows.index)
+            return Update(self._labels, self._sizes, self._kept.keep([rows.after(held, still)], rows.fold) + rows.index)
         if held:
             torch._foreach_sub_(self._before, held)
         return Update(self._labels, self._sizes, np.concatenate([self._known, self._placed([self._before])]))
@@ -97,8 +97,8 @@ class UpdateSizes:
 class _Page:
     """What parameters were before a step, and the numbers of that step.
 
-    found: norms of gradients, of parameters and of their changes (3, K, tensors). blocks: of each block its memory
-    (K, n), where each tensor stands in it, and those of one size (1, K, count, size), with where their numbers are.
+    found: norms of gradients, of parameters and of their changes (3, K, chunks). blocks: of each block its memory
+    (K, n), where each tensor stands in it, and chunks of one size (1, K, count, size), with where their numbers are.
     """
 
     def __init__(self, layout: Packed) -> None:
@@ -115,7 +115,7 @@ class _Rows:
     """Parameters that are packed, as they were before a step and as they are after it, which may be before the next."""
 
     def __init__(self, layout: Packed, parameters: Tensors) -> None:
-        self.layout, self.index = layout, layout.index(3)
+        self.layout, self.index, self.fold = layout, layout.index(3), layout.fold(3)
         self._page, self._next = _Page(layout), _Page(layout)
         self._large = [torch.empty_like(parameters[place], memory_format=torch.contiguous_format)
                        for place in layout.large]  # fmt: skip
