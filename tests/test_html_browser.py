@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from test_html_charts import activation, measurement, pages, scales, swept
 
 from muaudit.audit import audit
 from muaudit.audit.over_depth import audit_over_depth
-from muaudit.page.html_document import Section, whole_page
+from muaudit.page.html_document import Section, framed, whole_page
 from muaudit.plan.plan_page import Beside, plan_section
 from muaudit.report.html import audit_sections
 from muaudit.report.listing import Run
@@ -205,6 +206,21 @@ def test_a_coordinate_check_has_steps_raw_values_and_lines_by_name(browser: Any,
     assert re.match(r"bfail.*Net 64: 1", label(page))
 
 
+def test_every_numbered_line_has_its_number_beside_it_at_every_step(browser: Any, tmp_path: Path) -> None:
+    run = measurement(*(activation(f"h.{place}", 0.3 + 0.01 * place) for place in range(9)))
+    path = tmp_path / "check.html"
+    path.write_text(whole_page("check", check_sections([(run, judge(run))])), encoding="utf-8")
+    page = opened(browser, path)
+    for step in ("2", "0", "1"):
+        page.locator("[data-steps]").fill(step)
+        boxes = page.locator(".chart .textpoint text").evaluate_all(
+            "all => all.map(e => [e.textContent, e.getBoundingClientRect().top, e.getBoundingClientRect().height])"
+        )
+        assert sorted(text for text, _, _ in boxes) == list("1234567")
+        tops = sorted(top for _, top, _ in boxes)
+        assert min(below - above for above, below in pairwise(tops)) > 0.9 * boxes[0][2]
+
+
 def test_predictions_are_switched_on_and_a_click_on_a_line_leaves_it_alone(browser: Any, tmp_path: Path) -> None:
     """A line predicted as n^1/2: twice the size from 64 to 256, on an axis in powers of ten."""
     run = measurement(activation("a", 0.5, predicted_init=0.5, predicted_update=0.5), activation("b", -0.5))
@@ -239,6 +255,14 @@ def test_charts_follow_the_colour_scheme_and_print_in_light(browser: Any, docume
     assert chart.evaluate("box => box._fullLayout.width") < 700
     page.emulate_media(color_scheme="dark", media="screen")
     assert chart.evaluate(first) == [False, "#14171c", "#e7eaf0"]
+
+
+def test_a_notebook_shows_the_charts_in_its_frame(browser: Any, document: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cell.html"
+    path.write_text(framed(document.read_text(encoding="utf-8"), "report"), encoding="utf-8")
+    inside = opened(browser, path).frame_locator("iframe")
+    inside.locator("#check-1 .plot.drawn .js-line").first.wait_for(state="attached")
+    inside.locator("#sweep .drawn .js-line").first.wait_for(state="attached")
 
 
 def test_without_scripts_a_sentence_stands_for_the_chart_and_the_numbers_are_there(

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 Trace = dict[str, Any]
 Axis = dict[str, Any]
-Of = Literal["curve", "guesses", "labels", "beside"]
+Of = Literal["curve", "guesses", "leaders", "labels", "beside"]
 
 COLORS = tuple(zip(
     ("#5b2a86", "#463f9e", "#1955a9", "#006ba8", "#007e9a", "#008d82", "#009664", "#4d9a3f"),

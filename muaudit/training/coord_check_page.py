@@ -81,14 +81,17 @@ def _chart(
             **shown["data"][place],
         ))  # fmt: skip
     data.append(trace("guesses", range(len(lines)), colors(0, 1), visible=False,
-                      x=[widths[0], widths[-1], widths[-1]] * 2 * len(lines), **shown["data"][-2]))  # fmt: skip
-    data.append(trace("labels", list(numbers), colors(0, 1), mode="lines+text", textposition="middle right",
-                      text=[text for place in numbers for text in ("", numbers[place], "")], line={"width": 0.8},
-                      cliponaxis=False, **shown["data"][-1]))  # fmt: skip
+                      x=[widths[0], widths[-1], widths[-1]] * 2 * len(lines), **shown["data"][-3]))  # fmt: skip
+    data.append(trace("leaders", (), colors(0, 1), line={"width": 0.8}, **shown["data"][-2]))
+    data.append(trace("labels", (), colors(0, 1), mode="text", textposition="middle right", cliponaxis=False,
+                      **shown["data"][-1]))  # fmt: skip
     x = axis(run.width_name, *_around(widths), True, [(width, str(width)) for width in widths])
     told = [wrapped(judged.activation.name, judged.status, why(judged)[0]) for judged in lines]
     made = chart(title, x, axis("root mean square", *extent, True), data, frames=frames, told=told)
-    made.figure["layout"]["meta"] |= {"numbered": list(numbers), "failed": [lines[n].status == "fail" for n in numbers]}
+    made.figure["layout"]["meta"] |= {
+        "numbered": list(numbers),
+        "fails": any(lines[n].status == "fail" for n in numbers),
+    }
     return made
 
 
@@ -104,28 +107,26 @@ def _frame(
     ]
     data = [{"y": [y for place in members for y in (*known(_positive(sizes[place])), None)]} for members in groups]
     data.append({"y": [y for each in guesses for y in each]})
-    data.append(_labels(run, [sizes[place] for place in numbers], extent))
+    data += _labels(run, {number: sizes[place] for place, number in numbers.items()}, extent)
     return {"name": f"{step}" if divided else f"{step} raw", "data": data}
 
 
-def _labels(run: Measurement, named_: Sequence[Array], extent: tuple[float, float]) -> dict[str, list[float | None]]:
-    """From the ends of lines to the places of their numbers, far enough from each other."""
+def _labels(run: Measurement, numbered: Mapping[str, Array], extent: tuple[float, float]) -> list[dict[str, Any]]:
+    """Leaders from the last points of lines to their numbers, and the numbers, far enough from each other."""
     low, high = extent
-    ends: dict[int, int] = {}  # where the last point of a line is
-    for place, sizes in enumerate(named_):
+    ends: dict[str, tuple[int, float]] = {}
+    for number, sizes in numbered.items():
         there = np.flatnonzero(np.isfinite(_positive(sizes)))
         if len(there):
-            ends[place] = int(there[-1])
-    shares = [math.log(float(named_[place][end]) / low) / math.log(high / low) for place, end in ends.items()]
-    moved = dict(zip(ends, spread(shares, 0.06), strict=True))
-    found: dict[str, list[float | None]] = {"x": [], "y": []}
-    for place, sizes in enumerate(named_):
-        end = ends.get(place)
-        found["x"] += [None] * 3 if end is None else [run.widths[end], _around(run.widths)[1], None]
-        found["y"] += (
-            [None] * 3 if end is None else known([float(sizes[end]), between(low, high, moved[place], True), math.nan])
-        )
-    return found
+            ends[number] = run.widths[there[-1]], float(sizes[there[-1]])
+    shares = spread([math.log(size / low) / math.log(high / low) for _, size in ends.values()], 0.06)
+    heights = [between(low, high, share, True) for share in shares]
+    right = _around(run.widths)[1]
+    leaders = [y for (_, size), height in zip(ends.values(), heights, strict=True) for y in (size, height, math.nan)]
+    return [
+        {"x": [x for width, _ in ends.values() for x in (width, right, None)], "y": known(leaders)},
+        {"x": [right] * len(ends), "y": known(heights), "text": list(ends)},
+    ]
 
 
 def _positive(sizes: Array) -> Array:

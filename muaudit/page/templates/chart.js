@@ -32,9 +32,10 @@
       const color = trace.meta.colors[Number(dark.matches)];
       const others = picked !== null && !(trace.meta.lines.length === 1 && trace.meta.lines[0] === picked);
       const made = { ...trace, ...more, opacity: others ? 0.12 : trace.opacity, line: { ...trace.line, color } };
+      if (trace.meta.of === "leaders") made.line.color = ofPage("--dim");
       if (trace.meta.of === "labels") {
-        made.line.color = ofPage("--dim");
-        made.textfont = { weight: 700, size: 14, color: figure.layout.meta.failed.flatMap((failed) => Array(3).fill(ofPage(failed ? "--error" : "--text"))) };
+        made.opacity = 1;
+        made.textfont = { weight: 700, size: 14, color: ofPage(figure.layout.meta.fails ? "--error" : "--text") };
       }
       if (trace.fill) made.fillcolor = color;
       if (trace.error_x) made.error_x = { ...trace.error_x, color };
