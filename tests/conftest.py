@@ -6,7 +6,9 @@ import compileall
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,14 @@ def _kept() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for each test, not there yet. pytest would look through all that there are for the next free number."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MUAUDIT_CACHE_DIR", str(Path(tmp_path_factory.mktemp("cache"))))
+def _alone(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUAUDIT_CACHE_DIR", str(next(caches)))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
