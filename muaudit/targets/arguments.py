@@ -101,7 +101,7 @@ class Arguments:
 class _Scope:
     """Where the class under construction lives, for looking up its config.
 
-    spared: a config that is None by default stays None.
+    spared: a config that is None by default stays None. made: it is made, whether or not a field of its is given.
     """
 
     module: ModuleType
@@ -109,19 +109,21 @@ class _Scope:
     depth: int = 0
     given: Any = field(default=None)
     spared: bool = True
+    made: bool = False
 
     @property
     def name(self) -> str:
         return str(getattr(self.cls, "__name__", "model"))
 
 
-def read(cls: Callable[..., Any], module: ModuleType, config: Any = None) -> Arguments:
+def read(cls: Callable[..., Any], module: ModuleType, config: Any = None, spared: bool = True) -> Arguments:
     """The arguments of a class, or of a function that builds a model.
 
-    config: a config class or instance that is used wherever a config is taken.
+    config: a config class or instance that is used wherever a config is taken. spared: configs that are None by default
+    stay None, where the width is no field of theirs.
     """
-    found = _read(cls, _Scope(module, cls, given=config))
-    if any(argnames.rank(name.rpartition(".")[2], argnames.WIDTH) is not None for name in found.knobs):
+    found = _read(cls, _Scope(module, cls, given=config, spared=spared, made=not spared))
+    if not spared or any(argnames.rank(name.rpartition(".")[2], argnames.WIDTH) is not None for name in found.knobs):
         return found
     return _read(cls, _Scope(module, cls, given=config, spared=False))  # a config that may be None holds the width
 
@@ -136,6 +138,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     tested, asserted, equal = sentinels.asserted(made), sentinels.conditions(made), sentinels.equals(made)
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
     unread, asked, counted = sentinels.unread(cls), sentinels.asked_for(cls), sentinels.counted(cls)
+    kept = sentinels.kept_alone(cls)
     switches, may_be_none, split = sentinels.switches(cls), sentinels.compared_with_none(cls), sentinels.split_by(cls)
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
@@ -155,7 +158,8 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
             leaf = dataclasses.replace(leaf, form=form, word=words.get(path[-1]), switch=path[-1] in switches)
         leaf = dataclasses.replace(
             leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""),
-            equal=frozenset(equal.get(path[-1], ())), unread=len(path) == 1 and path[-1] in unread,
+            equal=frozenset(equal.get(path[-1], ())),
+            unread=(len(path) == 1 and path[-1] in unread) or path[-1] in kept,
             counted=path[-1] in counted,
         )  # fmt: skip
         knobs[name], paths[name] = leaf, path
@@ -216,7 +220,7 @@ def _children(cls: Callable[..., Any], scope: _Scope) -> Iterator[tuple[str, Lea
 
 def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
     """The config behind a parameter: from its annotation, its default, or what the module has to offer."""
-    optional = default is not MISSING
+    optional = default is not MISSING and not (default is None and scope.made)
     if scope.given is not None and scope.depth == 0 and configs.fits(name, hint, scope.given):
         return _of_given(scope.given, scope, optional)
     if default is None and scope.spared:
@@ -232,7 +236,9 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
         return dataclasses.replace(_of_class(made, name, scope, optional), make=dict, name="dict")
     into = None if optional else configs.splatted_into(scope.cls, name)
     if into is not None and into[0] is not scope.cls:
-        inner = dict(_children(into[0], _Scope(scope.module, into[0], scope.depth + 1, spared=scope.spared)))
+        inner = dict(
+            _children(into[0], _Scope(scope.module, into[0], scope.depth + 1, spared=scope.spared, made=scope.made))
+        )
         children = {key: each for key, each in inner.items() if key not in into[1]}
         return Branch(lambda given: dict(**given), children, "dict") if children else None
     called = configs.is_config_name(name, hint) or (not optional and configs.is_read_like_config(scope.cls, name, hint))
@@ -280,7 +286,7 @@ def _of_given(given: Any, scope: _Scope, optional: bool, accessed: configs.Acces
 
 def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
     """A config class: called with keyword arguments, or made and then assigned to where it takes none."""
-    children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1, spared=scope.spared)))
+    children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1, spared=scope.spared, made=scope.made)))
     if signatures.takes_any_keyword(cls):
         accessed = accessed or configs.accessed_fields(scope.module, name or "config")
         children.update({field_name: Leaf(getattr(cls, field_name, MISSING)) for field_name in accessed.names

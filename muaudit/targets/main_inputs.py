@@ -37,6 +37,8 @@ _LOOKED_BACK = (
     "window_size",
     "window",
 )
+_SIDE = 16
+"""Of a volume at whose places there are features."""
 _NODES = ("num_nodes", "n_nodes", "n_vertex", "num_vertices", "n_vertices", "num_of_vertices", "nodes")
 
 
@@ -82,8 +84,15 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         *_series(hints, 7),
     ]
     if dims is not None:
+        found += _of_rank(dims, read)
         found.sort(key=lambda guess: len(guess[1].dims) != dims)
     yield from found
+
+
+def _of_rank(dims: int, read: Reader | None) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Features at the places of a volume, or of what has more dims, where the forward tells how many there are."""
+    if dims > 4 and read is not None and isinstance(read.layer, nn.Linear):
+        yield ("rank", dims), InputSpec("float32", (ROWS, *[_SIDE] * (dims - 2), read.layer.in_features))
 
 
 def _without_channel(guesses: list[tuple[tuple[Any, ...], InputSpec]]) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
-from muaudit.targets import argnames, arguments, small, suggested_specs
+from muaudit.targets import argnames, arguments, refusals, small, suggested_specs
 from muaudit.targets.arguments import Arguments, Leaf
 from muaudit.targets.assertions import AssertedError, answered, calculated
 from muaudit.targets.deeper import depth_axes, of_depths
@@ -22,24 +22,28 @@ from muaudit.targets.initialization import of_module
 from muaudit.targets.module_globals import with_globals
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
+from muaudit.targets.reach import held
 from muaudit.targets.slots import Hints
 from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.tuned import longest, tuned
 from muaudit.targets.usercode import RaisedError
 from muaudit.targets.widths import WidthPlan, plans
 
+_HELD = 250_000_000
+"""Numbers that a model may hold which is tried after a smaller one was refused: 1 GB, and twice for two widths."""
+
 
 def target_from_class(
     cls: Callable[..., Any], module: ModuleType, options: TargetOptions, path: Path | None, note: str = "",
-    config: Any = None, method: str = "", every: bool = False,
+    config: Any = None, method: str = "", every: bool = False, spared: bool = True,
 ) -> Target:  # fmt: skip
     """The target of a model class, or of a function that builds a model.
 
     config: the config class or object the user named, if any. method: what its forward was before, if not that.
-    every: sizes that may be left out are given, too.
+    every: sizes that may be left out are given, too. spared: configs that are None by default stay None.
     """
     called = f"{cls.__name__}.{method}" if method else cls.__name__
-    read = with_globals(arguments.read(cls, module, config), module)
+    read = with_globals(arguments.read(cls, module, config, spared), module)
     without = replace(read, knobs=small.with_sizes(read.knobs))
     read, left_out = (without, False) if every else (read, without.knobs != read.knobs)
     label = f"{called}({read.config})" if read.config else called
@@ -60,6 +64,7 @@ def target_from_class(
         label=label, call=call, imports=tuple(suggested_specs.imports(call, module)),
         variants=_variants(read, given, options), path=path, batch=batch, loss=loss, init=of_module(module),
         notes=(note,) if note else (), defined=inspect.unwrap(cls),
+        guessed=frozenset(_guessed_words(read, given[0], options).values()),
     )  # fmt: skip
     try:
         return finish(draft, options)
@@ -70,6 +75,16 @@ def target_from_class(
                 said = f"{note}; {said}" if note else said
                 more = replace(options, set={**options.set, **left})
                 return target_from_class(cls, module, more, path, said, config, method)
+        if again := _as_refused(error, read, given[0], options):
+            more = replace(options, set={**options.set, **again})
+            shown = ", ".join(f"{name}={value!r}" for name, value in again.items())
+            said = f"as the code asks for it: {shown}; --set NAME=VALUE says otherwise"
+            with suppress(UserError):
+                return target_from_class(cls, module, more, path, f"{note}; {said}" if note else said, config, method,
+                                         every, spared)  # fmt: skip
+        if spared and error.message.startswith("building ") and refusals.needs_config(error.__cause__):
+            with suppress(UserError):
+                return target_from_class(cls, module, options, path, note, config, method, every, spared=False)
         if left_out and error.message.startswith("building "):
             with suppress(UserError):
                 return target_from_class(cls, module, options, path, note, config, method, every=True)
@@ -97,6 +112,22 @@ def _as_asserted(
     return left, said
 
 
+def _guessed_words(read: Arguments, plan: WidthPlan, options: TargetOptions) -> dict[str, str]:
+    """The texts that arguments without a default were given."""
+    return {name: value for name, value in plan.values({}).items() if isinstance(value, str)
+            and name not in options.set and read.knobs[name].value is arguments.MISSING}  # fmt: skip
+
+
+def _as_refused(error: RaisedError, read: Arguments, plan: WidthPlan, options: TargetOptions) -> dict[str, Any]:
+    """Other values for arguments that were refused: a word that the code knows, a size that is not negative."""
+    cause, found = error.__cause__, refusals.negative_sizes(error.__cause__, read.knobs)
+    told = error.words or (refusals.words(cause) if cause is not None else ())
+    guessed = _guessed_words(read, plan, options)
+    for text, known in told:
+        found |= {name: known[0] for name, word in guessed.items() if word == text}
+    return {name: value for name, value in found.items() if name not in options.set}
+
+
 def _guessed(name: str, leaf: Leaf) -> Any:
     """A value for an argument that is None by default and has to be given: by its name, else a small number."""
     known = argnames.guess(name)
@@ -104,7 +135,9 @@ def _guessed(name: str, leaf: Leaf) -> Any:
 
 
 def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -> Iterator[Variant]:
-    for each in given:
+    for at, each in enumerate(given):
+        if at and held(read.construct, each.values({each.axes[0].name: each.axes[0].probes[1]})) > _HELD:
+            continue  # what the first does not bring, no memory full of caches will
         images = _own_images(read, each, options.set)
         if images and not shows_all(each, images, read.construct):
             continue  # the next plan leaves the image as it is

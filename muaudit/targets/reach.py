@@ -84,6 +84,26 @@ def shapes(construct: Construct, values: Mapping[str, Any], bare: bool = False) 
 
     bare: not with values.
     """
+    model = _made(construct, values, bare)
+    return {name: tuple(each.shape) for name, each in model.named_parameters()} if model is not None else None
+
+
+def held(construct: Construct, values: Mapping[str, Any]) -> int:
+    """How many numbers a model holds: parameters, buffers, and tensors kept otherwise, as caches are.
+
+    0 where that cannot be told without making them.
+    """
+    import torch
+
+    model = _made(construct, values, bare=True)
+    kept = [] if model is None else [value for module in model.modules() for value in vars(module).values()]
+    tensors = [value for value in kept if isinstance(value, torch.Tensor)]
+    if model is not None:
+        tensors += [*model.parameters(), *model.buffers()]
+    return sum(each.numel() for each in {id(each): each for each in tensors}.values())
+
+
+def _made(construct: Construct, values: Mapping[str, Any], bare: bool) -> Any:
     import torch
 
     from muaudit.targets.bare import without_values
@@ -93,7 +113,8 @@ def shapes(construct: Construct, values: Mapping[str, Any], bare: bool = False) 
         try:
             with attempt(), place:
                 model = construct(values)
-            return {name: tuple(each.shape) for name, each in model.named_parameters()}
+            next(model.named_parameters(), None)
+            return model
         except Exception:
             continue
     return None

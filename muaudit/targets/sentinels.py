@@ -143,6 +143,29 @@ def unread(called: Callable[..., Any]) -> set[str]:
     return taken - seen if not seen & {"locals", "vars", "inspect"} else set()
 
 
+def kept_alone(called: Callable[..., Any]) -> set[str]:
+    """The arguments and fields that a file keeps in an attribute, `self.graph = args.graph`, and never reads again."""
+    tree = tree_of(file_of(called)) if inspect.isclass(called) else None
+    nodes = nodes_of(tree) if tree is not None else ()
+    kept: dict[str, set[str]] = {}
+    values: set[int] = set()
+    for each in nodes:
+        if isinstance(each, ast.Assign) and all(isinstance(target, ast.Attribute) for target in each.targets):
+            name = _name(each.value) if isinstance(each.value, (ast.Name, ast.Attribute)) else None
+            if name is not None:
+                kept.setdefault(name, set()).update(target.attr for target in each.targets)  # type: ignore[attr-defined]
+                values.add(id(each.value))
+    read = {_name(each) for each in nodes if id(each) not in values and _loaded(each)}
+    read |= {
+        each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    }  # getattr(self, "graph")
+    return {name for name, targets in kept.items() if name not in read and not targets & read}
+
+
+def _loaded(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load)
+
+
 def split_by(called: Callable[..., Any]) -> dict[str, str]:
     """The arguments and fields that are texts taken apart, and at what: `patch_size.split(",")`."""
     found: dict[str, str] = {}

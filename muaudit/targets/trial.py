@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from muaudit.errors import UserError
-from muaudit.targets import batch_stream, devices, initialization, losses, sound, suggested_specs
+from muaudit.targets import batch_stream, corrections, devices, initialization, losses, refusals, sound, suggested_specs
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.literals import advice
 from muaudit.targets.memory import forward_only, give_back
@@ -32,6 +32,8 @@ Sizes = Mapping[str, int]
 
 _PATIENCE = 20.0
 """Seconds of processor for finding what a model can be built and called with."""
+_AGAIN, _STEPS = 40, 4
+"""How many inputs are tried that differ in a size that a failure asked for, and how often one is changed."""
 _SLOW = 0.5
 """Seconds from which on an input that a model does not take is tried after all others at the next widths."""
 
@@ -67,6 +69,7 @@ class Draft:
     call: the model's construction as source, for messages, and imports: the lines it wants.
     forms: calls to try before the guessed ones.
     init: the user's `init(model)`, run after every build. spec: what builds the model was written for this.
+    guessed: the texts among its arguments that nothing but their names spoke for.
     """
 
     label: str
@@ -85,6 +88,7 @@ class Draft:
     init: Callable[[nn.Module], Any] | None = None
     spec: bool = False
     imports: tuple[str, ...] = ()
+    guessed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def _first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
                 failed, first = variant, error
             if not isinstance(error, RaisedError):
                 raise first from error  # no module, no parameters: other widths would not help
-            if patience.ended:
+            if patience.ended or error.words:
                 break
     if failed is not None and first is not None:
         told = own_width_alone(
@@ -305,27 +309,92 @@ def _run_forms(
     odd: tuple[input_forms.Form, tuple[Any, Any]] | None = None
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
+    refused: list[_Refused] = []
     for form in sorted(candidates, key=lambda form: form.key in patience.slow):
         if first is not None and patience.ended:
             break
         start = time.process_time()
-        try:
-            with attempt():
-                outputs = tuple(_result(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
+        outputs, error, place = _run_both(models, form, sizes)
+        if error is None:
             if all(losses.is_finite(output) for output in outputs):
                 return form, (outputs[0], outputs[1])
             odd = odd or (form, (outputs[0], outputs[1]))
-        except UserError:
-            raise
-        except (Exception, SystemExit) as error:
-            first = first or error
-            clear_frames(error.__traceback__)  # which hold what the model had made until then
-            patience.failed(form, time.process_time() - start)
-            if isinstance(error, ImportError) and odd is None:  # a package is asked for, which no other input brings
-                raise _no_input(draft, options, models[0], [form], axis, error) from error
+            continue
+        first = first or error
+        if sizes_told := corrections.said(error):
+            refused.append(_Refused(form, sizes_told, place))
+        asked = refusals.words(error)
+        clear_frames(error.__traceback__)  # which hold what the model had made until then
+        patience.failed(form, time.process_time() - start)
+        if odd is None and (asked := tuple(each for each in asked if each[0] in draft.guessed)):
+            told = user_error(f"no input was found that {draft.label} accepts: forward", error)
+            told.words = asked  # which no other input makes words that the code knows
+            raise told from error
+        if isinstance(error, ImportError) and odd is None:  # a package is asked for, which no other input brings
+            raise _no_input(draft, options, models[0], [form], axis, error) from error
+    if odd is None and not options.inputs:
+        odd = _corrected(refused, models, sizes, axis, patience)
     if odd is not None:
         return odd
     raise _no_input(draft, options, models[0], candidates[:1], axis, first)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """An input that one of the two models did not take, and what that said of sizes. place: which one, 0 or 1.
+
+    steps: how often it was changed before.
+    """
+
+    form: input_forms.Form
+    told: tuple[corrections.Said, ...]
+    place: int
+    steps: int = 0
+
+
+def _run_both(
+    models: tuple[nn.Module, nn.Module], form: input_forms.Form, sizes: tuple[Sizes, ...]
+) -> tuple[tuple[Any, ...], BaseException | None, int]:
+    """What both models make of an input; or why one did not take it, and which."""
+    outputs: list[Any] = []
+    try:
+        with attempt():
+            outputs.extend(_result(model, form.make(at)) for model, at in zip(models, sizes, strict=True))
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        return (), error, len(outputs)
+    return tuple(outputs), None, 0
+
+
+def _corrected(
+    refused: list[_Refused], models: tuple[nn.Module, nn.Module], sizes: tuple[Sizes, ...], axis: str,
+    patience: _Patience,
+) -> tuple[input_forms.Form, tuple[Any, Any]] | None:  # fmt: skip
+    """An input that differs from a refused one in sizes that the refusals asked for, one after the other."""
+    seen: list[input_forms.Form] = []
+    waiting = list(refused)
+    while waiting and len(seen) < _AGAIN and not patience.ended:
+        last = waiting.pop(0)
+        both = (sizes[0][axis], sizes[1][axis])
+        changed = (
+            corrections.along(last.form, last.told, axis, both)
+            if last.place
+            else corrections.corrected(last.form, last.told, sizes[0])
+        )
+        for form in changed:
+            if form in seen or len(seen) >= _AGAIN:
+                continue
+            seen.append(form)
+            outputs, error, place = _run_both(models, form, sizes)
+            if error is None:
+                if all(losses.is_finite(output) for output in outputs):
+                    return form, (outputs[0], outputs[1])
+                continue
+            if (told := corrections.said(error)) and last.steps < _STEPS:
+                waiting.insert(0, _Refused(form, told, place, last.steps + 1))
+            clear_frames(error.__traceback__)
+    return None
 
 
 def _pairs(

@@ -23,7 +23,12 @@ _TOOL = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
 class RaisedError(UserError):
-    """A UserError for an exception out of the user's own code, which other sizes may not raise."""
+    """A UserError for an exception out of the user's own code, which other sizes may not raise.
+
+    words: texts that the code refused, each with those that it would have known.
+    """
+
+    words: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @contextlib.contextmanager

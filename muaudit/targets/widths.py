@@ -163,7 +163,7 @@ def plans(
             # where nothing is small, what fits the heads by name may give way to what is smaller and can be built
             less = [*small, *larger] if small or not less else large.by_size(map(plan, _LESS)) or larger
         if less:
-            usual = [probes for probes in usual if not large.than(_VAST, plan(probes))] or usual[:1]
+            usual = [probes for probes in usual if not large.than(_VAST, plan(probes))]
         first, *others = [*less, *usual]
         yield plan(first)
         held = [name for name in chosen.inputs if knobs[name].value is MISSING]
