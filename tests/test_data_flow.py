@@ -13,20 +13,28 @@ from models.driving import write
 from test_html_report import report_of
 
 from muaudit.audit import audit
-from muaudit.findings.model import ActivationRow, FlowPlace, TensorRow, Violation
+from muaudit.findings.model import ActivationRow, FlowPlace, Report, TensorRow, Violation
 from muaudit.report.flow_graph import Edge, Graph, ModuleFrame, Node, flow_graph
 from muaudit.report.html import audit_section
 from muaudit.targets import resolve
 
 
 def reads(path: Path) -> dict[str, set[str]]:
-    return {place.name: set(place.reads) for place in audit(resolve(str(path))).flow}
+    return reads_of(audit(resolve(str(path))))
+
+
+def reads_of(report: Report) -> dict[str, set[str]]:
+    return {place.name: set(place.reads) for place in report.flow}
 
 
 def test_a_transformer_with_a_residual_stream() -> None:
     """By hand from fixtures/gpt/sp.py: x = wte(idx) + wpe(pos); x = x + attn(ln_1(x)); x = x + mlp(ln_2(x))."""
     block = "transformer.h.*"
-    assert reads(FIXTURES / "gpt" / "sp.py") == {
+    report = audit(resolve(str(FIXTURES / "gpt" / "sp.py")))
+    assert [each.modules for each in report.violations if each.rule == "MUP201"] == [
+        ("transformer.h.0.attn", "transformer.h.1.attn")
+    ]
+    assert reads_of(report) == {
         "(input)": set(),
         "transformer.wte": {"(input)"},
         "transformer.wpe": set(),  # of positions, which no input decides
@@ -205,6 +213,21 @@ def test_findings_stand_at_their_modules_and_what_is_right_can_be_closed() -> No
         assert [node.label for node in graph.nodes] == expected
         assert [node.label for node in graph.nodes if node.pins] == ["i"]
         assert {(frame.label, frame.count) for frame in graph.frames} >= {("h.*", 2)}
+
+
+def test_a_finding_without_a_tensor_stands_where_it_is_and_not_at_all_of_a_list() -> None:
+    """A list of different blocks, as U-Nets have them: attention is in one of them alone."""
+    flow = [
+        FlowPlace(name, "", (), 0.0, 0.0, 0.0, 0.0) for name in ("h.0.conv", "h.0.skip", "h.1.q", "h.1.k", "h.2.conv")
+    ]
+    bad = Violation(
+        "MUP201", "attention-scale", "error", "m", None, None, (), "", "", "", module="h.*", modules=("h.1",)
+    )
+    rows = [ActivationRow(m, m, True, None, None, 0.0, 0.0, 0.0, 0.0) for m in ("h.0", "h.1", "h.2")]
+    graph = flow_graph(report_of(flow=tuple(flow), activations=tuple(rows), violations=(bad,)))
+    assert graph is not None
+    assert {frame.label: frame.pins for frame in graph.frames} == {"h.0": (), "h.1": (0,), "h.2": ()}
+    assert not [node.title for node in graph.nodes if node.pins]
 
 
 def test_names_from_code_are_text(tmp_path: Path) -> None:

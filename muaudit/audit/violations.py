@@ -57,6 +57,7 @@ def violation_of(d: Discrepancy, rule: Rule, profile: Profile) -> Violation:
         found_exponent=d.found,
         expected_exponent=d.expected,
         module=d.module,
+        modules=d.modules,
     )
 
 

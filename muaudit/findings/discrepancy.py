@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 # Roles of a use of a tensor (DESIGN vocabulary). "positional" is an additive table, "scalar" has no infinite dim.
@@ -95,6 +95,7 @@ class Discrepancy:
     noun: what the tensor is called where its role alone would mislead (`depthwise kernel`); "" where it does not.
     rows: of which outputs of a weight alone it holds, at the first probe ("16:24"); all where empty.
     path: where it holds, when it does not on the path that was audited first: "in eval mode".
+    modules: in which modules, repeated blocks together; `module` is their folded name.
     """
 
     aspect: Aspect
@@ -116,6 +117,7 @@ class Discrepancy:
     noun: str = ""
     rows: str = ""
     path: str = ""
+    modules: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def symbol(self) -> str:

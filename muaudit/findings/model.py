@@ -131,9 +131,9 @@ class SourceFix:
 class Violation:
     """One finding, already folded over repeated blocks. `pattern` is `blocks.*.mlp.up.weight`, "" without a tensor.
 
-    module: the module it is found in, folded alike; it names the findings that have no tensor. made_file, made_line:
-    where what is wrong is made, which is not where it shows: the parameter whose initialization it is about, the
-    optimizer whose learning rates.
+    module: the module it is found in, folded alike; it names the findings that have no tensor. modules: those that it
+    stands for, where they are known. made_file, made_line: where what is wrong is made, which is not where it shows:
+    the parameter whose initialization it is about, the optimizer whose learning rates.
     """
 
     rule: str
@@ -154,6 +154,7 @@ class Violation:
     source_fix: SourceFix | None = None
     made_file: str | None = None
     made_line: int | None = None
+    modules: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def edited_at(self) -> tuple[str | None, int | None]:

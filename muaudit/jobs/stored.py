@@ -58,4 +58,6 @@ def report_from(data: Mapping[str, Any]) -> Report:
 def _violation(data: Mapping[str, Any]) -> Violation:
     fix = data["source_fix"]
     edits = fix and SourceFix(**{**fix, "edits": tuple(SourceEdit(**edit) for edit in fix["edits"])})
-    return Violation(**{**data, "tensors": tuple(data["tensors"]), "source_fix": edits})
+    return Violation(
+        **{**data, "tensors": tuple(data["tensors"]), "source_fix": edits, "modules": tuple(data["modules"])}
+    )

@@ -300,4 +300,5 @@ def _merged(group: list[Discrepancy]) -> Discrepancy:
         tensors=tuple(names),
         pattern=pattern_of_all(names) if names else "",
         module=fold(modules) if modules else "",
+        modules=tuple(modules),
     )

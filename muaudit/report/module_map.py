@@ -130,6 +130,6 @@ def _colour(box: Box, row: ActivationRow) -> None:
 
 
 def modules_of(violation: Violation, owners: Mapping[str, str]) -> list[str]:
-    """Where a finding is pinned: at the modules that hold its tensors, else at its own."""
+    """Where a finding is pinned: at the modules that hold its tensors, else at those it is found in."""
     held = [owners[name] for name in violation.tensors if name in owners]
-    return list(dict.fromkeys(held)) or ([violation.module] if violation.module else [])
+    return list(dict.fromkeys(held)) or [each for each in violation.modules or (violation.module,) if each]
