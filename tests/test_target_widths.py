@@ -258,3 +258,71 @@ def test_what_is_called_like_data_and_goes_between_hidden_layers_grows_along(
     text: str, axes: set[str], tmp_path: Path
 ) -> None:
     assert {axis.name for axis in target(tmp_path, text).axes} == axes
+
+
+HANDED_IN = """
+from dataclasses import dataclass
+
+@dataclass
+class Config:
+    n_embd: int = 256
+    vocab_size: int = 64
+    mup: bool = False
+    {ratio}
+
+class LM(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config, n = config, config.n_embd
+        m = config.{name} if config.mup else 1
+        self.embed = nn.Embedding(config.vocab_size, n)
+        self.up, self.down = nn.Linear(n, 4 * n, bias=False), nn.Linear(4 * n, n, bias=False)
+        self.norm = nn.LayerNorm(n)
+        self.head = nn.Linear(n, config.vocab_size, bias=False)
+        for layer, std in ((self.embed, 0.02), (self.up, 0.02 / m**0.5), (self.down, 0.02 / m**0.5), (self.head, 0.02)):
+            nn.init.normal_(layer.weight, std=std)
+
+    def forward(self, idx):
+        x = self.embed(idx)
+        x = self.norm(x + self.down(torch.relu(self.up(x))))
+        return self.head(x / self.config.{name} if self.config.mup else x)
+
+    def configure_optimizers(self, learning_rate=1e-3):
+        m = self.config.{name} if self.config.mup else 1
+        hidden = [self.up.weight, self.down.weight]
+        rest = [p for p in self.parameters() if all(p is not each for each in hidden)]
+        return torch.optim.Adam([{{"params": hidden, "lr": learning_rate / m}}, {{"params": rest}}], lr=learning_rate)
+"""
+
+
+@pytest.mark.parametrize("ratio", ["mup_width_multiplier: float = 1", "width_mult: int = 1", "mup_mult: float = 2.0"])
+def test_how_many_times_its_base_a_model_is_grows_with_it(tmp_path: Path, ratio: str) -> None:
+    """The script that trains hands it in; held at one value, a model that is µP would look standard."""
+    name = ratio.partition(":")[0]
+    found = target(tmp_path, HANDED_IN.format(ratio=ratio, name=name), set={"mup": True})
+    assert f"{name} grows along, as n_embd / 64" in found.notes
+    report = audit(found)
+    assert (report.verdict, [v.rule for v in report.violations if v.severity != "advice"]) == ("mup", [])
+    held = target(tmp_path, HANDED_IN.format(ratio=ratio, name=name), set={"mup": True, name: 1})
+    assert audit(held).verdict == "standard"
+
+
+def test_a_switch_of_mup_that_is_off_is_told(tmp_path: Path) -> None:
+    text = HANDED_IN.format(ratio="width_mult: int = 1", name="width_mult")
+    assert "mup is off, as by default: --set mup=True audits the model with it" in target(tmp_path, text).notes
+    assert not any("is off" in note for note in target(tmp_path, text, set={"mup": False}).notes)
+
+
+def test_what_multiplies_sizes_is_no_ratio_to_a_base(tmp_path: Path) -> None:
+    text = """
+        class Net(nn.Module):
+            def __init__(self, hidden_dim=64, width_mult=1.0):
+                super().__init__()
+                wide = int(hidden_dim * width_mult)
+                self.a, self.b, self.out = nn.Linear(8, wide), nn.Linear(wide, wide), nn.Linear(wide, 10)
+
+            def forward(self, x):
+                return self.out(F.relu(self.b(F.relu(self.a(x)))))
+        """
+    found = target(tmp_path, text)
+    assert not any("grows along, as" in note for note in found.notes)

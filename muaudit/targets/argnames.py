@@ -175,6 +175,24 @@ def multiplies_widths(name: str) -> bool:
     return _MULTIPLIES.fullmatch(plain(name)) is not None
 
 
+_OF_BASE = re.compile(r"(.*_)?(width_?(mult(iplier)?|factor)|(mup|mu_p)_?mult(iplier)?)")
+
+
+def of_base_width(name: str) -> bool:
+    """Whether a number of this name may say how many times as wide as its base a model is: `mup_width_multiplier`."""
+    return _OF_BASE.fullmatch(plain(name)) is not None
+
+
+_SWITCHES_MUP = re.compile(
+    r"((use|using|apply|enable|enabled|with|is|do)_?)?(mup|mu_p|mutransfer)(_?(enabled?|mode|on))?"
+)
+
+
+def switches_mup(name: str) -> bool:
+    """Whether a switch of this name turns the code of µP on: `mup_enabled`, `apply_muP`, `use_mup`."""
+    return _SWITCHES_MUP.fullmatch(plain(name)) is not None
+
+
 def is_dropout(name: str) -> bool:
     """Whether an argument is a dropout-like probability."""
     lowered = name.lower()

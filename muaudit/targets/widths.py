@@ -101,13 +101,15 @@ class _Chosen:
     """The main width, and whether what usually scales along with it does (not when the user picked a lesser width).
 
     inputs: arguments that are called like widths and size the input or the output alone. along: others that size
-    hidden layers, or make matrices of their own whatever they are called. note: how it was found.
+    hidden layers, or make matrices of their own whatever they are called. ratios: those that say how many times as
+    wide as its base the model is, and size nothing. note: how it was found.
     """
 
     main: str
     together: bool
     inputs: tuple[str, ...] = ()
     along: tuple[str, ...] = ()
+    ratios: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -131,6 +133,8 @@ def plans(
         chosen = _tried(chosen, knobs, options, construct)
     if chosen is None:
         raise _no_width(knobs, label, file)
+    if construct is not None:
+        chosen = replace(chosen, ratios=_ratios(chosen, knobs, options, construct))
     growing = (chosen.main, *chosen.along)
     ways = [
         plan_fixed(knobs, options, shrink, images, growing)
@@ -270,8 +274,14 @@ def _plan(
         shown = ", ".join(f"{name}={value!r}" for name, value in small.items())
         notes.append(f"assumed, for want of anything to go by: {shown}; --set NAME=VALUE says otherwise")
     values |= small
-    kept = {name: value for name, value in values.items() if name not in heads.derived}
-    derived = {name: heads.at(name, probes[0]) for name in heads.derived} | dict.fromkeys(equal, _equal)
+    derived: dict[str, Callable[[int], Any]] = {name: heads.at(name, probes[0]) for name in heads.derived}
+    derived |= dict.fromkeys(equal, _equal)
+    derived |= {name: _of_base(knobs[name].value, probes[0]) for name in chosen.ratios}
+    notes += [f"{name} grows along, as {chosen.main} / {probes[0]}" for name in chosen.ratios]
+    off = [name for name, leaf in knobs.items() if leaf.value is False and name not in options.set
+           and argnames.switches_mup(name.rpartition(".")[2])]  # fmt: skip
+    notes += [f"{name} is off, as by default: --set {name}=True audits the model with it" for name in off]
+    kept = {name: value for name, value in values.items() if name not in derived}
     heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
     ends = {name: _ENDS for name in lists if _goes_through(knobs[name])}
     notes += [f"{name} is {_written(ends[name])}: the width is what stands between input and output" for name in ends]
@@ -280,6 +290,16 @@ def _plan(
 
 def _equal(width: int) -> int:
     return width
+
+
+def _of_base(value: float, base: int) -> Callable[[int], float]:
+    """From a width to how many times the base it is, times what the argument is there."""
+
+    def at(width: int) -> float:
+        grown = value * width / base
+        return int(grown) if isinstance(value, int) and grown.is_integer() else grown
+
+    return at
 
 
 def _choose(knobs: Mapping[str, Leaf], options: TargetOptions, label: str) -> _Chosen | None:
@@ -357,6 +377,26 @@ def _tried(
     alike = tuple(name for name in tried if name not in own and _called_alike(name, best))
     along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in (*own, *alike) if name != best)
     return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
+
+
+def _ratios(
+    chosen: _Chosen, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct
+) -> tuple[str, ...]:  # fmt: skip
+    """The arguments that are width / base width: what builds the model hands them in, as they size nothing."""
+    if _is_multiplier(chosen.main, knobs[chosen.main]):
+        return ()
+    taken = {chosen.main, *chosen.along, *options.set, *options.widths}
+    names = [name for name, leaf in knobs.items() if name not in taken and _is_number_of_base(name, leaf.value)]
+    reaches = {name: reach(construct, _values_to_try(chosen.main, name, knobs, options) | {name: 1.0}, name)
+               for name in names}  # fmt: skip
+    return tuple(name for name, each in reaches.items() if each is not None and not each.sizes)
+
+
+def _is_number_of_base(name: str, value: Any) -> bool:
+    """Whether a value may be width / base width: 1 where the model has its base width, any number where µP is named."""
+    short = name.rpartition(".")[2]
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return number and argnames.of_base_width(short) and (value == 1 or "mup" in short.lower())
 
 
 def _called_alike(name: str, other: str) -> bool:
