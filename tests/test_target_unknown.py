@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from muaudit.errors import UserError
-from muaudit.targets import TargetOptions, resolve
+from muaudit.targets import TargetOptions, resolve, widths
 from muaudit.targets.probe import Target
 from muaudit.targets.sequences import Sequence, listed
 from muaudit.targets.userfiles import module_file
@@ -435,9 +435,12 @@ def test_the_size_of_a_head_after_a_prefix_is_no_number_of_heads(tmp_path: Path)
     assert [found.build({"dim": size}, 0).sizes for size in (64, 128)] == [(4, 16), (8, 16)]
 
 
-def test_of_smaller_widths_the_one_that_runs_is_taken_even_where_it_is_large(tmp_path: Path) -> None:
+def test_of_smaller_widths_the_one_that_runs_is_taken_even_where_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At 16 the model has no head of 32 and fails; at 64 it is large, and so it is looked at at 32."""
-    text = LARGE.replace("        sizes =", "        assert width >= 32\n        sizes =").replace("(6)", "(7)")
+    monkeypatch.setattr(widths, "_LARGE", 500_000)  # a sixteenth, as is the model: 1.6 million entries at 32
+    text = LARGE.replace("        sizes =", "        assert width >= 32\n        sizes =").replace("(6)", "(5)")
     assert target(tmp_path, text).axes[0].probes == (32, 64)
 
 
