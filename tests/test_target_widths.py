@@ -326,3 +326,30 @@ def test_what_multiplies_sizes_is_no_ratio_to_a_base(tmp_path: Path) -> None:
         """
     found = target(tmp_path, text)
     assert not any("grows along, as" in note for note in found.notes)
+
+
+REPEATED = """
+class Block(nn.Module):
+    def __init__(self, taken, made):
+        super().__init__()
+        self.linear = nn.Linear(taken, made)
+
+    def forward(self, x):
+        return self.linear(x).relu()
+
+class Model(nn.Module):
+    def __init__(self, d_model=64, d_layers=8):
+        super().__init__()
+        self.hidden, self.count = d_model, d_layers
+        self.number = d_layers
+        self.blocks = nn.Sequential(Block(8, self.hidden), *([Block(self.hidden, self.hidden)] * (self.number - 1)))
+        self.head = nn.Linear(self.hidden, 4)
+
+    def forward(self, x):
+        return self.head(self.blocks(x))
+"""
+
+
+def test_how_often_a_list_is_repeated_is_no_width(tmp_path: Path) -> None:
+    """`d_layers` is a width in models that list their layers; here it is a number, under another name."""
+    assert [axis.name for axis in target(tmp_path, REPEATED).axes] == ["d_model"]

@@ -89,20 +89,37 @@ def switches(called: Callable[..., Any]) -> set[str]:
 
 
 def counted(called: Callable[..., Any]) -> set[str]:
-    """The arguments and fields that are numbers of repetitions: all that is done with them is `range(n)`.
+    """The arguments that say how often something is repeated: all that is done with them is `range(n)`, `[block] * n`.
 
-    They may be handed on to classes of the user's, and compared, but size no layer of torch and are in no arithmetic.
+    They may be handed on to classes of the user's, kept under another name (`self.count = config.n`), and compared,
+    but size no layer of torch and are in no arithmetic.
     """
     repeated: set[str] = set()
     others: set[str] = set()
+    kept: dict[str, set[str]] = {}
     for node in _classes(called):
         for each in nodes_of(node):
             parts = list(ast.iter_child_nodes(each))
             if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "range":
                 repeated |= {name for part in each.args for name in _sized(part)}
+            elif isinstance(each, ast.BinOp) and isinstance(each.op, ast.Mult) and _lists(each):
+                repeated |= {name for part in (each.left, each.right) for name in _sized(part)}
+            elif isinstance(each, ast.Assign) and (value := _name(each.value)) is not None:
+                for name in filter(None, map(_name, each.targets)):
+                    kept.setdefault(name, set()).add(value)
             elif isinstance(each, ast.Slice) or (isinstance(each, ast.Call) and _of_library(each.func)):
                 others |= {name for part in parts for name in _sized(part)}
-    return repeated - others
+    return _with_kept(repeated, kept) - _with_kept(others, kept)
+
+
+def _with_kept(names: set[str], kept: Mapping[str, set[str]]) -> set[str]:
+    """These names, and those that they were assigned from."""
+    return names.union(*(kept[name] for name in names if name in kept))
+
+
+def _lists(node: ast.BinOp) -> bool:
+    """Whether a product repeats a list: `[block] * (n - 1)`."""
+    return isinstance(node.left, (ast.List, ast.ListComp)) or isinstance(node.right, (ast.List, ast.ListComp))
 
 
 def _sized(node: ast.AST) -> Iterator[str]:
