@@ -91,6 +91,7 @@ def overhead(args: argparse.Namespace) -> None:
                 lambda width=width, settings=settings, last=last: bare(target, width, settings, last),
                 args,
             )
+    gc.unfreeze()  # the check freezes what its audit made, unless something is frozen already
     whole = RunSettings(tuple(args.widths), args.steps, args.seeds, device=args.device, together=False)
     compared(
         f"{args.fixture}: whole check, audit and all / bare",
