@@ -257,6 +257,18 @@ def test_targets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         resolve("modle.py")
 
 
+def test_a_module_whose_package_cannot_be_imported_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that it is in wants another one: that is what is missing, not the module."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wanting").mkdir()
+    write(tmp_path, "import not_installed_here", "wanting/__init__.py")
+    write(tmp_path, "x = 1", "wanting/model.py")
+    with pytest.raises(UserError) as caught:
+        resolve("wanting.model:Net")
+    assert caught.value.message.startswith("wanting.model cannot be imported: ModuleNotFoundError: ")
+    assert "'not_installed_here'" in caught.value.message
+
+
 def test_an_optimizer_method_is_called_with_usual_values_for_what_it_asks(tmp_path: Path) -> None:
     """The signature of a GPT in µP that others build on: the epsilon of Adam is an argument too."""
     arguments = "(self, weight_decay, learning_rate, betas, device_type)"

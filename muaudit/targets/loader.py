@@ -118,16 +118,26 @@ def load_file(path: Path) -> ModuleType:
 def load_module(dotted: str) -> ModuleType:
     """Import an installed module (or one in the working directory). Raises UserError for every failure."""
     _make_importable(Path.cwd())
-    try:
-        found = importlib.util.find_spec(dotted)
-    except (ImportError, ValueError):
-        found = None
+    with _importing(dotted, None):
+        found = _spec_of(dotted)
     if found is None:
         raise UserError(
             f"no module named {dotted!r}", "expected file.py, file.py:Name, package.module:Name or a config.json"
         )
     with _importing(dotted, None):
         return importlib.import_module(dotted)
+
+
+def _spec_of(dotted: str) -> ModuleSpec | None:
+    """Where a module is, None where there is none; what importing the packages that it is in raises is not caught."""
+    try:
+        return importlib.util.find_spec(dotted)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{dotted}.".startswith(f"{error.name}."):
+            raise
+        return None
+    except ValueError:
+        return None
 
 
 def lookup(module: ModuleType, name: str, where_from: str) -> Any:
