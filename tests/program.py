@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import typer.main
 
-from muaudit.cli.main import application
+from muaudit.cli.application import application
 
 app = application()
 # At every call typer builds all of its commands anew, a tenth of a second for these. They keep nothing of a call.

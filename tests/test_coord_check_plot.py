@@ -60,7 +60,7 @@ def test_a_file_is_drawn_without_torch_or_pyplot(suffix: str, tmp_path: Path) ->
     assert run(str(FIXTURES / "mlp/sp.py"), *FAST, "--format", "json", "--output", str(report)) == 1
     code = f"""
 import sys
-from muaudit.cli.main import application
+from muaudit.cli.application import application
 app = application()
 try:
     app(["coord-check", "--from", {str(report)!r}, "--plot", {str(tmp_path / f"run.{suffix}")!r}])

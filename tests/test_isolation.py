@@ -16,7 +16,18 @@ import pytest
 from program import app
 
 from muaudit.errors import UserError
-from muaudit.isolation import Done, InternalError, LostTarget, Outcome, Task, forked, run_tasks, scope, spawned
+from muaudit.isolation import (
+    Done,
+    InternalError,
+    LostTarget,
+    Outcome,
+    Task,
+    forked,
+    run_task,
+    run_tasks,
+    scope,
+    spawned,
+)
 from muaudit.isolation.plain_data import plain, rebuilt
 from muaudit.jobs import Audited, Job, run_jobs
 from muaudit.report.listing import Failure
@@ -191,6 +202,20 @@ def test_whatever_is_printed_goes_to_stderr(folder: Path) -> None:
     whole = subprocess.run([*command, "--verbose"], capture_output=True, text=True, check=False)
     for source in ("print", "write", "echo", "puts", "thread", "atexit"):
         assert f"from {source}\n" in whole.stderr
+
+
+def test_what_libraries_clear_up_at_the_end_no_child_does_for_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a task itself leaves to be cleared up is (`from atexit` above)."""
+    leaves = "import weakref\nclass Held: pass\ndef leave(path):\n    weakref.finalize(Held, open, path, 'w')\n"
+    (folder / "library.py").write_text(f"{leaves}leave('of_library')\n")
+    (folder / "own.py").write_text(leaves)
+    monkeypatch.syspath_prepend(folder)
+    for entry in ("library", "own"):
+        run_task(Task("t", f"{entry}:leave", ("by_task",), (entry,)))
+        assert [file.name for file in folder.glob("*_*")] == ["by_task"]
+        (folder / "by_task").unlink()
 
 
 def test_what_is_printed_is_one_note_and_lines_that_differ_in_numbers_are_one(folder: Path) -> None:

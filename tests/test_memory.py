@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from muaudit.targets.memory import forward_only
+from muaudit.targets.memory import _c_library, forward_only, give_back
 from muaudit.trace.recorder import record, watched
 
 
@@ -110,3 +112,19 @@ def test_what_a_model_raises_is_not_run_a_second_time() -> None:
     with pytest.raises(ValueError, match="no"):
         forward_only(run)
     assert len(calls) == 1
+
+
+@pytest.mark.skipif(_c_library() is None, reason="another C library gives back what it likes")
+def test_free_memory_goes_back_to_the_system_where_it_is_much() -> None:
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    give_back()
+    before = resident()
+    pieces = [torch.ones(2**14) for _ in range(300 * 16)]  # of 1/16 MB
+    held = pieces[::50]  # so that what is free lies between what is not
+    del pieces
+    assert resident() - before > 200
+    give_back()
+    assert resident() - before < 100
+    assert held

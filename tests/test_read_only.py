@@ -36,7 +36,7 @@ BOUND = ["setpriv", f"--bounding-set={CAPABILITIES}", f"--inh-caps={CAPABILITIES
 RUN = """
 import contextlib, io, json, os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
-from muaudit.cli.main import application
+from muaudit.cli.application import application
 from muaudit.isolation.child import prepare
 from muaudit.isolation.task import AUDIT
 prepare(name.partition(":")[0] for name in AUDIT)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from muaudit.cli.main import COMMANDS, application
+from muaudit.cli.application import COMMANDS, application
 from muaudit.thresholds import TABLE
 
 ROOT = Path(__file__).parents[1]

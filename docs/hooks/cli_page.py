@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 import typer.main
 
+from muaudit.cli.application import application
 from muaudit.cli.help import EXAMPLES, OPTIONS, group_of
-from muaudit.cli.main import application
 
 
 def page() -> str:

@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -45,6 +46,8 @@ def serve(control: socket.socket, parent: int, preload: Sequence[str]) -> NoRetu
     gc.collect()  # what was let go before the fork keeps no file open or mapped; before torch, whose objects all stay
     gc.disable()  # what is imported stays: collections on the way take a tenth of the time and find next to nothing
     child.prepare(preload)
+    for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        each.atexit = False  # of libraries, for children that are gone at once: torch takes out its operators singly
     gc.freeze()  # a collection in a child would touch, and so copy, all that is here
     gc.enable()
     gc.set_threshold(*_COLLECTIONS)

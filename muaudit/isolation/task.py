@@ -12,6 +12,7 @@ from muaudit.errors import UserError
 AUDIT = (
     "muaudit.jobs.environment:keep_watching", "torch", "muaudit.audit", "muaudit.targets.resolution",
     "muaudit.targets.spec", "muaudit.targets.model_classes", "muaudit.targets.eager:for_good", "muaudit.jobs.all_jobs",
+    "muaudit.targets.memory:keep_the_heap",
 )  # fmt: skip
 """What an audit imports in any case."""
 

@@ -52,12 +52,37 @@ def kept() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Give the system the memory that is free again: the C library keeps it otherwise, in pieces."""
-    if (trim := _trim()) is not None:
-        trim(0)
+    """Give the system the memory that is free again, where it is much: the C library keeps it otherwise, in pieces."""
+    library = _c_library()
+    if library is not None and (not hasattr(library, "mallinfo2") or library.mallinfo2().free > _MUCH):
+        library.malloc_trim(0)
+
+
+def keep_the_heap() -> None:
+    """Let the C library keep what is freed, up to `_MUCH`, for the next tensors: to map memory anew takes long."""
+    library = _c_library()
+    if library is not None:
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        library.mallopt(_TRIM_THRESHOLD, _MUCH)
+
+
+_MUCH = 128 << 20  # bytes
+_LARGEST = 32 << 20  # where the C library itself comes to, once tensors of this size have been freed
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # <malloc.h>
+
+
+class _Heap(ctypes.Structure):
+    """`struct mallinfo2`."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (*"12345678", "free", "top"))
 
 
 @functools.cache
-def _trim() -> Any:
-    """The C library's own `malloc_trim`; None where it has none."""
-    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+def _c_library() -> Any:
+    """The GNU C library; None where it is another one."""
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(library, "malloc_trim"):
+        return None
+    if hasattr(library, "mallinfo2"):  # from 2.33 on
+        library.mallinfo2.restype = _Heap
+    return library
