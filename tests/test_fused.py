@@ -253,3 +253,25 @@ def test_rows_that_cannot_be_told_apart_are_not_analysed() -> None:
                            optimizer=written_adam, widths=(64, 128))  # fmt: skip
     assert {each.name for each in report.unanalysed} >= {"w"}
     assert report.verdict != "mup"
+
+
+class ChannelsLast(nn.Module):
+    """Maps of channels that lie last in memory, put side by side and then read as rows: no entry is moved for that."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(3, width), nn.Linear(3, width)
+        self.mix, self.last = nn.Linear(2 * width, width), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sides = [layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for layer in (self.left, self.right)]
+        rows = torch.cat(sides, 1).permute(0, 2, 3, 1).view(-1, self.mix.in_features)
+        return self.last(self.mix(rows).relu())
+
+
+def test_a_view_of_what_was_put_side_by_side_with_channels_last() -> None:
+    report = muaudit.check(ChannelsLast, batch=lambda width: torch.randn(2, 3, 4, 4), widths=(16, 32))
+    roles = {each.name: each.roles for each in report.tensors if each.name.endswith(".weight")}
+    assert not report.unanalysed
+    assert roles["mix.weight"] == ("hidden",)
+    assert roles["last.weight"] == ("output",)

@@ -18,6 +18,8 @@ from ..ops.moves import Moves
 from ..trace.align import Op
 from .values import Value
 
+_VIEWS = (torch.ops.aten.view, torch.ops.aten._unsafe_view)
+
 
 @dataclass(frozen=True)
 class Parted:
@@ -59,7 +61,10 @@ class Pieces:
         declared = ops.of(op.name)
         if parted is None or not (isinstance(declared, Moves) and declared.exact):
             return None
-        numbers = op.narrow.target(parted.numbers, *op.narrow.args[1:], **op.narrow.kwargs)  # type: ignore[operator]
+        target: Any = op.narrow.target
+        if getattr(target, "overloadpacket", None) in _VIEWS:  # the entries need not lie in memory as the numbers do
+            target = torch.ops.aten.reshape.default
+        numbers = target(parted.numbers, *op.narrow.args[1:], **op.narrow.kwargs)
         if isinstance(numbers, torch.Tensor) and numbers.numel() and bool((numbers == numbers.flatten()[0]).all()):
             return parted.sources[int(numbers.flatten()[0])]
         self.parted[op.narrow] = Parted(parted.sources, numbers)

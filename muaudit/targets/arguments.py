@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from muaudit.targets import argnames, configs, sentinels, signatures
+from muaudit.targets.config_reads import Accessed, Fields, accessed_fields, is_config_name
 from muaudit.targets.examples import Example, examples
 from muaudit.targets.sequences import Sequence, annotated, listed
 
@@ -241,14 +242,14 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
         )
         children = {key: each for key, each in inner.items() if key not in into[1]}
         return Branch(lambda given: dict(**given), children, "dict") if children else None
-    called = configs.is_config_name(name, hint) or (not optional and configs.is_read_like_config(scope.cls, name, hint))
+    called = is_config_name(name, hint) or (not optional and configs.is_read_like_config(scope.cls, name, hint))
     if (optional and default is not None) or not called:
         return None
     return _found_in_module(name, scope, optional)
 
 
 def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
-    accessed = configs.accessed_fields(scope.module, name)
+    accessed = accessed_fields(scope.module, name, scope.cls)
     default = configs.default_of(scope.cls)
     if default is not None:
         return _of_given(default, scope, optional)
@@ -257,12 +258,13 @@ def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
         return _of_given(given, scope, optional, accessed)
     if optional or not accessed:
         return None
-    fields: dict[str, Leaf | Branch] = {field_name: Leaf() for field_name in accessed.names}
-    make, kind, source = _made_of(accessed)
-    for field_name, inner in configs.nested_fields(scope.module, name, accessed).items():
-        leaves = {each: Leaf() for each in inner}
-        fields[field_name] = Branch(lambda given: make(**given), leaves, kind, source=source)
-    return Branch(lambda given: make(**given), fields, kind, source=source)
+    return _of_fields(accessed.fields, *_made_of(accessed))
+
+
+def _of_fields(fields: Fields, make: Callable[..., Any], kind: str, source: str) -> Branch:
+    """A config with these fields, those that have fields themselves as configs like it."""
+    children = {name: _of_fields(inner, make, kind, source) if inner else Leaf() for name, inner in fields.items()}
+    return Branch(lambda given: make(**given), children, kind, source=source)
 
 
 class _Entries(dict[str, Any]):
@@ -271,24 +273,24 @@ class _Entries(dict[str, Any]):
     __getattr__ = dict.__getitem__
 
 
-def _made_of(accessed: configs.Accessed) -> tuple[Callable[..., Any], str, str]:
+def _made_of(accessed: Accessed) -> tuple[Callable[..., Any], str, str]:
     """What stands for a config that is read like this, its name, and what makes it in a spec."""
     if accessed.both:
         return _Entries, "dict", 'type("Config", (dict,), {"__getattr__": dict.__getitem__})'
     return (dict, "dict", "") if accessed.subscripts else (SimpleNamespace, "namespace", "")
 
 
-def _of_given(given: Any, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
+def _of_given(given: Any, scope: _Scope, optional: bool, accessed: Accessed | None = None) -> Branch:
     if inspect.isclass(given):
         return _of_class(given, "", scope, optional, accessed)
     return _of_instance(given, optional)
 
 
-def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: configs.Accessed | None = None) -> Branch:
+def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: Accessed | None = None) -> Branch:
     """A config class: called with keyword arguments, or made and then assigned to where it takes none."""
     children = dict(_children(cls, _Scope(scope.module, cls, scope.depth + 1, spared=scope.spared, made=scope.made)))
     if signatures.takes_any_keyword(cls):
-        accessed = accessed or configs.accessed_fields(scope.module, name or "config")
+        accessed = accessed or accessed_fields(scope.module, name or "config")
         children.update({field_name: Leaf(getattr(cls, field_name, MISSING)) for field_name in accessed.names
                          if field_name not in children and not callable(getattr(cls, field_name, None))})  # fmt: skip
     if children:

@@ -10,42 +10,20 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from muaudit.targets.source import class_node, nodes_of, tree_of
-from muaudit.targets.userfiles import is_user_file
+from muaudit.targets.config_reads import OF_TENSORS, Accessed, is_config_name, is_variable, taken
+from muaudit.targets.source import class_node, nodes_of
 
-_NAMES = (
-    "config", "cfg", "conf", "args", "params", "hparams", "hps", "opt", "opts", "options", "settings", "model_args",
-    "model_config", "model_cfg", "configs", "hp", "hyperparams", "model_params", "c", "h",
-)  # fmt: skip
-_ENDS = ("_config", "_cfg", "_params", "_conf", "_args", "_hparams")
 _CLASS_NAME = re.compile(
     r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)(Dict|Node)?$"
     r"|^(Attr|Attribute|Easy|Dot)Dict$"
 )
 _NO_CONFIG = re.compile(r"coder|model|net|backbone|tokenizer|embed|layer|block|head|space|env|tensor")
-_OF_TENSORS = ("shape", "size", "dtype", "device", "ndim", "T", "weight", "data")
 _DEFAULT = re.compile(r"default_?(config|cfg|conf|params|hparams|args)$")
 _PLAIN = (bool, int, float, str, list, tuple, type(None))
-
-
-@dataclass(frozen=True)
-class Accessed:
-    """The fields a file reads from a config: `config.n_embd`, or `config["n_embd"]` when `subscripts` is set.
-
-    both: some class of the file does the one and the other, as dicts with attributes allow.
-    """
-
-    names: tuple[str, ...] = ()
-    subscripts: bool = False
-    both: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.names)
 
 
 def config_class(hint: Any) -> type | None:
@@ -61,11 +39,6 @@ def is_config_instance(value: Any) -> bool:
     return not inspect.isclass(value) and _is_config_class(type(value))
 
 
-def is_config_name(name: str, hint: Any) -> bool:
-    """Whether an argument is called like a config and is not annotated as something plain."""
-    return (name in _NAMES or name.endswith(_ENDS)) and hint not in _PLAIN
-
-
 def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
     """Whether a constructor does nothing with an argument but to read its fields, which are not those of a tensor."""
     if hint is not inspect.Parameter.empty or not inspect.isclass(called) or _NO_CONFIG.search(name):
@@ -76,9 +49,9 @@ def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
     if function is None:
         return False
     nodes = list(nodes_of(function))
-    read = [each for each in nodes if isinstance(each, ast.Attribute) and _is_variable(each.value, name)]
+    read = [each for each in nodes if isinstance(each, ast.Attribute) and is_variable(each.value, name)]
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == name]
-    return bool(read) and len(uses) == len(read) and not any(each.attr in _OF_TENSORS for each in read)
+    return bool(read) and len(uses) == len(read) and not any(each.attr in OF_TENSORS for each in read)
 
 
 def splatted(called: Any, name: str) -> type | None:
@@ -89,7 +62,7 @@ def splatted(called: Any, name: str) -> type | None:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args and len(call.keywords) == 1:
             given = call.keywords[0]
             found = space.get(call.func.id)
-            if given.arg is None and _is_variable(given.value, name) and inspect.isclass(found):
+            if given.arg is None and is_variable(given.value, name) and inspect.isclass(found):
                 return found if _is_config_class(found) else None
     return None
 
@@ -100,16 +73,16 @@ def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
     space = vars(sys.modules.get(called.__module__, typing)) if node is not None else {}
     nodes = list(nodes_of(node)) if node is not None else []
     for call in (each for each in nodes if isinstance(each, ast.Call)):
-        if any(each.arg is None and _is_variable(each.value, name) for each in call.keywords):
+        if any(each.arg is None and is_variable(each.value, name) for each in call.keywords):
             parts = ast.unparse(call.func).split(".")
             found = space.get(parts[0])
             for part in parts[1:]:
                 found = getattr(found, part, None)
             stored = [each for each in nodes if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store)]
             keys = [each.slice.value for each in stored
-                    if _is_variable(each.value, name) and isinstance(each.slice, ast.Constant)]  # fmt: skip
+                    if is_variable(each.value, name) and isinstance(each.slice, ast.Constant)]  # fmt: skip
             beside = [each.arg for each in call.keywords if each.arg is not None]
-            beside += [*_taken(found)][: len(call.args)]
+            beside += [*taken(found)][: len(call.args)]
             return (found, frozenset(map(str, (*keys, *beside)))) if callable(found) else None
     return None
 
@@ -152,123 +125,6 @@ def fields(instance: Any) -> dict[str, Any]:
 def _is_like_mapping(value: Any) -> bool:
     """Whether a config is a dict whose entries are attributes as well, as those of several libraries are."""
     return all(callable(getattr(type(value), name, None)) for name in ("items", "keys", "__getitem__"))
-
-
-def accessed_fields(module: ModuleType, name: str) -> Accessed:
-    """The fields that a module's source reads from variables (or attributes) of this name.
-
-    Of a config that is handed on to classes of other files of the user's, those that these read count, too.
-    """
-    own = _accessed(module, name)
-    fields = dict.fromkeys(own.names)
-    for each in _handed_to(module, name):
-        found = _accessed(each, name)
-        fields |= dict.fromkeys(found.names) if found.subscripts == own.subscripts or own.both or not own else {}
-    return Accessed(tuple(fields), own.subscripts, own.both)
-
-
-def _handed_to(module: ModuleType, name: str, deep: int = 3) -> list[ModuleType]:
-    """The modules of the classes and functions that take an argument of this name, and that a module makes use of."""
-    found: dict[str, ModuleType] = {}
-    for value in vars(module).values() if deep else ():
-        home = sys.modules.get(str(getattr(value, "__module__", "")))
-        if home is None or home is module or home.__name__ in found or not (inspect.isclass(value) or callable(value)):
-            continue
-        file = getattr(home, "__file__", None)
-        if file is None or not is_user_file(file) or name not in _taken(value):
-            continue
-        found[home.__name__] = home
-        found |= {each.__name__: each for each in _handed_to(home, name, deep - 1)}
-    return list(found.values())
-
-
-def _taken(value: Any) -> Collection[str]:
-    try:
-        return inspect.signature(value).parameters
-    except (TypeError, ValueError):
-        return ()
-
-
-def _accessed(module: ModuleType, name: str) -> Accessed:
-    tree = tree_of(module.__file__)
-    if tree is None:
-        return Accessed()
-    attributes: dict[str, None] = {}
-    subscripts: dict[str, None] = {}
-    kept = _kept_as(tree, name)
-    if kept and (under := _accessed(module, kept)):
-        (subscripts if under.subscripts else attributes).update(dict.fromkeys(under.names))
-    called = {id(node.func) for node in nodes_of(tree) if isinstance(node, ast.Call)}  # `config.merge(...)`: no field
-    for node in nodes_of(tree):
-        if isinstance(node, ast.Attribute) and _is_variable(node.value, name) and id(node) not in called:
-            attributes[node.attr] = None
-        elif isinstance(node, ast.Subscript) and _is_variable(node.value, name) and isinstance(node.ctx, ast.Load):
-            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
-            subscripts |= {key: None} if isinstance(key, str) else {}
-    if subscripts and any(_reads_both(each, name, called) for each in tree.body):
-        return Accessed((*attributes, *(each for each in subscripts if each not in attributes)), True, both=True)
-    if subscripts:
-        return Accessed(tuple(subscripts), subscripts=True)
-    return Accessed(tuple(attributes))
-
-
-def _kept_as(tree: ast.Module, name: str) -> str:
-    """What a constructor keeps an argument as, where that is another name: `self.args = model_args`."""
-    for node in nodes_of(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id == name:
-            for target in node.targets:
-                if isinstance(target, ast.Attribute) and target.attr != name and is_config_name(target.attr, None):
-                    return target.attr
-    return ""
-
-
-def _reads_both(part: ast.stmt, name: str, called: Collection[int]) -> bool:
-    """Whether a class takes both entries and attributes of a variable of this name."""
-    nodes = list(nodes_of(part)) if isinstance(part, ast.ClassDef) else []
-    attributes = any(
-        isinstance(each, ast.Attribute) and _is_variable(each.value, name)
-        and id(each) not in called and each.attr not in _OF_TENSORS
-        for each in nodes
-    )  # fmt: skip
-    return attributes and any(
-        isinstance(each, ast.Subscript) and _is_variable(each.value, name)
-        and isinstance(each.slice, ast.Constant) and isinstance(each.slice.value, str)
-        for each in nodes
-    )  # fmt: skip
-
-
-def nested_fields(module: ModuleType, name: str, accessed: Accessed) -> dict[str, tuple[str, ...]]:
-    """The fields of fields: `model` with `ch` and `num_res_blocks`, where a file reads `config.model.ch`.
-
-    Those count, too, that other files of the user's read of a config that is handed on to them.
-    """
-    found: dict[str, dict[str, None]] = {}
-    for each in (module, *_handed_to(module, name)):
-        for field, inner in _nested_fields(each, name, accessed).items():
-            found.setdefault(field, {}).update(inner)
-    return {field: tuple(inner) for field, inner in found.items()}
-
-
-def _nested_fields(module: ModuleType, name: str, accessed: Accessed) -> dict[str, dict[str, None]]:
-    tree = tree_of(module.__file__)
-    found: dict[str, dict[str, None]] = {}
-    called = {id(node.func) for node in nodes_of(tree) if isinstance(node, ast.Call)} if tree is not None else set()
-    for node in nodes_of(tree) if tree is not None and (accessed.both or not accessed.subscripts) else ():
-        inner = _entry(node)
-        if inner is None or not isinstance(node.value, ast.Attribute) or id(node) in called:  # type: ignore[attr-defined]
-            continue
-        if node.value.attr in accessed.names and _is_variable(node.value.value, name):  # type: ignore[attr-defined]
-            found.setdefault(node.value.attr, {})[inner] = None  # type: ignore[attr-defined]
-    return found
-
-
-def _entry(node: ast.AST) -> str | None:
-    """What is read of something: `b` of `a.b` and of `a["b"]`."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-        return node.slice.value
-    return None
 
 
 def default_of(cls: Any) -> Any:
@@ -314,12 +170,6 @@ def _is_config_class(cls: type) -> bool:
 
 def _is_module(cls: type) -> bool:
     return any(base.__name__ == "Module" and base.__module__.startswith("torch.") for base in cls.__mro__)
-
-
-def _is_variable(node: ast.expr, name: str) -> bool:
-    if isinstance(node, ast.Name):
-        return node.id == name
-    return isinstance(node, ast.Attribute) and node.attr == name
 
 
 def _likeness(config: str, model: str, known: set[str], accessed: Accessed) -> tuple[int, int]:

@@ -106,6 +106,7 @@ def _values(file: Path, called: Callable[..., Any], own: ModuleType | None) -> I
     if tree is not None:
         yield from ((*each, True) for each in _of_calls(tree, called, own))
         yield from ((*each, True) for each in _parsed(tree))
+        yield from ((*each, True) for each in _assigned(tree, fields=True))
         yield from ((*each, False) for each in _named(tree))
 
 
@@ -181,8 +182,9 @@ def _parsed(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
                     yield name, False if switch and default is None else default, call.lineno
 
 
-def _assigned(tree: ast.AST) -> Iterator[tuple[str, Any, int]]:
-    """`depth = 4`, `args.depth = 4`, `B, H = 2, 4`."""
+def _assigned(tree: ast.AST, fields: bool = False) -> Iterator[tuple[str, Any, int]]:
+    """`depth = 4`, `args.depth = 4`, `B, H = 2, 4`. fields: those alone that are written into something, as into a
+    configuration, that is not `self`."""
     for node in nodes_of(tree):
         if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             continue
@@ -192,7 +194,8 @@ def _assigned(tree: ast.AST) -> Iterator[tuple[str, Any, int]]:
                 pairs = list(zip(target.elts, node.value.elts, strict=False))
             for name, value in pairs:
                 known = name.id if isinstance(name, ast.Name) else getattr(name, "attr", "")
-                if known:
+                written = isinstance(name, ast.Attribute) and ast.unparse(name.value) != "self"
+                if known and (written or not fields):
                     yield known, _literal(value), node.lineno
 
 

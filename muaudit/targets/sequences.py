@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from muaudit.targets.configs import is_config_name
+from muaudit.targets.config_reads import entry, is_config_name
 from muaudit.targets.source import class_node, function_node, nodes_of
 
 _USUAL, _PAIRED = 2, 4
@@ -59,8 +59,10 @@ def _listed(called: Callable[..., Any], deep: int, known: _Known) -> dict[str, S
     found: dict[str, Sequence] = {}
     for function in _functions(called):
         for name in _names(function):
-            shape = _as_list(function, name) if name not in found else None
-            shape = shape or (_handed_on(called, function, name, deep, known) if deep and name not in found else None)
+            if name in found:
+                continue
+            shape = _as_list(function, name) or (_as_list(function, f"self.{name}") if _kept(function, name) else None)
+            shape = shape or (_handed_on(called, function, name, deep, known) if deep else None)
             if shape is not None:
                 found[name] = shape
         for inner in _given_config(called, function) if deep else ():
@@ -105,30 +107,36 @@ def _names(function: ast.FunctionDef) -> list[str]:
 
 
 def _fields(function: ast.FunctionDef) -> dict[str, None]:
-    """The fields that a function reads from a config."""
-    attributes = (node for node in nodes_of(function) if isinstance(node, ast.Attribute))
-    return dict.fromkeys(node.attr for node in attributes if _is_config(node.value))
+    """The fields and entries that a function reads from a config."""
+    read = ((entry(node), node) for node in nodes_of(function) if isinstance(node, (ast.Attribute, ast.Subscript)))
+    return dict.fromkeys(name for name, node in read if name is not None and _is_config(node.value))
 
 
 def _given_config(called: Any, function: ast.FunctionDef) -> Iterator[Any]:
     """The classes and functions that a function hands its config on to."""
-    module = sys.modules.get(getattr(called, "__module__", ""))
     for call in nodes_of(function):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and any(map(_is_config, call.args)):
-            inner: Any = getattr(module, call.func.id, None)
+        if isinstance(call, ast.Call) and any(map(_is_config, call.args)):
+            inner = _named(called, call.func)
             if callable(inner) and inner is not called and not _foreign(inner):
                 yield inner
+
+
+def _named(called: Any, function: ast.expr) -> Any:
+    """What goes by a name, or by that of a module and its own, in the file of a class: `Block`, `layers.Block`."""
+    found: Any = sys.modules.get(getattr(called, "__module__", ""))
+    for part in ast.unparse(function).split(".") if isinstance(function, (ast.Name, ast.Attribute)) else [""]:
+        found = getattr(found, part, None)
+    return found
 
 
 def _handed_on(
     called: Any, function: ast.FunctionDef, name: str, deep: int, known: _Known
 ) -> Sequence | None:  # fmt: skip
     """What a class or function that the file knows wants that an argument is handed on to as it is."""
-    module = sys.modules.get(getattr(called, "__module__", ""))
     for call in nodes_of(function):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        if not isinstance(call, ast.Call):
             continue
-        inner: Any = getattr(module, call.func.id, None)
+        inner = _named(called, call.func)
         if not callable(inner) or inner is called or _foreign(inner):
             continue
         taken = _taken(inner)
@@ -173,12 +181,19 @@ def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
                 sides = (node.left, node.right)
                 changed |= any(isinstance(each, ast.List) for each in sides) and any(_is(each, name) for each in sides)
-        if _replaced(statement, name):
+        if _replaced(statement, name) and not (isinstance(statement, ast.Assign) and _is(statement.value, name)):
             if not found:
                 return None  # `dims = to_tuple(dims, 4)`, `if isinstance(dims, int): dims = [dims]`
             if isinstance(statement, ast.Assign):
                 break
     return Sequence(length, changed, through, found and places and not length) if found else None
+
+
+def _kept(function: ast.FunctionDef, name: str) -> bool:
+    """Whether an argument is kept as it is, `self.dims = dims`, and nothing else is by that name."""
+    stored = [each for each in nodes_of(function) if isinstance(each, ast.Assign)
+              and any(ast.unparse(target) == f"self.{name}" for target in each.targets)]  # fmt: skip
+    return len(stored) == 1 and _is(stored[0].value, name)
 
 
 def _next_one(node: ast.AST, name: str) -> bool:
@@ -237,8 +252,8 @@ def _called(node: ast.AST) -> str:
 
 def _is(node: ast.AST, name: str) -> bool:
     """Whether an expression is the argument of that name, or the field of that name of a config."""
-    if isinstance(node, ast.Attribute):
-        return node.attr == name and _is_config(node.value)
+    if isinstance(node, (ast.Attribute, ast.Subscript)):
+        return (entry(node) == name and _is_config(node.value)) or ast.unparse(node) == name
     return isinstance(node, ast.Name) and node.id == name
 
 

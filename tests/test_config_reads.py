@@ -1,0 +1,139 @@
+"""Configs by what is read of them: however deep, by whatever name, in whatever file they are handed on to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+from muaudit.targets import arguments, loader, resolve
+
+HEAD = "import torch\nimport torch.nn as nn\n"
+DEEP = """
+class Mixing(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        self.mix = nn.Linear(cfg.MODEL.CORE.n_embd, cfg.MODEL.CORE.n_embd)
+        nn.init.normal_(self.mix.weight, std=(cfg.MODEL.INIT.spread / cfg.MODEL.CORE.n_embd) ** 0.5)
+
+    def forward(self, x):
+        return x + self.mix(x).relu()
+
+class Speaker(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        core = cfg.MODEL.CORE
+        assert core.vocab_size is not None
+        self.table = nn.Embedding(core.vocab_size, core.n_embd)
+        self.blocks = nn.Sequential(*(Mixing(cfg) for _ in range(core.n_layer)))
+        self.head = nn.Linear(core.n_embd, core.vocab_size)
+
+    def forward(self, idx):
+        return self.head(self.blocks(self.table(idx)))
+"""
+
+
+def written(folder: Path, text: str, name: str = "model.py") -> str:
+    (folder / name).write_text(HEAD + dedent(text))
+    return str(folder / name)
+
+
+def read(file: str, name: str) -> arguments.Arguments:
+    module = loader.load_file(Path(file))
+    return arguments.read(getattr(module, name), module)
+
+
+def test_a_config_is_read_several_levels_deep(tmp_path: Path) -> None:
+    target = resolve(written(tmp_path, DEEP))
+    assert [axis.name for axis in target.axes] == ["n_embd"]
+    found = read(written(tmp_path, DEEP), "Speaker")
+    assert set(found.knobs) == {"n_embd", "spread", "vocab_size", "n_layer"}
+    told = found.call({"n_embd": "width", "spread": "2", "vocab_size": "256", "n_layer": "2"})
+    inner = "CORE=namespace(vocab_size=256, n_embd=width, n_layer=2), INIT=namespace(spread=2)"
+    assert told == f"Speaker(cfg=namespace(MODEL=namespace({inner})))"
+
+
+def test_only_what_the_model_and_its_helpers_read_counts(tmp_path: Path) -> None:
+    """Beside a model stands what trains it, which reads the same config; what makes a part of it is in another file."""
+    written(tmp_path, """
+    def encoder(settings):
+        return nn.Sequential(nn.Linear(settings.obs_shape[0], settings.latent_dim), nn.ELU())
+
+    class Replay:
+        def __init__(self, cfg):
+            self.room = cfg.max_buffer_size
+    """, "parts.py")  # fmt: skip
+    text = """
+    import parts as p
+
+    class World(nn.Module):
+        def __init__(self, cfg):
+            super().__init__()
+            self.see = p.encoder(cfg)
+            self.step = nn.Sequential(nn.Linear(cfg.latent_dim, cfg.latent_dim), nn.Tanh())
+            self.reward = nn.Linear(cfg.latent_dim, 1)
+
+        def forward(self, x):
+            return self.reward(self.step(self.see(x)))
+
+    class Agent:
+        def __init__(self, cfg):
+            self.model, self.clip = World(cfg), cfg.grad_clip_norm
+    """
+    found = read(written(tmp_path, text), "World")
+    assert set(found.knobs) == {"latent_dim", "obs_shape"}
+    assert resolve(written(tmp_path, text)).label == "World(namespace)"
+
+
+def test_what_is_handed_a_config_and_cannot_be_told_makes_the_whole_file_count(tmp_path: Path) -> None:
+    text = """
+    class Wide(nn.Module):
+        def __init__(self, cfg):
+            super().__init__()
+            self.inner = nn.Linear(cfg["dim"], cfg["inner"]["size"])
+
+    KINDS = {"wide": Wide}
+
+    class Net(nn.Module):
+        def __init__(self, cfg):
+            super().__init__()
+            self.block, self.last = KINDS["wide"](cfg), nn.Linear(cfg["inner"]["size"], 4)
+
+        def forward(self, x):
+            return self.last(self.block.inner(x))
+    """
+    found = read(written(tmp_path, text), "Net")
+    assert set(found.knobs) == {"dim", "size"}
+    built = found.construct({"dim": 8, "size": 16})
+    assert built.last.in_features == 16
+
+
+def test_values_are_those_that_are_written_into_configs(tmp_path: Path) -> None:
+    """A field that goes by its own name and is asked for its length; beside it stands a function with a default."""
+    written(tmp_path, """
+    def scheme(config, gated=False):
+        return gated
+
+    def get_config():
+        config = type("Config", (), {})()
+        config.model = model = type("Config", (), {})()
+        model.ratios = (1, 2)
+        model.gated = True
+        return config
+    """, "defaults.py")  # fmt: skip
+    text = """
+    class Net(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            ratios = config.model.ratios
+            self.levels = len(ratios)
+            if config.model.gated:
+                layers = [nn.Linear(8, config.model.nf)]
+            layers += [nn.Linear(config.model.nf, config.model.nf) for _ in ratios]
+            self.layers, self.last = nn.Sequential(*layers), nn.Linear(config.model.nf, 4)
+
+        def forward(self, x):
+            return self.last(self.layers(x).relu())
+    """
+    target = resolve(written(tmp_path, text))
+    assert [axis.name for axis in target.axes] == ["nf"]
+    assert any("ratios=(1, 2) (defaults.py:10), gated=True (defaults.py:11)" in note for note in target.notes)
