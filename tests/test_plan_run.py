@@ -419,9 +419,74 @@ def test_nothing_changes_and_the_scheduler_may_be_on_its_way() -> None:
     assert [dict(g) for g in optimizer.param_groups] == before[0]
 
 
+def test_a_function_that_writes_into_rates_that_are_tensors_changes_nothing() -> None:
+    model, rate = fresh(), torch.tensor(LR)
+    optimizer = torch.optim.AdamW(plan().param_groups(model, lr=rate), lr=rate, foreach=False)  # type: ignore[arg-type]
+    before = [(group["lr"], float(group["lr"])) for group in optimizer.param_groups]
+
+    def flat(step: int) -> None:
+        for group in optimizer.param_groups:
+            group["lr"].fill_(LR / (1 + step))
+
+    assert "hidden.weight: lr 0.0015, expected 0.00075" in refused(model, optimizer, flat)
+    assert all(group["lr"] is held for group, (held, _) in zip(optimizer.param_groups, before, strict=True))
+    assert [float(group["lr"]) for group in optimizer.param_groups] == [value for _, value in before]
+
+
+class Halved:
+    """A scheduler of one's own, which calls its optimizer what it likes."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.held = [optimizer]
+
+    def step(self) -> None:
+        for group in self.held[0].param_groups:
+            group["lr"] /= 2
+
+
 def test_a_scheduler_of_another_optimizer() -> None:
     model = fresh()
     assert "steps another optimizer" in refused(model, adamw(model), S.CosineAnnealingLR(adamw(model), 10))
+    assert "Halved steps another optimizer" in refused(model, adamw(model), Halved(adamw(model)))
+    optimizer = adamw(model)
+    assert plan().verify(model, optimizer, Halved(optimizer)).steps
+
+
+LONG: dict[str, Callable[[Any, float], Any]] = {
+    "in sequence": lambda o, floor: S.SequentialLR(
+        o,
+        [S.LinearLR(o, 0.1, total_iters=2000), S.ConstantLR(o, 1.0, 90_000), S.CosineAnnealingLR(o, 900, floor)],
+        [2000, 92_000],
+    ),
+    "restarts": lambda o, floor: S.CosineAnnealingWarmRestarts(o, 100_000, eta_min=floor),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_floor_that_a_long_schedule_has_at_its_end(name: str) -> None:
+    model = fresh()
+    optimizer = adamw(model)
+    assert "hidden.weight: lr" in refused(model, optimizer, LONG[name](optimizer, 1e-4))
+    optimizer = adamw(model)
+    found = plan().verify(model, optimizer, LONG[name](optimizer, 0.0))
+    assert not found.notes
+
+
+def test_what_was_not_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("muaudit.targets.schedulers.MOST_STEPS", 50)
+    model = fresh()
+    optimizer = adamw(model)
+    both = [S.LinearLR(optimizer, total_iters=10), S.ExponentialLR(optimizer, 0.999), S.StepLR(optimizer, 300)]
+    assert not plan().verify(model, optimizer, S.ChainedScheduler(both[:1])).notes
+    (note,) = plan().verify(model, optimizer, S.ChainedScheduler(both)).notes
+    assert "goes on after step 51" in note
+
+
+def test_rates_that_are_held_against_nothing_are_told() -> None:
+    model = fresh().requires_grad_(False)
+    model.head.weight.requires_grad_(True)
+    (note,) = plan().verify(model, torch.optim.AdamW([model.head.weight], lr=LR)).notes
+    assert "× 0.5: right where 0.006 was tuned" in note
 
 
 def test_what_schedulers_read_as_the_optimizers_own_rate() -> None:
@@ -483,6 +548,45 @@ def test_a_loop_that_writes_one_rate(known_by: str) -> None:
             with pytest.warns(PlanWarning, match="step 4 "):
                 optimizer.step()
     assert "_muaudit" not in " ".join(key for p in model.parameters() for key in p.__dict__)
+
+
+def stepped(optimizer: Any) -> list[str]:
+    """The warnings of one step."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        optimizer.step()
+    return [str(each.message) for each in told if issubclass(each.category, PlanWarning)]
+
+
+@pytest.mark.parametrize("known_by", ["groups", "model"])
+def test_groups_that_come_and_go_and_change_places(known_by: str) -> None:
+    model = fresh()
+    *first, last = plan().param_groups(model, lr=LR)
+    optimizer = torch.optim.AdamW(first, lr=LR)
+    plan().watch(optimizer, *([model] if known_by == "model" else []))
+    assert not stepped(optimizer)
+    optimizer.add_param_group({**last, "lr": LR * 7})
+    (told,) = stepped(optimizer)
+    assert ("head.weight" if known_by == "model" else "output") in told
+    assert "lr 0.021, expected 0.0015 (× 0.5)" in told
+    optimizer.param_groups.pop()
+    optimizer.param_groups.reverse()
+    assert not stepped(optimizer)
+    unsaid = {"params": [nn.Parameter(torch.zeros(2))], "name": "adapter"}
+    optimizer.add_param_group(unsaid)
+    assert ["adapter: nothing says" in each for each in [*stepped(optimizer), *stepped(optimizer)]] == [True]
+
+
+def test_flattened_parameters_go_by_what_their_groups_say() -> None:
+    """ZeRO puts one flat tensor in place of a group's parameters and keeps its settings."""
+    model = fresh()
+    optimizer = adamw(model)
+    plan().watch(optimizer, model)
+    for group in optimizer.param_groups:
+        group["params"] = [torch.cat([p.detach().flatten() for p in group["params"]])]
+    assert not stepped(optimizer)
+    optimizer.param_groups[0]["lr"] *= 3
+    assert len(stepped(optimizer)) == 1
 
 
 def test_groups_of_ones_own_are_watched_with_the_model() -> None:

@@ -50,7 +50,7 @@ def walked(
         UserError: the scheduler cannot be copied or stepped, or steps other optimizers.
     """
     groups = [group for each in optimizers for group in each.param_groups]
-    saved = [dict(group) for group in groups]
+    before, values = [dict(group) for group in groups], [_copy_of(group) for group in groups]
     stand_ins = {id(each): _stand_in(each) for each in optimizers}
     moving = [group for each in stand_ins.values() for group in each.param_groups]
     seen: list[tuple[int, Seen]] = []
@@ -60,22 +60,35 @@ def walked(
             twin = _copied(scheduler, {**{id(each): each for each in _kept(scheduler, model)}, **stand_ins})
             _check_steps_these(twin, list(stand_ins.values()))
             for step in advanced([twin]):
-                itself = any(group != before for group, before in zip(groups, saved, strict=True))
+                itself = any(map(_differs, groups, values))
                 seen.append((step, read(groups if itself else moving)))
     finally:
-        for group, before in zip(groups, saved, strict=True):
-            group.update(before)
+        for group, held, copies in zip(groups, before, values, strict=True):
+            _set_back(group, held, copies)
     return seen
+
+
+def _copy_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    """With tensors of its own: a rate that is a tensor is written in place."""
+    return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in group.items()}
+
+
+def _differs(group: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return any(key != "params" and bool(group.get(key) != value) for key, value in before.items())
+
+
+def _set_back(group: dict[str, Any], before: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    group.update(before)
+    for key, value in before.items():
+        if isinstance(value, torch.Tensor):
+            value.copy_(values[key])
 
 
 def _stand_in(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """An optimizer with groups of its own over the same parameters, and without state."""
     made = object.__new__(type(optimizer))
     made.__dict__.update(optimizer.__dict__)
-    made.param_groups = [
-        {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in group.items()}
-        for group in optimizer.param_groups
-    ]
+    made.param_groups = [_copy_of(group) for group in optimizer.param_groups]
     made.state = defaultdict(dict)
     return made
 
@@ -102,7 +115,9 @@ def _copied(scheduler: Any, memo: dict[int, Any]) -> Any:
 def _check_steps_these(scheduler: Any, stand_ins: Sequence[torch.optim.Optimizer]) -> None:
     """Raise UserError where a scheduler was made for another optimizer than those that are verified."""
     for each in scheduler if isinstance(scheduler, (list, tuple)) else [scheduler]:
-        for owner in bare_optimizers(getattr(each, "optimizer", None)):
+        held = list(getattr(each, "__dict__", {}).values())
+        held += [inner for value in held if isinstance(value, (list, tuple)) for inner in value]
+        for owner in bare_optimizers(held):
             if hasattr(owner, "param_groups") and not any(owner is stand_in for stand_in in stand_ins):
                 raise UserError(
                     f"{name_of(each)} steps another optimizer than the one that is verified",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,10 +25,11 @@ class PlanWarning(UserWarning):
 class PlanWatch:
     """Hooks on optimizers, before their steps. Warns once for each way of leaving the plan."""
 
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], settings: Sequence[HeldSetting]) -> None:
-        self._optimizers, self._settings = optimizers, settings
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], known: Mapping[int, Sequence[HeldSetting]]) -> None:
+        self._optimizers, self._known = optimizers, known
         self._said: set[str] = set()
         self._steps = 0
+        self._form, self._settings = _form(optimizers), _settings(optimizers, known)[0]
         self._handles = [each.register_step_pre_hook(self._before_step) for each in optimizers]
 
     def remove(self) -> None:
@@ -43,8 +45,12 @@ class PlanWatch:
             self._look()
 
     def _look(self) -> None:
+        rows: dict[str, str] = {}
+        if (form := _form(self._optimizers)) != self._form:  # groups came, went or changed places
+            self._form = form
+            self._settings, untold = _settings(self._optimizers, self._known)
+            rows = {name: f"  {name}: nothing says what the plan scales it by" for name in untold}
         groups = held(group for each in self._optimizers for group in each.param_groups)
-        rows = {}
         for found in deviations(self._settings, groups):
             for name in listed_names(found.setting.parameters):
                 rows[f"{found.setting.name} {name}"] = f"  {name}: {found.in_words()}"
@@ -56,28 +62,67 @@ class PlanWatch:
 
 
 def watch(plan: Scales, optimizer: Any, model: nn.Module | None, own: Iterable[Mapping[str, Any]] | None) -> PlanWatch:
-    """Looks at once, then before every step. Raises UserError where nothing says what groups are scaled by."""
+    """Looks before every step. Raises UserError where nothing says what groups are scaled by."""
     optimizers = bare_optimizers(optimizer)
-    groups = [group for each in optimizers for group in each.param_groups]
+    given = list(own or ())
     if model is not None:
-        settings = settings_of(plan, model, groups, None if own is None else list(own))
-    else:
-        settings = _as_grouped(optimizers, own or ())
-    return PlanWatch(optimizers, settings)
+        alone = [{"params": [parameter]} for parameter in model.parameters()]
+        known: dict[int, list[HeldSetting]] = {id(group["params"][0]): [] for group in alone}
+        for setting in settings_of(plan, model, alone, None if own is None else given):
+            known[id(alone[setting.group]["params"][0])].append(setting)
+        return PlanWatch(optimizers, known)
+    if _settings(optimizers, {})[1]:
+        raise UserError(
+            "the groups do not say what the plan scales them by", "give the model too: plan.watch(optimizer, model)"
+        )
+    base = {id(parameter): float(group.get("lr", 1.0)) for group in given for parameter in listed(group["params"])}
+    return PlanWatch(optimizers, _as_grouped(optimizers, base))
 
 
-def _as_grouped(optimizers: Sequence[torch.optim.Optimizer], own: Iterable[Mapping[str, Any]]) -> list[HeldSetting]:
-    """Learning rates alone, by the `lr_scale` that plans write into their groups."""
-    base = {id(parameter): group.get("lr", 1.0) for group in own for parameter in listed(group["params"])}
-    out: list[HeldSetting] = []
+def _form(optimizers: Sequence[torch.optim.Optimizer]) -> list[tuple[int, int]]:
+    """What tells one division into groups from another, without looking at every parameter."""
+    divided = [group["params"] for each in optimizers for group in each.param_groups]
+    return [(len(parameters), id(parameters[0]) if parameters else 0) for parameters in divided]
+
+
+def _as_grouped(
+    optimizers: Sequence[torch.optim.Optimizer], base: Mapping[int, float]
+) -> dict[int, Sequence[HeldSetting]]:
+    """Learning rates alone, by the `lr_scale` that plans write into their groups. base: rates of the base width."""
+    known: dict[int, Sequence[HeldSetting]] = {}
+    for setting, parameters in _by_group(optimizers):
+        for parameter in parameters:
+            factor = setting.factor * base.get(id(parameter), 1.0)
+            known[id(parameter)] = [replace(setting, factor=factor)]
+    return known
+
+
+def _by_group(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[HeldSetting, list[nn.Parameter]]]:
+    place = 0
     for number, each in enumerate(optimizers):
         for group in each.param_groups:
-            if "lr_scale" not in group:
-                raise UserError(
-                    "the groups do not say what the plan scales them by",
-                    "give the model too: plan.watch(optimizer, model)",
-                )
-            scale, name = float(group["lr_scale"]), group.get("name", f"group {len(out)}")
-            factor = scale * float(base.get(id(group["params"][0]), 1.0)) if group["params"] else scale
-            out.append(HeldSetting("lr", len(out), str(number), factor, scale, (name,)))
-    return out
+            if "lr_scale" in group:
+                scale, name = float(group["lr_scale"]), group.get("name", f"group {place}")
+                yield HeldSetting("lr", place, str(number), scale, scale, (name,)), group["params"]
+            place += 1
+
+
+def _settings(
+    optimizers: Sequence[torch.optim.Optimizer], known: Mapping[int, Sequence[HeldSetting]]
+) -> tuple[list[HeldSetting], list[str]]:
+    """What the groups, as they are, must hold; and the names of those that nothing is known of.
+
+    A parameter that is not known (flattened, added) goes by what its group says.
+    """
+    said = {setting.group: setting for setting, _ in _by_group(optimizers)}
+    members: dict[HeldSetting, dict[str, None]] = {}
+    untold: list[str] = []
+    for place, group in enumerate(group for each in optimizers for group in each.param_groups):
+        for parameter in group["params"]:
+            settings = known.get(id(parameter)) or ([said[place]] if place in said else [])
+            for setting in settings:
+                key = replace(setting, group=place, parameters=())
+                members.setdefault(key, {}).update(dict.fromkeys(setting.parameters))
+            if not settings:
+                untold.append(group.get("name", f"group {place}"))
+    return [replace(key, parameters=tuple(names)) for key, names in members.items()], list(dict.fromkeys(untold))

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..findings.names import listed_names
 from ..findings.power import number
 from ..optimizers import known, named
-from ..targets.schedulers import name_of
+from ..targets.schedulers import name_of, untold
 from ..thresholds import SAME_SETTING
 from .apply import Multiplier, match, modules_of
 from .attention_scale import LogitScale
@@ -61,8 +61,10 @@ def verify(
         of = plan.sizes
         raise UserError(f"this is not trained as the plan says, {of}:\n{shown}{more}", _hint(now, own))
     count = len({name for setting in settings for name in setting.parameters})
-    notes = tuple(_notes(plan, optimizers, unseen=scheduler is None))
-    return RunAsPlanned(count, len(groups), name_of(scheduler), len(noted), notes)
+    notes = [*_notes(plan, optimizers, unseen=scheduler is None), *_alone(settings, groups)]
+    if noted and untold(scheduler, noted[-1][0]):
+        notes.append(f"of a schedule that goes on after step {noted[-1][0]}, nothing is known there: plan.watch tells")
+    return RunAsPlanned(count, len(groups), name_of(scheduler), len(noted), tuple(notes))
 
 
 def _hint(found: Sequence[Deviation], own: Any) -> str:
@@ -160,6 +162,14 @@ def _notes(plan: Scales, optimizers: Sequence[torch.optim.Optimizer], unseen: bo
         if own and tuned and not any(abs(lr - own) <= SAME_SETTING * own for lr in tuned):
             made = f"{type(each).__name__}(groups, lr=LR)"
             yield f"the optimizer's own lr, which some schedulers read, is {number(own)}: {made} gives it the tuned one"
+
+
+def _alone(settings: Sequence[HeldSetting], groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where all that trains is scaled alike, the rates are held against nothing."""
+    rates = [setting for setting in settings if setting.name == "lr"]
+    if len({setting.factor for setting in rates}) == 1 and rates[0].scale != 1.0:
+        lr, scale = float(groups[rates[0].group]["lr"]), rates[0].scale
+        yield f"all that trains has lr × {number(scale)}: right where {number(lr / scale)} was tuned at the base width"
 
 
 def _tuned(group: Mapping[str, Any]) -> float:

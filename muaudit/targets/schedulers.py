@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import inspect
 import itertools
@@ -22,6 +23,11 @@ MOST_STEPS = 20_000  # stepped one by one; schedulers that can jump are followed
 _USUAL, _SAMPLES, _LONGEST = 200, 64, 10_000_000
 _WHERE = "scheduler(optimizer)"
 _HINT = "expected a scheduler with .step(), or a function of the step that writes the param groups as your loop does"
+_OF_SEVERAL_CURVES = (
+    torch.optim.lr_scheduler.SequentialLR,
+    torch.optim.lr_scheduler.CyclicLR,
+    torch.optim.lr_scheduler.CosineAnnealingWarmRestarts,
+)
 _NOT_STEPS = ("last_epoch", "_step_count", "best", "cooldown_counter", "num_bad_epochs")
 
 Rates = tuple[tuple[float, ...], ...]  # one row an optimizer, one learning rate a param group
@@ -78,6 +84,11 @@ def advanced(made: Sequence[Any]) -> Iterator[int]:
         if not _advance(steppers, step):
             return
         yield step
+
+
+def untold(made: Any, step: int) -> bool:
+    """Whether the steps to walk ended at `step` for their number alone, before a schedule's own end."""
+    return step > MOST_STEPS and not all(map(_can_jump, _parts(made)))
 
 
 def name_of(made: Any) -> str:
@@ -151,11 +162,21 @@ def _step(scheduler: Any, step: int) -> None:
         if not _can_jump(scheduler) or scheduler.last_epoch == step - 1:
             scheduler.step()
         else:
-            scheduler.step(step)
+            _jump(scheduler, step)
         return
     needed = [p for p in inspect.signature(scheduler.step).parameters.values() if p.default is p.empty]
     positional = [p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     scheduler.step(*[1.0 if "metric" in p.name or "loss" in p.name else step for p in positional])
+
+
+def _jump(scheduler: Any, step: int) -> None:
+    """To a step, past those before it: in a sequence the one whose turn it is counts from its milestone."""
+    if isinstance(scheduler, torch.optim.lr_scheduler.SequentialLR):
+        place = bisect.bisect_right(scheduler._milestones, step)
+        scheduler.last_epoch = step
+        _jump(scheduler._schedulers[place], step - (scheduler._milestones[place - 1] if place else 0))
+    else:
+        scheduler.step(step)
 
 
 def _advance(steppers: list[Callable[[int], object]], step: int) -> bool:
@@ -171,19 +192,25 @@ def _advance(steppers: list[Callable[[int], object]], step: int) -> bool:
 
 
 def _steps(made: Any, horizon: int) -> Sequence[int]:
-    """Every step where schedulers count on themselves, else a sample up to and past the horizon."""
-    jumps = all(_can_jump(part) for part in _parts(made))
-    if not jumps or horizon <= _USUAL:
+    """Every step where there are few or schedulers count on themselves, else a sample up to and past the horizon."""
+    parts = list(_parts(made))
+    one_curve = not any(isinstance(part, _OF_SEVERAL_CURVES) for part in parts)
+    if not all(map(_can_jump, parts)) or horizon <= (_USUAL if one_curve else MOST_STEPS):
         return range(1, min(horizon, MOST_STEPS) + 2)
-    even = {max(1, horizon * k // _SAMPLES) for k in range(_SAMPLES + 1)}
-    return sorted(even | {1, 2, 3, horizon - 1, horizon + 1})
+    samples = _SAMPLES if one_curve else 32 * _SAMPLES
+    even = {max(1, horizon * k // samples) for k in range(samples + 1)}
+    turns = {max(1, turn + k) for part in parts for turn in getattr(part, "_milestones", ()) for k in (-1, 0, 1)}
+    return sorted(even | turns | {1, 2, 3, horizon - 1, horizon + 1})
 
 
 def _can_jump(part: Any) -> bool:
     kinds = torch.optim.lr_scheduler
     if not callable(getattr(part, "step", None)):
         return callable(part)
-    return isinstance(part, (kinds.LambdaLR, kinds.OneCycleLR)) or hasattr(part, "_get_closed_form_lr")
+    if isinstance(part, kinds.SequentialLR):
+        return all(map(_can_jump, part._schedulers))
+    by_count = (kinds.LambdaLR, kinds.OneCycleLR, *_OF_SEVERAL_CURVES)
+    return isinstance(part, by_count) or hasattr(part, "_get_closed_form_lr")
 
 
 def _end(part: Any) -> int:
