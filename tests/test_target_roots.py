@@ -332,3 +332,60 @@ def test_of_several_models_the_one_that_the_folder_is_called_like_is_the_model(t
     file.parent.mkdir(parents=True)
     file.write_text("import torch\nfrom torch import nn\n" + NAMED + NAMED.replace("PointNet", "DGCNN"))
     assert resolve(str(file)).describe.startswith("DGCNN, emb_dims")
+
+
+GIVEN_PARTS = """
+class Side(nn.Module):
+    def __init__(self, vocab_size, d_model):
+        super().__init__()
+        self.look, self.mix = nn.Embedding(vocab_size, d_model), nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        return self.mix(self.look(x)).relu()
+
+class {part}(Side):
+    pass
+
+class Attending(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.score, self.out = nn.Linear(d_model, 1), nn.Linear(d_model, 10)
+
+    def forward(self, x):
+        return self.out((self.score(x).softmax(1) * x).sum(1))
+
+class Ending(nn.Module):
+    def __init__(self, d_model):
+        super().__init__()
+        self.attending = Attending(d_model)
+
+    def forward(self, x):
+        return self.attending(x)
+
+class {whole}(nn.Module):
+    def __init__(self, {given}, ending):
+        super().__init__()
+        {asserted}
+        self.first, self.ending = {given}, ending
+
+    def forward(self, x):
+        return self.ending(self.first(x))
+"""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"part": "Reader", "whole": "Pair", "given": "reader", "asserted": "pass"},
+        {"part": "Deep", "whole": "PairWrapper", "given": "below", "asserted": "assert isinstance(below, Side)"},
+    ],
+)
+def test_a_class_that_takes_objects_of_others_is_the_model_and_they_are_built_for_it(
+    tmp_path: Path, names: dict[str, str]
+) -> None:
+    """By what an argument is called like, or by what it is asserted to be; what derives from that is a part, too."""
+    file = tmp_path / "model.py"
+    file.write_text("import torch\nfrom torch import nn\n" + GIVEN_PARTS.format(**names))
+    found = resolve(str(file))
+    assert found.describe.startswith(f"{names['whole']}("), found.describe
+    assert {axis.name for axis in found.axes} == {"d_model", "ending.d_model"}

@@ -353,3 +353,57 @@ class Model(nn.Module):
 def test_how_often_a_list_is_repeated_is_no_width(tmp_path: Path) -> None:
     """`d_layers` is a width in models that list their layers; here it is a number, under another name."""
     assert [axis.name for axis in target(tmp_path, REPEATED).axes] == ["d_model"]
+
+
+SIZED_HEADS = """
+class Attention(nn.Module):
+    def __init__(self, dim, heads, own):
+        super().__init__()
+        self.heads, inner = heads, heads * 16 if own else dim
+        self.qkv, self.out = nn.Linear(dim, 3 * inner), nn.Linear(inner, dim)
+        self.bias = nn.Parameter(torch.zeros(32, heads))
+
+    def forward(self, x):
+        q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in self.qkv(x).chunk(3, -1))
+        x = torch.softmax(q @ k.transpose(-2, -1) / q.shape[-1], -1) @ v
+        return self.out((x + self.bias.mean(0)[:, None, None]).transpose(1, 2).flatten(2))
+
+class Model(nn.Module):
+    def __init__(self, vocab_size, dim, heads):
+        super().__init__()
+        self.look, self.mix = nn.Embedding(vocab_size, dim), Attention(dim, heads, {own})
+        self.head = nn.Linear(dim, vocab_size)
+
+    def forward(self, ids):
+        return self.head(self.mix(self.look(ids)))
+"""
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_heads_of_a_size_that_no_argument_tells_grow_in_number(tmp_path: Path, own: bool) -> None:
+    """More heads alone make such layers wider; a table with an entry a head is as large as their number."""
+    found = target(tmp_path, SIZED_HEADS.format(own=own))
+    narrow, wide = (found.build({"dim": size}, 0).mix.qkv.out_features for size in (64, 128))
+    assert wide == 2 * narrow
+    assert any(note == "heads grows with dim: a head has a size of its own" for note in found.notes) is own
+
+
+LABELLED = """
+class Net(nn.Module):
+    def __init__(self, input_dim, hidden_dim, {classes}, dec_voc_size):
+        super().__init__()
+        self.look, self.first = nn.Embedding(dec_voc_size, 8), nn.Linear(8, hidden_dim)
+        self.mix, self.last = nn.Linear(hidden_dim, hidden_dim), nn.Linear(hidden_dim, {classes})
+
+    def forward(self, ids):
+        return self.last(self.mix(self.first(self.look(ids).mean(1)).relu()).relu())
+"""
+
+
+@pytest.mark.parametrize(("classes", "beside"), [("label_dim", ""), ("kind_dim", "Net(10, 20, kind_dim=2)")])
+def test_a_number_of_labels_is_no_width_whatever_it_ends_in(tmp_path: Path, classes: str, beside: str) -> None:
+    """By its name, or as the code beside has two of them: no layer is as wide."""
+    (tmp_path / "train.py").write_text(beside)
+    found = target(tmp_path, LABELLED.format(classes=classes))
+    assert [axis.name for axis in found.axes] == ["hidden_dim"]
+    assert not any("assumed" in note for note in found.notes), found.notes

@@ -61,7 +61,7 @@ DEPTH = (
 VOCAB = (
     "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size",
     "num_embeddings", "src_vocab_size", "tgt_vocab_size", "src_vocab", "tgt_vocab", "vocab", "num_vocab", "vocab_len",
-    "trg_vocab_size", "n_words",
+    "trg_vocab_size", "n_words", "voc_size",
 )  # fmt: skip
 LENGTH = (
     "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "maxlen", "seq_len",
@@ -76,7 +76,7 @@ IMAGE = (
 )  # fmt: skip
 CLASSES = (
     "num_classes", "n_classes", "num_class", "n_class", "num_labels", "n_labels", "nclass", "classes", "num_outputs",
-    "n_outputs", "action_space", "n_action",
+    "n_outputs", "action_space", "n_action", "label_dim", "label_size", "class_dim",
 )  # fmt: skip
 OUTPUTS = (
     "out_dim", "output_dim", "d_out", "dim_out", "out_features", "output_size", "n_out", "num_actions", "n_actions",

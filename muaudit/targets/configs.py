@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -88,20 +88,30 @@ def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
 
 
 def module_class(called: Any, name: str, hint: Any, module: ModuleType) -> type | None:
-    """The user's class of modules that an argument is annotated with, or called like: `bert: BERT`, `encoder`.
+    """The user's class of modules that an argument is annotated with, asserted to be of, or called like: `bert: BERT`.
 
     What is called like a class, and called, handed on or compared by the constructor, is something else.
     """
     like = [value for key, value in vars(module).items() if key.lower() == name.lower().replace("_", "")]
-    node = class_node(called) if like and inspect.isclass(called) else None
-    uses = [each for each in nodes_of(node) if isinstance(each, (ast.Call, ast.Compare))] if node is not None else []
+    node = class_node(called) if inspect.isclass(called) else None
+    nodes = list(nodes_of(node)) if node is not None else []
+    uses = [each for each in nodes if isinstance(each, (ast.Call, ast.Compare))]
     plain = node is not None and not any(
         isinstance(part, ast.Name) and part.id == name for each in uses for part in ast.iter_child_nodes(each)
     )
-    for found in (hint, *(like if plain else ())) if hint is inspect.Parameter.empty else (hint,):
+    asserted = [vars(module).get(each) for each in _asserted(nodes, name)]
+    for found in (hint, *asserted, *(like if plain else ())) if hint is inspect.Parameter.empty else (hint,):
         if inspect.isclass(found) and _is_module(found) and not found.__module__.startswith("torch."):
             return found
     return None
+
+
+def _asserted(nodes: Collection[ast.AST], name: str) -> Iterator[str]:
+    """The classes that an argument is asserted to be of: `assert isinstance(encoder, Encoder)`."""
+    for test in (each.test for each in nodes if isinstance(each, ast.Assert)):
+        given = test.args if isinstance(test, ast.Call) and ast.unparse(test.func) == "isinstance" else []
+        if len(given) == 2 and is_variable(given[0], name) and isinstance(given[1], ast.Name):
+            yield given[1].id
 
 
 def fits(name: str, hint: Any, given: Any) -> bool:

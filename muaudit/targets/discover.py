@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from muaudit.errors import AmbiguousModelError
-from muaudit.targets import argnames, arguments
+from muaudit.targets import argnames, arguments, configs, signatures
 from muaudit.targets.absent import no_model
 from muaudit.targets.factories import Factory, factories, handed
 from muaudit.targets.literals import advice
@@ -94,11 +94,21 @@ def _parts(module: ModuleType, classes: dict[str, type], built: Mapping[str, Fac
     uses |= {name: set(each.uses) for name, each in built.items() if name in composed}
     helpers = _mentioned(module, {*classes, *built})
     uses = {name: used.union(*(helpers[each] for each in used if each in helpers)) for name, used in uses.items()}
-    for name, part in handed(module, classes):
+    for name, part in (*handed(module, classes), *_taken(module, classes)):
         uses[name].add(part)
     known = {*classes, *composed}
     through = {name: used.union(*(behind[each] for each in used if each in behind)) for name, used in uses.items()}
     return {name: used & known - {name} for name, used in through.items()}
+
+
+def _taken(module: ModuleType, classes: Mapping[str, type]) -> Iterator[tuple[str, str]]:
+    """The classes of which a class takes an object, those that derive from them too: `Seq2Seq(encoder, decoder)`."""
+    for name, cls in classes.items():
+        taken = signatures.parameters(cls).items()
+        parts = [configs.module_class(cls, each, given.annotation, module) for each, given in taken
+                 if given.default is arguments.MISSING]  # fmt: skip
+        for part in (each for each in parts if each is not None and not issubclass(cls, each)):
+            yield from ((name, other) for other, each in classes.items() if issubclass(each, part))
 
 
 def _mentioned(module: ModuleType, known: Collection[str]) -> dict[str, set[str]]:

@@ -11,6 +11,9 @@ from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.options import TargetOptions
 
 HEAD_DIM = 16
+_USUAL_WIDTH = 512
+_LEAST, _LEAST_WIDTH = 2, 64
+"""At a width of so many, so many heads at least."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,35 @@ class _Found:
     frozen: bool
 
 
-def plan_heads(knobs: Mapping[str, Leaf], main: str, options: TargetOptions, shrink: bool) -> Heads:
-    """A head size of its own stays fixed and the count grows; a derived head size grows and the count stays."""
+def plan_heads(
+    knobs: Mapping[str, Leaf], main: str, options: TargetOptions, shrink: bool, sized: bool = False
+) -> Heads:  # fmt: skip
+    """A head size of its own stays fixed and the count grows; a derived head size grows and the count stays.
+
+    sized: the size of a head is its own, whether or not it is an argument.
+    """
     found = _find(knobs, options)
     shrink = shrink and not found.frozen
     if found.dims and found.dim:
         return _count_grows(found, main, knobs, shrink)
     if not found.heads:
         return Heads()
+    if sized and not found.frozen:
+        return _number_grows(found, main, knobs)
     return _size_grows(found, main, shrink)
+
+
+def head_count(knobs: Mapping[str, Leaf], options: TargetOptions) -> str | None:
+    """The argument that counts heads, where none says how large one is and the user fixed neither."""
+    found = _find(knobs, options)
+    return found.heads[0] if found.heads and not (found.dims or found.frozen) else None
+
+
+def _number_grows(found: _Found, main: str, knobs: Mapping[str, Leaf]) -> Heads:
+    width = knobs[main].value
+    ratio = max(found.count / (width if type(width) is int else _USUAL_WIDTH), _LEAST / _LEAST_WIDTH)
+    notes = (f"{found.heads[0]} grows with {main}: a head has a size of its own",)
+    return Heads({}, dict.fromkeys((*found.heads, *found.kv), ratio), 1, notes)
 
 
 def _size_grows(found: _Found, main: str, shrink: bool) -> Heads:

@@ -18,6 +18,10 @@ _GROWN = 1.5
 """What doubles is rounded at most to this: a multiple that sizes are rounded to changes them by less."""
 
 
+_HEAD = 8
+"""The least size of a head."""
+
+
 @dataclass(frozen=True)
 class Reach:
     """How many parameters an argument makes matrix-like, and whether others make and read what it sizes.
@@ -55,6 +59,19 @@ def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach |
     made = [at for at, places in enumerate(weights) if places == [0]]
     read = [at for at, places in enumerate(weights) if places and min(places) == 1]
     return Reach(len(matrices), first and later, sizes, bool(made and read) and max(read) < min(made) and not matrices)
+
+
+def sizes_layers(construct: Construct, values: Mapping[str, Any], name: str) -> bool:
+    """Whether a count makes layers wide, as that of heads does whose size is their own.
+
+    Tables and scales with one entry a head are as large as the count itself.
+    """
+    narrow, wide = shapes(construct, values), shapes(construct, {**values, name: 2 * values[name]})
+    pairs = [(shape, wide[key]) for key, shape in (narrow or {}).items() if wide and len(shape) > 1 and key in wide]
+    return any(
+        2 * a == b and a >= _HEAD * values[name]
+        for shape, other in pairs for a, b in zip(shape[:2], other[:2], strict=False)
+    )  # fmt: skip
 
 
 def count(construct: Construct, values: Mapping[str, Any], bare: bool = False) -> int:

@@ -11,12 +11,12 @@ from typing import Any
 from muaudit.errors import NoWidthError, UserError
 from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
-from muaudit.targets.heads import Heads, plan_heads
+from muaudit.targets.heads import Heads, head_count, plan_heads
 from muaudit.targets.literals import advice
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
-from muaudit.targets.reach import Construct, Reach, count, goes_through, reach
+from muaudit.targets.reach import Construct, Reach, count, goes_through, reach, sizes_layers
 from muaudit.targets.signatures import may_be_size
 from muaudit.targets.small import assumed, formed, plan_fixed
 
@@ -54,6 +54,8 @@ _ODD = (37, 64, 64, 13)
 _ENDS = (32, 10)
 """Sizes of an input and an output, as `argnames.guess` has them."""
 
+_SMALL, _SEEN = 4, 3
+"""What is no larger by default, or in the code beside the model, counts something: no layer is as wide."""
 _MOST_UNIT = 64
 """Of what the first of a list of widths is made a multiple, at most."""
 
@@ -135,6 +137,7 @@ def plans(
         raise _no_width(knobs, label, file)
     if construct is not None:
         chosen = replace(chosen, ratios=_ratios(chosen, knobs, options, construct))
+    sized = chosen.together and construct is not None and _heads_are_sized(chosen.main, knobs, options, construct)
     growing = (chosen.main, *chosen.along)
     ways = [
         plan_fixed(knobs, options, shrink, images, growing)
@@ -143,7 +146,7 @@ def plans(
     less: list[tuple[int, ...]] | None = None
     large = _Large(construct)
     for shrink, fixed in [(at < 2, way) for at, way in enumerate(ways) if at == 2 or way not in ways[at + 1 : 2]]:
-        heads = plan_heads(knobs, chosen.main, options, shrink) if chosen.together else Heads()
+        heads = plan_heads(knobs, chosen.main, options, shrink, sized) if chosen.together else Heads()
 
         def plan(probes: tuple[int, ...]) -> WidthPlan:
             return _plan(chosen, probes, knobs, options, heads, fixed)  # noqa: B023 -- called before the next way
@@ -254,7 +257,7 @@ def _plan(
         ):
             continue
         if name in chosen.inputs:
-            values |= {name: formed(leaf, value) for name, value in _as_input(name, leaf).items()}
+            values = {name: formed(leaf, value) for name, value in _as_input(name, leaf).items()} | values
             continue
         if name in options.widths:
             axes.append(WidthAxis(name, options.widths[name], _number(leaf.value)))
@@ -377,6 +380,14 @@ def _tried(
     alike = tuple(name for name in tried if name not in own and _called_alike(name, best))
     along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in (*own, *alike) if name != best)
     return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
+
+
+def _heads_are_sized(main: str, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct) -> bool:
+    """Whether more heads alone make layers wider: a head is then of a size that no argument tells."""
+    name = head_count(knobs, options)
+    if name is None:
+        return False
+    return sizes_layers(construct, _values_to_try(main, name, knobs, options), name)
 
 
 def _ratios(
@@ -552,9 +563,10 @@ def _is_size(leaf: Leaf) -> bool:
     if leaf.counted:
         return False
     if leaf.value is MISSING:
-        return not leaf.unread and leaf.word is None and may_be_size(leaf.annotation)
+        seen = leaf.example is not None and type(leaf.example.value) is int and leaf.example.value <= _SEEN
+        return not seen and not leaf.unread and leaf.word is None and may_be_size(leaf.annotation)
     number = _number(leaf.value)
-    return number is not None and number > 4
+    return number is not None and number > _SMALL
 
 
 def _along(name: str, leaf: Leaf, main: WidthAxis) -> WidthAxis:
