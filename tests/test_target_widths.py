@@ -407,3 +407,32 @@ def test_a_number_of_labels_is_no_width_whatever_it_ends_in(tmp_path: Path, clas
     found = target(tmp_path, LABELLED.format(classes=classes))
     assert [axis.name for axis in found.axes] == ["hidden_dim"]
     assert not any("assumed" in note for note in found.notes), found.notes
+
+
+ONE_HEAD = """
+class Attention(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.heads = dim // 16
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x):
+        q, k, v = (each.unflatten(-1, (self.heads, 16)).transpose(1, 2) for each in self.qkv(x).chunk(3, -1))
+        x = torch.softmax(q @ k.transpose(-2, -1) / 4, -1) @ v
+        return self.out(x.transpose(1, 2).flatten(2))
+
+class Model(nn.Module):
+    def __init__(self, vocab_size, dim):
+        super().__init__()
+        self.look, self.mix = nn.Embedding(vocab_size, dim), Attention(dim)
+        self.head = nn.Linear(dim, vocab_size)
+
+    def forward(self, ids):
+        return self.head(self.mix(self.look(ids)).relu())
+"""
+
+
+def test_one_head_and_two_of_the_same_size_are_the_same_computation(tmp_path: Path) -> None:
+    """With one head a reshape is a view, with two it is a copy: what is as large as a head does not grow."""
+    found = audit(target(tmp_path, ONE_HEAD, widths={"dim": (16, 32)}))
+    assert not {each.rule for each in found.violations} & {"MUP201", "MUP206"}

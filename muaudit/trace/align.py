@@ -130,6 +130,8 @@ def op_name(node: fx.Node) -> str:
     return str(target.overloadpacket) if hasattr(target, "overloadpacket") else str(target)
 
 
+_ALIKE = {"aten._unsafe_view": "aten.view", "aten._reshape_alias": "aten.view"}
+"""Of a reshape: which of them runs depends on how the tensor lies in memory, as with one head and with several."""
 Names = Callable[[str], str | None]  # from names in one recording to those in another; None for what is not in it
 
 
@@ -160,8 +162,11 @@ def align(
         match = matches.get(node)
         dims = _dims(node, match, sizes) if match is not None else ()
         found.append(Op(len(found), op_name(node), node, match, dims))
-    found = [op if op.wide is not None else _guessed(op, sizes) for op in found]
     by_node = {op.narrow: op for op in found}
+    for op in found:
+        if op.wide is None:
+            by_node[op.narrow] = _guessed(op, by_node, sizes)
+    found = list(by_node.values())
     later = Third(_match(list(narrow.graph.nodes), list(third[0].graph.nodes), names[1]), third[1]) if third else None
     return Aligned(tuple(found), by_node, narrow, wide, sizes, alone or {}, later)
 
@@ -171,8 +176,11 @@ def _dims(node: fx.Node, other: fx.Node, sizes: SizeExponents) -> tuple[float, .
     return tuple(sizes(x, y) for x, y in zip(a, b, strict=True)) if len(a) == len(b) else tuple(0.0 for _ in a)
 
 
-def _guessed(op: Op, sizes: SizeExponents) -> Op:
-    return Op(op.index, op.name, op.narrow, None, tuple(sizes.guess(size) for size in op.shape))
+def _guessed(op: Op, known: Mapping[fx.Node, Op], sizes: SizeExponents) -> Op:
+    """The operation with the dims of what it reads, where it leaves the shape as it is; else with the usual ones."""
+    read = known.get(op.narrow.args[0]) if op.narrow.args and isinstance(op.narrow.args[0], fx.Node) else None
+    dims = read.dims if read is not None and read.shape == op.shape else tuple(map(sizes.guess, op.shape))
+    return Op(op.index, op.name, op.narrow, None, dims)
 
 
 def _match(narrow: list[fx.Node], wide: list[fx.Node], names: Names) -> dict[fx.Node, fx.Node]:
@@ -208,4 +216,5 @@ def _key(node: fx.Node, names: Names) -> tuple[Any, ...]:
     if node.op == "placeholder":
         leaf = node.meta.get("leaf")
         return ("placeholder", names(leaf) if leaf is not None else None)
-    return (op_name(node), node.meta.get("line"), len(node.meta["shape"]))
+    name = op_name(node)
+    return (_ALIKE.get(name, name), node.meta.get("line"), len(node.meta["shape"]))
