@@ -277,3 +277,17 @@ def test_an_optimizer_method_is_called_with_usual_values_for_what_it_asks(tmp_pa
     (tmp_path / "model.py").write_text(source)
     target = resolve(str(tmp_path / "model.py"))
     assert target.optimizer_source == "model method configure_optimizers"
+
+
+def test_a_package_that_fails_while_it_is_imported_is_not_for_the_user_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site-packages" / "broken_wheel"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('operator broken::nms does not exist')\n")
+    (tmp_path / "net.py").write_text("import broken_wheel\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    with pytest.raises(UserError) as caught:
+        resolve(str(tmp_path / "net.py"))
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("importing broken_wheel by itself fails in the same way")

@@ -168,3 +168,53 @@ def test_a_sequence_of_the_full_length_and_an_image_that_is_unfolded(tmp_path: P
     target = resolve(write(tmp_path, HEAD + text))
     assert target.describe == described
     drive(target)
+
+
+TAKEN_BY_METHODS = """class Filling(nn.Module):
+    def __init__(self, d_model=64, **kwargs):
+        super().__init__()
+        self.doubled, self.first = kwargs["doubled"], nn.Embedding(50, d_model)
+        self.mix, self.last = nn.Linear(d_model, d_model), nn.Linear(d_model, kwargs.pop("kinds", 4))
+
+    def fill(self, given):
+        return self.last(self.mix(self.first(given["ids"])).relu())
+
+    def forward(self, batch, stage):
+        out = self.fill(batch)
+        return 2 * out if self.doubled and stage == "train" else out
+"""
+POLICY = """class Policy(nn.Module):
+    def __init__(self, hidden_dim=64):
+        super().__init__()
+        self.first, self.mix = nn.Linear(12, hidden_dim), nn.Linear(hidden_dim, hidden_dim)
+        self.last = nn.Linear(hidden_dim, 3)
+
+    def forward(self, obs):
+        return torch.distributions.Normal(self.last(self.mix(self.first(obs).relu()).relu()), 0.1)
+"""
+SIZED_BY_NUMPY = """class Net(nn.Module):
+    def __init__(self, hidden_dim=64):
+        super().__init__()
+        self.first, self.mix = nn.Linear(np.prod((3, 4)), hidden_dim), nn.Linear(hidden_dim, hidden_dim)
+        self.last = nn.Linear(hidden_dim, 3)
+
+    def forward(self, x):
+        return self.last(self.mix(self.first(x.flatten(1)).relu()).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "described"),
+    [
+        (TAKEN_BY_METHODS, "Filling, d_model 64 → 128, input ids int64[2, 32]"),
+        (POLICY, "Policy, hidden_dim 64 → 128, input float32[4, 12]"),
+        (SIZED_BY_NUMPY, "Net, hidden_dim 64 → 128, input float32[4, 12]"),
+    ],
+)
+def test_entries_that_methods_take_distributions_that_are_returned_and_sizes_of_numpy(
+    tmp_path: Path, text: str, described: str
+) -> None:
+    """A constructor's `kwargs["doubled"]` is an argument of it, and a switch; `kinds` has a default."""
+    target = resolve(write(tmp_path, HEAD + text))
+    assert target.describe == described
+    drive(target)

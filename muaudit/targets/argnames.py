@@ -97,7 +97,7 @@ INPUTS = (
     "num_inputs", "n_inputs", "n_features", "observation_dim", "nfeat", "nfeats", "in_feats", "in_feat", "num_feats",
     "num_node_features", "num_input_features", "obs_size", "nin", "n_feats", "n_mels",
     "num_mels", "n_mel_channels", "num_mel_bins", "enc_in", "dec_in", "c_in", "n_vars", "nvars", "num_series",
-    "n_series",
+    "n_series", "d_feature", "n_feature", "num_feature",
 )  # fmt: skip
 
 SHAPES = ("in_shape", "input_shape", "img_shape", "image_shape", "obs_shape", "observation_shape", "shape_in")

@@ -117,9 +117,11 @@ def _forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
     if not required:
         yield from (_form(model, parameters, (), (), ("none",), None))
         return
-    for named, kind in ((keys, dict), (fields, SimpleNamespace), (unpacked, _several)) if len(required) == 1 else ():
+    plain = [plain_value(model, each.name) for each in required[1:]]
+    for named, kind in ((keys, dict), (fields, SimpleNamespace), (unpacked, _several)) if None not in plain else ():
         if entries := named(model, required[0].name):
-            yield from _of_entries(model, entries, hints, kind)
+            for form in _of_entries(model, entries, hints, kind):
+                yield replace(form, args=(*form.args, *plain))
             return
     # what comes first is no state that is handed on, whatever it is called
     sides = [

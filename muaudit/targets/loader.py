@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ from muaudit.targets import scripts
 from muaudit.targets.devices import on_the_cpu, same_device
 from muaudit.targets.source import read_source
 from muaudit.targets.usercode import describe, quiet, where
-from muaudit.targets.userfiles import claim
+from muaudit.targets.userfiles import claim, is_installed
 
 # What was imported before any target is no target's: muaudit and torch stand on it.
 _BEFORE = frozenset(sys.modules)
@@ -298,11 +299,21 @@ def _importing(name: str, path: Path | None) -> Iterator[None]:
         raise UserError(message, "install what it needs, or run in the environment that has it") from error
     except Exception as error:
         message = "\n".join([f"{name} cannot be imported: {describe(error)}", *where(error)])
-        hint = 'put what is meant to run under `if __name__ == "__main__":`, or write build(width) in a file of its own'
-        raise UserError(message, hint) from error
+        raise UserError(message, _of_import(error)) from error
     finally:
         sys.argv = argv
         _forget_orphans()
+
+
+def _of_import(error: Exception) -> str:
+    """What helps where an import failed: that a package fails while it is imported is not for the user to change."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    installed = (each for each in frames if is_installed(each.f_code.co_filename))
+    first = next(installed, None)
+    if first is not None and first.f_code.co_name == "<module>":
+        package = str(first.f_globals.get("__name__", "")).partition(".")[0]
+        return f"importing {package} by itself fails in the same way: was it built for another version of torch?"
+    return 'put what is meant to run under `if __name__ == "__main__":`, or write build(width) in a file of its own'
 
 
 def _forget_copy(package: str, root: Path) -> None:

@@ -75,6 +75,8 @@ def main_output(output: Any) -> Tensor | None:
 def _main(output: Any, depth: int, seen: set[int]) -> Tensor | None:
     if isinstance(output, Tensor):
         return output if output.is_floating_point() and output.dim() > 0 else None
+    if isinstance(output, torch.distributions.Distribution):
+        output = vars(output)
     candidates = _candidates(output)
     if candidates is None or id(output) in seen:
         return None

@@ -33,6 +33,11 @@ class InputSpec:
     dims: tuple[int | str | tuple[str, float], ...]
     high: int | None = None
 
+    def __post_init__(self) -> None:
+        """Sizes as Python's own numbers: a layer's may be one of numpy's, which is compared entry by entry."""
+        plain = tuple(each if isinstance(each, (int, str, tuple)) else int(each) for each in self.dims)
+        object.__setattr__(self, "dims", plain)
+
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """The shape at these sizes. Raises UserError for a dim that names no width."""
         return tuple(_dim(dim, sizes) for dim in self.dims)

@@ -46,15 +46,35 @@ def fields(model: nn.Module, argument: str) -> list[str]:
 
 
 def keys(model: nn.Module, argument: str) -> list[str]:
-    """The entries of an argument that the forward takes by name, where it does nothing else with it: `batch["ids"]`."""
+    """The entries of an argument that the forward takes by name, where it does nothing else with it: `batch["ids"]`.
+
+    Those count, too, that methods of the model take to which it is handed on: `self.encode(batch)`.
+    """
     forward = forward_of(model)
-    nodes = list(nodes_of(forward)) if forward is not None else []
+    return list(dict.fromkeys(_keys(model, forward, argument))) if forward is not None else []
+
+
+def _keys(model: nn.Module, function: ast.FunctionDef, argument: str, deep: int = 2) -> list[str]:
+    nodes = sorted(nodes_of(function), key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
-    nodes.sort(key=lambda each: (getattr(each, "lineno", 0), getattr(each, "col_offset", 0)))
     found = [each.slice.value for each in nodes
              if isinstance(each, ast.Subscript) and isinstance(each.value, ast.Name) and each.value.id == argument
              and isinstance(each.slice, ast.Constant) and isinstance(each.slice.value, str)]  # fmt: skip
-    return list(dict.fromkeys(found)) if len(found) == len(uses) else []
+    further = [each for each in nodes if deep and isinstance(each, ast.Call) and any(arg in uses for arg in each.args)]
+    inner = [_keys_of_call(model, each, argument, deep) for each in further]
+    known = len(found) + len(inner) == len(uses) and all(inner)
+    return [*found, *(name for each in inner for name in each)] if known else []
+
+
+def _keys_of_call(model: nn.Module, call: ast.Call, argument: str, deep: int) -> list[str]:
+    """The entries that one of the model's own methods takes of what it is given."""
+    own = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "self"
+    method = getattr(type(model), call.func.attr, None) if own and isinstance(call.func, ast.Attribute) else None
+    function = function_node(method) if inspect.isfunction(method) else None
+    place = next((at for at, each in enumerate(call.args) if isinstance(each, ast.Name) and each.id == argument), 0)
+    if function is None or place + 1 >= len(function.args.args):
+        return []
+    return _keys(model, function, function.args.args[place + 1].arg, deep - 1)
 
 
 def unpacked(model: nn.Module, argument: str) -> list[str]:

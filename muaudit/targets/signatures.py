@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
+from muaudit.targets import sentinels
 from muaudit.targets.source import class_node, function_node, nodes_of
 
 _NESTED = 3  # calls that pass keywords on, one inside another
@@ -37,6 +38,7 @@ def _parameters(called: Callable[..., Any], deep: int) -> dict[str, inspect.Para
         if inspect.isclass(called):
             found = dict(_through_parents(called)) or found
         found = {**dict(_through_calls(called, deep)), **found} if deep else found
+        found = {**dict(_taken_out(called)), **found}
     hints = resolved_annotations(called)
     found = {name: each.replace(annotation=hints.get(name, each.annotation)) for name, each in found.items()}
     factories = {
@@ -134,6 +136,42 @@ def _through_calls(called: Callable[..., Any], deep: int) -> Iterator[tuple[str,
         if code is None or not code.co_flags & inspect.CO_VARKEYWORDS:
             return
         yield from _through_calls_of(function, code, called, deep)
+
+
+def _taken_out(called: Callable[..., Any]) -> Iterator[tuple[str, inspect.Parameter]]:
+    """What a constructor takes out of its own `**kwargs` by name: `kwargs["masked"]`, `kwargs.pop("masked", False)`."""
+    function = _behind(vars(called).get("__init__")) if inspect.isclass(called) else inspect.unwrap(called)
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_VARKEYWORDS:
+        return
+    keywords = code.co_varnames[code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
+    body = function_node(function)
+    switches = sentinels.switches(called)
+    for node in nodes_of(body) if body is not None else ():
+        name, default = _taken_from(node, keywords)
+        if name.isidentifier():
+            hint = bool if name in switches else inspect.Parameter.empty
+            yield name, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _taken_from(node: ast.AST, keywords: str) -> tuple[str, Any]:
+    """The name that is taken out of a dict of this name, and its default; nothing where a node does not do that."""
+    default: Any = inspect.Parameter.empty
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        held, key = node.value, node.slice
+    elif (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("get", "pop")
+        and node.args
+    ):
+        held, key = node.func.value, node.args[0]
+        other = node.args[1] if len(node.args) > 1 else None
+        default = other.value if isinstance(other, ast.Constant) else None
+    else:
+        return "", default
+    known = isinstance(held, ast.Name) and held.id == keywords and isinstance(key, ast.Constant)
+    return (str(key.value) if known and isinstance(key, ast.Constant) else ""), default
 
 
 def _through_calls_of(
