@@ -18,6 +18,8 @@ class Net(nn.Module):
         super().__init__()
         self.up, self.mid, self.head = nn.Linear(8, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 3)
         self.norm = NORM
+        if ZERO:
+            nn.init.zeros_(self.head.weight)
 
     def forward(self, x):
         return self.head(self.norm(self.mid(self.up(x).relu())).relu())
@@ -33,6 +35,9 @@ class Net(nn.Module):
         super().__init__()
         self.embed, self.head = nn.Embedding(32, d_model), nn.Linear(d_model, 32)
         self.q, self.k, self.v = (nn.Linear(d_model, d_model) for _ in range(3))
+        if ZERO:
+            nn.init.zeros_(self.q.weight)
+            nn.init.zeros_(self.q.bias)
 
     def forward(self, tokens):
         x = self.embed(tokens)
@@ -40,22 +45,68 @@ class Net(nn.Module):
 """
 
 
-def biases_found(folder: Path, text: str) -> set[str]:
+CONVOLUTIONS = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class Net(nn.Module):
+    def __init__(self, channels=16):
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = NORM
+        self.head = nn.Linear(channels, 3)
+        if ZERO:
+            nn.init.zeros_(self.head.weight)
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(F.relu(self.stem(x)))).relu().mean((2, 3)))
+
+def build(width):
+    return Net(width)
+
+def batch(width):
+    return torch.randn(4, 3, 6, 6)
+
+widths = (16, 32)
+"""
+
+STARTS = [False, True]
+
+
+def biases_found(folder: Path, text: str, zero: bool) -> set[str]:
     file = folder / "model.py"
-    file.write_text(text)
+    file.write_text(text.replace("ZERO", str(zero)))
     report = audit(resolve(str(file)))
     return {tensor for each in report.violations if each.rule == "MUP104" for tensor in each.tensors}
 
 
+@pytest.mark.parametrize("zero", STARTS)
 @pytest.mark.parametrize(
     ("norm", "found"),
     [("nn.BatchNorm1d(hidden)", set()), ("nn.LayerNorm(hidden)", {"mid.bias"}), ("nn.Identity()", {"mid.bias"})],
 )
-def test_a_bias_in_front_of_a_batch_norm_is_free(norm: str, found: set[str], tmp_path: Path) -> None:
+def test_a_bias_in_front_of_a_batch_norm_is_free(norm: str, found: set[str], zero: bool, tmp_path: Path) -> None:
     """Its mean over the batch takes out what is the same in every row; a layer norm's mean is over the entries."""
-    assert biases_found(tmp_path, NORMED.replace("NORM", norm)) == found
+    assert biases_found(tmp_path, NORMED.replace("NORM", norm), zero) == found
 
 
-def test_the_bias_of_the_keys_is_free_and_those_of_queries_and_values_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("norm", "found"),
+    [
+        ("nn.BatchNorm2d(channels)", set()),
+        ("nn.InstanceNorm2d(channels)", set()),
+        ("nn.GroupNorm(channels, channels)", set()),
+        ("nn.GroupNorm(16, channels)", {"conv.bias"}),  # of one channel each at the first of the widths alone
+        ("nn.GroupNorm(4, channels)", {"conv.bias"}),
+    ],
+)
+def test_a_bias_is_free_where_channels_are_normalised_one_by_one(norm: str, found: set[str], tmp_path: Path) -> None:
+    """A mean over several channels leaves how their biases differ; the readout starts at zero."""
+    assert biases_found(tmp_path, CONVOLUTIONS.replace("NORM", norm), True) == found
+
+
+@pytest.mark.parametrize("zero", STARTS)
+def test_the_bias_of_the_keys_is_free_and_those_of_queries_and_values_are_not(zero: bool, tmp_path: Path) -> None:
     """q·b is the same for every key, and a softmax takes it out: (q·(k + b)) - max is (q·k) - max."""
-    assert biases_found(tmp_path, ATTENTION) == {"q.bias", "v.bias"}
+    assert biases_found(tmp_path, ATTENTION, zero) == ({"v.bias"} if zero else {"q.bias", "v.bias"})

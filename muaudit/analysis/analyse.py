@@ -29,6 +29,7 @@ from .consequences import with_consequences
 from .derive import Scaling, derive
 from .held_twice import held_twice
 from .probes import Probes
+from .removed import gradients_without_zeros
 from .schedule import assumed_factors, scheduled
 from .third_rates import with_third
 from .width import WIDTH
@@ -103,7 +104,16 @@ def analyse(
 
         draws = Redraws(built, seed + DRAWS, {probe: (model, seed) for probe, model in enumerate(alike)})
         scaling = derive(
-            aligned, axis.known, axis.read, axis.judged, alike, draws, trained, readout_bound, lambda: _third(further)
+            aligned,
+            axis.known,
+            axis.read,
+            axis.judged,
+            alike,
+            draws,
+            trained,
+            readout_bound,
+            lambda: _third(further),
+            lambda: gradients_without_zeros(target, axis, seed),
         )
     prediction = predict(scaling.program, scaling.inits, scaling.trained)
     scaling = replace(scaling, discrepancies=tuple(_of_groups(d, target) for d in scaling.discrepancies))

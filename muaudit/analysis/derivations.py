@@ -92,6 +92,10 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         yield from self._path(use.value)
         yield Step("multiplier", None, None, f"constants on this path multiply it by {self._power(j.on_path)}",
                    "gauge invariance: only init × multiplier and lr × multiplier count (TP5 Lemma J.1)")  # fmt: skip
+        if use.tensor in self.scaling.removed and use.role in ("bias", "scalar"):
+            yield Step("nothing needed", None, None, "what follows takes out again what it adds",
+                       "its gradient: nothing, where the weight beside it has one")  # fmt: skip
+            return
         bound = "at most " if use.role == "output" else ""
         init = f"{bound}{self._power(j.init_required)}, found {self._power(j.init_found)}"
         yield Step("init needed", None, None, init, self._init_rule(j))

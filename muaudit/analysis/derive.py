@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -24,6 +24,7 @@ from ..trace.align import Aligned
 from ..trace.inits import Init, measure
 from ..trace.signs import with_signs
 from .axis import Third
+from .removed import Biases, Gradients
 from .verifier import Account, accounts
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Scaling:
     apart: TakenApart | None = None  # the program in which rows that are used by themselves are parameters
     row_inits: Mapping[str, Init] = field(default_factory=dict)  # of these rows
     of_rows: tuple[Judged, ...] = ()  # the uses of such rows
+    removed: frozenset[str] = frozenset()  # biases that what follows takes out again
 
 
 def derive(
@@ -57,11 +59,12 @@ def derive(
     trained: Mapping[str, Trained],
     readout_bound: float,
     third: Callable[[], Third | None],
+    without_zeros: Callable[[], Gradients],
 ) -> Scaling:
     """Align, measure the init, lower, judge.
 
     align, known, read, judged: as the axis does it. third: records further along it, where two probes leave constants
-    in doubt.
+    in doubt. without_zeros: the gradients of models that start nowhere at zero, where those of the first step are zero.
     """
     aligned = align(None)
     named = [dict(model.named_parameters()) for model in models]
@@ -73,15 +76,20 @@ def derive(
     inits = {**inits, **_of_most_rows(apart, row_inits)}
     program = read(lowered)
     trained = canonical(trained, aligned)
-    found, discrepancies = judged(program, Measured(inits, trained, readout_bound))
+    biases, gradients = Biases(program), (aligned.narrow.grad_rms, aligned.wide.grad_rms)
+    held = Measured(inits, trained, readout_bound, biases.removed(gradients))
+    found, discrepancies = judged(program, held)
+    if discrepancies and biases.untold(gradients):
+        held = replace(held, removed=held.removed | biases.removed(without_zeros()))
+        found, discrepancies = judged(program, held)
     of_rows: tuple[Judged, ...] = ()
     if apart is not None:
-        by_rows, discrepancies = judged(read(apart.program), Measured({**inits, **row_inits}, trained, readout_bound))
+        by_rows, discrepancies = judged(read(apart.program), replace(held, inits={**inits, **row_inits}))
         of_rows = tuple(j for j in by_rows.judged if j.use.rows)
     known_of = {**accounts(program, found.ideal), **_judged_as_one(apart)}
     return Scaling(
         program.aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
-        known_of, apart, row_inits, of_rows,
+        known_of, apart, row_inits, of_rows, held.removed,
     )  # fmt: skip
 
 

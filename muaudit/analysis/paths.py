@@ -70,12 +70,12 @@ def deviations(
     ideal = Solver(program).run()
     if ideal.asks() == main.ideal.asks():
         return [], ideal
-    plain, found = axis.judged(program, Measured(main.inits, main.trained, readout_bound))
+    plain, found = axis.judged(program, Measured(main.inits, main.trained, readout_bound, main.removed))
     accounts(program, plain.ideal)
     apart = taken_apart(program)
     if apart is not None and apart.parts.keys() <= main.row_inits.keys():
         inits = {**main.inits, **main.row_inits}
-        _, found = axis.judged(apart.program, Measured(inits, main.trained, readout_bound))
+        _, found = axis.judged(apart.program, Measured(inits, main.trained, readout_bound, main.removed))
     blamed = {name for d in main.discrepancies for name in d.tensors}
     places = {(d.aspect, d.module) for d in main.discrepancies if not d.tensors}
     new = [d for d in found if not blamed & set(d.tensors) and (d.tensors or (d.aspect, d.module) not in places)]

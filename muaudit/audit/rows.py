@@ -35,6 +35,7 @@ def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
         of_tensor = uses.get(name, [])
         init, how = scaling.inits.get(name), scaling.trained.get(name)
         main = max(of_tensor, key=lambda j: (j.aspects, abs(j.multiplier)), default=None)
+        needed = None if name in scaling.removed else main
         yield TensorRow(
             name=name,
             shape=op.shape,
@@ -46,8 +47,8 @@ def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
             multiplier_exponent=_plain(main.on_path) if main else None,
             file=main.use.value.op.file if main else None,
             line=main.use.value.op.line if main else None,
-            init_required=_plain(main.init_required) if main else None,
-            lr_required=_plain(main.lr_required) if main else None,
+            init_required=_plain(needed.init_required) if needed else None,
+            lr_required=_plain(needed.lr_required) if needed else None,
             lr=how.lr if how else None,
         )
 

@@ -43,6 +43,7 @@ class Blame:
     def __init__(
         self, ideal: Ideal, inits: Mapping[str, Init], trained: Mapping[str, Trained], readout_bound: float = -1.0,
         gradient_scales: Mapping[str, float] | None = None, constants: Collection[Value] = (),
+        removed: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self.ideal = ideal
         self.inits = inits
@@ -50,6 +51,7 @@ class Blame:
         self.readout_bound = readout_bound
         self.gradient_scales = gradient_scales or {}
         self.constants = constants  # the values behind which a constant is written
+        self.removed = removed  # the biases that what follows takes out again
         self.exprs = [ideal.system.reduce(use.phi) for use in ideal.uses]
         self.shifts: dict[int, float] = {}
         self.cost = 0.0  # of what has to be changed (`cost`)
@@ -72,6 +74,8 @@ class Blame:
         lr_found = trained.lr_exponent if trained else None
         lr_required = self._lr_required(use, phi, init, trained)
         lr_off = _rounded(lr_found - lr_required) if lr_found is not None and trained.family != UNKNOWN else 0.0  # type: ignore[union-attr]
+        if use.tensor in self.removed and use.role in ("bias", "scalar"):
+            return Judged(use, phi, None, required, 0.0, None, lr_required, 0.0)
         slope = self._lr_required(use, phi + 1, init, trained) - lr_required
         return Judged(
             use, phi, init.exponent if init else None, required, init_off, lr_found, lr_required, lr_off, slope

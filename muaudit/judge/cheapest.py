@@ -41,10 +41,11 @@ def explained(
     trained = measured.trained if edited.trained is None else edited.trained
     ideal = Solver(program, edited.without, edited.right, share, pinned).run()
     constants = _before_constants(program, edited.without)
-    blame = Blame(ideal, measured.inits, trained, measured.readout_bound, program.gradient_scales(), constants)
+    scales = program.gradient_scales()
+    blame = Blame(ideal, measured.inits, trained, measured.readout_bound, scales, constants, measured.removed)
     blame.choose()
     judged = blame.all()
-    found = discrepancies(program, judged, ideal.conflicts, measured.inits, trained)
+    found = discrepancies(program.values, judged, ideal.conflicts, measured.inits, trained)
     joins = len({(conflict.value.op.file, conflict.value.op.line) for conflict in ideal.conflicts})
     cost = blame.cost + joins * (CAUSE + 1 + LINE) + edited.cost
     return Explanation(program, measured, ideal, blame, tuple(judged), (*found, *edited.found), cost, edited, share)

@@ -10,46 +10,33 @@ from ..findings.names import fold, pattern_of, pattern_of_all
 from ..findings.power import power
 from ..optimizers import law_of
 from ..optimizers.trained import Trained
-from ..program.lower import Program
 from ..program.use import Use
 from ..program.values import MOVED, PER_CHANNEL, ZERO, Value, arguments, beyond, readers_of
 from ..solve.uses import Conflict
-from ..thresholds import TOLERANCE, WITHOUT_EFFECT
+from ..thresholds import TOLERANCE
 from ..trace.inits import Init
 from .edits import Judged, owner
 
 
 def discrepancies(
-    program: Program,
+    values: Iterable[Value],
     judged: list[Judged],
     conflicts: Iterable[Conflict],
     inits: Mapping[str, Init],
     trained: Mapping[str, Trained],
 ) -> list[Discrepancy]:
     """All findings about uses and constants, repeated blocks folded."""
-    consumers = readers_of(program.values)
+    consumers = readers_of(values)
     tied = {j.use.tensor for j in judged if j.use.role == "input"} & {
         j.use.tensor for j in judged if j.use.role == "output"
     }
     around = _Around(inits, trained, consumers, _shifts_of_modules(judged), _rates_alone(judged), _in_part(judged))
     found = [d for j in _once_per_tensor(judged) for d in _of_use(j, around)]
-    found = _of_modules([d for d in found if not _removed(d, program)], judged)
+    found = _of_modules(found, judged)
     found = _readout_biases(found, judged)
     found = [replace(d, tied=d.role == "output" and d.tensors[0] in tied) if d.tensors else d for d in found]
     found += [_of_conflict(c) for c in conflicts]
     return folded(found)
-
-
-def _removed(d: Discrepancy, program: Program) -> bool:
-    """Whether what a bias adds is taken out again downstream, by a batch norm or a softmax: it gets no gradient where
-    the weight beside it gets one."""
-    if d.role != "bias" or not d.tensors[0].endswith(".bias"):
-        return False
-    weight = d.tensors[0].removesuffix("bias") + "weight"
-    both = (program.aligned.narrow.grad_rms, program.aligned.wide.grad_rms)
-    return all(
-        weight in each and d.tensors[0] in each and each[d.tensors[0]] < WITHOUT_EFFECT * each[weight] for each in both
-    )
 
 
 def _once_per_tensor(judged: list[Judged]) -> list[Judged]:

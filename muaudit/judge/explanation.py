@@ -17,11 +17,15 @@ from .edits import Judged
 
 @dataclass(frozen=True)
 class Measured:
-    """What a program is held against: inits and training of its parameters by name, the bound on readout inits."""
+    """What a program is held against: inits and training of its parameters by name, the bound on readout inits.
+
+    removed: biases that what follows takes out again, by name: nothing is wrong about them.
+    """
 
     inits: Mapping[str, Init]
     trained: Mapping[str, Trained]
     readout_bound: float
+    removed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
