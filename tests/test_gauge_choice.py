@@ -106,3 +106,38 @@ def test_the_learning_rate_of_a_bias_is_not_a_constant_on_the_gain_beside_it(pow
     report = muaudit.check(gpt.build, batch=gpt.batch, loss=gpt.loss, optimizer=optimizer, widths=(64, 128))
     found = [v for v in report.violations if v.severity == "error"]
     assert [v.tensors for v in found] == [("transformer.ln_f.bias",)], [v.message for v in found]
+
+
+class Tied(nn.Module):
+    """One table goes in and out, with m^2/5 between: rows of size n^-1/5, met by n^1/5, add up to n."""
+
+    def __init__(self, width: int, out: float = -1.0) -> None:
+        super().__init__()
+        self.m, self.out = width / BASE, out
+        self.table = nn.Parameter(torch.randn(TOKENS, width) * self.m**-0.2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits `(batch, time, TOKENS)`."""
+        return F.linear(F.embedding(tokens, self.table) * self.m**0.4, self.table) * self.m**self.out
+
+
+def of_tied(rate: float, out: float) -> Any:
+    tokens = torch.randint(TOKENS, (4, TIME), generator=torch.Generator().manual_seed(0))
+    report = muaudit.check(
+        lambda width: Tied(width, out), batch=lambda width: tokens,
+        loss=lambda out, batch: F.cross_entropy(out.flatten(0, 1), batch.flatten()),
+        optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=0.01 * model.m**rate, eps=1e-30),
+        widths=(16, 48),
+    )  # fmt: skip
+    return [(v.rule, v.tensors, v.found, v.expected) for v in report.violations if v.severity == "error"]
+
+
+def test_a_tied_table_whose_learning_rate_is_wrong_is_told_one_exponent() -> None:
+    """Whichever fraction its measured init is nearest to: Adam's rate for rows of size n^-1/5 is n^-1/5."""
+    ((_, tensors, found, expected),) = of_tied(0.3, -1.0)
+    assert (tensors, found, expected) == (("table",), "n^3/10", "n^-1/5")
+
+
+def test_a_constant_that_is_left_out_is_told_as_one_however_roughly_the_init_is_known() -> None:
+    """The learning rate says that n^-1 is missing, and chance reaches to an init that says so too."""
+    assert of_tied(-0.2, 0.0) == [("MUP402", ("table",), "n^1/5", "n^-4/5")]

@@ -235,6 +235,17 @@ def test_a_power_that_chance_hardly_reaches_is_drawn_again() -> None:
     assert found.error < 0.0125
 
 
+@pytest.mark.parametrize("exponent", [-3 / 8, -1 / 3, -5 / 12])
+def test_a_power_that_is_no_quarter_is_the_eighth_or_the_twelfth_that_it_is(exponent: float) -> None:
+    """They arise behind squares and cubes."""
+    rough = torch.Generator().manual_seed(0)
+
+    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+        return {"weight": torch.randn(256, 256, generator=rough) * 2 ** (exponent * probe)}
+
+    assert measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})["weight"].exponent == exponent
+
+
 SELF_SEEDED = """import random
 
 import numpy as np

@@ -77,6 +77,8 @@ class Blame:
         if use.tensor in self.removed and use.role in ("bias", "scalar"):
             return Judged(use, phi, None, required, 0.0, None, lr_required, 0.0)
         slope = self._lr_required(use, phi + 1, init, trained) - lr_required
+        if init_off and init is not None and slope and _within(init, required + lr_off / slope):
+            init_off = _rounded(lr_off / slope)  # of a constant on both, as far as the init was measured
         return Judged(
             use, phi, init.exponent if init else None, required, init_off, lr_found, lr_required, lr_off, slope
         )
@@ -95,7 +97,7 @@ class Blame:
             required = phi + (1.0 + bound) * use.e_in
         found = init.exponent if init else None
         known = init is not None and found is not None and found != ZERO and not use.with_other
-        if not known or abs(init.raw - required) <= WRONG_INIT_ERRORS * init.error:  # type: ignore[union-attr]
+        if not known or _within(init, required):  # type: ignore[arg-type]
             return required, 0.0  # few entries say little: only what the error excludes is wrong
         off = _rounded(found - required)  # type: ignore[operator]
         if use.bounded and off < 0:
@@ -142,6 +144,10 @@ class Blame:
             if j.lr_off and j.slope:
                 yield phi + j.lr_off / j.slope
 
+        def lr_off(index: int, phi: float) -> tuple[float, float] | None:
+            j = judged(index, phi)
+            return None if j.lr_found is None else (j.lr_found - j.lr_required, j.slope)
+
         def written(index: int, phi: float) -> bool:
             j = judged(index, phi)
             rate = None if j.lr_off or not j.slope else j.lr_found
@@ -166,7 +172,8 @@ class Blame:
                     everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
         normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
         self.shifts, self.cost = search(Problem(
-            self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._alike(), self._made(),
+            self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._shared(), lr_off,
+            self._alike(), self._made(),
             self._sized(), self._removed(), self.ideal.scaled, with_constant, written,
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
@@ -193,6 +200,14 @@ class Blame:
             for anchor, coefficient in expr.terms.items()
             if coefficient > 0  # of what the product makes, not of what it reads
         )
+
+    def _shared(self) -> list[list[int]]:
+        """The uses of every tensor with several."""
+        uses: dict[str, list[int]] = {}
+        for index, use in enumerate(self.ideal.uses):
+            if use.tensor:
+                uses.setdefault(use.tensor, []).append(index)
+        return [each for each in uses.values() if len(each) > 1]
 
     def _owners(self) -> list[list[int]]:
         """The uses by what a constant would stand on: a module with a weight and a bias, else each by itself."""
@@ -258,6 +273,11 @@ class Blame:
 def _makers(kinds: Collection[tuple[Hashable, float]]) -> Hashable:
     """Of the uses that an anchor decides, those that make its values."""
     return frozenset(each for each in kinds if each[1] > 0) or frozenset(kinds)
+
+
+def _within(init: Init, exponent: float) -> bool:
+    """Whether chance reaches from an exponent to what was measured."""
+    return abs(init.raw - exponent) <= WRONG_INIT_ERRORS * init.error
 
 
 def _rounded(off: float) -> float:

@@ -1,7 +1,8 @@
 """The gauge under which the least has to be changed: a local search over the anchors that the equations leave open.
 
-A move takes an anchor, or the like anchors of all blocks, to where some use becomes exactly right. It is followed by
-the best moves of what it touches, and kept where all together cost less (see `cost`). The search starts from three
+A move takes an anchor, or the like anchors of all blocks, to where some use becomes exactly right, or to where two uses
+of one tensor ask for one learning rate. It is followed by the best moves of what it touches, and kept where all
+together cost less (see `cost`). The search starts from three
 gauges: values of size 1, every learning rate right as far as they agree, every init right.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 
 from ..program.expression import Expr
-from ..thresholds import LOOKAHEAD
+from ..thresholds import LOOKAHEAD, TOLERANCE
 from .cost import SIZE, SIZE_ALONE, Tally, of_gauge
 from .edits import Edit
 from .repeated import colours
@@ -31,7 +32,9 @@ class Problem:
 
     exprs: the exponent of every use, of the anchors. groups: the numbers of the uses of every owner. kinds: what tells
     one of these from another. edits: what makes a group right, its uses at these exponents, and whether what it makes
-    has another size than 1. right: exponents at which a use would be right in one respect. alike: anchors in the same
+    has another size than 1. right: exponents at which a use would be right in one respect. shared: the numbers of the
+    uses of every tensor with several. lr_off: by how much a learning rate is off at an exponent, and by how much less
+    per exponent; None where that is not known. alike: anchors in the same
     place of repeated blocks, or made by the same in all of them; made: a number for every anchor, the same where the
     same makes them. sized: those of values that a homogeneous function reads; removed: those of sizes that a norm takes
     away; scaled: those of values that are scaled before they are read, and by which exponent. with_constant: the groups
@@ -43,6 +46,8 @@ class Problem:
     kinds: Sequence[Hashable]
     edits: Callable[[int, Sequence[float], bool], tuple[Edit, ...]]
     right: Callable[[int, float], Iterable[float]]
+    shared: Sequence[Sequence[int]]
+    lr_off: Callable[[int, float], tuple[float, float] | None]
     alike: Sequence[Sequence[int]]
     made: Mapping[int, int]
     sized: frozenset[int]
@@ -98,6 +103,7 @@ class _Searcher:
         for number, move in enumerate(self.moves):
             for anchor in move:
                 self.moves_of.setdefault(anchor, []).append(number)
+        self.shared = {index: held for held in problem.shared for index in held}
         self.colours = _repeated(problem)
 
     @property
@@ -185,13 +191,29 @@ class _Searcher:
         return self.near[move]
 
     def _steps(self, move: Move) -> Iterator[float]:
-        """By how much to shift these anchors for some use that they decide to be right in some respect."""
+        """By how much to shift these anchors for some use that they decide to be right in some respect.
+
+        Or for another use of its tensor to be as wrong: then what is to be done to the tensor is one thing.
+        """
         steps: set[float] = set()
-        for index, slope in self.reach[move]:
+        slopes = dict(self.reach[move])
+        for index, slope in slopes.items():
             if slope and self.now[self.group_of[index]]:
                 phi = self.phis[index]
                 steps |= {round((wanted - phi) / slope, 6) for wanted in self.problem.right(index, phi)}
+                steps |= {round(step, 6) for step in self._agreements(index, slopes)}
         yield from sorted(steps - {0.0}, key=abs)
+
+    def _agreements(self, index: int, slopes: Mapping[int, float]) -> Iterator[float]:
+        """The steps after which other uses of its tensor ask for the learning rate that this one asks for."""
+        one = self.problem.lr_off(index, self.phis[index])
+        for number in self.shared.get(index, ()):
+            other = self.problem.lr_off(number, self.phis[number])
+            if one is None or other is None:
+                continue
+            faster = one[1] * slopes[index] - other[1] * slopes.get(number, 0.0)
+            if abs(faster) > TOLERANCE:
+                yield (one[0] - other[0]) / faster
 
     def _take(self, move: Move, step: float) -> None:
         for anchor in move:

@@ -170,7 +170,7 @@ def _third_probe(
 ) -> dict[str, Init]:
     """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width.
 
-    One that stays is a power, whichever it is: thirds arise behind cubes.
+    One that stays is a power, whichever it is: eighths arise behind squares, thirds behind cubes.
     """
     third: dict[str, Moments] = {}
     try:
@@ -190,8 +190,13 @@ def _third_probe(
             if wider.exponent is not None and apart <= DRIFT + 2 * error:
                 found[name] = replace(first, exponent=wider.exponent)
             elif apart <= 3 * error + EXACT < DRIFT:
-                found[name] = replace(first, exponent=round((first.raw + wider.raw) * 6) / 12)
+                found[name] = replace(first, exponent=_fraction((first.raw + wider.raw) / 2))
     return found
+
+
+def _fraction(raw: float) -> float:
+    """The nearest multiple of 1/8 or of 1/12."""
+    return min((round(raw * d) / d for d in (8, 12)), key=lambda e: abs(e - raw))
 
 
 def _moments(
