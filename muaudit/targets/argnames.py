@@ -61,7 +61,8 @@ DEPTH = (
 VOCAB = (
     "vocab_size", "n_vocab", "num_tokens", "padded_vocab_size", "ntoken", "ntokens", "n_tokens", "vocabulary_size",
     "num_embeddings", "src_vocab_size", "tgt_vocab_size", "src_vocab", "tgt_vocab", "vocab", "num_vocab", "vocab_len",
-    "trg_vocab_size", "n_words", "voc_size",
+    "trg_vocab_size", "n_words", "voc_size", "num_items", "n_items", "item_num", "itemnum", "num_users", "n_users",
+    "user_num", "usernum", "num_symbols", "n_symbols",
 )  # fmt: skip
 LENGTH = (
     "block_size", "context_length", "max_seq_len", "max_seq_length", "max_sequence_length", "maxlen", "seq_len",
@@ -91,6 +92,7 @@ IN_CHANNELS = (
     "nc",
     "image_channels",
     "img_channels",
+    "im_channels",
 )
 INPUTS = (
     "in_dim", "input_dim", "d_in", "dim_in", "in_features", "input_size", "n_in", "input_features", "obs_dim",
@@ -126,8 +128,9 @@ GUESSES: tuple[tuple[tuple[str, ...], object], ...] = (
 
 def plain(name: str) -> str:
     """A name without the numbering of its layer: `hidden_size1`, `hidden2` and `fc1_dim` as their family; `nr_` and
-    `no_of_` say what `num_` does."""
-    return re.sub(r"^(nr|no_of|nb|number_of)_(?=[a-z])", "num_", re.sub(r"(?<=[a-z])_?\d+(?=$|_)", "", name.lower()))
+    `no_of_` say what `num_` does, and `_per_layer` nothing."""
+    short = re.sub(r"(?<=[a-z])_?\d+(?=$|_)", "", name.lower()).removesuffix("_per_layer")
+    return re.sub(r"^(nr|no_of|nb|number_of|num_of)_(?=[a-z])", "num_", short)
 
 
 def rank(name: str, table: tuple[str, ...]) -> int | None:
@@ -146,9 +149,9 @@ def named(name: str, table: tuple[str, ...]) -> bool:
 
 _NO_WIDTH = re.compile(
     r"(^|_)(n|num)?(class(es)?|vocab(ulary)?|tokens?|labels?|heads?|layers?|depths?|blocks?|steps?|seed|batch|kernel|strides?|pad|"
-    r"padding|dilations?|groups?|patch|image|img|rgb|colou?rs?|window|seq|sequence|length|len|positions?|context|ctx|"
+    r"padding|dilations?|groups?|patch|im(age|g)?|rgb|colou?rs?|window|seq|sequence|length|len|positions?|context|ctx|"
     r"experts?|codes?|codebook|epochs?|iterations?|scale|factor|mults?|multipliers?|ratio|(sample|frame|bit|learning)_rate|drop(out)?|in|input|out|output|max|min|"
-    r"freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top|"
+    r"actions?|obs(ervations?)?|freqs?|height|resolution|stages?|levels?|capacity|warmup|interval|every|order|top|"
     r"thresh(old)?|limit|port)(_|$)"
 )
 

@@ -168,7 +168,8 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     data = {
         name: name.rpartition(".")[2] for name, leaf in knobs.items() if name not in short and _sizes_data(name, leaf)
     }
-    seen = examples([*short.values(), *data.values()], scope.module, cls) if short else {}
+    several = {end for name, end in short.items() if knobs[name].form is not None}
+    seen = examples([*short.values(), *data.values()], scope.module, cls, several) if short else {}
     said = {seen[end].where.partition(":")[0] for end in short.values() if end in seen}
     seen = {end: each for end, each in seen.items() if end in short.values()
             or (type(each.value) is int and each.where.partition(":")[0] in said)}  # fmt: skip

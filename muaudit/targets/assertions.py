@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
-from types import TracebackType
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from itertools import product
+from types import FrameType, TracebackType
 from typing import Any
 
 from muaudit.errors import UserError
@@ -17,24 +19,36 @@ from muaudit.targets.sentinels import assignments, compared, named
 from muaudit.targets.source import nodes_of, tree_of
 from muaudit.targets.usercode import RaisedError, user_error
 
+_MOST, _LONGEST = 3, 6
+"""How many arguments of an assertion that fails are tried otherwise; up to how many entries, and how large."""
+
 
 class AssertedError(RaisedError):
     """An assertion in the user's constructor.
 
     without: arguments it compares with None, which may be left out. wanted: those that it names and that are None.
+    holding: other values for guessed arguments, with which it holds.
     """
 
-    def __init__(self, error: UserError, without: tuple[str, ...], wanted: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, error: UserError, without: tuple[str, ...], wanted: tuple[str, ...] = (),
+        holding: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(error.message, error.hint)
-        self.without, self.wanted = without, wanted
+        self.without, self.wanted, self.holding = without, wanted, dict(holding or {})
 
 
-def answered(error: AssertionError, what: str, knobs: Mapping[str, Leaf], values: Mapping[str, Any]) -> AssertedError:
-    """The error with the arguments that the asserted expression names, and how to give them other values."""
+def answered(
+    error: AssertionError, what: str, knobs: Mapping[str, Leaf], values: Mapping[str, Any], free: Collection[str] = (),
+) -> AssertedError:  # fmt: skip
+    """The error with the arguments that the asserted expression names, and how to give them other values.
+
+    free: those that may have any.
+    """
     found = _asserted(error.__traceback__)
     if found is None:
         return AssertedError(user_error(what, error), ())
-    test, assigned = found
+    test, assigned, frame = found
     short = {name.rpartition(".")[2]: name for name in knobs}
     asked = list(dict.fromkeys(short[name] for name in named(test, assigned) if name in short))
     shown = [f"{name}={values.get(name, knobs[name].value)!r}" for name in asked]
@@ -43,7 +57,31 @@ def answered(error: AssertionError, what: str, knobs: Mapping[str, Leaf], values
     none = {short[name] for name, _ in compared(test, assigned, (None,)) if name in short}
     without = tuple(name for name in asked if name in none and name not in values and knobs[name].value is not None)
     wanted = tuple(name for name in asked if values.get(name, knobs[name].value) is None)
-    return AssertedError(user_error(what, error, hint), without, wanted)
+    holding = _holding(test, frame, {short: name for short, name in short.items() if name in free}, values)
+    return AssertedError(user_error(what, error, hint), without, wanted, holding)
+
+
+def _holding(test: ast.expr, frame: FrameType, free: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with which an assertion holds, for as few as possible of the guessed arguments that it reads as given."""
+    known = frame.f_locals
+    read = dict.fromkeys(node.id for node in nodes_of(test) if isinstance(node, ast.Name))
+    asked = [name for name in read if name in free and known.get(name) == values.get(free[name]) is not None]
+    asked = asked[:_MOST]
+    tried = [[known[name], *_others(known[name])] for name in asked]
+    asserted = compile(ast.Expression(test), "assertion", "eval")
+    for chosen in sorted(product(*map(range, map(len, tried))), key=lambda at: (sum(map(bool, at)), sum(at))):
+        trial = {name: each[at] for name, each, at in zip(asked, tried, chosen, strict=True)}
+        with suppress(Exception):  # it is the user's own
+            if any(chosen) and eval(asserted, frame.f_globals, {**known, **trial}):
+                return {free[name]: value for name, value in trial.items() if value != known[name]}
+    return {}
+
+
+def _others(value: Any) -> list[Any]:
+    """Other sizes: twice and half of one, then small ones; lists of another length."""
+    if isinstance(value, (list, tuple)) and value:
+        return [type(value)([*value, *[value[-1]] * _LONGEST][:length]) for length in range(1, _LONGEST + 1)]
+    return [2 * value, value // 2, 4 * value, *range(1, _LONGEST + 1)] if type(value) is int and value > 0 else []
 
 
 def calculated(
@@ -65,8 +103,8 @@ def _statement(frame: TracebackType) -> ast.stmt | None:
     return found[-1] if found else None
 
 
-def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr]] | None:
-    """The innermost assertion that a traceback passes, and what the variables around it were assigned."""
+def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr], FrameType] | None:
+    """The innermost assertion that a traceback passes, what the variables around it were assigned, and its frame."""
     found = None
     for frame in _frames(trace):
         tree = tree_of(frame.tb_frame.f_code.co_filename)
@@ -74,7 +112,7 @@ def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr
             if isinstance(function, ast.FunctionDef) and function.name == frame.tb_frame.f_code.co_name:
                 for node in nodes_of(function):
                     if isinstance(node, ast.Assert) and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0):
-                        found = node.test, assignments(function)
+                        found = node.test, assignments(function), frame.tb_frame
     return found
 
 

@@ -97,8 +97,9 @@ def module_class(called: Any, name: str, hint: Any, module: ModuleType) -> type 
     nodes = list(nodes_of(node)) if node is not None else []
     uses = [each for each in nodes if isinstance(each, (ast.Call, ast.Compare))]
     plain = node is not None and not any(
-        isinstance(part, ast.Name) and part.id == name for each in uses for part in ast.iter_child_nodes(each)
-    )
+        isinstance(part, ast.Name if isinstance(each, ast.Call) else ast.expr) and is_variable(part, name)
+        for each in uses for part in ast.iter_child_nodes(each)
+    )  # fmt: skip
     asserted = [vars(module).get(each) for each in _asserted(nodes, name)]
     for found in (hint, *asserted, *(like if plain else ())) if hint is inspect.Parameter.empty else (hint,):
         if inspect.isclass(found) and _is_module(found) and not found.__module__.startswith("torch."):

@@ -46,7 +46,8 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     inner = set().union(*parts.values())
     roots = [name for name in parts if name not in inner] or [name for name in candidates if name in parts]
     callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
-    returned = {each.returns for each in built.values()}
+    returned = {each.returns for each in built.values()} & set(roots)
+    returned = returned if len(returned) == 1 else set()  # functions that make several tell of none
     roots = [name for name in roots if name not in candidates or _holds_layers(candidates[name])] or roots
     best = _strongest({name: (name in returned, *_score(callables[name], module, parts, name)) for name in roots})
     best = best if len(best) == 1 else _variants(list(map(candidates.get, best)), candidates, module) or best
@@ -54,6 +55,9 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     for name, each in factories(module, without).items() if without else ():
         if each.returns and len(each.uses & set(candidates)) > 1 and set(best) <= each.uses:
             raise no_forward(without[each.returns], module, target, name)
+    for cls in without.values() if len(best) > 1 else ():  # whose parts they are
+        if set(best) <= used_classes(cls):
+            raise no_forward(cls, module, target)
     if len(best) > 1:
         wide = any(_wide(callables[name], module) for name in best)
         hints = (left_out_of(vars(module)), "" if wide else advice(module.__file__))
@@ -204,7 +208,14 @@ def _variants(models: list[type | None], candidates: dict[str, type], module: Mo
         return [plain]
     taken = {tuple(inspect.signature(vars(cls).get("forward", cls.forward)).parameters) for cls in classes}  # type: ignore[attr-defined]
     alike = len(taken) == 1 and len(next(iter(taken))) > 2 and all(_wide(cls, module) for cls in classes)
-    return [own[classes[0]]] if alike else []
+    return [own[classes[0]]] if alike and all(_called_alike(own[classes[0]], own[cls]) for cls in classes) else []
+
+
+def _called_alike(one: str, other: str) -> bool:
+    """Whether two names share words and differ in one: `MLPEncoder` and `CNNEncoder`, not `RewardModel` and
+    `PixelEncoderModel`."""
+    a, b = (set(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", each)) for each in (one, other))
+    return bool(a & b) and len(a - b) <= 1 and len(b - a) <= 1
 
 
 def _are_variants(plain: str, names: list[str]) -> bool:

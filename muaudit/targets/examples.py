@@ -39,8 +39,13 @@ class Example:
     where: str
 
 
-def examples(names: Collection[str], module: ModuleType, called: Callable[..., Any]) -> dict[str, Example]:
-    """What the nearest code gives to these arguments of a class or a function; those that nothing does are left out."""
+def examples(
+    names: Collection[str], module: ModuleType, called: Callable[..., Any], lists: Collection[str] = ()
+) -> dict[str, Example]:
+    """What the nearest code gives to these arguments of a class or a function; those that nothing does are left out.
+
+    lists: those of which one number is no value.
+    """
     found: dict[str, Example] = {}
     loose: dict[str, Example] = {}
     if module.__file__ is None or not os.path.isfile(module.__file__):
@@ -49,16 +54,16 @@ def examples(names: Collection[str], module: ModuleType, called: Callable[..., A
     for file in _around(own):
         for name, value, line, said in _values(file, called, module if file == own else None):
             into = found if said or file == own else loose
-            if name in names and name not in into and _counts(value):
+            if name in names and name not in into and _counts(value, name in lists):
                 into[name] = Example(value, f"{file.name}:{line}" if line else file.name)
         if len(found) == len(set(names)):
             break
     return {**loose, **found}
 
 
-def _counts(value: Any) -> bool:
-    """Whether a value says anything: nothing and an empty text or list do not."""
-    return value is not None and value not in ("", [], (), {})
+def _counts(value: Any, listed: bool) -> bool:
+    """Whether a value says anything: nothing and an empty text or list do not, nor one number where several are due."""
+    return value is not None and value not in ("", [], (), {}) and not (listed and isinstance(value, (int, float)))
 
 
 def _around(own: Path) -> Iterator[Path]:

@@ -49,11 +49,15 @@ def target_from_class(
     label = f"{called}({read.config})" if read.config else called
     try:
         given = list(plans(read.knobs, options, called, read.construct, module.__file__))
-    except NoWidthError:
+    except NoWidthError as error:
         if left_out:
             with suppress(UserError):
                 return target_from_class(cls, module, options, path, note, config, method, every=True)
-        raise
+        if error.hint:
+            raise
+        spec = suggested_specs.without_width(read, module)
+        hint = f"paste this into the file, with what is missing in place of every `...`:\n\n{spec}\n"
+        raise NoWidthError(error.message, hint) from error
     missing = small.unguessable(read.knobs, given[0].values({}))
     if missing:
         build = suggested_specs.construction(read, given[0], missing)
@@ -107,6 +111,7 @@ def _as_asserted(
         short = {name: _guessed(name.rpartition(".")[2], knobs[name]) for name in error.wanted
                  if name not in options.set}  # fmt: skip
         left = {name: value for name, value in short.items() if value is not None}
+        left = left or {name: value for name, value in error.holding.items() if name not in options.set}
         shown = ", ".join(f"{name}={value!r}" for name, value in left.items())
         said = f"guessed, as the constructor asks for it: {shown}; --set NAME=VALUE says otherwise"
     return left, said
@@ -190,7 +195,8 @@ def _build(read: Arguments, plan: WidthPlan) -> Callable[[Sizes], Any]:
         try:
             return read.construct(values)
         except AssertionError as error:
-            raise answered(error, f"building {read.root.name}", read.knobs, values) from error
+            free = [name for name, leaf in read.knobs.items() if leaf.value is arguments.MISSING and name not in widths]
+            raise answered(error, f"building {read.root.name}", read.knobs, values, free) from error
         except TypeError as error:
             asserted = calculated(error, f"building {read.root.name}", read.knobs, values)
             if asserted is None:

@@ -86,7 +86,12 @@ def unpacked(model: nn.Module, argument: str) -> list[str]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and node.value in uses:
             names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
             return names if len(uses) == 1 and len(names) == len(node.targets[0].elts) else []
-    return []
+    inner = given_first(model, argument) if len(uses) == 1 else None
+    while isinstance(inner, nn.Sequential):
+        inner = next(iter(inner), None)
+    if inner is None or _of_torch(inner):
+        return []
+    return unpacked(inner, next(iter(inspect.signature(inner.forward).parameters), ""))
 
 
 def joined(model: nn.Module, argument: str) -> list[str]:

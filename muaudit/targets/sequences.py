@@ -69,7 +69,7 @@ def _listed(called: Callable[..., Any], deep: int, known: _Known) -> dict[str, S
             fields = {name for each in _functions(inner) for name in _fields(each)}
             found |= {name: each for name, each in listed(inner, deep - 1, known).items()
                       if name in fields and name not in found}  # fmt: skip
-    used = {each.length for each in found.values() if each.length} | _defaults(called)
+    used = {each.length for each in found.values() if each.length > 1} | _defaults(called)
     usual = used.pop() if len(used) == 1 else _USUAL
     lengths = {name: _PAIRED if each.through else usual for name, each in found.items()}
     return {name: replace(each, length=each.length or lengths[name]) for name, each in found.items()}
@@ -228,8 +228,10 @@ def _use(node: ast.AST, name: str) -> tuple[int, bool]:
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.slice, ast.Slice):
         return _PAIRED, True  # `zip(sizes, sizes[1:])`: from the input through hidden layers to the output
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.ctx, ast.Load):
-        place = node.slice.value if isinstance(node.slice, ast.Constant) else None
-        return (place + 1, True) if type(place) is int else (0, not isinstance(place, str))
+        last = isinstance(node.slice, ast.UnaryOp) and isinstance(node.slice.op, ast.USub)  # sizes[-2]
+        at = node.slice.operand if last and isinstance(node.slice, ast.UnaryOp) else node.slice
+        place = at.value if isinstance(at, ast.Constant) else None
+        return (place + (not last), True) if type(place) is int else (0, not isinstance(place, str))
     if isinstance(node, (ast.For, ast.comprehension)) and _is(node.iter, name):
         return 0, True
     return 0, isinstance(node, ast.Call) and _called(node) in _WALKED and _given(node, name)

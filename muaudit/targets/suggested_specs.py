@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Arguments
 from muaudit.targets.inputs import Form
 from muaudit.targets.options import InputSpec
@@ -41,6 +42,17 @@ def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) 
             texts[name] = repr(value)
     call = read.call(texts)
     return re.sub(r"(?<![\w.])namespace\(", "SimpleNamespace(", call)
+
+
+def without_width(read: Arguments, module: ModuleType) -> str:
+    """A spec for a model of which no width is known: guesses for what has to be given, `...` for the rest."""
+    needed = {name: leaf for name, leaf in read.knobs.items() if leaf.value is MISSING}
+    shown = {name: leaf.example.value if leaf.example else
+             None if leaf.form else leaf.word or argnames.guess(name.rpartition(".")[2])
+             for name, leaf in needed.items()}  # fmt: skip
+    call = read.call({name: "..." if value is None else repr(value) for name, value in shown.items()})
+    call = re.sub(r"(?<![\w.])namespace\(", "SimpleNamespace(", call)
+    return spec(call, imports(call, module))
 
 
 def imports(call: str, module: ModuleType) -> list[str]:

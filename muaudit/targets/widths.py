@@ -11,6 +11,7 @@ from typing import Any
 from muaudit.errors import NoWidthError, UserError
 from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
+from muaudit.targets.examples import Example
 from muaudit.targets.heads import Heads, head_count, plan_heads
 from muaudit.targets.literals import advice
 from muaudit.targets.loader import near
@@ -138,7 +139,8 @@ def plans(
     if construct is not None:
         chosen = replace(chosen, ratios=_ratios(chosen, knobs, options, construct))
     sized = chosen.together and construct is not None and _heads_are_sized(chosen.main, knobs, options, construct)
-    growing = (chosen.main, *chosen.along)
+    beside = [name for name, leaf in knobs.items() if chosen.together and _grows_along(name, leaf)]
+    growing = (chosen.main, *chosen.along, *(name for name in beside if name not in chosen.inputs))
     ways = [
         plan_fixed(knobs, options, shrink, images, growing)
         for shrink, images in ((True, True), (True, False), (False, False))
@@ -262,7 +264,7 @@ def _plan(
         if name in options.widths:
             axes.append(WidthAxis(name, options.widths[name], _number(leaf.value)))
         elif chosen.together:
-            axes.append(_along(name, leaf, axes[0]))
+            axes.append(_along(name, leaf, axes[0], _own(knobs[chosen.main])))
             notes.append(f"{name} grows along, at {axes[-1].probes[0] / probes[0]:g} × {chosen.main}")
         elif leaf.value is MISSING:
             values[name] = 64
@@ -270,6 +272,8 @@ def _plan(
     if held:
         notes.append(f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held at 64")
     lists = {axis.name: shape for axis in axes if (shape := _shape(knobs[axis.name]))}
+    notes += [f"{name} is as the code beside it has it, {shape} ({example.where}), times what grows"
+              for name, shape in lists.items() if (example := _listed_elsewhere(knobs[name])) is not None]  # fmt: skip
     settled = {*values, *heads.derived, *heads.fixed, *equal, *(axis.name for axis in axes)}
     small = {name: value for name, leaf in knobs.items() if leaf.value is MISSING and name not in settled
              and (value := assumed(name.rpartition(".")[2], leaf)) is not None}  # fmt: skip
@@ -475,29 +479,9 @@ def _as_input(name: str, leaf: Leaf) -> dict[str, Any]:
 def _no_width(knobs: Mapping[str, Leaf], label: str, file: str | None) -> NoWidthError:
     numbers = [name for name, leaf in knobs.items() if _may_be_width(name, leaf) and _number(leaf.value) is not None]
     commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
-    hint = advice(file)
-    if not hint:
-        hint = (
-            f"name the argument that is:\n{commands}"
-            if numbers
-            else "write these functions into a file beside it:\n" + spec_for(_call(label, knobs))
-        )
+    hint = advice(file) or (f"name the argument that is:\n{commands}" if numbers else "")
     takes = f"it takes {', '.join(knobs)}" if knobs else "it takes none"
     return NoWidthError(f"{label} has no argument that looks like a width; {takes}", hint)
-
-
-def _call(label: str, knobs: Mapping[str, Leaf]) -> str:
-    """The constructor call with a value for every argument that needs one; `...` where nothing is known."""
-    needed = {name.rpartition(".")[2]: leaf for name, leaf in knobs.items() if leaf.value is MISSING}
-    guesses = {name: leaf.word or argnames.guess(name) for name, leaf in needed.items()}
-    shown = ", ".join(f"{name}={'...' if value is None else repr(value)}" for name, value in guesses.items())
-    return f"{label.partition('(')[0]}({shown})" if all("." not in name for name in knobs) else label
-
-
-def spec_for(call: str) -> str:
-    """The smallest spec for a model whose constructor cannot be read."""
-    name = call if call.endswith(")") else f"{call}(...)"
-    return f"  def build(width):\n      return {name}  # at this width"
 
 
 def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple[tuple[int, int], str]]:
@@ -569,14 +553,14 @@ def _is_size(leaf: Leaf) -> bool:
     return number is not None and number > _SMALL
 
 
-def _along(name: str, leaf: Leaf, main: WidthAxis) -> WidthAxis:
+def _along(name: str, leaf: Leaf, main: WidthAxis, base: int | None) -> WidthAxis:
     """A secondary axis at its ratio to the main one, rounded to a multiple of 8 at the first probe."""
-    own, first = _number(leaf.value), main.probes[0]
+    own, first = _own(leaf), main.probes[0]
     feedforward = argnames.rank(name.rpartition(".")[2], argnames.FEEDFORWARD) is not None
-    ratio = own / (main.default or 512) if own is not None else (4 if feedforward and "hidden" not in name else 1)
+    ratio = own / (base or 512) if own is not None else (4 if feedforward and "hidden" not in name else 1)
     unit = math.lcm(8, _unit(leaf))
     size = max(unit, round(ratio * first / unit) * unit)
-    return WidthAxis(name, tuple(size * probe // first for probe in main.probes), own)
+    return WidthAxis(name, tuple(size * probe // first for probe in main.probes), _number(leaf.value))
 
 
 def _unit(leaf: Leaf) -> int:
@@ -611,9 +595,24 @@ def _can_grow(value: Any) -> bool:
     return _number(value) is not None or isinstance(value, float) or value in (MISSING, None)
 
 
+def _listed_elsewhere(leaf: Leaf) -> Example | None:
+    """The widths that the code beside it gives for a list without a default."""
+    example = leaf.example if leaf.value is MISSING and leaf.form is not None and not leaf.form.through else None
+    sizes = example.value if example is not None else ()
+    return example if isinstance(sizes, (list, tuple)) and sizes and all(type(n) is int and n for n in sizes) else None
+
+
+def _own(leaf: Leaf) -> int | None:
+    """The size that an argument has by default, or in the code beside it where it is a list."""
+    example = _listed_elsewhere(leaf)
+    return _number(leaf.value if example is None else example.value)
+
+
 def _shape(leaf: Leaf) -> Sizes:
     """The list behind a list-like width; equal sizes where it has no default."""
     if isinstance(leaf.value, (list, tuple)):
         return leaf.value
+    if (example := _listed_elsewhere(leaf)) is not None:
+        return list(example.value)
     found: Sizes = leaf.form.of((1,) * leaf.form.length) if leaf.form is not None else ()
     return found
