@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+
+_PIECE = 1 << 16
+"""Entries that the cache of a processor holds as float64, beside what is computed of them."""
 
 
 def entries(tensor: torch.Tensor) -> torch.Tensor:
@@ -15,3 +20,9 @@ def entries(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.layout in (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc):
         return tensor.values()
     return tensor.to_dense()
+
+
+def pieces(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What `entries` returned, as float64: a vector after the other, none of them long."""
+    for piece in torch.split(tensor.reshape(-1), _PIECE):
+        yield piece.double()

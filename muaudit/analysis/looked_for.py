@@ -27,8 +27,9 @@ def looked_for(model: nn.Module) -> Iterator[Discrepancy]:
         makers.setdefault(type(module), []).append(module)
     marked = [*model.modules(), *model.parameters()]
     for cls, modules in makers.items():
-        node, file = class_node(cls), file_of(cls)
-        if node is None or file is None or not is_user_file(file):
+        file = file_of(cls)
+        node = class_node(cls) if file is not None and is_user_file(file) else None
+        if node is None:
             continue
         for method in (each for each in node.body if isinstance(each, ast.FunctionDef) and each.args.args):
             asked = [*_names_asked_for(method, modules, cls), *_marks_asked_for(method, marked)]

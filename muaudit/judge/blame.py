@@ -131,7 +131,7 @@ class Blame:
 
         def needed(number: int, phis: Sequence[float], resized: bool) -> tuple[Edit, ...]:
             imagined = resized and right_before[number]
-            key = number, imagined, *(round(phi, 6) for phi in phis)
+            key = number, imagined, *[round(phi, 6) for phi in phis]
             if key not in told:
                 found = edits([judged(i, phi) for i, phi in zip(groups[number], phis, strict=True)])
                 told[key] = tuple(self._pointed_at(edit, imagined, unseen[number]) for edit in found)

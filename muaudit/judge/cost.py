@@ -32,12 +32,9 @@ benchmarks/mutate.py and benchmarks/generated.py measure it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from .edits import Cause, Edit
-
-_Key = TypeVar("_Key", bound=Hashable)
 
 CAUSE = 1.0
 SIZE = 1.55
@@ -78,38 +75,49 @@ class Tally:
 
 
 class _Counted:
-    """The edits of one cause: by name, and by place with the tensors that it names. everywhere: names there can be."""
+    """The edits of one cause: by name, and by place with the tensors that it names. everywhere: names there can be.
+
+    A search counts far more often than it does anything else: how many keys of a dict are above zero stands beside it.
+    """
 
     def __init__(self, everywhere: int) -> None:
         self._everywhere = everywhere
-        self._edits: dict[tuple[str, str], int] = {}
-        self._names: dict[str, int] = {}
-        self._places: dict[str, int] = {}  # repeated blocks once
-        self._spots: dict[tuple[str, str], int] = {}
-        self._real: dict[tuple[str, str], int] = {}  # those with an edit that is not imagined
+        self._edits: dict[tuple[str, str], int] = {}  # by name and place: a module may have several lines
+        self._of_name: dict[str, int] = {}
+        self._names = 0
+        self._of_place: dict[str, int] = {}  # repeated blocks once
+        self._places = 0
+        self._of_spot: dict[tuple[str, str], int] = {}
+        self._spots = 0
+        self._real_of: dict[tuple[str, str], int] = {}  # of a spot, the edits that are not imagined
+        self._real = 0
         self._tensors: dict[str, int] = {}  # of a place, while it is one
         self._named = 0  # all of these together
         self._lost = 0
-        self._seen: dict[str, int] = {}  # places with an edit that more than the gauge points at
+        self._seen = 0  # edits that more than the gauge points at
         self._cost = 0.0
 
     def count(self, edit: Edit, times: int, lost: bool) -> None:
-        key = edit.name, edit.place  # a module may have several lines
-        known = key in self._edits
-        _add(self._edits, key, times)
-        _add(self._spots, edit.spot, times)
-        if not edit.imagined:
-            _add(self._real, edit.spot, times)
-        if known != (key in self._edits):  # repeats of one edit are one
-            _add(self._names, edit.name, times)
-            _add(self._places, edit.place, times)
+        """Count it once more, or once less. times: 1, or -1."""
+        edge = times > 0  # how many there are now, where it is the first or was the last
+        place, spot, key = edit.place, edit.spot, (edit.name, edit.place)
+        self._edits[key] = there = self._edits.get(key, 0) + times
+        if there == edge:  # repeats of one edit are one
+            self._of_name[edit.name] = there = self._of_name.get(edit.name, 0) + times
+            self._names += times * (there == edge)
+            self._of_place[place] = there = self._of_place.get(place, 0) + times
+            self._places += times * (there == edge)
+            self._of_spot[spot] = there = self._of_spot.get(spot, 0) + times
+            self._spots += times * (there == edge)
             self._lost += lost * times
-        self._named -= self._tensors.pop(edit.place, 0)
-        if edit.place in self._places:
-            self._tensors[edit.place] = edit.tensors
-            self._named += edit.tensors
+        if not edit.imagined:
+            self._real_of[spot] = there = self._real_of.get(spot, 0) + times
+            self._real += times * (there == edge)
+        tensors = edit.tensors if self._of_place[place] else 0
+        self._named += tensors - self._tensors.get(place, 0)
+        self._tensors[place] = tensors
         if not edit.unseen:
-            _add(self._seen, edit.place, times)
+            self._seen += times
 
     def recost(self) -> float:
         """By how much the cost has changed."""
@@ -119,19 +127,14 @@ class _Counted:
     def _now(self) -> float:
         if not self._names:
             return 0.0
-        imagined = len({place for place, _ in self._spots.keys() - self._real.keys()})
-        places = len(self._places)
-        if len(self._names) == self._everywhere:
+        places, imagined = self._places, 0
+        if self._names == self._everywhere:
             places, imagined = 1, int(not self._real)
+        elif self._real < self._spots:
+            imagined = len({spot[0] for spot, count in self._of_spot.items() if count and not self._real_of.get(spot)})
         again = (0.0 if self._real else CAUSE) + imagined
         small = TENSOR * self._named + INIT_BEFORE_NORM * self._lost + (0.0 if self._seen else UNSEEN)
         return CAUSE + places + (IMAGINED - 1) * again + small
-
-
-def _add(counts: dict[_Key, int], key: _Key, times: int) -> None:
-    counts[key] = counts.get(key, 0) + times
-    if not counts[key]:
-        del counts[key]
 
 
 def of_gauge(

@@ -134,11 +134,17 @@ class _Searcher:
         return not any(self.now)
 
     def run(self) -> None:
+        in_vain: set[Move] = set()  # as things stand
         for _ in range(ROUNDS):
             moved, alike = False, _Alike(self)
             for move in self.moves:
-                if not alike.enough_of(move) and self._improve(move):
+                if alike.enough_of(move) or move in in_vain:
+                    continue
+                if self._improve(move):
                     moved, alike = True, _Alike(self)
+                    in_vain.clear()
+                else:
+                    in_vain.add(move)
             if not moved:
                 return
 

@@ -172,7 +172,7 @@ def kept_alone(called: Callable[..., Any]) -> set[str]:
             if name is not None:
                 kept.setdefault(name, set()).update(target.attr for target in each.targets)  # type: ignore[attr-defined]
                 values.add(id(each.value))
-    read = {_name(each) for each in nodes if id(each) not in values and _loaded(each)}
+    read = {_name(each) for each in nodes if _loaded(each) and id(each) not in values}
     read |= {
         each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)
     }  # getattr(self, "graph")

@@ -145,6 +145,8 @@ def _no_number(tensor: torch.Tensor) -> str | None:
     held = torch.view_as_real(held) if held.is_complex() else held
     if not held.is_floating_point():
         return None
+    if math.isfinite(float(held.sum())):  # one pass over it, and no copy
+        return None
     finite = torch.isfinite(held)
     return None if bool(finite.all()) else str(float(held[~finite][0]))
 

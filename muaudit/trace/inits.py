@@ -39,19 +39,25 @@ class Moments:
     def add(self, tensor: torch.Tensor) -> None:
         x = entries(tensor)
         x = (torch.view_as_real(x) if x.is_complex() else x).double()
-        if not bool(torch.isfinite(x.sum())):  # what is not trained may hold a mask
+        first = float(x.sum())
+        if not math.isfinite(first):  # what is not trained may hold a mask
             x = x[torch.isfinite(x)]
-        square = x.square()
-        self.count += x.numel()
-        self.drawn += _outside_of_zeros(x)
-        self.first += float(x.sum())
-        total = float(square.sum())
-        self.second += total
-        self.draws.append(total)
+            first = float(x.sum())
         sizes = x.abs()
-        self.largest = max(self.largest, float(sizes.max()) if x.numel() else 0.0)
-        self.smallest = min(self.smallest, float(sizes[sizes > 0].min()) if total else math.inf)
-        self.fourth += float(square.square().sum())
+        square = sizes.square().reshape(-1)
+        total = float(square.sum())
+        self.draws.append(total)
+        if not x.numel():
+            return
+        smallest, largest = (float(each) for each in sizes.aminmax())
+        self.count += x.numel()
+        self.drawn += x.numel() if smallest else _outside_of_zeros(x)
+        self.first += first
+        self.second += total
+        self.fourth += float(torch.dot(square, square))
+        self.largest = max(self.largest, largest)
+        if total:
+            self.smallest = min(self.smallest, smallest or float(sizes[sizes > 0].min()))
 
     @property
     def rms(self) -> float:

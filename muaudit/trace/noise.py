@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..entries import entries
+from ..entries import entries, pieces
 from ..thresholds import MEAN_ERRORS
 
 
@@ -14,6 +14,8 @@ def balanced(tensor: torch.Tensor) -> bool:
     """Whether a constant tensor has entries of both signs that cancel, as noise does, within chance."""
     if tensor.numel() < 2 or tensor.is_meta or not tensor.is_floating_point():
         return False
-    x = entries(tensor).double()
-    rms = float(x.square().mean().sqrt())
-    return rms > 0 and math.isfinite(rms) and abs(float(x.mean())) < MEAN_ERRORS * rms / math.sqrt(x.numel())
+    total = squares = 0.0
+    for piece in pieces(entries(tensor)):
+        total += float(piece.sum())
+        squares += float(torch.dot(piece, piece))
+    return squares > 0 and math.isfinite(squares) and abs(total) < MEAN_ERRORS * math.sqrt(squares)

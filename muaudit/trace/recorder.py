@@ -32,7 +32,7 @@ from torch.nn.modules import module as nn_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .. import ops
-from ..entries import entries
+from ..entries import entries, pieces
 from ..errors import UserError
 from ..ops.moves import Moves
 from ..ops.sums import Creates
@@ -90,16 +90,16 @@ def rms_of(tensor: torch.Tensor) -> float | None:
     """Root mean square as a float; None for empty or meta tensors. Booleans and integers count as numbers."""
     if tensor.numel() == 0 or tensor.is_meta:
         return None
-    with torch.no_grad():
-        value = entries(tensor)
-        if value.is_complex():
-            value = value.abs()
-        value = value.double()
-        found = float(value.square().mean().sqrt())
-        if math.isfinite(found):
-            return found
-        finite = value[torch.isfinite(value)]
-        return float(finite.square().mean().sqrt()) if finite.numel() else None
+    value = entries(tensor)
+    if value.is_complex():
+        value = value.abs()
+    if type(value) is not torch.Tensor or value.is_nested:
+        value = value.double().square().mean().sqrt()
+    squares = sum(float(torch.dot(piece, piece)) for piece in pieces(value))
+    if not math.isfinite(squares):
+        value = value[torch.isfinite(value)]
+        squares = sum(float(torch.dot(piece, piece)) for piece in pieces(value))
+    return math.sqrt(squares / value.numel()) if value.numel() else None
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
