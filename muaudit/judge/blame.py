@@ -64,10 +64,14 @@ class Blame:
 
     def _at(self, index: int, phi: float) -> Judged:
         use = self.ideal.uses[index]
+        return self.at(use, phi, self.inits.get(use.drawn))
+
+    def at(self, use: Use, phi: float, init: Init | None) -> Judged:
+        """What a use with the ideal exponent `phi` and this init asks for."""
         if use.kind != "tensor":
             off = _rounded(-phi)
             return Judged(use, phi, None, 0.0, off, None, 0.0, 0.0)
-        init, trained = self.inits.get(use.drawn), self.trained.get(use.tensor)
+        trained = self.trained.get(use.tensor)
         if use.free and init is not None and init.exponent not in (None, ZERO):
             phi = float(init.exponent or 0.0) - use.slack
         required, init_off = self._init_off(use, phi, init)

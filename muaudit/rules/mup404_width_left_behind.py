@@ -23,7 +23,8 @@ from which dims grow.
 
 ## When it is fine
 A bottleneck of fixed size on purpose: low-rank adapters, a latent code, one key and value head. Where
-init and learning rates are right for a size that stays, nothing is said; where not, it is an error.
+init and learning rates are right for a size that stays, nothing is said; where more of them would be for
+one that grows, it is an error. Any other mistake beside such a size is told by its own rule.
 """
 
 from __future__ import annotations
