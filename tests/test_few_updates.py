@@ -107,3 +107,33 @@ def test_an_eps_above_all_gradients_follows_them_upwards_too(power: float, found
     )  # fmt: skip
     said = [(v.rule, v.tensors) for v in report.violations if v.severity != "advice"]
     assert said == ([("MUP311", ("head.weight",))] if found else [])
+
+
+class Auxiliary(Net):
+    """A zero readout, and beside it a small loss of its own that reaches what is behind it at the first step."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.beside = 1e-6 * self.up(torch.tanh(self.embed(x))).square().mean()
+        return super().forward(x)
+
+
+def test_a_gradient_of_an_auxiliary_loss_alone_is_not_the_gradient_of_training() -> None:
+    """By hand: after 8 updates the readout is 8e-3, and the gradients behind it are no less than without the loss."""
+
+    def loss(out: torch.Tensor, batch: torch.Tensor, net: Any) -> torch.Tensor:
+        return F.cross_entropy(out, torch.zeros(16, dtype=torch.long)) + net.beside
+
+    net: list[Any] = []
+
+    def build(width: int) -> nn.Module:
+        net[:] = [Auxiliary(width)]
+        return net[0]
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        m = model.up.in_features / 64
+        hidden = {"params": [model.up.weight, model.down.weight, model.head.weight], "lr": 1e-3 / m}
+        return torch.optim.Adam([hidden, {"params": [model.embed.weight], "lr": 1e-3}], eps=1e-10)
+
+    report = muaudit.check(build, batch=lambda width: X, loss=lambda out, batch: loss(out, batch, net[0]),
+                           optimizer=optimizer, widths=(64, 128), target_width=8192)  # fmt: skip
+    assert [v.rule for v in report.violations if v.severity != "advice"] == []

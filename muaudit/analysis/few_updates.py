@@ -1,8 +1,9 @@
-"""Gradients after a few updates, where those of the first step are zero: behind a readout that starts at zero.
+"""Gradients after a few updates, where something starts at zero: behind it those of the first step say nothing.
 
 µP advises such readouts (TP5, arXiv 2203.03466, App. D.2), and then nothing behind them has a gradient until the
-readout has moved. A fresh model of the first probe takes a few updates of the size that its optimizer's learning rates
-give: signs of the gradient, or the gradient itself under SGD. No user's optimizer is stepped.
+readout has moved, or that of an auxiliary loss alone. A fresh model of the first probe takes a few updates of the size
+that its optimizer's learning rates give: signs of the gradient, or the gradient itself under SGD. No user's optimizer
+is stepped.
 """
 
 from __future__ import annotations
@@ -19,29 +20,35 @@ from ..optimizers.trained import Trained
 from ..program.values import ZERO
 from ..targets.usercode import attempt, seed_torch
 from ..thresholds import UPDATES
+from ..trace.inits import Init
 from .analyse import Analysis
 
 _RATE = 1e-3  # where a group's is 0
 
 
 def late_gradients(known: Analysis, seed: int) -> dict[str, float]:
-    """Root mean squares after the last update, of the parameters whose gradient is zero at first; by name.
+    """Root mean squares after the last update, by name.
 
-    Nothing where no gradient is zero at first, or where the model does not run again.
+    Nothing where no weight and no gradient is zero at first, or where the model does not run again.
     """
-    first = known.scaling.aligned.narrow.grad_rms
-    trained = known.scaling.trained
-    silent = [name for name in trained if first.get(name) == 0.0]
-    if not silent:
+    first, scaling = known.scaling.aligned.narrow.grad_rms, known.scaling
+    silent = any(first.get(name) == 0.0 for name in scaling.trained)
+    if not silent and not any(_starts_at_zero(j, scaling.inits) for j in scaling.judged):
         return {}
     try:
         with attempt():
-            return _trained(known, seed, silent)
+            return _trained(known, seed)
     except Exception:  # the user's code, run once more often than it was known to run
         return {}
 
 
-def _trained(known: Analysis, seed: int, silent: Iterable[str]) -> dict[str, float]:
+def _starts_at_zero(j: Judged, inits: Mapping[str, Init]) -> bool:
+    """Whether it is a hidden weight or a readout that does: what is in front of it waits for it to move."""
+    init = inits.get(j.use.tensor)
+    return j.use.role in ("hidden", "output") and init is not None and init.exponent == ZERO
+
+
+def _trained(known: Analysis, seed: int) -> dict[str, float]:
     target, sizes = known.target, known.target.sizes(0)
     model = target.build(sizes, seed)
     parameters = dict(model.named_parameters())
@@ -52,7 +59,7 @@ def _trained(known: Analysis, seed: int, silent: Iterable[str]) -> dict[str, flo
         seed_torch(seed)
         model.zero_grad(set_to_none=True)
         target.loss(model(*inputs.args, **inputs.kwargs), inputs).backward()  # type: ignore[no-untyped-call]
-    found = {name: parameters[name].grad for name in silent if name in parameters}
+    found = {name: parameters[name].grad for name in known.scaling.trained if name in parameters}
     return {name: float(entries(g).double().square().mean().sqrt()) for name, g in found.items() if g is not None}
 
 
@@ -80,7 +87,5 @@ def dead_paths(known: Analysis, late: Mapping[str, float]) -> list[Discrepancy]:
 
 def _stuck(known: Analysis, late: Mapping[str, float], role: str) -> Iterable[Judged]:
     for j in known.scaling.judged:
-        init = known.scaling.inits.get(j.use.tensor)
-        zero = init is not None and init.exponent == ZERO
-        if j.use.role == role and zero and late.get(j.use.tensor) == 0.0:
+        if j.use.role == role and _starts_at_zero(j, known.scaling.inits) and late.get(j.use.tensor) == 0.0:
             yield j

@@ -38,7 +38,7 @@ def audit(
 ) -> Report:
     """Audit a target: two recordings, a few initializations, and algebra. Nothing is trained.
 
-    Only where gradients are zero at first does the narrow probe take a few updates, for their size.
+    Only where weights or gradients are zero at first does the narrow probe take a few updates, for their size.
 
     target_width: the width that Adam's eps is judged at; the model's own, else 64 times the first probe, by default.
 

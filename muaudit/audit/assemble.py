@@ -39,7 +39,7 @@ def assemble(
 ) -> Report:
     """The report of one target; `more` and `unread`: findings from outside the recorded path, and what is not known.
 
-    caution: what is said above the verdict. late: gradients after a few updates, of those that are zero at first.
+    caution: what is said above the verdict. late: gradients after a few updates, where something starts at zero.
     """
     axis = target.axes[0]
     width = target_width or axis.default or 64 * axis.probes[0]

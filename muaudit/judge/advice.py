@@ -31,8 +31,8 @@ def optimizer_discrepancies(
 ) -> list[Discrepancy]:
     """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe.
 
-    margin: by how much eps must stay below the gradient there. late: gradients after a few updates, of those that are
-    zero at first; they grow with width as those of a model that is right.
+    margin: by how much eps must stay below the gradient there. late: gradients after a few updates, where something
+    starts at zero; they grow with width as those of a model that is right.
     """
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
     wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
@@ -55,9 +55,9 @@ def optimizer_discrepancies(
         found += _orthogonalised(name, j, how)
         if how.shared:
             found.append(replace(_base(name, j, how), aspect="own_rate", detail=how.optimizer))
-        gradient = gradients.get(name, 0.0)
-        if not gradient:
-            gradient, exponent = late.get(name, 0.0), j.gradient
+        gradient, later = gradients.get(name, 0.0), late.get(name, 0.0)
+        if later > gradient:
+            gradient, exponent = later, j.gradient
         if gradient > least:
             found += _eps(name, j, how, gradient, exponent, growth, margin)
     return united(folded(found), judged, trained)
