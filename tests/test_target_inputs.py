@@ -63,9 +63,22 @@ SEVERAL = """class Aligner(nn.Module):
 """
 
 
+TIME_FIRST = """class Sentiment(nn.Module):
+    def __init__(self, vocab_size=100, hidden_dim=128):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(vocab_size, hidden_dim), nn.LSTM(hidden_dim, hidden_dim)
+        self.fc = nn.Linear(hidden_dim, 2)
+
+    def forward(self, text, text_lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(self.embedding(text), text_lengths, enforce_sorted=False)
+        return self.fc(self.rnn(packed)[1][0][-1])
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "described"),
     [
+        (TIME_FIRST, "Sentiment, hidden_dim 64 → 128, input int64[2, 32], int64[32]"),
         (ARRAYS, "Recommender, hidden_units 64 → 128, input int64[2, 32], int64[2, 32], int64[2, 32]"),
         (JOINED, "Operator, n_hidden 64 → 128, input float32[2, 32, 2], float32[2, 32, 3]"),
         (NAMED, "PatchModel, d_model 64 → 128, input float32[2, 8, 32, 2]"),

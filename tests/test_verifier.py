@@ -45,6 +45,8 @@ def test_each_parameter_that_is_not_judged_has_its_own_reason() -> None:
     report = audited()
     assert listed(report) == {"unread": ("MUP904", "never used in the recorded forward pass")}
     assert [v.tensors for v in report.violations if v.rule == "MUP405"] == [("idle",)]  # read, and never trained
+    reasons = [each.rule for each in report.derivations["unread"] if each.op == "uses"]
+    assert reasons == ["never used in the recorded forward pass"]
     judged = {row.name for row in report.tensors if row.roles}
     assert judged == {f"{layer}.{part}" for layer in ("embed", "hidden", "head") for part in ("weight", "bias")}
 

@@ -47,7 +47,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
 
     def __getitem__(self, name: str) -> tuple[Step, ...]:
         own = self.aliases.get(name, name)
-        if own in self.uses:
+        if own in self.uses or name not in self.activations:
             return tuple(self._tensor(own))
         return tuple(self._activation(self.activations[name]))
 
@@ -83,7 +83,12 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
                 f"lr {how.lr:.4g} ∝ {self._power(how.lr_exponent)} under {how.optimizer}",
                 "the optimizer's param groups",
             )
-        for judged in self.uses[name]:
+        account = self.scaling.accounts.get(name)
+        if account is not None and account.standing != "judged":
+            at = account.op
+            place = (None, None) if at is None else (at.file, at.line)
+            yield Step("uses", *place, "none that is judged", account.in_words)
+        for judged in self.uses.get(name, ()):
             yield from self._use(judged)
 
     def _use(self, j: Judged) -> Iterator[Step]:

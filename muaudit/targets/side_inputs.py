@@ -90,6 +90,8 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
     if _LENGTHS.fullmatch(name):
         length = as_int(main.dims[-1 if len(main.dims) < 3 else 1])
         yield ("lengths",), Filled("int64", (rows,), None, length)
+        if len(main.dims) > 1:  # of sequences side by side
+            yield ("lengths", "beside"), Filled("int64", (as_int(main.dims[1]),), None, as_int(main.dims[0]))
         yield ("lengths", "share"), Filled("float32", (rows,), None, 1)  # of the longest one
         yield ("lengths", "column"), Filled("int64", (rows, 1), None, length)
     if _STATES.fullmatch(name):
