@@ -88,6 +88,73 @@ def test_an_operation_not_known_today_is_listed_and_one_line_makes_it_understood
     ]
 
 
+class Various(nn.Module):
+    """Table 3, with operations between its layers that keep activations of size 1 by what they are defined to be."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+        start = torch.Generator().manual_seed(0)
+        self.embed, self.hidden, self.blocks = (
+            nn.Parameter(torch.randn(*shape, generator=start) * shape[-2] ** -0.5)
+            for shape in ((8, n), (n, n), (2, n // 2, n // 2))
+        )
+        self.head = nn.Parameter(torch.zeros(n, 4))
+        self.gain, self.bias = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(x @ self.embed)
+        y = h @ torch.lerp(self.hidden, self.hidden.detach(), 0.5) @ torch.diag(self.gain)
+        z = (
+            (torch.complex(h, y) * torch.exp(1j * h)).imag
+            + torch.polar(y, h).real
+            + torch.hypot(y, h)
+            + torch.atan2(y, h)
+        )
+        z = torch.logaddexp(z, y) + torch.copysign(y, h) + y % 1.0
+        z = torch.tanh(z + torch.stack([torch.addmv(self.bias, torch.block_diag(*self.blocks), row) for row in z]))
+        z = z + (torch.autograd.grad(torch.sin(y).sum(), y, create_graph=True)[0] + self.bias)
+        places = x[:, :2].view(1, 2, 2, 2)
+        image = nn.functional.grid_sample(z.view(1, 2, 2, -1).permute(0, 3, 1, 2), places, align_corners=False)
+        z = z + torch.func.jvp(torch.tanh, (y,), (h,))[1] + image.flatten(2)[0].mT
+        return (
+            nn.utils.rnn.pack_padded_sequence(z.view(2, 2, -1), torch.tensor([2, 1]), batch_first=True).data @ self.head
+        )
+
+
+def test_rarer_operations_keep_the_sizes_that_their_definitions_say() -> None:
+    def optimizer(model: nn.Module, off: str = "") -> torch.optim.Optimizer:
+        falls = ("hidden", "blocks", "head", off)
+        return torch.optim.Adam([
+            {"params": [p], "lr": 0.1 / model.n if name in falls else 1e-3} for name, p in model.named_parameters()
+        ])  # fmt: skip
+
+    for off, blamed in (("", []), ("gain", [("MUP305", ("gain",))])):  # a diagonal is a gain, not a matrix
+        report = muaudit.check(Various, batch=lambda width: torch.rand(4, 8), widths={"n": (32, 64)},
+                               loss=lambda out, batch: (out - 1).square().mean(),
+                               optimizer=lambda model, off=off: optimizer(model, off))  # fmt: skip
+        assert not report.unanalysed
+        assert [(v.rule, v.tensors) for v in report.violations if v.severity != "advice"] == blamed
+
+
+class Scaled(Net):
+    """A constant that the size of what nobody knows may ask for, and a gain behind it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n = self.gain.shape[0]
+        return self.head(torch.tanh(n**0.5 * self.gain * torch.ops.muaudit_tests.mirror(self.embed(x))))
+
+
+def test_a_constant_behind_what_is_not_understood_is_no_mistake_of_what_follows() -> None:
+    report = audited(Scaled)
+    assert {each.reason for each in report.unanalysed} >= {"the operation muaudit_tests.mirror is not understood"}
+    assert not any("gain" in violation.tensors for violation in report.violations)
+
+
 @pytest.mark.parametrize("name", sorted(DECLARED.keys() - MARKERS))
 def test_what_is_declared_is_an_operation_of_torch(name: str) -> None:
     assert hasattr(torch.ops.aten, name) or hasattr(torch.ops.aten, f"{name}_")

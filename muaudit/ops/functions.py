@@ -23,6 +23,13 @@ class Function(Operation):
 
 
 @dataclass(frozen=True)
+class OfBoth(Operation):
+    """A function of two entries; its size follows that of the larger. function: what it is of one."""
+
+    function: Function | Homogeneous
+
+
+@dataclass(frozen=True)
 class Homogeneous(Operation):
     """f(t·x) = tᵖ·f(x) for t > 0."""
 
@@ -70,7 +77,8 @@ DECLARED: dict[str, Operation] = {
     **each(_STEEP, "sinh", "expm1"),
     **each(Function(0, 0, signed=False, squashes=True), "sigmoid", "hardsigmoid", "erfc"),
     **each(_POSITIVE_STEEP, "exp", "exp2", "cosh"),
-    **each(Function(0, 0), "log", "log2", "cos", "acos", "sinc"),
+    **each(Function(0, 0), "log", "log2", "log10", "cos", "acos", "sinc", "lgamma"),
+    **each(Function(0, 0), "remainder", "fmod", "frac", "special_i0e"),  # of the size of what they divide by
     **each(Function(0, 1, signed=False), "softplus", "log_sigmoid_forward", "log_sigmoid"),
     **each(Function(0, 1), "logsumexp", "logcumsumexp"),  # over a dim, as large as the largest entry
     **each(Function(0, 0), "prod", "cumprod"),  # of size 1 where every factor is
@@ -81,6 +89,9 @@ DECLARED: dict[str, Operation] = {
     "reciprocal": Homogeneous(-1.0, signed=True),
     "square": Homogeneous(2.0, signed=False),
     "sgn": Homogeneous(0.0, signed=True),
+    "hypot": OfBoth(Homogeneous(1.0, signed=False)),
+    "atan2": OfBoth(Homogeneous(0.0, signed=True)),
+    **each(OfBoth(Function(0, 1)), "logaddexp", "logaddexp2"),
     **each(Derivative(), "tanh_backward", "sigmoid_backward", "gelu_backward", "silu_backward", "elu_backward",
            "softplus_backward", "hardtanh_backward", "hardswish_backward", "hardsigmoid_backward", "mish_backward",
            "log_sigmoid_backward"),

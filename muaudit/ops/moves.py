@@ -25,6 +25,16 @@ class Parts(Moves):
 
 
 @dataclass(frozen=True)
+class Diagonal(Operation):
+    """A matrix with the entries of the argument on its diagonal, and zeros beside it."""
+
+
+@dataclass(frozen=True)
+class Samples(Operation):
+    """Entries of one tensor, interpolated at the places that the second argument holds."""
+
+
+@dataclass(frozen=True)
 class Accumulates(Operation):
     """Sums or extremes along positions, all of them kept."""
 
@@ -59,7 +69,7 @@ _CAST = ("_to_copy", "to", "lift_fresh", "positive", "nan_to_num")
 _COMPLEX = ("view_as_complex", "view_as_real", "_conj", "conj", "real", "imag", "resolve_conj", "resolve_neg", "neg")
 _REPEATED = (
     "expand", "repeat", "repeat_interleave", "tile", "constant_pad_nd", "pad", "reflection_pad1d",
-    "reflection_pad2d", "replication_pad1d", "replication_pad2d", "unfold", "im2col", "col2im", "diag", "diag_embed",
+    "reflection_pad2d", "replication_pad1d", "replication_pad2d", "unfold", "im2col", "col2im",
 )  # fmt: skip
 _ORDERED = (
     "as_strided", "roll", "flip", "rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "sort", "msort",
@@ -68,15 +78,15 @@ _ORDERED = (
 )  # fmt: skip
 _SELECTED = (
     "gather", "index_select", "take_along_dim", "take", "topk", "amax", "amin", "max", "min", "median", "mode",
-    "kthvalue", "max_pool1d", "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
+    "kthvalue", "copysign", "_pack_padded_sequence", "_pad_packed_sequence", "max_pool1d", "max_pool2d_with_indices",
+    "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d",
 )  # fmt: skip
 _MASKED = ("tril", "triu", "masked_fill", "fill_diagonal", "dropout", "alpha_dropout", "native_dropout")
 _AVERAGED = (  # over positions, which are as alike as one another
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d",
     "_adaptive_avg_pool3d", "upsample_nearest1d", "upsample_nearest2d", "_upsample_nearest_exact1d",
     "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa",
-    "upsample_bicubic2d",
+    "upsample_bicubic2d", "affine_grid_generator",
 )  # fmt: skip
 
 DECLARED: dict[str, Operation] = {
@@ -86,6 +96,8 @@ DECLARED: dict[str, Operation] = {
            "unsafe_chunk"),
     "getitem": Moves(exact=True),  # one of several outputs
     **each(Moves(), *_CAST, *_COMPLEX, *_REPEATED, *_ORDERED, *_SELECTED, *_MASKED, *_AVERAGED),
+    "diag_embed": Diagonal(),
+    **each(Samples(), "grid_sampler_2d", "grid_sampler_3d"),
     **each(Accumulates(), "cumsum", "cummax", "cummin"),
     "embedding": Looks(),
     **each(Looks(outputs=4), "_embedding_bag", "embedding_bag", "_embedding_bag_forward_only"),

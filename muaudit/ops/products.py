@@ -15,6 +15,11 @@ class Multiplies(Operation):
 
 
 @dataclass(frozen=True)
+class Turns(Operation):
+    """x·exp(iy) entry by entry."""
+
+
+@dataclass(frozen=True)
 class Contracts(Operation):
     """A product of matrices (.., m, k) × (.., k, p), summed over k.
 
@@ -34,7 +39,11 @@ class Linear(Operation):
 
 @dataclass(frozen=True)
 class MultipliesVector(Operation):
-    """A matrix, or a vector, times a vector."""
+    """A matrix, or a vector, times a vector. The arguments are as those of `Contracts`."""
+
+    first: int = 0
+    second: int = 1
+    added: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +86,12 @@ class NormalisesWeight(Operation):
 DECLARED: dict[str, Operation] = {
     **each(Multiplies(), "mul", "multiply"),
     **each(Multiplies(divides=True), "div", "divide", "true_divide"),
+    "polar": Turns(),
     **each(Contracts(), "mm", "bmm", "_grouped_mm"),
     **each(Contracts(1, 2, added=0), "addmm", "baddbmm", "addbmm"),
     "linear": Linear(),
     **each(MultipliesVector(), "mv", "dot", "vdot"),
+    "addmv": MultipliesVector(1, 2, added=0),
     **each(Convolves(), "convolution", "_convolution", "mkldnn_convolution"),
     "_scaled_dot_product_flash_attention_for_cpu": FusedAttention(mask=None),
     **each(FusedAttention(), "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention",

@@ -81,12 +81,12 @@ class Masks(Operation):
 
 
 DECLARED: dict[str, Operation] = {
-    **each(Adds(), "add", "sub", "rsub"),
+    **each(Adds(), "add", "sub", "rsub", "complex"),
     "addcmul": AddsProduct(),
     "addcdiv": AddsProduct(divides=True),
     "lerp": Interpolates(),
     **each(Concatenates(along=1), "cat", "concat"),
-    **each(Concatenates(), "stack", "hstack", "vstack"),
+    **each(Concatenates(), "stack", "hstack", "vstack", "block_diag"),
     "where": Chooses(),
     **each(Extremes(), "maximum", "minimum", "fmax", "fmin"),
     **each(Clamps(), "clamp", "clamp_min", "clamp_max", "hardtanh"),

@@ -11,7 +11,7 @@ from .. import ops
 from ..findings.discrepancy import Role
 from ..ops.moves import Moves
 from ..ops.products import Contracts
-from .values import ZERO, Value
+from .values import DIAGONAL, ZERO, Value
 
 
 def axis_at(v: Value, weight: Value) -> int | None:
@@ -51,6 +51,13 @@ def through_views(x: Value) -> Value:
     while x.kind in ("view", "scale") and x.args:
         x = x.args[0]
     return x
+
+
+def diagonal_of(x: Value) -> Value | None:
+    """What stands on the diagonal of a matrix that is zero beside it, transposed or not; None for any other."""
+    while x.kind == "view" and x.note != DIAGONAL and len(x.dims) == len(x.args[0].dims):
+        x = x.args[0]
+    return x.args[0] if x.note == DIAGONAL else None
 
 
 def made_of_squares(x: Value) -> bool:

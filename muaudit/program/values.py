@@ -20,6 +20,7 @@ Kind = Literal[
 
 SUMMED = "summed"  # the note of a view that is a sum or a mean over dims that do not grow
 COPY = "copy"  # the note of a term that is the same in every block
+DIAGONAL = "diagonal"  # the note of a view that is a matrix with what it is made of on its diagonal
 PER_CHANNEL = "per channel"  # the note of a convolution whose channels do not mix
 
 

@@ -179,12 +179,13 @@ class Solver:
     # -- what kinds of value say -----------------------------------------------------------------------------------
 
     def equal(self, a: Expr, b: Expr, at: Value) -> bool:
-        """Equate two exponents; False, and a conflict, where both are known and differ."""
+        """Equate two exponents; False where both are known and differ: a conflict, but for what is not understood."""
         delta = self.system.equate(a - b)
-        if delta is not None and abs(delta) > 1e-6:
+        if delta is None or abs(delta) <= 1e-6:
+            return True
+        if not any(v in self.tainted for v in (at, *at.args)):
             self.conflicts.append(Conflict(at, delta))
-            return False
-        return True
+        return False
 
     def pin(self, x: Value, at: Value) -> bool:
         """φ(x) = 0; False where it is known to be something else."""

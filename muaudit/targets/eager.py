@@ -10,12 +10,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import nn
 
 from muaudit.targets import devices
+
+_SCRIPT = torch.jit.script
 
 
 def for_good() -> None:
@@ -54,9 +57,13 @@ class _Uncompiled(nn.Module):
     """In the place of `torch.jit.ScriptModule`: the module as it is written."""
 
 
-def _script(made: Any = None, *_: Any, **__: Any) -> Any:
-    """In the place of `torch.jit.script`, of a function, a class or a module, and of `script_method`."""
-    return made
+def _script(made: Any = None, *given: Any, **options: Any) -> Any:
+    """In the place of `torch.jit.script`, of a function, a class or a module, and of `script_method`.
+
+    torch itself looks into the graphs of its own functions: to take derivatives forwards.
+    """
+    own = isinstance(made, FunctionType) and made.__module__.startswith("torch.")
+    return _SCRIPT(made, *given, **options) if own else made
 
 
 def _compile(model: Callable[..., Any] | None = None, **options: Any) -> Any:

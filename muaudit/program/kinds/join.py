@@ -20,7 +20,7 @@ class Join(Meaning):
 
     def equation(self, v: Value, to: Equations) -> Expr | None:
         """Its terms are of one size."""
-        if to.of_derivatives(v) and any(a.weight for a in v.args):
+        if to.of_derivatives(v) and any(a.weight and a.op.shape == v.op.shape for a in v.args):
             return self._changed_weights(v, to)
         phis = []
         activations = any(not a.weight and a.kind != "data" for a in v.args)

@@ -6,7 +6,7 @@ import math
 
 from ..expression import Expr
 from ..values import Value
-from .meaning import Equations, Flow, Meaning, Size
+from .meaning import Equations, Flow, Meaning, Size, Wish
 
 
 class Unknown(Meaning):
@@ -21,7 +21,9 @@ class Unknown(Meaning):
                 to.unjudged(arg, v.op, v.note)
             elif arg.kind != "data" and not v.open:
                 to.pin(arg, v)
-        return to.open() if v.open else Expr()
+        if not v.open:
+            to.wish(Wish.INPUT, v)
+        return to.open()
 
     def forward(self, v: Value, flow: Flow) -> Size:
         return Size(math.nan, math.nan, math.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ops.functions import Derivative, Function, Gates, Homogeneous, LeaksByWeight, Raises
+from ...ops.functions import Derivative, Function, Gates, Homogeneous, LeaksByWeight, OfBoth, Raises
 from ...trace.align import Op
 from ..builder import Builder, Number, Result, lowers
 from ..values import Value
@@ -16,6 +16,14 @@ def _function(b: Builder, op: Op, what: Function) -> Result:
 @lowers(Homogeneous)
 def _homogeneous(b: Builder, op: Op, what: Homogeneous) -> Result:
     return b.power(b.arg(op, 0), what.degree, op, what.signed)
+
+
+@lowers(OfBoth)
+def _of_both(b: Builder, op: Op, what: OfBoth) -> Result:
+    of, both = what.function, b.join([b.arg(op, 0), b.arg(op, 1)], op, op.dims)
+    if isinstance(of, Homogeneous):
+        return b.power(both, of.degree, op, of.signed)
+    return b.act(both, of.low, of.high, op, of.signed)
 
 
 @lowers(Derivative)

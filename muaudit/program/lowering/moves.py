@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...ops.moves import Accumulates, EntersFunction, Indexes, Looks, Moves, Parts
+from ...ops.moves import Accumulates, Diagonal, EntersFunction, Indexes, Looks, Moves, Parts, Samples
 from ...trace.align import Op
 from ..builder import Builder, Result, lowers
-from ..values import Value
+from ..values import DIAGONAL, Value
 
 
 @lowers(Moves)
@@ -33,6 +33,18 @@ def _function_input(b: Builder, op: Op, what: EntersFunction) -> Result:
     value = b.view(x, op)
     value.back = b.backward_exponent(op)
     return value
+
+
+@lowers(Diagonal)
+def _diagonal(b: Builder, op: Op, what: Diagonal) -> Result:
+    return b.make("view", (b.arg(op, 0),), op, note=DIAGONAL)
+
+
+@lowers(Samples)
+def _sample(b: Builder, op: Op, what: Samples) -> Result:
+    """Each is a mean of a few entries; how they are weighed is a function of the places, of the scale of a step."""
+    x, places = b.arg(op, 0), b.arg(op, 1)
+    return b.view(x, op) if places.kind == "data" else b.mul(x, b.act(places, 0.0, 0.0, op, signed=False), op)
 
 
 @lowers(Accumulates)

@@ -19,9 +19,11 @@ from ...ops.products import (
     NormalisesWeight,
     SolvesTriangular,
     Transforms,
+    Turns,
 )
 from ...trace.align import Op
 from ..builder import Builder, Number, Result, lowers
+from ..operands import diagonal_of
 from ..starts import start_of
 from ..values import PER_CHANNEL, ZERO, Value
 
@@ -60,6 +62,12 @@ def _product(b: Builder, x: Any, y: Any, op: Op) -> Value:
         exponent = y.exponent if y.narrow else ZERO
         return b.make("scale", (x,), op, op.dims, c=exponent, factor=abs(y.narrow))
     return b.mul(x, y, op, op.dims)
+
+
+@lowers(Turns)
+def _turn(b: Builder, op: Op, what: Turns) -> Result:
+    x, angle = b.arg(op, 0), b.arg(op, 1)
+    return b.view(x, op) if angle.kind == "data" else b.mul(x, b.act(angle, 0.0, 0.0, op), op, op.dims)
 
 
 @lowers(NormalisesWeight)
@@ -122,10 +130,14 @@ def _solve_triangular(b: Builder, op: Op, what: SolvesTriangular) -> Result:
 @lowers(Contracts)
 def _contract(b: Builder, op: Op, what: Contracts) -> Result:
     """beta·added + alpha·(.., m, k) × (.., k, p)."""
-    out = _matmul(b, what.first, what.second, op)
-    if what.added is None:
+    return _added(b, _matmul(b, what.first, what.second, op), what.added, op)
+
+
+def _added(b: Builder, out: Value, added: int | None, op: Op) -> Value:
+    """beta·added + alpha·out."""
+    if added is None:
         return out
-    bias, beta, alpha = b.arg(op, what.added), b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
+    bias, beta, alpha = b.arg(op, added), b.arg(op, 3, "beta"), b.arg(op, 4, "alpha")
     if isinstance(alpha, Number):
         out = b.scale(out, alpha.exponent, op)
     if isinstance(beta, Number):
@@ -135,6 +147,10 @@ def _contract(b: Builder, op: Op, what: Contracts) -> Result:
 
 def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
     x, y = b.arg(op, first), b.arg(op, second)
+    for matrix, other in ((x, y), (y, x)):
+        entries = diagonal_of(matrix)
+        if entries is not None:
+            return b.mul(other, entries, op, op.dims)
     turned = _turned(b, x, y, op)
     if turned is not None:
         return turned
@@ -173,9 +189,9 @@ def _linear(b: Builder, op: Op, what: Linear) -> Result:
 
 @lowers(MultipliesVector)
 def _mv(b: Builder, op: Op, what: MultipliesVector) -> Result:
-    x, y = b.arg(op, 0), b.arg(op, 1)
+    x, y = b.arg(op, what.first), b.arg(op, what.second)
     outer = x.dims[-2] if len(x.dims) > 1 else 0.0
-    return b.contract(x, y, y.dims[-1], (outer, 0.0), op)
+    return _added(b, b.contract(x, y, y.dims[-1], (outer, 0.0), op), what.added, op)
 
 
 @lowers(Convolves)

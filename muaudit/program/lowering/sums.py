@@ -37,6 +37,8 @@ def _times(b: Builder, x: Value, factor: float, exponent: float, op: Op) -> Valu
     """x times a number that is an argument of the operation."""
     if exponent == 0.0 and abs(factor) == 1.0:
         return x
+    if x.kind == "data":
+        return b.make("data", (), op, x.dims, c=x.c + exponent)
     return b.make("scale", (x,), op, x.dims, c=exponent, factor=abs(factor))
 
 
