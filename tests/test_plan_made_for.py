@@ -313,3 +313,51 @@ def test_a_plan_fits_the_model_that_it_was_made_of_where_its_heads_were_made_sma
     plan = muaudit.load_plan(tmp_path / "mup" / "plan.yaml")
     assert plan.made_for is not None
     assert plan.made_for.heads == {"heads": "n/64"}
+
+
+def rounded(width: int) -> nn.Module:
+    """2/3 of 4 · width, rounded up to whole 128s as Llama's: 3n at 128 and 256, less at larger widths."""
+    inner = 128 * -(-8 * width // (3 * 128))
+    return nn.Sequential(nn.Linear(8, width), nn.Linear(width, inner), nn.ReLU(), nn.Linear(inner, width),
+                         nn.Linear(width, 4))  # fmt: skip
+
+
+def test_a_proportion_that_is_rounded_is_none_to_hold_a_wider_model_against() -> None:
+    target = from_functions(rounded, batch=lambda width: torch.ones(2, 8), loss=lambda out, batch: out.square().mean(),
+                            optimizer="adamw", widths=(128, 256))  # fmt: skip
+    made = with_model(make_plan(target, 128, 256), target, target)
+    made.at(1024).apply_(rounded(1024))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """transformers' Llama, with grouped heads: it is audited smaller than it is."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("llama")
+    transformers.LlamaConfig(
+        hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=128, architectures=["LlamaForCausalLM"],
+    ).save_pretrained(folder)  # fmt: skip
+    muaudit.convert(str(folder), base_width=64, width=256, out=folder / "mup", emit=("torchtitan",))
+    return str(folder), folder / "mup"
+
+
+def test_weights_loaded_into_a_published_model_are_refused(published: tuple[str, Path]) -> None:
+    """Its state dict as converted is scaled already; 64 is a width that it cannot be built at."""
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, LlamaForCausalLM
+
+    name, folder = published
+    made, model = muaudit.load_plan(folder / "plan.yaml"), LlamaForCausalLM(AutoConfig.from_pretrained(name))
+    model.load_state_dict(load_file(folder / "state_dict.safetensors"))
+    assert "q_proj.weight: rms 0.01" in refused(model, made)
+    starts = {entry.pattern: entry.start for entry in made.entries}
+    assert starts["lm_head.weight"] is not None
+    assert starts["lm_head.weight"].rms == pytest.approx(0.02, rel=0.05)  # LlamaConfig.initializer_range
+    assert ", None" not in (folder / "torchtitan_groups.py").read_text(encoding="utf-8")
+
+
+def test_a_check_holds_the_proportions_of_a_published_model_against_the_plan(published: tuple[str, Path]) -> None:
+    name, folder = published
+    with pytest.raises(UserError, match=r"gate_proj.weight has other proportions\nexpected \(2n, n\)"):
+        muaudit.check(name, plan=folder / "plan.yaml", set={"intermediate_size": 1024})

@@ -47,3 +47,17 @@ def test_no_target_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert not out.exists()
     assert run(str(FIXTURES / "mlp/sp.py"), "--out", str(out), "--lr", "2^-4..2^-2") == 2
     assert "add --sweep" in capsys.readouterr().err
+
+
+def test_a_sweep_leaves_nothing_but_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from muaudit.cli import report
+    from muaudit.sweep.sweep_request import SweepRequest
+
+    asked: list[SweepRequest] = []
+    monkeypatch.setattr(report._Parts, "transfer", lambda self, request: asked.append(request) or [])
+    monkeypatch.setattr(report._Parts, "conversion", lambda self, base_width: [])
+    out = str(tmp_path / "report.html")
+    assert run(str(FIXTURES / "mlp/sp.py"), "--out", out, "--no-training", "--sweep") == 1
+    (request,) = asked
+    assert request.results is not None
+    assert not request.results.parent.exists()

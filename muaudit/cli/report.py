@@ -56,7 +56,9 @@ def report(
         str | None,
         typer.Option(metavar="VALUES", help="The sweep's learning rates, as `muaudit sweep --lr` takes them."),
     ] = None,
-    results: flag.Results = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the sweep's finished runs there, for the next time.")
+    ] = None,
     width: flag.Width = None,
     depth: flag.Depth = None,
     axis: flag.Axis = None,
@@ -98,6 +100,7 @@ def report(
     run = _audited(wanted, patience)
     with TemporaryDirectory() as folder:
         parts = _Parts(wanted.jobs[0], run, patience, Path(folder))
+        swept = replace(swept, results=results or Path(folder) / "sweep.jsonl")
         sections = audit_sections(run)
         if run.reports:
             sections += parts.conversion(base_width)

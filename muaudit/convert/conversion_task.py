@@ -33,7 +33,7 @@ from ..targets.base_shapes import BaseFile, base_of
 from ..targets.whole import whole
 from ..telling import tell as tell_user
 from .base_init import base_init
-from .known_model import with_model
+from .known_model import with_model, with_starts
 from .loading import loading_lines
 from .output_folder import STATE_DICT, Conversion, Wanted, prepare_output
 from .plan_lines import beside, next_steps, paste_lines, plan_lines
@@ -147,7 +147,7 @@ def conversion(
     if full is not None and depths is not None and plan.depth != full.depths[0].default:
         full = at_depths(full, depths_at(full, plan.depth))
     if sizes.plan is None or plan.made_for is None or not plan.made_for.heads:
-        plan = with_model(plan, target, full)
+        plan = with_starts(with_model(plan, target, full), full, wanted.seed)
     plan = renewed(plan, target, loaded=True) if wanted.function_preserving else plan
     turned, after = planned(target, plan), []
     if base_width is not None:

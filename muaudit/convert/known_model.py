@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -10,10 +11,15 @@ from torch import nn
 from ..errors import UserError
 from ..plan.made_for import MadeFor, block_counts, head_numbers, in_depth, own_settings
 from ..plan.plan import Plan
-from ..plan.scales import Entry
+from ..plan.scales import Entry, Start
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
+from ..targets.whole import sizes_at
+from ..thresholds import AS_INITIALIZED
 from .shapes import dim
+
+MOST_PARAMETERS = 300_000_000
+"""Of a model that was audited smaller than it is, above which no initialization of it is drawn, measured or written."""
 
 
 def with_model(plan: Plan, target: Target, full: Target | None) -> Plan:
@@ -35,8 +41,49 @@ def with_model(plan: Plan, target: Target, full: Target | None) -> Plan:
     blocks |= {name: in_depth(counts[name], plan.depth) for name in deeper if name in counts}
     if all(entry.shape == () or set(entry.shape) == {"fixed"} for entry in plan.entries):
         return replace(plan, made_for=MadeFor({}, blocks, settings))  # of any width
-    entries = tuple(_exact(entry, narrow, wide, width, wider) for entry in plan.entries)
+    built = [(narrow, width), (wide, wider), *_narrower(full, width)]
+    entries = tuple(_exact(entry, built) for entry in plan.entries)
     return replace(plan, made_for=MadeFor(heads, blocks, settings), entries=entries)
+
+
+def with_starts(plan: Plan, full: Target | None, seed: int) -> Plan:
+    """The plan with how large tensors start in the whole model, where a smaller one was audited: that one may draw
+    otherwise. Not in a model too large to be built for it."""
+    if full is None or plan.depth_name or all(entry.start is not None for entry in plan.entries):
+        return plan
+    for narrow, wide in ((plan.base_width, plan.width), (plan.width, 2 * plan.width)):
+        if narrow != wide:
+            try:
+                if sum(map(math.prod, skeleton(full, max(narrow, wide)).parameters.values())) > MOST_PARAMETERS:
+                    continue
+                small, large = (_sizes(plan, full.build(sizes_at(full, width), seed)) for width in (narrow, wide))
+            except UserError:
+                continue
+            found = {
+                key: _start_of(small[key], large[key], wide / narrow, narrow / plan.base_width)
+                for key in small.keys() & large.keys()
+            }
+            entries = (replace(entry, start=entry.start or found.get(entry.pattern)) for entry in plan.entries)
+            return replace(plan, entries=tuple(entries))
+    return plan
+
+
+def _sizes(plan: Plan, model: nn.Module) -> dict[str, float]:
+    """The rms of the entries of tensors by pattern, where all that it covers are drawn alike."""
+    found: dict[str, list[float]] = {}
+    for name, parameter in model.named_parameters():
+        entry, values = plan.entry([name]), parameter.detach()
+        if entry is not None and entry.start is None and values.numel() and not values.is_complex():
+            drawn = bool((values != values.flatten()[0]).any())
+            found.setdefault(entry.pattern, []).append(float(values.double().square().mean().sqrt()) if drawn else 0.0)
+    return {key: math.hypot(*each) / math.sqrt(len(each)) for key, each in found.items()
+            if 0.0 < max(each) <= AS_INITIALIZED * min(each)}  # fmt: skip
+
+
+def _start_of(small: float, large: float, times: float, over_base: float) -> Start:
+    """small, large: the rms at two widths, one `times` the other; the first is `over_base` times the base width."""
+    exponent = round(math.log(large / small) / math.log(times), 4)
+    return Start(small / over_base**exponent, exponent)
 
 
 def _at_both_widths(plan: Plan, full: Target) -> tuple[tuple[nn.Module, int], tuple[nn.Module, int]] | None:
@@ -70,25 +117,35 @@ def _lists(pattern: str) -> list[str]:
     return [".".join(parts[:place]) for place, part in enumerate(parts) if part == "*"]
 
 
-def _exact(entry: Entry, narrow: nn.Module, wide: nn.Module, width: int, wider: int) -> Entry:
-    """The entry with dims that are `4n` only where they are that at both widths."""
-    at_both = [_shapes(entry, narrow), _shapes(entry, wide)]
-    if any(len(shapes) != 1 or len(next(iter(shapes))) != len(entry.shape) for shapes in at_both):
+def _narrower(full: Target | None, width: int) -> list[tuple[nn.Module, int]]:
+    """The model at half a width, where that can be built: rounding to multiples of a size shows there first."""
+    try:
+        return [] if full is None else [(skeleton(full, width // 2).model, width // 2)]
+    except UserError:
+        return []
+
+
+def _exact(entry: Entry, built: Sequence[tuple[nn.Module, int]]) -> Entry:
+    """The entry with dims that are `4n` only where they are that in every model, of these widths."""
+    shapes = [(_shapes(entry, model), width) for model, width in built]
+    if any(len(found) != 1 or len(next(iter(found))) != len(entry.shape) for found, _ in shapes):
         return _roughly(entry)
-    first, second = (next(iter(shapes)) for shapes in at_both)
-    dims = zip(entry.shape, first, second, strict=True)
-    return replace(entry, shape=tuple(_dim(text, a, b, width, wider) for text, a, b in dims))
+    by_dim = zip(*([(size, width) for size in next(iter(found))] for found, width in shapes), strict=True)
+    dims = zip(entry.shape, by_dim, strict=True)
+    return replace(entry, shape=tuple(_dim(text, sizes) for text, sizes in dims))
 
 
 def _shapes(entry: Entry, model: nn.Module) -> set[tuple[int, ...]]:
     return {tuple(p.shape) for name, p in model.named_parameters(remove_duplicate=False) if entry.matches(name)}
 
 
-def _dim(text: str, first: int, second: int, width: int, wider: int) -> str:
+def _dim(text: str, sizes: Sequence[tuple[int, int]]) -> str:
+    """sizes: of this dim, with the width, the plan's base width and width first."""
     if text in ("n", "fixed") or text.startswith("~n^"):
         return text
-    exact = first % width == 0 and first * wider == second * width
-    return dim(second, 1.0, wider) if exact else f"~{second / wider:.3g}n"
+    size, width = sizes[1]
+    exact = size % width == 0 and all(each * width == size * of for each, of in sizes)
+    return dim(size, 1.0, width) if exact else f"~{size / width:.3g}n"
 
 
 def _roughly(entry: Entry) -> Entry:

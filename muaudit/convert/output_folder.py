@@ -21,6 +21,7 @@ from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from .frameworks.emitted import check_framework, emitted
 from .initial_weights import nbytes, write_fresh
+from .known_model import MOST_PARAMETERS
 from .python_module import module_text
 from .ways import check_way
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from ..checkpoints.moved import CheckpointTransfer
     from ..checkpoints.verify import Verified
     from ..targets.skeleton import Skeleton
-
-_LARGEST = 300_000_000
-"""Parameters of a published configuration above which no initialization is written."""
 
 PLAN, STATE_DICT, MODULE, BASE_SHAPES = "plan.yaml", "state_dict.safetensors", "mup_plan.py", "model.bsh"
 _IGNORE = ".gitignore"
@@ -221,7 +219,7 @@ def _too_large(full: Target | None, plan: Plan) -> str:
         count = sum(math.prod(shape) for shape in skeleton(full, plan.width).parameters.values())
     except UserError as error:
         return error.message.splitlines()[0]
-    return f"the model has {count:,} parameters" if count > _LARGEST else ""
+    return f"the model has {count:,} parameters" if count > MOST_PARAMETERS else ""
 
 
 def _size(full: Target, plan: Plan) -> int:

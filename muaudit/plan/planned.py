@@ -17,6 +17,7 @@ from ..targets.at_depth import at_depths, depths_at
 from ..targets.carried import carry, snapshot
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
+from .apply import match
 from .made_for import own_settings
 from .plan import Plan
 
@@ -81,11 +82,14 @@ def refuse_other_target(target: Target, plan: Plan) -> None:
     model = target.build(sizes, 0)
     width = sizes[target.axes[0].name]
     depth = target.depths[0].probes[0] if plan.depth_name else 1
-    if target.own is None:
+    over = depth if plan.depth_name else None
+    if target.own is None and (target.cut or len(target.axes) > 1):
         plan.made_for.refuse_other(model, width, target.cut, depth)
+    elif target.own is None:
+        match(plan.at(width, over), model)
     elif target.axes[0].default is not None:
         width = target.axes[0].default
-        plan.made_for.refuse_other(skeleton(replace(target, build=target.own.build), width).model, width, depth=depth)
+        match(plan.at(width, over), skeleton(replace(target, build=target.own.build), width).model)
     own, known = own_settings(target.optimizer(model, sizes), target.filled), plan.made_for.settings
     tuned = {"betas" if name.startswith("beta") else name for name, _ in plan.tuned}
     common = (own.keys() & known.keys()) - {"weight_decay", *tuned}  # which is tuned, as the learning rate is
