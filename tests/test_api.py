@@ -116,6 +116,11 @@ def test_a_target_by_its_name_and_what_does_not_fit(tmp_path: Path) -> None:
 
 def test_rules_for_a_framework_from_python(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
-    muaudit.convert(f"{tmp_path}/net.py:Net", base_width=32, out=tmp_path / "mup", emit=("megatron", "deepspeed"))
-    written = {path.name for path in (tmp_path / "mup").iterdir()}
-    assert {"megatron_groups.py", "deepspeed_groups.py", "deepspeed_config.json"} <= written
+    net, emit = f"{tmp_path}/net.py:Net", ("megatron", "deepspeed")
+    made = muaudit.convert(net, base_width=32, out=tmp_path / "mup", emit=emit, emit_bsh=True, no_state_dict=True)
+    written = {path.name for path in (tmp_path / "mup").iterdir()} - {".gitignore"}
+    assert written == {"plan.yaml", "model.bsh", "megatron_groups.py", "deepspeed_groups.py", "deepspeed_config.json"}
+    plan = tmp_path / "mup" / "plan.yaml"
+    assert muaudit.convert(net, plan=plan).plan.to_dict() == made.plan.to_dict()
+    with pytest.raises(UserError, match="has its own sizes"):
+        muaudit.convert(net, plan=plan, base_width=16)

@@ -82,10 +82,12 @@ def convert(
     depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     init: Callable[..., Any] | None = None,
     set: Mapping[str, Any] | None = None,
+    plan: Path | str | None = None,
     formulation: str = "absorbed",
     profile: str = "tp5",
     seed: int = 0,
     state_dict: Path | str | None = None,
+    no_state_dict: bool = False,
     fresh: bool = False,
     function_preserving: bool = False,
     old_plan: Path | str | None = None,
@@ -93,6 +95,7 @@ def convert(
     keep: Sequence[str] = (),
     verify: bool = False,
     emit_python: bool = False,
+    emit_bsh: bool = False,
     emit: Sequence[str] = (),
     zero_readout: bool = False,
     zero_query: bool = False,
@@ -101,21 +104,24 @@ def convert(
     """Plan the conversion to µP, and write it where `out` names a folder; as `muaudit convert`.
 
     build and what belongs to it: as for `check`. base_width: the width that hyperparameters are tuned at. width: the
-    one to train at; the model's own where it has one. base_depth, depth: the same for numbers of blocks. state_dict and
-    the rest: `muaudit convert --help`.
+    one to train at; the model's own where it has one. base_depth, depth: the same for numbers of blocks. plan: the file
+    of one that is there already, in place of sizes. state_dict and the rest: `muaudit convert --help`.
     advance: told how many bytes of a checkpoint were written.
 
     Raises:
         UserError: the target cannot be planned for, or the files cannot be written.
     """
     wanted = Wanted(
-        out=_path(out) or Path("mup"), seed=seed, state_dict=_path(state_dict), fresh=fresh,
-        function_preserving=function_preserving, old_plan=_path(old_plan), optimizer_state=_path(optimizer_state),
-        keep=tuple(keep), verify=verify, emit_python=emit_python, emit=tuple(emit),
+        out=_path(out) or Path("mup"), seed=seed, state_dict=_path(state_dict), no_state_dict=no_state_dict,
+        fresh=fresh, function_preserving=function_preserving, old_plan=_path(old_plan),
+        optimizer_state=_path(optimizer_state), keep=tuple(keep), verify=verify, emit_python=emit_python,
+        emit_bsh=emit_bsh, emit=tuple(emit),
         zeros=(*(["readout"] if zero_readout else []), *(["query"] if zero_query else [])),
     )  # fmt: skip
     wanted.check()
-    if base_width is None and base_depth is None:
+    if plan is not None and (base_width, width, base_depth, depth) != (None, None, None, None):
+        raise UserError("plan= has its own sizes", "leave base_width, width, base_depth and depth out")
+    if plan is None and base_width is None and base_depth is None:
         raise UserError("the base width is missing", "base_width=N says which width hyperparameters are tuned at")
     options = options_of(widths, set, optimizer, depths)
     with eagerly(), answered("the audited code"):
@@ -123,7 +129,7 @@ def convert(
                      "init": init, "depths": depths}  # fmt: skip
         made: tuple[Conversion, tuple[Report, ...]] = conversion(
             target_of(build, options, functions), options, lambda changed: resolve(str(build), changed),
-            PlanSizes(base_width, width, base_depth, depth), formulation, get_profile(profile), wanted,
+            PlanSizes(base_width, width, base_depth, depth, _path(plan)), formulation, get_profile(profile), wanted,
         )  # fmt: skip
         output, after = made
         if out is not None:
