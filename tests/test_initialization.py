@@ -226,7 +226,7 @@ def test_a_power_that_chance_hardly_reaches_is_drawn_again() -> None:
     """Of 576 entries, three draws that are 10 % too large by chance look like the power 1/4 between two probes."""
     rough = torch.Generator().manual_seed(0)
 
-    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+    def drawn(probe: int, number: int, names: object = None) -> dict[str, torch.Tensor]:
         weight = torch.randn(24, 24, generator=rough)
         return {"weight": weight * (1.1 if probe and number < 3 else 1.0) / weight.square().mean().sqrt()}
 
@@ -240,7 +240,7 @@ def test_a_power_that_is_no_quarter_is_the_eighth_or_the_twelfth_that_it_is(expo
     """They arise behind squares and cubes."""
     rough = torch.Generator().manual_seed(0)
 
-    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+    def drawn(probe: int, number: int, names: object = None) -> dict[str, torch.Tensor]:
         return {"weight": torch.randn(256, 256, generator=rough) * 2 ** (exponent * probe)}
 
     assert measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})["weight"].exponent == exponent
@@ -303,7 +303,7 @@ def test_functions_that_seed_are_put_back() -> None:
 def test_a_handful_of_entries_is_read_as_a_half_not_as_the_nearest_quarter() -> None:
     """Biases of 4 and 8 channels, uniform of n^-1/2, in a model too large for many draws."""
 
-    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+    def drawn(probe: int, number: int, names: object = None) -> dict[str, torch.Tensor]:
         generator, n = torch.Generator().manual_seed(1000 * probe + number), 4 * 2**probe
         biases = {f"{i}.bias": (torch.rand(n, generator=generator) * 2 - 1) / math.sqrt(3 * n) for i in range(100)}
         return {"large": torch.ones(2_100_000), **biases}
@@ -316,7 +316,7 @@ def test_a_handful_of_entries_is_read_as_a_half_not_as_the_nearest_quarter() -> 
 def test_xavier_over_a_fixed_and_a_growing_dim_is_a_half_of_the_one_that_grows() -> None:
     """sqrt(2 / (8 + n)) from n = 8 to 16 has a slope of -0.29, next to -1/4; for large n it is n^-1/2."""
 
-    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+    def drawn(probe: int, number: int, names: object = None) -> dict[str, torch.Tensor]:
         generator, n = torch.Generator().manual_seed(1000 * probe + number), 8 * 2**probe
         return {f"{i}": torch.randn(8, n, generator=generator) * math.sqrt(2 / (8 + n)) for i in range(50)}
 

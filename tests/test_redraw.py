@@ -155,3 +155,22 @@ def test_an_audit_builds_a_model_a_few_times_only() -> None:
 
     assert check(build, batch=lambda width: torch.randn(4, 16)).verdict == "standard"
     assert len(builds) < 16
+
+
+@pytest.mark.parametrize("make", RUN_AGAIN)
+def test_some_parameters_are_drawn_alone(make: Make) -> None:
+    """Other numbers than in the whole model, of the same size; what is not drawn stays the same."""
+
+    def build(probe: int, seed: int) -> nn.Module:
+        seed_everything(seed)
+        return make()
+
+    draws = Redraws(build, 100, {0: (build(0, 7), 7)})
+    first = draws(0, 0)
+    for name in first:
+        alone = [draws(0, number, {name}) for number in range(1, 30)]
+        whole = [draws(0, number)[name] for number in range(1, 30)]
+        assert all(each.keys() == {name} for each in alone)
+        sizes = [torch.stack(each).square().mean().sqrt() for each in ([each[name] for each in alone], whole)]
+        torch.testing.assert_close(*sizes, rtol=0.3, atol=0)
+        assert (alone[0][name] == alone[1][name]).all() == (whole[0] == whole[1]).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from ..program.starts import Starts
 from ..solve.uses import Ideal
 from ..trace.align import Aligned
 from ..trace.inits import Init, measure
+from ..trace.redraw import Draws
 from ..trace.signs import with_signs
 from .axis import Third
 from .removed import Biases, Gradients
@@ -55,7 +56,7 @@ def derive(
     read: Callable[[Program], Program],
     judged: Callable[[Program, Measured], tuple[Explanation, list[Discrepancy]]],
     models: tuple[nn.Module, nn.Module],
-    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
+    draws: Draws,
     trained: Mapping[str, Trained],
     readout_bound: float,
     third: Callable[[], Third | None],
@@ -96,7 +97,7 @@ def derive(
 def measure_rows(
     apart: TakenApart,
     named: Sequence[Mapping[str, torch.Tensor]],
-    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
+    draws: Draws,
 ) -> dict[str, Init]:
     """The inits of rows that are used by themselves, by the names that they go by."""
     aligned = apart.program.aligned
@@ -108,10 +109,10 @@ def measure_rows(
     def rows(parameters: Mapping[str, torch.Tensor], probe: int) -> dict[str, torch.Tensor]:
         return {key: part.of(parameters[names[part.tensor]], probe) for key, part in apart.parts.items()}
 
-    def drawn(probe: int, number: int) -> dict[str, torch.Tensor]:
+    def drawn(probe: int, number: int, wanted: Collection[str] | None) -> dict[str, torch.Tensor]:
         if probe > 1:
             raise UserError("which rows are used by themselves is known at two probes alone")
-        return rows(draws(probe, number), probe)
+        return rows(draws(probe, number, None), probe)
 
     return measure([rows(each, probe) for probe, each in enumerate(named)], drawn, aligned.sizes.unit, {})
 

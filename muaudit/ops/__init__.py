@@ -4,6 +4,9 @@ To add an operation, write its line into the table of its family; a way of treat
 class there, and one function of `program.lowering` that reads it.
 """
 
+from functools import cache
+from typing import Any
+
 from . import functions, moves, products, reductions, sums
 from .operation import Declarations, Operation
 
@@ -17,4 +20,13 @@ def of(name: str) -> Operation | None:
     return DECLARATIONS.of(name)
 
 
-__all__ = ["DECLARATIONS", "Declarations", "Operation", "functions", "moves", "of", "products", "reductions", "sums"]
+@cache
+def name_of(function: Any) -> str:
+    """`aten.add` of any overload that torch dispatches; of another function what it prints as."""
+    return str(getattr(function, "overloadpacket", function))
+
+
+__all__ = [
+    "DECLARATIONS", "Declarations", "Operation", "functions", "moves", "name_of", "of", "products", "reductions",
+    "sums",
+]  # fmt: skip

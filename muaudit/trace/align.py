@@ -127,7 +127,7 @@ def op_name(node: fx.Node) -> str:
         return "written_alias"
     if target is function_input:
         return "function_input"
-    return str(target.overloadpacket) if hasattr(target, "overloadpacket") else str(target)
+    return ops.name_of(target)
 
 
 _ALIKE = {"aten._unsafe_view": "aten.view", "aten._reshape_alias": "aten.view"}

@@ -21,7 +21,7 @@ def gain_of_constant(func: Any, args: Sequence[Any], constant: Sequence[bool]) -
     1/k, 1 for one that averages, permutes or turns. constant: for every tensor among `args`, whether it is one. None
     for other operations, for a constant that is no matrix, and where both factors are constants or neither is.
     """
-    declared = ops.of(str(func.overloadpacket))
+    declared = ops.of(ops.name_of(func))
     if not isinstance(declared, Contracts) or constant[declared.first] == constant[declared.second]:
         return None
     left = constant[declared.first]

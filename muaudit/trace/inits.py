@@ -7,7 +7,7 @@ its entries. Seeds are added until the exponent is known well enough to tell mul
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,6 +16,7 @@ from ..entries import entries
 from ..errors import UserError
 from ..findings.exponents import ZERO, snap
 from ..thresholds import DOUBTFUL_INIT_ERRORS, DRIFT, ENOUGH, EXACT, FINE, INIT_ERRORS, MEAN_ERRORS, MEAN_SHARE
+from .redraw import Draws
 
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
 
@@ -121,13 +122,13 @@ class Init:
 
 def measure(
     first: Sequence[Mapping[str, torch.Tensor]],
-    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
+    draws: Draws,
     unit: float,
     fans: Mapping[str, tuple[tuple[float, float], ...]],
 ) -> dict[str, Init]:
     """Init exponents of all parameters.
 
-    first: those of both probes. draws: `(probe, number)` → parameters, drawn again. fans: raw and ideal growth of dims.
+    first: those of both probes. draws: parameters, drawn again. fans: raw and ideal growth of dims.
 
     Cost: one pass over the parameters per seed; more than one seed only where small tensors need it.
     """
@@ -138,7 +139,7 @@ def measure(
         seed += 1
         names = open_ if seed > 1 else None  # a second draw of everything tells formulas from random numbers
         for probe in (0, 1):
-            _moments(draws(probe, seed), moments[probe], names)
+            _moments(draws(probe, seed, names), moments[probe], names)
     inits = {
         name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ()))
         for name in moments[0]
@@ -150,7 +151,7 @@ def measure(
         if not rough:
             break
         for probe in (0, 1):
-            _moments(draws(probe, further), moments[probe], rough)
+            _moments(draws(probe, further, rough), moments[probe], rough)
     inits |= {name: _init(moments[0][name], moments[1][name], unit, fans.get(name, ())) for name in odd}
     odd = _odd(inits)
     return inits | _third_probe(odd, inits, moments[1], draws, unit) if odd else inits
@@ -171,7 +172,7 @@ def _third_probe(
     odd: Sequence[str],
     inits: Mapping[str, Init],
     wide: Mapping[str, Moments],
-    draws: Callable[[int, int], Mapping[str, torch.Tensor]],
+    draws: Draws,
     unit: float,
 ) -> dict[str, Init]:
     """Exponents that only the two wider of three probes show; a slope that goes on drifting is no power of width.
@@ -180,12 +181,12 @@ def _third_probe(
     """
     third: dict[str, Moments] = {}
     try:
-        _moments(draws(2, 0), third)
+        _moments(draws(2, 0, None), third)
         for draw in range(1, MAX_SEEDS):
             rough = {name for name in odd if name in third and _error(wide[name], third[name], unit) > FINE}
             if not rough:
                 break
-            _moments(draws(2, draw), third, rough)
+            _moments(draws(2, draw, rough), third, rough)
     except UserError:  # the model cannot be built at that width: what two probes showed stands
         return {}
     found: dict[str, Init] = {}

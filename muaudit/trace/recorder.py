@@ -82,7 +82,7 @@ class Recording:
 
 def _is_unset(func: Any) -> bool:
     """Whether an operation returns memory as it was, for the program to write over."""
-    declared = ops.of(str(getattr(func, "overloadpacket", "")))
+    declared = ops.of(ops.name_of(func))
     return isinstance(declared, Creates) and declared.unset
 
 
@@ -193,7 +193,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta |= {"shape": (), "dtype": None, "module": module, "call": call, "weight": weight, "data": data}
             node.meta |= {"rms": None, "in_loss": self.returned, "derivative": False}
             return out
-        drawn = isinstance(ops.of(str(func.overloadpacket)), Creates)  # like another one: of its shape
+        drawn = isinstance(ops.of(ops.name_of(func)), Creates)  # like another one: of its shape
         drawn = drawn or (func.is_view and any(n.meta.get("drawn") for n in operands))
         static = not func.is_view
         node.meta.update(self._meta(first, weight, data, static=static, drawn=drawn, file=file, line=line))
@@ -215,7 +215,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _detached(self, func: Any) -> bool:
         """Whether the gradient stops here. A custom function runs without gradients and has a backward of its own; a
         weight that is transposed where gradients are off, on its way into a product, is still that weight."""
-        declared = ops.of(str(func.overloadpacket))
+        declared = ops.of(ops.name_of(func))
         stops = isinstance(declared, Moves) and declared.stops
         return stops or not (torch.is_grad_enabled() or self.functions or func.is_view)
 
@@ -308,12 +308,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.calls.append(ModuleCall(name, call, nodes, argument))
 
 
+_NAMES: dict[Any, str] = {}
+"""What nodes that call a function are named, before a number makes them different."""
+
+
 def _called(graph: fx.Graph, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> fx.Node:
-    """A node of a call, at a third of the time that torch takes where it is given the arguments with the function.
+    """A node of a call, in a quarter of the time that torch takes where it is given the arguments with the function.
 
     It then looks for symbolic sizes in them, which the recorder has made numbers of.
     """
-    node = graph.create_node("call_function", function)
+    if function not in _NAMES:
+        _NAMES[function] = graph._target_to_str(function)
+    node = graph.create_node("call_function", function, name=_NAMES[function])
     node.args = args
     if kwargs:
         node.kwargs = kwargs

@@ -8,7 +8,7 @@ Where a construction looks at values, or draws from elsewhere than torch, it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..targets.usercode import seed_torch
 
 Draw = Mapping[str, torch.Tensor]
+Draws = Callable[[int, int, Collection[str] | None], Draw]
+"""`(probe, number, names)` → the parameters of these names at least, all where that is None."""
 _MOST_BYTES = 1 << 30  # of tensors that are held while a construction is taped
 
 
 class Redraws:
     """Draws of the models of several probes: `draws(probe, number)` are the parameters by name.
+
+    Where `names` are given, no others need be drawn. They may then be other numbers of the same distribution than those
+    of the whole model, as nothing is drawn before them.
 
     build: `(probe, seed) -> model`. first: the seed of draw number 0. known: models that are built already, with their
     seeds.
@@ -35,8 +40,9 @@ class Redraws:
         self._build, self._first = build, first
         self._known = dict(known)
         self._tapes: dict[int, _Tape | None] = {}
+        self._parts: dict[tuple[int, frozenset[str]], _Tape] = {}
 
-    def __call__(self, probe: int, number: int) -> Draw:
+    def __call__(self, probe: int, number: int, names: Collection[str] | None = None) -> Draw:
         seed = self._first + number
         if probe not in self._tapes:
             return self._taped(probe, seed)
@@ -47,7 +53,12 @@ class Redraws:
             self._known[probe] = self._build(probe, seed), seed
             self._check(probe, tape)
             return dict(self._known[probe][0].named_parameters())
-        return tape.run(seed)
+        if names is None:
+            return tape.run(seed)
+        key = probe, frozenset(names)
+        if key not in self._parts:
+            self._parts[key] = tape.part(names)
+        return self._parts[key].run(seed)
 
     def _taped(self, probe: int, seed: int) -> Draw:
         taping = _Taping()
@@ -111,6 +122,11 @@ class _Tape:
                     held[made] = each
         return {name: tensor(view) for name, view in self.parameters.items()}
 
+    def part(self, names: Collection[str]) -> _Tape:
+        """What makes these parameters alone."""
+        parameters = {name: view for name, view in self.parameters.items() if name in names}
+        return _Tape(tuple(_needed(self.steps, {each.storage for each in parameters.values()})), parameters)
+
 
 @dataclass
 class _Taping(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -142,7 +158,8 @@ class _Taping(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not self.sound or not all(self._adopted(each) for each in named.values()):
             return None
         parameters = {name: self._view(each) for name, each in named.items()}
-        return _Tape(tuple(_needed(self.steps, {each.storage for each in parameters.values()})), parameters)
+        storages = {each.storage for each in parameters.values()}
+        return _Tape(tuple(_needed(self.steps, storages, draws=True)), parameters)
 
     def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         given = list(_tensors((args, kwargs)))
@@ -182,14 +199,16 @@ class _Taping(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return _View(number, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()))
 
 
-def _needed(steps: list[_Step], storages: set[int]) -> list[_Step]:
-    """The steps that these storages come from, and all that draw: a constructor may run its whole forward besides."""
+def _needed(steps: Sequence[_Step], storages: set[int], draws: bool = False) -> list[_Step]:
+    """The steps that these storages come from, for a constructor may run its whole forward besides. draws: and all that
+    draw, so that what is drawn behind them is the same.
+    """
     live, kept = set(storages), []
     for step in reversed(steps):
         given = set(_storages((step.args, step.kwargs)))
         touched = {each for each in step.made if each is not None}
         touched |= given if step.function._schema.is_mutable else set()
-        if touched & live or torch.Tag.nondeterministic_seeded in step.function.tags:
+        if touched & live or (draws and torch.Tag.nondeterministic_seeded in step.function.tags):
             live |= given
             kept.append(step)
     return kept[::-1]
