@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from .mistakes import mistake
 from .model import Model, generate
 from .shrink import shrink
-from .training import starts_finite
+from .training import can_start
 from .verdict import Said, of_mistake, of_right
 
 Row = dict[str, object]
@@ -28,14 +28,14 @@ class Grammar:
     def model(self, seed: int) -> Model:
         """The model of a seed, drawn anew where nobody could train it.
 
-        Its equations have no solution of a reasonable size, or its loss is no number.
+        Its equations have no solution of a reasonable size, its loss is no number, or its gradients vanish.
         """
         for again in range(REDRAWN):
             try:
                 found = generate(seed + again * FAR, self.off, self.without)
             except AssertionError:
                 continue
-            if starts_finite(found):
+            if can_start(found):
                 return found
         raise AssertionError(f"no model that can be trained came of seed {seed}")
 

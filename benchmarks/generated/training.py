@@ -22,6 +22,7 @@ ROUNDING = 1e-5  # of float64, through a few steps that divide by the size of gr
 WIDTHS, SEEDS = (64, 128, 256), 3
 WIDER, MORE = (64, 128, 256, 512), 16  # for a second look at what seems to grow: seeds differ by a factor of two
 GROWS = 0.4  # exponents are multiples of 1/2 here
+LEAST = 1e-20  # of gradients, far above the 1e-30 of the models' eps
 STEPS, MOVED, TINY = 2, 0.3, 1e-5  # joint steps, of which the first moves the outputs of the narrowest by about this
 
 
@@ -41,14 +42,21 @@ def apart(model: Model, seed: int = 0, steps: int = 4) -> float:
     return ((runs[0] - runs[1]).abs().max() / runs[1].abs().max()).item()
 
 
-def starts_finite(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
-    """Whether the loss before any training is a number: squares of squares without a norm leave float32."""
+def can_start(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
+    """Whether the loss before any training is a number, and no gradient is so small that the optimizer's eps counts.
+
+    Squares of squares without a norm leave float32 at either end.
+    """
     space = _space(model.text())
     for width in widths:
         made, x, _ = _made(space, width, 0, 1.0)
-        with torch.no_grad():
-            if not space["loss"](made(x), x).isfinite():
-                return False
+        value = space["loss"](made(x), x)
+        if not value.isfinite():
+            return False
+        value.backward()
+        sizes = [float(p.grad.abs().max()) for p in made.parameters() if p.grad is not None]
+        if any(0 < size < LEAST for size in sizes):
+            return False
     return True
 
 
