@@ -141,3 +141,26 @@ def test_a_tied_table_whose_learning_rate_is_wrong_is_told_one_exponent() -> Non
 def test_a_constant_that_is_left_out_is_told_as_one_however_roughly_the_init_is_known() -> None:
     """The learning rate says that n^-1 is missing, and chance reaches to an init that says so too."""
     assert of_tied(-0.2, 0.0) == [("MUP402", ("table",), "n^1/5", "n^-4/5")]
+
+
+class Recurrent(nn.Module):
+    """A GRU, whose bias of the candidate is multiplied by a gate: alone at the first step, where the state is zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.core, self.head = nn.GRU(4, width, batch_first=True), nn.Linear(width, TOKENS, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `(batch, time, TOKENS)`."""
+        return self.head(self.core(x)[0])  # type: ignore[no-any-return]
+
+
+def test_a_bias_that_is_added_here_and_multiplied_there_is_wrong_once() -> None:
+    """As torch starts it, with one learning rate under SGD: both uses lack the same."""
+    x = torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(0))
+    report = muaudit.check(
+        Recurrent, batch=lambda width: x, loss=lambda out, batch: out.square().mean(),
+        optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1), widths=(32, 64),
+    )  # fmt: skip
+    names = [name for v in report.violations if v.severity == "error" for name in v.tensors]
+    assert sorted(names) == ["core.bias_hh_l0", "core.bias_ih_l0", "core.weight_ih_l0", "head.weight"]

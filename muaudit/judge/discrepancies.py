@@ -52,7 +52,7 @@ def _once_per_tensor(judged: list[Judged]) -> list[Judged]:
         keys = [
             (j.use.tensor, aspect, round(off, 3)) for aspect, off in (("init", j.init_off), ("lr", j.lr_off)) if off
         ]
-        if len(keys) == 1 and keys[0] in blamed:
+        if blamed.issuperset(keys):
             continue
         blamed.update(keys)
         kept.setdefault((j.use.tensor, j.use.role, round(j.init_off, 3), round(j.lr_off, 3)), j)
