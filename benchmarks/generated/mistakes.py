@@ -9,14 +9,13 @@ from statistics import median
 from .draw import Draw
 from .model import Model
 from .repair import folded
-from .training import gradients
+from .training import NONE, gradients
 from .truth import Edit
 
 HALF = Fraction(1, 2)
 POWERS = (HALF, -HALF, Fraction(1), Fraction(-1))
 TRIES = 30
 EPS = 1.0
-NONE = 1e-9  # share of the median gradient that is rounding in float64
 
 
 @dataclass(frozen=True)

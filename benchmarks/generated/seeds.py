@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from .mistakes import mistake
 from .model import Model, generate
 from .shrink import shrink
-from .training import can_start
+from .training import can_start, removed
 from .verdict import Said, of_mistake, of_right
 
 Row = dict[str, object]
@@ -36,6 +36,8 @@ class Grammar:
             except AssertionError:
                 continue
             if can_start(found):
+                for name in removed(found):
+                    found.truth.tensors[name].removed = True
                 return found
         raise AssertionError(f"no model that can be trained came of seed {seed}")
 

@@ -11,6 +11,7 @@ grows  In Table 3, no tensor's own effect grows with width. After two joint step
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ ROUNDING = 1e-5  # of float64, through a few steps that divide by the size of gr
 WIDTHS, SEEDS = (64, 128, 256), 3
 WIDER, MORE = (64, 128, 256, 512), 16  # for a second look at what seems to grow: seeds differ by a factor of two
 GROWS = 0.4  # exponents are multiples of 1/2 here
+NONE = 1e-9  # share of the median gradient that is rounding in float64
 LEAST = 1e-20  # of gradients, far above the 1e-30 of the models' eps
 STEPS, MOVED, TINY = 2, 0.3, 1e-5  # joint steps, of which the first moves the outputs of the narrowest by about this
 
@@ -74,6 +76,15 @@ def gradients(model: Model) -> list[dict[str, float]]:
                     sizes[name] = sizes.get(name) or size
             found.append(sizes)
     return found
+
+
+def removed(model: Model) -> list[str]:
+    """The biases that a batch norm takes out again: their gradient is rounding."""
+    if "BatchNorm" not in model.text():
+        return []
+    probes = gradients(model)
+    vectors = [t.name for t in model.truth.tensors.values() if not t.k]
+    return [name for name in vectors if all(sizes[name] < NONE * median(sizes.values()) for sizes in probes)]
 
 
 def _run(text: str, width: int, seed: int, steps: int) -> torch.Tensor:

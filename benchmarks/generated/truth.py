@@ -50,6 +50,7 @@ class Tensor:
     rate: Fraction = Fraction(0)
     forward_only: list[int] = field(default_factory=list)  # columns of constants that its gradient is not multiplied by
     eps: float | None = None  # of its param group, where that is a mistake
+    removed: bool = False  # a bias that a batch norm takes out again: nothing is needed of it
 
     def needed_rate(self, tau: Fraction, missing: Fraction) -> Fraction:
         """missing: the sum of the constants that its gradient is not multiplied by."""
@@ -167,6 +168,8 @@ class Truth:
         for t in self.tensors.values():
             if t.eps is not None and ("eps", t.name) not in dropped:
                 return False
+            if t.removed:
+                continue
             unknown = t.lr_power == 2 and t.forward_only and ("use", t.name) in dropped
             if ("rate", t.name) not in dropped and not unknown:
                 system.append(({t.column: 1}, t.tau_of_rate(self.missing(t))))
