@@ -319,3 +319,104 @@ def test_a_list_that_a_function_of_ones_own_asks_for_may_stay_nothing(tmp_path: 
     )
     found = resolve(written(tmp_path, "def exists(value):\n    return value is not None\n" + body))
     assert modules(found) == 3
+
+
+WITH_FILES = """
+class Config:
+    def __init__(self, folder):
+        self.labels = open(folder + "/labels.txt").read().split()
+        self.num_classes = len(self.labels)
+        self.table = torch.load(folder + "/table") if folder != "none" else None
+        self.n_vocab = 0
+        self.dropout, self.hidden_size = 0.5, 96
+        self.hidden_size = 96
+        self.embed = 96
+
+class Model(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        if config.table is not None:
+            self.look = nn.Embedding.from_pretrained(config.table)
+        else:
+            self.look = nn.Embedding(config.n_vocab, config.embed, padding_idx=config.n_vocab - 1)
+        self.mix = nn.Linear(config.hidden_size, config.hidden_size)
+        self.last = nn.Linear(config.hidden_size, config.num_classes)
+
+    def forward(self, x):
+        return self.last(self.mix(self.look(x[0])).relu().mean(1))
+"""
+STAGES = """
+class Stages(nn.Module):
+    def __init__(self, width_multipliers=None, num_classes=4):
+        super().__init__()
+        assert len(width_multipliers) == 3
+        a, b, c = (int(16 * each) for each in width_multipliers)
+        self.layers = nn.Sequential(nn.Linear(8, a), nn.ReLU(), nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c))
+        self.last = nn.Linear(c, num_classes)
+
+    def forward(self, x):
+        return self.last(self.layers(x).relu())
+"""
+CALLED = """
+def mlp(sizes, activation):
+    layers = []
+    for j in range(len(sizes) - 1):
+        layers += [nn.Linear(sizes[j], sizes[j + 1]), activation()]
+    return nn.Sequential(*layers)
+
+class Actor(nn.Module):
+    def __init__(self, obs_dim, act_dim, hidden_sizes, activation):
+        super().__init__()
+        self.net = mlp([obs_dim] + list(hidden_sizes) + [act_dim], activation)
+
+    def forward(self, obs):
+        return self.net(obs)
+"""
+AROUND = """
+class Around(nn.Module):
+    def __init__(self, input_dim, hidden_dim, output_dim):
+        super().__init__()
+        self.first, self.mix = nn.Linear(input_dim, hidden_dim), nn.Linear(hidden_dim, hidden_dim)
+        self.last = nn.Linear(hidden_dim, output_dim)
+
+    def forward(self, x):
+        return x + self.last(self.mix(self.first(x).relu()).relu())
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "described", "note"),
+    [
+        (
+            WITH_FILES,
+            "Model(namespace), hidden_size 64 → 128, input int64[2, 32]",
+            "embed = hidden_size, as in the code",
+        ),
+        (STAGES, "Stages, width_multipliers 1 → 2, input float32[4, 8]", "it is the width"),
+        (CALLED, "Actor, hidden_sizes 64 → 128, input float32[4, 32]", "activation=GELU"),
+        (AROUND, "Around, hidden_dim 64 → 128, input float32[4, 32]", "output_dim=32"),
+    ],
+    ids=["config that reads files", "a multiplier a stage", "a word that is called", "as large as the input"],
+)
+def test_values_that_the_code_itself_tells(tmp_path: Path, text: str, described: str, note: str) -> None:
+    """What a config writes out, how many stages are asserted, what is called, and what is added to the input."""
+    found = resolve(written(tmp_path, text))
+    assert found.describe == described
+    assert any(note in each for each in found.notes), found.notes
+
+
+def test_what_counts_positions_is_not_cut_like_a_depth(tmp_path: Path) -> None:
+    text = """
+    class Reader(nn.Module):
+        def __init__(self, vocab_size, hidden_size=64, max_len=20):
+            super().__init__()
+            self.max_len, self.look = max_len, nn.Embedding(vocab_size, hidden_size)
+            self.mix, self.last = nn.LSTM(hidden_size, hidden_size), nn.Linear(hidden_size, vocab_size)
+
+        def forward(self, ids):
+            return self.last(self.mix(self.look(ids))[0])
+
+        def sample(self, first):
+            return [first for _ in range(self.max_len)]
+    """
+    assert resolve(written(tmp_path, text)).describe.endswith("input int64[2, 20]")

@@ -169,7 +169,7 @@ def no_width(name: str) -> bool:
 
 
 _MULTIPLIES = re.compile(
-    r"(width|channels?)_?(mult|multiplier|factor|coef(f(icient)?)?|scale)|widen(ing)?(_?factor)?|alpha|multiplier"
+    r"(width|channels?)_?(mult|multiplier|factor|coef(f(icient)?)?|scale)s?|widen(ing)?(_?factor)?|alpha|multiplier"
 )
 
 

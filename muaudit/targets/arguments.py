@@ -140,7 +140,8 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     lists, words, inside = listed(cls), sentinels.words(cls), sentinels.given_inside(cls)
     unread, asked, counted = sentinels.unread(cls), sentinels.asked_for(cls), sentinels.counted(cls)
     kept = sentinels.kept_alone(cls)
-    switches, may_be_none, split = sentinels.switches(cls), sentinels.compared_with_none(cls), sentinels.split_by(cls)
+    switches, may_be_none = sentinels.switches(cls), sentinels.compared_with_none(cls)
+    split = {name: at for name, at in sentinels.split_by(cls).items() if name not in lists}
     for path, leaf in sorted(root.leaves(), key=lambda item: len(item[0])):
         name = path[-1] if path[-1] not in knobs else ".".join(path)
         nothing = sentinels.stands_for_nothing(path[-1], leaf.value, tested)
@@ -183,7 +184,8 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
     files = {seen[end].where.partition(":")[0] for end in formed if end in seen}
     if 0 in lengths or (len(lengths) > 1 and len(files) > 1):  # lists that go together are of one length, or one file
         seen = {end: each for end, each in seen.items() if end not in formed}
-    knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end)) for name, end in (short | data).items()}
+    knobs |= {name: dataclasses.replace(knobs[name], example=seen.get(end, knobs[name].example))
+              for name, end in (short | data).items()}  # fmt: skip
     return Arguments(root, knobs, paths, branches[0].name if branches else "")
 
 
@@ -255,6 +257,10 @@ def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
     if default is not None:
         return _of_given(default, scope, optional)
     given = configs.find(scope.module, scope.cls, accessed)
+    if inspect.isclass(given) and (known := configs.set_inside(given, accessed)):
+        made = _of_fields(accessed.fields, *_made_of(accessed))
+        seen = {name: Leaf(example=Example(value, given.__name__)) for name, value in known.items()}
+        return dataclasses.replace(made, children={**made.children, **seen})
     if given is not None:
         return _of_given(given, scope, optional, accessed)
     if optional or not accessed:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from muaudit.targets import argnames, signatures
 from muaudit.targets.config_reads import OF_TENSORS, Accessed, is_config_name, is_variable, taken
 from muaudit.targets.source import class_node, nodes_of
 
@@ -162,6 +163,28 @@ def find(module: ModuleType, cls: Any, accessed: Accessed) -> Any:
     if classes:
         return max(classes, key=lambda each: _likeness(each.__name__, cls.__name__, fields_of(each), accessed))
     return next((value for _, value in values if is_config_instance(value) and _reads(value, accessed)), listed)
+
+
+def set_inside(cls: type, accessed: Accessed) -> dict[str, Any]:
+    """The fields that a config's constructor gives itself, where it takes none of those that are read.
+
+    Such a constructor reads files, which are not there: what it writes out is known without it. A whole number that is
+    0 is set later, and a dropout is none.
+    """
+    node = class_node(cls)
+    taken_by_name = signatures.parameters(cls)
+    if node is None or not taken_by_name or any(name in taken_by_name for name in accessed.names):
+        return {}
+    init = next((each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
+    found: dict[str, Any] = {}
+    for each in nodes_of(init) if init is not None else ():
+        target = each.targets[0] if isinstance(each, ast.Assign) and len(each.targets) == 1 else None
+        if isinstance(target, ast.Attribute) and is_variable(target.value, "self") and isinstance(each, ast.Assign):
+            value = each.value.orelse if isinstance(each.value, ast.IfExp) else each.value
+            with contextlib.suppress(ValueError):
+                found[target.attr] = ast.literal_eval(value)
+    return {name: value for name, value in found.items() if name in accessed.names
+            and not (type(value) is int and value == 0) and not argnames.is_dropout(name)}  # fmt: skip
 
 
 def fields_of(cls: type) -> set[str]:

@@ -122,7 +122,8 @@ def _forms(model: nn.Module, hints: Hints) -> Iterator[Form]:
         if entries := named(model, required[0].name):
             for form in _of_entries(model, entries, hints, kind):
                 yield replace(form, args=(*form.args, *plain))
-            return
+            if named is not unpacked:
+                return
     # what comes first is no state that is handed on, whatever it is called
     sides = [
         (is_side(each) and (at > 0 or each.name not in ("h", "h0", "hidden", "state", "states")))

@@ -81,7 +81,7 @@ def target_from_class(
                 return target_from_class(cls, module, more, path, said, config, method)
         if again := _as_refused(error, read, given[0], options):
             more = replace(options, set={**options.set, **again})
-            shown = ", ".join(f"{name}={value!r}" for name, value in again.items())
+            shown = ", ".join(f"{name}={getattr(value, '__name__', repr(value))}" for name, value in again.items())
             said = f"as the code asks for it: {shown}; --set NAME=VALUE says otherwise"
             with suppress(UserError):
                 return target_from_class(cls, module, more, path, f"{note}; {said}" if note else said, config, method,
@@ -128,6 +128,7 @@ def _as_refused(error: RaisedError, read: Arguments, plan: WidthPlan, options: T
     cause, found = error.__cause__, refusals.negative_sizes(error.__cause__, read.knobs)
     told = error.words or (refusals.words(cause) if cause is not None else ())
     guessed = _guessed_words(read, plan, options)
+    found |= refusals.called_words(cause, guessed) | refusals.as_large(cause or error, read.knobs, plan.values({}))
     for text, known in told:
         found |= {name: known[0] for name, word in guessed.items() if word == text}
     return {name: value for name, value in found.items() if name not in options.set}

@@ -78,14 +78,22 @@ def _keys_of_call(model: nn.Module, call: ast.Call, argument: str, deep: int) ->
 
 
 def unpacked(model: nn.Module, argument: str) -> list[str]:
-    """The names that an argument is taken apart into at once, where nothing else is done with it: `x, y = inputs`."""
+    """The names that an argument is taken apart into at once, where nothing else is done with it: `x, y = inputs`.
+
+    Of one that is only read by place, `x[0]`, names with these places.
+    """
     forward = forward_of(model)
     nodes = list(nodes_of(forward)) if forward is not None else []
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == argument]
     for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and node.value in uses:
             names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
-            return names if len(uses) == 1 and len(names) == len(node.targets[0].elts) else []
+            alone = len(uses) == 1 or argument in names  # what comes later is one of its parts
+            return names if alone and len(names) == len(node.targets[0].elts) else []
+    places = [each.slice.value for each in nodes if isinstance(each, ast.Subscript) and each.value in uses
+              and isinstance(each.slice, ast.Constant) and type(each.slice.value) is int]  # fmt: skip
+    if places and len(places) == len(uses) and min(places) >= 0:
+        return [f"{argument}_{at}" for at in range(max(places) + 1)]
     inner = given_first(model, argument) if len(uses) == 1 else None
     while isinstance(inner, nn.Sequential):
         inner = next(iter(inner), None)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from torch import nn
+
 from muaudit.targets import argnames
-from muaudit.targets.arguments import Leaf
+from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.corrections import frames, worth
 from muaudit.targets.source import nodes_of, tree_of
 
@@ -43,6 +46,27 @@ def negative_sizes(error: BaseException | None, knobs: Mapping[str, Leaf]) -> di
     found = {name: argnames.guess(name.rpartition(".")[2]) for name, leaf in knobs.items()
              if type(leaf.value) is int and leaf.value in said}  # fmt: skip
     return {name: value for name, value in found.items() if value is not None}
+
+
+def called_words(error: BaseException | None, words: Mapping[str, str]) -> dict[str, Any]:
+    """The classes of torch that arguments have to be which were given as words, where one was called: `act()`."""
+    if not isinstance(error, TypeError) or str(error) != "'str' object is not callable":
+        return {}
+    classes = {name.lower(): held for name, held in vars(nn).items() if inspect.isclass(held)}
+    return {name: classes[word] for name, word in words.items() if word in classes}
+
+
+def as_large(error: BaseException | None, knobs: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes of outputs that were guessed and have to be those of the input, where a failure names both."""
+    named = set(map(int, re.findall(r"\d+", str(error))))
+    guessed = {name: values.get(name) for name, leaf in knobs.items() if leaf.value is MISSING}
+    sizes = {name: value for name, value in guessed.items() if type(value) is int and value in named}
+
+    def called(table: tuple[str, ...]) -> list[str]:
+        return [name for name in sizes if argnames.rank(name.rpartition(".")[2], table) is not None]
+
+    read, made = called(argnames.INPUTS + argnames.IN_CHANNELS), called(argnames.OUTPUTS)
+    return {name: sizes[read[0]] for name in made if read and sizes[read[0]] != sizes[name]}
 
 
 def _chains(tree: ast.Module, line: int) -> Iterator[ast.expr]:

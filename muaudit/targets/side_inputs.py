@@ -92,6 +92,7 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         yield ("lengths",), Filled("int64", (rows,), None, length)
         if len(main.dims) > 1:  # of sequences side by side
             yield ("lengths", "beside"), Filled("int64", (as_int(main.dims[1]),), None, as_int(main.dims[0]))
+        yield ("lengths", "usual"), Filled("int64", (rows,), None, hints.length)
         yield ("lengths", "share"), Filled("float32", (rows,), None, 1)  # of the longest one
         yield ("lengths", "column"), Filled("int64", (rows, 1), None, length)
     if _STATES.fullmatch(name):

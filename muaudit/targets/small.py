@@ -53,7 +53,7 @@ def plan_fixed(
         if leaf.value is MISSING and leaf.form is not None and leaf.form.through:
             continue  # sizes of layers, whatever it is called
         if leaf.value is MISSING and leaf.example is not None and name not in growing:
-            fixed[name] = _repeated(leaf, leaf.example.value, shrink) or _counted(short, leaf.example.value)
+            fixed[name] = _repeated(short, leaf, leaf.example.value, shrink) or _counted(short, leaf.example.value)
             shown = getattr(fixed[name], "__name__", None) or repr(fixed[name])
             seen.append(f"{name}={shown} ({leaf.example.where})")
         elif leaf.value is MISSING and leaf.unread:
@@ -74,15 +74,17 @@ def plan_fixed(
             dropped.append(name)
         elif shrink and images and (side := _smaller_image(short, leaf.value, knobs)) is not None:
             fixed[name] = side
-        elif shrink and (few := _repeated(leaf, leaf.value, shrink)) is not None:
+        elif shrink and (few := _repeated(short, leaf, leaf.value, shrink)) is not None:
             fixed[name] = _accepted(short, few, leaf)
         elif shrink and (small := _accepted(short, _limited(short, leaf.value, little), leaf)) is not None:
             fixed[name] = small
     return fixed, _notes(guessed, dropped, seen)
 
 
-def _repeated(leaf: Leaf, value: Any, shrink: bool) -> int | None:
-    """Fewer repetitions, where there are many; None where a value may stay."""
+def _repeated(name: str, leaf: Leaf, value: Any, shrink: bool) -> int | None:
+    """Fewer repetitions, where there are many; None where a value may stay, as that of a text's length does."""
+    if argnames.rank(name, argnames.LENGTH) is not None:
+        return None
     return _DEPTH if shrink and leaf.counted and type(value) is int and value > _KEPT_DEPTH else None
 
 

@@ -249,6 +249,11 @@ def _plan(
              and chosen.main.rpartition(".")[2] in leaf.equal]  # fmt: skip
     if equal:
         notes.append(f"{', '.join(equal)} = {chosen.main}, as the constructor asserts")
+    if alike := [name for name in knobs if name not in (chosen.main, *equal, *options.set, *options.widths)
+                 and _as_large(knobs[name], knobs[chosen.main]) and _may_be_width(name, knobs[name])]:  # fmt: skip
+        notes.append(f"{', '.join(alike)} = {chosen.main}, as in the code beside it")
+        values = {name: value for name, value in values.items() if name not in alike}
+        equal += alike
     for name, leaf in knobs.items():
         if name in equal:
             continue
@@ -293,6 +298,12 @@ def _plan(
     ends = {name: _ENDS for name in lists if _goes_through(knobs[name])}
     notes += [f"{name} is {_written(ends[name])}: the width is what stands between input and output" for name in ends]
     return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small), ends)
+
+
+def _as_large(leaf: Leaf, other: Leaf) -> bool:
+    """Whether the code beside a model gives two of its arguments one and the same size."""
+    seen = [each.example.value if each.example is not None else None for each in (leaf, other)]
+    return type(seen[0]) is int and seen[0] == seen[1] and seen[0] > _SMALL
 
 
 def _equal(width: int) -> int:
@@ -448,6 +459,8 @@ def _may_be_inside(name: str, leaf: Leaf) -> bool:
 def _is_multiplier(name: str, leaf: Leaf) -> bool:
     """Whether an argument is a number that every width of a table is multiplied by: by its name, else by being 1."""
     short = name.rpartition(".")[2]
+    if leaf.value is MISSING:  # one for every stage
+        return leaf.form is not None and argnames.multiplies_widths(short)
     number = isinstance(leaf.value, float) or (type(leaf.value) is int and leaf.value <= _FEW)
     return number and (argnames.multiplies_widths(short) or (leaf.value == 1 and _says_nothing(short)))
 
@@ -547,8 +560,9 @@ def _is_size(leaf: Leaf) -> bool:
     if leaf.counted:
         return False
     if leaf.value is MISSING:
-        seen = leaf.example is not None and type(leaf.example.value) is int and leaf.example.value <= _SEEN
-        return not seen and not leaf.unread and leaf.word is None and may_be_size(leaf.annotation)
+        seen = leaf.example.value if leaf.example is not None else _SEEN + 1
+        said = isinstance(seen, (list, tuple)) or (type(seen) is int and seen > _SEEN)
+        return said and not leaf.unread and leaf.word is None and may_be_size(leaf.annotation)
     number = _number(leaf.value)
     return number is not None and number > _SMALL
 
