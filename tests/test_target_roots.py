@@ -389,3 +389,10 @@ def test_a_class_that_takes_objects_of_others_is_the_model_and_they_are_built_fo
     found = resolve(str(file))
     assert found.describe.startswith(f"{names['whole']}("), found.describe
     assert {axis.name for axis in found.axes} == {"d_model", "ending.d_model"}
+
+
+def test_a_function_called_build_that_takes_a_config_is_no_spec(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    own = "\n\ndef build(args):\n    return PointNet(args.emb_dims), len(args.kinds)\n"
+    file.write_text("import torch\nfrom torch import nn\n" + NAMED + own)
+    assert resolve(str(file)).describe.startswith("PointNet, emb_dims")

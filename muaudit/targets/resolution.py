@@ -13,6 +13,7 @@ from typing import Any
 from muaudit.errors import NoWidthError, UserError
 from muaudit.reading import read_bytes
 from muaudit.targets import configs, loader, methods
+from muaudit.targets.config_reads import is_config_name
 from muaudit.targets.discover import find_root, module_classes
 from muaudit.targets.factories import factories
 from muaudit.targets.options import TargetOptions
@@ -58,7 +59,7 @@ def _from_module(
         return target_from_class(methods.through(held, method), _home(held, module), options, path, method=method)
     if name is not None:
         return _from_object(loader.lookup(module, name, source), name, module, options, path)
-    if hasattr(module, "build"):
+    if hasattr(module, "build") and not _takes_config(module.build):
         from muaudit.targets.spec import target_from_module
 
         return target_from_module(module, options, path)
@@ -144,6 +145,12 @@ def _from_object(found: Any, name: str, module: ModuleType, options: TargetOptio
         return target_from_module(module, options, path, build=name)
     raise UserError(f"{where}:{name} is of type {type(found).__name__}, expected a torch.nn.Module class or a function "
                     "that builds one", loader.near(name, loader.public_names(module), f"{where} has"))  # fmt: skip
+
+
+def _takes_config(function: Any) -> bool:
+    """Whether a function called `build` is a model's own, `build(args)`, and no spec's: it takes a config alone."""
+    taken = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
+    return len(taken) == 1 and is_config_name(taken[0], None)
 
 
 def _takes_width_alone(function: Callable[..., Any]) -> bool:
