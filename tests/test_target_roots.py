@@ -396,3 +396,29 @@ def test_a_function_called_build_that_takes_a_config_is_no_spec(tmp_path: Path) 
     own = "\n\ndef build(args):\n    return PointNet(args.emb_dims), len(args.kinds)\n"
     file.write_text("import torch\nfrom torch import nn\n" + NAMED + own)
     assert resolve(str(file)).describe.startswith("PointNet, emb_dims")
+
+
+AROUND = """
+class Head(nn.Module):
+    def __init__(self, hidden_dim):
+        super().__init__()
+        self.first, self.last = nn.Linear(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 4)
+
+    def forward(self, x):
+        return self.last(self.first(x).relu())
+
+class Detector(nn.Module):
+    def __init__(self, backbone, hidden_dim):
+        super().__init__()
+        self.backbone, self.head = backbone, Head(hidden_dim)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+"""
+
+
+def test_a_part_of_what_wants_a_model_is_not_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "detect.py"
+    file.write_text("import torch\nfrom torch import nn\n" + AROUND)
+    with pytest.raises(UserError, match="Detector needs a value for backbone"):
+        resolve(str(file))

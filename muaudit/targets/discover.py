@@ -42,7 +42,7 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
         raise no_model(module, target)
     parts = _parts(module, candidates, built)
     wrapping = {name for name, cls in candidates.items() if _wraps(cls)}
-    parts = {name: used for name, used in parts.items() if name not in wrapping} or parts
+    every, parts = parts, {name: used for name, used in parts.items() if name not in wrapping} or parts
     inner = set().union(*parts.values())
     roots = [name for name in parts if name not in inner] or [name for name in candidates if name in parts]
     callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
@@ -58,6 +58,8 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     for cls in without.values() if len(best) > 1 else ():  # whose parts they are
         if set(best) <= used_classes(cls):
             raise no_forward(cls, module, target)
+    if len(above := [name for name in wrapping if set(best) <= every[name]]) == 1:
+        best = above  # it makes what is left of the file, beside the model that it wants
     if len(best) > 1:
         wide = any(_wide(callables[name], module) for name in best)
         hints = (left_out_of(vars(module)), "" if wide else advice(module.__file__))
