@@ -183,3 +183,80 @@ def test_what_is_printed_for_a_config_without_a_width_builds_the_config(tmp_path
     said = "return Blocks(args=SimpleNamespace(model=SimpleNamespace(skip=...)), blocks=...)"
     assert said in error.value.hint
     assert "from types import SimpleNamespace" in error.value.hint
+
+
+def test_variables_that_are_gone_through_one_by_one_are_few(tmp_path: Path) -> None:
+    """What one of them and its marks are joined to is wide, and no number of variables."""
+    text = """
+    class Model(nn.Module):
+        def __init__(self, configs):
+            super().__init__()
+            self.seq_len, self.pred_len = configs.seq_len, configs.pred_len
+            self.encode = nn.Linear(configs.seq_len + configs.pred_len * 4, configs.d_model)
+            self.mix, self.last = nn.Linear(configs.d_model, configs.d_model), nn.Linear(configs.d_model, self.pred_len)
+
+        def one(self, series, marks):
+            joined = torch.cat([series, marks.flatten(1)], -1)
+            return self.last(self.mix(self.encode(joined)).relu())
+
+        def forward(self, x_enc, x_mark_enc):
+            known = x_mark_enc[:, -self.pred_len :]
+            return torch.stack([self.one(x_enc[:, :, at], known) for at in range(x_enc.shape[-1])], -1)
+
+    configs = dict(pred_len=12)
+    """
+    target = resolve(written(tmp_path, text))
+    assert axes(target) == {"d_model": (64, 128)}
+    assert "input float32[2, 64, 7], float32[2, 64, 4]" in target.describe
+
+
+def test_features_as_wide_as_the_model_are_joined_in_pairs_beside_coordinates(tmp_path: Path) -> None:
+    text = """
+    class Points(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+            self.pair, self.last = nn.Linear(2 * dim + 1, dim), nn.Linear(dim, 1)
+
+        def forward(self, feats, coors):
+            away = (coors[:, :, None] - coors[:, None]).pow(2).sum(-1, keepdim=True)
+            one = feats[:, :, None].expand(-1, -1, feats.shape[1], -1)
+            return self.last(self.pair(torch.cat([one, one.transpose(1, 2), away], -1)).relu().sum(2))
+    """
+    target = resolve(written(tmp_path, text))
+    assert "input float32[2, 32, dim], float32[2, 32, 3]" in target.describe
+
+
+def test_many_modes_are_cut_and_sizes_that_parts_have_by_default_are_told(tmp_path: Path) -> None:
+    fourier = """
+    class Fourier(nn.Module):
+        def __init__(self, width, modes=64):
+            super().__init__()
+            self.first, self.last = nn.Linear(3, width), nn.Linear(width, 2)
+            self.kept = nn.Parameter(torch.randn(modes, width, width) / width)
+
+        def forward(self, x):
+            seen = torch.fft.rfft(self.first(x), dim=1)
+            parts = [seen[:, at] @ kept.to(seen.dtype) for at, kept in enumerate(self.kept) if at < seen.shape[1]]
+            return self.last(torch.fft.irfft(torch.stack(parts, 1), n=x.shape[1], dim=1))
+    """
+    assert "modes = 8 (of 64)" in told(resolve(written(tmp_path, fourier)), "held fixed")
+    flow = """
+    class Coupling(nn.Module):
+        def __init__(self, in_channel, filter_size=512):
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(in_channel, filter_size), nn.Linear(filter_size, in_channel))
+
+        def forward(self, x):
+            return self.net(x)
+
+    class Flow(nn.Module):
+        def __init__(self, in_channel, n_flow):
+            super().__init__()
+            self.flows = nn.Sequential(*(Coupling(in_channel) for _ in range(n_flow)))
+
+        def forward(self, x):
+            return self.flows(x)
+    """
+    with pytest.raises(NoWidthError) as error:
+        resolve(written(tmp_path, flow))
+    assert "model.py:5: class Coupling: filter_size=512" in error.value.hint

@@ -71,6 +71,8 @@ LENGTH = (
     "ctx_length", "seqlen", "max_seqlen", "T", "n_audio_ctx",
     "n_text_ctx", "audio_ctx", "text_ctx",
 )  # fmt: skip
+MODES = ("modes", "n_modes", "num_modes", "mode")
+"""How many frequencies are kept, each with weights of its own: code may loop over them."""
 IMAGE = (
     "img_size", "image_size", "input_resolution", "resolution", "imsize", "input_size", "img_resolution",
     "image_resolution",
@@ -82,6 +84,7 @@ CLASSES = (
 OUTPUTS = (
     "out_dim", "output_dim", "d_out", "dim_out", "out_features", "output_size", "n_out", "num_actions", "n_actions",
     "action_dim", "act_dim", "n_act", "output_features", "out_channels", "out_chans", "output_channels",
+    "out_channel", "output_channel",
 )  # fmt: skip
 IN_CHANNELS = (
     "in_channels",
@@ -93,6 +96,8 @@ IN_CHANNELS = (
     "image_channels",
     "img_channels",
     "im_channels",
+    "in_channel",
+    "input_channel",
 )
 INPUTS = (
     "in_dim", "input_dim", "d_in", "dim_in", "in_features", "input_size", "n_in", "input_features", "obs_dim",

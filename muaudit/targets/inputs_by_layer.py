@@ -21,6 +21,7 @@ CONTEXT_NAMES = re.compile(
     r".*(context|cond.*|memory|enc(oder)?_(out.*|hidden.*)|(text|prompt)_emb.*|features|xa|cross.*)"
 )
 VARIABLES = ("enc_in", "c_in", "n_vars", "nvars", "num_series", "n_series", "input_channels", "num_variables")
+FORESEEN = ("pred_len", "out_len", "horizon", "pred_length", "prediction_length")
 _STEPS = ("horizon", "pred_horizon", "n_steps", "num_steps", "n_obs_steps")
 _FRAMES = ("frames", "num_frames", "n_frames")
 _SIDES = (32, 28, 64, 84, 224, 96, 128, 16, 256)

@@ -22,6 +22,7 @@ _KEYWORDS = (
 )  # fmt: skip
 _MAKES = re.compile(r"make_?.*(layer|block|stage)")
 _NO_LAYER = re.compile(r"Pool|Drop|Norm|Upsample|Pad|Error|Config|Exception")
+_IS_SIZE = re.compile(r"(^|_)(filters?|hidden|width|dim|channels?|units|features?|nf|planes)(_|$)")
 _SMALLEST = 8  # smaller numbers are colours, kernels, classes
 _SHOWN = 4
 
@@ -38,7 +39,7 @@ class Literal:
 
 def advice(file: str | None) -> str:
     """The lines that hold the widths, and what to write instead; empty where the file has none."""
-    found = list(literals(file))
+    found = list(literals(file)) or list(_defaults(tree_of(file)))
     if not found or file is None:
         return ""
     name = Path(file).name
@@ -87,6 +88,23 @@ def literals(file: str | None) -> Iterator[Literal]:
         taken = tuple(n for place, each in pairs if place == 0 and (n := _number(each)))
         if made or taken:
             yield Literal(call.lineno, ast.unparse(call), made, taken)
+
+
+def _defaults(tree: ast.Module | None) -> Iterator[Literal]:
+    """Sizes that parts have by default, and that nothing in the file gives them: `Coupling(in_channel, filter=512)`."""
+    nodes = nodes_of(tree) if tree is not None else ()
+    calls = [each for each in nodes if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
+    for part in (each for each in nodes if isinstance(each, ast.ClassDef)):
+        made = [each for each in calls if isinstance(each.func, ast.Name) and each.func.id == part.name]
+        init = next((each for each in part.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
+        names = [each.arg for each in init.args.args][1:] if init is not None and made else []
+        values = init.args.defaults if init is not None else []
+        for name, value in zip(names[::-1], values[::-1], strict=False):
+            given = any(
+                len(each.args) > names.index(name) or name in {key.arg for key in each.keywords} for each in made
+            )
+            if _IS_SIZE.search(name) and not given and (size := _number(value)):
+                yield Literal(value.lineno, f"class {part.name}: {name}={size}", (size,), (size,))
 
 
 def _assigned(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:

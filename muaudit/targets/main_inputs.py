@@ -13,6 +13,7 @@ from muaudit.targets import argnames
 from muaudit.targets.inputs_by_layer import (
     CONTEXT_NAMES,
     CONVOLUTIONS,
+    FORESEEN,
     IMAGE_NAMES,
     VARIABLES,
     annotated_dims,
@@ -37,6 +38,8 @@ _LOOKED_BACK = (
     "window_size",
     "window",
 )
+_SEVERAL = 7
+"""Variables of a series, where the model takes any number: one that none of its sizes is."""
 _SIDE = 16
 """Of a volume at whose places there are features."""
 _NODES = ("num_nodes", "n_nodes", "n_vertex", "num_vertices", "n_vertices", "num_of_vertices", "nodes")
@@ -76,12 +79,14 @@ def main_guesses(model: nn.Module, argument: inspect.Parameter, hints: Hints) ->
         *heard,
         *shaped,
         *_series(hints),
+        *(_series(hints, _SEVERAL) if hints.size(FORESEEN) else ()),
         *first,
         *others,
         *_of_channels(hints),
         *_clouds(),
         *_bare_inputs(model),
-        *_series(hints, 7),
+        *_series(hints, _SEVERAL),
+        *_as_wide(hints),
     ]
     if dims is not None:
         found += _of_rank(dims, read)
@@ -196,6 +201,12 @@ def _series(hints: Hints, several: int = 0) -> Iterator[tuple[tuple[Any, ...], I
     if length and variables:
         yield ("series", several), InputSpec("float32", (ROWS, length, variables))
         yield ("series", several, "last"), InputSpec("float32", (ROWS, variables, length))
+
+
+def _as_wide(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:
+    """Sequences of what is as wide as the model, which no layer reads first: it may be joined with something before."""
+    if width := hints.size(argnames.WIDTH):
+        yield ("as wide",), InputSpec("float32", (ROWS, hints.length, width))
 
 
 def _of_shapes(hints: Hints) -> Iterator[tuple[tuple[Any, ...], InputSpec]]:

@@ -15,6 +15,7 @@ from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Leaf
 from muaudit.targets.corrections import frames, worth
 from muaudit.targets.source import nodes_of, tree_of
+from muaudit.targets.userfiles import is_user_file
 
 _ABSENT = re.compile(r"'NoneType' object (has no attribute|is not subscriptable)")
 _NEGATIVE = re.compile(r"negative dimension -(\d+)")
@@ -27,7 +28,7 @@ def words(error: BaseException) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """
     found: dict[str, tuple[str, ...]] = {}
     for frame, line in frames(error.__traceback__):
-        tree = tree_of(frame.f_code.co_filename)
+        tree = tree_of(frame.f_code.co_filename) if is_user_file(frame.f_code.co_filename) else None
         for test in _chains(tree, line) if tree is not None else ():
             for value, known in _texts(test, frame):
                 if value not in known:

@@ -17,6 +17,7 @@ from muaudit.targets.documented import NODES, lists_places
 from muaudit.targets.inputs_by_layer import (
     CONTEXT_NAMES,
     CONVOLUTIONS,
+    FORESEEN,
     VARIABLES,
     annotated_dims,
     annotation_text,
@@ -47,7 +48,7 @@ _SHORT = {"a": ("action", "act"), "act": ("action",), "action": ("act",), "actio
           "s": ("state", "obs"), "state": ("obs", "observation"), "states": ("obs",)}  # fmt: skip
 _MELS = re.compile(r"mels?(_.*)?|.*_mels?|melspecs?|spec(trogram)?s?|fbanks?|feats?")
 _MEL_SIZES = ("n_mel_channels", "n_mels", "num_mels", "n_mel", "mel_dim", "num_mel_bins", "mel_channels")
-_POINTS = re.compile(r"pos(itions?)?|coords?|coordinates|xyz|points?|pts")
+_POINTS = re.compile(r"pos(itions?)?|coo(rd|r)s?|coordinates|xyz|points?|pts")
 _LARGEST_CLASS = 1000
 
 
@@ -76,7 +77,7 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         plain = {"int": 0 if name in _PLACES else 1, "bool": False, "float": 1.0}
         yield ("plain",), 0 if said == "int" else plain[said]
         return
-    if len(main.dims) == 3 and hints.size(VARIABLES):
+    if len(main.dims) == 3 and hints.size((*VARIABLES, *FORESEEN)):
         yield from _beside_series(name, main, hints)
     if _POINTS.fullmatch(name) and len(main.dims) > 1:
         for size in (3, 2):

@@ -30,7 +30,8 @@ _NO_NUMBER = re.compile(
 _COUNTS = re.compile(r"(^|_)(n|num|max|number|vocab|size|count|len|length|steps?|users?|items?|nodes?)(_|$)")
 _MANY, _FEWER = 2048, 512
 _SWITCH = re.compile(r"^(has|is|use|with|do|return|enable|apply)_|_first$|_(with|use)_")
-_LIMITS = ((argnames.DEPTH, _KEPT_DEPTH, _DEPTH), (argnames.VOCAB, 1024, 512), (argnames.LENGTH, 2048, 256))
+_LIMITS = ((argnames.DEPTH, _KEPT_DEPTH, _DEPTH), (argnames.VOCAB, 1024, 512), (argnames.LENGTH, 2048, 256),
+           (argnames.MODES, 16, 8))  # fmt: skip
 """Names, the largest value that is kept, and what a larger one becomes."""
 
 

@@ -403,8 +403,8 @@ def _pairs(
 ) -> list[input_forms.Form]:  # fmt: skip
     """The forms that both models have, as they come; of the guessed ones those that do not go with the width first."""
     small, large = (
-        {form.key or ("given", at): form for at, form in enumerate(_forms(draft, variant, options, model))}
-        for model in models
+        {form.key or ("given", at): form for at, form in enumerate(_forms(draft, variant, options, model, place))}
+        for place, model in enumerate(models)
     )
     joined = [input_forms.grow(form, large[key], axis, sizes) for key, form in small.items() if key in large]
     found = [form for form in joined if form is not None]
@@ -412,13 +412,18 @@ def _pairs(
     return [form for at, form in enumerate(found) if form not in found[:at]]
 
 
-def _forms(draft: Draft, variant: Variant, options: TargetOptions, model: nn.Module) -> Iterator[input_forms.Form]:
+def _forms(
+    draft: Draft, variant: Variant, options: TargetOptions, model: nn.Module, place: int = 0
+) -> Iterator[input_forms.Form]:
+    """What a model may be called with. place: at which of the widths it was built."""
     if options.inputs:
         yield from input_forms.with_targets(input_forms.given_form(options.inputs, model), model)
         return
     if draft.forms is not None:
         yield from draft.forms(model)
-    yield from input_forms.forms(model, variant.hints)
+    sizes = {axis.name.rpartition(".")[2]: axis.probes[place] for axis in variant.axes}
+    known = {name: size for name, size in sizes.items() if type(variant.hints.values.get(name)) is int}
+    yield from input_forms.forms(model, replace(variant.hints, values={**variant.hints.values, **known}))
 
 
 def _inputs(
