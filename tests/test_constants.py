@@ -94,9 +94,9 @@ def test_glorot_between_a_fixed_and_a_growing_dim_shrinks_like_an_inverse_root()
 
 
 @pytest.mark.parametrize("power", [-1.0, -0.5, 0.0])
-@pytest.mark.parametrize("pairs", [True, False])
-def test_squares_summed_over_a_growing_dim_need_its_inverse(power: float, pairs: bool) -> None:
-    """Distances to prototypes, and products of pairs by squares of sums: n terms of size 1."""
+@pytest.mark.parametrize("how", ["pairs", "distances", "root"])
+def test_squares_summed_over_a_growing_dim_need_its_inverse(power: float, how: str) -> None:
+    """Distances to prototypes, squared again where a root was taken; pairs by squares of sums: n terms of size 1."""
 
     class Squares(nn.Module):
         def __init__(self, width: int) -> None:
@@ -105,15 +105,44 @@ def test_squares_summed_over_a_growing_dim_need_its_inverse(power: float, pairs:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             z = self.embed(x)
-            entries = (
-                z.view(2, 2, -1).sum(1).square() - z.view(2, 2, -1).square().sum(1)
-                if pairs
-                else (z[2:, None] - z[:2]).square()
-            )
-            return entries.sum(-1) * self.factor
+            if how == "root":
+                return torch.cdist(z[2:], z[:2]).square() * self.factor
+            if how == "pairs":
+                return (z.view(2, 2, -1).sum(1).square() - z.view(2, 2, -1).square().sum(1)).sum(-1) * self.factor
+            return (z[2:, None] - z[:2]).square().sum(-1) * self.factor
 
     found = errors(audit(Squares, ROWS))
     assert found == (set() if power == -1 else {("MUP206", "")})
+
+
+class Squared(nn.Module):
+    """A norm whose mean of squares is an einsum of a vector with itself, and its gain; Table 3 under Adam."""
+
+    def __init__(self, width: int, power: float) -> None:
+        super().__init__()
+        self.width, self.factor = width, width**power
+        self.embed, self.hidden = nn.Linear(16, width, bias=False), nn.Linear(width, width, bias=False)
+        self.gain, self.head = nn.Parameter(torch.ones(width)), nn.Linear(width, 4, bias=False)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.embed(x)
+        rms = (torch.einsum("...d,...d->...", h, h) / self.width + 1e-6).sqrt()
+        return self.head(h + self.hidden(h / rms[..., None] * self.gain * self.factor).relu())
+
+
+@pytest.mark.parametrize("power", [0.0, -0.5])
+def test_squares_summed_by_einsum_are_those_of_a_norm(power: float) -> None:
+    """By hand: h over its root mean square is of size 1, and what multiplies it after that is the gain's."""
+
+    def optimizer(model: Squared) -> torch.optim.Optimizer:
+        rest = [model.embed.weight, model.gain]
+        hidden = [model.hidden.weight, model.head.weight]
+        return torch.optim.Adam([{"params": hidden, "lr": 0.064 / model.width}, {"params": rest}], lr=1e-3)
+
+    report = muaudit.check(lambda width: Squared(width, power), batch=lambda width: ROWS, optimizer=optimizer,
+                           widths=(64, 128))  # fmt: skip
+    assert errors(report) == ({("MUP208", "gain")} if power else set())
 
 
 class Dropping(nn.Module):

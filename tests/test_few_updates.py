@@ -109,6 +109,36 @@ def test_an_eps_above_all_gradients_follows_them_upwards_too(power: float, found
     assert said == ([("MUP311", ("head.weight",))] if found else [])
 
 
+class Shrunk(Net):
+    """A branch that falls like 1/n, and so do gradients in it: one mistake, which eps is no part of."""
+
+    how = "plain"
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.width, self.up.scale = width, nn.Parameter(torch.full((width,), float(self.how == "gain")))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.embed(x))
+        scale = {"plain": 1.0, "gain": self.up.scale, "exponential": self.up.scale.exp()}[self.how]
+        return self.head(h + scale * torch.tanh(self.down(torch.tanh(self.up(h)))) * (64 / self.width))
+
+
+@pytest.mark.parametrize(("how", "rule"), [("plain", "MUP207"), ("gain", "MUP208"), ("exponential", "MUP207")])
+def test_a_constant_behind_functions_is_one_mistake(how: str, rule: str) -> None:
+    """The exponential of a gain has a size of its own, so that the gain cannot make up for a constant on it."""
+
+    def optimizer(net: Any) -> torch.optim.Optimizer:
+        hidden = {"params": [net.up.weight, net.down.weight, net.head.weight], "lr": 0.064 / net.width}
+        return torch.optim.Adam([hidden, {"params": [net.embed.weight, net.up.scale]}], lr=1e-3, eps=1e-7)
+
+    report = muaudit.check(
+        type("Shrunk", (Shrunk,), {"how": how}), batch=lambda width: X, optimizer=optimizer, widths=(64, 128),
+        loss=lambda out, batch: F.cross_entropy(out, torch.zeros(16, dtype=torch.long)), target_width=8192,
+    )  # fmt: skip
+    assert [v.rule for v in report.violations if v.severity != "advice"] == [rule]
+
+
 class Auxiliary(Net):
     """A zero readout, and beside it a small loss of its own that reaches what is behind it at the first step."""
 

@@ -123,8 +123,9 @@ def _settings(
     if target.optimizer_source.startswith("default"):
         return []
     return optimizer_discrepancies(
-        list(scaling.judged), scaling.trained, scaling.aligned.narrow.grad_rms, prediction.param_gradients,
-        growth, margin, {"hidden": profile.weight_decay_target, **profile.weight_decay_targets}, late,
+        list(scaling.judged), bool(scaling.discrepancies), scaling.trained, scaling.aligned.narrow.grad_rms,
+        prediction.param_gradients, growth, margin,
+        {"hidden": profile.weight_decay_target, **profile.weight_decay_targets}, late,
     )  # fmt: skip
 
 

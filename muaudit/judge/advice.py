@@ -21,6 +21,7 @@ _Kind = tuple[str, str | None, str, int]
 
 def optimizer_discrepancies(
     judged: list[Judged],
+    wrong: bool,
     trained: Mapping[str, Trained],
     gradients: Mapping[str, float],
     param_gradients: Mapping[str, float],
@@ -31,11 +32,11 @@ def optimizer_discrepancies(
 ) -> list[Discrepancy]:
     """Weight decay by role (targets of lr·wd, 0 where left out); eps against the gradient at `growth` × first probe.
 
+    wrong: whether anything is; then gradients are what the mistake made them, and are taken as they will be without it.
     margin: by how much eps must stay below the gradient there. late: gradients after a few updates, where something
     starts at zero; they grow with width as those of a model that is right.
     """
     first = {j.use.tensor: j for j in reversed(judged) if j.use.tensor}
-    wrong = any(j.aspects for j in judged)  # then gradients are what the mistake made them
     found: list[Discrepancy] = []
     free = {
         _kind(name, j, trained[name])
@@ -49,7 +50,8 @@ def optimizer_discrepancies(
             continue
         found += _decay(name, j, how, decay_targets, free)
         exponent = param_gradients.get(name, 0.0)
-        exponent = max(exponent, j.gradient) if wrong else exponent
+        mended = j.gradient - min(0.0, j.one_constant or 0.0)
+        exponent = max(exponent, mended) if wrong else exponent
         found += _settings(name, j, how)
         found += _first_steps(name, j, how)
         found += _orthogonalised(name, j, how)
@@ -57,9 +59,9 @@ def optimizer_discrepancies(
             found.append(replace(_base(name, j, how), aspect="own_rate", detail=how.optimizer))
         gradient, later = gradients.get(name, 0.0), late.get(name, 0.0)
         if later > gradient:
-            gradient, exponent = later, j.gradient
+            gradient, exponent = later, mended
         if gradient > least:
-            found += _eps(name, j, how, gradient, exponent, growth, margin)
+            found += _eps(name, j, how, gradient, exponent, mended, growth, margin)
     return united(folded(found), judged, trained)
 
 
@@ -166,7 +168,7 @@ def _pieces_as_one(found: list[Discrepancy]) -> list[Discrepancy]:
 
 
 def _eps(
-    name: str, j: Judged, how: Trained, gradient: float, exponent: float, growth: float, margin: float
+    name: str, j: Judged, how: Trained, gradient: float, exponent: float, mended: float, growth: float, margin: float
 ) -> list[Discrepancy]:
     """Adam's eps matters once the gradient at the target width is near it, unless it shrinks with the gradient.
 
@@ -177,7 +179,7 @@ def _eps(
         return []
     slope = how.eps_exponent or 0.0
     above = how.eps[0] >= gradient * margin
-    exponent = j.gradient if above else exponent
+    exponent = mended if above else exponent
     at_target = gradient * growth ** max(min(exponent, 0.0), -2.0)
     eps = how.eps[0] * growth**slope
     follows = slope <= exponent + TOLERANCE and (slope >= exponent - TOLERANCE or not above)

@@ -30,7 +30,12 @@ def stray_constants(plain: Explanation) -> Iterator[Edited]:
 def _after_parameters(scale: Value) -> bool:
     """Whether the constant multiplies what a parameter has just made: it then belongs to that parameter."""
     behind = beyond(scale, arguments, lambda v: v.kind in (*MOVED, "reduce"))
-    return any(v.weight or v.kind == "lookup" or any(a.weight for a in v.args) for v in behind)
+    return any(v.weight or v.kind == "lookup" or _makes(v) for v in behind)
+
+
+def _makes(v: Value) -> bool:
+    """Whether a parameter sets the size of this, as it cannot where a function has a scale of its own."""
+    return v.kind not in ("act", "norm", "softmax") and any(a.weight for a in v.args)
 
 
 def _discrepancy(scales: Sequence[Value]) -> Discrepancy:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..expression import Expr
 from ..operands import made_of_squares, through_views
-from ..values import MOVED, Value, beyond
+from ..values import MOVED, Value
 from .meaning import Equations, Flow, Meaning, Size, Wish
 
 
@@ -30,9 +30,18 @@ class Reduce(Meaning):
         return phi + v.e
 
     def _makes_norm(self, v: Value, to: Equations) -> bool:
-        """Whether a root, or an inverse, is taken of this sum."""
-        readers = beyond(v, to.readers, lambda r: r.kind in (*MOVED, "reduce", "power"))
-        return any(reader.kind == "power" and reader.c < 1 for reader in readers)
+        """Whether a root, or an inverse, is taken of this sum, and no square of that again."""
+        waiting, seen = [(v, 1.0)], set()
+        while waiting:
+            value, degree = each = waiting.pop()
+            readers = to.readers(value) if each not in seen else []
+            seen.add(each)
+            for reader in readers:
+                if reader.kind in ("power", "reduce", *MOVED):
+                    waiting.append((reader, degree * reader.c if reader.kind == "power" else degree))
+                elif degree < 1:
+                    return True
+        return False
 
     def forward(self, v: Value, flow: Flow) -> Size:
         x = flow.sizes[v.args[0]]

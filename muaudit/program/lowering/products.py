@@ -25,7 +25,7 @@ from ...trace.align import Op
 from ..builder import Builder, Number, Result, lowers
 from ..operands import diagonal_of
 from ..starts import start_of
-from ..values import PER_CHANNEL, ZERO, Value
+from ..values import PER_CHANNEL, ZERO, Value, plain
 
 
 # entry by entry
@@ -151,6 +151,9 @@ def _matmul(b: Builder, first: int, second: int, op: Op) -> Value:
         entries = diagonal_of(matrix)
         if entries is not None:
             return b.mul(other, entries, op, op.dims)
+    if plain(x) is plain(y) and op.shape[-2:] == (1, 1) and not x.weight:  # the squares of one vector, summed
+        squares = b.mul(x, x, op, y.dims)
+        return b.make("reduce", (squares,), op, e=y.dims[-2], signed=False) if y.dims[-2] else squares
     turned = _turned(b, x, y, op)
     if turned is not None:
         return turned
