@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from muaudit.targets.config_reads import entry, is_config_name
@@ -168,6 +169,7 @@ def _defaults(called: Callable[..., Any]) -> set[int]:
     return {len(each) for each in values if isinstance(each, (list, tuple)) and len(each) > 1}
 
 
+@lru_cache(maxsize=4096)  # a class is read for several questions
 def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
     """What the first statements that mention an argument do with it, until it is another value by the same name."""
     length, found, changed, through, places = 0, False, False, False, True
@@ -189,6 +191,7 @@ def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
     return Sequence(length, changed, through, found and places and not length) if found else None
 
 
+@lru_cache(maxsize=4096)
 def _kept(function: ast.FunctionDef, name: str) -> bool:
     """Whether an argument is kept as it is, `self.dims = dims`, and nothing else is by that name."""
     stored = [each for each in nodes_of(function) if isinstance(each, ast.Assign)
