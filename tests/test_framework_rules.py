@@ -95,9 +95,13 @@ def titan(text: str, listed: Sequence[str]) -> dict[str, tuple[float, float, flo
 
 
 def olmo(text: str, listed: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    made = run(text, "olmo_core.optim", OptimGroupOverride=SimpleNamespace)["group_overrides"](LR, WD, EPS)
+    made = run(text, "olmo_core.optim", OptimGroupOverride=SimpleNamespace)
+    made["check"](SimpleNamespace(named_parameters=lambda: [(name, None) for name in listed]))
+    renamed = [(f"{listed[0]}.other", None), *((name, None) for name in listed[1:])]
+    with pytest.raises(ValueError, match=r"\.other is matched by none"):
+        made["check"](SimpleNamespace(named_parameters=lambda: renamed))
     left, found = list(listed), {}
-    for override in made:
+    for override in made["group_overrides"](LR, WD, EPS):
         for glob in override.params:
             hits = [name for name in left if fnmatch(name, glob)]
             assert hits, f"{glob} does not match any parameters"
