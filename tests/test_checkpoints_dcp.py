@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from muaudit.checkpoints.dcp_metadata import METADATA
 from muaudit.convert.planner import make_plan, make_plans
 from muaudit.errors import UserError
 from muaudit.plan.file import write_plan
+from muaudit.plan.move import move_of
 from muaudit.plan.plan import Plan
+from muaudit.plan.scales import Entry
 from muaudit.targets import Target
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
@@ -101,6 +104,41 @@ def test_weights_and_optimizer_move_together(flat: bool, tmp_path: Path) -> None
     assert losses(target, again, resumed, 4, WIDTH) == pytest.approx(
         losses(target, model, optimizer, 4, WIDTH), rel=1e-4
     )
+
+
+def test_statistics_that_are_sums_over_rows_and_columns(tmp_path: Path) -> None:
+    """torch's Adafactor: no state of it has a matrix's shape, and its eps is two numbers."""
+    target = target_of("mlp", "adafactor")
+    old, new = make_plans(target, BASE, WIDTH, ("absorbed", "table9"))
+
+    def made(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adafactor(plan.param_groups(model, lr=0.01), lr=0.01)
+
+    model = old.apply_(target.build(SIZES, 3))
+    optimizer = made(old, model)
+    losses(target, model, optimizer, 3, WIDTH)
+    weights, state = get_state_dict(model, optimizer)
+    source = saved(tmp_path / "in", {"model": weights, "optim": state})
+    write_plan(old, source / "plan.yaml")
+    convert((target, new), source, tmp_path / "out", optimizer_state=source, fresh=False, function_preserving=True)
+
+    again = new.install_hooks(target.build(SIZES, 8))
+    resumed = made(new, again)
+    weights, state = get_state_dict(again, resumed)
+    content = loaded(tmp_path / "out", {"model": weights, "optim": state})
+    set_state_dict(again, resumed, model_state_dict=content["model"], optim_state_dict=content["optim"])
+    assert losses(target, again, resumed, 4, WIDTH) == pytest.approx(
+        losses(target, model, optimizer, 4, WIDTH), rel=1e-4
+    )
+
+
+def test_each_of_several_optimizers_moves_its_own_state() -> None:
+    """By hand, TP5 Lemma J.1: stored θ = 4 times larger, a gradient is 4 times smaller, its square 16 times."""
+    entries = tuple(Entry(name, ("hidden",), ("n", "n"), optimizer=name) for name in ("muon", "adamw"))
+    old = Plan("net.py", "n", 64, 256, "muon+adamw", entries)
+    new = replace(old, entries=tuple(replace(entry, gauge=1.0) for entry in entries), formulation="table9")
+    assert move_of(old, new, ["muon"]).state("momentum_buffer") == 1 / 4
+    assert move_of(old, new, ["adamw"]).state("exp_avg_sq") == 1 / 16
 
 
 @pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])

@@ -107,13 +107,19 @@ def _known(model: Skeleton, name: str) -> str:
 
 
 def _fits(model: Skeleton, names: Mapping[Any, str], state: Mapping[Any, Mapping[str, Any]]) -> bool:
-    """Every name is a parameter's, and every state that is shaped like a parameter has that one's shape."""
+    """Every name is a parameter's, and its state has that one's shape, or one of its shape's sums."""
     if not all(name in model.shapes for name in names.values()) or len(set(names.values())) < len(names):
         return False
     if not all(key in names for key in state):
         return False
     for key, values in state.items():
         whole = [v for v in values.values() if isinstance(v, torch.Tensor) and v.dim() and v.numel() > 1]
-        if whole and not any(tuple(value.shape) == model.shapes[names[key]] for value in whole):
+        shape, found = model.shapes[names[key]], [tuple(value.shape) for value in whole]
+        if whole and shape not in found and not all(_along(each, shape) for each in found):
             return False
     return True
+
+
+def _along(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether these are a tensor's dims with some of them summed over, as Adafactor keeps them."""
+    return len(found) == len(shape) and all(size in (1, own) for size, own in zip(found, shape, strict=True))

@@ -120,7 +120,7 @@ def _group(
     made = {**kept, "params": parameters, "lr": group["lr"] * lr, "lr_scale": lr}
     if "weight_decay" in group:
         made["weight_decay"] = group["weight_decay"] * decay
-    if "eps" in group:
+    if "eps" in group and not isinstance(group["eps"], (tuple, list)):  # Adafactor's two are no sizes of gradients
         made["eps"] = group["eps"] * eps
     name = "+".join(roles) + (f" lr×{lr:.4g}" if lr != 1.0 else "")
     made["name"] = f"{group['name']} {name}" if "name" in group else name

@@ -57,7 +57,7 @@ def move_of(old: Scales, new: Scales, names: Sequence[str]) -> Move:
     before, after = old.entry(names), new.entry(names)
     if before is None or after is None:
         raise missing("it has no entry for these parameters", list(names[:1]))
-    return Move(_weight(old, before, after), old.optimizer)
+    return Move(_weight(old, before, after), before.optimizer or old.optimizer)
 
 
 def _weight(plan: Scales, before: Entry, after: Entry) -> float:
