@@ -26,6 +26,7 @@ class Known:
     overwritten: names of activations that later code changes in place.
     still: whether a forward pass leaves the parameters as they are.
     hidden_names: whether attention is called by names that only a watch over all function calls sees.
+    methods: whether a tensor's own softmax is called, until one was looked at in full.
     unread: names of activations that the loss does not reach; logits_only: those it reaches through logits alone.
     parents: name → the activations that its value is computed from, the nearest ones.
     """
@@ -34,6 +35,7 @@ class Known:
     still: bool = False
     overwritten: set[str] = field(default_factory=set)
     hidden_names: bool = False
+    methods: bool = True
     unread: set[str] = field(default_factory=set)
     logits_only: set[str] = field(default_factory=set)
     parents: dict[str, set[str]] = field(default_factory=dict)

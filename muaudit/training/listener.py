@@ -21,7 +21,7 @@ from .lineage import Known
 from .logits import Fused, Logits, of_fused, of_softmax, scores
 from .outline import Flat, Outline
 
-# Where people find the functions that attend, and what tells of their logits.
+# Where people find the functions that attend; the method last, as a class that changes is slow to look into afterwards.
 _FUSED = F.scaled_dot_product_attention
 _PLACES: tuple[tuple[Any, str], ...] = (
     (F, "scaled_dot_product_attention"), (F, "softmax"), (torch, "softmax"), (torch.Tensor, "softmax"),
@@ -59,18 +59,21 @@ class Listener(TorchFunctionMode):
         super().__init__()
         self.known = Known() if known is None else known
         self.copy = not self.known.looked
-        self._watching = self._at_once = self._open = False
+        self._watching = self._at_once = self._open = self._methods = False
         self._stack: list[str] = []
         self._heard: list[tuple[str, Any]] = []  # modules, and what they returned, or the logits in them
         self._clear()
         self._root = OUTPUT if OUTPUT not in dict(model.named_children()) else f"{type(model).__name__} {OUTPUT}"
         self._reports: dict[Callable[..., Any], Callable[..., Any]] = {}
-        self._undo = [undo for name, module in model.named_modules() for undo in self._follow(name, module)]
+        self._handles: list[Any] = []
+        self._wrapped: list[dict[str, Any]] = []  # the attributes of modules
+        for name, module in model.named_modules():
+            self._follow(name, module)
 
     def _clear(self) -> None:
         """Before a pass."""
         self.seen: tuple[Seen, ...] = ()
-        self._named: list[Seen] = []
+        self._named: list[Seen] = []  # where nothing told it all at once
         self.values: list[torch.Tensor] = []
         self.shares: dict[int, torch.Tensor] = {}
         self.nodes: dict[str, Any] = {}
@@ -84,15 +87,18 @@ class Listener(TorchFunctionMode):
 
     def close(self) -> None:
         """Leave the model as it was."""
-        for undo in self._undo:
-            undo()
-        self._undo = []
+        for handle in self._handles:
+            handle.remove()
+        for own in self._wrapped:
+            del own["forward"]
+        self._handles, self._wrapped = [], []
         self._clear()
 
     def __enter__(self) -> Listener:
         self._clear()
-        self._kept = [(owner, name, vars(owner).get(name)) for owner, name in _PLACES]
-        for owner, name in _PLACES:
+        places = _PLACES if self.copy or self.known.methods else _PLACES[:-1]
+        self._kept = [(owner, name, vars(owner).get(name)) for owner, name in places]
+        for owner, name in places:
             if (found := getattr(owner, name)) not in self._reports:
                 self._reports[found] = self._reporting(found)
             setattr(owner, name, self._reports[found])
@@ -114,31 +120,37 @@ class Listener(TorchFunctionMode):
                 setattr(owner, name, own)
         if exc[0] is None:
             self._take()
-            self.seen = tuple(self._named)
+            self.seen = self.seen or tuple(self._named)
+            if self.copy:
+                self.known.methods = self._methods
         self.known.overwritten |= {name for name, value, version in self._versions if value._version != version}
         self._versions, self._slots, self._passed = [], {}, []
 
     # -- modules -----------------------------------------------------------------------------------------------
 
-    def _follow(self, name: str, module: nn.Module) -> list[Callable[[], None]]:
-        """See every call of the module; how to undo it. Hooks are slow: they are for modules that have some already."""
+    def _follow(self, name: str, module: nn.Module) -> None:
+        """See every call of the module. Hooks are slow: they are for modules that have some already."""
         if module._forward_hooks or "forward" in vars(module) or isinstance(module, torch.jit._script.ScriptModule):
-            entered = module.register_forward_pre_hook(lambda _, args: self._enter(name))
-            left = module.register_forward_hook(lambda _, args, output: self._left(name, output))
-            return [entered.remove, left.remove]
-        forward, stack, own = module.forward, self._stack, vars(module)
+            self._handles.append(module.register_forward_pre_hook(lambda _, args: self._enter(name)))
+            self._handles.append(module.register_forward_hook(lambda _, args, output: self._left(name, output)))
+            return
+        forward, stack, heard, own = module.forward, self._stack, self._heard, vars(module)
 
         def seen(*args: Any, **kwargs: Any) -> Any:
             if not self._open:  # checkpointed blocks run again in the backward pass
                 return forward(*args, **kwargs)
             stack.append(name)
             output = forward(*args, **kwargs)
-            self._left(name, output)
+            if self._at_once:
+                self._left(name, output)
+            elif self._open:
+                stack.pop()
+                heard.append((name, output))
             return output
 
         seen.__wrapped__ = forward  # type: ignore[attr-defined]  # for those who look at its signature
         own["forward"] = seen  # as setting the attribute does, without its search for parameters
-        return [lambda: own.__delitem__("forward")]
+        self._wrapped.append(own)
 
     def _enter(self, name: str) -> None:
         if self._open:
@@ -160,30 +172,33 @@ class Listener(TorchFunctionMode):
         if not self._heard:
             return
         with torch.no_grad():
-            called = scores([what for _, what in self._heard if type(what) is Fused])
-            heard = [(name, _values(name, next(called) if type(what) is Fused else what)) for name, what in self._heard]
+            names, outputs = zip(*self._heard, strict=True)
             self._heard.clear()
+            if Fused in {*map(type, outputs)}:
+                called = scores([what for what in outputs if type(what) is Fused])
+                outputs = tuple(next(called) if type(what) is Fused else what for what in outputs)
             if self._at_once:
-                self._name(heard)
+                self._name(names, outputs)
                 return
-            flat = Flat.of([name for name, _ in heard], [what for _, what in heard])
+            flat = Flat.of(names, outputs, _values)
             outline = self.known.outline
             values = None if outline is None else outline.values(flat)
             if outline is None or values is None:
-                self._name(heard)
+                self._name(names, outputs)
                 self.known.outline = Outline.of(flat, self._named, self.values)
+                self.seen = self.known.outline.seen
                 return
-            self._named, self.values = [*outline.seen], values
-            found = (what for _, what in heard if type(what) is Logits)
+            self.seen, self.values = outline.seen, values
+            found = (what for what in outputs if type(what) is Logits)
             for slot, logits in zip(outline.logits, found, strict=True):
                 self._share(slot, logits)
 
-    def _name(self, heard: Sequence[tuple[str, Sequence[torch.Tensor] | Logits]]) -> None:
-        for name, what in heard:
+    def _name(self, names: Sequence[str], outputs: Sequence[Any]) -> None:
+        for name, what in zip(names, outputs, strict=True):
             if isinstance(what, Logits):
                 self._take_logits(name, what)
             else:
-                self._take_output(name, what)
+                self._take_output(name, _values(name, what))
 
     def _take_output(self, name: str, found: Sequence[torch.Tensor]) -> None:
         if name == "":
@@ -226,16 +241,19 @@ class Listener(TorchFunctionMode):
         if self._open and (func is _FUSED or func in _SOFTMAX):  # called by a name of the user's own
             self.known.hidden_names = True
             self._attention(of_fused if func is _FUSED else of_softmax, args, kwargs)
+        elif self._open and func in self._reports.values():  # F.softmax by such a name, which calls the method
+            self._methods = True
         return func(*args, **kwargs)
 
     def _reporting(self, func: Any) -> Callable[..., Any]:
         """`func`, which tells of its logits before it is called."""
-        logits = of_fused if func is _FUSED else of_softmax
+        logits, method = of_fused if func is _FUSED else of_softmax, func is _SOFTMAX[-1]
 
         @wraps(func)
         def call(*args: Any, **kwargs: Any) -> Any:
             if not self._open:
                 return func(*args, **kwargs)
+            self._methods = self._methods or method
             self._attention(logits, args, kwargs)
             self._open = False  # softmax is one function under several names, which call each other
             try:
@@ -250,14 +268,13 @@ class Listener(TorchFunctionMode):
             return
         module, self._open = self._stack[-1], False
         try:
-            with torch.no_grad():
-                if (found := logits(*args, **kwargs)) is None:
-                    return
-                self._heard.append((module, found))
-                if self.copy:
-                    self._look_at(module, args, kwargs)
-                if self._at_once:
-                    self._take()
+            if (found := logits(*args, **kwargs)) is None:
+                return
+            self._heard.append((module, found))
+            if self.copy:
+                self._look_at(module, args, kwargs)
+            if self._at_once:
+                self._take()
         finally:
             self._open = True
 
@@ -270,12 +287,10 @@ class Listener(TorchFunctionMode):
                 self._versions.append((f"{module}.logits", part, part._version))
 
 
-def _values(name: str, output: Any) -> Sequence[torch.Tensor] | Logits:
+def _values(name: str, output: Any) -> Sequence[torch.Tensor]:
     """What counts of it: of the whole model's output all, of a module's the first."""
     if type(output) is torch.Tensor:
         return (output,) if output.is_floating_point() and output.numel() > 1 else ()
-    if type(output) is Logits:
-        return output
     found = (value for value in tensors(output) if value.is_floating_point() and value.numel() > 1)
     return tuple(found if name == "" else islice(found, 1))
 

@@ -67,7 +67,7 @@ def scores(called: Sequence[Fused]) -> Iterator[Logits]:
             queries = torch.stack([each.query for each in called[start:stop]])
             keys = torch.stack([each.key for each in called[start:stop]])
             found = _scores(first._replace(query=queries, key=keys))
-            yield from (Logits(values, found.shown // (stop - start)) for values in found.values)
+            yield from (Logits(values, found.shown // (stop - start)) for values in found.values.unbind(0))
         start = stop
 
 
@@ -85,7 +85,7 @@ def _scores(called: Fused) -> Logits:
     query, key, mask, causal, scale, grouped = called
     if grouped and key.dim() > 2:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), dim=-3)
-    found = (query * scale) @ key.transpose(-2, -1)
+    found = _product(query, key, scale)
     if mask is None:
         # many times faster than filling where a mask says so
         return Logits(found.tril(), found.numel() - _later(found)) if causal else Logits(found, found.numel())
@@ -96,6 +96,15 @@ def _scores(called: Fused) -> Logits:
         return _unmasked((found + mask).masked_fill(hidden, float("-inf")))
     hidden = hidden | ~mask
     return Logits(found.masked_fill(hidden, 0.0), found.numel(), hidden)
+
+
+def _product(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
+    """Of queries and keys, times the scale."""
+    if query.shape[:-2] != key.shape[:-2]:
+        return (query * scale) @ key.transpose(-2, -1)
+    nothing, flat = query.new_zeros(()), key.flatten(0, -3).transpose(1, 2)
+    found = torch.baddbmm(nothing, query.flatten(0, -3), flat, beta=0, alpha=scale)
+    return found.view(*query.shape[:-1], key.shape[-2])
 
 
 def _unmasked(found: torch.Tensor) -> Logits:
