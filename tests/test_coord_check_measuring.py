@@ -311,6 +311,35 @@ def test_sizes_of_tensors_small_and_large_run_after_run(members: int) -> None:
         assert len(found) == 8 * len(sizes)
 
 
+def test_steps_measured_together_are_those_of_each() -> None:
+    """More passes and updates than are kept at once, one of them after a change that is no update: by definitions."""
+    torch.manual_seed(0)
+    numbers, expected = Sizes(), {}
+    seen = tuple(Seen(f"a{place}", "a", place, size) for place, size in enumerate((7, 300)))
+    parameters = {"p": torch.randn(5, 4), "q": torch.randn(6)}
+    first = [torch.randn(each.size) for each in seen]
+    for step in range(11):
+        values = [value + step * torch.randn_like(value) for value in first]
+        numbers.activations(step, seen, values, {})
+        for each, value, then in zip(seen, values, first, strict=True):
+            expected[each.name, 0, step] = value.square().mean().sqrt()
+            if step:
+                expected[each.name, 3, step] = (value - then).abs().mean()
+        if step == 6:
+            parameters["p"].mul_(3)  # before it: nothing is said to stay
+        gradients = {name: torch.randn_like(value) for name, value in parameters.items()}
+        numbers.gradients(parameters, gradients)
+        for name, value in parameters.items():
+            change = 0.1 * torch.randn_like(value)
+            expected[name, 0, step] = gradients[name].square().mean().sqrt()
+            expected[name, 1, step] = change.norm() / value.norm()
+            value.add_(change)
+        numbers.updates(step, parameters, still=step not in (5, 10))
+    found = {(of.name, of.column, of.step): value[0] for of, value in numbers.fetch()}
+    assert {key: found[key] for key in expected} == {key: pytest.approx(each.item(), rel=1e-4)
+                                                     for key, each in expected.items()}  # fmt: skip
+
+
 def test_logits_of_layers_that_are_alike_are_those_of_each() -> None:
     torch.manual_seed(0)
     shapes = [(2, 3, 5, 4), (2, 3, 5, 4), (2, 3, 6, 4)]

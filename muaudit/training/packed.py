@@ -19,6 +19,10 @@ _SMALL = 2**17
 """Entries of a tensor up to which it is packed, and of a block: a processor's cache holds two of them."""
 
 
+_TOGETHER, _MOST = 2**20, 4
+"""Up to how many entries of how many steps are kept to be measured together."""
+
+
 _CHUNKS = 512
 """So many numbers more are as costly as another call: it takes 4 microseconds and more, each of them some 5 ns."""
 
@@ -59,7 +63,7 @@ class Block:
 
 
 class Packed:
-    """Which tensors are packed, block by block, and which are too `large`.
+    """Which tensors are packed, block by block, and which are too `large`. many: of how many steps at once.
 
     columns: place → its column among the numbers of a row once they are those of tensors, not of chunks; those that
     are packed before those that are not.
@@ -83,6 +87,7 @@ class Packed:
             starts += [self._chunks + start for start in block.starts]
             self._chunks += block.chunks
             order += chosen
+        self.many = 1 if self.large else max(1, min(_MOST, _TOGETHER // max(1, members * sum(sizes))))
         self._starts = np.array(starts + [self._chunks + place for place in range(len(self.large))], np.int64)
         self.columns = np.empty(len(tensors), np.int64)
         self.columns[[*order, *self.large]] = np.arange(len(tensors))
@@ -149,10 +154,7 @@ def put_norms(parts: Sequence[torch.Tensor], found: Sequence[torch.Tensor], wide
         torch.linalg.vector_norm(part, 2, -1, dtype=wide, out=numbers)
 
 
-def put_absolute_sums(
-    rows: torch.Tensor, parts: Sequence[torch.Tensor], found: Sequence[torch.Tensor], wide: torch.dtype
-) -> None:
-    """As `put_norms`; the rows, whose parts these are, hold absolute values afterwards."""
-    rows.abs_()
+def put_sums(parts: Sequence[torch.Tensor], found: Sequence[torch.Tensor], wide: torch.dtype) -> None:
+    """As `put_norms`."""
     for part, numbers in zip(parts, found, strict=True):
         torch.sum(part, -1, dtype=wide, out=numbers)

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from .kept import NOWHERE, Indices, Kept, Labels, Numbers, places
 from .listener import Seen
-from .packed import Packed, fits, packed, put_absolute_sums, put_norms
+from .packed import Block, Packed, fits, packed, put_norms, put_sums
 from .streamed import Pair, Scratch, Tensors, block_by_block, many_at_once
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pass:
     """labels: of all numbers that are somewhere, column by column. counts: entries of each of n values.
 
-    index (2 or 4, K, n): where norms and absolute sums of n values, and of their changes, are kept.
+    index (2 or 4, K, n): where norms and absolute sums of n values, and of their changes, are kept, once measured.
 
     shares: place among the values → where the shares (K,) of entries that count are kept.
     """
@@ -46,73 +47,79 @@ class Pass:
         return rows if len(rows) == len(self.labels) else rows[self.index[:, 0].reshape(-1) != NOWHERE]
 
 
-class _Rows:
-    """Of values that are packed: what they were in the first pass, and scratch for what they are and how they change.
+class _Held(NamedTuple):
+    """A block of values. rows: what they are in each pass (K, n), and `own`, where each stands in it.
 
-    found: norms and sums of what they are and of their change (2, 2, K, chunks).
+    now: scratch for absolute values of them and of their changes, and its `parts`; where their norms and sums are put.
+    """
+
+    block: Block
+    rows: list[torch.Tensor]
+    own: list[list[torch.Tensor]]
+    now: torch.Tensor
+    parts: list[torch.Tensor]
+    norms: list[Tensors]
+    sums: list[Tensors]
+
+    def measure(self, row: int, wide: torch.dtype) -> None:
+        """Of one pass."""
+        torch.sub(self.rows[row], self.rows[0], out=self.now[1])
+        torch.abs(self.rows[row], out=self.now[0])
+        self.now[1].abs_()
+        put_norms(self.parts, self.norms[row], wide)
+        put_sums(self.parts, self.sums[row], wide)
+
+
+class _Rows:
+    """Values that are packed, of the first pass and of some later ones that are measured together.
+
+    Between two steps a processor has neither numbers nor code at hand: a call takes several times as long there.
+    many: how many later ones. found: norms and sums, by pass, of what they are and of their change
+    (2, 1 + many, 2, K, chunks).
     """
 
     def __init__(self, layout: Packed, scratch: Scratch) -> None:
-        self.layout, self.found, self._scratch = layout, layout.numbers(2, 2), scratch
-        self.then, self._now = layout.store(), layout.rows(2, scratch)
-        self.fold = layout.fold(1)
-        self._slots: tuple[int, ...] | None = None
-        self._index: Indices = np.empty((4, layout.members, 0), np.int64)
+        self.layout, self.fold, self.many, self._scratch = layout, layout.fold(1), layout.many, scratch
+        self.found = layout.numbers(2, 1 + self.many, 2)
         self._large = layout.of_large(self.found)
-        self._own = [block.views(now[0], layout.shapes) for block, now in zip(layout.blocks, self._now, strict=True)]
-        self._views = [(block.parts(now), block.places_in(self.found[0]), block.places_in(self.found[1]))
-                       for block, now in zip(layout.blocks, self._now, strict=True)]  # fmt: skip
+        self._index: dict[tuple[int, int, tuple[int, ...]], Indices] = {}
+        self._blocks = []
+        held = [layout.store() for _ in range(1 + self.many if self.many > 1 else 1)]
+        for block, now, *rows in zip(layout.blocks, layout.rows(2, scratch), *held, strict=True):
+            rows = rows if self.many > 1 else [*rows, now[0]]
+            own = [block.views(row, layout.shapes) for row in rows]
+            norms, sums = ([block.places_in(each) for each in found] for found in self.found)
+            self._blocks.append(_Held(block, rows, own, now, block.parts(now), norms, sums))
 
-    def first(self, tensors: Tensors) -> None:
-        """Measure a pass, and keep what is packed."""
-        for block, then, now, own, views in zip(
-            self.layout.blocks, self.then, self._now, self._own, self._views, strict=True
-        ):
-            torch._foreach_copy_(own, block.chosen(tensors))
-            then.copy_(now[0])
-            now[1].zero_()
-            self._measure(now, *views)
-        self._measure_large(tensors, None)
+    def put(self, row: int, tensors: Tensors, firsts: Mapping[int, torch.Tensor] | None) -> None:
+        """A pass: the first, 0, or a later one. `firsts`: of those that are large, what they were in the first."""
+        for held in self._blocks:
+            torch._foreach_copy_(held.own[row], held.block.chosen(tensors))
+            if self.many == 1:
+                held.measure(row, self.layout.wide)
+        for place, large in enumerate(self.layout.large):
+            others = [firsts[large]] if firsts else []
+            for what, pair in enumerate(block_by_block(tensors[large], others, self.layout.members, self._scratch)):
+                self._large[:, row, what, :, place] = torch.stack(pair)
 
-    def again(self, tensors: Tensors, firsts: Mapping[int, torch.Tensor]) -> None:
-        """Measure a pass, and its change since the first; of those that are large, `firsts` are what they were."""
-        for block, then, now, own, views in zip(
-            self.layout.blocks, self.then, self._now, self._own, self._views, strict=True
-        ):
-            torch._foreach_copy_(own, block.chosen(tensors))
-            torch.sub(now[0], then, out=now[1])
-            self._measure(now, *views)
-        self._measure_large(tensors, firsts)
+    def measure(self, start: int, stop: int) -> torch.Tensor:
+        """The numbers of these passes."""
+        for held in self._blocks if self.many > 1 else ():
+            for row in range(start, stop):
+                held.measure(row, self.layout.wide)
+        return self.found[:, start:stop].clone()
 
     def firsts(self) -> dict[int, torch.Tensor]:
         """What they were in the first pass, by place."""
-        layout, found = self.layout, dict[int, torch.Tensor]()
-        for block, then in zip(layout.blocks, self.then, strict=True):
-            found |= dict(zip(block.places, block.views(then, layout.shapes), strict=True))
-        return found
+        return {place: own for held in self._blocks for place, own in zip(held.block.places, held.own[0], strict=True)}
 
-    def index(self, columns: int, slots: tuple[int, ...]) -> Indices:
-        """Where the numbers (columns, K, slots) stand among those found; the same for runs that are alike."""
-        if slots != self._slots:
-            whole = self.layout.index(2, 2).transpose(1, 0, 2, 3).reshape(4, self.layout.members, -1)
-            self._slots, self._index = slots, whole[:, :, list(slots)]
-        return self._index[:columns]
-
-    def _measure(self, now: torch.Tensor, parts: Tensors, norms: Tensors, sums: Tensors) -> None:
-        put_norms(parts, norms, self.layout.wide)
-        put_absolute_sums(now, parts, sums, self.layout.wide)
-
-    def _measure_large(self, tensors: Tensors, firsts: Mapping[int, torch.Tensor] | None) -> None:
-        members = self.layout.members
-        numbers = [
-            number
-            for place in self.layout.large
-            for pair in block_by_block(tensors[place], [firsts[place]] if firsts else [], members, self._scratch)
-            for number in pair
-        ]
-        if numbers:
-            found = torch.stack(numbers).view(len(self.layout.large), -1, 2, members)
-            self._large[:, : found.shape[1]].copy_(found.permute(2, 1, 3, 0))
+    def index(self, start: int, stop: int, slots: tuple[int, ...]) -> Indices:
+        """Where the numbers (passes, 4, K, slots) stand among those measured; the same for runs that are alike."""
+        key = start, stop, slots
+        if key not in self._index:
+            whole = self.layout.index(2, stop - start, 2).transpose(1, 2, 0, 3, 4)
+            self._index[key] = whole.reshape(stop - start, 4, self.layout.members, -1)[..., list(slots)]
+        return self._index[key]
 
 
 class PassSizes:
@@ -131,57 +138,67 @@ class PassSizes:
         self._counted: tuple[Seen, ...] = ()  # of the last pass
         self._counts: Numbers = np.empty(0)
         self._labels: dict[int, Labels] = {}  # by the number of columns, of passes that are packed
-        self._index: Indices | None = None  # of a pass that is packed, from the first number on
+        self._pending: list[Pass] = []  # packed, to be measured
+        self._row = 0  # the first of them
 
     def clear(self) -> None:
         """For another run."""
-        self.reshaped, self._first, self._rows = set(), {}, None
+        self.reshaped, self._first, self._rows, self._pending = set(), {}, None, []
 
     def measure(
         self, seen: Sequence[Seen], values: Tensors, shares: Mapping[int, torch.Tensor], stored: Iterable[torch.Tensor],
         first: bool,
     ) -> Pass:  # fmt: skip
-        """first: whether others are compared with this one. stored: what training changes in place."""
+        """first: whether others are compared with this one. stored: what training changes in place.
+
+        seen: the same tuple as before is a listener's word that the values are of the same shapes and types.
+        """
         now = tuple(seen)
         if now != self._counted:
             self._counted, self._counts = now, np.array([each.size or np.nan for each in now], np.float64)
         counted = {slot: self._kept.keep([share]) for slot, share in shares.items()}
         if first:
-            index = self._begin(now, values, stored)
-        elif self._rows is not None and now == self._seen and fits(self._rows.layout, values):
-            index = self._again(self._rows, values)
-        else:
-            index = self._apart(now, values, self._firsts(now, values))
-        return Pass(now, self._labelled(now, index), self._counts, index, counted)
+            self._begin(now, values, stored)
+        alike = first or seen is self._seen or (now == self._seen and self._rows and fits(self._rows.layout, values))
+        if self._rows is not None and alike:
+            return self._put(self._rows, values, first, counted)
+        index = self._apart(now, values, None if first else self._firsts(now, values))
+        return Pass(now, _labels(now, index), self._counts, index, counted)
 
-    def _labelled(self, seen: tuple[Seen, ...], index: Indices) -> Labels:
-        """Names and columns, made once for passes that are alike."""
-        if self._rows is None or seen != self._seen:
-            return _labels(seen, index)
-        if len(index) not in self._labels:
-            self._labels[len(index)] = _labels(seen, index)
-        return self._labels[len(index)]
+    def finish(self) -> None:
+        """Measure what is to be measured."""
+        if self._rows is not None and self._pending:
+            start, stop = self._row, self._row + len(self._pending)
+            begin = self._kept.keep([self._rows.measure(start, stop)], self._rows.fold)
+            for each, index in zip(self._pending, self._rows.index(start, stop, self._slots), strict=True):
+                each.index = begin + index[: len(each.index)]
+            self._pending, self._row = [], 1
 
-    def _begin(self, seen: tuple[Seen, ...], values: Tensors, stored: Iterable[torch.Tensor]) -> Indices:
+    def _begin(self, seen: tuple[Seen, ...], values: Tensors, stored: Iterable[torch.Tensor]) -> None:
+        self.finish()
         rows = self._spare if self._spare is not None and fits(self._spare.layout, values) else None
         layout = rows.layout if rows else packed(values, self._members)
         held = range(len(values)) if layout is None else layout.large
         changing = {tensor.untyped_storage()._cdata for tensor in stored} if held else set()
         if seen != self._seen:
             self._labels = {}
-        self._seen, self._index, self._rows = seen, None, None
+        self._seen, self._row, self._rows = seen, 0, None
         self._first = {place: _lasting(values[place], changing) for place in held}
-        if layout is None:
-            return self._apart(seen, values, None)
-        self._rows = self._spare = rows = rows or _Rows(layout, self._scratch)
-        rows.first(values)
-        return self._kept.keep([rows.found.clone()], rows.fold) + rows.index(2, self._slots)
+        if layout is not None:
+            self._rows = self._spare = rows or _Rows(layout, self._scratch)
 
-    def _again(self, rows: _Rows, values: Tensors) -> Indices:
-        rows.again(values, self._first)
-        if self._index is None:
-            self._index = rows.index(4, self._slots)
-        return self._kept.keep([rows.found.clone()], rows.fold) + self._index
+    def _put(self, rows: _Rows, values: Tensors, first: bool, counted: Mapping[int, int]) -> Pass:
+        """Of a pass that is packed."""
+        row = self._row + len(self._pending)
+        rows.put(row, values, None if first else self._first)
+        columns = 2 if first else 4
+        index = np.zeros((columns, self._members, 1), np.int64)
+        if columns not in self._labels:
+            self._labels[columns] = _labels(self._seen, index)
+        self._pending.append(found := Pass(self._seen, self._labels[columns], self._counts, index, counted))
+        if rows.many in (1, row):
+            self.finish()
+        return found
 
     @property
     def _slots(self) -> tuple[int, ...]:
@@ -190,6 +207,7 @@ class PassSizes:
     def _firsts(self, seen: tuple[Seen, ...], values: Tensors) -> list[torch.Tensor | None]:
         """For every activation what it was in the first pass, where that can be compared."""
         if self._rows is not None:
+            self.finish()
             self._first |= self._rows.firsts()
             self._rows = None
         first = {each.name: self._first[each.slot] for each in self._seen}

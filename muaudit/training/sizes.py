@@ -99,11 +99,15 @@ class Sizes:
 
     def tables(self) -> Iterator[StepNumbers]:
         """Everything, in one transfer; not a number: what is relative to zero, and what was nowhere to be found."""
+        self._passes.finish()
+        self._updates.finish()
         kept = self._kept.fetch()
         for step, place in self._losses:
             yield StepNumbers("loss", step, (("", 0),), kept[None, place : place + self.members])
         for step, each in self._measured:
             kind: Kind = "activation" if isinstance(each, Pass) else "parameter"
+            if not each.index.size:  # interrupted while it was measured
+                continue
             yield StepNumbers(kind, step, each.labels, each.numbers(kept))
 
     def fetch(self) -> Iterator[tuple[SizeOf, list[float]]]:
