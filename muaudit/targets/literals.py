@@ -37,9 +37,12 @@ class Literal:
     taken: tuple[int, ...]
 
 
-def advice(file: str | None) -> str:
-    """The lines that hold the widths, and what to write instead; empty where the file has none."""
-    found = list(literals(file)) or list(_defaults(tree_of(file)))
+def advice(file: str | None, parts: bool = False) -> str:
+    """The lines that hold the widths, and what to write instead; empty where the file has none.
+
+    parts: sizes that parts have by default count, where no other numbers are found.
+    """
+    found = list(literals(file)) or (list(_defaults(tree_of(file))) if parts else [])
     if not found or file is None:
         return ""
     name = Path(file).name

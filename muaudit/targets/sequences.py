@@ -231,10 +231,8 @@ def _use(node: ast.AST, name: str) -> tuple[int, bool]:
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.slice, ast.Slice):
         return _PAIRED, True  # `zip(sizes, sizes[1:])`: from the input through hidden layers to the output
     if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.ctx, ast.Load):
-        last = isinstance(node.slice, ast.UnaryOp) and isinstance(node.slice.op, ast.USub)  # sizes[-2]
-        at = node.slice.operand if last and isinstance(node.slice, ast.UnaryOp) else node.slice
-        place = at.value if isinstance(at, ast.Constant) else None
-        return (place + (not last), True) if type(place) is int else (0, not isinstance(place, str))
+        place = node.slice.value if isinstance(node.slice, ast.Constant) else None
+        return (place + 1, True) if type(place) is int else (0, not isinstance(place, str))
     if isinstance(node, (ast.For, ast.comprehension)) and _is(node.iter, name):
         return 0, True
     return 0, isinstance(node, ast.Call) and _called(node) in _WALKED and _given(node, name)

@@ -492,7 +492,7 @@ def _as_input(name: str, leaf: Leaf) -> dict[str, Any]:
 def _no_width(knobs: Mapping[str, Leaf], label: str, file: str | None) -> NoWidthError:
     numbers = [name for name, leaf in knobs.items() if _may_be_width(name, leaf) and _number(leaf.value) is not None]
     commands = "\n".join(f"  --width {name}=64,128" for name in numbers[:8])
-    hint = advice(file) or (f"name the argument that is:\n{commands}" if numbers else "")
+    hint = advice(file, parts=True) or (f"name the argument that is:\n{commands}" if numbers else "")
     takes = f"it takes {', '.join(knobs)}" if knobs else "it takes none"
     return NoWidthError(f"{label} has no argument that looks like a width; {takes}", hint)
 
