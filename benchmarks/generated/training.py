@@ -45,7 +45,7 @@ def apart(model: Model, seed: int = 0, steps: int = 4) -> float:
 
 
 def can_start(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
-    """Whether the loss before any training is a number, and no gradient is so small that the optimizer's eps counts.
+    """Whether the loss before any training is a number, all gradients are, and none is so small that an eps counts.
 
     Squares of squares without a norm leave float32 at either end.
     """
@@ -57,7 +57,7 @@ def can_start(model: Model, widths: tuple[int, ...] = (16, 32)) -> bool:
             return False
         value.backward()
         sizes = [float(p.grad.abs().max()) for p in made.parameters() if p.grad is not None]
-        if any(0 < size < LEAST for size in sizes):
+        if not all(size == 0 or LEAST < size < math.inf for size in sizes):
             return False
     return True
 
