@@ -19,6 +19,7 @@ from typing import Any
 
 from muaudit.targets.config_reads import entry, is_config_name
 from muaudit.targets.source import class_node, function_node, nodes_of
+from muaudit.targets.usercode import followed
 
 _USUAL, _PAIRED = 2, 4
 _WALKED = ("zip", "enumerate", "list", "tuple", "reversed", "sum", "len", "map", "sorted")
@@ -124,10 +125,8 @@ def _given_config(called: Any, function: ast.FunctionDef) -> Iterator[Any]:
 
 def _named(called: Any, function: ast.expr) -> Any:
     """What goes by a name, or by that of a module and its own, in the file of a class: `Block`, `layers.Block`."""
-    found: Any = sys.modules.get(getattr(called, "__module__", ""))
-    for part in ast.unparse(function).split(".") if isinstance(function, (ast.Name, ast.Attribute)) else [""]:
-        found = getattr(found, part, None)
-    return found
+    parts = ast.unparse(function).split(".") if isinstance(function, (ast.Name, ast.Attribute)) else [""]
+    return followed(sys.modules.get(getattr(called, "__module__", "")), parts)
 
 
 def _handed_on(

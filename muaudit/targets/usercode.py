@@ -10,7 +10,7 @@ import random
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ def raised_by_user(error: BaseException, entry: object = None) -> bool:
 def user_error(what: str, error: BaseException, hint: str = "") -> RaisedError:
     """The error as a UserError: `what raised ValueError: text`, then the user's own line."""
     return RaisedError("\n".join([f"{what} raised {describe(error)}", *where(error)]), hint)
+
+
+def followed(found: Any, parts: Iterable[str]) -> Any:
+    """The attribute of an attribute of a value of the target; None where a look raises, as at what was not imported."""
+    try:
+        for part in parts:
+            found = getattr(found, part, None)
+    except Exception:
+        return None
+    return found
 
 
 def describe(error: BaseException) -> str:
