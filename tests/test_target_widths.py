@@ -388,6 +388,26 @@ def test_heads_of_a_size_that_no_argument_tells_grow_in_number(tmp_path: Path, o
     assert any(note == "heads grows with dim: a head has a size of its own" for note in found.notes) is own
 
 
+HEADS_APART = """
+class Net(nn.Module):
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.embed = nn.Linear(8, 16)
+        self.parts = nn.ModuleList(nn.Linear(16, dim) for _ in range(heads))
+        self.mix, self.out = nn.Linear(heads * dim, dim), nn.Linear(dim, 4)
+
+    def forward(self, x):
+        h = self.embed(x).relu()
+        return self.out(self.mix(torch.cat([part(h) for part in self.parts], -1)).relu())
+"""
+
+
+def test_heads_that_are_modules_of_their_own_keep_their_number(tmp_path: Path) -> None:
+    """More of them would be another model, and the narrow and the wide one could not be held against each other."""
+    found = target(tmp_path, HEADS_APART)
+    assert len({len(found.build({"dim": size}, 0).parts) for size in (64, 128)}) == 1
+
+
 LABELLED = """
 class Net(nn.Module):
     def __init__(self, input_dim, hidden_dim, {classes}, dec_voc_size):

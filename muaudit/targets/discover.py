@@ -42,7 +42,7 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
         raise no_model(module, target)
     parts = _parts(module, candidates, built)
     wrapping = {name for name, cls in candidates.items() if _wraps(cls)}
-    every, parts = parts, {name: used for name, used in parts.items() if name not in wrapping} or parts
+    parts = {name: used for name, used in parts.items() if name not in wrapping} or parts
     inner = set().union(*parts.values())
     roots = [name for name in parts if name not in inner] or [name for name in candidates if name in parts]
     callables: dict[str, Callable[..., Any]] = {**candidates, **{name: composed[name].function for name in composed}}
@@ -58,7 +58,7 @@ def find_root(module: ModuleType, target: str) -> tuple[Callable[..., Any], str]
     for cls in without.values() if len(best) > 1 else ():  # whose parts they are
         if set(best) <= used_classes(cls):
             raise no_forward(cls, module, target)
-    if len(above := [name for name in wrapping if set(best) <= every[name]]) == 1:
+    if len(above := [name for name in wrapping if set(best) <= _made_by(candidates[name])]) == 1:
         best = above  # it makes what is left of the file, beside the model that it wants
     if len(best) > 1:
         wide = any(_wide(callables[name], module) for name in best)
@@ -187,6 +187,14 @@ def used_classes(cls: type) -> set[str]:
     bodies = [node.body for node in map(class_node, own) if node is not None]
     mentioned = (node for body in bodies for statement in body for node in nodes_of(statement))
     return {node.id for node in mentioned if isinstance(node, ast.Name)} | {base.__name__ for base in cls.__mro__[1:]}
+
+
+def _made_by(cls: type) -> set[str]:
+    """The names that a class mentions besides those of what its methods take, which others make."""
+    nodes = list(nodes_of(class_node(cls) or ast.Module([], [])))
+    taken = {id(each) for node in nodes if isinstance(node, ast.arg) and node.annotation is not None
+             for each in nodes_of(node.annotation)}  # fmt: skip
+    return {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in taken}
 
 
 def ambiguous(target: str, candidates: list[str], more: str = "") -> AmbiguousModelError:

@@ -64,10 +64,13 @@ def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach |
 def sizes_layers(construct: Construct, values: Mapping[str, Any], name: str) -> bool:
     """Whether a count makes layers wide, as that of heads does whose size is their own.
 
-    Tables and scales with one entry a head are as large as the count itself.
+    Tables and scales with one entry a head are as large as the count itself. Where each head is a module of its own,
+    more of them are another model, and no wider one.
     """
     narrow, wide = shapes(construct, values), shapes(construct, {**values, name: 2 * values[name]})
-    pairs = [(shape, wide[key]) for key, shape in (narrow or {}).items() if wide and len(shape) > 1 and key in wide]
+    if narrow is None or wide is None or narrow.keys() != wide.keys():
+        return False
+    pairs = [(shape, wide[key]) for key, shape in narrow.items() if len(shape) > 1]
     return any(
         2 * a == b and a >= _HEAD * values[name]
         for shape, other in pairs for a, b in zip(shape[:2], other[:2], strict=False)
