@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.targets.source import class_node, function_node, nodes_of, tree_of
-from muaudit.targets.usercode import followed
+from muaudit.targets.usercode import looked_up
 from muaudit.targets.userfiles import is_user_file
 
 Fields = dict[str, "Fields"]
@@ -252,4 +252,4 @@ def _meant(function: ast.expr, place: _Place) -> Any:
     if parts[0] in ("self", "cls") or parts[0].startswith("super("):
         methods = [each for each in nodes_of(place.node) if isinstance(each, ast.FunctionDef) and each.name == parts[1]]
         return methods[0] if methods and len(parts) == 2 and parts[0] in ("self", "cls") else _OWN
-    return followed(vars(place.module).get(parts[0], getattr(builtins, parts[0], None)), parts[1:])
+    return looked_up(vars(place.module).get(parts[0], getattr(builtins, parts[0], None)), parts[1:])

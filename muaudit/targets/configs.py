@@ -17,7 +17,7 @@ from typing import Any
 from muaudit.targets import argnames, signatures
 from muaudit.targets.config_reads import OF_TENSORS, Accessed, is_config_name, is_variable, taken
 from muaudit.targets.source import class_node, nodes_of
-from muaudit.targets.usercode import followed
+from muaudit.targets.usercode import looked_up
 
 _CLASS_NAME = re.compile(
     r"(Config|Configuration|Cfg|Args|Arguments|Params|Options|Settings|Hparams|HParams|Hyperparameters)(Dict|Node)?$"
@@ -77,7 +77,7 @@ def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
     for call in (each for each in nodes if isinstance(each, ast.Call)):
         if any(each.arg is None and is_variable(each.value, name) for each in call.keywords):
             parts = ast.unparse(call.func).split(".")
-            found = followed(space.get(parts[0]), parts[1:])
+            found = looked_up(space.get(parts[0]), parts[1:])
             stored = [each for each in nodes if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store)]
             keys = [each.slice.value for each in stored
                     if is_variable(each.value, name) and isinstance(each.slice, ast.Constant)]  # fmt: skip

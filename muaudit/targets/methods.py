@@ -13,7 +13,7 @@ from typing import Any
 from muaudit.errors import UserError
 from muaudit.targets.literals import advice
 from muaudit.targets.source import class_node, function_node, nodes_of
-from muaudit.targets.usercode import followed
+from muaudit.targets.usercode import looked_up
 
 _NO_FORWARD = re.compile(
     r"^(_|(load|save|reset|init|set|configure|training|validation|test|predict|from|to|on|build|make|add|freeze)(_|$))"
@@ -131,5 +131,5 @@ def is_method_of(found: Any, name: str, module: ModuleType) -> type | None:
     """The module class that a named function is a method of; None where it is no method of one."""
     import torch
 
-    owner = followed(module, name.split(".")[:-1])
+    owner = looked_up(module, name.split(".")[:-1])
     return owner if inspect.isclass(owner) and issubclass(owner, torch.nn.Module) and callable(found) else None

@@ -19,7 +19,7 @@ from typing import Any
 
 from muaudit.targets.config_reads import entry, is_config_name
 from muaudit.targets.source import class_node, function_node, nodes_of
-from muaudit.targets.usercode import followed
+from muaudit.targets.usercode import looked_up
 
 _USUAL, _PAIRED = 2, 4
 _WALKED = ("zip", "enumerate", "list", "tuple", "reversed", "sum", "len", "map", "sorted")
@@ -47,7 +47,7 @@ _Known = dict[tuple[Any, int], dict[str, Sequence]]
 
 
 def listed(called: Callable[..., Any], deep: int = 2, known: _Known | None = None) -> dict[str, Sequence]:
-    """The arguments of a constructor or a function that have to be lists. deep: calls that they are followed into.
+    """The arguments of a constructor or a function that have to be lists. deep: calls that they are looked_up into.
 
     known: what was found out already of what they are handed on to.
     """
@@ -126,7 +126,7 @@ def _given_config(called: Any, function: ast.FunctionDef) -> Iterator[Any]:
 def _named(called: Any, function: ast.expr) -> Any:
     """What goes by a name, or by that of a module and its own, in the file of a class: `Block`, `layers.Block`."""
     parts = ast.unparse(function).split(".") if isinstance(function, (ast.Name, ast.Attribute)) else [""]
-    return followed(sys.modules.get(getattr(called, "__module__", "")), parts)
+    return looked_up(sys.modules.get(getattr(called, "__module__", "")), parts)
 
 
 def _handed_on(

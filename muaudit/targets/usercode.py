@@ -91,7 +91,7 @@ def user_error(what: str, error: BaseException, hint: str = "") -> RaisedError:
     return RaisedError("\n".join([f"{what} raised {describe(error)}", *where(error)]), hint)
 
 
-def followed(found: Any, parts: Iterable[str]) -> Any:
+def looked_up(found: Any, parts: Iterable[str]) -> Any:
     """The attribute of an attribute of a value of the target; None where a look raises, as at what was not imported."""
     try:
         for part in parts:
