@@ -122,5 +122,5 @@ def test_rules_for_a_framework_from_python(tmp_path: Path) -> None:
     assert written == {"plan.yaml", "model.bsh", "megatron_groups.py", "deepspeed_groups.py", "deepspeed_config.json"}
     plan = tmp_path / "mup" / "plan.yaml"
     assert muaudit.convert(net, plan=plan).plan.to_dict() == made.plan.to_dict()
-    with pytest.raises(UserError, match="has its own sizes"):
+    with pytest.raises(UserError, match="--plan and --base-width: a plan has its own"):
         muaudit.convert(net, plan=plan, base_width=16)

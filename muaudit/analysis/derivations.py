@@ -51,6 +51,9 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
             return tuple(self._tensor(own))
         return tuple(self._activation(self.activations[name]))
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.aliases or name in self.activations
+
     def __iter__(self) -> Iterator[str]:
         yield from self.aliases
         yield from self.activations

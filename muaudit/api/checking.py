@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..audit import audit
-from ..audit.over_depth import audit_over_depth
 from ..errors import UserError
-from ..findings.model import Report
-from ..jobs.job import AXES
+from ..findings.model import Report, Step
+from ..jobs.job import AXES, audit_target
 from ..page.html_document import Section
+from ..parametrizations.profile_file import get_profile
 from ..parametrizations.profiles import Profile
 from ..plan.plan import Plan
 from ..report.html import audit_section
 from ..report.json import to_dict
 from ..report.layout import Line
-from ..report.terminal import report_lines
+from ..report.render import derivation_name
+from ..report.terminal import derivation_lines, report_lines
 from ..suggest import nearest
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
-from .given_targets import Given, converted, options_of, target_of
+from .given_targets import Given, Texts, options_of, target_of
 from .shown import Shown
 
 
+@dataclass(frozen=True, repr=False)
 class AuditReport(Shown, Report):
-    """The report of an audit, as `check --format json` writes it. `ok`: whether nothing is wrong."""
+    """The report of an audit, as `check --format json` writes it. `ok`: whether nothing is wrong.
+
+    why: the tensor or activation whose derivation was asked for.
+    """
+
+    why: str | None = None
+
+    @property
+    def derivation(self) -> tuple[Step, ...] | None:
+        """How the exponents of `why` come about; None where nothing was asked for."""
+        return None if self.why is None else tuple(self.derivations[self.why])
 
     @property
     def ok(self) -> bool:
@@ -49,7 +60,7 @@ class AuditReport(Shown, Report):
 
     def to_dict(self) -> dict[str, Any]:
         """The report of the contract, `muaudit.report/1`."""
-        return to_dict(self)
+        return to_dict(self, self.derivation)
 
     @property
     def headline(self) -> str:
@@ -62,6 +73,8 @@ class AuditReport(Shown, Report):
         return f"{self.target}, {self.verdict}: {', '.join(counts)}"
 
     def _lines(self) -> Iterable[Line]:
+        if self.why is not None:
+            return derivation_lines(self.why, self.derivations[self.why])
         return report_lines(self, False, False, False, None)
 
     def _sections(self) -> list[Section]:
@@ -81,30 +94,41 @@ def check(
     profile: Profile | str = "tp5",
     seed: int = 0,
     target_width: int | None = None,
-    init: Callable[..., Any] | None = None,
+    init: Callable[..., Any] | str | None = None,
+    no_init: bool = False,
     set: Mapping[str, Any] | None = None,
+    input: Texts = (),
+    lr_group: Texts = (),
+    optimizer_kind: Texts = (),
+    bsh: Path | str | None = None,
     plan: Plan | str | Path | None = None,
+    why: str | None = None,
 ) -> AuditReport:
     """Audit a model; the same report as `muaudit check`.
 
     build: `(width) -> nn.Module`, a model class, or a target as the command line takes it ("model.py:GPT").
     batch: `(width) -> tensor | tuple | dict`, the forward's input. loss: `(output, batch) -> scalar`.
     optimizer: `(model) -> torch.optim.Optimizer`, or a name. scheduler: `(optimizer)` -> what steps its learning rates.
-    widths: two or more ascending sizes, or these by argument. init: `(model)`, initializes the model after it is built.
-    set: constructor arguments. plan: the model is judged as this plan converts it. axis: "depth" audits along the
-    number of blocks, an argument of `build` of its own; depths: two of them, or these by argument.
+    widths: two or more ascending sizes, or these by argument. init: `(model)`, or the name of a method, initializes the
+    model after it is built; no_init: nothing does. set: constructor arguments. input: what the forward is called with
+    ({"tokens": "int64[2,32]"}), in place of batch. lr_group: {pattern: exponent of the learning rate in width},
+    optimizer_kind: {pattern: what trains these}. bsh: the model's base shapes, compared with it. plan: the model is
+    judged as this plan converts it. axis: "depth" audits along the number of blocks, an argument of `build` of its own;
+    depths: two of them, or these by argument. why: a tensor or an activation whose derivation the result shows.
 
     Raises:
         UserError: something in these does not fit.
     """
     if axis not in AXES:
         raise UserError(f"no axis is called {axis!r}", nearest(axis, AXES, "axes"))
+    options = options_of(widths, set, optimizer, depths, init=init, no_init=no_init, input_=input, lr_group=lr_group,
+                         optimizer_kind=optimizer_kind, bsh=bsh)  # fmt: skip
+    by = Path(plan) if isinstance(plan, str) else plan
+    school = get_profile(profile) if isinstance(profile, str) else profile
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
                      "init": init, "depths": depths}  # fmt: skip
-        target = converted(target_of(build, options_of(widths, set, optimizer, depths), functions), plan)
-        if axis == "width":
-            found = audit(target, profile=profile, seed=seed, target_width=target_width)
-        else:
-            found = audit_over_depth(target, profile="completep" if profile == "tp5" else profile, seed=seed)
-    return AuditReport(**{each.name: getattr(found, each.name) for each in fields(found)})
+        target = target_of(build, options, functions)
+        _, found = audit_target(target, school, seed, axis, target_width, options.bsh, by)
+    name = None if why is None else derivation_name(why, found.derivations)
+    return AuditReport(**{each.name: getattr(found, each.name) for each in fields(found)}, why=name)

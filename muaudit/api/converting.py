@@ -9,8 +9,7 @@ from typing import Any
 from ..convert.conversion_task import conversion
 from ..convert.output_folder import Conversion, Wanted
 from ..convert.plan_lines import beside, plan_lines
-from ..convert.plan_sizes import PlanSizes
-from ..errors import UserError
+from ..convert.plan_sizes import PlanSizes, check_sizes
 from ..findings.model import Report
 from ..page.html_document import Section
 from ..parametrizations.profile_file import get_profile
@@ -20,7 +19,7 @@ from ..report.layout import Line
 from ..targets import resolve
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
-from .given_targets import Given, options_of, target_of
+from .given_targets import Given, Texts, options_of, target_of
 from .shown import Shown
 
 
@@ -80,8 +79,12 @@ def convert(
     scheduler: Callable[..., Any] | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     depths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
-    init: Callable[..., Any] | None = None,
+    init: Callable[..., Any] | str | None = None,
+    no_init: bool = False,
     set: Mapping[str, Any] | None = None,
+    input: Texts = (),
+    optimizer_kind: Texts = (),
+    bsh: Path | str | None = None,
     plan: Path | str | None = None,
     formulation: str = "absorbed",
     profile: str = "tp5",
@@ -103,10 +106,10 @@ def convert(
 ) -> Converted:
     """Plan the conversion to µP, and write it where `out` names a folder; as `muaudit convert`.
 
-    build and what belongs to it: as for `check`. base_width: the width that hyperparameters are tuned at. width: the
-    one to train at; the model's own where it has one. base_depth, depth: the same for numbers of blocks. plan: the file
-    of one that is there already, in place of sizes. state_dict and the rest: `muaudit convert --help`.
-    advance: told how many bytes of a checkpoint were written.
+    build and what belongs to it: as for `check`. base_width: the width that hyperparameters are tuned at; bsh: the base
+    shapes that it is taken from. width: the one to train at; the model's own where it has one. base_depth, depth: the
+    same for numbers of blocks. plan: the file of one that is there already, in place of sizes. state_dict and the rest:
+    `muaudit convert --help`. advance: told how many bytes of a checkpoint were written.
 
     Raises:
         UserError: the target cannot be planned for, or the files cannot be written.
@@ -119,11 +122,10 @@ def convert(
         zeros=(*(["readout"] if zero_readout else []), *(["query"] if zero_query else [])),
     )  # fmt: skip
     wanted.check()
-    if plan is not None and (base_width, width, base_depth, depth) != (None, None, None, None):
-        raise UserError("plan= has its own sizes", "leave base_width, width, base_depth and depth out")
-    if plan is None and base_width is None and base_depth is None:
-        raise UserError("the base width is missing", "base_width=N says which width hyperparameters are tuned at")
-    options = options_of(widths, set, optimizer, depths)
+    check_sizes(_path(plan), base_width=base_width, width=width, base_depth=base_depth, depth=depth, bsh=bsh,
+                zero_readout=zero_readout, zero_query=zero_query, formulation=formulation != "absorbed")  # fmt: skip
+    options = options_of(widths, set, optimizer, depths, init=init, no_init=no_init, input_=input,
+                         optimizer_kind=optimizer_kind, bsh=bsh)  # fmt: skip
     with eagerly(), answered("the audited code"):
         functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "scheduler": scheduler, "widths": widths,
                      "init": init, "depths": depths}  # fmt: skip

@@ -18,7 +18,7 @@ from muaudit.cli.pipeline import patience
 from muaudit.cli.progress import bar, progress
 from muaudit.cli.report_files import check_outputs
 from muaudit.cli.request import Flags, request
-from muaudit.convert.plan_sizes import PlanSizes
+from muaudit.convert.plan_sizes import PlanSizes, check_sizes
 from muaudit.errors import UserError
 from muaudit.isolation import Task, run_task
 from muaudit.isolation.plain_data import rebuilt
@@ -161,15 +161,8 @@ def convert(
             isolated=isolated, bsh=bsh, init=init, no_init=no_init, optimizer_kind=optimizer_kind or (), axis="width",
         )
     )  # fmt: skip
-    if plan is not None:
-        given = {"--base-width": base_width, "--width": width, "--base-depth": base_depth, "--depth": depth,
-                 "--bsh": bsh, "--zero-readout": zero_readout, "--zero-query": zero_query,
-                 "--formulation": formulation if formulation != "absorbed" else None}  # fmt: skip
-        for name, value in given.items():
-            if value:
-                raise UserError(f"--plan and {name}: a plan has its own", "give one of them")
-    elif base_width is None and bsh is None and base_depth is None:
-        raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
+    check_sizes(plan, base_width=base_width, width=width, base_depth=base_depth, depth=depth, bsh=bsh,
+                zero_readout=zero_readout, zero_query=zero_query, formulation=formulation != "absorbed")  # fmt: skip
     name, blocks = _blocks(depth, base_depth)
     if name:
         options = replace(job.options, depths={name: (), **job.options.depths})

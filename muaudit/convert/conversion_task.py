@@ -108,8 +108,6 @@ def _plan(
     job: Job, sizes: PlanSizes, formulation: str, wanted: Wanted
 ) -> tuple[Conversion, tuple[Report, ...], Mapping[Hook, SourceFix]]:
     profile, target = get_profile(job.profile), resolve(job.text, job.options)
-    if job.options.bsh is not None:
-        sizes = replace(sizes, base_width=_agreed(sizes.base_width, base_of(job.options.bsh, target)))
     again = partial(resolve, job.text)
     output, after = conversion(target, job.options, again, sizes, formulation, profile, wanted)
     return output, after, source_fixes(target, output.plan)
@@ -126,11 +124,13 @@ def conversion(
 ) -> tuple[Conversion, tuple[Report, ...]]:
     """What is about to be written, and the audits of the model as converted, one an axis.
 
-    again: resolves the same target with other options.
+    options: the target's; the base width of its base shapes is the plan's. again: resolves the same target with others.
 
     Raises:
-        UserError: the target cannot be planned for, or a checkpoint is damaged or another model's.
+        UserError: the target cannot be planned for, or base shapes or a checkpoint are damaged or another model's.
     """
+    if options.bsh is not None:
+        sizes = replace(sizes, base_width=_agreed(sizes.base_width, base_of(options.bsh, target)))
     if sizes.plan is not None:
         plan = load_plan(sizes.plan)
         depths = (plan.base_depth, plan.depth) if plan.depth_name else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UserError
+
 
 @dataclass(frozen=True)
 class PlanSizes:
@@ -18,3 +20,17 @@ class PlanSizes:
     base_depth: int | None = None
     depth: int | None = None
     plan: Path | None = None
+
+
+def check_sizes(plan: Path | None, **own: object) -> None:
+    """Raise UserError where a plan comes with what it has itself, or where nothing says what to plan from.
+
+    own: what a plan has itself, by its option; None or false where that was not given.
+    """
+    if plan is None:
+        if all(own[name] is None for name in ("base_width", "base_depth", "bsh")):
+            raise UserError("the base width is missing", "--base-width N says which width hyperparameters are tuned at")
+        return
+    for name, value in own.items():
+        if value is not None and value is not False:
+            raise UserError(f"--plan and --{name.replace('_', '-')}: a plan has its own", "give one of them")

@@ -15,11 +15,13 @@ from muaudit.findings.model import Report
 from muaudit.fixes.safe_edits import verified
 from muaudit.jobs.consulted import Consulted
 from muaudit.parametrizations.profile_file import get_profile
+from muaudit.parametrizations.profiles import TP5, Profile
 from muaudit.targets import resolve
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.usercode import seed_everything
 
 if TYPE_CHECKING:
+    from muaudit.plan.plan import Plan
     from muaudit.targets import Target
 
 
@@ -89,26 +91,37 @@ def audit_job(job: Job) -> Report:
 
 
 def _audited(job: Job) -> tuple[Target, Report]:
-    from muaudit.audit import audit
-
     seed_everything(job.seed)  # what the user's modules draw while they are imported is the same each time
     profile = get_profile(job.profile)
     target = resolve(job.text, job.options)
-    if job.options.bsh is not None:
+    return audit_target(target, profile, job.seed, job.axis, job.target_width, job.options.bsh, job.plan)
+
+
+def audit_target(
+    target: Target, profile: Profile, seed: int, axis: str = "width", target_width: int | None = None,
+    bsh: Path | None = None, plan: Plan | Path | None = None,
+) -> tuple[Target, Report]:  # fmt: skip
+    """The target as it was audited, converted where there is a plan, and the report. Raises UserError.
+
+    bsh: is compared with the target first. The others are those of a `Job`.
+    """
+    from muaudit.audit import audit
+
+    if bsh is not None:
         from muaudit.targets.base_shapes import base_of
 
-        base_of(job.options.bsh, target)
-    if job.plan is not None:
+        base_of(bsh, target)
+    if plan is not None:
         from muaudit.plan.file import load_plan
         from muaudit.plan.planned import planned
 
-        target = planned(target, load_plan(job.plan))
-    if job.axis == "depth":
+        target = planned(target, load_plan(plan) if isinstance(plan, Path) else plan)
+    if axis == "depth":
         from muaudit.audit.over_depth import audit_over_depth
 
-        school = get_profile("completep") if job.profile == "tp5" else profile
-        return target, audit_over_depth(target, profile=school, seed=job.seed)
-    return target, audit(target, profile=profile, target_width=job.target_width, seed=job.seed)
+        school = get_profile("completep") if profile == TP5 else profile
+        return target, audit_over_depth(target, profile=school, seed=seed)
+    return target, audit(target, profile=profile, target_width=target_width, seed=seed)
 
 
 def check_profiles(jobs: Iterable[Job]) -> None:

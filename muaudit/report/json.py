@@ -17,14 +17,12 @@ SHIPPED = Path(__file__).with_name("muaudit.report.schema.json")
 
 def render_json(report: Report, derivation: Iterable[Step] | None = None) -> str:
     """The report as a JSON document. Exponents are numbers, −∞ is "-inf", what is not known is null."""
-    document = to_dict(report)
-    if derivation is not None:
-        document["derivation"] = [vars(step) for step in derivation]
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return json.dumps(to_dict(report, derivation), indent=2, allow_nan=False) + "\n"
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: Report, derivation: Iterable[Step] | None = None) -> dict[str, Any]:
     """The report as plain data, in the order of the contract; later keys are additions to it."""
+    asked = {} if derivation is None else {"derivation": [vars(step) for step in derivation]}
     return {
         "schema": SCHEMA,
         "version": report.version,
@@ -51,6 +49,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "coverage": vars(report.coverage),
         "flow": [_place(place) for place in report.flow],
         "answered": [{**_violation(a.violation), "by": a.by, "reason": a.reason} for a in report.answered],
+        **asked,
     }
 
 

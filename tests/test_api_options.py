@@ -1,0 +1,144 @@
+"""Functions of the API take what their commands take: an option that is added to one of them is missed in the other."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from program import app, exit_code
+from torch import nn
+
+import muaudit
+from muaudit.errors import UserError
+
+WRITTEN = "how or where the report is written: the result has text(), to_dict(), to_html() and rows()"
+CONFIGURED = "functions read no configuration"
+APART = "of processes of their own and their cache: functions run in this one"
+CHOSEN = "which findings are shown or fail: these are rows"
+EDITS = "edits the files of the command line's target"
+NOT_HERE: Mapping[str, Mapping[str, str]] = {
+    "check": {
+        **dict.fromkeys(("format", "output", "tensors", "statistics", "quiet", "exit_zero"), WRITTEN),
+        **dict.fromkeys(("config", "isolated"), CONFIGURED),
+        **dict.fromkeys(("no_cache", "jobs", "timeout", "verbose", "debug"), APART),
+        **dict.fromkeys(("select", "extend_select", "ignore", "baseline", "strict", "fail_on"), CHOSEN),
+        **dict.fromkeys(("fix", "diff", "show_fixes", "base_width"), EDITS),
+    },
+    "convert": {
+        **dict.fromkeys(("format", "output"), WRITTEN), "for": "lines to paste: a program calls the plan's methods",
+        **dict.fromkeys(("config", "isolated"), CONFIGURED), **dict.fromkeys(("timeout", "debug"), APART),
+    },
+}  # fmt: skip
+"""Options that make no sense from Python, by command, and why."""
+CALLED: Mapping[str, Mapping[str, str]] = {
+    "check": {"target": "build", "width": "widths", "depth": "depths"},
+    "convert": {"target": "build", "probes": "widths", "from": "old_plan"},
+}
+"""Options that go by another name: `from` is a word of Python's, `widths` those of a spec."""
+FUNCTIONS: Mapping[str, frozenset[str]] = {
+    "check": frozenset({"batch", "loss", "scheduler"}),
+    "convert": frozenset({"batch", "loss", "scheduler", "depths", "advance"}),
+}
+"""Parameters that are functions, which no command line can hold, and what belongs to these."""
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x).relu()).relu())
+
+    def reset(self):
+        nn.init.zeros_(self.c.weight)
+"""
+
+
+@pytest.mark.parametrize("name", NOT_HERE)
+def test_a_function_takes_what_its_command_takes(name: str) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    long = (next((text for text in each.opts if text.startswith("--")), each.opts[0]) for each in command.params)
+    options = {text.removeprefix("--").replace("-", "_") for text in long} - {"help"}
+    assert NOT_HERE[name].keys() <= options
+    assert CALLED[name].keys() <= options
+    expected = {CALLED[name].get(each, each) for each in options - NOT_HERE[name].keys()} | FUNCTIONS[name]
+    function: Callable[..., Any] = getattr(muaudit, name)
+    assert set(inspect.signature(function).parameters) == expected
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> str:
+    (tmp_path / "net.py").write_text(NET)
+    return f"{tmp_path}/net.py:Net"
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.c(self.b(self.a(x).relu()).relu())
+        return out
+
+    def reset(self) -> None:
+        nn.init.zeros_(self.c.weight)
+
+
+def as_printed(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    exit_code(*arguments)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_check_is_asked_as_on_the_command_line(net: str, capsys: pytest.CaptureFixture[str]) -> None:
+    report = muaudit.check(net, input={"x": "float[4,8]"}, lr_group={"b.weight": -1, "c.weight": -1}, init="reset",
+                           optimizer_kind={"b.weight": "muon"}, why="b.*")  # fmt: skip
+    flags = ("--input", "x=float[4,8]", "--lr-group", "b.weight=-1", "--lr-group", "c.weight=-1", "--init", "reset",
+             "--optimizer-kind", "b.weight=muon", "--why", "b.*")  # fmt: skip
+    printed = as_printed("check", net, *flags, "--no-cache", "--isolated", "--format", "json", capsys=capsys)
+    assert json.loads(json.dumps(report.to_dict())) == printed
+    assert printed["derivation"]
+    assert report.text().startswith("b.")
+    rates = {row["name"]: row["lr_exponent"] for row in report.tensor_rows()}
+    assert (rates["a.weight"], rates["c.weight"]) == (0, -1)
+
+
+def test_what_initializes_and_base_shapes(net: str, tmp_path: Path) -> None:
+    target: dict[str, Any] = {"batch": lambda width: torch.ones(4, 8), "widths": (64, 128)}
+
+    def init_of(report: muaudit.Report) -> float | None:
+        return next(row.init_exponent for row in report.tensors if row.name == "c.weight")
+
+    named = muaudit.check(Net, init="reset", **target)
+    as_it_is = muaudit.check(Net, no_init=True, **target)
+    assert init_of(named) != init_of(as_it_is) == -0.5
+    with pytest.raises(UserError, match="--no-init calls none"):
+        muaudit.check(Net, init=nn.Module.eval, no_init=True, **target)
+    with pytest.raises(UserError, match="--lr-group expects PATTERN=EXPONENT"):
+        muaudit.check(Net, lr_group={"a": "fast"}, **target)
+
+    with pytest.raises(UserError, match=r"no tensor or activation named 'b.weigth'"):
+        muaudit.check(Net, why="b.weigth", **target)
+
+    target["width"] = 64
+    made = muaudit.convert(Net, base_width=32, out=tmp_path / "mup", emit_bsh=True, no_state_dict=True, **target)
+    bsh = tmp_path / "mup" / "model.bsh"
+    assert muaudit.check(Net, bsh=bsh, batch=target["batch"], widths=(64, 128)).verdict == "standard"
+    assert muaudit.convert(Net, bsh=bsh, **target).plan.to_dict() == made.plan.to_dict()
+    with pytest.raises(UserError, match="--base-width is 16"):
+        muaudit.convert(Net, bsh=bsh, base_width=16, **target)
+    with pytest.raises(UserError, match="--plan and --bsh: a plan has its own"):
+        muaudit.convert(Net, bsh=bsh, plan=tmp_path / "mup" / "plan.yaml")
+    kinds = {"b.weight": "muon:spectral"}
+    muon = muaudit.convert(Net, base_width=32, optimizer_kind=kinds, no_init=True, **target)
+    rates = [next(row["lr ×"] for row in each.rows() if row["tensor"] == "b.weight") for each in (made, muon)]
+    assert rates == [0.5, 1.0]  # Adam's goes like 1/width; with spectral scaling Muon's own transfers
