@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from muaudit.release import __version__
 
 if TYPE_CHECKING:
+    from muaudit.api.check_tables import LadderCheck as LadderCheck
+    from muaudit.api.check_tables import PrecisionCheck as PrecisionCheck
+    from muaudit.api.check_tables import SpectralCheck as SpectralCheck
     from muaudit.api.checking import AuditReport as AuditReport
     from muaudit.api.checking import check as check
     from muaudit.api.converting import Converted as Converted
@@ -38,6 +41,9 @@ _HOMES = {
     "convert": "muaudit.api.converting",
     "CoordCheck": "muaudit.api.coordinate_check",
     "coord_check": "muaudit.api.coordinate_check",
+    "LadderCheck": "muaudit.api.check_tables",
+    "PrecisionCheck": "muaudit.api.check_tables",
+    "SpectralCheck": "muaudit.api.check_tables",
     "Swept": "muaudit.api.sweeping",
     "sweep": "muaudit.api.sweeping",
     "Transferred": "muaudit.api.transferring",
@@ -51,8 +57,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "AuditReport", "Converted", "CoordCheck", "LoopWatch", "Plan", "Report", "Swept", "Transferred", "UserError",
-    "__version__", "check", "convert", "coord_check", "load_plan", "sweep", "transfer", "watch",
+    "AuditReport", "Converted", "CoordCheck", "LadderCheck", "LoopWatch", "Plan", "PrecisionCheck", "Report",
+    "SpectralCheck", "Swept", "Transferred", "UserError", "__version__", "check", "convert", "coord_check", "load_plan",
+    "sweep", "transfer", "watch",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from muaudit.plan.file import write_plan
 
 PAGE = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
 CELLS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-RESULTS = ("report", "converted", "plan", "check", "carried", "swept")
+RESULTS = ("report", "converted", "plan", "check", "norms", "held", "rungs", "carried", "swept")
 
 NET = """
 from torch import nn
@@ -52,7 +52,7 @@ def test_a_result_is_short_and_plain_and_a_table(session: dict[str, Any], name: 
     rows = result.rows()
     assert rows
     page = result._repr_html_()
-    if name == "carried":
+    if name in ("norms", "held", "rungs", "carried"):
         assert page.count("<tr>") == 1 + min(len(rows), 60)
         assert page.count("<table>") == page.count("</table>") == 1
     else:  # the page of --format html, in a frame
@@ -68,7 +68,9 @@ def test_what_the_documents_are(session: dict[str, Any], tmp_path: Path) -> None
     found = {name: session[name].to_dict()["schema"] for name in RESULTS}
     assert found == {
         "report": "muaudit.report/1", "converted": "muaudit.plan/1", "plan": "muaudit.plan/1",
-        "check": "muaudit.coord-check/1", "carried": "muaudit.transfer/1", "swept": "muaudit.sweep-report/1",
+        "check": "muaudit.coord-check/1", "norms": "muaudit.spectral-check/1",
+        "held": "muaudit.precision-check/1", "rungs": "muaudit.ladder/1", "carried": "muaudit.transfer/1",
+        "swept": "muaudit.sweep-report/1",
     }  # fmt: skip
     write_plan(session["plan"], tmp_path / "plan.yaml")
     assert muaudit.load_plan(tmp_path / "plan.yaml").to_dict() == session["plan"].to_dict()

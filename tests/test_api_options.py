@@ -17,7 +17,7 @@ from torch import nn
 import muaudit
 from muaudit.errors import UserError
 
-WRITTEN = "how or where the report is written: the result has text(), to_dict(), to_html() and rows()"
+WRITTEN = "how or where the report is written: the result has text(), to_dict(), to_html(), rows() and plot()"
 CONFIGURED = "functions read no configuration"
 APART = "of processes of their own and their cache: functions run in this one"
 CHOSEN = "which findings are shown or fail: these are rows"
@@ -34,16 +34,22 @@ NOT_HERE: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("format", "output"), WRITTEN), "for": "lines to paste: a program calls the plan's methods",
         **dict.fromkeys(("config", "isolated"), CONFIGURED), **dict.fromkeys(("timeout", "debug"), APART),
     },
+    "coord-check": {
+        **dict.fromkeys(("format", "output", "plot"), WRITTEN), **dict.fromkeys(("timeout", "debug"), APART),
+        "from": "CoordCheck.read reads a report",
+    },
 }  # fmt: skip
 """Options that make no sense from Python, by command, and why."""
 CALLED: Mapping[str, Mapping[str, str]] = {
     "check": {"target": "build", "width": "widths", "depth": "depths"},
     "convert": {"target": "build", "probes": "widths", "from": "old_plan"},
+    "coord-check": {"target": "build", "width": "widths", "widths": "train_widths", "depths": "train_depths"},
 }
 """Options that go by another name: `from` is a word of Python's, `widths` those of a spec."""
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "check": frozenset({"batch", "loss", "scheduler"}),
     "convert": frozenset({"batch", "loss", "scheduler", "depths", "advance"}),
+    "coord-check": frozenset({"batch", "loss", "scheduler", "depths", "progress"}),
 }
 """Parameters that are functions, which no command line can hold, and what belongs to these."""
 
@@ -71,7 +77,7 @@ def test_a_function_takes_what_its_command_takes(name: str) -> None:
     assert NOT_HERE[name].keys() <= options
     assert CALLED[name].keys() <= options
     expected = {CALLED[name].get(each, each) for each in options - NOT_HERE[name].keys()} | FUNCTIONS[name]
-    function: Callable[..., Any] = getattr(muaudit, name)
+    function: Callable[..., Any] = getattr(muaudit, name.replace("-", "_"))
     assert set(inspect.signature(function).parameters) == expected
 
 
@@ -142,3 +148,58 @@ def test_what_initializes_and_base_shapes(net: str, tmp_path: Path) -> None:
     muon = muaudit.convert(Net, base_width=32, optimizer_kind=kinds, no_init=True, **target)
     rates = [next(row["lr ×"] for row in each.rows() if row["tensor"] == "b.weight") for each in (made, muon)]
     assert rates == [0.5, 1.0]  # Adam's goes like 1/width; with spectral scaling Muon's own transfers
+
+
+RUN: dict[str, Any] = {"train_widths": (16, 32, 64), "steps": 2, "seeds": 1, "input": {"x": "float[4,8]"}}
+FLAGS = ("--widths", "16,32,64", "--steps", "2", "--seeds", "1", "--input", "x=float[4,8]", "--format", "json")
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [({"spectral": True}, ("--spectral",)), ({"precision": ("fp16", "bf16")}, ("--precision", "all")),
+     ({"ladder": True, "base_width": 32}, ("--ladder", "--base-width", "32")),
+     ({"optimizer_kind": {"b.weight": "muon"}, "no_init": True}, ("--optimizer-kind", "b.weight=muon", "--no-init"))],
+    ids=("spectral", "precision", "ladder", "kinds"),
+)  # fmt: skip
+def test_a_coordinate_check_is_asked_as_on_the_command_line(
+    net: str, options: dict[str, Any], flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = muaudit.coord_check(net, **RUN, **options)
+    assert found.to_dict() == as_printed("coord-check", net, *FLAGS, *flags, capsys=capsys)
+    assert found.rows()
+    assert found.headline in repr(found)
+    assert found.text()
+    assert found._repr_html_()
+
+
+def test_checks_beside_each_other_and_read_again(net: str, tmp_path: Path) -> None:
+    muaudit.convert(net, base_width=16, input=RUN["input"], out=tmp_path / "mup", no_state_dict=True)
+    first = muaudit.coord_check(net, compare_plan=tmp_path / "mup" / "plan.yaml", **RUN)
+    (planned,) = first.others
+    assert planned.measurement.target == f"{first.measurement.target} converted by plan.yaml"
+    assert first.text().count("coordinate check") == 2 * planned.text().count("coordinate check") > 0
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(planned.to_dict()))
+    assert muaudit.CoordCheck.read(report).to_dict() == planned.to_dict()
+    again = muaudit.coord_check(net, compare=str(report), **RUN)
+    assert [each.to_dict() for each in again.others] == [planned.to_dict()]
+    assert again.to_html().count("plan.yaml") == first.to_html().count("plan.yaml") > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"spectral": True, "compare": "net.py"}, "--spectral has norms of its own: --compare"),
+     ({"precision": "fp8"}, "unknown precision 'fp8'"), ({"base_width": 16}, "--base-width belongs to --ladder"),
+     ({"precision": "fp16", "train_depths": (2, 4)}, "--precision prints a table of its own: --depths"),
+     ({"ladder": True, "plan": "plan.yaml"}, "--ladder makes plans of its own and prints one table: --plan"),
+     ({"wandb": " "}, "--wandb needs the name of a project")],
+)  # fmt: skip
+def test_what_does_not_go_together(net: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        muaudit.coord_check(net, **options)
+
+
+def test_a_check_is_logged(net: str, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    muaudit.coord_check(net, tensorboard=tmp_path / "logs", **RUN)
+    assert len(list((tmp_path / "logs").rglob("events.*"))) == 3  # one a width

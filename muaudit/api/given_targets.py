@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..plan.file import load_plan
-from ..plan.plan import Plan
-from ..plan.planned import planned
 from ..targets import Target, TargetOptions, from_functions, resolve
 from ..targets.options import check_init, parse_inputs, parse_lr_groups, parse_optimizer_kinds
 
@@ -53,10 +50,3 @@ def _texts(given: Texts) -> list[str]:
     if isinstance(given, Mapping):
         return [f"{name}={value}" for name, value in given.items()]
     return [given] if isinstance(given, str) else list(given)
-
-
-def converted(target: Target, plan: Plan | str | Path | None) -> Target:
-    """The target as a plan converts it, where one is given."""
-    if plan is None:
-        return target
-    return planned(target, plan if isinstance(plan, Plan) else load_plan(plan))

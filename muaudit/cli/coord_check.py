@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from muaudit.isolation import InternalError, Task, run_task
 from muaudit.isolation.plain_data import rebuilt
 from muaudit.isolation.task import AUDIT
 from muaudit.report.render import to_text
-from muaudit.report.series import check_logs, write_logs
+from muaudit.report.series import check_logs
 from muaudit.suggest import check_format
 from muaudit.targets.options import (
     TargetOptions,
@@ -33,6 +33,7 @@ from muaudit.training.run_settings import (
     RunSettings,
     be_frugal,
     check_settings,
+    check_tables,
     parse_depth_list,
     parse_width_list,
 )
@@ -146,40 +147,21 @@ def coord_check(
     ).options()  # fmt: skip
     options = replace(options, depths={blocks: ()}) if blocks else options
 
-    if base_width is not None and not ladder:
-        raise UserError("--base-width belongs to --ladder", "leave it out, or add --ladder")
-    others = {"--spectral": spectral or None, "--depths": depths, "--from": from_, "--plot": plot,
-              "--compare": compare, "--compare-plan": compare_plan, "--tensorboard": tensorboard,
-              "--wandb": wandb}  # fmt: skip
+    check_tables(ladder, precision, spectral, base_width, plan, {
+        "--depths": depths, "--from": from_, "--plot": plot, "--compare": compare, "--compare-plan": compare_plan,
+        "--tensorboard": tensorboard, "--wandb": wandb,
+    })  # fmt: skip
     if ladder:
-        for name in _given({**others, "--plan": plan, "--precision": precision}):
-            raise UserError(f"--ladder makes plans of its own and prints one table: {name} does not go with it",
-                            f"leave {name} out")  # fmt: skip
         if format_ not in ("rich", "json"):
             raise UserError(f"--ladder is written as rich or json, found {format_}")
         args = target, options, base_width, settings
         return _table("muaudit.training.ladder:climbed", args, patience(timeout), format_, output)
     if precision is not None:
-        for name in _given(others):
-            raise UserError(f"--precision prints a table of its own: {name} does not go with it", f"leave {name} out")
         if format_ not in ("rich", "json"):
             raise UserError(f"--precision is written as rich or json, found {format_}")
         against = target, options, parse_precisions(precision), plan, settings
         return _table("muaudit.training.precision_lines:held_against", against, patience(timeout), format_, output)
     if spectral:
-        unfit = {
-            "--depths": depths,
-            "--from": from_,
-            "--plot": plot,
-            "--compare": compare,
-            "--compare-plan": compare_plan,
-            "--tensorboard": tensorboard,
-            "--wandb": wandb,
-        }
-        for name in (name for name, given in unfit.items() if given is not None):
-            raise UserError(
-                f"--spectral has norms of its own: {name} reads, draws or logs activations", f"leave {name} out"
-            )
         if format_ in ("csv", "html"):
             raise UserError(f"--spectral is written as rich or json, found {format_}")
         return _spectral(target, options, plan, settings, patience(timeout), format_, output)
@@ -196,10 +178,6 @@ def coord_check(
     seconds = patience(timeout)
     _check_others(jobs[1:], seconds)
     return _report(jobs, seconds, debug, lambda rows: _write(rows, format_, output, plot, tensorboard, wandb))
-
-
-def _given(options: Mapping[str, object]) -> Iterator[str]:
-    return (name for name, given in options.items() if given is not None)
 
 
 def _table(entry: str, args: tuple[Any, ...], seconds: int, format_: str, output: Path | None) -> int:
@@ -296,10 +274,10 @@ def _write(
 
         draw(rows, plot)
     if tensorboard is not None or wandb is not None:
-        from muaudit.training.logged_check import logged
+        from muaudit.training.logged_check import log_check
 
         for run, _ in rows:
-            write_logs(list(logged(run)), f"coord-check {run.target}", tensorboard, wandb)
+            log_check(run, tensorboard, wandb)
 
 
 def _stored(path: Path) -> Measurement:
@@ -309,12 +287,9 @@ def _stored(path: Path) -> Measurement:
 
 
 def _is_report(text: str) -> bool:
-    """Whether this is a file that `--format json` wrote, and no configuration of a model."""
-    path = Path(text)
-    if path.suffix != ".json" or not path.is_file():
-        return False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return "muaudit.coord-check/" in file.read(200)
+    from muaudit.training.document import is_report
+
+    return is_report(text)
 
 
 def _check_others(jobs: Sequence[Task | Measurement], seconds: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from ..isolation import LostTarget
 from ..isolation.child import interrupted_by_user, tell
 from ..isolation.plain_data import plain
+from ..plan.file import load_plan
+from ..plan.plan import Plan
 from ..plan.planned import planned
 from ..targets import Target, TargetOptions, resolve
 from .measure import measure
@@ -38,10 +40,13 @@ def spectral(text: str | None, options: TargetOptions, plan: Path | None, settin
 
 def found_target(text: str | None, options: TargetOptions, plan: Path | None) -> Target:
     """The target, as a plan converts it where there is one. Raises UserError."""
-    found = resolve(text, options)
-    if plan is None:
-        return found
-    from ..plan.file import load_plan
+    return converted_by(resolve(text, options), plan)
 
-    found = planned(found, load_plan(plan))
-    return replace(found, label=f"{found.label} converted by {plan.name}")
+
+def converted_by(target: Target, plan: Path | Plan | None) -> Target:
+    """The target, as a plan converts it where there is one, and called so. Raises UserError."""
+    if plan is None:
+        return target
+    given, name = (load_plan(plan), plan.name) if isinstance(plan, Path) else (plan, "a plan")
+    found = planned(target, given)
+    return replace(found, label=f"{found.label} converted by {name}")

@@ -63,6 +63,15 @@ def from_file(path: Path) -> Measurement:
         raise UserError(f"{path} is damaged: {error}") from error
 
 
+def is_report(text: str) -> bool:
+    """Whether this is a file that `--format json` wrote, and no configuration of a model."""
+    path = Path(text)
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return "muaudit.coord-check/" in file.read(200)
+
+
 def to_csv(run: Measurement) -> str:
     """One row for every activation, width, seed and step."""
     rows = [",".join(("activation", "kind", run.axis, "seed", "step", *STATISTICS))]

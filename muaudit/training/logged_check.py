@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from ..report.series import LoggedRun
+from ..report.series import LoggedRun, write_logs
 from .measurement import Array, Measurement
 
 _SHOWN = {"l2": "size", "change_l2": "change"}
+
+
+def log_check(run: Measurement, tensorboard: Path | None, wandb: str | None) -> None:
+    """Write it where that is asked for. Raises UserError where a log cannot be written."""
+    write_logs(list(logged(run)), f"coord-check {run.target}", tensorboard, wandb)
 
 
 def logged(run: Measurement) -> Iterator[LoggedRun]:

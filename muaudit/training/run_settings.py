@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -91,6 +91,34 @@ def check_settings(settings: RunSettings) -> RunSettings:
     if settings.depths:
         check_width_list(settings.depths, "--depths")
     return settings
+
+
+def check_tables(
+    ladder: bool, precision: object, spectral: bool, base_width: int | None, plan: object, others: Mapping[str, object]
+) -> None:
+    """Raise UserError where a check that prints a table of its own comes with what it has no use for.
+
+    others: what draws, logs, reads or compares activations, by its option; None where that was not given.
+    """
+    if base_width is not None and not ladder:
+        raise UserError("--base-width belongs to --ladder", "leave it out, or add --ladder")
+    also = {"--spectral": spectral or None, **others}
+    if ladder:
+        for name in _given({**also, "--plan": plan, "--precision": precision}):
+            raise UserError(f"--ladder makes plans of its own and prints one table: {name} does not go with it",
+                            f"leave {name} out")  # fmt: skip
+    elif precision is not None:
+        for name in _given(also):
+            raise UserError(f"--precision prints a table of its own: {name} does not go with it", f"leave {name} out")
+    elif spectral:
+        for name in _given(others):
+            raise UserError(
+                f"--spectral has norms of its own: {name} reads, draws or logs activations", f"leave {name} out"
+            )
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    return [name for name, given in options.items() if given is not None]
 
 
 def be_frugal() -> None:
