@@ -90,9 +90,11 @@ def unpacked(model: nn.Module, argument: str) -> list[str]:
             names = [each.id for each in node.targets[0].elts if isinstance(each, ast.Name)]
             alone = len(uses) == 1 or argument in names  # what comes later is one of its parts
             return names if alone and len(names) == len(node.targets[0].elts) else []
-    places = [each.slice.value for each in nodes if isinstance(each, ast.Subscript) and each.value in uses
-              and isinstance(each.slice, ast.Constant) and type(each.slice.value) is int]  # fmt: skip
-    if places and len(places) == len(uses) and min(places) >= 0:
+    parts = [each for each in nodes if isinstance(each, ast.Subscript) and each.value in uses]
+    places = [each.slice.value for each in parts
+              if isinstance(each.slice, ast.Constant) and type(each.slice.value) is int]  # fmt: skip
+    named = any(isinstance(each, ast.Subscript) and each.value in parts and _is_text(each.slice) for each in nodes)
+    if places and len(places) == len(uses) and min(places) >= 0 and not named:  # what has entries is no tensor
         return [f"{argument}_{at}" for at in range(max(places) + 1)]
     inner = given_first(model, argument) if len(uses) == 1 else None
     while isinstance(inner, nn.Sequential):
@@ -100,6 +102,10 @@ def unpacked(model: nn.Module, argument: str) -> list[str]:
     if inner is None or _of_torch(inner):
         return []
     return unpacked(inner, next(iter(inspect.signature(inner.forward).parameters), ""))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def joined(model: nn.Module, argument: str) -> list[str]:
