@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 
 import muaudit
 from muaudit.errors import UserError
+from muaudit.sweep.sweep_request import SweepRequest
 
 WRITTEN = "how or where the report is written: the result has text(), to_dict(), to_html(), rows() and plot()"
 CONFIGURED = "functions read no configuration"
@@ -38,18 +40,36 @@ NOT_HERE: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("format", "output", "plot"), WRITTEN), **dict.fromkeys(("timeout", "debug"), APART),
         "from": "CoordCheck.read reads a report",
     },
+    "sweep": {
+        **dict.fromkeys(("format", "output", "plot", "curves"), WRITTEN), **dict.fromkeys(("timeout", "debug"), APART),
+    },
+    "transfer": {
+        **dict.fromkeys(("format", "output"), WRITTEN), **dict.fromkeys(("timeout", "debug"), APART),
+        **dict.fromkeys(("audit", "names"), "two files of settings against each other: no function yet"),
+    },
 }  # fmt: skip
 """Options that make no sense from Python, by command, and why."""
 CALLED: Mapping[str, Mapping[str, str]] = {
     "check": {"target": "build", "width": "widths", "depth": "depths"},
     "convert": {"target": "build", "probes": "widths", "from": "old_plan"},
     "coord-check": {"target": "build", "width": "widths", "widths": "train_widths", "depths": "train_depths"},
+    "sweep": {"import": "imported"},
+    "transfer": {
+        "target": "build",
+        "plan": "build",
+        "from": "start",
+        "set": "given",
+        "arg": "set",
+        "width": "widths",
+    },
 }
 """Options that go by another name: `from` is a word of Python's, `widths` those of a spec."""
 FUNCTIONS: Mapping[str, frozenset[str]] = {
     "check": frozenset({"batch", "loss", "scheduler"}),
     "convert": frozenset({"batch", "loss", "scheduler", "depths", "advance"}),
     "coord-check": frozenset({"batch", "loss", "scheduler", "depths", "progress"}),
+    "sweep": frozenset({"progress", "held_depth"}),
+    "transfer": frozenset({"batch", "loss"}),
 }
 """Parameters that are functions, which no command line can hold, and what belongs to these."""
 
@@ -68,6 +88,21 @@ class Net(nn.Module):
         nn.init.zeros_(self.c.weight)
 """
 
+SPEC = f"""{NET}
+import torch
+
+def build(width):
+    return Net(width)
+
+def batches(width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield torch.randn(16, 8, generator=generator)
+
+def loss(output, batch):
+    return (output - batch[:, :3]).square().mean()
+"""
+
 
 @pytest.mark.parametrize("name", NOT_HERE)
 def test_a_function_takes_what_its_command_takes(name: str) -> None:
@@ -78,7 +113,10 @@ def test_a_function_takes_what_its_command_takes(name: str) -> None:
     assert CALLED[name].keys() <= options
     expected = {CALLED[name].get(each, each) for each in options - NOT_HERE[name].keys()} | FUNCTIONS[name]
     function: Callable[..., Any] = getattr(muaudit, name.replace("-", "_"))
-    assert set(inspect.signature(function).parameters) == expected
+    taken = set(inspect.signature(function).parameters)
+    if "options" in taken:  # of a sweep by their names
+        taken = (taken - {"options"}) | {each.name for each in fields(SweepRequest)}
+    assert taken == expected
 
 
 @pytest.fixture
@@ -203,3 +241,24 @@ def test_a_check_is_logged(net: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     muaudit.coord_check(net, tensorboard=tmp_path / "logs", **RUN)
     assert len(list((tmp_path / "logs").rglob("events.*"))) == 3  # one a width
+
+
+def test_transfer_is_asked_as_on_the_command_line(net: str, capsys: pytest.CaptureFixture[str]) -> None:
+    carried = muaudit.transfer(net, start=64, to=128, given={"lr": 1e-3}, input={"x": "float[4,8]"}, init="reset")
+    flags = ("--from", "64", "--to", "128", "--set", "lr=1e-3", "--input", "x=float[4,8]", "--init", "reset")
+    assert json.loads(json.dumps(carried.to_dict())) == as_printed(
+        "transfer", net, *flags, "--format", "json", capsys=capsys
+    )
+    other = muaudit.transfer(net, start=64, to=128, given={"lr": 1e-3}, input={"x": "float[4,8]"}, no_init=True)
+    assert other.to_dict() != carried.to_dict()
+
+
+def test_a_sweep_is_logged(tmp_path: Path) -> None:
+    (tmp_path / "spec.py").write_text(SPEC)
+    with pytest.raises(UserError, match="--wandb needs the name of a project"):
+        muaudit.sweep(tmp_path / "spec.py", wandb=" ")
+    pytest.importorskip("tensorboard")
+    logs = tmp_path / "logs"
+    muaudit.sweep(tmp_path / "spec.py", widths=(16, 32), lr=(1e-3, 4e-3), steps=2, seeds=1, tensorboard=logs,
+                  results=tmp_path / "runs.jsonl")  # fmt: skip
+    assert len(list(logs.rglob("events.*"))) == 2 * 2 + 2  # one a run, and one a width

@@ -11,8 +11,10 @@ from typing import Any
 from ..errors import UserError
 from ..page.html_document import Section
 from ..report.layout import Line
+from ..report.series import check_logs, write_logs
 from ..suggest import nearest
 from ..sweep.command_task import carry_out_elsewhere
+from ..sweep.logged_sweep import logged
 from ..sweep.result import SweepResult, to_json
 from ..sweep.sweep_lines import sweep_lines
 from ..sweep.sweep_page import sweep_section
@@ -80,6 +82,8 @@ def sweep(
     *,
     widths: Sequence[int] | str | None = None,
     lr: Sequence[float] | str | None = None,
+    tensorboard: Path | str | None = None,
+    wandb: str | None = None,
     progress: Progress = lambda done, total, what, left: None,
     **options: Any,
 ) -> Swept:
@@ -87,7 +91,8 @@ def sweep(
 
     target: as the command line takes it. widths, lr: sequences, or the command line's text ("2^-12..2^-4").
     options: the command line's by their names (`steps`, `seeds`, `hp`, `plan`, `convert`, `base_width`, `data`,
-    `budget`, `results`, ...). progress: told (runs done, runs in all, what is run, seconds left).
+    `budget`, `results`, ...). tensorboard: a folder, wandb: a project, which the runs are logged to. progress: told
+    (runs done, runs in all, what is run, seconds left).
 
     Raises:
         UserError: an option is not known or does not fit, or the target cannot be trained.
@@ -103,8 +108,11 @@ def sweep(
         **{name: _as_asked(name, value) for name, value in options.items()},
     )
     check_request(request)
+    logs = None if tensorboard is None else Path(tensorboard), wandb
+    check_logs(*logs)
     run = carry_out_elsewhere if request.elsewhere else carry_out
     measured, tolerance = run(request, progress)
+    write_logs(list(logged(measured)) if any(logs) else [], f"sweep {measured.describe}", *logs)
     return Swept(measured, [judge(curves, tolerance) for curves in measured.curves])
 
 

@@ -9,13 +9,14 @@ from typing import Any
 from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..report.layout import Line
+from ..targets import TargetOptions
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
 from ..transfer.carry import Transfer, as_data, carry
 from ..transfer.run_size import RunSize, check_pair, of_numbers, parse_size
 from ..transfer.transfer_lines import transfer_lines
 from ..transfer.transfer_task import plan_for
-from .given_targets import Given, options_of, target_of
+from .given_targets import Given, Texts, options_of, target_of
 from .shown import Shown
 
 
@@ -62,6 +63,9 @@ def transfer(
     optimizer: Callable[..., Any] | str | None = None,
     widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     set: Mapping[str, Any] | None = None,
+    input: Texts = (),
+    init: Callable[..., Any] | str | None = None,
+    no_init: bool = False,
 ) -> Transferred:
     """Hyperparameters at another size, tensor by tensor; as `muaudit transfer`.
 
@@ -74,7 +78,9 @@ def transfer(
     """
     here, there = _size(start, "start"), _size(to, "to")
     check_pair(here, there)
-    plan = _plan(build, here, there, batch, loss, optimizer, widths, set)
+    options = options_of(widths, set, optimizer, init=init, no_init=no_init, input_=input)
+    functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "widths": widths, "init": init}
+    plan = _plan(build, here, there, options, functions)
     return Transferred(carry(plan, here, there, dict(given or {}), recipe))
 
 
@@ -85,12 +91,11 @@ def _size(given: int | str | Mapping[str, float], name: str) -> RunSize:
 
 
 def _plan(
-    build: Given | Plan, start: RunSize, to: RunSize, batch: Any, loss: Any, optimizer: Any, widths: Any, set_: Any
-) -> Plan:  # fmt: skip
+    build: Given | Plan, start: RunSize, to: RunSize, options: TargetOptions, functions: Mapping[str, Any]
+) -> Plan:
     if isinstance(build, Plan):
         return build
     if isinstance(build, (str, Path)) and Path(build).suffix in (".yaml", ".yml"):
         return load_plan(build)
-    functions = {"batch": batch, "loss": loss, "optimizer": optimizer, "widths": widths}
     with eagerly(), answered("the audited code"):
-        return plan_for(target_of(build, options_of(widths, set_, optimizer), functions), start, to)
+        return plan_for(target_of(build, options, functions), start, to)
