@@ -21,7 +21,6 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from muaudit.errors import UserError
-from muaudit.isolation.late_methods import late_methods
 from muaudit.isolation.processes import LINUX, end_with_parent, first_when_memory_ends
 from muaudit.isolation.task import Task
 from muaudit.targets.usercode import answered, describe, where
@@ -79,7 +78,7 @@ def interrupted_by_user() -> bool:
 def prepare(preload: Iterable[str]) -> None:
     """Import modules, and call functions that are named `module:function`."""
     for name in preload:
-        with suppress(Exception, SystemExit), late_methods():  # the task meets it again, and says so
+        with suppress(Exception, SystemExit):  # the task meets it again, and says so
             module, _, function = name.partition(":")
             found = importlib.import_module(module)
             if function:
