@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -113,5 +114,24 @@ def _set(model: nn.Module, shapes: BaseShapes, path: Path) -> None:
             f"{path} is for another model: {names[0]} differs", "muaudit convert --emit-bsh writes the right"
         )
     library = sys.modules.get("mup")
-    if library is not None and not all(hasattr(parameter, "infshape") for parameter in model.parameters()):
+    unset = not all(hasattr(parameter, "infshape") for parameter in model.parameters())
+    if library is not None and unset and _uses_it(model):
         library.set_base_shapes(model, str(path))
+
+
+def _uses_it(model: nn.Module) -> bool:
+    """Whether a module of the model is the library's, or a file that one is defined in has something of it.
+
+    That it is imported does not tell: whatever else runs in the process may have done that.
+    """
+    homes = {base.__module__ for module in model.modules() for base in type(module).__mro__}
+    values = [
+        value for home in homes if not home.startswith("torch.") for value in vars(sys.modules.get(home, sys)).values()
+    ]
+    return any(map(_is_of_it, homes)) or any(
+        _is_of_it(str(getattr(each, "__name__" if inspect.ismodule(each) else "__module__", ""))) for each in values
+    )
+
+
+def _is_of_it(home: str) -> bool:
+    return home.partition(".")[0] == "mup"
