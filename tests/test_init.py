@@ -13,12 +13,12 @@ from program import app
 
 from muaudit.errors import UserError
 from muaudit.init import trying
-from muaudit.init.candidates import candidates
 from muaudit.init.survey import chosen, survey
 from muaudit.init.survey_lines import nothing
 from muaudit.init.trying import Found, Refused
 from muaudit.init.write import destination, section, whole_text
 from muaudit.settings import load_settings
+from muaudit.targets.candidates import candidates
 
 PARTS = """\
 from torch import nn

@@ -257,6 +257,31 @@ def test_targets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         resolve("modle.py")
 
 
+def test_a_folder_names_the_files_in_and_below_it_that_hold_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "", "__init__.py")
+    (tmp_path / "nets" / "deep").mkdir(parents=True)
+    for at in range(9):
+        write(tmp_path, "import torch\nclass Net(torch.nn.Module):\n    def forward(self, x): ...", f"nets/n{at}.py")
+    write(tmp_path, (tmp_path / "nets" / "n0.py").read_text(), "nets/deep/first.py")
+    write(tmp_path, "def train(): ...", "nets/train.py")
+    shown = "".join(f"\n  muaudit check nets/n{at}.py" for at in range(8))
+    more = "\n2 more hold modules; muaudit init tries all of them"
+    for text in (None, "."):
+        with pytest.raises(UserError) as caught:
+            resolve(text)
+        assert caught.value.hint == f"name one of its files:{shown}{more}"
+
+
+def test_a_file_of_another_framework_is_told_as_such(tmp_path: Path) -> None:
+    for first, told in (("", True), ("import torch\n", False)):
+        hint = failing(tmp_path, f"{first}import not_installed_here\n").hint
+        assert ("net.py does not import torch itself" in hint) == told
+        assert "install what it needs" in hint
+
+
 def test_a_module_whose_package_cannot_be_imported_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package that it is in wants another one: that is what is missing, not the module."""
     monkeypatch.chdir(tmp_path)

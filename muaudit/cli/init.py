@@ -12,11 +12,11 @@ from muaudit.cli.guard import guarded
 from muaudit.cli.output import show, write
 from muaudit.cli.progress import stages
 from muaudit.errors import UserError
-from muaudit.init.candidates import candidates
 from muaudit.init.survey import survey
 from muaudit.init.survey_lines import count, nothing, survey_lines
 from muaudit.init.write import destination, section, whole_text
 from muaudit.locations import shown_path
+from muaudit.targets.candidates import candidates
 from muaudit.writing import check_writable
 
 BUDGET = 75

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from muaudit.errors import UserError
-from muaudit.init.candidates import Candidate
 from muaudit.reading import read_bytes
+from muaudit.targets.candidates import Candidate
 
 _FEW = 3  # candidates, below which nothing is gained
 _PATIENCE = 60  # seconds

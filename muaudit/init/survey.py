@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from muaudit.init.candidates import Candidate
 from muaudit.init.libraries import shared_imports
 from muaudit.init.trying import Found, Refused, outcomes_of
 from muaudit.isolation import Done, LostTarget, NotBegun, Task, run_tasks
 from muaudit.isolation import Outcome as Ended
 from muaudit.isolation.task import AUDIT
+from muaudit.targets.candidates import Candidate
 
 Outcome = Found | Refused
 

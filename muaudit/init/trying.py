@@ -13,11 +13,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from muaudit.errors import AmbiguousModelError, MissingValuesError, NoWidthError, UserError
-from muaudit.init.candidates import Candidate
 from muaudit.init.model_functions import factories
 from muaudit.isolation.child import tell_now
 from muaudit.isolation.plain_data import plain, rebuilt
 from muaudit.targets import loader, resolve
+from muaudit.targets.candidates import Candidate
 from muaudit.targets.discover import find_root
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.source import file_of

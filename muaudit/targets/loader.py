@@ -296,13 +296,21 @@ def _importing(name: str, path: Path | None) -> Iterator[None]:
         raise UserError(message, 'put what is meant to run under `if __name__ == "__main__":`') from error
     except ImportError as error:
         message = "\n".join([f"{name} cannot be imported: {describe(error)}", *where(error)])
-        raise UserError(message, "install what it needs, or run in the environment that has it") from error
+        raise UserError(message, _of_missing(path)) from error
     except Exception as error:
         message = "\n".join([f"{name} cannot be imported: {describe(error)}", *where(error)])
         raise UserError(message, _of_import(error)) from error
     finally:
         sys.argv = argv
         _forget_orphans()
+
+
+def _of_missing(path: Path | None) -> str:
+    """What helps where a package is missing, and that a file which does not name torch may be no model of PyTorch."""
+    hint = "install what it needs, or run in the environment that has it"
+    if path is None or b"torch" in read_source(path):
+        return hint
+    return f"{hint}\n{path.name} does not import torch itself: models of other frameworks are not audited"
 
 
 def _of_import(error: Exception) -> str:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
-from muaudit.reading import read_bytes
 from muaudit.targets import configs, loader, methods
+from muaudit.targets.candidates import Candidate, candidates
 from muaudit.targets.config_reads import is_config_name
 from muaudit.targets.discover import find_root, module_classes
 from muaudit.targets.factories import factories
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.probe import Target
-from muaudit.targets.source import read_source
 
 _OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_SHOWN = 8
+"""Files that a message names at most."""
 _FORMS = "expected file.py, file.py:Name, package.module:Name or a Hugging Face config.json"
 
 
@@ -172,9 +173,7 @@ def _from_config(config: Any, module: ModuleType, where: str, options: TargetOpt
 def _from_folder(path: Path, options: TargetOptions) -> Target:
     if (path / "config.json").is_file():
         return _from_hugging_face(path / "config.json", options)
-    files = sorted(path.glob("*.py"))
-    hint = "name a file in it:\n" + "\n".join(f"  muaudit check {file}" for file in files[:8]) if files else _FORMS
-    raise UserError(f"{path} is a folder without a config.json", hint)
+    raise UserError(f"{path} is a folder without a config.json", _commands(path, candidates(path)) or _FORMS)
 
 
 def _from_hugging_face(path: Path, options: TargetOptions) -> Target:
@@ -197,28 +196,24 @@ def _only_file(folder: Path) -> str:
     """The one file worth auditing: model.py, else the only one whose text speaks of a module or a build function."""
     if (folder / "model.py").is_file():
         return "model.py"
-    files = [file for file in sorted(folder.glob("*.py")) if _speaks_of_models(file)]
-    if len(files) == 1:
-        return files[0].name
-    if files:
-        commands = "\n".join(f"  muaudit check {file.name}" for file in files)
-        raise UserError(
-            f"several files here may hold the model: {', '.join(file.name for file in files)}", f"name one:\n{commands}"
-        )
-    config = folder / "config.json"
-    if config.is_file() and b'"model_type"' in read_bytes(config):
-        return config.name
-    raise UserError(
-        "no target given, and no file here holds a model", f"{_FORMS}\nmuaudit init looks in the folders below, too"
-    )
+    found = candidates(folder)
+    here = [each for each in found if each.file.endswith(".py") and "/" not in each.file]
+    if len(here) == 1:
+        return here[0].file
+    if here:
+        names = ", ".join(each.file for each in here)
+        raise UserError(f"several files here may hold the model: {names}", _commands(Path(), here))
+    if any(each.file == "config.json" for each in found):
+        return "config.json"
+    raise UserError("no target given, and no file here holds a model", _commands(Path(), found) or _FORMS)
 
 
-def _speaks_of_models(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    text = read_source(file)
-    own = not file.name.startswith(("test_", "conftest", "setup"))
-    return own and (b"nn.Module" in text or b"def build(" in text or b"(Module)" in text)
+def _commands(folder: Path, found: Sequence[Candidate]) -> str:
+    """The commands for files that may hold a model, those nearest to the folder first; nothing without any."""
+    nearest = sorted(found, key=lambda each: (each.file.count("/"), each.file))
+    lines = [f"  muaudit check {folder / each.file}" for each in nearest[:_SHOWN]]
+    more = f"\n{len(found) - _SHOWN} more hold modules; muaudit init tries all of them" if len(found) > _SHOWN else ""
+    return "name one of its files:\n" + "\n".join(lines) + more if lines else ""
 
 
 def _home(cls: Callable[..., Any], module: ModuleType) -> ModuleType:
