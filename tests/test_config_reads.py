@@ -137,3 +137,10 @@ def test_values_are_those_that_are_written_into_configs(tmp_path: Path) -> None:
     target = resolve(written(tmp_path, text))
     assert [axis.name for axis in target.axes] == ["nf"]
     assert any("ratios=(1, 2) (defaults.py:10), gated=True (defaults.py:11)" in note for note in target.notes)
+
+
+def test_a_class_that_makes_itself_of_its_config(tmp_path: Path) -> None:
+    """`cls(cfg)` in a class method hands it to the constructor, which is read anyway."""
+    preset = "    @classmethod\n    def preset(cls, cfg):\n        return cls(cfg)\n\n    def forward(self, idx):\n"
+    target = resolve(written(tmp_path, preset.join(DEEP.rsplit("    def forward(self, idx):\n", 1))))
+    assert [axis.name for axis in target.axes] == ["n_embd"]

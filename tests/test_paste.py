@@ -94,8 +94,9 @@ def test_the_spec_for_a_forward_that_takes_something_else(text: str, tmp_path: P
     assert "forward(" not in hint.partition("\n\n")[2]
     spec = hint.partition("\n\n")[2]
     assert spec.startswith(("import torch", "from "))
-    made = "\n".join(row if "    return sample" not in row else '    return {"sample": [{"ids": sample}]}'
-                     for row in spec.splitlines())  # fmt: skip
+    assert spec.count("# fill in:") == spec.count("...") == 1
+    tokens = '{"sample": [{"ids": torch.randint(0, 64, (2, 8))}]}'
+    made = spec.replace("return ...", f"return {tokens}")
     file.write_text(text + "\n\n" + made + "\n")
     target = resolve(str(file))
     drive(target)
@@ -118,13 +119,44 @@ class Net(nn.Module):
 def test_the_spec_for_an_argument_that_nothing_is_known_about(tmp_path: Path) -> None:
     file, hint = refused(tmp_path, START + NEEDY)
     spec = hint.partition("\n\n")[2]
-    assert "Net(d_model=width, block=..., n_layers=2)" in spec
-    file.write_text(START + NEEDY + "\n\n" + spec.replace("block=...", "block=lambda width: nn.Linear(width, width)"))
+    assert "    block = ...  # fill in: block\n    return Net(d_model=width, block=block, n_layers=2)" in spec
+    file.write_text(START + NEEDY + "\n\n" + spec.replace("= ...", "= lambda width: nn.Linear(width, width)"))
     drive(resolve(str(file)))
+
+
+WORDS = """
+
+class Net(nn.Module):
+    def __init__(self, d_model, table, n_items, n_classes=4):
+        super().__init__()
+        self.known = nn.Embedding.from_pretrained(table)
+        self.up = nn.Linear(self.known.embedding_dim, d_model)
+        self.mid, self.head = nn.Linear(d_model, d_model), nn.Linear(d_model, n_classes)
+
+    def forward(self, ids):
+        return self.head(self.mid(self.up(self.known(ids))).relu())
+"""
+
+
+def test_the_spec_for_a_constructor_that_raised_has_what_was_tried_and_one_line_to_fill_in(tmp_path: Path) -> None:
+    file, hint = refused(tmp_path, START + WORDS)
+    spec = hint.partition("\n\n")[2]
+    assert "    table = 2  # fill in: table: with this it raises AttributeError\n" in spec
+    assert "    return Net(d_model=width, table=table, n_items=256)\n" in spec
+    filled = spec.replace("table = 2", "table = torch.randn(64, 12)")
+    file.write_text(START + WORDS + "\n\n" + filled)
+    drive(resolve(str(file)))
+
+
+def test_a_batch_that_was_not_filled_in_is_told(tmp_path: Path) -> None:
+    file, hint = refused(tmp_path, PLAIN)
+    file.write_text(PLAIN + "\n\n" + hint.partition("\n\n")[2])
+    with pytest.raises(UserError, match=r"the line of batch\(width\) that says `fill in` is still to be filled in"):
+        resolve(str(file))
 
 
 def test_a_spec_that_stands_there_is_not_printed_again(tmp_path: Path) -> None:
     text = START + NEEDY + "\n\ndef build(width):\n    return Net(width, lambda n: nn.Linear(n, n), 2)\n"
     _, hint = refused(tmp_path, text.replace("self.up(x)", "self.up(x.nodes())"))
     assert "build" not in hint
-    assert "def batch(width):\n    x = torch.randn(4, 8)\n    return x\n" in hint
+    assert "def batch(width):\n    return ...  # fill in: x, as the forward takes it: a tensor, say\n" in hint

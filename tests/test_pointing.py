@@ -75,8 +75,8 @@ write this to m_spec.py and run muaudit check m_spec.py:
   muaudit check m_spec.py
 """
 AT_THE_MARGIN = """muaudit: error: no input was found that Net accepts: forward raised TypeError
-the forward takes (x); say which tensors with --input, as in --input 'int64[2,32]',
-or paste this into m.py and make the tensors those that the model takes:
+the forward takes (x); say which tensors (not int64[2, 32]) with --input, one for each,
+or paste this into m.py and fill in the line that says so:
 
 import torch
 from m import Net

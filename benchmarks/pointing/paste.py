@@ -14,7 +14,7 @@ _INLINE = re.compile(r"--(?:set|width|input|init|method|depth|optimizer)[ =](?:'
 _SPEC_STARTS = re.compile(r"^\s*(?:import \w+|from [\w.]+ import |def build\(|widths = )")
 _INTO = re.compile(r"\b(?:paste|add|write) this (?:in)?to (\S+)")
 _FILE = re.compile(r"[\w./-]+\.py\b")
-_PLACEHOLDER = re.compile(r"\.\.\.|\bNAME=")
+_PLACEHOLDER = re.compile(r"\.\.\.|\bNAME=|# fill in:")
 _SPEC = "audit_spec.py"
 
 
@@ -22,8 +22,8 @@ def pasted(said: str, arguments: list[str], folder: Path, roots: tuple[str, ...]
     """The arguments of the next `muaudit check`; None where nothing that was printed can be pasted as it stands.
 
     Of several commands that are offered, the one that names the model is taken: who owns a file knows its model. Then
-    a spec, then any command, then flags. A placeholder (`...`, `NAME=`) cannot be pasted. A spec goes where the
-    refusal says; where it does not say, one that imports the model is a file of its own, another not.
+    a spec, then any command, then flags. A placeholder (`...`, `NAME=`, a line to fill in) cannot be pasted. A spec
+    goes where the refusal says; where it does not say, one that imports the model is a file of its own, another not.
     """
     lines = said.splitlines()
     commands = [match["rest"] for line in lines if (match := _COMMAND.match(line))]
@@ -32,7 +32,7 @@ def pasted(said: str, arguments: list[str], folder: Path, roots: tuple[str, ...]
         if any(re.search(rf":{root}\b", command) for root in roots):
             return shlex.split(command, comments=True)
     spec = _spec(lines)
-    if spec and "..." not in spec:
+    if spec and not _PLACEHOLDER.search(spec):
         return _written(spec, said, commands, arguments, folder)
     if commands:
         return shlex.split(commands[0], comments=True)

@@ -18,6 +18,7 @@ from muaudit.targets.arguments import Leaf
 from muaudit.targets.sentinels import assignments, compared, named
 from muaudit.targets.source import nodes_of, tree_of
 from muaudit.targets.usercode import RaisedError, user_error
+from muaudit.targets.userfiles import is_user_file
 
 _MOST, _LONGEST = 3, 6
 """How many arguments of an assertion that fails are tried otherwise; up to how many entries, and how large."""
@@ -95,6 +96,27 @@ def calculated(
     return AssertedError(user_error(what, error), (), none) if none and "NoneType" in str(error) else None
 
 
+def read_where_raised(error: BaseException | None, knobs: Mapping[str, Leaf]) -> list[str]:
+    """The arguments that an exception's innermost line reads, or the next one that reads any."""
+    short = {name.rpartition(".")[2]: name for name in knobs}
+    for frame in reversed(list(_frames(error.__traceback__ if error is not None else None))):
+        line: ast.AST | None = _statement(frame) if is_user_file(frame.tb_frame.f_code.co_filename) else None
+        line = line.value if isinstance(line, ast.Assign) else line
+        function = _function(frame)
+        assigned = assignments(function) if function is not None else {}
+        if line is not None and (asked := dict.fromkeys(name for name in named(line, assigned) if name in short)):
+            return [short[name] for name in asked]
+    return []
+
+
+def _function(frame: TracebackType) -> ast.FunctionDef | None:
+    """The function that a frame runs."""
+    tree, code = tree_of(frame.tb_frame.f_code.co_filename), frame.tb_frame.f_code
+    found = (node for node in nodes_of(tree) if isinstance(node, ast.FunctionDef)) if tree is not None else ()
+    lines = ((node, min((node.lineno, *(each.lineno for each in node.decorator_list)))) for node in found)
+    return next((node for node, line in lines if node.name == code.co_name and line == code.co_firstlineno), None)
+
+
 def _statement(frame: TracebackType) -> ast.stmt | None:
     """The innermost statement at the line where a frame stands."""
     tree = tree_of(frame.tb_frame.f_code.co_filename)
@@ -107,12 +129,10 @@ def _asserted(trace: TracebackType | None) -> tuple[ast.expr, dict[str, ast.expr
     """The innermost assertion that a traceback passes, what the variables around it were assigned, and its frame."""
     found = None
     for frame in _frames(trace):
-        tree = tree_of(frame.tb_frame.f_code.co_filename)
-        for function in nodes_of(tree) if tree is not None else ():
-            if isinstance(function, ast.FunctionDef) and function.name == frame.tb_frame.f_code.co_name:
-                for node in nodes_of(function):
-                    if isinstance(node, ast.Assert) and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0):
-                        found = node.test, assignments(function), frame.tb_frame
+        function = _function(frame)
+        for node in nodes_of(function) if function is not None else ():
+            if isinstance(node, ast.Assert) and node.lineno <= frame.tb_lineno <= (node.end_lineno or 0):
+                found = node.test, assignments(function) if function is not None else {}, frame.tb_frame
     return found
 
 

@@ -250,6 +250,7 @@ def _meant(function: ast.expr, place: _Place) -> Any:
     """
     parts = ast.unparse(function).split(".") if isinstance(function, (ast.Name, ast.Attribute)) else [""]
     if parts[0] in ("self", "cls") or parts[0].startswith("super("):
-        methods = [each for each in nodes_of(place.node) if isinstance(each, ast.FunctionDef) and each.name == parts[1]]
-        return methods[0] if methods and len(parts) == 2 and parts[0] in ("self", "cls") else _OWN
+        defined = [each for each in nodes_of(place.node) if isinstance(each, ast.FunctionDef)]
+        methods = [each for each in defined if [parts[0], each.name] in (["self", *parts[1:]], ["cls", *parts[1:]])]
+        return methods[0] if methods else _OWN
     return looked_up(vars(place.module).get(parts[0], getattr(builtins, parts[0], None)), parts[1:])

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import NoWidthError, UserError
-from muaudit.targets import argnames, arguments, refusals, small, suggested_specs
+from muaudit.targets import argnames, arguments, assertions, refusals, small, suggested_specs
 from muaudit.targets.arguments import Arguments, Leaf
 from muaudit.targets.assertions import AssertedError, answered, calculated
 from muaudit.targets.deeper import depth_axes, of_depths
@@ -56,12 +56,14 @@ def target_from_class(
         if error.hint:
             raise
         spec = suggested_specs.without_width(read, module)
-        hint = f"paste this into the file, with what is missing in place of every `...`:\n\n{spec}\n"
+        hint = f"paste this into the file, and fill in what says so:\n\n{spec}\n"
         raise NoWidthError(error.message, hint) from error
     missing = small.unguessable(read.knobs, given[0].values({}))
     if missing:
         build = suggested_specs.construction(read, given[0], missing)
-        raise small.missing_values(missing, called, suggested_specs.spec(build, suggested_specs.imports(build, module)))
+        lines = [suggested_specs.open_line(name) for name in missing]
+        spec = suggested_specs.spec(build, suggested_specs.imports(build, module), before=lines)
+        raise small.missing_values(missing, called, spec)
     batch, loss = _partial_spec(module)
     call = suggested_specs.construction(read, given[0])
     draft = Draft(
@@ -92,13 +94,33 @@ def target_from_class(
         if left_out and error.message.startswith("building "):
             with suppress(UserError):
                 return target_from_class(cls, module, options, path, note, config, method, every=True)
-        assumed = list(given[0].assumed)
-        if assumed and not isinstance(error, AssertedError):
-            build = suggested_specs.construction(read, given[0], assumed)
-            spec = suggested_specs.spec(build, suggested_specs.imports(build, module))
+        if isinstance(error, AssertedError):
+            raise
+        if error.message.startswith("building ") and not error.hint and not isinstance(error.__cause__, ImportError):
+            error.hint = _as_far_as_built(error.__cause__, read, given[0], module)
+        if given[0].assumed:
             values = given[0].values({})
-            raise small.not_as_assumed(error, {name: values[name] for name in assumed}, spec) from error
+            raise small.not_as_assumed(error, {name: values[name] for name in given[0].assumed}) from error
         raise
+
+
+def _as_far_as_built(error: BaseException | None, read: Arguments, plan: WidthPlan, module: ModuleType) -> str:
+    """The spec of a model whose constructor raised, with all that it was given, and what is to be filled in."""
+    small_values, raised = plan.values({}), type(error).__name__
+    free = {name: leaf for name, leaf in read.knobs.items() if name not in {axis.name for axis in plan.axes}}
+    blamed = assertions.read_where_raised(error, free)
+    for likelier in (small_values, plan.assumed):
+        blamed = [name for name in blamed if name in likelier] or blamed
+    shown = {name: repr(small_values.get(name, read.knobs[name].value)) for name in blamed}
+    marked = blamed if len(blamed) == 1 and not shown[blamed[0]].startswith("<") else []
+    lines = [suggested_specs.open_line(name, shown[name], f": with this it raises {raised}") for name in marked]
+    build = suggested_specs.construction(read, plan, marked)
+    imports = suggested_specs.imports(build, module)
+    if not marked:
+        which = f"another {' or '.join(blamed[:3])}: " if blamed else ""
+        build = f"{build}  # {suggested_specs.FILL_IN} {which}with these it raises {raised}"
+    spec = suggested_specs.spec(build, imports, before=lines)
+    return f"paste this into the file, and fill in the line that says so:\n\n{spec}\n"
 
 
 def _as_asserted(

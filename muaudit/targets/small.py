@@ -173,17 +173,16 @@ def missing_values(missing: list[str], label: str, spec: str) -> UserError:
     flags = " ".join(f"--set {name}=..." for name in missing)
     return MissingValuesError(
         f"{label} needs a value for {', '.join(missing)}: there is no default, and none could be guessed",
-        f"give it with {flags}, or paste this into the file with a value in place of every `...`:\n\n{spec}\n",
+        f"give it with {flags}, or paste this into the file and fill in the line that says so:\n\n{spec}\n",
         missing,
     )
 
 
-def not_as_assumed(error: UserError, assumed: Mapping[str, Any], spec: str) -> UserError:
-    """The error of a model that was built with values that nothing speaks for. spec: what is known, to be completed."""
+def not_as_assumed(error: UserError, assumed: Mapping[str, Any]) -> UserError:
+    """The error of a model that was built with values that nothing speaks for."""
     shown = ", ".join(f"{name}={value!r}" for name, value in assumed.items())
     hint = f"assumed, for want of anything to go by: {shown}; give what is right with --set NAME=VALUE"
-    rest = error.hint or f"or paste this into the file with a value in place of every `...`:\n\n{spec}\n"
-    return MissingValuesError(error.message, f"{hint}\n{rest}", list(assumed))
+    return MissingValuesError(error.message, "\n".join(filter(None, (hint, error.hint))), list(assumed))
 
 
 def _guess(name: str) -> Any:

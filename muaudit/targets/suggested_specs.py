@@ -1,4 +1,7 @@
-"""Specs for messages to print: complete, with every value that was guessed, and right once they stand in a file."""
+"""Specs for messages to print: complete, with every value that was guessed, and right once they stand in a file.
+
+What could not be found is a line of its own, with a comment that says so: everything else is as it was tried.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,20 @@ from typing import Any
 
 from muaudit.targets import argnames
 from muaudit.targets.arguments import MISSING, Arguments
-from muaudit.targets.inputs import Form
-from muaudit.targets.options import InputSpec
-from muaudit.targets.slots import Filled, Slot
 from muaudit.targets.widths import WidthPlan
 
 _PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
 _GIVEN = re.compile(r"=([A-Z]\w*)(?=[,)])")
+FILL_IN = "fill in:"
+"""What a comment begins with that stands at a line which is to be changed before a spec is used."""
 _CALLED = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 
 
-def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) -> str:
-    """The constructor call as source, `width` where the width goes; `...` for arguments that nothing is known about."""
+def construction(read: Arguments, plan: WidthPlan, marked: Sequence[str] = ()) -> str:
+    """The constructor call as source, `width` where the width goes. marked: arguments that are lines of their own."""
     main = plan.axes[0]
     start, small = main.probes[0], plan.values({})
-    texts: dict[str, str] = dict.fromkeys(unknown, "...")
+    texts = {name: _variable(name) for name in marked}
     for name, value in ((name, value) for name, value in small.items() if name not in texts):
         axis = next((each for each in plan.axes if each.name == name), None)
         if name in plan.lists:
@@ -45,14 +47,25 @@ def construction(read: Arguments, plan: WidthPlan, unknown: Sequence[str] = ()) 
 
 
 def without_width(read: Arguments, module: ModuleType) -> str:
-    """A spec for a model of which no width is known: guesses for what has to be given, `...` for the rest."""
+    """A spec for a model of which no width is known: guesses for what has to be given, a line for each of the rest."""
     needed = {name: leaf for name, leaf in read.knobs.items() if leaf.value is MISSING}
     shown = {name: leaf.example.value if leaf.example else
              None if leaf.form else leaf.word or argnames.guess(name.rpartition(".")[2])
              for name, leaf in needed.items()}  # fmt: skip
-    call = read.call({name: "..." if value is None else repr(value) for name, value in shown.items()})
+    call = read.call({name: _variable(name) if value is None else repr(value) for name, value in shown.items()})
     call = re.sub(r"(?<![\w.])namespace\(", "SimpleNamespace(", call)
-    return spec(call, imports(call, module))
+    lines = [open_line(name) for name, value in shown.items() if value is None]
+    build = f"{call}  # {FILL_IN} let what hidden layers are as wide as be `width`"
+    return spec(build, imports(call, module), before=lines)
+
+
+def open_line(name: str, value: str = "...", why: str = "") -> str:
+    """The line of an argument that is to be filled in. value: what was tried, and why: what it led to."""
+    return f"{_variable(name)} = {value}  # {FILL_IN} {name.rpartition('.')[2]}{why}"
+
+
+def _variable(name: str) -> str:
+    return re.sub(r"\W", "_", name)
 
 
 def imports(call: str, module: ModuleType) -> list[str]:
@@ -63,22 +76,18 @@ def imports(call: str, module: ModuleType) -> list[str]:
     return [*(["from types import SimpleNamespace"] if "SimpleNamespace" in called else []), *lines]
 
 
-def spec(build: str, lines: Sequence[str], batch: str = "") -> str:
-    """A spec at the left margin, to be pasted as it is."""
+def spec(build: str, lines: Sequence[str], batch: str = "", before: Sequence[str] = ()) -> str:
+    """A spec at the left margin, to be pasted as it is. before: lines in front of what `build` returns."""
     head = "\n".join(["import torch", *lines]) if batch else "\n".join(lines)
-    parts = [head, f"def build(width):\n    return {build}" if build else "", batch]
+    body = "".join(f"    {each}\n" for each in before)
+    parts = [head, f"def build(width):\n{body}    return {build}" if build else "", batch]
     return "\n\n\n".join(part for part in parts if part)
 
 
-def batch(form: Form, names: Sequence[str], axis: str) -> str:
-    """`batch(width)` as source, a line for every argument of the call. names: what the forward calls them."""
-    slots = [*zip(names, form.args, strict=False), *form.kwargs.items()]
-    end = ".numpy()" if form.arrays else ""
-    rows = [f"    {name} = {_made(slot, axis)}{end}" for name, slot in slots]
-    given = ", ".join(name for name, _ in slots)
-    if form.kwargs:
-        given = "{" + ", ".join(f'"{name}": {name}' for name, _ in slots) + "}"
-    return "\n".join(["def batch(width):", *rows, f"    return {given}"])
+def open_batch(names: Sequence[str]) -> str:
+    """`batch(width)` as source, with what it returns to be filled in. names: what the forward takes."""
+    kind = "a tensor, say" if len(names) == 1 else "a tuple, or a dict by these names"
+    return f"def batch(width):\n    return ...  # {FILL_IN} {', '.join(names)}, as the forward takes it: {kind}"
 
 
 def _differs(read: Arguments, name: str, value: Any) -> bool:
@@ -93,31 +102,3 @@ def _grown(size: int, start: int) -> str:
     if size % start == 0:
         return f"{size // start} * width"
     return f"width // {start // size}" if start % size == 0 else f"{size} * width // {start}"
-
-
-def _made(slot: Slot, axis: str) -> str:
-    if isinstance(slot, (list, tuple)):
-        inner = ", ".join(_made(each, axis) for each in slot)
-        return f"[{inner}]" if isinstance(slot, list) else f"({inner},)"
-    if isinstance(slot, dict):
-        return "{" + ", ".join(f"{name!r}: {_made(each, axis)}" for name, each in slot.items()) + "}"
-    if isinstance(slot, SimpleNamespace):
-        return "SimpleNamespace(" + ", ".join(f"{name}={_made(each, axis)}" for name, each in vars(slot).items()) + ")"
-    if not isinstance(slot, InputSpec):
-        return repr(slot)
-    shape = ", ".join(_dim(dim, axis) for dim in slot.dims)
-    if isinstance(slot, Filled):
-        return f"torch.full(({shape},), {slot.value}, dtype=torch.{slot.dtype})"
-    if "int" in slot.dtype or slot.dtype == "bool":
-        kind = "" if slot.dtype == "int64" else f", dtype=torch.{slot.dtype}"
-        return f"torch.randint(0, {slot.high or 2}, ({shape},){kind})"
-    return f"torch.randn({shape})" + ("" if slot.dtype == "float32" else f".to(torch.{slot.dtype})")
-
-
-def _dim(dim: int | str | tuple[str, float], axis: str) -> str:
-    if isinstance(dim, int):
-        return str(dim)
-    name, factor = (dim, 1.0) if isinstance(dim, str) else dim
-    if name != axis or factor == 1:
-        return "width" if name == axis else name
-    return f"round({factor:g} * width)"

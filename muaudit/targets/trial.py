@@ -22,7 +22,7 @@ from muaudit.targets import batch_stream, corrections, devices, initialization, 
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.literals import advice
 from muaudit.targets.memory import forward_only, give_back
-from muaudit.targets.options import InputSpec, TargetOptions
+from muaudit.targets.options import TargetOptions
 from muaudit.targets.own_width import own_width_alone
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.slots import Hints
@@ -259,6 +259,8 @@ def _maker(draft: Draft, variant: Variant, convert: Callable[[Any], Inputs]) -> 
             seed_everything(0)
             raw = batch_stream.call_with_sizes(batch, at, axes[:1])
             made = convert(next(raw) if batch_stream.is_generator(raw) else raw)
+        if raw is ...:
+            raise UserError("the line of batch(width) that says `fill in` is still to be filled in")
         sound.check_batch((*made.args, *made.kwargs.values()))
         return made
 
@@ -331,12 +333,12 @@ def _run_forms(
             told.words = asked  # which no other input makes words that the code knows
             raise told from error
         if isinstance(error, ImportError) and odd is None:  # a package is asked for, which no other input brings
-            raise _no_input(draft, options, models[0], [form], axis, error) from error
+            raise _no_input(draft, options, models[0], [form], error) from error
     if odd is None and not options.inputs:
         odd = _corrected(refused, models, sizes, axis, patience)
     if odd is not None:
         return odd
-    raise _no_input(draft, options, models[0], candidates[:1], axis, first)
+    raise _no_input(draft, options, models[0], candidates[:1], first)
 
 
 @dataclass(frozen=True)
@@ -443,19 +445,17 @@ def _result(model: nn.Module, made: Inputs) -> Any:
 
 
 def _no_input(
-    draft: Draft, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form], axis: str,
-    error: BaseException | None,
+    draft: Draft, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form], error: BaseException | None
 ) -> UserError:  # fmt: skip
     """What the forward takes, and the spec to which only the right tensors are missing."""
-    form = tried[0] if tried else input_forms.Form((InputSpec("float32", (2, 32)),))
-    flags = " ".join(form.flags()) or "--input 'float32[2,32]'"
-    names = [name for name in inspect.signature(model.forward).parameters if name not in form.kwargs]
-    made = suggested_specs.batch(form, names or ["x"], axis)
+    names = list(inspect.signature(model.forward).parameters) or ["x"]
+    made = suggested_specs.open_batch(names)
     text = suggested_specs.spec("" if draft.spec else draft.call, () if draft.spec else draft.imports, made)
     where = draft.path.name if draft.path is not None else "a file"
+    first = f" (not {tried[0]})" if tried and not options.inputs else ""
     hint = (
-        f"the forward takes {_signature(model)}; say which tensors with --input, as in {flags},\n"
-        f"or paste this into {where} and make the tensors those that the model takes:\n\n{text}\n"
+        f"the forward takes {_signature(model)}; say which tensors{first} with --input, one for each,\n"
+        f"or paste this into {where} and fill in the line that says so:\n\n{text}\n"
     )
     if options.inputs:
         shown = ", ".join(str(spec) for spec in options.inputs.values())
