@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from muaudit.targets import argnames, configs, sentinels, signatures
+from muaudit.targets import argnames, configs, merged, sentinels, signatures
 from muaudit.targets.config_reads import Accessed, Fields, accessed_fields, is_config_name
 from muaudit.targets.examples import Example, examples
 from muaudit.targets.sequences import Sequence, annotated, listed
@@ -256,6 +256,8 @@ def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
     default = configs.default_of(scope.cls)
     if default is not None:
         return _of_given(default, scope, optional)
+    if accessed and accessed.subscripts and (known := merged.table(scope.cls, name)):
+        return _of_instance(known, optional, accessed.fields)
     given = configs.find(scope.module, scope.cls, accessed)
     if inspect.isclass(given) and (known := configs.set_inside(given, accessed)):
         made = _of_fields(accessed.fields, *_made_of(accessed))
@@ -290,7 +292,7 @@ def _made_of(accessed: Accessed) -> tuple[Callable[..., Any], str, str]:
 def _of_given(given: Any, scope: _Scope, optional: bool, accessed: Accessed | None = None) -> Branch:
     if inspect.isclass(given):
         return _of_class(given, "", scope, optional, accessed)
-    return _of_instance(given, optional)
+    return _of_instance(given, optional, accessed.fields if accessed is not None else {})
 
 
 def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: Accessed | None = None) -> Branch:
@@ -305,8 +307,13 @@ def _of_class(cls: type, name: str, scope: _Scope, optional: bool, accessed: Acc
     return dataclasses.replace(_of_instance(cls(), optional), name=cls.__name__)
 
 
-def _of_instance(instance: Any, optional: bool) -> Branch:
-    """A config object that exists: copied, with the changed fields assigned."""
+def _of_instance(instance: Any, optional: bool, read: Fields | None = None) -> Branch:
+    """A config object that exists: copied, with the changed fields assigned.
+
+    read: the fields that are read of it; a dict in it that has fields of its own is a config like it.
+    """
+
+    read = read or {}
 
     def make(given: Mapping[str, Any]) -> Any:
         if isinstance(instance, Mapping):
@@ -320,7 +327,9 @@ def _of_instance(instance: Any, optional: bool) -> Branch:
         return copied
 
     fields: dict[str, Leaf | Branch] = {
-        name: _of_instance(value, True) if configs.is_config_instance(value) else Leaf(value)
+        name: _of_instance(value, True, read.get(name, {}))
+        if configs.is_config_instance(value) or (read.get(name) and isinstance(value, dict))
+        else Leaf(value)
         for name, value in configs.fields(instance).items()
     }
     return Branch(make, fields, type(instance).__name__, optional)

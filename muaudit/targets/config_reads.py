@@ -11,12 +11,13 @@ import builtins
 import functools
 import inspect
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from muaudit.targets.source import class_node, function_node, nodes_of, tree_of
+from muaudit.targets.merged import merges
+from muaudit.targets.source import class_node, function_node, is_variable, nodes_of, tree_of
 from muaudit.targets.usercode import looked_up
 from muaudit.targets.userfiles import is_user_file
 
@@ -75,13 +76,6 @@ class _Read:
 def is_config_name(name: str, hint: Any) -> bool:
     """Whether an argument is called like a config and is not annotated as something plain."""
     return (name in _NAMES or name.endswith(_ENDS)) and hint not in _PLAIN
-
-
-def is_variable(node: ast.AST, name: str) -> bool:
-    """Whether an expression is a variable, or an attribute, of this name."""
-    if isinstance(node, ast.Name):
-        return node.id == name
-    return isinstance(node, ast.Attribute) and node.attr == name
 
 
 def accessed_fields(module: ModuleType, name: str, called: Any = None) -> Accessed:
@@ -197,18 +191,29 @@ def taken(value: Any) -> Collection[str]:
 
 
 def _aliases(place: _Place) -> Iterator[_Place]:
-    """The same config, or a part of it, by another name: `self.args = model_args`, `model = config.model`."""
+    """The same config, or a part of it, by another name: `self.args = model_args`, `model = config.model`.
+
+    So is what it is merged into.
+    """
     for node in nodes_of(place.node):
-        if not isinstance(node, ast.Assign) or (steps := _path(node.value, place.name)) is None:
-            continue
-        path = (*place.path, *filter(None, map(entry, steps)))
-        for target in node.targets:
-            if isinstance(target, ast.Name) and steps:
-                around = [each for each in nodes_of(place.node) if isinstance(each, ast.FunctionDef)]
-                inner = [each for each in around if node in nodes_of(each)]
-                yield _Place(inner[-1] if inner else place.node, target.id, place.module, path)
-            elif isinstance(target, ast.Attribute) and target.attr != place.name and is_config_name(target.attr, None):
-                yield _Place(place.node, target.attr, place.module, path)
+        if isinstance(node, ast.Assign) and (steps := _path(node.value, place.name)) is not None:
+            path = (*place.path, *filter(None, map(entry, steps)))
+            yield from _renamed(
+                place, node, [each for each in node.targets if steps or isinstance(each, ast.Attribute)], path
+            )
+    for merge in merges(place.node, place.name):
+        yield from _renamed(place, merge.node, merge.into, place.path)
+
+
+def _renamed(place: _Place, node: ast.AST, into: Iterable[ast.expr], path: tuple[str, ...]) -> Iterator[_Place]:
+    """The places where a config has the names that it is given at a node."""
+    for target in into:
+        if isinstance(target, ast.Name):
+            around = [each for each in nodes_of(place.node) if isinstance(each, ast.FunctionDef)]
+            inner = [each for each in around if node in nodes_of(each)]
+            yield _Place(inner[-1] if inner else place.node, target.id, place.module, path)
+        elif isinstance(target, ast.Attribute) and target.attr != place.name and is_config_name(target.attr, None):
+            yield _Place(place.node, target.attr, place.module, path)
 
 
 def _handed(place: _Place) -> list[_Place] | None:

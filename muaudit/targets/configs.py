@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.targets import argnames, signatures
-from muaudit.targets.config_reads import OF_TENSORS, Accessed, is_config_name, is_variable, taken
-from muaudit.targets.source import class_node, nodes_of
+from muaudit.targets.config_reads import OF_TENSORS, Accessed, is_config_name, taken
+from muaudit.targets.source import class_node, is_variable, nodes_of
 from muaudit.targets.usercode import looked_up
 
 _CLASS_NAME = re.compile(

@@ -8,11 +8,11 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-from muaudit.targets import sentinels
+from muaudit.targets import merged, sentinels
 from muaudit.targets.source import class_node, function_node, nodes_of
 
 _NESTED = 3  # calls that pass keywords on, one inside another
@@ -147,15 +147,23 @@ def _taken_out(called: Callable[..., Any]) -> Iterator[tuple[str, inspect.Parame
     keywords = code.co_varnames[code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)]
     body = function_node(function)
     switches = sentinels.switches(called)
-    for node in nodes_of(body) if body is not None else ():
-        name, default = _taken_from(node, keywords)
+    known = merged.table(called, keywords)
+    held = {keywords}
+    for merge in merged.merges(body, keywords) if body is not None else ():
+        held |= {ast.unparse(each) for each in merge.into}
+    whole = class_node(called) if inspect.isclass(called) else None
+    of_object = {each for each in held if each.startswith("self.")}
+    read = [_taken_from(node, held) for node in (nodes_of(body) if body is not None else ())]
+    read += [_taken_from(node, of_object) for node in (nodes_of(whole) if whole is not None and of_object else ())]
+    for name, default in read:
+        default = known.get(name, default)
         if name.isidentifier():
             hint = bool if name in switches else inspect.Parameter.empty
             yield name, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def _taken_from(node: ast.AST, keywords: str) -> tuple[str, Any]:
-    """The name that is taken out of a dict of this name, and its default; nothing where a node does not do that."""
+def _taken_from(node: ast.AST, held_as: Collection[str]) -> tuple[str, Any]:
+    """The name that is taken out of a dict of these names, and its default; nothing where a node does not do that."""
     default: Any = inspect.Parameter.empty
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         held, key = node.value, node.slice
@@ -170,7 +178,7 @@ def _taken_from(node: ast.AST, keywords: str) -> tuple[str, Any]:
         default = other.value if isinstance(other, ast.Constant) else None
     else:
         return "", default
-    known = isinstance(held, ast.Name) and held.id == keywords and isinstance(key, ast.Constant)
+    known = isinstance(key, ast.Constant) and ast.unparse(held) in held_as
     return (str(key.value) if known and isinstance(key, ast.Constant) else ""), default
 
 

@@ -91,3 +91,10 @@ def _parse(file: str, _changed: int, _size: int, _overlay: bytes | None) -> ast.
         return ast.parse(read_source(file))
     except (UserError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def is_variable(node: ast.AST, name: str) -> bool:
+    """Whether an expression is a variable, or an attribute, of this name."""
+    if isinstance(node, ast.Name):
+        return node.id == name
+    return isinstance(node, ast.Attribute) and node.attr == name
