@@ -110,3 +110,47 @@ def test_a_bias_is_free_where_channels_are_normalised_one_by_one(norm: str, foun
 def test_the_bias_of_the_keys_is_free_and_those_of_queries_and_values_are_not(zero: bool, tmp_path: Path) -> None:
     """q·b is the same for every key, and a softmax takes it out: (q·(k + b)) - max is (q·k) - max."""
     assert biases_found(tmp_path, ATTENTION, zero) == ({"v.bias"} if zero else {"q.bias", "v.bias"})
+
+
+BALANCED = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.width, self.up, self.head = width, nn.Linear(8, width, bias=False), nn.Linear(width, 3)
+        nn.init.normal_(self.up.weight, std=0.3)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x):
+        return self.head(self.up(x).relu())
+
+def build(width):
+    return Net(width)
+
+def batch(width):
+    return torch.randn(6, 8)
+
+def loss(output, batch):
+    return F.cross_entropy(output, torch.arange(6) % 3)
+
+def optimizer(model):
+    rates = {"up.weight": 1.0, "head.weight": 16 / model.width, "head.bias": RATE}
+    return torch.optim.Adam([{"params": [p], "lr": 0.01 * rates[name]} for name, p in model.named_parameters()])
+
+widths = (16, 32)
+"""
+
+
+@pytest.mark.parametrize(("rate", "found"), [("1.0", set()), ("model.width / 16", {"head.bias"})])
+def test_a_bias_without_gradient_only_because_all_classes_are_as_likely_is_judged(
+    rate: str, found: set[str], tmp_path: Path
+) -> None:
+    """Behind a readout at zero, as many targets of every class leave its first gradient at nothing (TP5 Table 3)."""
+    file = tmp_path / "model.py"
+    file.write_text(BALANCED.replace("RATE", rate))
+    report = audit(resolve(str(file)))
+    assert {t for each in report.violations if each.severity == "error" for t in each.tensors} == found

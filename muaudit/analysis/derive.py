@@ -80,8 +80,9 @@ def derive(
     biases, gradients = Biases(program), (aligned.narrow.grad_rms, aligned.wide.grad_rms)
     held = Measured(inits, trained, readout_bound, biases.removed(gradients))
     found, discrepancies = judged(program, held)
-    if discrepancies and biases.untold(gradients):
-        held = replace(held, removed=held.removed | biases.removed(without_zeros()))
+    if (discrepancies and biases.untold(gradients)) or biases.by_chance(gradients):
+        again = without_zeros()
+        held = replace(held, removed=biases.removed(again) if again else held.removed)
         found, discrepancies = judged(program, held)
     of_rows: tuple[Judged, ...] = ()
     if apart is not None:

@@ -1,7 +1,8 @@
 """Biases that what follows takes out again: a batch norm, or the softmax behind the keys. Nothing about them is wrong.
 
 They get no gradient where the weight beside them gets one. Where that gets none either, behind a readout, a query or a
-gain that starts at zero, gradients are taken once more, of the same models with random numbers in place of all zeros.
+gain that starts at zero, gradients are taken once more, of the same models with random numbers in place of all zeros;
+and so they are where a weight starts at zero: a uniform output and as many targets of every class give a bias none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import nn
 from ..errors import UserError
 from ..program.lower import Program
 from ..program.operands import parameters_in, through_views
-from ..program.values import Value
+from ..program.values import ZERO, Value
 from ..targets.probe import Target
 from ..targets.usercode import attempt, seed_torch
 from ..thresholds import WITHOUT_EFFECT
@@ -33,6 +34,8 @@ class Biases:
 
     def __init__(self, program: Program) -> None:
         self.beside: dict[str, frozenset[str]] = {}
+        contracted = _parameters_of([value for value in program.values if value.kind == "contract"])
+        self.behind_zero = any(program.starts.get(name) == ZERO for name in contracted)
         for value in program.values:
             products = [v for v in map(through_views, value.args) if v.kind in ("contract", "lookup")]
             weights = _parameters_of(products)
@@ -50,6 +53,10 @@ class Biases:
     def untold(self, gradients: Gradients) -> frozenset[str]:
         """Those beside which nothing gets a gradient at some probe."""
         return frozenset(name for name, w in self.beside.items() if not all(_largest(each, w) for each in gradients))
+
+    def by_chance(self, gradients: Gradients) -> bool:
+        """Whether some may get none only because a weight starts at zero."""
+        return self.behind_zero and bool(self.removed(gradients))
 
 
 def _parameters_of(values: Sequence[Value]) -> frozenset[str]:
@@ -71,7 +78,7 @@ def gradients_without_zeros(target: Target, axis: Axis, seed: int) -> Gradients:
                 with _zeros_drawn(model, seed):
                     found.append(record_target(target, model, sizes, seed).grad_rms)
         except UserError:  # the user's code, run with numbers that it does not start with
-            return {}, {}
+            return ()
     return found
 
 
