@@ -157,3 +157,28 @@ def test_what_a_model_holds_counts_caches_that_are_no_buffers() -> None:
             self.register_buffer("mask", torch.zeros(7))
 
     assert held(lambda values: Held(**values), {"dim": 4}) == 16 + 40 + 7
+
+
+FIXED_GRAPH = """
+class Net(nn.Module):
+    def __init__(self, hidden=128, nodes=50, feats=8):
+        super().__init__()
+        i = torch.arange(nodes)
+        self.register_buffer("A", torch.sparse_coo_tensor(torch.stack([i, i]), torch.ones(nodes), (nodes, nodes)))
+        self.up, self.mix, self.out = nn.Linear(feats, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)
+
+    def forward(self, x):
+        h = torch.sparse.mm(self.A, self.up(x)).relu()
+        return self.out(torch.sparse.mm(self.A, self.mix(h)).relu())
+"""
+
+
+def test_as_many_rows_as_a_sparse_matrix_has_columns(tmp_path: Path) -> None:
+    assert "input float32[50, 8]" in resolve(write(tmp_path, HEAD + FIXED_GRAPH)).describe
+
+
+def test_the_docstring_of_a_container_says_nothing_of_what_is_in_it(tmp_path: Path) -> None:
+    """That of `nn.Sequential` has an input and, behind it, `Conv2d(1, 20, 5)`."""
+    body = "nn.Embedding(vocab, d_model), nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, vocab)"
+    text = HEAD + f"def build_model(vocab=100, d_model=128):\n    return nn.Sequential({body})\n"
+    assert "input int64[2, 32]" in resolve(write(tmp_path, text)).describe

@@ -183,6 +183,29 @@ class VAE(nn.Module):
 """
 
 
+TABLE = """
+sizes = {"A": [64, "M", 128, 256, 256], "B": [64, 64, "M", 512]}
+
+class VGG(nn.Module):
+    def __init__(self, name="A", n_classes=10):
+        super().__init__()
+        layers, last = [], 3
+        for size in sizes[name]:
+            layers += [nn.MaxPool2d(2)] if size == "M" else [nn.Conv2d(last, size, 3, padding=1), nn.ReLU()]
+            last = last if size == "M" else size
+        self.body, self.head = nn.Sequential(*layers), nn.Linear(256, 10)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+"""
+
+
+def test_widths_in_a_table_that_a_loop_goes_through_are_shown(tmp_path: Path) -> None:
+    hint = refused(tmp_path, TABLE).hint
+    assert "  model.py:5: sizes: [64, 'M', 128, 256, 256]" in hint
+    assert hint.endswith("make them an argument: width=64, with width for 64, 2 * width for 128, 4 * width for 256")
+
+
 def test_the_size_of_the_data_is_no_width_also_where_the_output_has_it(tmp_path: Path) -> None:
     assert refused(tmp_path, AUTOENCODER).hint.endswith(
         "make them an argument: width=400, with width for 400, width // 20 for 20"

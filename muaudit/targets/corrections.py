@@ -35,6 +35,7 @@ _EITHER = re.compile(
     r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)"
     r"|Expected size (\d+) but got size (\d+)"
     r"|has size (\d+) for operand \d+ which does not broadcast with previously seen size (\d+)"
+    r"|Expected dim \d+ size (\d+), got (\d+)"
     r"|expected m1 and m2 to have the same .*?(\d+).*?(\d+)"
 )
 _CHUNKS = re.compile(r"can't divide axis of length (\d+) in chunks of (\d+)")

@@ -78,8 +78,13 @@ def _is_dim(text: str) -> bool:
 
 
 def _lines(model: nn.Module) -> Iterator[str]:
-    """The lines of the docstring, and the comments, of the forward that runs; then of the class."""
+    """The lines of the docstring, and the comments, of the forward that runs; then of the class.
+
+    That of a container of torch says nothing of what is in it.
+    """
     cls = next(each for each in type(model).__mro__ if "forward" in vars(each))
+    if cls is nn.Sequential:
+        return
     forward = inspect.unwrap(vars(cls)["forward"])
     for held in (forward, cls):
         yield from (inspect.getdoc(held) or "").splitlines() if held is forward or "__doc__" in vars(held) else ()

@@ -70,7 +70,7 @@ def literals(file: str | None) -> Iterator[Literal]:
     """The layers of a file whose sizes are numbers in the code, in the order of its lines."""
     tree = tree_of(file)
     calls = [node for node in nodes_of(tree) if isinstance(node, ast.Call)] if tree is not None else []
-    yield from _assigned(tree, calls) if tree is not None else ()
+    yield from [*_tables(tree, calls), *_assigned(tree, calls)] if tree is not None else ()
     makers = dict(_makers(tree)) if tree is not None else {}
     for call in sorted(calls, key=lambda each: each.lineno):
         name = _layer(call)
@@ -126,6 +126,22 @@ def _assigned(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:
                          for part in each.elts if (n := _number(part)))  # fmt: skip
         if numbers:
             yield Literal(statement.lineno, ast.unparse(statement), numbers, numbers)
+
+
+def _tables(tree: ast.Module, calls: Sequence[ast.Call]) -> Iterator[Literal]:
+    """The lists of a file's own tables, where a loop makes layers of their entries: `cfg = {"A": [64, "M", 128]}`."""
+    sized = {
+        each.id for call in calls if _layer(call) in _LAYERS for each in call.args[:2] if isinstance(each, ast.Name)
+    }
+    loops = (node for node in nodes_of(tree) if isinstance(node, ast.For))
+    if not any(isinstance(each, ast.Name) and each.id in sized for loop in loops for each in nodes_of(loop.target)):
+        return
+    for statement in (each for each in tree.body if isinstance(each, ast.Assign)):
+        for row in (each for each in nodes_of(statement.value) if isinstance(each, (ast.List, ast.Tuple))):
+            if numbers := tuple(n for each in row.elts if (n := _number(each))):
+                name = ast.unparse(statement.targets[0])
+                yield Literal(row.lineno, f"{name}: {ast.unparse(row)}", numbers, numbers)
+                break  # the others are other models
 
 
 def _makers(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
