@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from test_architectures import ROWS, SEQUENCE, audit, errors, expected
 from torch import nn
 
 import muaudit
+from muaudit.findings.power import power
 from muaudit.trace.recorder import record
 
 # by hand: the largest singular value of a random n × n matrix of std s is 2s·sqrt(n), of a permutation 1, of ones n
@@ -113,6 +116,75 @@ def test_squares_summed_over_a_growing_dim_need_its_inverse(power: float, how: s
 
     found = errors(audit(Squares, ROWS))
     assert found == (set() if power == -1 else {("MUP206", "")})
+
+
+class Beside(nn.Module):
+    """What is made of an embedding without a parameter, beside a readout that is left as PyTorch has it."""
+
+    def __init__(self, width: int, made: Callable[[torch.Tensor, int], torch.Tensor]) -> None:
+        super().__init__()
+        self.width, self.made = width, made
+        self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z = self.embed(x)
+        return self.head(z), self.made(z, self.width)
+
+
+def beside_the_readout(made: Callable[[torch.Tensor, int], torch.Tensor]) -> list[tuple[Any, ...]]:
+    found = [v for v in audit(lambda n: Beside(n, made), ROWS).violations if v.severity == "error"]
+    assert "MUP202" in {v.rule for v in found}
+    return [(v.rule, v.tensors, v.found, v.expected) for v in found if v.rule != "MUP202"]
+
+
+SUMMED: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], float]] = {  # and the constant that it needs
+    "distance": (lambda z: (z[2:] - z[:2]).norm(dim=-1), -0.5),
+    "spelled out": (lambda z: (z[2:] - z[:2]).square().sum(-1).sqrt(), -0.5),
+    "cubes": (lambda z: (z[2:] - z[:2]).norm(p=3, dim=-1), -1 / 3),
+    "spread": (lambda z: z.std(-1), 0.0),
+    "absolute": (lambda z: (z[2:] - z[:2]).abs().sum(-1), -1.0),
+    "gates": (lambda z: z.sigmoid().sum(-1), -1.0),
+    "overlap": (lambda z: (z[2:].softmax(-1) * z[:2].softmax(-1)).sum(-1), 1.0),
+}
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.5])
+@pytest.mark.parametrize("how", SUMMED)
+def test_what_is_summed_over_a_growing_dim_needs_a_constant_on_its_line(how: str, wrong: float) -> None:
+    """n terms of size 1, and a root of them; n products of shares 1/n. The layer before is right."""
+    summed, needed = SUMMED[how]
+    told = beside_the_readout(lambda z, n: summed(z) * n ** (needed + wrong))
+    assert told == [("MUP206", (), power(needed + wrong), power(needed))] * bool(wrong)
+
+
+LOGARITHMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "log-sum-exp": lambda z: z.exp().sum(-1).log(),
+    "entropy": lambda z: -(z.softmax(-1) * z.softmax(-1).log()).sum(-1),
+}
+
+
+@pytest.mark.parametrize("how", LOGARITHMS)
+def test_logarithms_of_sums_take_any_power_as_a_shift(how: str) -> None:
+    """By hand: log Σ exp is log n and a value of size 1, as torch.logsumexp; so is the entropy of n shares."""
+    assert not beside_the_readout(lambda z, n: LOGARITHMS[how](z))
+
+
+def test_a_constant_that_follows_a_logarithm_is_told_once() -> None:
+    """Entropy over log n: the constant is no power of width, and what it stands on is as right as it was."""
+    report = muaudit.check(lambda n: Beside(n, lambda z, n: LOGARITHMS["entropy"](z) / math.log(n)),
+                           batch=lambda width: ROWS, widths=(64, 128))  # fmt: skip
+    assert len(report.unanalysed) == 1
+    assert {v.rule for v in report.violations if v.severity == "error"} == {"MUP202"}
+
+
+@pytest.mark.parametrize("exponent", [0.5, -1.0])
+@pytest.mark.parametrize("how", ["branch", "alone"])
+def test_a_constant_between_functions_is_told_as_it_is(how: str, exponent: float) -> None:
+    def made(z: torch.Tensor, n: int) -> torch.Tensor:
+        t = z.tanh()
+        return (t + t.square() * n**exponent if how == "branch" else t * n**exponent).sin().mean(-1)
+
+    assert beside_the_readout(made) == [("MUP207", (), power(exponent), "n^0")]
 
 
 class Squared(nn.Module):

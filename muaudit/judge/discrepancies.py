@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -248,16 +249,20 @@ def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Val
 
 
 def _of_conflict(conflict: Conflict) -> Discrepancy:
-    off = abs(conflict.delta)
-    op = _constant_before(conflict.value, off).op
+    off = conflict.delta if conflict.pinned else abs(conflict.delta)
+    constant = _constant_before(conflict.value, abs(off))
+    if constant is not None and not conflict.pinned:
+        off = math.copysign(off, constant.c)
+    op = (constant or conflict.value).op
+    grows = f"one branch outgrows the other by {power(abs(off))}"
     return Discrepancy(
         "join", None, (), "", off, 0.0, op.file, op.line, module=op.module,
-        consequence=f"one branch outgrows the other by {power(off)}",
+        detail="alone" if conflict.pinned else "", consequence="" if conflict.pinned else grows,
     )  # fmt: skip
 
 
-def _constant_before(value: Value, off: float) -> Value:
-    """The only constant of this exponent on the way to where exponents conflict; else where they do."""
+def _constant_before(value: Value, off: float) -> Value | None:
+    """The only constant of this exponent on the way to where exponents conflict."""
 
     def is_it(v: Value) -> bool:
         return v.kind == "scale" and abs(abs(v.c) - off) < TOLERANCE
@@ -266,7 +271,7 @@ def _constant_before(value: Value, off: float) -> Value:
         return v.kind in (*MOVED, "reduce") and not v.weight and not is_it(v)
 
     constants = [v for v in beyond(value, arguments, passed) if is_it(v)]
-    return constants[0] if len(constants) == 1 else value
+    return constants[0] if len(constants) == 1 else None
 
 
 def folded(found: list[Discrepancy]) -> list[Discrepancy]:

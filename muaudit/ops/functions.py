@@ -23,6 +23,11 @@ class Function(Operation):
 
 
 @dataclass(frozen=True)
+class Logarithm(Operation):
+    """log(t·x) = log t + log x: what matters is how x changes relative to its size."""
+
+
+@dataclass(frozen=True)
 class OfBoth(Operation):
     """A function of two entries; its size follows that of the larger. function: what it is of one."""
 
@@ -77,7 +82,8 @@ DECLARED: dict[str, Operation] = {
     **each(_STEEP, "sinh", "expm1"),
     **each(Function(0, 0, signed=False, squashes=True), "sigmoid", "hardsigmoid", "erfc"),
     **each(_POSITIVE_STEEP, "exp", "exp2", "cosh"),
-    **each(Function(0, 0), "log", "log2", "log10", "cos", "acos", "sinc", "lgamma"),
+    **each(Logarithm(), "log", "log2", "log10"),
+    **each(Function(0, 0), "cos", "acos", "sinc", "lgamma"),
     **each(Function(0, 0), "remainder", "fmod", "frac", "special_i0e"),  # of the size of what they divide by
     **each(Function(0, 1, signed=False), "softplus", "log_sigmoid_forward", "log_sigmoid"),
     **each(Function(0, 1), "logsumexp", "logcumsumexp"),  # over a dim, as large as the largest entry

@@ -171,13 +171,14 @@ class Builder:
         if raw is None:
             return Number(narrow, wide, 0.0)
         snapped = self._power_of(numbers, raw)
-        if snapped is None:
+        if snapped is None or math.isnan(snapped):
             self.irregular.append((op, raw))
-            snapped = round(raw * 4) / 4
+            snapped = round(raw * 4) / 4 if snapped is None else 0.0
         return Number(narrow, wide, snapped)
 
     def _power_of(self, numbers: Sequence[float], raw: float) -> float | None:
-        """The exponent of an exact number, of slope `raw` between the first two probes; None where there is none.
+        """The exponent of an exact number, of slope `raw` between the first two probes; None where there is none, NaN
+        of a logarithm, which any power outgrows.
 
         numbers: at the first two probes, and at a third where it is known. One that is near a power of width and not
         exactly one, or near none, is looked at there.
@@ -194,7 +195,7 @@ class Builder:
         later = exponent_of(numbers[1], numbers[2], third.unit)
         known = of_sum(numbers, (self.unit, third.unit))
         if known is not None:
-            return None if math.isnan(known) else known
+            return known
         if snapped is not None:
             return snapped
         if later is not None and abs(later - raw) < SAME:
@@ -207,8 +208,9 @@ class Builder:
         further = third.by_node.get(op.narrow) if third is not None else None
         sizes = [*op.rms(), None if further is None else further.meta.get("rms")]
         c = self._power_of([abs(each) for each in sizes if each is not None], raw)
-        if c is None:
-            c = self._odd_data[op] = raw
+        if c is None or math.isnan(c):
+            self._odd_data[op] = raw
+            c = raw if c is None else 0.0
         return self.make("data", (), op, c=c)
 
     def literal(self, op: Op, index: int, name: str = "") -> tuple[Any, Any]:

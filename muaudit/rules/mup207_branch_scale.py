@@ -2,7 +2,8 @@
 
 ## What it does
 Looks at every place where branches join (residual connections, sums of embeddings) and compares the
-exponents that the constants in the forward pass give them.
+exponents that the constants in the forward pass give them. A value that no parameter makes, between
+two functions or in front of the loss, is told here as well where a constant follows width.
 
 ## Why is this bad
 The largest branch decides. A branch that is smaller by a power of width is there at small width and
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from muaudit.findings.power import power
 from muaudit.rules.rule import Rule, any_role
-from muaudit.rules.words import WHERE_M, by_m, gap, like, needs, place
+from muaudit.rules.words import WHERE_M, by_m, drifts, gap, like, needs, place
 
 if TYPE_CHECKING:
     from muaudit.findings.discrepancy import Discrepancy
@@ -42,14 +43,17 @@ class BranchScale(Rule):
     keys = any_role("join")
 
     def message(self, d: Discrepancy) -> str:
+        if d.detail == "alone":
+            return f"what a function or the loss reads{place(d)}: ∝ {power(d.found)}, needs {needs(d)}"
         return f"branch of a sum{place(d)}: ∝ {power(d.found)}, while the sum needs {needs(d)}"
 
     def fix(self, d: Discrepancy) -> str:
-        return f"{by_m(gap(d), 'this branch')}, {WHERE_M}, or remove what makes it depend on width"
+        what = "it" if d.detail == "alone" else "this branch"
+        return f"{by_m(gap(d), what)}, {WHERE_M}, or remove what makes it depend on width"
 
     def consequence(self, d: Discrepancy) -> str:
-        if d.consequence:
-            return d.consequence
+        if d.consequence or d.detail == "alone":
+            return d.consequence or drifts("what is read", -gap(d), plural=False)
         return (
             f"this branch vanishes {like(-gap(d))}"
             if gap(d) > 0

@@ -32,10 +32,14 @@ from .linear import System
 
 @dataclass
 class Conflict:
-    """Two paths that meet at different exponents, with no parameter to account for it."""
+    """Two paths that meet at different exponents, with no parameter to account for it.
+
+    pinned: one value instead, which has to be of size 1 and is of size n^delta.
+    """
 
     value: Value
     delta: float
+    pinned: bool = False
 
 
 @dataclass
@@ -180,28 +184,31 @@ class Solver:
 
     def equal(self, a: Expr, b: Expr, at: Value) -> bool:
         """Equate two exponents; False where both are known and differ: a conflict, but for what is not understood."""
-        delta = self.system.equate(a - b)
+        return self._equate(a - b, at, pinned=False)
+
+    def _equate(self, difference: Expr, at: Value, *, pinned: bool) -> bool:
+        delta = self.system.equate(difference)
         if delta is None or abs(delta) <= 1e-6:
             return True
         if not any(v in self.tainted for v in (at, *at.args)):
-            self.conflicts.append(Conflict(at, delta))
+            self.conflicts.append(Conflict(at, delta, pinned))
         return False
 
     def pin(self, x: Value, at: Value) -> bool:
         """φ(x) = 0; False where it is known to be something else."""
         phi = self.act(x, at)
-        return phi is None or self.equal(phi, Expr(), at)
+        return phi is None or self._equate(phi, at, pinned=True)
 
     def wish(self, wish: Wish, x: Value) -> None:
         """An activation is of size 1 by default."""
         if x.kind != "data" and not x.weight:
             self.wishes.append((wish, x))
 
-    def constant_of(self, v: Value) -> Expr:
-        """The constant that a product of two activations, summed, is off by: judged like a use, blamed on its line."""
+    def constant_of(self, v: Value, e_in: float) -> Expr:
+        """The constant that a sum of activations is off by, n^-e_in where it is right: blamed on its line."""
         slack = self.open()
         if v not in self.right:
-            self.uses.append(Use("", "scalar", v.e, 0.0, slack, v, kind="contraction"))
+            self.uses.append(Use("", "scalar", e_in, 0.0, slack, v, kind="contraction"))
         return slack
 
     def unjudged(self, x: Value, op: Op, reason: str) -> None:

@@ -34,7 +34,7 @@ class Contract(Meaning):
         to.wish(Wish.INPUT, other)
         first = len(to.uses)
         if v.e > 0 and is_positive_function(weight):  # entries that add up, as a product of activations does
-            used = to.used(weight, Reading(v, 0.0, weight.size, role)) + to.constant_of(v)
+            used = to.used(weight, Reading(v, 0.0, weight.size, role)) + to.constant_of(v, v.e)
         else:
             used = to.used(weight, Reading(v, v.e, e_out, role, axis_at(v, weight)))
         to.is_product(v, to.uses[first:])
@@ -58,13 +58,14 @@ class Contract(Meaning):
             return None
         if to.says_nothing(v):
             return to.open()
-        if is_average(v):
-            return x + y + v.e
         total = x + y + v.e
+        if is_average(v) and (x.terms or y.terms):
+            return total
         known = any(a.kind == "data" for a in v.args)
         fixed = known or not x.terms or not y.terms
         if v.e > 0 or not fixed or (not known and self._are_logits(v, to)):
-            total = total + to.constant_of(v)
+            sizes = to.reduced(total)
+            total = total + to.constant_of(v, v.e if sizes.terms else sizes.const)
             for arg in v.args:
                 to.wish(Wish.FACTOR, arg)
         return total

@@ -63,8 +63,8 @@ class Equations(Protocol):
     def wish(self, wish: Wish, x: Value) -> None:
         """An activation is of size 1 by default."""
 
-    def constant_of(self, v: Value) -> Expr:
-        """The constant that a product of two activations, summed, is off by: judged like a use, blamed on its line."""
+    def constant_of(self, v: Value, e_in: float) -> Expr:
+        """The constant that a sum of activations is off by, n^-e_in where it is right: blamed on its line."""
 
     def unjudged(self, x: Value, op: Op, reason: str) -> None:
         """The parameters in x are listed with the reason."""

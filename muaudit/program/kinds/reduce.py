@@ -21,27 +21,32 @@ class Reduce(Meaning):
         phi = to.act(x, v)
         base = x.args[0] if x.kind == "power" else x
         to.wish(Wish.NORM if x.kind == "power" else Wish.HOMOGENEOUS, base)
-        if phi is None or v.mean:
-            return phi
-        product = through_views(x)
-        squares = made_of_squares(product) and not self._makes_norm(v, to)
-        if squares or (product.kind == "mul" and not any(a.weight for a in product.args)):
-            return phi + v.e + to.constant_of(v)
-        return phi + v.e
+        if phi is None:
+            return None
+        total, product = phi if v.mean else phi + v.e, through_views(x)
+        of_two = product.kind == "mul" and not any(a.weight for a in product.args)
+        degree = self._read_at(v, to) if not v.signed or made_of_squares(product) or of_two else 0.0
+        return total + to.constant_of(v, 0.0 if v.mean else v.e * degree) * (1 / degree) if degree else total
 
-    def _makes_norm(self, v: Value, to: Equations) -> bool:
-        """Whether a root, or an inverse, is taken of this sum, and no square of that again."""
-        waiting, seen = [(v, 1.0)], set()
+    def _read_at(self, v: Value, to: Equations) -> float:
+        """Which power of this sum is read: 1/2 of a distance; 0 where something is divided by it, as norms do."""
+        waiting, seen, read = [(v, 1.0)], set(), set()
         while waiting:
             value, degree = each = waiting.pop()
-            readers = to.readers(value) if each not in seen else []
+            if each in seen:
+                continue
             seen.add(each)
+            readers = to.readers(value)
+            if not readers:  # it is returned
+                read.add(degree)
             for reader in readers:
                 if reader.kind in ("power", "reduce", *MOVED):
                     waiting.append((reader, degree * reader.c if reader.kind == "power" else degree))
-                elif degree < 1:
-                    return True
-        return False
+                elif degree <= 0:
+                    return 0.0
+                else:
+                    read.add(degree)
+        return 1.0 if len(read) != 1 else read.pop()
 
     def forward(self, v: Value, flow: Flow) -> Size:
         x = flow.sizes[v.args[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ops.functions import Derivative, Function, Gates, Homogeneous, LeaksByWeight, OfBoth, Raises
+from ...ops.functions import Derivative, Function, Gates, Homogeneous, LeaksByWeight, Logarithm, OfBoth, Raises
 from ...trace.align import Op
 from ..builder import Builder, Number, Result, lowers
 from ..values import Value
@@ -16,6 +16,12 @@ def _function(b: Builder, op: Op, what: Function) -> Result:
 @lowers(Homogeneous)
 def _homogeneous(b: Builder, op: Op, what: Homogeneous) -> Result:
     return b.power(b.arg(op, 0), what.degree, op, what.signed)
+
+
+@lowers(Logarithm)
+def _logarithm(b: Builder, op: Op, what: Logarithm) -> Result:
+    x = b.arg(op, 0)
+    return b.act(x, 0.0, 0.0, op, True) if x.weight else b.power(x, 0.0, op, True)
 
 
 @lowers(OfBoth)
