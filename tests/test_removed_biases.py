@@ -154,3 +154,33 @@ def test_a_bias_without_gradient_only_because_all_classes_are_as_likely_is_judge
     file.write_text(BALANCED.replace("RATE", rate))
     report = audit(resolve(str(file)))
     assert {t for each in report.violations if each.severity == "error" for t in each.tensors} == found
+
+
+GATED = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        self.stem, self.up = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, width, 1, bias=False)
+        self.norm, self.normed = nn.BatchNorm2d(width), nn.BatchNorm2d(16)
+        self.squeeze, self.squeezed, self.excite = nn.Conv2d(width, 16, 1), nn.BatchNorm2d(16), nn.Conv2d(16, width, 1)
+        self.down, self.head = nn.Conv2d(width, 16, 1, bias=False), nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        y = self.norm(self.up(x)).relu()
+        gate = self.squeezed(self.squeeze(y.mean((2, 3), keepdim=True))).relu()
+        y = y * self.excite(gate).sigmoid()
+        return self.head((x + self.normed(self.down(y))).relu().mean((2, 3)))
+"""
+
+
+def test_a_bias_is_free_where_the_samples_of_a_batch_hardly_differ(tmp_path: Path) -> None:
+    """Means over a whole image: a batch norm blows up what little tells them apart, and the rounding of a gradient of 0
+    with it, while the weight's own gradient shrinks with them."""
+    file = tmp_path / "model.py"
+    file.write_text(GATED)
+    told = [each for each in audit(resolve(str(file))).violations if "squeeze.bias" in each.tensors]
+    assert not told

@@ -170,3 +170,41 @@ def test_what_a_file_of_another_age_would_have_brought_fails_as_that_file_does(t
     used = MODEL.replace("nn.Linear(8, width)", "first_layer(width)")
     with pytest.raises(UserError, match="building Net at width=64 raised SyntaxError: Missing parentheses"):
         resolve(write(tmp_path, START + "from parts import *\n" + used))
+
+
+TEXT = """
+with open("words.txt", encoding="utf-8") as file:
+    text = file.read()
+letters = sorted(set(text))
+vocab_size = len(letters)
+print(open("touched", "w"))
+
+class Net(nn.Module):
+    def __init__(self, width=WIDTH):
+        super().__init__()
+        self.embed, self.mid, self.head = nn.Embedding(vocab_size, width), nn.Linear(width, width), nn.Linear(width, 4)
+
+    def forward(self, tokens):
+        return self.head(self.mid(self.embed(tokens)).relu())
+
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_classes_read_is_made_of_the_file_that_a_script_opens_or_is_guessed_and_told(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if there:
+        (tmp_path / "words.txt").write_text("to be or not to be")
+    target = resolve(write(tmp_path, START + TEXT + LOOP))
+    assert target.build(target.sizes(0), 0).embed.num_embeddings == (7 if there else 256)
+    guessed = "guessed, as what makes them was not run: vocab_size=256"
+    assert any(guessed in note for note in target.notes) is not there
+    assert not (tmp_path / "touched").exists()
+
+
+def test_annotations_that_are_only_written_down_are_not_run_statement_by_statement(tmp_path: Path) -> None:
+    shaped = MODEL.replace("def forward(self, x):", 'def forward(self, x: float["b n"]) -> int["b"]:')
+    target = resolve(write(tmp_path, "from __future__ import annotations\n" + START + shaped + LOOP))
+    assert target.axes[0].name == "width"

@@ -146,6 +146,27 @@ def test_heads_after_a_prefix_grow_in_number_as_others_do(tmp_path: Path, heads:
     assert "MUP404" not in {violation.rule for violation in report.violations}
 
 
+OF_SIZE = """
+class Net(nn.Module):
+    def __init__(self, dim, num_tokens=128, channels_per_head=64):
+        super().__init__()
+        self.heads = dim // channels_per_head
+        self.embed, self.qkv = nn.Embedding(num_tokens, dim), nn.Linear(dim, 3 * dim)
+        self.out, self.head = nn.Linear(dim, dim), nn.Linear(dim, num_tokens)
+
+    def forward(self, x):
+        x = self.embed(x)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        return self.head(x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)))
+"""
+
+
+def test_channels_per_head_are_the_size_of_a_head_and_no_number_of_heads(tmp_path: Path) -> None:
+    found = target(tmp_path, OF_SIZE)
+    assert "channels_per_head stays 16: the number of heads grows with dim" in found.notes
+    assert "MUP201" not in {violation.rule for violation in audit(found).violations}
+
+
 @pytest.mark.parametrize("said", ["assert d_model == d_vec", "if d_vec != d_model: raise ValueError(d_vec)"])
 def test_what_has_to_be_equal_to_the_width_grows_with_it(tmp_path: Path, said: str) -> None:
     text = f"""

@@ -13,16 +13,21 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from .. import ops
 from ..errors import UserError
+from ..ops.products import Convolves
+from ..ops.reductions import Normalises
 from ..program.lower import Program
 from ..program.operands import parameters_in, through_views
-from ..program.values import ZERO, Value
+from ..program.values import ZERO, Value, readers_of
 from ..targets.probe import Target
 from ..targets.usercode import attempt, seed_torch
 from ..thresholds import WITHOUT_EFFECT
 from .axis import Axis
 from .probes import record_target
 
+_TRAINING = 5
+"""Which argument of torch's batch norms says that they take the batch's own mean."""
 _DRAWN = 0.02
 """Of which size numbers are drawn in place of zeros: any will do, as gradients are held against one another."""
 
@@ -36,27 +41,52 @@ class Biases:
         self.beside: dict[str, frozenset[str]] = {}
         contracted = _parameters_of([value for value in program.values if value.kind == "contract"])
         self.behind_zero = any(program.starts.get(name) == ZERO for name in contracted)
+        otherwise: set[str] = set()  # read by more than batch norms
+        readers = readers_of(program.values)
         for value in program.values:
             products = [v for v in map(through_views, value.args) if v.kind in ("contract", "lookup")]
             weights = _parameters_of(products)
             for name in _parameters_of([value]) if value.kind == "join" and weights else ():
                 self.beside[name] = self.beside.get(name, frozenset()) | weights
+                if not _is_centred(value, readers.get(value, ())):
+                    otherwise.add(name)
+        self.centred = frozenset(self.beside.keys() - otherwise)
 
     def removed(self, gradients: Gradients) -> frozenset[str]:
-        """Those that get no gradient at any probe, where a weight beside them gets one."""
+        """Those that get no gradient at any probe, where a weight beside them gets one.
+
+        In front of a batch norm there is none but for rounding, which is much where the samples hardly differ.
+        """
+        return self.centred | self._without(gradients)
+
+    def _without(self, gradients: Gradients) -> frozenset[str]:
         return frozenset(
             name
             for name, weights in self.beside.items()
+            if name not in self.centred
             if all(name in each and each[name] < WITHOUT_EFFECT * _largest(each, weights) for each in gradients)
         )
 
     def untold(self, gradients: Gradients) -> frozenset[str]:
         """Those beside which nothing gets a gradient at some probe."""
-        return frozenset(name for name, w in self.beside.items() if not all(_largest(each, w) for each in gradients))
+        told = (name for name, w in self.beside.items() if all(_largest(each, w) for each in gradients))
+        return frozenset(self.beside.keys() - self.centred.union(told))
 
     def by_chance(self, gradients: Gradients) -> bool:
         """Whether some may get none only because a weight starts at zero."""
-        return self.behind_zero and bool(self.removed(gradients))
+        return self.behind_zero and bool(self._without(gradients))
+
+
+def _is_centred(value: Value, readers: Sequence[Value]) -> bool:
+    """Whether batch norms alone read what a bias for every channel is added to, and take the batch's mean of it."""
+    by_channel = len(value.dims) == 2 or isinstance(ops.of(value.op.name), Convolves)
+    return by_channel and bool(readers) and all(map(_by_the_batch, readers))
+
+
+def _by_the_batch(value: Value) -> bool:
+    what, taken = ops.of(value.op.name), value.op.narrow.args
+    in_training = len(taken) > _TRAINING and taken[_TRAINING] is True
+    return value.kind == "norm" and isinstance(what, Normalises) and what.over == "batch" and in_training
 
 
 def _parameters_of(values: Sequence[Value]) -> frozenset[str]:

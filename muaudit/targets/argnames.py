@@ -50,7 +50,10 @@ KV_HEADS = (
     "n_kv_heads", "n_kv_head", "num_kv_heads", "num_key_value_heads", "kv_heads", "n_query_groups", "num_query_groups",
     "num_kv_head", "n_kv", "kv_head", "num_kv_groups",
 )  # fmt: skip
-HEAD_DIM = ("head_dim", "d_head", "dim_head", "head_size", "d_k", "d_kv", "dim_per_head", "attention_head_dim", "d_v")
+HEAD_DIM = (
+    "head_dim", "d_head", "dim_head", "head_size", "d_k", "d_kv", "dim_per_head", "attention_head_dim", "d_v",
+    "channels_per_head", "head_channels", "num_head_channels",
+)  # fmt: skip
 DEPTH = (
     "n_layer", "n_layers", "num_layers", "num_hidden_layers", "depth", "n_blocks", "num_blocks", "nlayers", "layers",
     "num_layer", "n_block", "blocks", "num_encoder_layers", "num_decoder_layers", "n_encoder_layers",

@@ -6,6 +6,7 @@ constants alone, statement by statement.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from . import argnames
 from .source import nodes_of
 from .usercode import describe
 
+_READS = frozenset(("open", "read", "readlines", "read_text", "load", "loads", "safe_load", "splitlines"))
 _NOTE = "__muaudit_note__"
 _LEFT_OUT = "__muaudit_left_out__"
 _LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.With, ast.AsyncWith)
@@ -84,9 +87,10 @@ def run_definitions(tree: ast.Module, file: str, space: dict[str, Any], why: str
     failed: list[Exception] = []
     left_out: dict[str, Exception] = {}
     starred: Exception | None = None
-    for node in _definitions(tree.body, classes):
+    needed = _read_by_classes(tree)
+    for node in _definitions(tree.body, classes, needed):
         try:
-            exec(compile(ast.Module([node], []), file, "exec", dont_inherit=True), space)
+            exec(compile(ast.Module([node], []), file, "exec", _futures(tree), dont_inherit=True), space)
         except (Exception, SystemExit) as error:
             if isinstance(error, Exception):
                 space.update((name, _Missing(error)) for name in _imported(node))
@@ -102,6 +106,10 @@ def run_definitions(tree: ast.Module, file: str, space: dict[str, Any], why: str
     if failed and not found:
         raise failed[-1]
     space[_NOTE] = f"only the definitions in this file were run: {why}"
+    if guessed := {name: value for name in needed - {*space} if type(value := argnames.guess(name)) is int}:
+        space.update(guessed)
+        shown = ", ".join(f"{name}={value}" for name, value in sorted(guessed.items()))
+        space[_NOTE] += f"; guessed, as what makes them was not run: {shown}"
     if left_out:
         reasons = "; ".join(dict.fromkeys(describe(each) for each in left_out.values()))
         space[_LEFT_OUT] = f"left out, for they could not be defined ({reasons}): {', '.join(left_out)}"
@@ -118,10 +126,43 @@ def left_out_of(space: dict[str, Any]) -> str:
     return str(space.get(_LEFT_OUT, ""))
 
 
-def _definitions(body: list[ast.stmt], classes: set[str]) -> Iterator[ast.stmt]:
+def _futures(tree: ast.Module) -> int:
+    """The flags of what a file imports from `__future__`, which goes for all of its statements."""
+    names = (alias.name for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+             for alias in node.names)  # fmt: skip
+    return sum(getattr(__future__, name).compiler_flag for name in names)
+
+
+def _read_by_classes(tree: ast.Module) -> set[str]:
+    """The names of a file's own variables that its classes read, and those that these are made of."""
+    made: dict[str, set[str]] = {}
+    for node in tree.body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.With)):
+            names = [each for each in nodes_of(node) if isinstance(each, ast.Name)]
+            read = {each.id for each in names if isinstance(each.ctx, ast.Load)}
+            for each in names:
+                if isinstance(each.ctx, ast.Store):
+                    made.setdefault(each.id, set()).update(read)
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    waiting = [each.id for node in classes for each in nodes_of(node) if isinstance(each, ast.Name)]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in made and name not in found:
+            found.add(name)
+            waiting += made[name]
+    return found
+
+
+def _definitions(body: list[ast.stmt], classes: set[str], needed: set[str]) -> Iterator[ast.stmt]:
+    """The statements to run. needed: the variables for which a file of the user's is read."""
     for node in body:
         if isinstance(node, _DEFINITIONS) or _is_plain(node, classes):
             inner = []
+        elif isinstance(node, ast.With) and _is_small(node) and _makes(node, needed):
+            if all(_is_plain(each, {*classes, *_READS}) for each in node.body):
+                yield node
+            continue
         elif isinstance(node, ast.Try):
             inner = [*node.body, *node.orelse, *node.finalbody, *(each for part in node.handlers for each in part.body)]
         elif isinstance(node, ast.If) and not _is_main(node) and _harmless(node.test, classes):
@@ -130,6 +171,11 @@ def _definitions(body: list[ast.stmt], classes: set[str]) -> Iterator[ast.stmt]:
             continue
         if all(isinstance(each, (*_DEFINITIONS, ast.Pass)) or _is_plain(each, classes) for each in inner):
             yield node
+
+
+def _makes(node: ast.With, needed: set[str]) -> bool:
+    targets = (each for part in node.body for each in nodes_of(part) if isinstance(each, ast.Name))
+    return any(isinstance(each.ctx, ast.Store) and each.id in needed for each in targets)
 
 
 def _is_plain(node: ast.stmt, classes: set[str]) -> bool:
