@@ -16,7 +16,7 @@ from muaudit.convert.planner import make_plan
 from muaudit.findings.model import Report
 from muaudit.plan.planned import planned
 from muaudit.targets import from_functions, resolve
-from muaudit.targets.probe import Inputs
+from muaudit.targets.probe import Inputs, Target
 from muaudit.targets.switched_paths import paths
 
 SCALE = "math.sqrt(BASE / config.n_head) / (config.n_embd / config.n_head)"
@@ -37,11 +37,14 @@ TIED = "logits = self.lm_head(x) / self.config.m"
 EAGER = Edit("* self.scale\n", "/ (C // self.n_head) ** 0.5\n")
 
 
-def check(subject: Fixture) -> Report:
-    target = from_functions(
+def target_of(subject: Fixture) -> Target:
+    return from_functions(
         subject.build, batch=subject.batch, loss=subject.loss, optimizer=subject.optimizer, widths=subject.widths
     )
-    return audit(target)
+
+
+def check(subject: Fixture) -> Report:
+    return audit(target_of(subject))
 
 
 def labels(model: nn.Module, *args: Any) -> list[str]:
@@ -143,6 +146,18 @@ def test_a_path_is_wrong_beside_a_mistake_of_the_first(tmp_path: Path) -> None:
         "MUP208": ("readout.bias",), "MUP210": ("readout.weight",)
     }  # fmt: skip
     assert "only in eval mode" in found["MUP210"].message
+
+
+def test_what_is_only_trained_takes_no_other_path(tmp_path: Path) -> None:
+    """Rows of a coordinate check's predictions are those of the whole audit; what only eval mode does is not run."""
+    edit = Edit("return self.readout(x / self.m)", "return self.readout(x / (self.m if self.training else 1.0))")
+    subject = fixture("mlp/table8", (edit,), tmp_path)
+    whole, trained = check(subject), audit(target_of(subject), as_trained=True)
+    assert [v.rule for v in whole.violations if v.severity == "error"] == ["MUP210"]
+    assert trained.verdict == "mup"
+    assert not [v for v in trained.violations if v.severity != "advice"]
+    assert trained.activations == whole.activations
+    assert trained.tensors == whole.tensors
 
 
 def test_entering_a_path_leaves_no_trace() -> None:

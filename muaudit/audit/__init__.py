@@ -26,7 +26,7 @@ from ..trace.kernels import probe_kernels
 from .assemble import assemble
 from .evidence import caution, require_evidence
 from .located import located
-from .other_paths import other_paths
+from .other_paths import Elsewhere, other_paths
 from .unequal import unequal_growth
 
 if TYPE_CHECKING:
@@ -34,13 +34,19 @@ if TYPE_CHECKING:
 
 
 def audit(
-    target: Target, *, profile: Profile | str = "tp5", seed: int = SEED, target_width: int | None = None
+    target: Target,
+    *,
+    profile: Profile | str = "tp5",
+    seed: int = SEED,
+    target_width: int | None = None,
+    as_trained: bool = False,
 ) -> Report:
     """Audit a target: two recordings, a few initializations, and algebra. Nothing is trained.
 
     Only where weights or gradients are zero at first does the narrow probe take a few updates, for their size.
 
     target_width: the width that Adam's eps is judged at; the model's own, else 64 times the first probe, by default.
+    as_trained: look at what is trained, as it is trained, alone: no other path, no growth at other ratios.
 
     Raises:
         UserError: the user's code raised, or no hidden layer of the model grows with the width.
@@ -49,10 +55,10 @@ def audit(
     known = analyse(target, readout_bound=school.readout_init_bound, seed=seed)
     found = require_evidence(known.target, known.scaling, known.defined)
     with probe_kernels():
-        elsewhere = other_paths(known, seed, school.readout_init_bound)
+        elsewhere = Elsewhere() if as_trained else other_paths(known, seed, school.readout_init_bound)
         alike = (
             []
-            if "MUP506" not in school.advice or elsewhere.discrepancies or known.of_schedule
+            if as_trained or "MUP506" not in school.advice or elsewhere.discrepancies or known.of_schedule
             else unequal_growth(known, seed, school.readout_init_bound)
         )
         late = late_gradients(known, seed)

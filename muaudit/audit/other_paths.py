@@ -28,8 +28,8 @@ from ..trace.recorder import Recording, record
 class Elsewhere:
     """What other paths show that the first does not."""
 
-    discrepancies: tuple[Discrepancy, ...]
-    unanalysed: tuple[Unanalysed, ...]
+    discrepancies: tuple[Discrepancy, ...] = ()
+    unanalysed: tuple[Unanalysed, ...] = ()
 
 
 def other_paths(known: Analysis, seed: int, readout_bound: float) -> Elsewhere:

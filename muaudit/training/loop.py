@@ -111,8 +111,7 @@ class Single:
     @property
     def gradients(self) -> dict[str, torch.Tensor]:
         """Where there is one."""
-        grads = {name: p.grad for name, p in self._named.items()}
-        return {name: grad for name, grad in grads.items() if grad is not None and not grad.is_sparse}
+        return {name: grad for name, p in self._named.items() if (grad := p.grad) is not None and not grad.is_sparse}
 
     def run(self, call: Callable[[nn.Module], Any]) -> Any:
         """`call(model)`."""

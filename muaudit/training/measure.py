@@ -246,7 +246,7 @@ class _Collected:
 
 def _prediction(target: Target, notices: list[str]) -> Report | None:
     try:
-        return audit(target)
+        return audit(target, as_trained=True)
     except UserError as error:
         notices.append(f"no prediction to compare with: {error.message}")
     except Exception as error:

@@ -96,7 +96,7 @@ def measure_spectral(
     widths = settings.widths or tuple(target.axes[0].probes[0] * factor for factor in (1, 2, 4, 8))
     notices = data_notices(target, widths)
     check_widths(target, widths)
-    rows = [row for row in audit(target).tensors if len(row.shape) > 1]
+    rows = [row for row in audit(target, as_trained=True).tensors if len(row.shape) > 1]
     chosen = {row.name: row for row in rows if len(row.roles) == 1 and row.roles[0] in NEEDED and _known(row)}
     if not chosen:
         raise UserError(
