@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from muaudit.api.coordinate_check import coord_check as coord_check
     from muaudit.api.sweeping import Swept as Swept
     from muaudit.api.sweeping import sweep as sweep
+    from muaudit.api.transferring import TransferAudit as TransferAudit
     from muaudit.api.transferring import Transferred as Transferred
     from muaudit.api.transferring import transfer as transfer
     from muaudit.errors import UserError as UserError
@@ -46,6 +47,7 @@ _HOMES = {
     "SpectralCheck": "muaudit.api.check_tables",
     "Swept": "muaudit.api.sweeping",
     "sweep": "muaudit.api.sweeping",
+    "TransferAudit": "muaudit.api.transferring",
     "Transferred": "muaudit.api.transferring",
     "transfer": "muaudit.api.transferring",
     "watch": "muaudit.training.loop_watch",
@@ -58,8 +60,8 @@ _HOMES = {
 
 __all__ = [
     "AuditReport", "Converted", "CoordCheck", "LadderCheck", "LoopWatch", "Plan", "PrecisionCheck", "Report",
-    "SpectralCheck", "Swept", "Transferred", "UserError", "__version__", "check", "convert", "coord_check", "load_plan",
-    "sweep", "transfer", "watch",
+    "SpectralCheck", "Swept", "TransferAudit", "Transferred", "UserError", "__version__", "check", "convert",
+    "coord_check", "load_plan", "sweep", "transfer", "watch",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from program import app, exit_code
 from torch import nn
 
 import muaudit
+from muaudit.api.coordinate_check import CheckOptions
 from muaudit.errors import UserError
 from muaudit.sweep.sweep_request import SweepRequest
 
@@ -45,7 +46,6 @@ NOT_HERE: Mapping[str, Mapping[str, str]] = {
     },
     "transfer": {
         **dict.fromkeys(("format", "output"), WRITTEN), **dict.fromkeys(("timeout", "debug"), APART),
-        **dict.fromkeys(("audit", "names"), "two files of settings against each other: no function yet"),
     },
 }  # fmt: skip
 """Options that make no sense from Python, by command, and why."""
@@ -117,6 +117,17 @@ def test_a_function_takes_what_its_command_takes(name: str) -> None:
     if "options" in taken:  # of a sweep by their names
         taken = (taken - {"options"}) | {each.name for each in fields(SweepRequest)}
     assert taken == expected
+
+
+def test_options_of_a_coordinate_check_are_typed_as_they_are_taken() -> None:
+    """Every overload has them by name: a misspelled one is an error of the type checker's."""
+    taken = inspect.signature(muaudit.coord_check).parameters
+    typed = {name: each.__forward_arg__ for name, each in CheckOptions.__annotations__.items()}
+    assert {name: taken[name].annotation for name in typed} == typed
+    assert set(taken) - set(typed) == {
+        "build", "train_depths", "plan", "compare", "compare_plan", "tensorboard", "wandb", "spectral", "precision",
+        "ladder", "base_width",
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -251,6 +262,26 @@ def test_transfer_is_asked_as_on_the_command_line(net: str, capsys: pytest.Captu
     )
     other = muaudit.transfer(net, start=64, to=128, given={"lr": 1e-3}, input={"x": "float[4,8]"}, no_init=True)
     assert other.to_dict() != carried.to_dict()
+
+
+def test_two_runs_are_held_against_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, large = tmp_path / "small.yaml", tmp_path / "large.json"
+    small.write_text("optimizer: {peak: 0.003}\nweight_decay: 0.1\nbatch: 256K\ntokens: 2.5B\n")
+    large.write_text(json.dumps({"optimizer": {"peak": 0.003}, "weight_decay": 0.1, "batch": 1e6, "tokens": 1e10}))
+    found = muaudit.transfer(audit=(small, str(large)), names={"lr": "optimizer.peak"}, recipe="timescale")
+    flags = ("--audit", str(small), str(large), "--names", "lr=optimizer.peak", "--recipe", "timescale")
+    assert found.to_dict() == as_printed("transfer", *flags, "--format", "json", capsys=capsys)
+    assert exit_code("transfer", *flags) == (0 if found.ok else 1)
+    assert found.text() == capsys.readouterr().out.rstrip("\n")
+    assert found.headline in repr(found)
+    assert found.rows()[0]["name"] == "lr"
+    assert "<td" in found._repr_html_()
+    with pytest.raises(UserError, match="'rate' is no known setting"):
+        muaudit.transfer(audit=(small, large), names={"rate": "optimizer.peak"})
+    with pytest.raises(UserError, match="leave out build, start, to and given"):
+        muaudit.transfer(Net, audit=(small, large))  # type: ignore[call-overload]
+    with pytest.raises(UserError, match="takes a model or a plan, start and to"):
+        muaudit.transfer(Net, start=64)  # type: ignore[call-overload]
 
 
 def test_a_sweep_is_logged(tmp_path: Path) -> None:

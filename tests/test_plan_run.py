@@ -599,6 +599,23 @@ def test_groups_of_ones_own_are_watched_with_the_model() -> None:
         optimizer.step()
 
 
+def test_watching_again_takes_the_place_of_the_first() -> None:
+    """In a cell that is run twice, or after a checkpoint; another model of the same optimizer is watched beside it."""
+    model, other = fresh(), fresh()
+    optimizer = adamw(model)
+    first = plan().watch(optimizer)
+    plan().watch(optimizer, model)
+    optimizer.param_groups[0]["lr"] *= 3
+    assert len(stepped(optimizer)) == 1
+    first.remove()  # it is already
+    pair = [adamw(model), adamw(other)]
+    plan().watch(pair[0])
+    plan().watch(pair[1])
+    for each in pair:
+        each.param_groups[0]["lr"] *= 3
+    assert [len(stepped(each)) for each in pair] == [1, 1]
+
+
 def test_multipliers_that_are_not_there() -> None:
     from test_convert import tied_target
 

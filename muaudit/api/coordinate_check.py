@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from ..errors import UserError
 from ..page.html_document import Section
@@ -33,6 +33,9 @@ from ..training.verdict import CheckVerdict, judge
 from .check_tables import LadderCheck, PrecisionCheck, SpectralCheck
 from .given_targets import Given, Texts, options_of, target_of
 from .shown import Shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class CoordCheck(Shown):
@@ -102,16 +105,45 @@ class CoordCheck(Shown):
 Progress = Callable[[int, int, int], None]
 
 
+class CheckOptions(TypedDict, total=False):
+    """What every table of `coord_check` takes."""
+
+    train_widths: Sequence[int]
+    steps: int
+    seeds: int
+    seed: int
+    lr: float | None
+    device: str
+    dtype: str
+    batch: Callable[..., Any] | None
+    loss: Callable[..., Any] | None
+    optimizer: Callable[..., Any] | str | None
+    optimizer_kind: Texts
+    scheduler: Callable[..., Any] | None
+    widths: Sequence[int] | Mapping[str, Sequence[int]] | None
+    depths: Sequence[int] | Mapping[str, Sequence[int]] | None
+    init: Callable[..., Any] | str | None
+    no_init: bool
+    set: Mapping[str, Any] | None
+    input: Texts
+    progress: Progress
+
+
 @overload
-def coord_check(build: Given, *, spectral: Literal[True], **options: Any) -> SpectralCheck: ...
+def coord_check(build: Given, *, spectral: Literal[True], plan: Plan | str | Path | None = None,
+                **options: Unpack[CheckOptions]) -> SpectralCheck: ...  # fmt: skip
 @overload
-def coord_check(build: Given, *, precision: str | Sequence[str], **options: Any) -> PrecisionCheck: ...
+def coord_check(build: Given, *, precision: str | Sequence[str], plan: Plan | str | Path | None = None,
+                **options: Unpack[CheckOptions]) -> PrecisionCheck: ...  # fmt: skip
 @overload
-def coord_check(build: Given, *, ladder: Literal[True], **options: Any) -> LadderCheck: ...
+def coord_check(build: Given, *, ladder: Literal[True], base_width: int | None = None,
+                **options: Unpack[CheckOptions]) -> LadderCheck: ...  # fmt: skip
 @overload
 def coord_check(build: Given, *, spectral: Literal[False] = ..., precision: None = ..., ladder: Literal[False] = ...,
-                **options: Any) -> CoordCheck: ...  # fmt: skip
-def coord_check(  # type: ignore[misc]  # options: those that are spelled here, once
+                train_depths: Sequence[int] = (), plan: Plan | str | Path | None = None, compare: Given | None = None,
+                compare_plan: Plan | str | Path | None = None, tensorboard: Path | str | None = None,
+                wandb: str | None = None, **options: Unpack[CheckOptions]) -> CoordCheck: ...  # fmt: skip
+def coord_check(
     build: Given,
     *,
     train_widths: Sequence[int] = (),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from ..errors import UserError
 from ..plan.file import load_plan
 from ..plan.plan import Plan
 from ..report.layout import Line
@@ -13,6 +15,8 @@ from ..targets import TargetOptions
 from ..targets.eager import eagerly
 from ..targets.usercode import answered
 from ..transfer.carry import Transfer, as_data, carry
+from ..transfer.followed import Followed, audit_pair, followed_data, followed_lines
+from ..transfer.run_config import check_names
 from ..transfer.run_size import RunSize, check_pair, of_numbers, parse_size
 from ..transfer.transfer_lines import transfer_lines
 from ..transfer.transfer_task import plan_for
@@ -51,11 +55,56 @@ class Transferred(Shown):
         return transfer_lines(self.transfer)
 
 
+class TransferAudit(Shown):
+    """Two configurations of runs, held against a recipe. `ok`: whether every setting that both give follows it."""
+
+    def __init__(self, followed: Followed) -> None:
+        self.followed = followed
+
+    @property
+    def ok(self) -> bool:
+        """Whether every setting that both give follows."""
+        return self.followed.ok
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for every setting: what both runs have, and what is expected of the large one."""
+        rows: list[dict[str, Any]] = self.to_dict()["settings"]
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `transfer --audit --format json`."""
+        document: dict[str, Any] = json.loads(followed_data(self.followed))
+        return document
+
+    @property
+    def headline(self) -> str:
+        """One line that says how it went."""
+        wrong = [row.name for row in self.followed.rows if row.follows is False]
+        said = f"does not follow: {', '.join(wrong)}" if wrong else "every setting that both give follows"
+        return f"{self.followed.small.path} → {self.followed.large.path}: {said}"
+
+    def _lines(self) -> Iterable[Line]:
+        return followed_lines(self.followed)
+
+
+Size = int | str | Mapping[str, float]
+
+
+@overload
+def transfer(*, audit: tuple[Path | str, Path | str], names: Mapping[str, str] | None = None, recipe: str | None = None,
+             optimizer: str | None = None) -> TransferAudit: ...  # fmt: skip
+@overload
+def transfer(build: Given | Plan, *, start: Size, to: Size, given: Mapping[str, float] | None = None,
+             recipe: str | None = None, batch: Callable[..., Any] | None = None, loss: Callable[..., Any] | None = None,
+             optimizer: Callable[..., Any] | str | None = None,
+             widths: Sequence[int] | Mapping[str, Sequence[int]] | None = None, set: Mapping[str, Any] | None = None,
+             input: Texts = (), init: Callable[..., Any] | str | None = None, no_init: bool = False,
+             ) -> Transferred: ...  # fmt: skip
 def transfer(
-    build: Given | Plan,
+    build: Given | Plan | None = None,
     *,
-    start: int | str | Mapping[str, float],
-    to: int | str | Mapping[str, float],
+    start: Size | None = None,
+    to: Size | None = None,
     given: Mapping[str, float] | None = None,
     recipe: str | None = None,
     batch: Callable[..., Any] | None = None,
@@ -66,16 +115,29 @@ def transfer(
     input: Texts = (),
     init: Callable[..., Any] | str | None = None,
     no_init: bool = False,
-) -> Transferred:
+    audit: tuple[Path | str, Path | str] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Shown:
     """Hyperparameters at another size, tensor by tensor; as `muaudit transfer`.
 
     build: a plan, the path of a plan.yaml, or a target as for `check`. start: what `given` ({"lr": 3e-3}) holds at: a
     width, or sizes by their names ({"width": 256, "depth": 4, "batch": 5e5, "tokens": 2.5e9}), as the command line's
     text or as a mapping. to: what to carry it to. recipe: by name, where batch and duration change.
 
+    audit: in place of all these, two configurations of runs, the small one first (YAML or JSON), which are held against
+    the recipe; names: what they call a setting ({"lr": "optimizer.peak_lr"}).
+
     Raises:
         UserError: the target cannot be planned for, or a hyperparameter is not known.
     """
+    if audit is not None:
+        if any(each is not None for each in (build, start, to, given)):
+            raise UserError("audit takes sizes and values from its two files", "leave out build, start, to and given")
+        name = optimizer if isinstance(optimizer, str) else None
+        small, large = audit
+        return TransferAudit(audit_pair((Path(small), Path(large)), check_names(names or {}), recipe, name))
+    if build is None or start is None or to is None:
+        raise UserError("transfer takes a model or a plan, start and to", "or audit=(SMALL, LARGE), two files of runs")
     here, there = _size(start, "start"), _size(to, "to")
     check_pair(here, there)
     options = options_of(widths, set, optimizer, init=init, no_init=no_init, input_=input)
@@ -84,7 +146,7 @@ def transfer(
     return Transferred(carry(plan, here, there, dict(given or {}), recipe))
 
 
-def _size(given: int | str | Mapping[str, float], name: str) -> RunSize:
+def _size(given: Size, name: str) -> RunSize:
     if isinstance(given, int):
         return RunSize(width=given)
     return parse_size(given, name) if isinstance(given, str) else of_numbers(given, name)

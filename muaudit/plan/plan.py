@@ -134,7 +134,8 @@ class Plan(Scales):
 
         A loop that writes one learning rate into all groups, a scheduler with a floor of its own, a checkpoint that
         brings old rates back. model: needed unless the groups are `param_groups`' and hold their `lr_scale`.
-        groups: as in `verify`. Reading a rate that is a tensor on a GPU waits for it.
+        groups: as in `verify`. Reading a rate that is a tensor on a GPU waits for it. A watch of the same parameters
+        takes the place of an earlier one.
 
         Returns:
             what `remove()`s it again.

@@ -30,10 +30,13 @@ class PlanWatch:
         self._said: set[str] = set()
         self._steps = 0
         self._form, self._settings = _form(optimizers), _settings(optimizers, known)[0]
+        for earlier in _watching(optimizers):
+            if {*map(id, earlier._optimizers)} <= {*map(id, optimizers)} and earlier._known.keys() & known.keys():
+                earlier.remove()
         self._handles = [each.register_step_pre_hook(self._before_step) for each in optimizers]
 
     def remove(self) -> None:
-        """PlanWatch no longer."""
+        """Watch no longer."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -59,6 +62,13 @@ class PlanWatch:
         if fresh:
             text = f"step {self._steps} is not what the plan says:\n" + "\n".join(fresh)
             warnings.warn(text, PlanWarning, stacklevel=2)
+
+
+def _watching(optimizers: Sequence[torch.optim.Optimizer]) -> list[PlanWatch]:
+    """Those that look at these already."""
+    hooks = [hook for each in optimizers for hook in each._optimizer_step_pre_hooks.values()]
+    owners = {id(owner): owner for owner in (getattr(hook, "__self__", None) for hook in hooks)}
+    return [owner for owner in owners.values() if isinstance(owner, PlanWatch)]
 
 
 def watch(plan: Scales, optimizer: Any, model: nn.Module | None, own: Iterable[Mapping[str, Any]] | None) -> PlanWatch:

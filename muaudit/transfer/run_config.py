@@ -46,13 +46,15 @@ class RunConfig:
 
 def parse_names(texts: Iterable[str]) -> dict[str, str]:
     """`lr=optimizer.peak,batch=data.tokens_per_step` to what each is called. Raises UserError."""
-    found: dict[str, str] = {}
-    for part, ours, theirs in pairs(texts):
+    return check_names({ours: theirs for _, ours, theirs in pairs(texts)})
+
+
+def check_names(names: Mapping[str, str]) -> dict[str, str]:
+    """What each setting is called, unchanged. Raises UserError where one is not known."""
+    for ours in names:
         if ours not in NAMES:
-            raise UserError(f"--names: {part!r} does not begin with a known setting",
-                            nearest(ours, NAMES, "settings"))  # fmt: skip
-        found[ours] = theirs
-    return found
+            raise UserError(f"--names: {ours!r} is no known setting", nearest(ours, NAMES, "settings"))
+    return dict(names)
 
 
 def read_config(path: Path, names: Mapping[str, str]) -> RunConfig:
