@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from muaudit.targets import TargetOptions, resolve
+from muaudit.targets import Target, TargetOptions, resolve
 
 ZIPPED = """\
 from typing import List
@@ -104,3 +104,49 @@ class Stages(nn.Module):
     target = resolve(str(file), TargetOptions())
     model = target.build(target.sizes(0), 0)
     assert model.stem.out_channels == model.head.in_features == target.axes[0].probes[0]
+
+
+def shapes_at(target: Target, probe: int) -> list[tuple[int, ...]]:
+    return [tuple(p.shape) for p in target.build(target.sizes(probe), 0).parameters() if p.dim() > 1]
+
+
+def test_the_ends_of_a_default_stay(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(ZIPPED.replace("layer_sizes: List[int]", "layer_sizes=(784, 256, 128, 10)"))
+    target = resolve(str(file), TargetOptions())
+    narrow = target.axes[0].probes[0]
+    assert target.axes[0].default == 256
+    assert shapes_at(target, 0) == [(narrow, 784), (narrow // 2, narrow), (10, narrow // 2)]
+    assert shapes_at(target, 1) == [(2 * narrow, 784), (narrow, 2 * narrow), (10, narrow)]
+
+
+AUTOENCODER = """\
+from torch import nn
+
+
+def layers(sizes, first=None):
+    pairs = zip(sizes[:-1], sizes[1:]) if first is None else zip([first] + sizes[:-1], sizes)
+    return nn.Sequential(*(layer for a, b in pairs for layer in (nn.Linear(a, b), nn.ReLU())))
+
+
+class Autoencoder(nn.Module):
+    def __init__(self, encoder_sizes, code, decoder_sizes):
+        super().__init__()
+        self.encoder, self.code = layers(encoder_sizes), nn.Linear(encoder_sizes[-1], code)
+        self.decoder = layers(decoder_sizes, code)
+
+    def forward(self, x):
+        return self.decoder(self.code(self.encoder(x)))
+"""
+
+
+def test_an_encoder_begins_with_the_data_that_its_decoder_ends_with(tmp_path: Path) -> None:
+    """The sizes in the middle are the widths: of the code that both are beside nothing grows, nor do the data."""
+    file = tmp_path / "net.py"
+    file.write_text(AUTOENCODER)
+    (tmp_path / "train.py").write_text(
+        "from net import Autoencoder\nnet = Autoencoder(encoder_sizes=[60, 40], code=2, decoder_sizes=[40, 60])\n"
+    )
+    target = resolve(str(file), TargetOptions())
+    assert shapes_at(target, 0) == [(64, 60), (2, 64), (64, 2), (60, 64)]
+    assert shapes_at(target, 1) == [(128, 60), (2, 128), (128, 2), (60, 128)]

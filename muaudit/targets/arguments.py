@@ -27,7 +27,8 @@ class Leaf:
     is compared with. switch: nothing but its truth is asked. example: what the code around the model gives for it.
     asserted: what the constructor demands of it, in numbers. split: at what it is taken apart, where it is a text.
     equal: the arguments that the constructor demands it to be equal to. unread: it is taken and nothing is made of it.
-    counted: it says how often something is repeated.
+    counted: it says how often something is repeated. through: it lists sizes, each of which and the next make a layer.
+    ends: of such a list, the sizes of data that stand before and behind it.
     """
 
     value: Any = MISSING
@@ -41,6 +42,8 @@ class Leaf:
     equal: frozenset[str] = frozenset()
     unread: bool = False
     counted: bool = False
+    through: bool = False
+    ends: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _read(cls: Callable[..., Any], scope: _Scope) -> Arguments:
             leaf, asserted=tuple(asserted.get(path[-1], ())), split=split.get(path[-1], ""),
             equal=frozenset(equal.get(path[-1], ())),
             unread=(len(path) == 1 and path[-1] in unread) or path[-1] in kept,
-            counted=path[-1] in counted,
+            counted=path[-1] in counted, through=path[-1] in lists and lists[path[-1]].through,
         )  # fmt: skip
         knobs[name], paths[name] = leaf, path
     short = {name: name.rpartition(".")[2] for name, leaf in knobs.items() if _says_nothing(name, leaf)}

@@ -82,17 +82,14 @@ def count(construct: Construct, values: Mapping[str, Any], bare: bool = False) -
     return sum(math.prod(shape) for shape in (shapes(construct, values, bare) or {}).values())
 
 
-def goes_through(construct: Construct, values: Mapping[str, Any], name: str) -> bool | None:
-    """Whether a list begins with what is read and never made, and ends with what is made and never read.
+def data_ends(construct: Construct, values: Mapping[str, Any], name: str) -> tuple[bool, bool]:
+    """Whether a list begins with what is read and never made, and whether it ends with what is made and never read.
 
-    Its first and last entry must be sizes that nothing else has. None where the model cannot be built like that.
+    Its first and last entry must be sizes that nothing else has. Neither where the model cannot be built like that.
     """
-    found = shapes(construct, values)
-    if found is None:
-        return None
+    found = shapes(construct, values) or {}
     made, read = ({shape[side] for shape in found.values() if len(shape) > 1} for side in (0, 1))
-    first, last = values[name][0], values[name][-1]
-    return first in read - made and last in made - read
+    return values[name][0] in read - made, values[name][-1] in made - read
 
 
 def _doubled(value: Any) -> Any:

@@ -64,7 +64,8 @@ def _listed(called: Callable[..., Any], deep: int, known: _Known) -> dict[str, S
             if name in found:
                 continue
             shape = _as_list(function, name) or (_as_list(function, f"self.{name}") if _kept(function, name) else None)
-            shape = shape or (_handed_on(called, function, name, deep, known) if deep else None)
+            inner = _handed_on(called, function, name, deep, known) if deep else None
+            shape = replace(shape, through=shape.through or inner.through) if shape and inner else shape or inner
             if shape is not None:
                 found[name] = shape
         for inner in _given_config(called, function) if deep else ():

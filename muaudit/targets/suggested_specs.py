@@ -30,10 +30,10 @@ def construction(read: Arguments, plan: WidthPlan, marked: Sequence[str] = ()) -
     for name, value in ((name, value) for name, value in small.items() if name not in texts):
         axis = next((each for each in plan.axes if each.name == name), None)
         if name in plan.lists:
-            last = len(value) - 1 if name in plan.ends else 0
-            grown = [
-                str(each) if last and at in (0, last) else _grown(int(each), start) for at, each in enumerate(value)
-            ]
+            first, last = plan.ends.get(name, (None, None))
+            held = {0: first, len(value) - 1: last}
+            grown = [str(each) if held.get(at) is not None else _grown(int(each), start)
+                     for at, each in enumerate(value)]  # fmt: skip
             sizes = ", ".join(grown)
             texts[name] = f"({sizes},)" if isinstance(value, tuple) else f"[{sizes}]"
         elif axis is not None or name in plan.derived:

@@ -17,7 +17,7 @@ from muaudit.targets.literals import advice
 from muaudit.targets.loader import near
 from muaudit.targets.options import MAIN_AXIS, TargetOptions
 from muaudit.targets.probe import WidthAxis
-from muaudit.targets.reach import Construct, Reach, count, goes_through, reach, sizes_layers
+from muaudit.targets.reach import Construct, Reach, count, data_ends, reach, sizes_layers
 from muaudit.targets.signatures import may_be_size
 from muaudit.targets.small import assumed, formed, plan_fixed
 
@@ -70,7 +70,7 @@ class WidthPlan:
     axes: the widths, the main one first. fixed: arguments that stay. derived: from the main width to arguments that
     grow with it without being axes. lists: axes whose argument is a list, and that list at the model's own size.
     assumed: arguments with a value that nothing speaks for but that it is small. ends: of lists that begin with the
-    size of the input and end with that of the output, these two.
+    size of the input or end with that of the output, these two, which are none of the list's here.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -79,7 +79,7 @@ class WidthPlan:
     lists: Mapping[str, Sizes]
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
-    ends: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ends: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
 
     def values(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Constructor arguments at these sizes; an axis left out keeps its ratio to the main one."""
@@ -93,10 +93,7 @@ class WidthPlan:
         return values | {name: derive(width) for name, derive in self.derived.items()}
 
     def _listed(self, name: str, shape: Sizes, size: int) -> Sizes:
-        grown = [size * each // shape[0] for each in shape]
-        if name in self.ends:
-            grown[0], grown[-1] = self.ends[name]
-        return type(shape)(grown)
+        return _between(type(shape)(size * each // shape[0] for each in shape), self.ends.get(name, (None, None)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ def plans(
         if name not in knobs:
             raise UserError(f"{label} has no argument {name!r}", near(name, knobs, "its arguments"))
     if construct is not None:
-        knobs = {name: _with_true_ends(name, knobs, options, construct) for name in knobs}
+        knobs = _with_ends(knobs, options, construct)
     chosen = _choose(knobs, options, label)
     if construct is not None:
         chosen = _tried(chosen, knobs, options, construct)
@@ -277,8 +274,11 @@ def _plan(
     if held:
         notes.append(f"{', '.join(held)} {'is' if len(held) == 1 else 'are'} held at 64")
     lists = {axis.name: shape for axis in axes if (shape := _shape(knobs[axis.name]))}
-    notes += [f"{name} is as the code beside it has it, {shape} ({example.where}), times what grows"
-              for name, shape in lists.items() if (example := _listed_elsewhere(knobs[name])) is not None]  # fmt: skip
+    notes += [
+        f"{name} is as the code beside it has it, {_between(shape, knobs[name].ends)} ({example.where}), "
+        "times what grows"
+        for name, shape in lists.items() if (example := _listed_elsewhere(knobs[name])) is not None
+    ]  # fmt: skip
     settled = {*values, *heads.derived, *heads.fixed, *equal, *(axis.name for axis in axes)}
     small = {name: value for name, leaf in knobs.items() if leaf.value is MISSING and name not in settled
              and (value := assumed(name.rpartition(".")[2], leaf)) is not None}  # fmt: skip
@@ -295,7 +295,7 @@ def _plan(
     notes += [f"{name} is off, as by default: --set {name}=True audits the model with it" for name in off]
     kept = {name: value for name, value in values.items() if name not in derived}
     heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
-    ends = {name: _ENDS for name in lists if _goes_through(knobs[name])}
+    ends = {name: knobs[name].ends for name in lists if knobs[name].ends != (None, None)}
     notes += [f"{name} is {_written(ends[name])}: the width is what stands between input and output" for name in ends]
     return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small), ends)
 
@@ -478,7 +478,7 @@ def _values_to_try(main: str, name: str, knobs: Mapping[str, Leaf], options: Tar
     size = heads.divisor * -(-_TRIED // heads.divisor)
     plan = _plan(_Chosen(main, together=True), (size, 2 * size), knobs, options, heads, (fixed, []))
     leaf = knobs[name]
-    listed = list(leaf.value) if isinstance(leaf.value, (list, tuple)) else formed(leaf, 64)
+    listed = list(_between(leaf.value, leaf.ends)) if isinstance(leaf.value, (list, tuple)) else formed(leaf, 64)
     return {name: 1.0 if _is_multiplier(name, leaf) else listed} | plan.values({})
 
 
@@ -516,21 +516,69 @@ def _ranked(knobs: Mapping[str, Leaf], options: TargetOptions) -> Iterator[tuple
 
 def _goes_through(leaf: Leaf) -> bool:
     """Whether an argument lists the sizes of all layers, input and output among them."""
-    return leaf.value is MISSING and leaf.form is not None and leaf.form.through
+    return leaf.through and leaf.ends != (None, None)
 
 
-def _with_true_ends(name: str, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct) -> Leaf:
-    """The argument; a list whose ends other layers make or read, the channels of stages, is one of widths alone."""
-    leaf = knobs[name]
-    if not _goes_through(leaf) or leaf.form is None or name in options.set:
-        return leaf
-    values = {**_values_to_try(name, name, knobs, options), name: leaf.form.of(_ODD)}
-    true = goes_through(construct, values, name)
-    return leaf if true else replace(leaf, form=replace(leaf.form, through=False))
+def _with_ends(knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct) -> dict[str, Leaf]:
+    """The arguments, those that list the sizes of all layers without the ends that are data.
+
+    The first is where no layer makes it. The last is where no layer reads it, if the first is, or another list begins
+    with as many as this one ends with, as an encoder's does. Channels of stages, which a stem makes, are all widths.
+    """
+    given = {
+        name: _sizes_given(leaf) for name, leaf in knobs.items()
+        if leaf.through and name not in options.set and (leaf.value is MISSING or _are_sizes(leaf.value))
+    }  # fmt: skip
+    found: dict[str, tuple[bool, bool]] = {}
+    for name, sizes in given.items():
+        odd = _odd(knobs[name], sizes)
+        values = {**_values_to_try(name, name, knobs, options), name: odd}
+        found[name] = data_ends(construct, values, name)
+    first = {sizes[0] for name, sizes in given.items() if sizes and found[name][0]}
+    return {name: _without_ends(leaf, given[name], found[name], first) if name in given else leaf
+            for name, leaf in knobs.items()}  # fmt: skip
 
 
-def _written(ends: tuple[int, int]) -> str:
-    return f"[{ends[0]}, width, ..., {ends[1]}]"
+def _sizes_given(leaf: Leaf) -> Sizes | None:
+    """The list that an argument is by default, or in the code beside it."""
+    sizes = leaf.example.value if leaf.value is MISSING and leaf.example is not None else leaf.value
+    return sizes if _are_sizes(sizes) and len(sizes) > 1 else None
+
+
+def _odd(leaf: Leaf, sizes: Sizes | None) -> Any:
+    """A list whose ends are those of nothing else, as long as the argument's own."""
+    if sizes is None:
+        return leaf.form.of(_ODD) if leaf.form is not None else list(_ODD)
+    return type(sizes)((_ODD[0], *[_ODD[1]] * (len(sizes) - 2), _ODD[-1]))
+
+
+def _without_ends(leaf: Leaf, sizes: Sizes | None, ends: tuple[bool, bool], others: set[int]) -> Leaf:
+    first, last = ends[0], ends[1] and (ends[0] or (sizes is not None and sizes[-1] in others))
+    inner = sizes[first : len(sizes) - last] if sizes else ()
+    if not (first or last) or (sizes and not inner):
+        form = leaf.form and replace(leaf.form, through=False)
+        return replace(leaf, through=False, form=form)
+    at_ends = (sizes[0], sizes[-1]) if sizes else _ENDS
+    leaf = replace(leaf, ends=(at_ends[0] if first else None, at_ends[1] if last else None))
+    if leaf.value is not MISSING:
+        return replace(leaf, value=inner)
+    form = leaf.form and replace(leaf.form, length=len(_ODD) - first - last)
+    example = leaf.example and replace(leaf.example, value=inner)
+    return replace(leaf, form=form, example=example if sizes else None)
+
+
+def _between(inner: Sizes, ends: tuple[int | None, int | None]) -> Sizes:
+    first, last = ([each] if each is not None else [] for each in ends)
+    return type(inner)([*first, *inner, *last])
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(type(each) is int and each > 0 for each in value)
+
+
+def _written(ends: tuple[int | None, int | None]) -> str:
+    first, last = ("" if each is None else str(each) for each in ends)
+    return f"[{', '.join(filter(None, (first, 'width', '...', last)))}]"
 
 
 def _is_width(name: str, leaf: Leaf) -> bool:
@@ -611,9 +659,8 @@ def _can_grow(value: Any) -> bool:
 
 def _listed_elsewhere(leaf: Leaf) -> Example | None:
     """The widths that the code beside it gives for a list without a default."""
-    example = leaf.example if leaf.value is MISSING and leaf.form is not None and not leaf.form.through else None
-    sizes = example.value if example is not None else ()
-    return example if isinstance(sizes, (list, tuple)) and sizes and all(type(n) is int and n for n in sizes) else None
+    example = leaf.example if leaf.value is MISSING and leaf.form is not None else None
+    return example if example is not None and _are_sizes(example.value) else None
 
 
 def _own(leaf: Leaf) -> int | None:
