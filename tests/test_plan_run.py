@@ -472,8 +472,23 @@ def test_a_floor_that_a_long_schedule_has_at_its_end(name: str) -> None:
     assert not found.notes
 
 
+def test_a_floor_at_the_end_of_a_long_schedule_that_counts_on_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of schedulers has no closed form: it is stepped all the way, and looked at every now and then."""
+    monkeypatch.setattr("muaudit.targets.schedulers.MOST_STEPS", 100)
+    monkeypatch.setattr("muaudit.targets.schedulers.MOST_STEPPED", 3000)
+    model = fresh()
+    for floor in (0.0, 1e-4):
+        optimizer = adamw(model)
+        parts = [S.LinearLR(optimizer, total_iters=100), S.CosineAnnealingLR(optimizer, 2000, floor)]
+        if floor:
+            assert "hidden.weight: lr" in refused(model, optimizer, S.ChainedScheduler(parts))
+        else:
+            assert not plan().verify(model, optimizer, S.ChainedScheduler(parts)).notes
+
+
 def test_what_was_not_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("muaudit.targets.schedulers.MOST_STEPS", 50)
+    monkeypatch.setattr("muaudit.targets.schedulers.MOST_STEPS", 20)
+    monkeypatch.setattr("muaudit.targets.schedulers.MOST_STEPPED", 50)
     model = fresh()
     optimizer = adamw(model)
     both = [S.LinearLR(optimizer, total_iters=10), S.ExponentialLR(optimizer, 0.999), S.StepLR(optimizer, 300)]

@@ -19,7 +19,8 @@ from muaudit.targets.sound import check_rates
 from muaudit.targets.usercode import guarded
 from muaudit.thresholds import NO_RATE
 
-MOST_STEPS = 20_000  # stepped one by one; schedulers that can jump are followed to their end
+MOST_STEPS = 20_000  # noted one by one
+MOST_STEPPED = 10 * MOST_STEPS  # stepped one by one; schedulers that can jump are followed to their end
 _USUAL, _SAMPLES, _LONGEST = 200, 64, 10_000_000
 _WHERE = "scheduler(optimizer)"
 _HINT = "expected a scheduler with .step(), or a function of the step that writes the param groups as your loop does"
@@ -73,22 +74,26 @@ def walk(make: Callable[[Any], Any], optimizers: Sequence[Any]) -> Walk:
 def advanced(made: Sequence[Any]) -> Iterator[int]:
     """Step what was made alike for several optimizers, from warm-up to floor; the numbers of the noted steps.
 
-    Every one of the first 200 where the schedule is no longer, and where it counts on itself; else a sample.
+    Every one of the first 200 where the schedule is no longer, and of the first 20,000 where it counts on itself; else
+    a sample.
 
     Raises:
         UserError: one of them cannot be stepped.
     """
     steppers = [stepper for each in made for stepper in _stepping(each)]
-    horizon = max((_end(part) for part in _parts(made[0])), default=0) or _USUAL
+    parts = list(_parts(made[0]))
+    horizon, jump, before = max(map(_end, parts), default=0) or _USUAL, all(map(_can_jump, parts)), 0
     for step in _steps(made[0], horizon):
-        if not _advance(steppers, step):
-            return
+        for number in range(step if jump else before + 1, step + 1):
+            if not _advance(steppers, number):
+                return
         yield step
+        before = step
 
 
 def untold(made: Any, step: int) -> bool:
     """Whether the steps to walk ended at `step` for their number alone, before a schedule's own end."""
-    return step > MOST_STEPS and not all(map(_can_jump, _parts(made)))
+    return step > MOST_STEPPED and not all(map(_can_jump, _parts(made)))
 
 
 def name_of(made: Any) -> str:
@@ -195,8 +200,12 @@ def _steps(made: Any, horizon: int) -> Sequence[int]:
     """Every step where there are few or schedulers count on themselves, else a sample up to and past the horizon."""
     parts = list(_parts(made))
     one_curve = not any(isinstance(part, _OF_SEVERAL_CURVES) for part in parts)
-    if not all(map(_can_jump, parts)) or horizon <= (_USUAL if one_curve else MOST_STEPS):
-        return range(1, min(horizon, MOST_STEPS) + 2)
+    jump = all(map(_can_jump, parts))
+    if horizon <= (_USUAL if one_curve and jump else MOST_STEPS):
+        return range(1, horizon + 2)
+    if not jump:
+        last = min(horizon, MOST_STEPPED) + 1
+        return [*range(1, MOST_STEPS + 1), *range(MOST_STEPS + _USUAL, last, _USUAL), last - 1, last]
     samples = _SAMPLES if one_curve else 32 * _SAMPLES
     even = {max(1, horizon * k // samples) for k in range(samples + 1)}
     turns = {max(1, turn + k) for part in parts for turn in getattr(part, "_milestones", ()) for k in (-1, 0, 1)}
