@@ -113,6 +113,11 @@ MEAN_ERRORS = Threshold(
     6.0, "beyond how many standard errors the mean of an init is not zero", "chance does not reach it in any model"
 )
 MEAN_SHARE = Threshold(0.02, "from which share of its rms the mean of an init counts", "convention")
+MEAN_FALLS = Threshold(
+    0.25,
+    "how fast that share has to fall with width to be harmless",
+    "half of the 1/2 by which it does where the mean is of order 1/fan_in and random signs add up to as much",
+)
 NEGLIGIBLE = Threshold(
     1e-3,
     "which width-independent addend is a guard against division by zero",

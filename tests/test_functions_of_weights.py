@@ -17,18 +17,21 @@ from muaudit.errors import UserError
 from muaudit.findings.model import Report
 
 
-def adam(hidden: str) -> Callable[[nn.Module], torch.optim.Optimizer]:
+def adam(hidden: str, power: float = -1.0) -> Callable[[nn.Module], torch.optim.Optimizer]:
     """Learning rates by TP5 Table 8: hidden ones, whose names start with a word of `hidden`, fall like 1/n."""
 
     def build(model: nn.Module) -> torch.optim.Optimizer:
         width, prefixes = model.head.in_features, tuple(hidden.split())  # type: ignore[union-attr]
-        rates = {name: 0.6 / width if name.startswith(prefixes) else 0.01 for name, _ in model.named_parameters()}
+        rates = {
+            name: 0.01 * (width / 64) ** power if name.startswith(prefixes) else 0.01
+            for name, _ in model.named_parameters()
+        }
         return torch.optim.Adam([{"params": [p], "lr": rates[n]} for n, p in model.named_parameters()], eps=1e-20)
 
     return build
 
 
-def audit(build: Callable[[int], nn.Module], hidden: str, batch: object = ROWS) -> Report:
+def audit(build: Callable[[int], nn.Module], hidden: str, batch: object = ROWS, power: float = -1.0) -> Report:
     def zero_bias(width: int) -> nn.Module:
         model = build(width)
         for name, parameter in model.named_parameters():
@@ -36,7 +39,7 @@ def audit(build: Callable[[int], nn.Module], hidden: str, batch: object = ROWS) 
                 nn.init.zeros_(parameter)
         return model
 
-    return muaudit.check(zero_bias, batch=lambda width: batch, optimizer=adam(hidden), widths=(64, 128))
+    return muaudit.check(zero_bias, batch=lambda width: batch, optimizer=adam(hidden, power), widths=(64, 128))
 
 
 def found(report: Report) -> set[tuple[str, tuple[str, ...]]]:
@@ -49,8 +52,17 @@ def straight_through(w: torch.Tensor) -> torch.Tensor:
     return w + ((w / scale).round().clamp(-1, 1) * scale - w).detach()
 
 
-# an odd function of a hidden weight leaves its entries as random and as large as they were
-HIDDEN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"tanh": torch.tanh, "straight through": straight_through}
+def cayley(w: torch.Tensor) -> torch.Tensor:
+    skew, one = (w - w.T) / 2, torch.eye(len(w))
+    return torch.linalg.solve(one + skew, one - skew)
+
+
+# an odd function of a hidden weight leaves its entries as random and as large as they were; a rotation that is made of
+# one of bounded operator norm is the identity and a matrix of such entries
+HIDDEN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "tanh": torch.tanh, "straight through": straight_through,
+    "exponential": lambda w: torch.matrix_exp(w - w.T), "Cayley": cayley,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HIDDEN)
@@ -65,13 +77,21 @@ def test_a_function_of_a_hidden_weight_is_a_hidden_weight(name: str) -> None:
     assert found(audit(build(lambda n: 1.0), "nothing")) == {("MUP301", ("parts.w",))}
 
 
-def test_positive_entries_add_up() -> None:
-    """Σ softplus(w)·x over n positive terms of size 1 is of size n from the start: w is like a bias, and 1/n needed."""
-    right = audit(lambda n: zoo.Made(n, F.softplus, {"w": 1.0}, 1 / n), "nothing")
-    assert not found(right)
-    assert not right.unanalysed
-    wrong = audit(lambda n: zoo.Made(n, F.softplus, {"w": 1.0}, n**-0.5), "nothing")
-    assert found(wrong) == {("MUP206", ())}
+POSITIVE: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], float, float]] = {  # w and its rate, a constant
+    "softplus": (F.softplus, 0.0, -1.0), "absolute": (torch.abs, -1.0, 0.0), "square": (torch.square, -0.5, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+def test_positive_entries_add_up(name: str) -> None:
+    """Σ f(w)·x over n positive terms is as large as n of them from the start: w needs what makes each of size 1/n."""
+    function, own, constant = POSITIVE[name]
+    for off in (0.0, 0.5):
+        report = audit(
+            lambda n, off=off: zoo.Made(n, function, {"w": n**own}, n ** (constant + off)), "parts", power=own
+        )
+        assert found(report) == ({("MUP206", ())} if off else set())
+        assert not report.unanalysed
 
 
 @pytest.mark.parametrize("hidden", ["parts.w", "nothing"])

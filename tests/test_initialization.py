@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -244,6 +245,28 @@ def test_a_power_that_is_no_quarter_is_the_eighth_or_the_twelfth_that_it_is(expo
         return {"weight": torch.randn(256, 256, generator=rough) * 2 ** (exponent * probe)}
 
     assert measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})["weight"].exponent == exponent
+
+
+@pytest.mark.parametrize(
+    ("made", "counts"),
+    [
+        (lambda n, noise: torch.eye(n), False),  # arXiv 1504.00941
+        (lambda n, noise: torch.eye(n) / 2 + noise / n**0.5, False),
+        (lambda n, noise: (1 + noise) / n**0.5, True),
+        (lambda n, noise: torch.full((n, n), n**-0.5), True),
+    ],
+    ids=["identity", "identity and noise", "mean", "constant"],
+)
+def test_a_mean_of_order_one_over_fan_in_is_harmless(made: Any, counts: bool) -> None:
+    """A mean µ adds µ·n to a sum over n: as large as random signs do where µ is 1/n, and n^1/2 too large otherwise."""
+    rough = torch.Generator().manual_seed(0)
+
+    def drawn(probe: int, number: int, names: object = None) -> dict[str, torch.Tensor]:
+        n = 64 * 2**probe
+        return {"weight": made(n, torch.randn(n, n, generator=rough))}
+
+    found = measure([drawn(0, 0), drawn(1, 0)], drawn, math.log(2), {})["weight"]
+    assert (found.exponent, found.mean_significant) == (-0.5, counts)
 
 
 SELF_SEEDED = """import random

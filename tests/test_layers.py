@@ -123,7 +123,7 @@ def test_a_layer_that_is_also_run_without_gradients_is_one_layer() -> None:
 
 def test_a_parametrization_that_is_not_understood_is_said_to_be() -> None:
     def build(width: int) -> nn.Module:
-        return zoo.Middle(width, parametrizations.orthogonal(nn.Linear(width, width)))
+        return zoo.Middle(width, parametrizations.orthogonal(nn.Linear(width, width), orthogonal_map="householder"))
 
     report = muaudit.check(build, batch=lambda width: ROWS, widths=(64, 128))
     assert "layer.parametrizations.weight.original" in {each.name for each in report.unanalysed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -135,6 +136,52 @@ def test_rarer_operations_keep_the_sizes_that_their_definitions_say() -> None:
                                optimizer=lambda model, off=off: optimizer(model, off))  # fmt: skip
         assert not report.unanalysed
         assert [(v.rule, v.tensors) for v in report.violations if v.severity != "advice"] == blamed
+
+
+Made = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+MATRICES: dict[str, Made] = {  # of a kernel of few rows, and of values; both of size 1
+    "inverse": lambda kernel, v: torch.linalg.inv(kernel + torch.eye(4)) @ v,
+    "solve": lambda kernel, v: torch.linalg.solve(kernel + torch.eye(4), v),
+    "root": lambda kernel, v: torch.linalg.cholesky(kernel + torch.eye(4)) @ v,
+    "exponential": lambda kernel, v: torch.matrix_exp(kernel) @ v,
+    "eigenvalues": lambda kernel, v: torch.linalg.eigvalsh(kernel)[:, None] * v,
+    "determinant": lambda kernel, v: torch.det(kernel + torch.eye(4)) * v,
+    "many columns": lambda kernel, v: torch.linalg.qr(v.mT)[0].mT * v.shape[-1] ** 0.5 + kernel @ v,
+    "singular values": lambda kernel, v: torch.linalg.svdvals(v)[:, None] * v.shape[-1] ** -0.5 + kernel @ v,
+    "angle": lambda kernel, v: torch.complex(kernel @ v, v).angle(),
+}
+
+
+class Kernel(nn.Module):
+    """Table 3 with zero biases; a matrix of scalar products between the layers."""
+
+    def __init__(self, n: int, made: Made, constant: float) -> None:
+        super().__init__()
+        self.made, self.constant = made, constant
+        self.embed, self.hidden, self.head = (nn.Linear(i, o, bias=False) for i, o in ((8, n), (n, n), (n, 4)))
+        nn.init.normal_(self.embed.weight)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.embed(x))
+        return self.head(torch.tanh(self.hidden(torch.tanh(self.made(h @ h.mT * self.constant, h)))))
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_functions_of_whole_matrices_keep_to_their_degree(name: str) -> None:
+    """f(t·A) = tᵖ·f(A), with p from linear algebra: the kernel needs 1/n in front of all but what has p = 0."""
+    for power in (-1.0, -0.5):
+        report = muaudit.check(
+            lambda n, power=power: Kernel(n, MATRICES[name], n**power),
+            batch=lambda width: torch.randn(4, 8), widths=(64, 128),
+            optimizer=lambda model: torch.optim.Adam([
+                {"params": [p], "lr": 1e-3 if name == "embed.weight" else 0.1 / model.head.in_features}
+                for name, p in model.named_parameters()
+            ]),
+        )  # fmt: skip
+        assert not report.unanalysed
+        found = {v.rule for v in report.violations if v.severity == "error"}
+        assert found == ({"MUP206"} if power > -1 else set())
 
 
 class Scaled(Net):

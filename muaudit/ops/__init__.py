@@ -7,11 +7,12 @@ class there, and one function of `program.lowering` that reads it.
 from functools import cache
 from typing import Any
 
-from . import functions, moves, products, reductions, sums
+from . import functions, moves, products, reductions, sums, whole_matrices
 from .operation import Declarations, Operation
 
 DECLARATIONS = Declarations(
-    moves.DECLARED, sums.DECLARED, products.DECLARED, functions.DECLARED, reductions.DECLARED
+    moves.DECLARED, sums.DECLARED, products.DECLARED, functions.DECLARED, whole_matrices.DECLARED,
+    reductions.DECLARED,
 )  # fmt: skip
 
 
@@ -27,6 +28,6 @@ def name_of(function: Any) -> str:
 
 
 __all__ = [
-    "DECLARATIONS", "Declarations", "Operation", "functions", "moves", "name_of", "of", "products", "reductions",
-    "sums",
+    "DECLARATIONS", "Declarations", "Operation", "functions", "moves", "name_of", "of", "products",
+    "reductions", "sums", "whole_matrices",
 ]  # fmt: skip

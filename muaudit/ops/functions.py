@@ -79,11 +79,11 @@ DECLARED: dict[str, Operation] = {
     **each(_SMOOTH, "round", "floor", "ceil", "trunc"),
     **each(_SQUASHES, "tanh", "erf", "atan"),
     **each(_SLOW, "asin", "asinh", "sin", "logit", "log1p"),
-    **each(_STEEP, "sinh", "expm1"),
+    **each(_STEEP, "sinh", "expm1", "tan", "atanh", "erfinv"),
     **each(Function(0, 0, signed=False, squashes=True), "sigmoid", "hardsigmoid", "erfc"),
     **each(_POSITIVE_STEEP, "exp", "exp2", "cosh"),
     **each(Logarithm(), "log", "log2", "log10"),
-    **each(Function(0, 0), "cos", "acos", "sinc", "lgamma"),
+    **each(Function(0, 0), "cos", "acos", "acosh", "sinc", "lgamma", "digamma"),
     **each(Function(0, 0), "remainder", "fmod", "frac", "special_i0e"),  # of the size of what they divide by
     **each(Function(0, 1, signed=False), "softplus", "log_sigmoid_forward", "log_sigmoid"),
     **each(Function(0, 1), "logsumexp", "logcumsumexp"),  # over a dim, as large as the largest entry
@@ -95,6 +95,7 @@ DECLARED: dict[str, Operation] = {
     "reciprocal": Homogeneous(-1.0, signed=True),
     "square": Homogeneous(2.0, signed=False),
     "sgn": Homogeneous(0.0, signed=True),
+    "angle": Homogeneous(0.0, signed=False),
     "hypot": OfBoth(Homogeneous(1.0, signed=False)),
     "atan2": OfBoth(Homogeneous(0.0, signed=True)),
     **each(OfBoth(Function(0, 1)), "logaddexp", "logaddexp2"),

@@ -86,7 +86,7 @@ _AVERAGED = (  # over positions, which are as alike as one another
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d",
     "_adaptive_avg_pool3d", "upsample_nearest1d", "upsample_nearest2d", "_upsample_nearest_exact1d",
     "_upsample_nearest_exact2d", "upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa",
-    "upsample_bicubic2d", "affine_grid_generator",
+    "upsample_bicubic2d", "affine_grid_generator", "segment_reduce",
 )  # fmt: skip
 
 DECLARED: dict[str, Operation] = {

@@ -90,7 +90,7 @@ def is_positive_function(x: Value) -> bool:
     """Whether a weight is a positive function of another, moved and multiplied by constants."""
     while x.kind in ("view", "scale") and not x.signed:
         x = x.args[0]
-    return x.kind == "act" and not x.signed
+    return x.kind in ("act", "power") and not x.signed
 
 
 def has_function(x: Value) -> bool:

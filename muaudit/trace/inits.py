@@ -15,7 +15,17 @@ import torch
 from ..entries import entries
 from ..errors import UserError
 from ..findings.exponents import ZERO, snap
-from ..thresholds import DOUBTFUL_INIT_ERRORS, DRIFT, ENOUGH, EXACT, FINE, INIT_ERRORS, MEAN_ERRORS, MEAN_SHARE
+from ..thresholds import (
+    DOUBTFUL_INIT_ERRORS,
+    DRIFT,
+    ENOUGH,
+    EXACT,
+    FINE,
+    INIT_ERRORS,
+    MEAN_ERRORS,
+    MEAN_FALLS,
+    MEAN_SHARE,
+)
 from .redraw import Draws
 
 MAX_SEEDS, MAX_SEEDS_SMALL, SMALL = 24, 72, 2_000_000  # draws; more for models of few parameters, which are cheap
@@ -234,9 +244,18 @@ def _init(narrow: Moments, wide: Moments, unit: float, fans: Sequence[tuple[floa
     if narrow.second == 0 or wide.second == 0:
         both = narrow.second == 0 and wide.second == 0
         return Init(ZERO if both else None, ZERO, 0.0, sizes, 0.0, False)
+    significant = significant and not _mean_falls(narrow, wide, unit)
     raw = math.log(wide.rms / narrow.rms) / unit
     exponent = 0.0 if _logarithmic(narrow, wide, unit) else _recognise(raw, error, fans)
     return Init(exponent, raw, error, sizes, share, significant, wide.kurtosis_of_drawn)
+
+
+def _mean_falls(narrow: Moments, wide: Moments, unit: float) -> bool:
+    """Whether the mean is of order 1/fan_in, as an identity's: a sum of it is then as large as one of random signs."""
+    slope = math.log(wide.mean_share / narrow.mean_share) / unit
+    drawn = not (narrow.deterministic and wide.deterministic)
+    error = math.hypot(1 / narrow.mean_z, 1 / wide.mean_z) / unit if drawn else 0.0
+    return slope + error < -MEAN_FALLS
 
 
 def _logarithmic(narrow: Moments, wide: Moments, unit: float) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..expression import Expr
+from ..use import Reading
 from ..values import ZERO, Value
 from .meaning import Equations, Flow, Meaning, Size, Wish
 
@@ -21,6 +22,12 @@ class Power(Meaning):
         if v.c == 1.0:
             to.wish(Wish.HOMOGENEOUS, x)
         return None if phi is None else phi * v.c
+
+    def used(self, x: Value, how: Reading, to: Equations) -> Expr:
+        """Entries of one sign, and what is not summed, are of this power; how random others still are is not known."""
+        if x.c <= 0 or (x.signed and how.e_in != 0):
+            return super().used(x, how, to)
+        return to.used(x.args[0], Reading(how.at, 0.0, x.size, how.role)) * x.c
 
     def forward(self, v: Value, flow: Flow) -> Size:
         x, p = flow.sizes[v.args[0]], v.c
