@@ -150,3 +150,36 @@ def test_an_encoder_begins_with_the_data_that_its_decoder_ends_with(tmp_path: Pa
     target = resolve(str(file), TargetOptions())
     assert shapes_at(target, 0) == [(64, 60), (2, 64), (64, 2), (60, 64)]
     assert shapes_at(target, 1) == [(128, 60), (2, 128), (128, 2), (60, 128)]
+
+
+def test_what_may_be_a_list_is_none_where_one_value_will_do(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text("""\
+from torch import nn
+
+
+def named(act):
+    if isinstance(act, str):
+        if act.startswith("leaky"):
+            act = act.split()
+            return nn.LeakyReLU(float(act[1]))
+        return {"relu": nn.ReLU(), "gelu": nn.GELU()}[act]
+    raise TypeError(act)
+
+
+class MLP(nn.Module):
+    def __init__(self, sizes, activation):
+        super().__init__()
+        if isinstance(activation, list):
+            self.activation = list(map(named, activation))
+        else:
+            self.activation = named(activation)
+        self.layers = nn.ModuleList(nn.Linear(sizes[i - 1], sizes[i]) for i in range(1, len(sizes)))
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+""")
+    target = resolve(str(file), TargetOptions())
+    assert any("activation='gelu'" in note for note in target.notes)

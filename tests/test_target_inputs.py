@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from models.driving import drive, write
 
 from muaudit.targets import resolve
@@ -231,3 +232,49 @@ def test_entries_that_methods_take_distributions_that_are_returned_and_sizes_of_
     target = resolve(write(tmp_path, HEAD + text))
     assert target.describe == described
     drive(target)
+
+
+HANDED_ON = """class Encoder(nn.Module):
+    def __init__(self, device: torch.device, dtype: torch.dtype, width=64):
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 8, 8, device=device, dtype=dtype)
+        self.mid, self.head = nn.Linear(width, width, dtype=dtype), nn.Linear(width, 10, dtype=dtype)
+
+    def features(self, x, masks=None):
+        return self.mid(self.patches(x).flatten(2).mean(-1)).relu()
+
+    def forward(self, *args, pooled=True, **kwargs):
+        return self.head(self.features(*args, **kwargs))
+"""
+
+
+def test_a_forward_that_hands_everything_on_takes_what_the_method_takes(tmp_path: Path) -> None:
+    target = resolve(write(tmp_path, HEAD + HANDED_ON))
+    drive(target)
+    assert [each.dtype for each in target.build(target.sizes(0), 0).parameters()] == [torch.float32] * 6
+    assert "float32[2, 3, 32, 32]" in target.describe
+    assert any("dtype=torch.float32" in note for note in target.notes)
+
+
+ELSEWHERE = """from sizes import *
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(mel_n_channels, enc_hidden_size, batch_first=True)
+        self.head = nn.Linear(enc_hidden_size, enc_embedding_size)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0])
+"""
+
+
+def test_sizes_that_another_file_holds_are_arguments_and_stay_where_they_are_held(tmp_path: Path) -> None:
+    """What is tried for one of them is not left behind in the file's variables."""
+    write(tmp_path, "enc_hidden_size, enc_embedding_size, mel_n_channels = 96, 24, 20\n", "sizes.py")
+    target = resolve(write(tmp_path, HEAD + ELSEWHERE))
+    drive(target)
+    assert [axis.name for axis in target.axes] == ["enc_hidden_size"]
+    model = target.build(target.sizes(1), 0)
+    assert (model.rnn.input_size, model.rnn.hidden_size, model.head.out_features) == (20, 128, 24)

@@ -18,7 +18,7 @@ from muaudit.targets.main_inputs import main_guesses
 from muaudit.targets.options import InputSpec
 from muaudit.targets.plain import plain_value
 from muaudit.targets.probe import Inputs
-from muaudit.targets.readers import fields, keys, reader, takes_arrays, unpacked
+from muaudit.targets.readers import fields, keys, reader, running, takes_arrays, unpacked
 from muaudit.targets.side_inputs import is_known, is_side, side_guesses, target_slots
 from muaudit.targets.slots import TARGET_NAMES, Filled, Guess, Hints, Marked, Slot
 
@@ -272,7 +272,7 @@ def positional_arguments(model: nn.Module) -> int:
 
 def _forward_parameters(model: nn.Module) -> list[inspect.Parameter]:
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
-    return [each for each in inspect.signature(model.forward).parameters.values() if each.kind in by_name]
+    return [each for each in inspect.signature(running(model)).parameters.values() if each.kind in by_name]
 
 
 def _tensor(slot: Slot, sizes: Mapping[str, int], place: int) -> Any:

@@ -43,7 +43,7 @@ def target_from_class(
     every: sizes that may be left out are given, too. spared: configs that are None by default stay None.
     """
     called = f"{cls.__name__}.{method}" if method else cls.__name__
-    read = with_globals(arguments.read(cls, module, config, spared), module)
+    read = with_globals(arguments.read(cls, module, config, spared), module, cls)
     without = replace(read, knobs=small.with_sizes(read.knobs))
     read, left_out = (without, False) if every else (read, without.knobs != read.knobs)
     label = f"{called}({read.config})" if read.config else called

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import inspect
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from muaudit.targets import argnames
 from muaudit.targets.arguments import Arguments, Branch, Leaf
+from muaudit.targets.source import class_node, nodes_of
 
 _TABLES = (
     argnames.WIDTH
@@ -21,22 +24,27 @@ _TABLES = (
 )
 
 
-def with_globals(arguments: Arguments, module: ModuleType) -> Arguments:
-    """The arguments and, where none of them is a width, the file's global variables that are called like sizes."""
+def with_globals(arguments: Arguments, module: ModuleType, model: Callable[..., Any]) -> Arguments:
+    """The arguments and, where none of them is a width, the file's global variables that are called like sizes.
+
+    Those that the model's class reads count after a prefix, too: `enc_hidden_size`. They may come from another file.
+    """
     if any(argnames.rank(name.rpartition(".")[2], argnames.WIDTH) is not None for name in arguments.knobs):
         return arguments
+    node = class_node(model) if inspect.isclass(model) else None
+    read = {each.id for each in nodes_of(node) if isinstance(each, ast.Name)} if node is not None else set()
     found = {
         name: Leaf(value)
         for name, value in vars(module).items()
         if name not in arguments.knobs
-        and (_is_size(name, value) or (argnames.is_dropout(name) and isinstance(value, float)))
+        and (_is_size(name, value, name in read) or (argnames.is_dropout(name) and isinstance(value, float)))
     }
     if not found:
         return arguments
     inner = arguments.root
 
     def make(given: Mapping[str, Any]) -> Any:
-        sizes = {name: value for name, value in given.items() if name in found}
+        sizes = {name: given.get(name, leaf.value) for name, leaf in found.items()}  # others may have been tried
         vars(module).update(sizes)
         model = inner.make({name: value for name, value in given.items() if name not in found})
         # the forward may read them too, and a model of another width may have been built in between
@@ -51,5 +59,6 @@ def with_globals(arguments: Arguments, module: ModuleType) -> Arguments:
     )
 
 
-def _is_size(name: str, value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and argnames.rank(name, _TABLES) is not None
+def _is_size(name: str, value: Any, read: bool) -> bool:
+    known = argnames.rank(name, _TABLES) is not None or (read and argnames.named(name, _TABLES))
+    return type(value) is int and known

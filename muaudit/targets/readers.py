@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -329,14 +330,39 @@ def _of_torch(module: nn.Module) -> bool:
     return runs.__module__.startswith("torch.")
 
 
+def running(module: nn.Module) -> Callable[..., Any]:
+    """A module's forward, or the method of its own that this hands everything on to: `self.features(*args)`."""
+    node = _forward_node(module)
+    name = _handed_all(node) if node is not None else ""
+    method: Callable[..., Any] = getattr(module, name) if name and hasattr(type(module), name) else module.forward
+    return method
+
+
 def forward_of(module: nn.Module) -> ast.FunctionDef | None:
-    """The text of a module's forward, of the class that defines it; None where it cannot be read."""
+    """The text of what a module runs, of the class that defines it; None where it cannot be read."""
+    node = _forward_node(module)
+    name = _handed_all(node) if node is not None else ""
+    return (_method(module, [name]) or node) if name else node
+
+
+def _forward_node(module: nn.Module) -> ast.FunctionDef | None:
     for cls in type(module).__mro__:
         if "forward" in vars(cls):
             node = class_node(cls)
             body = node.body if node is not None else []
             return next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == "forward"), None)
     return None
+
+
+def _handed_all(forward: ast.FunctionDef) -> str:
+    """The method that a forward which takes any arguments calls with all of them; empty where there is none."""
+    rest = forward.args.vararg
+    if rest is None or len(forward.args.args) > 1:
+        return ""
+    calls = [each for each in nodes_of(forward) if isinstance(each, ast.Call) and each.args]
+    handed = (ast.unparse(each.func) for each in calls if ast.unparse(each.args[0]) == f"*{rest.arg}")
+    names = (function.removeprefix("self.") for function in handed if function.startswith("self."))
+    return next((name for name in names if name.isidentifier()), "")
 
 
 def _in_order(forward: ast.FunctionDef) -> Iterator[ast.AST]:

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from muaudit.targets.config_reads import entry, is_config_name
 from muaudit.targets.source import class_node, function_node, nodes_of
@@ -174,7 +174,12 @@ def _as_list(function: ast.FunctionDef, name: str) -> Sequence | None:
     """What the first statements that mention an argument do with it, until it is another value by the same name."""
     length, found, changed, through, places = 0, False, False, False, True
     for statement in function.body:
+        if any(_may_be_listed(node, name) for node in nodes_of(statement)) and not found:
+            return None  # `if isinstance(act, list): ... else: ...`
+        stored = [each.lineno for each in nodes_of(statement) if _stores(each, name)]
         for node in nodes_of(statement):
+            if stored and getattr(node, "lineno", 0) > min(stored):
+                continue  # `name = name.split()` and what is done with that
             exact, seen = _use(node, name)
             length, found = max(length, exact), found or seen
             places &= not seen or isinstance(node, ast.Compare)
@@ -238,11 +243,19 @@ def _use(node: ast.AST, name: str) -> tuple[int, bool]:
     return 0, isinstance(node, ast.Call) and _called(node) in _WALKED and _given(node, name)
 
 
+def _may_be_listed(node: ast.AST, name: str) -> bool:
+    """Whether it is asked if an argument is a list, and something done where it is none."""
+    test = node.test if isinstance(node, (ast.If, ast.IfExp)) and node.orelse else node
+    asks = isinstance(test, ast.Call) and _called(test) == "isinstance" and _is(test.args[0], name)
+    return test is not node and asks and re.search(r"\b(list|tuple)\b", ast.unparse(test)) is not None
+
+
 def _replaced(statement: ast.stmt, name: str) -> bool:
-    return any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
-        for node in nodes_of(statement)
-    )
+    return any(_stores(node, name) for node in nodes_of(statement))
+
+
+def _stores(node: ast.AST, name: str) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 def _given(call: ast.expr, name: str) -> bool:

@@ -114,6 +114,10 @@ def assumed(name: str, leaf: Leaf) -> Any:
     if leaf.form is not None and name in argnames.SHAPES:
         return leaf.form.of((4, 3, 32, 32)[4 - leaf.form.length :] if 1 < leaf.form.length < 5 else (3, 32, 32))
     said = str(getattr(leaf.annotation, "__name__", leaf.annotation or "")).lower()
+    if said in ("dtype", "torch.dtype") or (name == "dtype" and not _is_said(leaf)):
+        import torch
+
+        return torch.float32
     plain = {"bool": False, "int": _SMALL, "float": 1.0}
     if (leaf.switch or _SWITCH.search(name)) and said not in plain:
         return False

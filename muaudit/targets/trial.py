@@ -25,6 +25,7 @@ from muaudit.targets.memory import forward_only, give_back
 from muaudit.targets.options import TargetOptions
 from muaudit.targets.own_width import own_width_alone
 from muaudit.targets.probe import Inputs, WidthAxis
+from muaudit.targets.readers import running
 from muaudit.targets.slots import Hints
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, seeded, user_error
 
@@ -448,7 +449,7 @@ def _no_input(
     draft: Draft, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form], error: BaseException | None
 ) -> UserError:  # fmt: skip
     """What the forward takes, and the spec to which only the right tensors are missing."""
-    names = list(inspect.signature(model.forward).parameters) or ["x"]
+    names = list(inspect.signature(running(model)).parameters) or ["x"]
     made = suggested_specs.open_batch(names)
     text = suggested_specs.spec("" if draft.spec else draft.call, () if draft.spec else draft.imports, made)
     where = draft.path.name if draft.path is not None else "a file"
