@@ -21,8 +21,8 @@ X = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
 SEQUENCE = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(0))
 
 
-def audit(build: Any, x: torch.Tensor = X) -> Report:
-    return muaudit.check(build, batch=lambda width: x, widths=(64, 128))
+def audit(build: Any, x: torch.Tensor = X, **options: Any) -> Report:
+    return muaudit.check(build, batch=lambda width: x, widths=(64, 128), **options)
 
 
 def errors(report: Report) -> set[tuple[str, str]]:
@@ -102,7 +102,10 @@ class NotUnderstood(nn.Module):
         self.head = nn.Linear(width, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.tanh(self.embed(x)) @ torch.linalg.matrix_exp(self.product.weight))
+        return self.head(
+            torch.tanh(self.embed(x))
+            @ torch.linalg.householder_product(self.product.weight, torch.ones(len(self.product.weight)))
+        )
 
 
 def test_what_is_not_understood_is_listed_and_its_parameters_are_not_judged() -> None:
@@ -127,6 +130,38 @@ def test_a_sum_of_products_over_width_is_a_contraction() -> None:
     assert [(v.rule, v.found_exponent, v.expected_exponent, v.tensors) for v in report.violations] == [
         ("MUP206", 0.0, -1.0, ())
     ]
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda h, w, c: torch.einsum("bn,kn->bk", h, w) * c,
+        lambda h, w, c: (h[:, None] * w).sum(-1) * c,
+        lambda h, w, c: (h[:, None] * w * c).sum(-1),
+        lambda h, w, c: -((-h[:, None] * w * c).to(torch.float64).sum(-1)).to(h),
+    ],
+    ids=["einsum", "sum", "constant between", "more between"],
+)
+def test_a_readout_is_one_however_its_product_is_summed(spelled: Any) -> None:
+    """Half of the 1/n in a constant, half in an init that may be smaller than it has to be; no gain."""
+
+    class Spelled(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.w = nn.Linear(16, width), nn.Parameter(torch.randn(3, width) / width)
+            self.bias = nn.Parameter(torch.zeros(width))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.tanh(self.embed(x)[..., None] + self.bias[:, None])[..., 0]
+            return spelled(h, self.w, self.w.shape[-1] ** -0.5)
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        rest = [p for name, p in model.named_parameters() if name != "w"]
+        return torch.optim.Adam([{"params": rest}, {"params": [model.w], "lr": 1e-3 * model.w.shape[-1] ** -0.5}])
+
+    report = audit(Spelled, optimizer=optimizer)
+    assert {t.name: t.roles for t in report.tensors if t.name in ("w", "bias")} == {"w": ("output",), "bias": ("bias",)}
+    assert not {name for v in report.violations for name in v.tensors if v.severity == "error"} - {"embed.bias"}
 
 
 def test_predicted_init_exponents_are_the_measured_ones() -> None:

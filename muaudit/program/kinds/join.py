@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ... import ops
 from ...findings.discrepancy import Role
+from ...ops.sums import Adds
 from ..expression import Expr
-from ..operands import axis_below, is_fixed_matrix, is_zero, leaf_rank
+from ..operands import axis_below, is_fixed_matrix, is_zero, leaf, leaf_rank
 from ..use import Reading
 from ..values import ZERO, Value
 from .meaning import TP5, Equations, Flow, Meaning, Size
@@ -27,8 +29,7 @@ class Join(Meaning):
         for arg in v.args:
             role: Role | None = None
             if arg.weight and activations:
-                role = "positional" if len(arg.dims) > 1 and leaf_rank(arg) > 1 else "bias"
-                role = role if arg.size > 0 else "scalar"
+                role = "scalar" if arg.size == 0 else "positional" if self._is_table(arg, v) else "bias"
             phi = to.act(arg, v, role)
             if phi is not None:
                 phis.append(phi)
@@ -37,6 +38,11 @@ class Join(Meaning):
             known = [phi for phi in phis if not to.reduced(phi).terms]
             return min(known, key=lambda phi: abs(to.reduced(phi).const), default=phis[0])
         return phis[0] if phis else None
+
+    def _is_table(self, arg: Value, v: Value) -> bool:
+        """Whether a parameter differs from place to place, or is joined to what it stands beside."""
+        added = isinstance(ops.of(v.op.name), Adds)
+        return len(arg.dims) > 1 and (sum(n > 1 for n in leaf(arg).op.shape) if added else leaf_rank(arg)) > 1
 
     def _changed_weights(self, v: Value, to: Equations) -> Expr:
         """Weights to which a step along a gradient is added in the forward (MAML)."""

@@ -41,9 +41,13 @@ def _reduce(b: Builder, x: Value, e: float, mean: bool, op: Op) -> Value:
 def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
     """Σ x₀·x₁ over dims that both factors have: the contraction that einsum spells in one word.
 
-    None where x is no plain product of two different values, or where one factor alone has a growing dim that is
-    summed. Dims that both have and that stay are a batch.
+    None where x is no product of two different values, times constants, or where one factor alone has a growing dim
+    that is summed. Dims that both have and that stay are a batch.
     """
+    if x.kind in ("scale", "view") and x.args[0].kind in ("mul", "scale", "view") and x.args[0].op.shape == x.op.shape:
+        inner = _sum_of_products(b, op, x.args[0], mean)
+        if inner is not None:
+            return b.make("scale", (inner,), op, inner.dims, c=x.c, factor=x.factor) if x.kind == "scale" else inner
     nodes = [node for node in x.op.narrow.args[:2] if isinstance(node, fx.Node)]
     factors = [b.of.get(node) for node in nodes]
     if ops.of(x.op.name) != Multiplies() or len(factors) < 2 or not _is_product_of(x, factors):
