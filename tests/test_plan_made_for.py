@@ -357,6 +357,46 @@ def test_weights_loaded_into_a_published_model_are_refused(published: tuple[str,
     assert ", None" not in (folder / "torchtitan_groups.py").read_text(encoding="utf-8")
 
 
+class Stack(nn.Module):
+    """As GPT-2 initializes what blocks add: with 1/sqrt(2 · depth)."""
+
+    def __init__(self, width: int = 64, depth: int = 8) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(8, width), nn.Linear(width, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.ups = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.downs = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.1 / (2 * depth) ** 0.5 if "downs" in name else 0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for norm, up, down in zip(self.norms, self.ups, self.downs, strict=True):
+            x = x + down(up(norm(x)).relu())
+        return self.head(x)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"base_depth": 2}, {"base_depth": 8}, {"base_width": 32, "width": 64, "base_depth": 2}]
+)
+def test_a_plan_over_depth_knows_what_is_drawn_smaller_in_a_deeper_model(sizes: dict[str, int], tmp_path: Path) -> None:
+    made = muaudit.convert(
+        Stack, batch=lambda width: torch.ones(2, 8), out=tmp_path / "mup", no_state_dict=True, **sizes
+    )
+    plan = muaudit.load_plan(tmp_path / "mup" / "plan.yaml")
+    (down,) = (entry.start for entry in plan.entries if entry.pattern == "downs.*.weight")
+    assert down is not None
+    assert down.rms == pytest.approx(0.1 / (2 * sizes["base_depth"]) ** 0.5, rel=0.05)
+    assert (down.exponent, down.depth) == (pytest.approx(0.0, abs=0.05), pytest.approx(-0.5, abs=0.05))
+    assert made.plan.entries[0].start is not None
+    for depth in (8, 32):
+        model, again, deeper = Stack(depth=depth), Stack(depth=depth), plan.at(depth=depth)
+        again.load_state_dict(deeper.apply_(model).state_dict())
+        if deeper.m_depth != 1.0:
+            assert "rms" in refused(again, deeper)
+
+
 def test_a_check_holds_the_proportions_of_a_published_model_against_the_plan(published: tuple[str, Path]) -> None:
     name, folder = published
     with pytest.raises(UserError, match=r"gate_proj.weight has other proportions\nexpected \(2n, n\)"):

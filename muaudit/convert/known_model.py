@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..plan.made_for import MadeFor, block_counts, head_numbers, in_depth, own_settings
 from ..plan.plan import Plan
 from ..plan.scales import Entry, Start
+from ..targets.at_depth import at_depths, depths_at
 from ..targets.probe import Target
 from ..targets.skeleton import skeleton
 from ..targets.whole import sizes_at
@@ -47,25 +48,40 @@ def with_model(plan: Plan, target: Target, full: Target | None) -> Plan:
 
 
 def with_starts(plan: Plan, full: Target | None, seed: int) -> Plan:
-    """The plan with how large tensors start in the whole model, where a smaller one was audited: that one may draw
-    otherwise. Not in a model too large to be built for it."""
-    if full is None or plan.depth_name or all(entry.start is not None for entry in plan.entries):
+    """The plan with how large tensors start in the whole model, where a smaller one was audited, or what is drawn goes
+    with the depth. Not in a model too large to be built for it."""
+    if full is None or all(entry.start for entry in plan.entries):
         return plan
+    other_depth = plan.base_depth if plan.base_depth != plan.depth else 2 * plan.depth
     for narrow, wide in ((plan.base_width, plan.width), (plan.width, 2 * plan.width)):
         if narrow != wide:
             try:
-                if sum(map(math.prod, skeleton(full, max(narrow, wide)).parameters.values())) > MOST_PARAMETERS:
+                subjects = [(full, narrow), (full, wide)]
+                if plan.depth_name:
+                    subjects.append((at_depths(full, depths_at(full, other_depth)), narrow))
+                if any(_large(*subject) for subject in subjects):
                     continue
-                small, large = (_sizes(plan, full.build(sizes_at(full, width), seed)) for width in (narrow, wide))
+                small, large, *others = (
+                    _sizes(plan, each.build(sizes_at(each, width), seed)) for each, width in subjects
+                )
             except UserError:
                 continue
-            found = {
-                key: _start_of(small[key], large[key], wide / narrow, narrow / plan.base_width)
-                for key in small.keys() & large.keys()
-            }
+            found = {}
+            for key in small.keys() & large.keys():
+                wider = _exponent(small[key], large[key], wide / narrow)
+                deeper = [
+                    _exponent(other[key], small[key], plan.depth / other_depth) for other in others if key in other
+                ]
+                if len(deeper) == len(others):
+                    over_base = float((narrow / plan.base_width) ** wider * plan.m_depth ** sum(deeper))
+                    found[key] = Start(small[key] / over_base, wider, depth=sum(deeper))
             entries = (replace(entry, start=entry.start or found.get(entry.pattern)) for entry in plan.entries)
             return replace(plan, entries=tuple(entries))
     return plan
+
+
+def _large(target: Target, width: int) -> bool:
+    return sum(map(math.prod, skeleton(target, width).parameters.values())) > MOST_PARAMETERS
 
 
 def _sizes(plan: Plan, model: nn.Module) -> dict[str, float]:
@@ -80,10 +96,9 @@ def _sizes(plan: Plan, model: nn.Module) -> dict[str, float]:
             if 0.0 < max(each) <= AS_INITIALIZED * min(each)}  # fmt: skip
 
 
-def _start_of(small: float, large: float, times: float, over_base: float) -> Start:
-    """small, large: the rms at two widths, one `times` the other; the first is `over_base` times the base width."""
-    exponent = round(math.log(large / small) / math.log(times), 4)
-    return Start(small / over_base**exponent, exponent)
+def _exponent(small: float, large: float, times: float) -> float:
+    """Of the rms at two sizes, one `times` the other."""
+    return round(math.log(large / small) / math.log(times), 4)
 
 
 def _at_both_widths(plan: Plan, full: Target) -> tuple[tuple[nn.Module, int], tuple[nn.Module, int]] | None:

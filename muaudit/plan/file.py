@@ -195,7 +195,9 @@ def _start(given: Any, where: Any) -> Start | None:
         return None
     if "constant" in given:
         return Start(float(given["constant"]), 0.0, True)
-    return Start(float(given["rms"]), _number(given["exponent"], where))
+    return Start(
+        float(given["rms"]), _number(given["exponent"], where), depth=_number(given.get("depth_exponent", 0.0), where)
+    )
 
 
 def _number(value: Any, where: Any) -> float:

@@ -54,7 +54,7 @@ def _differs(plan: Scales, parameter: nn.Parameter, start: Start | None) -> Iter
         if spread > 0.0 or not math.isclose(rms, start.rms, rel_tol=1e-3):
             yield f"all entries were {number(start.rms)}, they are not now"
         return
-    expected = start.rms * float(plan.m**start.exponent)
+    expected = plan.rms_before(start)
     chance = 1 + INIT_ERRORS / math.sqrt(values.numel())  # of a tensor with few entries
     allowed = AS_INITIALIZED * chance
     if not expected / allowed <= rms <= expected * allowed:

@@ -68,7 +68,8 @@ def _entry_data(plan: Scales, entry: Entry) -> dict[str, Any]:
 def _start_data(start: Start) -> dict[str, Any]:
     if start.constant:
         return {"constant": _short(start.rms)}
-    return {"rms": float(f"{start.rms:.3g}"), "exponent": round(start.exponent, 3) + 0.0}
+    deeper = {"depth_exponent": round(start.depth, 3)} if start.depth else {}
+    return {"rms": float(f"{start.rms:.3g}"), "exponent": round(start.exponent, 3) + 0.0, **deeper}
 
 
 def _hook_data(plan: Scales, hook: Hook) -> dict[str, Any]:

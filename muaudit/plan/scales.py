@@ -28,12 +28,14 @@ FORMULATIONS = ("absorbed", "table3", "table8", "table9")
 class Start:
     """How a tensor starts before the plan: the rms of its entries at the base width, and its exponent in m.
 
-    constant: whether all entries are the same (zeros, ones).
+    depth: its exponent in m_L, where the plan goes over depth. constant: whether all entries are the same (zeros,
+    ones).
     """
 
     rms: float
     exponent: float = 0.0
     constant: bool = False
+    depth: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,10 @@ class Scales:
     def scale(self, exponent: float, over_depth: float = 0.0) -> float:
         """m**exponent · m_L**over_depth; exactly 1 at the base width and depth."""
         return float(self.m**exponent * self.m_depth**over_depth)
+
+    def rms_before(self, start: Start) -> float:
+        """Of the entries of a tensor that starts so, at the plan's width and depth."""
+        return start.rms * self.scale(start.exponent, start.depth)
 
     def scales_of(self, entry: Entry) -> tuple[float, float, float, float]:
         """What a tensor's init, learning rate, weight decay and eps are multiplied by."""

@@ -41,6 +41,6 @@ def _parameter(plan: Plan, entry: Entry) -> dict[str, Any]:
     data: dict[str, Any] = {"init": plan.scales_of(entry)[0], "lr": rule.lr, "weight_decay": rule.weight_decay,
                             "eps": rule.eps}  # fmt: skip
     if entry.start is not None:
-        before = entry.start.rms * float(plan.m**entry.start.exponent)
+        before = plan.rms_before(entry.start)
         data |= {"rms_before": before, "rms": before * plan.scales_of(entry)[0]}
     return data | ({"optimizer": entry.optimizer} if entry.optimizer else {})

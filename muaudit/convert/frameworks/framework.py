@@ -100,7 +100,7 @@ def start_rows(plan: Plan) -> list[tuple[str, float, float | None, float | None]
     for entry in plan.entries:
         scale, before = float(f"{plan.scales_of(entry)[0]:.12g}"), None
         if entry.start is not None:
-            before = float(f"{entry.start.rms * float(plan.m**entry.start.exponent):.4g}")
+            before = float(f"{plan.rms_before(entry.start):.4g}")
         rows.append((entry.pattern, scale, before, None if before is None else float(f"{before * scale:.4g}")))
     return rows
 
