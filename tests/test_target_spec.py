@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -189,3 +190,18 @@ def test_unknown_names_in_flags(tmp_path: Path) -> None:
 
 def _mean(output: torch.Tensor, batch: object) -> torch.Tensor:
     return output.square().mean()
+
+
+def stacked(depth: int = 3, width: int = 64) -> nn.Module:
+    return nn.Sequential(nn.Linear(8, width), *(nn.Linear(width, width) for _ in range(depth)), nn.Linear(width, 4))
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [(stacked, "width"), (lambda vocab_size=100, d_model=64: stacked(3, d_model), "d_model"),
+     (lambda N=64, count=3: stacked(count, N), "N"), (lambda size=64, features=3: stacked(3, size), "size")],
+)  # fmt: skip
+def test_a_first_argument_that_is_called_like_another_size_is_no_width(build: Any, expected: str) -> None:
+    """`build(width)` has any name; a class that is given as one may begin with its depth or its vocabulary."""
+    target = from_functions(build, batch=lambda width: torch.ones(2, 8))
+    assert [axis.name for axis in target.axes] == [expected]

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from muaudit.errors import UserError
-from muaudit.targets import batch_stream
+from muaudit.targets import argnames, batch_stream
 from muaudit.targets.deeper import given_depths, is_depth
 from muaudit.targets.draft import finish
 from muaudit.targets.initialization import of_module
@@ -21,6 +21,7 @@ from muaudit.targets.probe import Target, WidthAxis
 from muaudit.targets.trial import Draft, Sizes, Variant
 from muaudit.targets.widths import PROBES
 
+_NO_WIDTHS = (argnames.DEPTH, argnames.VOCAB, argnames.LENGTH, argnames.HEADS)
 _FUNCTIONS = ("batch", "batches", "held_out", "loss", "optimizer", "scheduler")
 _EXAMPLE = "the file may look like this:\n  def build(width):\n      return MyModel(width)"
 
@@ -183,11 +184,18 @@ def _width_arguments(spec: Spec, options: TargetOptions) -> tuple[list[str], lis
             raise UserError(f"{spec.where}: {spec.called} has no argument {name!r}",
                             near(name, [each.name for each in plain], "its arguments"))  # fmt: skip
     required = [each.name for each in plain if each.default is each.empty and each.name not in options.set]
-    first = [each.name for each in plain if each.name not in options.set][:1]
+    first = _first([each.name for each in plain if each.name not in options.set])
     widths = list(dict.fromkeys([*(required or ([] if named else first)), *named]))
     if not widths:
         raise UserError(f"{spec.where}: {spec.called}() takes no width, expected {spec.called}(width)", _EXAMPLE)
     return widths, [each.name for each in plain if each.name not in widths and each.name not in options.set]
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    """Of arguments that have defaults the first, unless it is called like another size and a later one like a width."""
+    if names and any(argnames.rank(names[0], others) is not None for others in _NO_WIDTHS):
+        names = [name for name in names if argnames.rank(name, argnames.WIDTH) is not None] or names
+    return list(names[:1])
 
 
 def _declared(spec: Spec, names: list[str]) -> dict[str, tuple[int, ...]]:
