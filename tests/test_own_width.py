@@ -91,3 +91,23 @@ class Asks(nn.Module):
 """
     with pytest.raises(UserError, match="no_such_package"):
         resolve(file_of(tmp_path, text), TargetOptions())
+
+
+VAST = """
+class Vast(nn.Module):
+    def __init__(self, hidden_size=20000):
+        super().__init__()
+        self.up, self.mid, self.head = nn.Linear(8, hidden_size), nn.Linear(hidden_size, hidden_size), nn.Linear(64, 2)
+
+    def forward(self, sample):
+        return self.head(self.mid(self.up(sample.normalise())))
+"""
+
+
+def test_a_model_is_not_built_at_a_width_at_which_it_is_vast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 million numbers, to find out what no width changes: 2 GB and more."""
+    built = []
+    monkeypatch.setattr("muaudit.targets.own_width._runs", lambda *_: built.append(1))
+    with pytest.raises(UserError, match="has no attribute 'normalise'"):
+        resolve(file_of(tmp_path, VAST), TargetOptions())
+    assert not built

@@ -16,6 +16,8 @@ from muaudit.targets.usercode import RaisedError, attempt
 
 _PATIENCE = 5.0
 """Seconds of processor for finding out."""
+_MOST = 100_000_000
+"""Parameters of the largest model that is built for it: 400 MB."""
 
 
 def own_width_alone(
@@ -32,7 +34,8 @@ def own_width_alone(
     if len(sizes) < len(axes) or tried or not error.message.startswith("no input was found"):
         return error
     main = axes[0].name
-    if not _runs(build, inputs, sizes):
+    first = {axis.name: axis.probes[0] for axis in axes}
+    if _parameters(build, first) * (sizes[main] / first[main]) ** 2 > _MOST or not _runs(build, inputs, sizes):
         return error
     own = int(sizes[main])
     shown = ", ".join(f"{name}={size}" for name, size in sizes.items())
@@ -41,6 +44,10 @@ def own_width_alone(
     lines = [message, f"  at {main}={axes[0].probes[0]} its {raised}{rest}"] if raised else [message]
     where = tied_to(file, main, own) or advice(file)
     return RaisedError("\n".join(lines), where or f"make them go with {main}")
+
+
+def _parameters(build: Callable[[Mapping[str, int], int], nn.Module], sizes: Mapping[str, int]) -> int:
+    return sum(parameter.numel() for parameter in build(sizes, 0).parameters())
 
 
 def _runs(
