@@ -67,6 +67,24 @@ def test_what_is_trained_and_not_understood_is_not_called_unused() -> None:
     assert listed(report)["floor"] == ("MUP901", "how aten.clamp depends on it is not understood")
 
 
+class OneStep(nn.Module):
+    """A recurrent layer that is run for its first step alone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.cell, self.head = width, nn.GRUCell(8, width), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(x, torch.zeros(len(x), self.width)))
+
+
+def test_what_is_multiplied_with_zeros_says_so() -> None:
+    report = muaudit.check(OneStep, batch=lambda width: torch.randn(4, 8), widths=(32, 64))
+    assert listed(report)["cell.weight_hh"] == (
+        "MUP901", "what it multiplies is zero in the recorded pass, as first states are"
+    )  # fmt: skip
+
+
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A solver that makes no use of one weight."""

@@ -99,5 +99,7 @@ def _account(name: str, node: fx.Node, program: Program, ideal: Ideal, lost: Val
         return Account("no gradient")
     if all(gradients):
         reader = program.aligned.by_node[next(iter(node.users))]
+        if not any(each.get(name) for each in gradients):
+            return Account("not judged", "what it multiplies is zero in the recorded pass, as first states are", reader)
         return Account("not judged", f"how {reader.name} depends on it is not understood", reader)
     return Account("not reached", "no gradient can reach it from the loss or from an output")
