@@ -102,7 +102,7 @@ def _side_guesses(model: nn.Module, argument: inspect.Parameter, main: InputSpec
         yield from _masks(name, main)
     read = reader(model, argument.name)
     if _TIMES.fullmatch(name):
-        yield from _times(rows, read, hints)
+        yield from (each for each in _times(rows, read, hints) if not ("float" in said and "int" in each[0]))
     yield from _graph(name, main, read, hints)
     if name in TARGET_NAMES or _CLASSES.fullmatch(name):
         yield from _classes(rows, read, hints)
