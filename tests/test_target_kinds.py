@@ -180,7 +180,7 @@ def test_what_is_printed_for_a_config_without_a_width_builds_the_config(tmp_path
     """
     with pytest.raises(NoWidthError) as error:
         resolve(written(tmp_path, text))
-    said = "return Blocks(args=SimpleNamespace(model=SimpleNamespace(skip=...)), blocks=...)"
+    said = "return Blocks(args=SimpleNamespace(model=SimpleNamespace(skip=skip)), blocks=blocks)"
     assert said in error.value.hint
     assert "from types import SimpleNamespace" in error.value.hint
 

@@ -37,6 +37,13 @@ _EITHER = re.compile(
     r"|has size (\d+) for operand \d+ which does not broadcast with previously seen size (\d+)"
     r"|Expected dim \d+ size (\d+), got (\d+)"
     r"|expected m1 and m2 to have the same .*?(\d+).*?(\d+)"
+    r"|tensor \((\d+)\) must match the existing size \((\d+)\)"
+)
+_EXPECTED = re.compile(r"[Ee]xpect(?:ed|ing) [^\n]*?(?:of|to be) (\d+),? but got (\d+)")
+_LENGTH = re.compile(r"must have length (\d+)\. Got (\d+)")
+_SHAPES = (
+    re.compile(r"(?:to be|shape of):? [\[(]([\d, ]+)[\])],? but got:? (?:torch\.Size\()?[\[(]([\d, ]+)[\])]"),
+    re.compile(r"shape of the indexed tensor \[([\d, ]+)\]|shape of the mask \[([\d, ]+)\]"),
 )
 _CHUNKS = re.compile(r"can't divide axis of length (\d+) in chunks of (\d+)")
 _COMPARED: dict[type[ast.cmpop], tuple[Callable[[Any, Any], bool], int]] = {
@@ -93,12 +100,12 @@ def _places(form: Form, each: Said, sizes: Mapping[str, int]) -> Iterator[_Place
     """
     dims = {
         (path, at): size
-        for path, slot in _tensors(form)
+        for path, slot in tensors(form)
         for at, size in enumerate(slot.shape(sizes))
         if not (each.features and _wide_elsewhere(slot, at))
     }
-    deep = {path: len(slot.dims) for path, slot in _tensors(form)}
-    fixed = {(path, at) for path, slot in _tensors(form) for at, dim in enumerate(slot.dims) if isinstance(dim, int)}
+    deep = {path: len(slot.dims) for path, slot in tensors(form)}
+    fixed = {(path, at) for path, slot in tensors(form) for at, dim in enumerate(slot.dims) if isinstance(dim, int)}
     found = [place for place, size in dims.items() if size == each.got and (place[1] or deep[place[0]] == 1)]
     together = [found] if len(found) > 1 else []
     alone = [[place] for place in found]
@@ -118,7 +125,8 @@ def _wide_elsewhere(slot: InputSpec, place: int) -> bool:
     return any(not isinstance(dim, int) for at, dim in enumerate(slot.dims) if at != place)
 
 
-def _tensors(form: Form) -> Iterator[tuple[tuple[int | str, ...], InputSpec]]:
+def tensors(form: Form) -> Iterator[tuple[tuple[int | str, ...], InputSpec]]:
+    """The tensors of a form, each with the way to it: the place or name of its argument, then places and keys."""
     named: list[tuple[int | str, Slot]] = [*enumerate(form.args), *form.kwargs.items()]
     for key, slot in named:
         yield from _within((key,), slot)
@@ -133,6 +141,21 @@ def _within(path: tuple[int | str, ...], slot: Slot) -> Iterator[tuple[tuple[int
     elif isinstance(slot, dict):
         for name, each in slot.items():
             yield from _within((*path, name), each)
+
+
+def at_path(form: Form, path: tuple[int | str, ...], slot: Slot) -> Form:
+    """The form with another slot at the end of a path."""
+
+    def put(held: Any, rest: tuple[int | str, ...]) -> Any:
+        if not rest:
+            return slot
+        if isinstance(held, (list, tuple)):
+            return type(held)(put(each, rest[1:]) if at == rest[0] else each for at, each in enumerate(held))
+        return {**held, rest[0]: put(held.get(rest[0]), rest[1:])}
+
+    if isinstance(path[0], int):
+        return replace(form, args=put(form.args, path))
+    return replace(form, kwargs=put(form.kwargs, path))
 
 
 def _changed(form: Form, places: _Places) -> Form:
@@ -162,10 +185,31 @@ def _told(text: str) -> Iterator[Said]:
     for match in _FEATURES.finditer(text):
         named = {name.rstrip("123"): int(value) for name, value in match.groupdict().items() if value}
         yield Said(named["got"], named["wanted"], features=True)
+    for match in _EXPECTED.finditer(text):
+        yield Said(int(match[2]), int(match[1]))
+    for match in _LENGTH.finditer(text):
+        yield Said(int(match[2]), int(match[1]))
+    for due, came in _shapes(text):
+        yield from (Said(b, a) for a, b in zip(due, came, strict=False))
     for match in _EITHER.finditer(text):
         one, other = (int(each) for each in match.groups() if each)
         yield Said(one, other)
         yield Said(other, one)
+
+
+def _shapes(text: str) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Shapes that were wanted and that came."""
+    for match in _SHAPES[0].finditer(text):
+        yield _numbers(match[1]), _numbers(match[2])
+    indexed = list(_SHAPES[1].finditer(text))
+    if (
+        len(indexed) == 2
+    ):  # The shape of the mask [2, 3] at index 1 does not match the shape of the indexed tensor [2, 9]
+        yield _numbers(indexed[1][1] or ""), _numbers(indexed[0][2] or "")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", text)))
 
 
 def _multiple(size: int, unit: int) -> int:

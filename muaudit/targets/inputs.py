@@ -290,6 +290,8 @@ def _tensor(slot: Slot, sizes: Mapping[str, int], place: int) -> Any:
         return torch.full(shape, slot.value, dtype=dtype)
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)
+    if dtype == torch.bool and len(shape) > 1:  # as many in every row
+        return torch.rand(shape, generator=generator).argsort(-1) < (shape[-1] + 1) // 2
     drawn = torch.randint(0, slot.high or 2, shape, generator=generator).to(dtype)
     if isinstance(slot, Marked):
         drawn[..., : slot.places] = slot.value

@@ -176,7 +176,7 @@ def _variants(read: Arguments, given: list[WidthPlan], options: TargetOptions) -
         yield Variant(
             plan.axes, _build(read, plan), _notes(read, plan, cut), _hints(read, plan), cut,
             found.missing, depths, tuned(_defaults(read) | plan.values({})),
-            longest({**_defaults(read), **options.set}),
+            longest({**_defaults(read), **options.set}), call=suggested_specs.construction(read, plan),
         )  # fmt: skip
 
 

@@ -74,6 +74,19 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef | None:
     return None
 
 
+def statement_at(file: str, line: int) -> list[ast.AST]:
+    """The innermost statement at a line, of one that holds others what it asks; of a `raise` what was asked before."""
+    tree = tree_of(file)
+    nodes = [node for node in (nodes_of(tree) if tree is not None else ()) if isinstance(node, ast.stmt)]
+    around = [node for node in nodes if node.lineno <= line <= (node.end_lineno or 0)]
+    if not around:
+        return []
+    last = around[-1]
+    asked = [node.test for node in around[-2:-1] if isinstance(node, ast.If) and isinstance(last, ast.Raise)]
+    held = [getattr(last, name) for name in ("test", "iter", "items") if hasattr(last, name)]
+    return [*asked, *(held if hasattr(last, "body") else [last])]
+
+
 def file_of(cls: type) -> str | None:
     """The file that a class was defined in."""
     return getattr(sys.modules.get(cls.__module__), "__file__", None)

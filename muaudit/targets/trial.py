@@ -15,10 +15,19 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from muaudit.errors import UserError
-from muaudit.targets import batch_stream, corrections, devices, initialization, losses, refusals, sound, suggested_specs
+from muaudit.targets import (
+    batch_stream,
+    devices,
+    initialization,
+    losses,
+    refusals,
+    sound,
+    stepwise,
+    suggested_specs,
+)
 from muaudit.targets import inputs as input_forms
 from muaudit.targets.literals import advice
 from muaudit.targets.memory import forward_only, give_back
@@ -35,6 +44,8 @@ _PATIENCE = 20.0
 """Seconds of processor for finding what a model can be built and called with."""
 _AGAIN, _STEPS = 40, 4
 """How many inputs are tried that differ in a size that a failure asked for, and how often one is changed."""
+_SEARCHED = 2
+"""Of how many variants an input is sought step by step: others differ in their widths, mostly."""
 _SLOW = 0.5
 """Seconds from which on an input that a model does not take is tried after all others at the next widths."""
 
@@ -48,7 +59,8 @@ class Variant:
     depths: the arguments that are numbers of blocks, which `build` takes beside the axes.
     tuned: those that set an initialization or a learning rate, with their values; `build` takes them as well.
     length: how many tokens the longest sequence holds that the model is made for.
-    library: its models are microsoft/mup's, whose base shapes were set here.
+    library: its models are microsoft/mup's, whose base shapes were set here. call: how it is built, as source, where
+    that is not as the draft says.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -61,6 +73,7 @@ class Variant:
     tuned: Mapping[str, float] = field(default_factory=dict)
     length: int | None = None
     library: bool = False
+    call: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,11 +122,16 @@ class Trial:
 
 
 class _Patience:
-    """How long trying may go on. slow: inputs, by their keys, that took long before the model refused them."""
+    """How long trying may go on.
+
+    slow: inputs, by their keys, that took long before the model refused them. steps: for how many more variants an
+    input is sought step by step.
+    """
 
     def __init__(self) -> None:
         self._end = time.process_time() + _PATIENCE
         self.slow: set[tuple[Any, ...]] = set()
+        self.steps = _SEARCHED
 
     @property
     def ended(self) -> bool:
@@ -312,20 +330,17 @@ def _run_forms(
     odd: tuple[input_forms.Form, tuple[Any, Any]] | None = None
     axis = variant.axes[0].name
     candidates = _pairs(draft, variant, options, models, axis, (sizes[0][axis], sizes[1][axis]))
-    refused: list[_Refused] = []
     for form in sorted(candidates, key=lambda form: form.key in patience.slow):
         if first is not None and patience.ended:
             break
         start = time.process_time()
-        outputs, error, place = _run_both(models, form, sizes)
+        outputs, error, _ = _run_both(models, form, sizes)
         if error is None:
             if all(losses.is_finite(output) for output in outputs):
                 return form, (outputs[0], outputs[1])
             odd = odd or (form, (outputs[0], outputs[1]))
             continue
         first = first or error
-        if sizes_told := corrections.said(error):
-            refused.append(_Refused(form, sizes_told, place))
         asked = refusals.words(error)
         clear_frames(error.__traceback__)  # which hold what the model had made until then
         patience.failed(form, time.process_time() - start)
@@ -334,25 +349,14 @@ def _run_forms(
             told.words = asked  # which no other input makes words that the code knows
             raise told from error
         if isinstance(error, ImportError) and odd is None:  # a package is asked for, which no other input brings
-            raise _no_input(draft, options, models[0], [form], error) from error
-    if odd is None and not options.inputs:
-        odd = _corrected(refused, models, sizes, axis, patience)
+            raise _no_input(draft, variant, options, models[0], [form], error) from error
+    if odd is None and not options.inputs and patience.steps:
+        patience.steps -= 1
+        odd = stepwise.brought_to_fit(candidates, models[0], partial(_run_finite, models, sizes=sizes), axis,
+                                      (sizes[0], sizes[1]), lambda: patience.ended)  # fmt: skip
     if odd is not None:
         return odd
-    raise _no_input(draft, options, models[0], candidates[:1], first)
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """An input that one of the two models did not take, and what that said of sizes. place: which one, 0 or 1.
-
-    steps: how often it was changed before.
-    """
-
-    form: input_forms.Form
-    told: tuple[corrections.Said, ...]
-    place: int
-    steps: int = 0
+    raise _no_input(draft, variant, options, models[0], candidates[:1], first)
 
 
 def _run_both(
@@ -370,34 +374,13 @@ def _run_both(
     return tuple(outputs), None, 0
 
 
-def _corrected(
-    refused: list[_Refused], models: tuple[nn.Module, nn.Module], sizes: tuple[Sizes, ...], axis: str,
-    patience: _Patience,
-) -> tuple[input_forms.Form, tuple[Any, Any]] | None:  # fmt: skip
-    """An input that differs from a refused one in sizes that the refusals asked for, one after the other."""
-    seen: list[input_forms.Form] = []
-    waiting = list(refused)
-    while waiting and len(seen) < _AGAIN and not patience.ended:
-        last = waiting.pop(0)
-        both = (sizes[0][axis], sizes[1][axis])
-        changed = (
-            corrections.along(last.form, last.told, axis, both)
-            if last.place
-            else corrections.corrected(last.form, last.told, sizes[0])
-        )
-        for form in changed:
-            if form in seen or len(seen) >= _AGAIN:
-                continue
-            seen.append(form)
-            outputs, error, place = _run_both(models, form, sizes)
-            if error is None:
-                if all(losses.is_finite(output) for output in outputs):
-                    return form, (outputs[0], outputs[1])
-                continue
-            if (told := corrections.said(error)) and last.steps < _STEPS:
-                waiting.insert(0, _Refused(form, told, place, last.steps + 1))
-            clear_frames(error.__traceback__)
-    return None
+def _run_finite(
+    models: tuple[nn.Module, nn.Module], form: input_forms.Form, sizes: tuple[Sizes, ...]
+) -> tuple[tuple[Any, ...], BaseException | None, int]:
+    """As `_run_both`, with nothing that came out where some of it is no number."""
+    outputs, error, place = _run_both(models, form, sizes)
+    made = [each for each in tree_leaves(outputs) if isinstance(each, torch.Tensor)]
+    return () if any(bool(each.isnan().any()) for each in made) else outputs, error, place
 
 
 def _pairs(
@@ -446,12 +429,14 @@ def _result(model: nn.Module, made: Inputs) -> Any:
 
 
 def _no_input(
-    draft: Draft, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form], error: BaseException | None
+    draft: Draft, variant: Variant, options: TargetOptions, model: nn.Module, tried: list[input_forms.Form],
+    error: BaseException | None,
 ) -> UserError:  # fmt: skip
     """What the forward takes, and the spec to which only the right tensors are missing."""
     names = list(inspect.signature(running(model)).parameters) or ["x"]
     made = suggested_specs.open_batch(names)
-    text = suggested_specs.spec("" if draft.spec else draft.call, () if draft.spec else draft.imports, made)
+    call = variant.call or draft.call
+    text = suggested_specs.spec("" if draft.spec else call, () if draft.spec else draft.imports, made)
     where = draft.path.name if draft.path is not None else "a file"
     first = f" (not {tried[0]})" if tried and not options.inputs else ""
     hint = (
