@@ -183,3 +183,29 @@ class MLP(nn.Module):
 """)
     target = resolve(str(file), TargetOptions())
     assert any("activation='gelu'" in note for note in target.notes)
+
+
+def test_levels_of_which_the_first_is_named_are_several(tmp_path: Path) -> None:
+    """A model of one level would have none of the layers between levels, and be judged without them."""
+    file = tmp_path / "net.py"
+    file.write_text("""\
+from torch import nn
+
+
+class Levels(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        places = range(len(channels) - 1)
+        self.stem = nn.Linear(3, channels[0])
+        self.down = nn.ModuleList(nn.Linear(channels[i], channels[i + 1]) for i in places)
+        self.up = nn.ModuleList(nn.Linear(channels[i + 1], channels[i]) for i in reversed(places))
+        self.head = nn.Linear(channels[0], 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for layer in (*self.down, *self.up):
+            x = layer(x).relu()
+        return self.head(x)
+""")
+    target = resolve(str(file), TargetOptions())
+    assert len(target.build(target.sizes(0), 0).down) == 3

@@ -278,3 +278,16 @@ def test_sizes_that_another_file_holds_are_arguments_and_stay_where_they_are_hel
     assert [axis.name for axis in target.axes] == ["enc_hidden_size"]
     model = target.build(target.sizes(1), 0)
     assert (model.rnn.input_size, model.rnn.hidden_size, model.head.out_features) == (20, 128, 24)
+
+
+def test_a_time_that_is_annotated_as_a_float_is_none_of_whole_steps(tmp_path: Path) -> None:
+    text = """class Denoiser(nn.Module):
+    def __init__(self, dim=64):
+        super().__init__()
+        self.first, self.times, self.last = nn.Linear(8, dim), nn.Linear(1, dim), nn.Linear(dim, 8)
+
+    def forward(self, x, time: "float['b'] | float['']"):
+        return self.last(self.first(x) + self.times(time.reshape(-1, 1).float()).relu())
+"""
+    target = resolve(write(tmp_path, HEAD + text))
+    assert target.describe.endswith("float32[4, 8], float32[4]")

@@ -75,7 +75,8 @@ def _listed(called: Callable[..., Any], deep: int, known: _Known) -> dict[str, S
     used = {each.length for each in found.values() if each.length > 1} | _defaults(called)
     usual = used.pop() if len(used) == 1 else _USUAL
     lengths = {name: _PAIRED if each.through else usual for name, each in found.items()}
-    return {name: replace(each, length=each.length or lengths[name]) for name, each in found.items()}
+    fixed = {name: each.length for name, each in found.items() if each.length > each.through}  # `sizes[0]` fixes none
+    return {name: replace(each, length=fixed.get(name, lengths[name])) for name, each in found.items()}
 
 
 def annotated(annotation: Any, by_text: Sequence | None) -> Sequence | None:
