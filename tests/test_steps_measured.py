@@ -157,6 +157,21 @@ def test_a_factor_that_the_step_multiplies_by_counts_by_any_name(key: str) -> No
     assert rules == {"MUP308"}
 
 
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_factor_that_an_optimizer_keeps_for_itself_counts(power: int) -> None:
+    """One learning rate for all, and a step that divides what has a large fan_in by a width that no group holds."""
+
+    def optimizer(model: MLP) -> torch.optim.Optimizer:
+        m = (model.gain.numel() / 64) ** power
+        made = stepping(lambda g, p, group: g.sign() / (m if p.dim() > 1 and p.shape[1] > 40 else 1.0))
+        return made(model.parameters())
+
+    report = audit(optimizer)
+    assert not report.unanalysed
+    found = {v.tensors for v in report.violations if v.severity == "error"}
+    assert found == (set() if power == 1 else {("hidden.weight",), ("head.weight",)})
+
+
 def test_a_factor_in_the_rate_that_the_step_multiplies_by_again_counts_twice() -> None:
     def optimizer(model: MLP) -> torch.optim.Optimizer:
         scaled = [{**g, "lr_scale": g["lr"] / 1e-3} for g in groups(model, ADAM_LIKE)]

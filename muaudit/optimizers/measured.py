@@ -61,7 +61,7 @@ class MeasuredSteps:
         wider: Any = None,
     ) -> None:
         self.optimizer, self.group, self.unit, self._wider = optimizer, group, unit, wider
-        self.asked = shapes[0]
+        self.asked, self._probes = shapes[0], shapes
         self.narrow, self.wide = grown(*shapes) if wider is None else shapes
         self.shared = False
 
@@ -90,6 +90,26 @@ class MeasuredSteps:
         if self.narrow == self.wide:
             return 0.0
         narrow, wide = (self._run(Setup(shape)) for shape in (self.narrow, self.wide))
+        return self._exponent(narrow, wide)
+
+    def with_own(self, other: Any) -> float | None:
+        """The same with what the optimizers of both probes keep for themselves, as a width in an attribute.
+
+        other: the wider one. Settings of their groups are those of the narrower one in both. None where their groups
+        are not the same.
+        """
+        groups = self.optimizer.param_groups
+        if len(groups) != len(other.param_groups):
+            return None
+        shapes = self._probes if math.prod(self._probes[1]) <= MOST_ENTRIES else (self.narrow, self.wide)
+        alike = {key: value for key, value in groups[self.group].items()
+                 if isinstance(value, (int, float)) and key not in ("lr", *DECAYS)}  # fmt: skip
+        setups = [Setup(shape, settings=alike, others=OTHERS * self.shared) for shape in shapes]
+        narrow, wide = (run(each, self.group, setup)
+                        for each, setup in zip((self.optimizer, other), setups, strict=True))  # fmt: skip
+        return self._exponent(narrow, wide)
+
+    def _exponent(self, narrow: Stepped, wide: Stepped) -> float:
         return _near(math.log(_moved(wide) / _moved(narrow)) / self.unit, 4, "the shape", "n^")
 
     def same_at_full_rank(self, law: Law, piece: Piece | None) -> None:

@@ -169,11 +169,11 @@ class Steps:
         return How(name, mode, decoupled=decoupled, orthogonal=law_of(name).spectral)
 
     def _measure(self, group: int, shapes: Shapes, dims: tuple[float, ...]) -> How | CannotRun:
+        wider = self._wider() if self._wider is not None else None
         asked = MeasuredSteps(self.optimizer, group, shapes, self.unit)
         try:
-            return self._measured_by(asked, group, dims)
+            return self._measured_by(asked, group, dims, wider)
         except Raised as why:
-            wider = self._wider() if self._wider is not None else None
             if wider is None:
                 return why
         except CannotRun as why:
@@ -183,11 +183,13 @@ class Steps:
         except CannotRun as why:
             return why
 
-    def _measured_by(self, asked: MeasuredSteps, group: int, dims: tuple[float, ...]) -> How:
+    def _measured_by(self, asked: MeasuredSteps, group: int, dims: tuple[float, ...], other: Any = None) -> How:
         law, shape = asked.law(), asked.shape()
         piece = asked.orthogonal() if not law.gradient else None
         if shape or piece is not None:
             asked.same_at_full_rank(law, piece)
+        own = None if other is None else asked.with_own(other)
+        shape = shape if own is None else own
         orthogonal = piece is not None
         if not law.gradient and len(dims) == 1:
             orthogonal = self._orthogonalises() and asked.normalised()
