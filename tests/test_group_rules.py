@@ -174,6 +174,23 @@ SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[An
 }
 
 
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_warm_up_that_is_as_long_as_a_group_is_wide(longer: bool) -> None:
+    """All of µP in the schedule; at the base width, which one probe has, all curves are the same."""
+
+    def optimizer(model: Any) -> torch.optim.Optimizer:
+        made = MODULE.optimizer(model).param_groups
+        one = torch.optim.Adam([{"params": group["params"], "lr": 3e-3} for group in made])
+        one.shares = [group["lr"] / 3e-3 for group in made]  # type: ignore[attr-defined]
+        return one
+
+    def scheduler(one: Any) -> Any:
+        curves = [lambda step, share=share: share * warmed(step * (share if longer else 1.0)) for share in one.shares]
+        return S.LambdaLR(one, curves)
+
+    assert found(audit_schedule(scheduler, optimizer)) == [("MUP319", "warning")] * longer
+
+
 @pytest.mark.parametrize("kind", SHAPES)
 def test_schedules_of_another_shape(kind: str) -> None:
     wrong, right, optimizer = SHAPES[kind]

@@ -42,11 +42,11 @@ def scheduled(
         return built, []
     peak = _peak(walk, steps)
     if len(_distinct(built[name].lr_exponent for name in built)) <= 1 < len(_distinct(steps[peak].values())):
-        return _at(walk, peak, optimizers, models, ratios), other_shapes(walk, owners[0])
+        return _at(walk, peak, optimizers, models, ratios), other_shapes(walk, owners)
     lost = _lost(built, steps)
     if lost:
         return built, [_discrepancy(walk, built, steps, lost, owners, optimizers)]
-    return built, other_shapes(walk, owners[0])
+    return built, other_shapes(walk, owners)
 
 
 def assumed_factors(trained: Mapping[str, Trained], file: str | None, line: int | None) -> list[Discrepancy]:

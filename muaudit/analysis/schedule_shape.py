@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..findings.discrepancy import Discrepancy
 from ..findings.names import fold
@@ -12,15 +12,20 @@ from ..thresholds import SHAPES_APART
 Curves = Mapping[int, Mapping[int, float]]  # by group and step
 
 
-def other_shapes(walk: Walk, owners: Mapping[str, int]) -> list[Discrepancy]:
-    """At most one discrepancy: the parameters whose groups follow another curve than most. owners: groups by name.
+def other_shapes(walk: Walk, owners: Sequence[Mapping[str, int]]) -> list[Discrepancy]:
+    """At most one discrepancy: the parameters whose groups follow another curve than most. owners: groups by name, at
+    both probes.
 
     Of groups that the schedule moves and others that it never moves, the latter are told, however many they are.
     """
+    return next(filter(None, (_others(walk, each, probe) for probe, each in enumerate(owners))), [])
+
+
+def _others(walk: Walk, owners: Mapping[str, int], probe: int) -> list[Discrepancy]:
     members: dict[int, list[str]] = {}
     for name, group in owners.items():
         members.setdefault(group, []).append(name)
-    curves = _curves(walk, members)
+    curves = _curves(walk, members, probe)
     if len(curves) < 2:
         return []
     still = [group for group, curve in curves.items() if max(curve.values()) - min(curve.values()) <= SHAPES_APART]
@@ -41,10 +46,10 @@ def other_shapes(walk: Walk, owners: Mapping[str, int]) -> list[Discrepancy]:
     ]  # fmt: skip
 
 
-def _curves(walk: Walk, members: Mapping[int, object]) -> dict[int, dict[int, float]]:
+def _curves(walk: Walk, members: Mapping[int, object], probe: int) -> dict[int, dict[int, float]]:
     found: dict[int, dict[int, float]] = {}
     for group in members:
-        rates = {step: rows[0][group] for step, rows in walk.rates.items()}
+        rates = {step: rows[probe][group] for step, rows in walk.rates.items()}
         largest = max(rates.values(), default=0.0)
         if largest > 0:
             found[group] = {step: rate / largest for step, rate in rates.items()}
