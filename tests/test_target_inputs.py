@@ -291,3 +291,47 @@ def test_a_time_that_is_annotated_as_a_float_is_none_of_whole_steps(tmp_path: Pa
 """
     target = resolve(write(tmp_path, HEAD + text))
     assert target.describe.endswith("float32[4, 8], float32[4]")
+
+
+SPARSE = """class Conv(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.lin = nn.Linear(inputs, outputs)
+
+    def forward(self, x, edge_index):
+        row, col = edge_index
+        return torch.zeros_like(x).index_add(0, row, x[col]) @ self.lin.weight.T
+
+
+class Graph(nn.Module):
+    def __init__(self, in_channels, hidden_channels, out_channels, num_layers):
+        super().__init__()
+        sizes = [in_channels] + [hidden_channels] * (num_layers - 1) + [out_channels]
+        self.convs = nn.ModuleList(Conv(a, b) for a, b in zip(sizes[:-1], sizes[1:]))
+
+    def forward(self, x, adj_t):
+        for conv in self.convs[:-1]:
+            x = conv(x, adj_t).relu()
+        return self.convs[-1](x, adj_t)
+"""
+
+
+def test_an_adjacency_may_be_a_list_of_edges(tmp_path: Path) -> None:
+    target = resolve(write(tmp_path, HEAD + SPARSE))
+    drive(target)
+    assert "int64[2, 16]" in target.describe
+
+
+def test_three_question_marks_in_a_configuration_are_no_value(tmp_path: Path) -> None:
+    text = """class Net(nn.Module):
+    def __init__(self, cfg):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, cfg.latent_dim), nn.Linear(cfg.latent_dim, 8 if cfg.multi else 4)
+
+    def forward(self, x):
+        return self.last(self.first(x).relu())
+"""
+    write(tmp_path, "latent_dim: 64\nmulti: ???\n", "config.yaml")
+    target = resolve(write(tmp_path, HEAD + text))
+    assert not any("???" in note for note in target.notes)
+    assert target.build(target.sizes(0), 0).last.out_features == 4

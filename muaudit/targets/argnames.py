@@ -18,6 +18,7 @@ WIDTH = (
     "vision_width", "attn_width", "filter", "hid_dim", "hid_size", "hidden_channel", "start_filts", "init_features",
     "base_filter", "init_channels", "init_dim", "d_hid", "dim_hid", "num_hiddens", "factor_num", "num_factors",
     "n_factors", "adim", "d_word_vec", "d_layers", "layer_sizes", "hidden_layer_sizes",
+    "layer_size",
 )  # fmt: skip
 """Names of the number that grows (DESIGN's width), strongest first."""
 

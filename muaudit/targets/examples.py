@@ -62,8 +62,12 @@ def examples(
 
 
 def _counts(value: Any, listed: bool) -> bool:
-    """Whether a value says anything: nothing and an empty text or list do not, nor one number where several are due."""
-    return value is not None and value not in ("", [], (), {}) and not (listed and isinstance(value, (int, float)))
+    """Whether a value says anything: nothing and an empty text or list do not, nor one number where several are due.
+
+    `???` is what configurations write for what has yet to be given.
+    """
+    says = value is not None and value not in ("", "???", [], (), {})
+    return says and not (listed and isinstance(value, (int, float)))
 
 
 def _around(own: Path) -> Iterator[Path]:

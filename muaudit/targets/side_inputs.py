@@ -222,6 +222,7 @@ def _graph(name: str, main: InputSpec, read: Reader | None, hints: Hints) -> Ite
         yield ("adjacency",), InputSpec("float32", (nodes, nodes))
         if len(main.dims) == 3:
             yield ("adjacencies",), InputSpec("float32", (main.dims[0], nodes, nodes))
+        yield ("edges",), InputSpec("int64", (2, edges), as_int(nodes))  # of a sparse one, as graph layers take it
 
 
 def _masks(name: str, main: InputSpec) -> Iterator[Guess]:
