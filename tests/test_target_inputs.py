@@ -335,3 +335,15 @@ def test_three_question_marks_in_a_configuration_are_no_value(tmp_path: Path) ->
     target = resolve(write(tmp_path, HEAD + text))
     assert not any("???" in note for note in target.notes)
     assert target.build(target.sizes(0), 0).last.out_features == 4
+
+
+def test_tokens_to_which_a_forward_adds_stay_within_its_table(tmp_path: Path) -> None:
+    text = """class Reader(nn.Module):
+    def __init__(self, symbols=40, dim=64):
+        super().__init__()
+        self.embed, self.last = nn.Embedding(symbols + 1, dim), nn.Linear(dim, 8)
+
+    def forward(self, text):
+        return self.last(self.embed(text + 1).relu())
+"""
+    drive(resolve(write(tmp_path, HEAD + text)))

@@ -227,6 +227,18 @@ def _form(
     yield Form(args, dict(named), key=(*key, "plain"))
 
 
+def of_lower_numbers(form: Form) -> Form:
+    """The form with integers of the lower half of those that it has."""
+
+    def lower(slot: Slot) -> Slot:
+        if isinstance(slot, InputSpec) and slot.high is not None and slot.high > 1:
+            return replace(slot, high=slot.high // 2)
+        return type(slot)(map(lower, slot)) if isinstance(slot, (list, tuple)) else slot
+
+    kwargs = {name: lower(slot) for name, slot in form.kwargs.items()}
+    return replace(form, args=tuple(map(lower, form.args)), kwargs=kwargs, key=(*form.key, "lower"))
+
+
 def _floating(model: nn.Module) -> str:
     """The type of the model's numbers, which its inputs share: of its first parameter, else torch's default."""
     dtypes = (parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())

@@ -40,6 +40,7 @@ from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_
 
 Sizes = Mapping[str, int]
 
+_OUT_OF_RANGE = "index out of range in self"
 _PATIENCE = 20.0
 """Seconds of processor for finding what a model can be built and called with."""
 _AGAIN, _STEPS = 40, 4
@@ -335,6 +336,12 @@ def _run_forms(
             break
         start = time.process_time()
         outputs, error, _ = _run_both(models, form, sizes)
+        if _OUT_OF_RANGE in str(error):  # of tokens to which the forward adds: `text + 1`
+            fewer = input_forms.of_lower_numbers(form)
+            again = _run_both(models, fewer, sizes)
+            if _OUT_OF_RANGE not in str(again[1]):
+                candidates[candidates.index(form)] = form = fewer
+                outputs, error, _ = again
         if error is None:
             if all(losses.is_finite(output) for output in outputs):
                 return form, (outputs[0], outputs[1])
