@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 from muaudit.targets import arguments, loader, resolve
 
@@ -144,3 +145,34 @@ def test_a_class_that_makes_itself_of_its_config(tmp_path: Path) -> None:
     preset = "    @classmethod\n    def preset(cls, cfg):\n        return cls(cfg)\n\n    def forward(self, idx):\n"
     target = resolve(written(tmp_path, preset.join(DEEP.rsplit("    def forward(self, idx):\n", 1))))
     assert [axis.name for axis in target.axes] == ["n_embd"]
+
+
+def test_what_has_fields_and_a_length_is_made_with_both(tmp_path: Path) -> None:
+    text = """
+    class Reader(nn.Module):
+        def __init__(self, alphabet, embed_dim=64):
+            super().__init__()
+            self.table = nn.Embedding(len(alphabet), embed_dim, padding_idx=alphabet.padding_idx)
+            self.mix, self.last = nn.Linear(embed_dim, embed_dim), nn.Linear(embed_dim, len(alphabet))
+
+        def forward(self, tokens):
+            return self.last(self.mix(self.table(tokens)).relu())
+    """
+    file = written(tmp_path, text)
+    assert resolve(file).describe == "Reader(namespace), embed_dim 64 → 128, input int64[2, 32]"
+    call = read(file, "Reader").call({"padding_idx": "0"})
+    made = eval(call, {"Reader": lambda alphabet: alphabet, "SimpleNamespace": SimpleNamespace})
+    assert (made.padding_idx, len(made)) == (0, 256)
+
+
+def test_a_config_may_be_called_by_a_capital_letter(tmp_path: Path) -> None:
+    text = """
+    class Coder(nn.Module):
+        def __init__(self, H):
+            super().__init__()
+            self.first, self.mix, self.last = nn.Linear(8, H.width), nn.Linear(H.width, H.width), nn.Linear(H.width, 4)
+
+        def forward(self, x):
+            return self.last(self.mix(self.first(x)).relu())
+    """
+    assert [axis.name for axis in resolve(written(tmp_path, text)).axes] == ["width"]

@@ -16,7 +16,7 @@ from muaudit.targets import resolve
 from muaudit.targets.corrections import Said, corrected, said
 from muaudit.targets.inputs import Form
 from muaudit.targets.options import InputSpec
-from muaudit.targets.reach import held
+from muaudit.targets.reach import held, shapes
 
 HEAD = "import torch\nfrom torch import nn\n\n\n"
 BUCKETS = """class Bucketed(nn.Module):
@@ -157,6 +157,21 @@ def test_what_a_model_holds_counts_caches_that_are_no_buffers() -> None:
             self.register_buffer("mask", torch.zeros(7))
 
     assert held(lambda values: Held(**values), {"dim": 4}) == 16 + 40 + 7
+
+
+class Windows(nn.Module):
+    """Places in a window, and a table of all pairs of them."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.mix, self.all = nn.Linear(window, 4), torch.arange(window * window).sum().item()
+        places = torch.arange(window * window)
+        self.register_buffer("pairs", places[:, None] - places[None, :])
+
+
+def test_a_table_of_all_pairs_of_places_is_not_made_to_see_what_a_size_does() -> None:
+    assert shapes(lambda values: Windows(**values), {"window": 8}) == {"mix.weight": (4, 8), "mix.bias": (4,)}
+    assert shapes(lambda values: Windows(**values), {"window": 128}) is None  # 2 GB
 
 
 FIXED_GRAPH = """

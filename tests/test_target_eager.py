@@ -46,7 +46,8 @@ class Net(nn.Module):
         self.shift = torch.ones(dim, device="cuda")
 
     def forward(self, x):
-        zero = torch.zeros(x.shape[0], 1, device=torch.device("cuda", 0)).to("cuda")
+        places = torch.arange(0, len(x), out=torch.cuda.LongTensor(len(x)))
+        zero = torch.zeros(x.shape[0], 1, device=torch.device("cuda", 0)).to("cuda") + 0 * places[:, None]
         return self.last(self.second(self.first(x).relu()) + zero + self.shift)
 """
 
@@ -64,9 +65,9 @@ def test_what_asks_for_a_compiler_or_a_gpu_is_audited_without(tmp_path: Path, te
 
 
 def test_everything_is_as_it_was_afterwards() -> None:
-    before = torch.jit.script, torch.jit.ScriptModule, torch.compile
+    before = torch.jit.script, torch.jit.ScriptModule, torch.compile, torch.cuda.LongTensor
     with eagerly():
         on_the_cpu("Torch not compiled with CUDA enabled")
         assert torch.zeros(2, device="cuda").device.type in ("cpu", "cuda")
-    assert before == (torch.jit.script, torch.jit.ScriptModule, torch.compile)
+    assert before == (torch.jit.script, torch.jit.ScriptModule, torch.compile, torch.cuda.LongTensor)
     assert torch._C._len_torch_function_stack() == 0

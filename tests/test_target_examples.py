@@ -282,6 +282,27 @@ def test_a_text_that_is_taken_apart_is_a_text(tmp_path: Path) -> None:
     assert modules(resolve(written(tmp_path, body))) == 2
 
 
+def test_a_text_that_a_function_of_the_file_takes_apart_is_a_text(tmp_path: Path) -> None:
+    body = stack("hidden_dim, enc_blocks", "nn.Linear(hidden_dim, hidden_dim) for each in parsed(enc_blocks)")
+    (tmp_path / "hps.py").write_text("small.enc_blocks = '8x2,4x3'\n")
+    parsed = "\n\ndef parsed(text):\n    return [each for each in text.split(',')]\n"
+    assert modules(resolve(written(tmp_path, body + parsed))) == 2
+
+
+def test_a_text_that_the_script_takes_apart_is_the_list_that_it_makes(tmp_path: Path) -> None:
+    body = stack(
+        "embed_dim, args", "nn.Linear(embed_dim, embed_dim, bias=n > 3) for n in args.kernel_sizes", "embed_dim"
+    )
+    script = """
+    parser.add_argument("--kernel-sizes", type=str, default="3,4,5")
+    args.kernel_sizes = [int(each) for each in args.kernel_sizes.split(",")]
+    """
+    written(tmp_path, script, "main.py")
+    target = resolve(written(tmp_path, body))
+    model = target.build(target.sizes(0), 0)
+    assert [layer.bias is not None for layer in model.rest] == [False, True, True]
+
+
 def test_two_layers_of_every_stage_unless_a_kind_of_module_comes_later(tmp_path: Path) -> None:
     rest = "nn.Linear(hidden_dim, hidden_dim) if at < {} else nn.ReLU() for each in depths for at in range(each)"
     body = stack("hidden_dim=64, depths=(2, 2, 18, 2)", rest.format(30))

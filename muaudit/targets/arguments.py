@@ -15,6 +15,7 @@ from muaudit.targets import argnames, configs, merged, sentinels, signatures
 from muaudit.targets.config_reads import Accessed, Fields, accessed_fields, is_config_name
 from muaudit.targets.examples import Example, examples
 from muaudit.targets.sequences import Sequence, annotated, listed
+from muaudit.targets.source import class_node, nodes_of
 
 MISSING: Any = inspect.Parameter.empty
 
@@ -270,6 +271,9 @@ def _found_in_module(name: str, scope: _Scope, optional: bool) -> Branch | None:
         return _of_given(given, scope, optional, accessed)
     if optional or not accessed:
         return None
+    node = class_node(scope.cls) if inspect.isclass(scope.cls) else None
+    if node is not None and any(configs.is_measured(each, name) for each in nodes_of(node)):
+        return _of_fields(accessed.fields, _Measured, "namespace", _MEASURED)
     return _of_fields(accessed.fields, *_made_of(accessed))
 
 
@@ -277,6 +281,17 @@ def _of_fields(fields: Fields, make: Callable[..., Any], kind: str, source: str)
     """A config with these fields, those that have fields themselves as configs like it."""
     children = {name: _of_fields(inner, make, kind, source) if inner else Leaf() for name, inner in fields.items()}
     return Branch(lambda given: make(**given), children, kind, source=source)
+
+
+class _Measured(SimpleNamespace):
+    """What has fields and a length, as an alphabet has."""
+
+    def __len__(self) -> int:
+        """As many as a vocabulary is guessed to hold."""
+        return int(str(argnames.guess("vocab_size")))
+
+
+_MEASURED = 'type("Config", (SimpleNamespace,), {"__len__": lambda self: 256})'
 
 
 class _Entries(dict[str, Any]):

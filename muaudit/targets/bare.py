@@ -6,8 +6,9 @@ than importing torch itself, and there are no values that could be drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -27,6 +28,12 @@ _EMPTY: Mapping[Any, Callable[..., torch.Tensor]] = {
 
 _COUNTED = (torch.linspace, torch.arange, torch.tensor)
 """What makes numbers that a constructor may read: rates of dropout that rise from layer to layer."""
+_MOST = 1 << 22
+"""Of such numbers in one tensor: a table of all pairs of places in a window that was doubled would be gigabytes."""
+
+
+class TooManyNumbersError(Exception):
+    """What is counted out became a table that is large by itself: with values the whole model would be."""
 
 
 @contextmanager
@@ -60,4 +67,15 @@ class _NothingDrawn(TorchFunctionMode):
             given.pop("generator", None)
             if func in (torch.rand, torch.randn) or (args and args[0].is_meta):
                 return _EMPTY[func](*args, **given)
+        if self.counted:
+            _refuse_many([each.shape for each in args if isinstance(each, torch.Tensor) and not each.is_meta])
         return func(*args, **dict(kwargs or {}))
+
+
+def _refuse_many(shapes: Sequence[torch.Size]) -> None:
+    """Raise where tensors with values would be made one with more than `_MOST` entries."""
+    whole: tuple[int, ...] = ()
+    with suppress(RuntimeError):
+        whole = torch.broadcast_shapes(*shapes) if len(shapes) > 1 else ()  # type: ignore[no-untyped-call]
+    if math.prod(whole) > _MOST:
+        raise TooManyNumbersError(f"a tensor of {math.prod(whole)} numbers")

@@ -75,7 +75,7 @@ class _Read:
 
 def is_config_name(name: str, hint: Any) -> bool:
     """Whether an argument is called like a config and is not annotated as something plain."""
-    return (name in _NAMES or name.endswith(_ENDS)) and hint not in _PLAIN
+    return (name.lower() in _NAMES or name.lower().endswith(_ENDS)) and hint not in _PLAIN
 
 
 def accessed_fields(module: ModuleType, name: str, called: Any = None) -> Accessed:

@@ -42,7 +42,10 @@ def is_config_instance(value: Any) -> bool:
 
 
 def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
-    """Whether a constructor does nothing with an argument but to read its fields, which are not those of a tensor."""
+    """Whether a constructor does nothing with an argument but to read its fields, which are not those of a tensor.
+
+    It may ask for its length besides.
+    """
     if hint is not inspect.Parameter.empty or not inspect.isclass(called) or _NO_CONFIG.search(name):
         return False
     node = class_node(called)
@@ -53,7 +56,14 @@ def is_read_like_config(called: Any, name: str, hint: Any) -> bool:
     nodes = list(nodes_of(function))
     read = [each for each in nodes if isinstance(each, ast.Attribute) and is_variable(each.value, name)]
     uses = [each for each in nodes if isinstance(each, ast.Name) and each.id == name]
-    return bool(read) and len(uses) == len(read) and not any(each.attr in OF_TENSORS for each in read)
+    counted = sum(is_measured(each, name) for each in nodes)
+    return bool(read) and len(uses) == len(read) + counted and not any(each.attr in OF_TENSORS for each in read)
+
+
+def is_measured(node: ast.AST, name: str) -> bool:
+    """Whether an expression is `len(name)`."""
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
+    return called and len(node.args) == 1 and is_variable(node.args[0], name)  # type: ignore[attr-defined]
 
 
 def splatted(called: Any, name: str) -> type | None:

@@ -15,6 +15,8 @@ _NO_GPU = re.compile(
     r"not compiled with CUDA|No CUDA GPUs|no NVIDIA driver|CUDA driver|not linked with support for cuda"
 )
 _modes_of_ours: list[Any] = []
+_types: dict[str, Any] = {}
+"""`torch.cuda.LongTensor` and its like, in whose place those of the CPU stand."""
 
 
 @contextmanager
@@ -40,11 +42,16 @@ def _modes() -> int:
     return int(torch._C._len_torch_function_stack()) if torch is not None else 0
 
 
+def wants_gpu(message: str) -> bool:
+    """Whether code failed for want of a GPU, and may be run on the CPU instead."""
+    return not _modes_of_ours and _NO_GPU.search(message) is not None
+
+
 def on_the_cpu(message: str) -> bool:
     """Whether code failed for want of a GPU, and from here on runs on the CPU instead."""
     import torch
 
-    if _modes_of_ours or torch.accelerator.is_available() or _NO_GPU.search(message) is None:
+    if torch.accelerator.is_available() or not wants_gpu(message):
         return False
 
     class _OnTheCpu(torch.overrides.TorchFunctionMode):
@@ -58,6 +65,10 @@ def on_the_cpu(message: str) -> bool:
         kind = value.type if isinstance(value, torch.device) else value if isinstance(value, str) else ""
         return "cpu" if kind.partition(":")[0] == "cuda" else value
 
+    names = [name for name in vars(torch.cuda) if name.endswith("Tensor") and hasattr(torch, name)]
+    _types.update({name: getattr(torch.cuda, name) for name in names})
+    for name in names:
+        setattr(torch.cuda, name, getattr(torch, name))
     _modes_of_ours.append(_OnTheCpu())
     _modes_of_ours[0].__enter__()
     return True
@@ -67,3 +78,5 @@ def as_it_is() -> None:
     """Code that asks for a GPU fails again where there is none."""
     while _modes_of_ours:
         _modes_of_ours.pop().__exit__(None, None, None)
+    while _types:
+        setattr(sys.modules["torch"].cuda, *_types.popitem())

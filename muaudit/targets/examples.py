@@ -28,6 +28,7 @@ _MOST_FILES, _MOST_BYTES, _UP = 150, 200_000, 4
 _ARITHMETIC: dict[type, Callable[[int, int], int]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
 }  # fmt: skip
+_NUMBERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
 _DATA = (".json", ".yaml", ".yml")
 
 
@@ -55,7 +56,8 @@ def examples(
         for name, value, line, said in _values(file, called, module if file == own else None):
             into = found if said or file == own else loose
             if name in names and name not in into and _counts(value, name in lists):
-                into[name] = Example(value, f"{file.name}:{line}" if line else file.name)
+                used = _taken_apart(file, name, value) if isinstance(value, str) else value
+                into[name] = Example(used, f"{file.name}:{line}" if line else file.name)
         if len(found) == len(set(names)):
             break
     return {**loose, **found}
@@ -189,6 +191,26 @@ def _parsed(tree: ast.Module) -> Iterator[tuple[str, Any, int]]:
                 if isinstance(flag, str):
                     name = flag.lstrip("-").replace("-", "_")
                     yield name, False if switch and default is None else default, call.lineno
+
+
+def _taken_apart(file: Path, name: str, text: str) -> Any:
+    """A text, or the list that its file makes of it: `args.sizes = [int(each) for each in args.sizes.split(",")]`."""
+    tree = _tree(file) if file.suffix == ".py" else None
+    for node in nodes_of(tree) if tree is not None else ():
+        if not isinstance(node, ast.Assign) or name not in map(_called, node.targets):
+            continue
+        inside = nodes_of(node.value)
+        for call in (each for each in inside if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)):
+            if call.func.attr == "split" and _called(call.func.value) == name:  # type: ignore[attr-defined]
+                kinds = [_NUMBERS[each.id] for each in inside if isinstance(each, ast.Name) and each.id in _NUMBERS]
+                with contextlib.suppress(ValueError, TypeError):
+                    return [*map(kinds[0] if kinds else str, text.split(*map(_literal, call.args)))]
+    return text
+
+
+def _called(node: ast.AST) -> str:
+    """The name of a variable or an attribute."""
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
 def _assigned(tree: ast.AST, fields: bool = False) -> Iterator[tuple[str, Any, int]]:

@@ -123,7 +123,7 @@ def held(construct: Construct, values: Mapping[str, Any]) -> int:
 def _made(construct: Construct, values: Mapping[str, Any], bare: bool) -> Any:
     import torch
 
-    from muaudit.targets.bare import without_values
+    from muaudit.targets.bare import TooManyNumbersError, without_values
 
     places: list[AbstractContextManager[Any]] = [without_values(), without_values(counted=True)]
     for place in [*places, *([] if bare else [torch.device("cpu")])]:
@@ -132,6 +132,8 @@ def _made(construct: Construct, values: Mapping[str, Any], bare: bool) -> Any:
                 model = construct(values)
             next(model.named_parameters(), None)
             return model
+        except TooManyNumbersError:
+            return None
         except Exception:
             continue
     return None

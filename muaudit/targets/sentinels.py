@@ -184,15 +184,30 @@ def _loaded(node: ast.AST) -> bool:
 
 
 def split_by(called: Callable[..., Any]) -> dict[str, str]:
-    """The arguments and fields that are texts taken apart, and at what: `patch_size.split(",")`."""
+    """The arguments and fields that are texts taken apart, and at what: `patch_size.split(",")`, `parsed(blocks)`."""
+    tree = tree_of(file_of(called)) if inspect.isclass(called) else None
+    functions = [node for node in (tree.body if tree is not None else ()) if isinstance(node, ast.FunctionDef)]
+    taken = {node.name: [each.arg for each in node.args.args] for node in functions}
+    inside = {node.name: dict(_splits(node)) for node in functions}
     found: dict[str, str] = {}
     for node in _classes(called):
-        for call in (each for each in nodes_of(node) if isinstance(each, ast.Call)):
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "split" and len(call.args) == 1:
-                name, at = _name(call.func.value), call.args[0]
-                if name is not None and isinstance(at, ast.Constant) and isinstance(at.value, str):
-                    found.setdefault(name, at.value)
+        for name, at in _splits(node):
+            found.setdefault(name, at)
+        for call in (each for each in nodes_of(node) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)):
+            named = call.func.id  # type: ignore[attr-defined]
+            for each, argument in zip(call.args, taken.get(named, ()), strict=False):
+                if argument in inside[named] and (name := _name(each) or "") != "":
+                    found.setdefault(name, inside[named][argument])
     return found
+
+
+def _splits(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """What is taken apart, and at what."""
+    for call in (each for each in nodes_of(node) if isinstance(each, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "split" and len(call.args) == 1:
+            name, at = _name(call.func.value), call.args[0]
+            if name is not None and isinstance(at, ast.Constant) and isinstance(at.value, str):
+                yield name, at.value
 
 
 def compared_with_none(called: Callable[..., Any]) -> set[str]:

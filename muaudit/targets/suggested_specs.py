@@ -73,7 +73,7 @@ def imports(call: str, module: ModuleType) -> list[str]:
     called = dict.fromkeys([*_CALLED.findall(call), *_GIVEN.findall(call)])
     known = [name for name in called if name in vars(module) and vars(module)[name] is not SimpleNamespace]
     lines = [f"from {module.__name__} import {', '.join(known)}"] if known else []
-    return [*(["from types import SimpleNamespace"] if "SimpleNamespace" in called else []), *lines]
+    return [*(["from types import SimpleNamespace"] if "SimpleNamespace" in call else []), *lines]
 
 
 def spec(build: str, lines: Sequence[str], batch: str = "", before: Sequence[str] = ()) -> str:

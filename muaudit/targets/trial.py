@@ -355,7 +355,8 @@ def _run_forms(
             told = user_error(f"no input was found that {draft.label} accepts: forward", error)
             told.words = asked  # which no other input makes words that the code knows
             raise told from error
-        if isinstance(error, ImportError) and odd is None:  # a package is asked for, which no other input brings
+        absent = isinstance(error, ImportError) or devices.wants_gpu(str(error))
+        if absent and odd is None:  # a package, or a GPU, is asked for, which no other input brings
             raise _no_input(draft, variant, options, models[0], [form], error) from error
     if odd is None and not options.inputs and patience.steps:
         patience.steps -= 1
