@@ -500,3 +500,24 @@ def test_one_head_and_two_of_the_same_size_are_the_same_computation(tmp_path: Pa
     """With one head a reshape is a view, with two it is a copy: what is as large as a head does not grow."""
     found = audit(target(tmp_path, ONE_HEAD, widths={"dim": (16, 32)}))
     assert not {each.rule for each in found.violations} & {"MUP201", "MUP206"}
+
+
+STACK = """
+class Stack(nn.Module):
+    def __init__(self, in_channels, hidden_channels, out_channels, num_layers):
+        super().__init__()
+        sizes = [in_channels] + [hidden_channels] * (num_layers - 1) + [out_channels]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:]))
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x)
+"""
+
+
+def test_a_stack_that_counts_its_first_and_last_layer_has_a_hidden_one(tmp_path: Path) -> None:
+    """Of two layers none reads and makes what grows: the rate of hidden weights would not be looked at."""
+    report = audit(target(tmp_path, STACK))
+    assert "MUP301" in {violation.rule for violation in report.violations}
+    assert {row.name for row in report.tensors if row.kind == "matrix"} == {"layers.1.weight"}

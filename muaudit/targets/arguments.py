@@ -29,7 +29,7 @@ class Leaf:
     asserted: what the constructor demands of it, in numbers. split: at what it is taken apart, where it is a text.
     equal: the arguments that the constructor demands it to be equal to. unread: it is taken and nothing is made of it.
     counted: it says how often something is repeated. through: it lists sizes, each of which and the next make a layer.
-    ends: of such a list, the sizes of data that stand before and behind it.
+    ends: of such a list, the sizes of data that stand before and behind it. least: what a guess may not fall below.
     """
 
     value: Any = MISSING
@@ -45,6 +45,7 @@ class Leaf:
     counted: bool = False
     through: bool = False
     ends: tuple[int | None, int | None] = (None, None)
+    least: int = 0
 
 
 @dataclass(frozen=True)

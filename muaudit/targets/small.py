@@ -67,6 +67,7 @@ def plan_fixed(
             if value is None:
                 continue
             value = image_side(knobs, int(value)) if argnames.rank(short, argnames.IMAGE) is not None else value
+            value = max(value, leaf.least) if type(value) is int else value
             value = formed(leaf, _accepted(short, value, leaf))
             fixed[name] = value
             guessed.append(f"{name}={value!r}")

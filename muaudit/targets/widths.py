@@ -55,6 +55,8 @@ _ODD = (37, 64, 64, 13)
 _ENDS = (32, 10)
 """Sizes of an input and an output, as `argnames.guess` has them."""
 
+_HIDDEN = 3
+"""Layers of which one is neither the first nor the last."""
 _SMALL, _SEEN = 4, 3
 """What is no larger by default, or in the code beside the model, counts something: no layer is as wide."""
 _MOST_UNIT = 64
@@ -135,6 +137,7 @@ def plans(
         raise _no_width(knobs, label, file)
     if construct is not None:
         chosen = replace(chosen, ratios=_ratios(chosen, knobs, options, construct))
+        knobs = _with_hidden_layers(chosen.main, knobs, options, construct)
     sized = chosen.together and construct is not None and _heads_are_sized(chosen.main, knobs, options, construct)
     beside = [name for name, leaf in knobs.items() if chosen.together and _grows_along(name, leaf)]
     growing = (chosen.main, *chosen.along, *(name for name in beside if name not in chosen.inputs))
@@ -180,6 +183,27 @@ def plans(
         yield from map(plan, others)
         if not shrink and (read := _read_again(knobs, options)):  # a tied embedding, whatever its size is called
             yield _plan(replace(chosen, along=(*chosen.along, *read)), first, knobs, options, heads, fixed)
+
+
+def _with_hidden_layers(
+    main: str, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct
+) -> Mapping[str, Leaf]:  # fmt: skip
+    """The arguments, with one layer more where a depth has to be guessed and at the usual one no matrix grows.
+
+    That is a stack of which the first and the last layer count: of two layers none is hidden, and no rule for hidden
+    ones would be held against the model.
+    """
+    free = [name for name, leaf in knobs.items() if leaf.value is MISSING and leaf.form is None and not leaf.example]
+    deep = [name for name in free if name not in options.set
+            and argnames.rank(name.rpartition(".")[2], argnames.DEPTH) is not None]  # fmt: skip
+    values = _values_to_try(main, main, knobs, options) if deep else {}
+    usual = reach(construct, values, main) if deep else None
+    if usual is None or usual.matrices:
+        return knobs
+    more = reach(construct, {**values, **dict.fromkeys(deep, _HIDDEN)}, main)
+    if more is None or not more.matrices:
+        return knobs
+    return {name: replace(leaf, least=_HIDDEN) if name in deep else leaf for name, leaf in knobs.items()}
 
 
 def _read_again(knobs: Mapping[str, Leaf], options: TargetOptions) -> tuple[str, ...]:
