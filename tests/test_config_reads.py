@@ -176,3 +176,37 @@ def test_a_config_may_be_called_by_a_capital_letter(tmp_path: Path) -> None:
             return self.last(self.mix(self.first(x)).relu())
     """
     assert [axis.name for axis in resolve(written(tmp_path, text)).axes] == ["width"]
+
+
+def test_settings_that_are_none_by_default_and_handed_on_whole_are_those_of_what_they_reach(tmp_path: Path) -> None:
+    text = """
+    from functools import partial
+
+    class Mixing(nn.Module):
+        def __init__(self, d_model, l_max, order=2):
+            super().__init__()
+            self.filter, self.order = nn.Parameter(torch.randn(l_max, d_model)), order
+            self.mix = nn.Linear(d_model, d_model)
+
+        def forward(self, x):
+            return self.mix(x * self.filter[: x.shape[1]]) * self.order
+
+    def block(d_model, layer=None):
+        made = partial(Mixing, **layer)
+        return nn.Sequential(made(), nn.LayerNorm(d_model))
+
+    class Speaker(nn.Module):
+        def __init__(self, d_model: int, n_layer: int, vocab_size: int, layer=None):
+            super().__init__()
+            if "d_model" not in layer:
+                layer["d_model"] = d_model
+            self.table = nn.Embedding(vocab_size, d_model)
+            self.blocks = nn.Sequential(*(block(d_model, layer=layer) for _ in range(n_layer)))
+            self.head = nn.Linear(d_model, vocab_size)
+
+        def forward(self, idx):
+            return self.head(self.blocks(self.table(idx)))
+    """
+    file = written(tmp_path, text)
+    assert [axis.name for axis in resolve(file).axes] == ["d_model"]
+    assert read(file, "Speaker").call({"l_max": "64"}) == "Speaker(layer=dict(l_max=64))"

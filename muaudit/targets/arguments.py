@@ -232,7 +232,7 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
     optional = default is not MISSING and not (default is None and scope.made)
     if scope.given is not None and scope.depth == 0 and configs.fits(name, hint, scope.given):
         return _of_given(scope.given, scope, optional)
-    if default is None and scope.spared:
+    if default is None and scope.spared and name not in listed(scope.cls):
         return None
     found = configs.config_class(hint) or (configs.config_class(default) if default is not MISSING else None)
     if found is not None:
@@ -243,7 +243,8 @@ def _branch(name: str, hint: Any, default: Any, scope: _Scope) -> Branch | None:
         return _of_class(part, name, scope, optional)
     if not optional and (made := configs.splatted(scope.cls, name)) is not None:
         return dataclasses.replace(_of_class(made, name, scope, optional), make=dict, name="dict")
-    into = None if optional else configs.splatted_into(scope.cls, name)
+    wanted = default is None and name in listed(scope.cls) and name not in sentinels.compared_with_none(scope.cls)
+    into = configs.splatted_into(scope.cls, name) if wanted or not optional else None
     if into is not None and into[0] is not scope.cls:
         inner = dict(
             _children(into[0], _Scope(scope.module, into[0], scope.depth + 1, spared=scope.spared, made=scope.made))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import inspect
 import re
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 from muaudit.targets import argnames, signatures
 from muaudit.targets.config_reads import OF_TENSORS, Accessed, is_config_name, taken
-from muaudit.targets.source import class_node, is_variable, nodes_of
+from muaudit.targets.source import class_node, function_node, is_variable, nodes_of
 from muaudit.targets.usercode import looked_up
 
 _CLASS_NAME = re.compile(
@@ -79,21 +80,32 @@ def splatted(called: Any, name: str) -> type | None:
     return None
 
 
-def splatted_into(called: Any, name: str) -> tuple[Any, frozenset[str]] | None:
-    """What a constructor calls with all of an argument, `MLP.make(**params)`, and the entries that it sets before."""
-    node = class_node(called) if inspect.isclass(called) else None
+def splatted_into(called: Any, name: str, deep: int = 4) -> tuple[Any, frozenset[str]] | None:
+    """What is called with all of an argument, `MLP.make(**params)`, and the entries that are set before.
+
+    By the constructor, or by what it hands the argument on to.
+    """
+    node = class_node(called) if inspect.isclass(called) else function_node(called)
     space = vars(sys.modules.get(called.__module__, typing)) if node is not None else {}
     nodes = list(nodes_of(node)) if node is not None else []
+    stored = [each for each in nodes if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store)]
+    keys = {str(each.slice.value) for each in stored
+            if is_variable(each.value, name) and isinstance(each.slice, ast.Constant)}  # fmt: skip
     for call in (each for each in nodes if isinstance(each, ast.Call)):
+        parts, args = ast.unparse(call.func).split("."), call.args
+        found = looked_up(space.get(parts[0]), parts[1:])
+        if found is functools.partial and args:
+            found, args = space.get(ast.unparse(args[0])), args[1:]
+        if not callable(found):
+            continue
         if any(each.arg is None and is_variable(each.value, name) for each in call.keywords):
-            parts = ast.unparse(call.func).split(".")
-            found = looked_up(space.get(parts[0]), parts[1:])
-            stored = [each for each in nodes if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store)]
-            keys = [each.slice.value for each in stored
-                    if is_variable(each.value, name) and isinstance(each.slice, ast.Constant)]  # fmt: skip
-            beside = [each.arg for each in call.keywords if each.arg is not None]
-            beside += [*taken(found)][: len(call.args)]
-            return (found, frozenset(map(str, (*keys, *beside)))) if callable(found) else None
+            beside = [*(each.arg for each in call.keywords if each.arg is not None), *[*taken(found)][: len(args)]]
+            return found, frozenset({*keys, *beside})
+        given = [*zip(taken(found), args, strict=False), *((each.arg, each.value) for each in call.keywords)]
+        for argument, value in given if deep and found is not called else ():
+            handed = isinstance(value, ast.Name) and value.id == name and argument is not None
+            if handed and (inner := splatted_into(found, str(argument), deep - 1)) is not None:
+                return inner[0], inner[1] | keys
     return None
 
 
