@@ -43,10 +43,10 @@ _PATIENCE = 5.0
 """Seconds of processor."""
 _OWN = tuple(2 * prime for prime in (7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89))
 """Sizes that no layer has, even, as halves are taken of many."""
-_LARGEST = 1 << 26
-"""Numbers in a tensor that a forward makes of a small input, beyond which the input is none: 256 MB."""
+_LARGEST = 1 << 24
+"""Numbers in a tensor that a forward makes of a small input, beyond which the input is none: 64 MB."""
 _THROUGH = 1 << 30
-_MOST_NUMBERS = 1 << 22
+_MOST_NUMBERS = 1 << 20
 """In a tensor that is put in: what has more takes long, and tells no more."""
 _INTEGERS = re.compile(
     r"scalar types: Long, Int|tensors used as ind\w+ must be long|expected .*(Long|Int)\b.* got .*Float"
@@ -136,7 +136,8 @@ class _Search:
         """Whether no tensor of it is large, nor grows with the width in two dims: places do not."""
         slots = [slot for _, slot in tensors(form)]
         grown = max((sum(not isinstance(dim, int) for dim in slot.dims) for slot in slots), default=0)
-        return grown < 2 and all(math.prod(slot.shape(self._sizes[0])) < _MOST_NUMBERS for slot in slots)
+        most = _MOST_NUMBERS << 2 * any(len(slot.dims) > 4 for slot in slots)  # four times as many in a volume
+        return grown < 2 and all(math.prod(slot.shape(self._sizes[0])) < most for slot in slots)
 
     def _tried(self, form: Form, least: int) -> tuple[Form, tuple[Any, ...]] | None:
         """What both models make of a form. least: how far it has to get for what it says to be heard."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
 import sys
@@ -168,6 +169,7 @@ def _first_that_runs(draft: Draft, options: TargetOptions) -> Trial:
                 raise first from error  # no module, no parameters: other widths would not help
             if patience.ended or error.words:
                 break
+        gc.collect()  # its models, which what was raised holds in a circle
     if failed is not None and first is not None:
         told = own_width_alone(
             failed.axes, builder(draft, failed), partial(_inputs, draft, failed, options), first, draft.label,
