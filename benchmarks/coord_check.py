@@ -1,6 +1,7 @@
 """What `muaudit coord-check` costs and whether its numbers are right, measured side by side on this machine.
 
     python benchmarks/coord_check.py overhead                # against the bare training loop it contains
+    python benchmarks/coord_check.py floor                   # the same loop with less and less done beside it
     python benchmarks/coord_check.py seeds --seeds 8         # all seeds as one against one after another
     python benchmarks/coord_check.py mup                     # microsoft/mup's get_coord_data: same l1, both times
 
@@ -26,12 +27,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from muaudit.targets import from_functions, resolve
+from muaudit.targets.memory import keep_the_heap
 from muaudit.targets.options import TargetOptions, parse_inputs
 from muaudit.targets.probe import Target
 from muaudit.targets.usercode import seed_everything
-from muaudit.training import loop
+from muaudit.training import listener, loop, pass_sizes, update_sizes
 from muaudit.training import measure as measuring
 from muaudit.training.beforehand import sizes_at
+from muaudit.training.logits import Logits
 from muaudit.training.loop import Work, look, train
 from muaudit.training.measure import measure
 from muaudit.training.run_settings import RunSettings
@@ -80,6 +83,7 @@ def bare(target: Target, width: int, settings: RunSettings, last: bool) -> None:
 def overhead(args: argparse.Namespace) -> None:
     target = resolve(str(FIXTURES / f"{args.fixture}.py"), TargetOptions(inputs=parse_inputs(args.input)))
     gc.freeze()  # as the check does: no collection of what torch has falls into a run
+    keep_the_heap()  # as the command does, here for both sides
     for width in args.widths:
         settings = RunSettings(steps=args.steps, seeds=1, device=args.device)
         work = Work(target, sizes_at(target, width), settings)
@@ -99,6 +103,50 @@ def overhead(args: argparse.Namespace) -> None:
         lambda: [bare(target, width, whole, True) for width in args.widths],
         args,
     )
+
+
+def floor(args: argparse.Namespace) -> None:
+    """What is left of the overhead where numbers are not computed, then where nothing is kept to compute them of."""
+    target = resolve(str(FIXTURES / f"{args.fixture}.py"), TargetOptions(inputs=parse_inputs(args.input)))
+    nothing: dict[tuple[Any, str], Callable[..., Any]] = {
+        (pass_sizes._Held, "measure"): lambda self, row, wide: None,
+        (update_sizes._Rows, "measure"): _unmeasured,
+    }
+    unkept: dict[tuple[Any, str], Callable[..., Any]] = {
+        (pass_sizes._Rows, "put"): lambda self, row, tensors, firsts: None,
+        (update_sizes._Rows, "before"): lambda self, gradients, parameters: None,
+        (update_sizes._Rows, "after"): _unkept,
+        (listener, "scores"): lambda called: (Logits(each.query.detach(), each.query.numel()) for each in called),
+        (loop, "_filed"): lambda numbers, count: [loop.RunNumbers()],
+    }
+    gc.freeze()
+    keep_the_heap()
+    for width in args.widths:
+        settings = RunSettings(steps=args.steps, seeds=1, device=args.device)
+        for text, less in (("all", {}), ("no numbers", nothing), ("nothing kept, no logits", nothing | unkept)):
+            kept = {(owner, name): getattr(owner, name) for owner, name in less}
+            for (owner, name), instead in less.items():
+                setattr(owner, name, instead)
+            work = Work(target, sizes_at(target, width), settings)
+            look(work, 0)
+            compared(
+                f"{args.fixture} {width}, {text}: run / the loop it contains",
+                lambda work=work: train(work, 0),
+                lambda width=width, settings=settings: bare(target, width, settings, True),
+                args,
+            )
+            for (owner, name), own in kept.items():
+                setattr(owner, name, own)
+    gc.unfreeze()
+
+
+def _unmeasured(rows: Any, count: int) -> torch.Tensor:
+    rows._fresh, rows.count = False, 0
+    return rows.found[:, :count].clone()
+
+
+def _unkept(rows: Any, parameters: Any, still: bool) -> None:
+    rows.count += 1
 
 
 def seeds(args: argparse.Namespace) -> None:
@@ -207,7 +255,7 @@ def mup(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=["overhead", "seeds", "mup"])
+    parser.add_argument("which", choices=["overhead", "floor", "seeds", "mup"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--fixture", default="gpt/table8")
     parser.add_argument("--input", action="append", default=[])
@@ -218,7 +266,7 @@ def main() -> None:
     args = parser.parse_args()
     where = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
     print(f"{args.which} on {where}, torch {torch.__version__}")
-    {"overhead": overhead, "seeds": seeds, "mup": mup}[args.which](args)
+    {"overhead": overhead, "floor": floor, "seeds": seeds, "mup": mup}[args.which](args)
 
 
 if __name__ == "__main__":

@@ -87,8 +87,11 @@ def _scores(called: Fused) -> Logits:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), dim=-3)
     found = _product(query, key, scale)
     if mask is None:
-        # many times faster than filling where a mask says so
-        return Logits(found.tril(), found.numel() - _later(found)) if causal else Logits(found, found.numel())
+        if not causal:
+            return Logits(found, found.numel())
+        # many times faster than filling where a mask says so, in place, of which `vmap` knows nothing, more so still
+        wrapped = torch._C._functorch.is_functorch_wrapped_tensor(found)
+        return Logits(found.tril() if wrapped else found.tril_(), found.numel() - _later(found))
     hidden = torch.zeros((), dtype=torch.bool, device=found.device)
     if causal:
         hidden = torch.ones(found.shape[-2:], dtype=torch.bool, device=found.device).triu(1)
