@@ -82,6 +82,13 @@ def bare(target: Target, width: int, settings: RunSettings, last: bool) -> None:
 
 def overhead(args: argparse.Namespace) -> None:
     target = resolve(str(FIXTURES / f"{args.fixture}.py"), TargetOptions(inputs=parse_inputs(args.input)))
+    whole = RunSettings(tuple(args.widths), args.steps, args.seeds, device=args.device, together=False)
+    compared(
+        f"{args.fixture}: whole check, audit and all / bare",
+        lambda: measure(target, whole),
+        lambda: [bare(target, width, whole, True) for width in args.widths],
+        args,
+    )
     gc.freeze()  # as the check does: no collection of what torch has falls into a run
     keep_the_heap()  # as the command does, here for both sides
     for width in args.widths:
@@ -95,14 +102,7 @@ def overhead(args: argparse.Namespace) -> None:
                 lambda width=width, settings=settings, last=last: bare(target, width, settings, last),
                 args,
             )
-    gc.unfreeze()  # the check freezes what its audit made, unless something is frozen already
-    whole = RunSettings(tuple(args.widths), args.steps, args.seeds, device=args.device, together=False)
-    compared(
-        f"{args.fixture}: whole check, audit and all / bare",
-        lambda: measure(target, whole),
-        lambda: [bare(target, width, whole, True) for width in args.widths],
-        args,
-    )
+    gc.unfreeze()
 
 
 def floor(args: argparse.Namespace) -> None:
