@@ -164,3 +164,58 @@ def test_a_bias_that_is_added_here_and_multiplied_there_is_wrong_once() -> None:
     )  # fmt: skip
     names = [name for v in report.violations if v.severity == "error" for name in v.tensors]
     assert sorted(names) == ["core.bias_hh_l0", "core.bias_ih_l0", "core.weight_ih_l0", "head.weight"]
+
+
+class Normed(nn.Module):
+    """Convolutions behind each of which stands a norm, as images are classified; Table 3 but for `power`."""
+
+    def __init__(self, width: int, power: float = -0.5) -> None:
+        super().__init__()
+        self.width = width
+        self.convs = nn.ModuleList(nn.Conv1d(i, width, 3, padding=1, bias=False) for i in (4, width, width))
+        self.norms = nn.ModuleList(nn.GroupNorm(1, width) for _ in range(3))
+        self.head = nn.Linear(width, 5, bias=False)
+        for conv in self.convs[1:]:
+            nn.init.normal_(conv.weight, std=width**power)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, 4, time)` → `(batch, 5)`."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.relu(norm(conv(x)))
+        return self.head(x.mean(-1))
+
+
+@pytest.mark.parametrize(
+    ("power", "falls", "blamed"),
+    [
+        (-0.5, "", {}),
+        (-1.0, "", {"MUP101": {"convs.1.weight", "convs.2.weight"}}),
+        (0.0, "", {"MUP101": {"convs.1.weight", "convs.2.weight"}}),
+        (-0.5, "norms.1", {"MUP305": {"norms.1.weight"}, "MUP304": {"norms.1.bias"}}),
+        (-0.5, "norms.1.weight", {"MUP305": {"norms.1.weight"}}),
+    ],
+    ids=["right", "init too small", "init of one size", "norm in the wrong group", "gain in the wrong group"],
+)
+def test_what_a_norm_follows_is_blamed_for_what_departs_from_the_tables(
+    power: float, falls: str, blamed: dict[str, set[str]]
+) -> None:
+    """Only learning rate relative to init counts there, and one of the two is as TP5 Table 3 has it."""
+
+    def optimizer(model: Normed) -> torch.optim.Optimizer:
+        hidden = ("convs.1", "convs.2", "head", *([falls] if falls else ()))
+        return torch.optim.Adam([
+            {"params": [p], "lr": 1e-3 * (BASE / model.width if name.startswith(hidden) else 1)}
+            for name, p in model.named_parameters()
+        ])  # fmt: skip
+
+    report = muaudit.check(
+        lambda width: Normed(width, power), batch=lambda width: torch.randn(4, 4, TIME), widths=(64, 128),
+        optimizer=optimizer,
+    )  # fmt: skip
+    found: dict[str, set[str]] = {}
+    for each in report.violations:
+        if each.severity == "error":
+            rule = "MUP101" if each.rule == "MUP108" else each.rule  # all hidden weights at once
+            found.setdefault(rule, set()).update(each.tensors)
+    assert found == blamed

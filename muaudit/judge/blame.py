@@ -30,7 +30,7 @@ from ..solve.uses import Ideal
 from ..thresholds import TOLERANCE, WRONG_INIT_ERRORS
 from ..trace.inits import Init
 from .cost import Tally
-from .edits import Edit, Judged, edits, kind_of, owner, role_of_constant
+from .edits import ASPECTS, Edit, Judged, edits, kind_of, owner, role_of_constant, row_of
 from .search import Problem, search
 
 PLAIN_INITS = (0.0, -0.5)
@@ -172,9 +172,12 @@ class Blame:
             uses = [self.ideal.uses[i] for i in group]
             for use in uses:
                 everywhere.setdefault(("use", role_of_constant(use, uses)), set()).add(owner(use))
-                for aspect in ("init", "lr"):
-                    everywhere.setdefault((aspect, use.role), set()).add(use.tensor)
-        normalised = frozenset(use.tensor for use in self.ideal.uses if use.normalised or use.free)
+                for aspect in ASPECTS:
+                    everywhere.setdefault((aspect, row_of(aspect, use)), set()).add(use.tensor)
+        normalised = frozenset(
+            use.tensor for i, use in enumerate(self.ideal.uses)
+            if (use.normalised or use.free) and not self._init_alone(judged(i, self._phi(i, {})))
+        )  # fmt: skip
         self.shifts, self.cost = search(Problem(
             self.exprs, groups, [self._kind(group) for group in groups], needed, right, self._shared(), lr_off,
             self._alike(), self._made(),
@@ -182,6 +185,11 @@ class Blame:
             lambda: Tally({key: frozenset(names) for key, names in everywhere.items()}, normalised),
             [self._jointly("lr"), self._jointly("init")],
         ))  # fmt: skip
+
+    @staticmethod
+    def _init_alone(j: Judged) -> bool:
+        """Whether the init is off, and the learning rate is that of the tables, which is right beside a right init."""
+        return bool(j.init_off) and j.lr_found is not None and not j.lr_off
 
     def _pointed_at(self, edit: Edit, imagined: bool, unseen: bool) -> Edit:
         """An edit of a group, imagined where all that is known of it is right where what it makes has size 1."""

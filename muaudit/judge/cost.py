@@ -26,7 +26,8 @@ and was not left out: what such a gauge asks for are an init and a learning rate
 place has a constant to mend in another block. So are they where the learning rate is not known and the init is right.
 
 The small terms decide between explanations of equally many mistakes: no constant where none is written, or on what is
-right at size 1; then values nearer to size 1, then fewer tensors; and an init that no later value depends on stays.
+right at size 1; then values nearer to size 1, then fewer tensors; and an init that no later value depends on stays,
+unless the learning rate is the one that the tables have. Learning rates of gains and biases are of one row of them.
 benchmarks/mutate.py and benchmarks/generated.py measure it.
 """
 

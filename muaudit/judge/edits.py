@@ -63,6 +63,7 @@ class Judged:
 
 
 Aspect = Literal["init", "lr", "use", "line"]
+ASPECTS: tuple[Aspect, Aspect] = ("init", "lr")
 Cause = tuple[Aspect, str, float]
 
 
@@ -139,12 +140,24 @@ def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
             found.append(_of_module(j.use, judged, round(j.by_rate, 3)))
         else:
             both: list[tuple[Aspect, float]] = [("init", j.init_off), ("lr", j.lr_off)]
-            place = pattern_of(use.tensor)
-            found += [Edit(aspect, use.role, place, use.tensor, round(off, 3)) for aspect, off in both if off]
+            found += [
+                Edit(aspect, row_of(aspect, use), _place(aspect, use), use.tensor, round(off, 3))
+                for aspect, off in both if off
+            ]  # fmt: skip
     once: dict[tuple[str, str, float], Edit] = {}  # a tensor with two roles is wrong once where it is equally wrong
     for edit in found:
         once.setdefault((edit.aspect, edit.name, edit.off), edit)
     return tuple(once.values())
+
+
+def row_of(aspect: Aspect, use: Use) -> str:
+    """What a mistake goes by: learning rates of gains and biases are of one row of every table, and of one group."""
+    return "vector" if aspect == "lr" and use.role in ("bias", "gain") else use.role
+
+
+def _place(aspect: Aspect, use: Use) -> str:
+    """The tensor, in whatever block; the module, of what is put into a group with all that it has of a row."""
+    return pattern_of(owner(use) if row_of(aspect, use) == "vector" else use.tensor)
 
 
 def role_of_constant(use: Use, group: Sequence[Use]) -> str:
