@@ -196,6 +196,22 @@ def test_a_constant_that_is_no_power_of_width_is_said() -> None:
     assert any("not a power of width" in u.reason for u in report.unanalysed)
 
 
+def test_an_init_that_is_zero_at_one_probe_alone_is_told_without_an_exponent() -> None:
+    """A temperature that starts at log(n / 64)."""
+
+    class Tempered(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Linear(16, width), nn.Linear(width, 4)
+            self.temperature = nn.Parameter(torch.tensor(math.log(width / 64)))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(torch.tanh(self.embed(x))) * self.temperature.exp()
+
+    reasons = [each.reason for each in audit(Tempered).unanalysed]
+    assert reasons == ["its initialization is not a power of width: std 0 → 0.6931"]
+
+
 @pytest.mark.parametrize(
     ("scale", "found"),
     [  # (constant on the logits, its exponent where the width is large)

@@ -32,7 +32,9 @@ def _unknown_settings(scaling: Scaling, name: str, over: str, symbol: str) -> li
     init, how = scaling.inits.get(name), scaling.trained.get(name)
     out: list[Unanalysed] = []
     if init is not None and init.exponent is None:
-        sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g}, that is {symbol}^{init.raw:.2f} ± {init.error:.2f}"
+        sizes = f"std {init.rms[0]:.4g} → {init.rms[1]:.4g}"
+        if all(init.rms):  # else it is zero at one probe alone, and no exponent
+            sizes += f", that is {symbol}^{init.raw:.2f} ± {init.error:.2f}"
         why = init.note or f"not a power of {over}: {sizes}"
         out.append(Unanalysed(name, None, None, f"its initialization is {why}", "MUP902"))
     if how is not None and how.family == UNKNOWN:
