@@ -133,6 +133,19 @@ def test_a_sample_is_judged_right_and_blamed_exactly(seed: int) -> None:
     assert not failures(row), row
 
 
+@pytest.mark.parametrize(
+    ("seed", "of"),
+    [
+        (44000016, "a bias three moves away from the constant of a linear attention"),
+        (44000077, "a constant that a custom function leaves out of the gradient, under SGD"),
+        (44000157, "a constant behind a product that is added up from parts"),
+        (54001938, "a constant behind logits, and one as large on one of the operands"),
+    ],
+)
+def test_a_mistake_that_was_told_beside_the_truth_is_blamed_exactly(seed: int, of: str) -> None:
+    assert audited(seed, parts=["wrong"])["wrong"] == "exact", of
+
+
 def test_findings_done_to_the_letter_mend_or_do_not() -> None:
     """n^-1/2 too much on the keys, of q·k of finite heads, in a class that is used twice (by hand: one line of it)."""
     model = seeds.WHOLE.model(4000718)

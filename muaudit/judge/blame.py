@@ -81,11 +81,12 @@ class Blame:
         if use.tensor in self.removed and use.role in ("bias", "scalar"):
             return Judged(use, phi, None, required, 0.0, None, lr_required, 0.0)
         slope = self._lr_required(use, phi + 1, init, trained) - lr_required
-        if init_off and init is not None and slope and _within(init, required + lr_off / slope):
-            init_off = _rounded(lr_off / slope)  # of a constant on both, as far as the init was measured
-        return Judged(
-            use, phi, init.exponent if init else None, required, init_off, lr_found, lr_required, lr_off, slope
-        )
+        found = Judged(
+            use, phi, init.exponent if init else None, required, init_off, lr_found, lr_required, lr_off, slope,
+            bool(self.gradient_scales.get(use.tensor)),
+        )  # fmt: skip
+        of_both = [by for by in found.by_rates if init_off and by and init and _within(init, required + by)]
+        return replace(found, init_off=_rounded(of_both[0])) if of_both else found  # as far as the init was measured
 
     def all(self) -> list[Judged]:
         return [self.judge(i) for i in range(len(self.exprs))]

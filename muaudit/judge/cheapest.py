@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from ..findings.discrepancy import Discrepancy
 from ..program.lower import Program
+from ..program.operands import parameters_in, through_views
 from ..program.values import ZERO, Value, arguments, beyond
 from ..solve.uses import Solver
 from .blame import Blame
@@ -52,10 +53,27 @@ def explained(
 
 
 def _before_constants(program: Program, without: Collection[Value]) -> frozenset[Value]:
-    """The values that a constant is written behind, a bias between them or not: it may be one too many."""
+    """The values that a constant is written behind: it may be one too many.
+
+    A bias may stand between them, or what adds up the parts of a product with one tensor.
+    """
     scales = [v for v in program.values if v.kind == "scale" and v.c not in (0.0, ZERO) and v not in without]
     return frozenset(each for scale in scales for each in beyond(scale, arguments, _as_made))
 
 
 def _as_made(v: Value) -> bool:
-    return v.kind in ("view", "scale") or (v.kind == "join" and any(arg.weight for arg in v.args))
+    if v.kind == "join":
+        return any(arg.weight for arg in v.args) or _parts(v)
+    return v.kind in ("view", "scale")
+
+
+def _parts(v: Value) -> bool:
+    """Whether this adds up products with parts of one tensor, which are one product with it."""
+    terms = list(_terms(v))
+    tensors = {name for each in terms for arg in each.args if arg.weight for name in parameters_in(arg)}
+    return len(tensors) == 1 and all(each.kind == "contract" for each in terms)
+
+
+def _terms(v: Value) -> Iterator[Value]:
+    for arg in map(through_views, v.args):
+        yield from _terms(arg) if arg.kind == "join" else (arg,)

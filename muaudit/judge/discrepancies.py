@@ -128,8 +128,8 @@ def _of_use(j: Judged, around: _Around) -> list[Discrepancy]:
         rows=use.rows if use.tensor in around.in_part else "",
     )  # fmt: skip
     shift = _multiplier_shift(j, family, (use.role, round(j.lr_off, 3)) in around.rates)
-    if shift is None and not j.init_off and j.init_found in (None, ZERO):  # only its learning rate can show it
-        shift = j.by_rate if round(j.by_rate, 3) in around.shifts.get(owner(use), ()) else None
+    if shift is None:
+        shift = j.shared(around.shifts.get(owner(use), ()))
     if shift is not None:
         detail = ("missing" if shift > 0 else "doubled") if use.role == "output" else "extra"
         mu = round(j.multiplier, 6)
@@ -190,8 +190,8 @@ def _multiplier_shift(j: Judged, family: str, as_others: bool) -> float | None:
     by_lr = j.lr_off / law_of(family).slope
     mu = j.multiplier
     if j.init_off and j.lr_off:
-        if abs(by_lr - j.init_off) < TOLERANCE:
-            return by_lr
+        if any(abs(each - j.init_off) < TOLERANCE for each in j.by_rates):
+            return j.one_constant
         if j.use.role == "output":
             return by_lr if 0 < j.init_off < by_lr + TOLERANCE and abs(mu) < TOLERANCE else None
     if not j.lr_off or abs(mu) < TOLERANCE:
@@ -226,12 +226,18 @@ def _constant_of(value: Value, found: float, consumers: Mapping[Value, list[Valu
     after = _constant_after(value, consumers)
     if after is not None and abs(after.c - found) < TOLERANCE:
         return after
-    for arg in value.args:
-        while arg.kind == "view" and arg.args:
-            arg = arg.args[0]
-        if arg.kind == "scale" and arg.c and min(abs(arg.c - found), abs(2 * arg.c - found)) < TOLERANCE:
-            return arg
+    before = [scale for arg in value.args if (scale := _constant_on(arg)) is not None]
+    halves = len(before) == 2 and all(abs(2 * scale.c - found) < TOLERANCE for scale in before)
+    whole = [scale for scale in before if halves or abs(scale.c - found) < TOLERANCE]
+    if whole:
+        return whole[0]
     return value if after is None else after
+
+
+def _constant_on(operand: Value) -> Value | None:
+    while operand.kind == "view" and operand.args:
+        operand = operand.args[0]
+    return operand if operand.kind == "scale" and operand.c else None
 
 
 def _constant_after(value: Value, consumers: Mapping[Value, list[Value]]) -> Value | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -18,6 +18,7 @@ class Judged:
     """One use under the chosen gauge. None means not known; `*_off` is found − required.
 
     slope: by how much the learning rate that is needed rises with the exponent of an aligned entry.
+    forward_alone: whether functions between it and the loss scale values and gradients unlike.
     """
 
     use: Use
@@ -29,6 +30,7 @@ class Judged:
     lr_required: float
     lr_off: float
     slope: float = 1.0
+    forward_alone: bool = False
 
     @property
     def multiplier(self) -> float:
@@ -54,12 +56,25 @@ class Judged:
         return self.lr_off / self.slope if self.slope else 0.0
 
     @property
+    def by_rates(self) -> tuple[float, ...]:
+        """The same, and that of a constant which the gradient does not see, where a function may hold one."""
+        return (self.by_rate, self.lr_off) if self.forward_alone and self.slope != 1 else (self.by_rate,)
+
+    @property
     def one_constant(self) -> float | None:
         """The exponent of the one constant on this use whose absence makes init and learning rate right; else None."""
         if not (self.init_off and self.by_rate):
             return None
         legal = self.use.bounded and self.by_rate > 0 and 0 < self.init_off <= self.by_rate  # a smaller readout is
-        return self.by_rate if legal or abs(self.by_rate - self.init_off) < TOLERANCE else None
+        if legal:
+            return self.by_rate
+        return next((each for each in self.by_rates if abs(each - self.init_off) < TOLERANCE), None)
+
+    def shared(self, constants: Collection[float]) -> float | None:
+        """Which of the constants on its module makes this right, where it starts at zero: its rate alone shows one."""
+        if self.init_off or self.init_found not in (None, ZERO):
+            return None
+        return next((each for each in (round(by, 3) for by in self.by_rates) if each in constants), None)
 
 
 Aspect = Literal["init", "lr", "use", "line"]
@@ -123,7 +138,8 @@ def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
     """What would have to be changed for the uses of one owner to be right; nothing where they are.
 
     A constant on what a module makes is one change, however many of its tensors it stands on. Where one of them starts
-    at zero, its learning rate alone shows the constant.
+    at zero, its learning rate alone shows the constant. One that a custom function leaves out of the gradient puts init
+    and learning rate off by the same power whatever the optimizer.
     """
     found: list[Edit] = []
     constants = {round(j.one_constant, 3) for j in judged if j.one_constant is not None}
@@ -136,8 +152,8 @@ def edits(judged: Sequence[Judged]) -> tuple[Edit, ...]:
             )
         elif j.one_constant is not None:
             found.append(_of_module(j.use, judged, round(j.one_constant, 3)))
-        elif not j.init_off and round(j.by_rate, 3) in constants and j.init_found in (None, ZERO):
-            found.append(_of_module(j.use, judged, round(j.by_rate, 3)))
+        elif (constant := j.shared(constants)) is not None:
+            found.append(_of_module(j.use, judged, constant))
         else:
             both: list[tuple[Aspect, float]] = [("init", j.init_off), ("lr", j.lr_off)]
             found += [

@@ -1,9 +1,9 @@
 """The gauge under which the least has to be changed: a local search over the anchors that the equations leave open.
 
 A move takes an anchor, or the like anchors of all blocks, to where some use becomes exactly right, or to where two uses
-of one tensor ask for one learning rate. It is followed by the best moves of what it touches, and kept where all
-together cost less (see `cost`). The search starts from three
-gauges: values of size 1, every learning rate right as far as they agree, every init right.
+of one tensor ask for one learning rate. It is followed by the best moves of what it and those that followed touch, as
+far as each costs less, and kept where all together cost less (see `cost`). The search starts from three gauges: values
+of size 1, every learning rate right as far as they agree, every init right.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class _Searcher:
             for _ in range(LOOKAHEAD):
                 if self.complete or self.cost < before - 1e-9:
                     break
-                following = self._best_near(move, {each for each, _ in taken})
+                following = self._best_near([each for each, _ in taken])
                 if following is None:
                     break
                 taken.append(following)
@@ -172,10 +172,10 @@ class _Searcher:
             self._take(each, by)
         return kept is not None
 
-    def _best_near(self, move: Move, taken: set[Move]) -> tuple[Move, float] | None:
-        """The move of what shares a use with these anchors that costs least, if it costs less than none."""
+    def _best_near(self, taken: Sequence[Move]) -> tuple[Move, float] | None:
+        """The move of what shares a use with anchors moved so far that costs least, if it costs less than none."""
         best, found, alike = self.cost - 1e-9, None, _Alike(self)
-        for other in self._neighbours(move):
+        for other in dict.fromkeys(near for move in taken for near in self._neighbours(move)):
             if other in taken or alike.enough_of(other):
                 continue
             for step in list(self._steps(other)):
