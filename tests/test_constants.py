@@ -65,6 +65,9 @@ def test_a_constant_that_no_parameter_stands_before_is_one_finding() -> None:
     line = start + next(i for i, text in enumerate(source) if "self.factor" in text)
     report = audit(lambda n: zoo.Gated(n, n**0.5), SEQUENCE, optimizer=hidden_over_width)
     assert [(v.rule, v.tensors, v.line) for v in report.violations if v.severity == "error"] == [("MUP207", (), line)]
+    rows = [(row.lr_exponent, row.lr_required) for row in report.tensors if row.lr_required is not None]
+    assert all(found == needed for found, needed in rows)  # the table says of tensors what the finding says
+    assert "once those that findings name are mended" in str(report.derivations["norm.weight"])
 
 
 def test_a_table_read_in_two_places_is_judged_in_each() -> None:

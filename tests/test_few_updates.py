@@ -139,6 +139,27 @@ def test_a_constant_behind_functions_is_one_mistake(how: str, rule: str) -> None
     assert [v.rule for v in report.violations if v.severity != "advice"] == [rule]
 
 
+class Kernel(nn.Module):
+    """Gaussian kernels of distances over n entries, which are of size n: exp(-n) is nothing, and so are gradients."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(8, width, bias=False)
+        self.centers, self.head = nn.Parameter(torch.randn(16, width)), nn.Linear(16, 3)
+        nn.init.normal_(self.up.weight, std=0.4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.exp(-(self.up(x)[:, None] - self.centers).square().sum(-1)))
+
+
+def test_eps_is_not_held_against_gradients_that_an_exponential_of_a_mistake_leaves() -> None:
+    report = muaudit.check(
+        Kernel, batch=lambda width: X, optimizer=lambda net: torch.optim.Adam(net.parameters(), lr=1e-3),
+        loss=lambda out, batch: F.cross_entropy(out, torch.arange(16) % 3), widths=(64, 128),
+    )  # fmt: skip
+    assert [v.rule for v in report.violations if v.severity != "advice"] == ["MUP206"]
+
+
 class Auxiliary(Net):
     """A zero readout, and beside it a small loss of its own that reaches what is behind it at the first step."""
 

@@ -177,6 +177,26 @@ def test_a_cosine_similarity_asks_for_no_readout() -> None:
     assert found(audit(Towers, "head.weight")) == {("MUP301", ("hidden.weight",))}
 
 
+def test_a_cosine_readout_is_not_told_a_multiplier_that_nobody_wrote() -> None:
+    """Both norms divide by n^1/2, so a learning rate of 1/n is one scaling too many: relative steps are n^-1/2."""
+
+    class Cosine(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.hidden = nn.Linear(16, width), nn.Linear(width, width)
+            self.head = nn.Linear(width, 3, bias=False)
+            nn.init.normal_(self.head.weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.tanh(self.hidden(torch.tanh(self.embed(x))))
+            return 5 * F.normalize(h, dim=-1) @ F.normalize(self.head.weight, dim=-1).T
+
+    [wrong] = [v for v in audit(Cosine, "hidden.weight head").violations if v.severity == "error"]
+    assert (wrong.rule, wrong.tensors) == ("MUP203", ("head.weight",))
+    assert "multiplier" not in wrong.message + wrong.fix
+    assert "besides what divides it forwards" in wrong.message
+
+
 def test_ragged_rows_are_rows() -> None:
     """Examples of 1 and 3 rows as one jagged tensor: the layers see rows, as they do of a dense one."""
 

@@ -39,7 +39,7 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         self.aliases = aliases
         self.symbol = symbol
         self.uses: dict[str, list[Judged]] = {}
-        for judged in (*scaling.judged, *scaling.of_rows):
+        for judged in (*scaling.told, *scaling.of_rows):
             if judged.use.tensor:
                 self.uses.setdefault(judged.use.tensor, []).append(judged)
         apart = scaling.apart.program.values if scaling.apart is not None else ()
@@ -98,7 +98,8 @@ class Derivations(Mapping[str, tuple[Step, ...]]):
         use, op = j.use, j.use.value.op
         yield Step(op.name, op.file, op.line, *self._role(j))
         yield from self._path(use.value)
-        yield Step("multiplier", None, None, f"constants on this path multiply it by {self._power(j.on_path)}",
+        mended = "" if self.scaling.told is self.scaling.judged else ", once those that findings name are mended"
+        yield Step("multiplier", None, None, f"constants on this path multiply it by {self._power(j.on_path)}{mended}",
                    "gauge invariance: only init × multiplier and lr × multiplier count (TP5 Lemma J.1)")  # fmt: skip
         if use.tensor in self.scaling.removed and use.role in ("bias", "scalar"):
             yield Step("nothing needed", None, None, "what follows takes out again what it adds",

@@ -48,6 +48,7 @@ class Scaling:
     row_inits: Mapping[str, Init] = field(default_factory=dict)  # of these rows
     of_rows: tuple[Judged, ...] = ()  # the uses of such rows
     removed: frozenset[str] = frozenset()  # biases that what follows takes out again
+    told: tuple[Judged, ...] = ()  # the uses as the findings have them, once constants are mended that these name
 
 
 def derive(
@@ -91,7 +92,7 @@ def derive(
     known_of = {**accounts(program, found.ideal), **_judged_as_one(apart)}
     return Scaling(
         program.aligned, program, found.ideal, found.blame, inits, trained, found.judged, tuple(discrepancies),
-        known_of, apart, row_inits, of_rows, held.removed,
+        known_of, apart, row_inits, of_rows, held.removed, found.told or found.judged,
     )  # fmt: skip
 
 

@@ -16,10 +16,12 @@ from ..findings.model import Report, Unanalysed, Verdict
 from ..judge.advice import optimizer_discrepancies, with_their_rates
 from ..judge.discrepancies import folded
 from ..parametrizations.profiles import Profile
+from ..program.values import arguments, beyond
 from ..release import __version__
 from ..solve.predict import Prediction
 from ..targets import argnames
 from ..targets.probe import Target
+from ..thresholds import TOLERANCE
 from .data_flow import data_flow
 from .not_analysed import not_analysed
 from .rows import activation_rows, aliases, tensor_rows
@@ -122,11 +124,28 @@ def _settings(
 ) -> list[Discrepancy]:  # fmt: skip
     if target.optimizer_source.startswith("default"):
         return []
+    lost = _behind_too_large_sums(scaling, prediction)
+    gradients, late = (
+        {n: g for n, g in each.items() if n not in lost} for each in (scaling.aligned.narrow.grad_rms, late)
+    )
     return optimizer_discrepancies(
-        list(scaling.judged), bool(scaling.discrepancies), scaling.trained, scaling.aligned.narrow.grad_rms,
+        list(scaling.judged), bool(scaling.discrepancies), scaling.trained, gradients,
         prediction.param_gradients, growth, margin,
         {"hidden": profile.weight_decay_target, **profile.weight_decay_targets}, late,
     )  # fmt: skip
+
+
+def _behind_too_large_sums(scaling: Scaling, prediction: Prediction) -> frozenset[str]:
+    """What sums of activations are made of that grow from the start, as their constant is missing.
+
+    An exponential or a softmax of such lets gradients vanish by more than a power of width: they tell nothing of eps.
+    """
+    sums = [
+        j.use.value for j in scaling.judged
+        if not j.use.tensor and j.init_off > 0
+        and prediction.sizes[j.use.value].init + j.init_off - j.use.e_in > TOLERANCE
+    ]  # fmt: skip
+    return frozenset(v.name for each in sums for v in beyond(each, arguments, lambda _: True) if v.kind == "param")
 
 
 def _quality(target: Target, profile: Profile, scaling: Scaling) -> list[Discrepancy]:

@@ -23,7 +23,7 @@ def aliases(scaling: Scaling) -> dict[str, str]:
 def tensor_rows(scaling: Scaling) -> Iterable[TensorRow]:
     """A row for every parameter."""
     uses: dict[str, list[Judged]] = {}
-    for judged in scaling.judged:
+    for judged in scaling.told:
         uses.setdefault(judged.use.tensor, []).append(judged)
     of_rows: dict[str, list[Judged]] = {}
     for judged in (each for each in scaling.of_rows if each.use.role != "scalar"):

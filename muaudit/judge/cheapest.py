@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from ..findings.discrepancy import Discrepancy
 from ..program.lower import Program
@@ -29,7 +30,8 @@ def explain(program: Program, measured: Measured) -> tuple[Explanation, tuple[Di
                 spared = not any(d.aspect in edited.spares for d in other.discrepancies)
                 if spared and other.cost < best.cost - 1e-9:
                     best = other
-    return plain, best.discrepancies
+    told = best.judged if best.edited.trained is None else plain.judged
+    return replace(plain, told=told), best.discrepancies
 
 
 def explained(

@@ -46,7 +46,10 @@ class Edited:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The ideal exponents and the gauge under some edit, the uses judged by them, and all that is then found."""
+    """The ideal exponents and the gauge under some edit, the uses judged by them, and all that is then found.
+
+    told: the uses as the findings that are told have them, where these say that constants are wrong.
+    """
 
     program: Program
     measured: Measured
@@ -57,3 +60,4 @@ class Explanation:
     cost: float
     edited: Edited = field(default_factory=Edited)
     share: float = 1.0  # α, where what one block of L adds to its stream is of size L^-α
+    told: tuple[Judged, ...] = ()

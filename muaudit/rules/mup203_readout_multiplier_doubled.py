@@ -49,16 +49,14 @@ class ReadoutMultiplierDoubled(Rule):
 
     def message(self, d: Discrepancy) -> str:
         if d.aspect == "lr":
-            rate = f"{d.optimizer} learning rate".strip()
-            return (
-                f"{subject(d)}: {rate} ∝ {power(d.found)} besides its multiplier, needs {needs(d)}: scaled down twice"
-            )
+            rate = f"{subject(d)}: {d.optimizer} learning rate" if d.optimizer else f"{subject(d)}: learning rate"
+            return f"{rate} ∝ {power(d.found)} besides what divides it forwards, needs {needs(d)}: scaled down twice"
         return f"{subject(d)}: multiplier ∝ {power(d.found)}, needs {needs(d)}: it is scaled down twice"
 
     def fix(self, d: Discrepancy) -> str:
         if d.aspect == "lr":
             rest = by_m(gap(d), "its learning rate")
-            return f"{rest}, {WHERE_M} (or remove the multiplier): scale the readout once"
+            return f"{rest}, {WHERE_M} (or remove what divides it forwards): scale the readout once"
         return f"remove one of the readout's scalings: {by_m(gap(d), 'the logits')}, {WHERE_M}"
 
     def consequence(self, d: Discrepancy) -> str:
