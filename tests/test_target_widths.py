@@ -521,3 +521,49 @@ def test_a_stack_that_counts_its_first_and_last_layer_has_a_hidden_one(tmp_path:
     report = audit(target(tmp_path, STACK))
     assert "MUP301" in {violation.rule for violation in report.violations}
     assert {row.name for row in report.tensors if row.kind == "matrix"} == {"layers.1.weight"}
+
+
+FACTORS = """
+class Ranker(nn.Module):
+    def __init__(self, n_users=100, n_items=100, factors=32, mlp_layers=(64, 32)):
+        super().__init__()
+        self.a, self.b = nn.Embedding(n_users, factors), nn.Embedding(n_items, factors)
+        self.c, self.d = nn.Embedding(n_users, mlp_layers[0] // 2), nn.Embedding(n_items, mlp_layers[0] // 2)
+        self.mix, self.last = nn.Linear(*mlp_layers), nn.Linear(factors + mlp_layers[-1], 1)
+
+    def forward(self, user, item):
+        deep = self.mix(torch.cat([self.c(user), self.d(item)], -1)).relu()
+        return self.last(torch.cat([self.a(user) * self.b(item), deep], -1))
+"""
+
+
+def test_a_list_of_sizes_is_tried_whatever_it_is_called_and_what_stays_beside_it_is_told(tmp_path: Path) -> None:
+    ranker = target(tmp_path, FACTORS)
+    assert [axis.name for axis in ranker.axes] == ["mlp_layers"]
+    assert any("factors = 32" in note for note in ranker.notes if note.startswith("held fixed"))
+
+
+def test_columns_of_a_table_are_made_and_its_rows_are_no_width(tmp_path: Path) -> None:
+    body = (
+        FACTORS.replace(", mlp_layers=(64, 32)", "").replace("mlp_layers[0] // 2", "8").replace("*mlp_layers", "16, 8")
+    )
+    assert [axis.name for axis in target(tmp_path, body.replace("mlp_layers[-1]", "8")).axes] == ["factors"]
+
+
+def test_channels_of_dilated_convolutions_grow_along(tmp_path: Path) -> None:
+    body = """
+class Net(nn.Module):
+    def __init__(self, residual_channels=32, dilation_channels=32, dilations=(1, 2), kernel_width=3):
+        super().__init__()
+        self.first, self.last = nn.Conv1d(8, residual_channels, 1), nn.Conv1d(residual_channels, 4, 1)
+        made = [nn.Conv1d(residual_channels, dilation_channels, kernel_width, dilation=d, padding=d) for d in dilations]
+        self.inner = nn.ModuleList(made)
+        self.back = nn.ModuleList(nn.Conv1d(dilation_channels, residual_channels, 1) for _ in dilations)
+
+    def forward(self, x):
+        x = self.first(x)
+        for a, b in zip(self.inner, self.back):
+            x = x + b(a(x).tanh())
+        return self.last(x)
+"""
+    assert {axis.name for axis in target(tmp_path, body).axes} == {"residual_channels", "dilation_channels"}

@@ -30,8 +30,9 @@ def held_fixed(knobs: Mapping[str, Leaf], plan: WidthPlan, cut: Mapping[str, Any
     growing = {*(axis.name for axis in plan.axes), *plan.derived}
     values = {name: leaf.value for name, leaf in knobs.items()} | plan.values({})
     told = {name: values[name] for name in cut if name not in growing}
-    told |= {name: value for name, value in values.items() if name not in growing and _is_size(value)
-             and (_is_named(name) or knobs[name].example is not None or name in plan.assumed)}  # fmt: skip
+    known = {*plan.assumed, *plan.tried, *(name for name, leaf in knobs.items() if leaf.example is not None)}
+    told |= {name: value for name, value in values.items()
+             if name not in growing and _is_size(value) and (_is_named(name) or name in known)}  # fmt: skip
     if not told:
         return ""
     shown = [f"{name} = {value!r}" + (f" (of {cut[name]!r})" if name in cut else "") for name, value in told.items()]

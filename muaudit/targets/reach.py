@@ -42,16 +42,23 @@ class Reach:
 
 
 def reach(construct: Construct, values: Mapping[str, Any], name: str) -> Reach | None:
-    """Double one argument, and compare all shapes. None where the model cannot be built like that."""
-    narrow, wide = shapes(construct, values), shapes(construct, {**values, name: _doubled(values[name])})
+    """Double one argument, and compare all shapes. None where the model cannot be built like that.
+
+    Of a table that is looked up, the columns are made; its rows are a vocabulary, which nothing makes or reads.
+    """
+    made_narrow = _made(construct, values, bare=False)
+    narrow, wide = _shapes(made_narrow), shapes(construct, {**values, name: _doubled(values[name])})
     if narrow is None or wide is None:
         return None
+    tables = _tables(made_narrow)
     common = [(shape, wide[key]) for key, shape in narrow.items() if len(shape) == len(wide.get(key, ()))]
     changed = [[place for place, (a, b) in enumerate(zip(*pair, strict=True)) if b != a] for pair in common]
     grown = [[place for place, (a, b) in enumerate(zip(*pair, strict=True)) if b >= _GROWN * a] for pair in common]
     if 2 * sum(map(len, grown)) < sum(map(len, changed)):
         return Reach(0, False)
-    weights = [places for places, (shape, _) in zip(grown, common, strict=True) if len(shape) > 1]
+    keys = [key for key, shape in narrow.items() if len(shape) == len(wide.get(key, ()))]
+    weights = [([0] if 1 in places else []) if key in tables else places
+               for key, places in zip(keys, grown, strict=True) if len(narrow[key]) > 1]  # fmt: skip
     first = any(places == [0] for places in weights)
     later = any(places and min(places) == 1 for places in weights)  # not the length of a kernel
     sizes = any(changed) or narrow.keys() != wide.keys()
@@ -101,8 +108,19 @@ def shapes(construct: Construct, values: Mapping[str, Any], bare: bool = False) 
 
     bare: not with values.
     """
-    model = _made(construct, values, bare)
+    return _shapes(_made(construct, values, bare))
+
+
+def _shapes(model: Any) -> Shapes | None:
     return {name: tuple(each.shape) for name, each in model.named_parameters()} if model is not None else None
+
+
+def _tables(model: Any) -> set[str]:
+    """The parameters of a model that are tables to look up in."""
+    import torch
+
+    kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    return {f"{name}.weight" if name else "weight" for name, each in model.named_modules() if isinstance(each, kinds)}
 
 
 def held(construct: Construct, values: Mapping[str, Any]) -> int:

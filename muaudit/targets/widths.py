@@ -39,7 +39,9 @@ _SUFFIXES = (
     "_dim", "_dims", "_sizes", "_width", "_widths", "_channels", "_features", "_units", "_hidden",
     "_hidden_size", "width", "hidden", "_channel",
 )  # fmt: skip
-_NO_CHANNELS = re.compile(r"(^|_)(kernels?|strides?|padding|dilations?|windows?|patch(es)?|pool(ing)?|batch)(_|$)")
+_NO_CHANNELS = re.compile(
+    r"(^|_)(kernels?|strides?|padding|dilations?|windows?|patch(es)?|pool(ing)?|batch)(_(dims?|sizes?|widths?))?$"
+)
 _NOT_WIDTH = (
     *argnames.VOCAB, *argnames.LENGTH, *argnames.IMAGE, *argnames.CLASSES, *argnames.OUTPUTS,
     *argnames.IN_CHANNELS, *argnames.INPUTS, *argnames.HEADS, *argnames.KV_HEADS, *argnames.HEAD_DIM, *argnames.DEPTH,
@@ -59,6 +61,8 @@ _HIDDEN = 3
 """Layers of which one is neither the first nor the last."""
 _SMALL, _SEEN = 4, 3
 """What is no larger by default, or in the code beside the model, counts something: no layer is as wide."""
+_LAYER = 8
+"""The least size in a list that has one for every layer; smaller numbers count something."""
 _MOST_UNIT = 64
 """Of what the first of a list of widths is made a multiple, at most."""
 
@@ -72,7 +76,8 @@ class WidthPlan:
     axes: the widths, the main one first. fixed: arguments that stay. derived: from the main width to arguments that
     grow with it without being axes. lists: axes whose argument is a list, and that list at the model's own size.
     assumed: arguments with a value that nothing speaks for but that it is small. ends: of lists that begin with the
-    size of the input or end with that of the output, these two, which are none of the list's here.
+    size of the input or end with that of the output, these two, which are none of the list's here. tried: those seen
+    to size hidden layers, axes or not.
     """
 
     axes: tuple[WidthAxis, ...]
@@ -82,6 +87,7 @@ class WidthPlan:
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     ends: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
+    tried: tuple[str, ...] = ()
 
     def values(self, sizes: Mapping[str, int]) -> dict[str, Any]:
         """Constructor arguments at these sizes; an axis left out keeps its ratio to the main one."""
@@ -104,7 +110,7 @@ class _Chosen:
 
     inputs: arguments that are called like widths and size the input or the output alone. along: others that size
     hidden layers, or make matrices of their own whatever they are called. ratios: those that say how many times as
-    wide as its base the model is, and size nothing. note: how it was found.
+    wide as its base the model is, and size nothing. note: how it was found. tried: those seen to size hidden layers.
     """
 
     main: str
@@ -113,6 +119,7 @@ class _Chosen:
     along: tuple[str, ...] = ()
     ratios: tuple[str, ...] = ()
     note: str = ""
+    tried: tuple[str, ...] = ()
 
 
 def plans(
@@ -321,7 +328,10 @@ def _plan(
     heads_fixed = {name: formed(knobs[name], value) for name, value in heads.fixed.items()}
     ends = {name: knobs[name].ends for name in lists if knobs[name].ends != (None, None)}
     notes += [f"{name} is {_written(ends[name])}: the width is what stands between input and output" for name in ends]
-    return WidthPlan(tuple(axes), kept | heads_fixed, derived, lists, (*notes, *heads.notes), tuple(small), ends)
+    notes += heads.notes
+    return WidthPlan(
+        tuple(axes), kept | heads_fixed, derived, lists, tuple(notes), tuple(small), ends, chosen.tried
+    )  # fmt: skip
 
 
 def _as_large(leaf: Leaf, other: Leaf) -> bool:
@@ -409,7 +419,7 @@ def _tried(
         by_itself = better or not tried or bool((at := found.get(main) or sizes(main)) and at.matrices)
         if not by_itself and not options.widths:  # one makes what another reads, no matrix grows with either alone
             own = (*own, *(name for name in tried if name not in own and not _is_multiplier(name, knobs[name])))
-        return _Chosen(main, together=True, inputs=inputs, along=tuple(name for name in own if name != main))
+        return _Chosen(main, True, inputs, tuple(name for name in own if name != main), tried=tuple(tried))
     if not tried:
         return None
     best = max(tried, key=lambda name: (tried[name].matrices, _is_multiplier(name, knobs[name])))
@@ -418,7 +428,7 @@ def _tried(
         own = tuple(name for name in tried if not _is_multiplier(name, knobs[name]))
     alike = tuple(name for name in tried if name not in own and _called_alike(name, best))
     along = () if _is_multiplier(best, knobs[best]) else tuple(name for name in (*own, *alike) if name != best)
-    return _Chosen(best, together=True, inputs=inputs, along=along, note=note)
+    return _Chosen(best, True, inputs, along, note=note, tried=tuple(tried))
 
 
 def _heads_are_sized(main: str, knobs: Mapping[str, Leaf], options: TargetOptions, construct: Construct) -> bool:
@@ -471,7 +481,9 @@ def _in_doubt(name: str, knobs: Mapping[str, Leaf]) -> bool:
 def _may_be_width(name: str, leaf: Leaf) -> bool:
     short = name.rpartition(".")[2]
     said = argnames.no_width(short) or argnames.rank(short, _NOT_WIDTH) is not None
-    return _is_size(leaf) and (not said or len(short) == 1)  # one letter says nothing
+    sizes = leaf.value if short.endswith("_layers") and isinstance(leaf.value, (list, tuple)) else ()
+    each_sized = bool(sizes) and all((_number(each) or 0) >= _LAYER for each in sizes)  # `mlp_layers=(64, 32)`
+    return _is_size(leaf) and (not said or each_sized or len(short) == 1)  # one letter says nothing
 
 
 def _may_be_inside(name: str, leaf: Leaf) -> bool:
