@@ -164,6 +164,23 @@ def test_a_readout_is_one_however_its_product_is_summed(spelled: Any) -> None:
     assert not {name for v in report.violations for name in v.tensors if v.severity == "error"} - {"embed.bias"}
 
 
+def test_a_gain_that_a_fixed_readout_reads_is_no_readout_itself() -> None:
+    """A stack of blocks ends in a norm, and random numbers of size 1/n stand in for the layer that would read it."""
+
+    class Stack(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed, self.gamma = nn.Linear(16, width), nn.Parameter(torch.ones(width))
+            self.register_buffer("fixed", torch.randn(width, generator=torch.Generator().manual_seed(0)))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            normed = nn.functional.layer_norm(self.embed(x), (len(self.gamma),)) * self.gamma
+            return (normed * self.fixed / len(self.gamma)).sum(-1)
+
+    report = audit(Stack)
+    assert {t.name: t.roles for t in report.tensors if t.name == "gamma"} == {"gamma": ("gain",)}
+
+
 def test_predicted_init_exponents_are_the_measured_ones() -> None:
     """SP perceptron with a constant std: every layer adds 1/2, by the central limit theorem."""
 

@@ -42,9 +42,11 @@ def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
     """Σ x₀·x₁ over dims that both factors have: the contraction that einsum spells in one word.
 
     None where x is no product of two different values, times constants, or where one factor alone has a growing dim
-    that is summed. Dims that both have and that stay are a batch.
+    that is summed. Dims that both have and that stay are a batch. A constant is one number: what differs from entry to
+    entry is a layer that reads the product.
     """
-    if x.kind in ("scale", "view") and x.args[0].kind in ("mul", "scale", "view") and x.args[0].op.shape == x.op.shape:
+    inside = x.kind in ("scale", "view") and x.args[0].kind in ("mul", "scale", "view")
+    if inside and x.args[0].op.shape == x.op.shape and sum(_varies(each) for each in x.op.narrow.args[:2]) < 2:
         inner = _sum_of_products(b, op, x.args[0], mean)
         if inner is not None:
             return b.make("scale", (inner,), op, inner.dims, c=x.c, factor=x.factor) if x.kind == "scale" else inner
@@ -63,6 +65,11 @@ def _sum_of_products(b: Builder, op: Op, x: Value, mean: bool) -> Value | None:
     e, count = sum((x.dims[d] for d in axes), 0.0), math.prod(shapes[0][d] for d in axes)
     out = b.contract(one, other, e, (first, second), op, op.dims)
     return b.make("scale", (out,), op, op.dims, c=-e, factor=1 / count) if mean else out
+
+
+def _varies(argument: Any) -> bool:
+    """Whether an argument is a tensor of more than one entry."""
+    return isinstance(argument, fx.Node) and math.prod(argument.meta.get("shape", ())) > 1
 
 
 def _is_product_of(x: Value, factors: Sequence[Result | None]) -> bool:
