@@ -170,15 +170,35 @@ def test_a_gain_that_a_fixed_readout_reads_is_no_readout_itself() -> None:
     class Stack(nn.Module):
         def __init__(self, width: int) -> None:
             super().__init__()
-            self.embed, self.gamma = nn.Linear(16, width), nn.Parameter(torch.ones(width))
+            self.embed, self.mix = nn.Linear(16, width), nn.Linear(width, width)
+            self.gamma = nn.Parameter(torch.ones(width))
             self.register_buffer("fixed", torch.randn(width, generator=torch.Generator().manual_seed(0)))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            normed = nn.functional.layer_norm(self.embed(x), (len(self.gamma),)) * self.gamma
+            x = self.mix(torch.relu(self.embed(x)))
+            normed = nn.functional.layer_norm(x, (len(self.gamma),)) * self.gamma
             return (normed * self.fixed / len(self.gamma)).sum(-1)
 
     report = audit(Stack)
     assert {t.name: t.roles for t in report.tensors if t.name == "gamma"} == {"gamma": ("gain",)}
+
+
+def test_a_kernel_that_grows_is_summed_over_as_channels_are() -> None:
+    """Sentences as images of one channel, kernels as wide as the embedding: each is a matrix of (3 n, n)."""
+
+    class Sentences(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(10, width)
+            self.conv, self.head = nn.Conv2d(1, width, (3, width), bias=False), nn.Linear(width, 3, bias=False)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.conv(self.embed(ids)[:, None]))
+            return self.head(x.squeeze(3).amax(2))
+
+    report = audit(Sentences, torch.arange(32).reshape(4, 8) % 10)
+    assert errors(report) == {("MUP301", "conv.weight"), ("MUP202", "head.weight")}
+    assert {t.name: t.roles for t in report.tensors}["conv.weight"] == ("hidden",)
 
 
 def test_predicted_init_exponents_are_the_measured_ones() -> None:

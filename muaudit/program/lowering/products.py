@@ -199,13 +199,18 @@ def _mv(b: Builder, op: Op, what: MultipliesVector) -> Result:
 
 @lowers(Convolves)
 def _convolution(b: Builder, op: Op, what: Convolves) -> Result:
-    """Weight (out, in / groups, *kernel); transposed (in, out / groups, *kernel). Kernel positions are finite."""
+    """Weight (out, in / groups, *kernel); transposed (in, out / groups, *kernel).
+
+    A convolution sums over the positions of its kernel too: as wide as its input, `Conv2d(1, n, (3, n))`, they are a
+    matrix's. A transposed one sums over those that overlap, which are finite.
+    """
     x, weight, bias = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
     transposed = bool(op.narrow.args[6])
     groups = b.aligned.sizes(*(int(g) for g in b.literal(op, 8)))
     first, second = weight.dims[0], weight.dims[1]
     e_in, e_out = (first - groups, second) if transposed else (second, first)
-    out = b.contract(x, weight, e_in, (0.0, e_out), op)
+    positions = 0.0 if transposed else sum(weight.dims[2:])
+    out = b.contract(x, weight, e_in + positions, (0.0, e_out), op)
     out.note = PER_CHANNEL if groups > 0 and e_in == 0 else ""
     return b.bias(out, bias, op)
 
