@@ -2,7 +2,8 @@
 
 ## What it does
 Lists parameters that are in the model but in no operation of the recorded forward pass, or that the
-loss does not reach; and kinds of modules that the whole model has and the small one that is audited has not.
+loss does not reach; kinds of modules that the whole model has and the small one that is audited has not; and
+parameters that nothing gives values (`torch.empty`), of which the initialization alone is not judged.
 
 ## Why is this bad
 Its role is decided by its use; without one there is nothing to judge it by. It may also be a path

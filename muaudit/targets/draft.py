@@ -24,6 +24,7 @@ from muaudit.targets.trial import Draft, Trial, first_that_runs
 from muaudit.targets.usercode import RaisedError, guarded
 
 _METHOD = "model method "
+_UNFILLED = "nothing gives it values, as torch.empty leaves it: taken as zeros, its initialization is not judged"
 
 
 def finish(draft: Draft, options: TargetOptions) -> Target:
@@ -66,7 +67,7 @@ def finish(draft: Draft, options: TargetOptions) -> Target:
         data=trial.data,
         held_out=trial.held_out,
         cut=trial.variant.cut,
-        missing=trial.variant.missing,
+        missing=(*trial.variant.missing, *((name, _UNFILLED) for name in trial.unfilled)),
         filled=_filled(trial, source),
         depths=trial.variant.depths,
         tuned=trial.variant.tuned,

@@ -67,7 +67,8 @@ class Target:
     data: `(sizes, seed) -> Iterator[Inputs]`: the user's own training data without end, None where there are none.
     held_out: `(sizes) -> list of Inputs`: the user's own data that are not trained on, None where there are none.
     cut: constructor arguments that were made smaller, with the model's own values.
-    missing: kinds of modules that only the whole model has, each with why: they are not analysed.
+    missing: kinds of modules that only the whole model has, and parameters that nothing gives values, each with why:
+        they are not analysed.
     filled: settings of its optimizer that its method asks for and was given an ordinary value.
     own: the model itself, where `build` makes a smaller one of its kind: a published configuration. None otherwise.
     depths: the arguments that say how many blocks are repeated, which all grow together; `build` takes them beside the

@@ -37,6 +37,7 @@ from muaudit.targets.own_width import own_width_alone
 from muaudit.targets.probe import Inputs, WidthAxis
 from muaudit.targets.readers import running
 from muaudit.targets.slots import Hints
+from muaudit.targets.unfilled import filled
 from muaudit.targets.usercode import RaisedError, attempt, guarded, quiet, seed_everything, seeded, user_error
 
 Sizes = Mapping[str, int]
@@ -109,7 +110,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Trial:
-    """The two models of a variant that ran, how they are built, what they were called with and what came out."""
+    """The two models of a variant that ran, how they are built, what they were called with and what came out.
+
+    unfilled: the parameters, by pattern, that nothing gives values.
+    """
 
     variant: Variant
     build: Callable[[Sizes, int], nn.Module]
@@ -121,6 +125,7 @@ class Trial:
     data: Callable[[Sizes, int], Iterator[Inputs]] | None = None
     notes: tuple[str, ...] = ()
     held_out: Callable[[Sizes], list[Inputs]] | None = None
+    unfilled: tuple[str, ...] = ()
 
 
 class _Patience:
@@ -199,7 +204,8 @@ def _tried(draft: Draft, variant: Variant, options: TargetOptions, patience: _Pa
 def _try(draft: Draft, variant: Variant, options: TargetOptions, patience: _Patience) -> Trial:
     sizes = tuple({axis.name: axis.probes[place] for axis in variant.axes} for place in (0, 1))
     build, note = _initialized(draft, _complete(draft, variant, builder(draft, variant), sizes[0]), sizes[0], options)
-    models = (build(sizes[0], 0), build(sizes[1], 0))
+    build, first, unfilled = filled(build, sizes[0])
+    models = (first, build(sizes[1], 0))
     for model in models:
         sound.check_values(model, draft.label)
     if draft.batch is not None:
@@ -208,9 +214,10 @@ def _try(draft: Draft, variant: Variant, options: TargetOptions, patience: _Pati
         axes = [axis.name for axis in variant.axes]
         data = batch_stream.endless(draft.batch, draft.batches, axes, convert)
         held_out = None if draft.held_out is None else batch_stream.once(draft.held_out, axes, convert)
-        return Trial(variant, build, models, None, make, outputs, _shown(make(sizes[0])), data, (note,), held_out)
+        shown = _shown(make(sizes[0]))
+        return Trial(variant, build, models, None, make, outputs, shown, data, (note,), held_out, unfilled)
     form, outputs = _run_forms(draft, variant, options, models, sizes, patience)
-    return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,))
+    return Trial(variant, build, models, form, form.make, outputs, str(form), notes=(note,), unfilled=unfilled)
 
 
 def _initialized(
