@@ -188,3 +188,31 @@ def test_a_gradient_of_an_auxiliary_loss_alone_is_not_the_gradient_of_training()
     report = muaudit.check(build, batch=lambda width: X, loss=lambda out, batch: loss(out, batch, net[0]),
                            optimizer=optimizer, widths=(64, 128), target_width=8192)  # fmt: skip
     assert [v.rule for v in report.violations if v.severity != "advice"] == []
+
+
+class SmallBias(Net):
+    """A bias that counts for a tenth: its gradients are somewhat below those of the other tensors."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.embed(x) + self.bias / 10)
+        return self.head(self.down(torch.tanh(self.up(h))))
+
+
+def test_small_gradients_are_held_against_those_of_the_same_step() -> None:
+    """Behind a zero readout all but its own are zero at first: what is small is so beside the others a few steps on."""
+
+    def optimizer(net: Any) -> torch.optim.Optimizer:
+        m = net.up.in_features / 64
+        hidden = {"params": [net.up.weight, net.down.weight, net.head.weight], "lr": 1e-6 / m}
+        rest = [hidden, {"params": [net.embed.weight], "lr": 1e-6}]
+        return torch.optim.Adam([*rest, {"params": [net.bias], "lr": 1e-6, "eps": 1.0}], eps=1e-30)
+
+    report = muaudit.check(
+        SmallBias, batch=lambda width: X, optimizer=optimizer, widths=(64, 128), target_width=8192,
+        loss=lambda out, batch: F.cross_entropy(out, torch.zeros(16, dtype=torch.long)),
+    )  # fmt: skip
+    assert {(v.rule, v.tensors) for v in report.violations if v.severity != "advice"} == {("MUP311", ("bias",))}

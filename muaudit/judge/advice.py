@@ -43,7 +43,8 @@ def optimizer_discrepancies(
         for name, j in first.items()
         if name in trained and not any(trained[name].weight_decay)
     }
-    least = WITHOUT_EFFECT * median([each for each in gradients.values() if each] or [0.0])
+    largest = [max(gradients.get(name, 0.0), late.get(name, 0.0)) for name in {**gradients, **late}]
+    least = WITHOUT_EFFECT * median([each for each in largest if each] or [0.0])
     for name, j in first.items():
         how = trained.get(name)
         if how is None:
