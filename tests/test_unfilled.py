@@ -4,11 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 import muaudit
+from muaudit.errors import UserError
 from muaudit.targets.unfilled import filled
+
+
+class Few(nn.Module):
+    """A hidden weight and a readout that nothing gives values, beside a table that is larger."""
+
+    def __init__(self, width: int = 128, rows: int = 500) -> None:
+        super().__init__()
+        self.tok, self.mix = nn.Embedding(rows, width), nn.Parameter(torch.empty(width, width))
+        self.head = nn.Parameter(torch.empty(5, width))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.tok(ids) @ self.mix) @ self.head.T
+
+
+def test_zeros_that_stand_in_are_no_dead_path() -> None:
+    report = muaudit.check(Few)
+    assert {each.name for each in report.unanalysed} == {"mix", "head"}
+    assert {each.rule for each in report.violations if each.severity == "error"} <= {"MUP301", "MUP303"}
+
+
+def test_a_model_without_values_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing gives most parameters values: mix, head hold"):
+        muaudit.check(Few, set={"rows": 4})
 
 
 class Many(nn.Module):

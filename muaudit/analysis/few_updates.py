@@ -15,6 +15,7 @@ from torch import nn
 
 from ..entries import entries
 from ..findings.discrepancy import Discrepancy
+from ..findings.names import pattern_of
 from ..judge.edits import Judged
 from ..optimizers.trained import Trained
 from ..program.values import ZERO
@@ -75,7 +76,8 @@ def _update(parameters: Mapping[str, nn.Parameter], trained: Mapping[str, Traine
 def dead_paths(known: Analysis, late: Mapping[str, float]) -> list[Discrepancy]:
     """At most one discrepancy: hidden weights and readouts that start at zero and never get a gradient.
 
-    Each is zero because the other is: the product of the two has no gradient in either.
+    Each is zero because the other is: the product of the two has no gradient in either. Zeros that stand in for values
+    which nothing gives are no start.
     """
     stuck = {role: list(_stuck(known, late, role)) for role in ("hidden", "output")}
     if not all(stuck.values()):
@@ -86,6 +88,9 @@ def dead_paths(known: Analysis, late: Mapping[str, float]) -> list[Discrepancy]:
 
 
 def _stuck(known: Analysis, late: Mapping[str, float], role: str) -> Iterable[Judged]:
+    without = {pattern for pattern, _ in known.target.missing}
     for j in known.scaling.judged:
+        if pattern_of(j.use.tensor) in without:
+            continue
         if j.use.role == role and _starts_at_zero(j, known.scaling.inits) and late.get(j.use.tensor) == 0.0:
             yield j

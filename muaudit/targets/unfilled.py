@@ -9,18 +9,32 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from muaudit.errors import UserError
 from muaudit.findings.names import pattern_of
+from muaudit.visible import visible
 
+_SHOWN = 6
 _EMPTY = ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided")
 Build = Callable[[Mapping[str, int], int], nn.Module]
 
 
 def filled(build: Build, sizes: Mapping[str, int]) -> tuple[Build, nn.Module, tuple[str, ...]]:
-    """`build` with zeros where a model is left to chance, the first model, and the patterns of such parameters."""
+    """`build` with zeros where a model is left to chance, the first model, and the patterns of such parameters.
+
+    Raises UserError where that is most of the model: nothing that runs through it would say anything.
+    """
     model, left = _watched(build, sizes, 0)
     if not left:
         return build, model, ()
-    return (lambda at, seed: _watched(build, at, seed)[0]), model, tuple(dict.fromkeys(map(pattern_of, left)))
+    patterns = tuple(dict.fromkeys(map(pattern_of, left)))
+    parameters = dict(model.named_parameters())
+    if 2 * sum(parameters[name].numel() for name in left) > sum(each.numel() for each in parameters.values()):
+        shown = ", ".join(map(visible, patterns[:_SHOWN])) + (", ..." if len(patterns) > _SHOWN else "")
+        raise UserError(
+            f"nothing gives most parameters values: {shown} hold what torch.empty leaves there",
+            "initialize them in the constructor, or name the method that does: --init METHOD",
+        )
+    return (lambda at, seed: _watched(build, at, seed)[0]), model, patterns
 
 
 def _watched(build: Build, sizes: Mapping[str, int], seed: int) -> tuple[nn.Module, list[str]]:
