@@ -249,3 +249,10 @@ def test_images_come_with_hidden_patches_where_a_token_stands_for_them(tmp_path:
     target.loss(model(*inputs.args, **inputs.kwargs), inputs).backward()
     assert ("bool_masked_pos" in inputs.kwargs) is hides
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_a_config_without_a_hidden_size_of_its_own_is_driven(tmp_path: Path) -> None:
+    """BLT's sizes are those of its parts, beside arguments of its forward that other families size by their own."""
+    config = pytest.importorskip("transformers").BltConfig(architectures=["BltForCausalLM"])
+    config.save_pretrained(tmp_path)
+    assert resolve(str(tmp_path / "config.json")).label.startswith("BltForCausalLM")

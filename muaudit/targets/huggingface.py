@@ -298,7 +298,8 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
     sides = {"lang_ids": InputSpec("int64", (2,), 1), "global_attention_mask": InputSpec("int64", (2, 32), 2),
              "entity_ids": InputSpec("int64", (2, 4), getattr(config, "entity_vocab_size", 2)),
              "entity_position_ids": InputSpec("int64", (2, 4, 8), 32)}  # fmt: skip
-    if "perm_mask" in inspect.signature(model.forward).parameters:
+    takes = inspect.signature(model.forward).parameters
+    if "perm_mask" in takes:
         sides |= {"token_type_ids": InputSpec("int64", (2, 32), 2), "target_mapping": InputSpec("float32", (2, 32, 32))}
     if hasattr(config, "audio_length_per_tok"):  # sound that goes with every token
         bins = config.audio_config.num_mel_bins
@@ -306,7 +307,7 @@ def _side_inputs(model: nn.Module, config: Any) -> dict[str, InputSpec]:
     vision: Any = getattr(config, "vision_config", None)
     if getattr(model, "main_input_name", "input_ids") == "input_ids" and hasattr(vision, "image_size"):
         sides["pixel_values"] = InputSpec("float32", (2, 3, *[vision.image_size] * 2))
-    if "cross_attention_states" in inspect.signature(model.forward).parameters:
+    if "cross_attention_states" in takes and hasattr(config, "hidden_size"):  # a config may have parts' sizes alone
         sides["cross_attention_states"] = InputSpec("float32", (2, 8, config.hidden_size))
     crossing = any(part in name for name, _ in model.named_modules() for part in ("encoder_attn", "crossattention"))
     if crossing and not config.is_encoder_decoder:
