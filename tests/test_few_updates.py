@@ -216,3 +216,18 @@ def test_small_gradients_are_held_against_those_of_the_same_step() -> None:
         loss=lambda out, batch: F.cross_entropy(out, torch.zeros(16, dtype=torch.long)),
     )  # fmt: skip
     assert {(v.rule, v.tensors) for v in report.violations if v.severity != "advice"} == {("MUP311", ("bias",))}
+
+
+class SmallReadout(Net):
+    """A readout of 1e-5 / n: gradients behind it are no size that training has, for one step moves it by 1e-3 / m."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        nn.init.normal_(self.head.weight, std=1e-5 / width)
+
+
+@pytest.mark.parametrize(("eps", "found"), [(1e-8, False), (1e-3, True)])
+def test_a_readout_that_starts_small_tells_nothing_of_eps_at_the_first_step(eps: float, found: bool) -> None:
+    report = audit(SmallReadout, eps=eps)
+    told = {name for v in report.violations if v.rule == "MUP311" for name in v.tensors}
+    assert told == ({"embed.weight", "up.weight", "down.weight"} if found else set())

@@ -1,4 +1,4 @@
-"""Gradients after a few updates, where something starts at zero: behind it those of the first step say nothing.
+"""Gradients after a few updates, where those of the first step say nothing: behind something that starts at zero.
 
 µP advises such readouts (TP5, arXiv 2203.03466, App. D.2), and then nothing behind them has a gradient until the
 readout has moved, or that of an auxiliary loss alone. A fresh model of the first probe takes a few updates of the size
@@ -27,14 +27,14 @@ from .analyse import Analysis
 _RATE = 1e-3  # where a group's is 0
 
 
-def late_gradients(known: Analysis, seed: int) -> dict[str, float]:
+def late_gradients(known: Analysis, seed: int, always: bool = False) -> dict[str, float]:
     """Root mean squares after the last update, by name.
 
-    Nothing where no weight and no gradient is zero at first, or where the model does not run again.
+    Nothing where no weight and no gradient is zero at first, unless `always`, or where the model does not run again.
     """
     first, scaling = known.scaling.aligned.narrow.grad_rms, known.scaling
     silent = any(first.get(name) == 0.0 for name in scaling.trained)
-    if not silent and not any(_starts_at_zero(j, scaling.inits) for j in scaling.judged):
+    if not always and not silent and not any(_starts_at_zero(j, scaling.inits) for j in scaling.judged):
         return {}
     try:
         with attempt():

@@ -43,7 +43,8 @@ def audit(
 ) -> Report:
     """Audit a target: two recordings, a few initializations, and algebra. Nothing is trained.
 
-    Only where weights or gradients are zero at first does the narrow probe take a few updates, for their size.
+    Only where weights or gradients are zero at first, or no larger than Adam's eps, does the narrow probe take a few
+    updates, for their size.
 
     target_width: the width that Adam's eps is judged at; the model's own, else 64 times the first probe, by default.
     as_trained: look at what is trained, as it is trained, alone: no other path, no growth at other ratios.
@@ -70,10 +71,16 @@ def audit(
     parted += [*dead_paths(known, late), *without_effect(known, seed)]
     more = (*known.of_schedule, *elsewhere.discrepancies, *alike, *parted)
     said = [caution(found, target.axes[0].name), kernel_regime(known.scaling, known.prediction)]
-    report = assemble(
-        known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
-        "; ".join(filter(None, said)), late,
-    )  # fmt: skip
+
+    def assembled(late: Mapping[str, float]) -> Report:
+        return assemble(
+            known.target, school, known.scaling, known.prediction, target_width, more, elsewhere.unanalysed,
+            "; ".join(filter(None, said)), late,
+        )  # fmt: skip
+
+    report = assembled(late)
+    if not late and any(each.rule == "MUP311" for each in report.violations):  # small at the first step alone?
+        report = assembled(late_gradients(known, seed, always=True))
     if "MUP505" in school.advice and (kept := kept_in_words(seen_to_keep(known))):
         report = replace(report, notes=(*report.notes, kept))
     return located(report, target, known.defined, known.optimizer_made)
