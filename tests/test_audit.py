@@ -201,6 +201,29 @@ def test_a_kernel_that_grows_is_summed_over_as_channels_are() -> None:
     assert {t.name: t.roles for t in report.tensors}["conv.weight"] == ("hidden",)
 
 
+class Spread(nn.Module):
+    """From one place to as many as the kernel has, or from as many: how many overlap then is not known."""
+
+    def __init__(self, width: int, places: bool) -> None:
+        super().__init__()
+        self.inp, self.up = nn.Linear(16, width, bias=False), nn.ConvTranspose1d(1 if places else width, 1, width)
+        self.head, self.places = nn.Linear(width, 3, bias=False), places
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.inp(x))
+        h = torch.relu(self.up(h[:, None] if self.places else h[..., None]))
+        return self.head(h[:, 0, : self.head.in_features])
+
+
+@pytest.mark.parametrize("places", [False, True])
+def test_a_transposed_kernel_that_grows_is_a_matrix_unless_its_input_grows_too(places: bool) -> None:
+    report = audit(lambda width: Spread(width, places))
+    rates = {v.pattern for v in report.violations if v.rule == "MUP301"}
+    assert (rates, {each.name for each in report.unanalysed} >= {"up.weight"}) == (
+        (set(), True) if places else ({"up.weight"}, False)
+    )
+
+
 def test_predicted_init_exponents_are_the_measured_ones() -> None:
     """SP perceptron with a constant std: every layer adds 1/2, by the central limit theorem."""
 

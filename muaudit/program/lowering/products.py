@@ -202,13 +202,15 @@ def _convolution(b: Builder, op: Op, what: Convolves) -> Result:
     """Weight (out, in / groups, *kernel); transposed (in, out / groups, *kernel).
 
     A convolution sums over the positions of its kernel too: as wide as its input, `Conv2d(1, n, (3, n))`, they are a
-    matrix's. A transposed one sums over those that overlap, which are finite.
+    matrix's. A transposed one sums over those that overlap, as few as its input has places.
     """
     x, weight, bias = b.arg(op, 0), b.arg(op, 1), b.arg(op, 2)
     transposed = bool(op.narrow.args[6])
     groups = b.aligned.sizes(*(int(g) for g in b.literal(op, 8)))
     first, second = weight.dims[0], weight.dims[1]
     e_in, e_out = (first - groups, second) if transposed else (second, first)
+    if transposed and any(n > 0 and k > 0 for n, k in zip(x.dims[2:], weight.dims[2:], strict=False)):
+        return b.unknown(op, (x, weight), "a transposed convolution whose kernel grows as its input does")
     positions = 0.0 if transposed else sum(weight.dims[2:])
     out = b.contract(x, weight, e_in + positions, (0.0, e_out), op)
     out.note = PER_CHANNEL if groups > 0 and e_in == 0 else ""
