@@ -50,7 +50,8 @@ def table(called: Callable[..., Any], name: str) -> dict[str, Any]:
     """The values that a constructor merges an argument of this name with, as far as they are known without it."""
     cls = called if inspect.isclass(called) else None
     node = class_node(cls) if cls is not None else function_node(called)
-    space = vars(sys.modules.get(called.__module__, ast))
+    home = sys.modules.get(str(getattr(called, "__module__", "")))
+    space = vars(home) if home is not None else {}
     found: dict[str, Any] = {}
     for merge in merges(node, name) if node is not None else ():
         for part in merge.parts:
